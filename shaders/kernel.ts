@@ -1,0 +1,66 @@
+/**
+ * What a kernel is: complete WGSL for one compute pipeline, and plans made of several kernels.
+ * Kernels are pure functions of typed options. They know no device; `src/gpu` compiles and launches them.
+ */
+
+export interface Kernel {
+  /** Label in errors and profiles, such as `conv2d.forward`. */
+  readonly name: string;
+  /** Complete WGSL with the entry point `main`. */
+  readonly code: string;
+  /** One letter per storage binding of group 0, in order: `r` is read, `w` is read_write. */
+  readonly access: string;
+  /** Bytes of the uniform struct at `@group(1) @binding(0)`; absent means none. */
+  readonly uniforms?: number;
+  /** Present where the shapes are baked into the code. */
+  readonly workgroups?: Workgroups;
+}
+
+export type Workgroups = readonly [number, number, number];
+
+/** What the code is specialised for. */
+export interface Back {
+  /** `simt` tiles in workgroup memory; `software` is a CPU driver, where loads and barriers cost far more than FMAs. */
+  readonly kind: 'simt' | 'software';
+  readonly subgroups: boolean;
+  /** 0 where there are none, or where the driver may choose the size. */
+  readonly subgroupSize: number;
+}
+
+/** One launch of a plan. Bindings are the inputs in order, then the output as the only `w`. */
+export interface Stage {
+  readonly kernel: Kernel;
+  /** The operands `a` and `b`, or the index of a scratch buffer. */
+  readonly inputs: readonly ('a' | 'b' | number)[];
+  readonly output: 'out' | number;
+}
+
+/** A few launches that together compute one operation. */
+export interface Plan {
+  /** Floats of each scratch buffer. */
+  readonly scratch: readonly number[];
+  readonly stages: readonly Stage[];
+}
+
+const MAX_WORKGROUPS = 65_535;
+
+/** A grid of at least `count` workgroups, none of whose dimensions exceeds WebGPU's limit. */
+export function foldWorkgroups(count: number): Workgroups {
+  const y = Math.max(1, Math.ceil(count / MAX_WORKGROUPS));
+  return [Math.max(1, Math.ceil(count / y)), y, 1];
+}
+
+/**
+ * WGSL that declares `group`, the linear index in a folded grid, from `wid: vec3u`.
+ * What the fold added returns at once; that is uniform over the workgroup, so barriers and subgroup operations may follow.
+ */
+export function foldedIndex(count: number): string {
+  const [x, y] = foldWorkgroups(count);
+  const surplus = x * y > count ? ` if (group >= ${count}u) { return; }` : '';
+  return `let group = wid.x + wid.y * ${x}u;${surplus}`;
+}
+
+/** `f(0) … f(n - 1)` as lines: an unrolled loop. */
+export function unroll(n: number, f: (i: number) => string): string {
+  return Array.from({ length: n }, (_, i) => f(i)).join('\n');
+}
