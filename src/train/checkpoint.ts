@@ -1,0 +1,94 @@
+// A checkpoint: one safetensors file with everything that a run needs in order to go on bit for bit.
+// Weights, running statistics and optimizer slots are its tensors; the rest is JSON in its metadata.
+
+import { parseSafetensors, type StoredTensor, serializeSafetensors } from './safetensors';
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
+export type JsonObject = { readonly [key: string]: Json | undefined };
+
+export interface Checkpoint {
+  readonly tensors: Record<string, StoredTensor>;
+  /** Where the run stands: epoch, step, partial sums, … Finite numbers survive exactly. */
+  readonly progress: JsonObject;
+  /** The options that the run was started with. */
+  readonly options: JsonObject;
+  /** Adapter and chosen kernels: another tile sums in another order and gives other bits. */
+  readonly engine: JsonObject;
+}
+
+const format = 'dawnfield-checkpoint';
+const version = 1;
+const parts = ['progress', 'options', 'engine'] as const;
+
+/** The file of a checkpoint; `extra` metadata is stored beside it. Throws when a value cannot be kept as JSON. */
+export function encodeCheckpoint(state: Checkpoint, extra: Record<string, string> = {}): Uint8Array<ArrayBuffer> {
+  const json = parts.map((part) => [part, stringify(state[part], part)]);
+  return serializeSafetensors(state.tensors, {
+    ...extra,
+    format,
+    version: String(version),
+    ...Object.fromEntries(json),
+  });
+}
+
+/** Reads what `encodeCheckpoint` wrote; errors begin with `what`, the file's name. */
+export function decodeCheckpoint(bytes: Uint8Array, what = 'checkpoint') {
+  const { tensors, metadata } = parseSafetensors(bytes, what);
+  if (metadata.format !== format) {
+    throw new Error(
+      `${what}: holds weights, but is not a checkpoint of a run (its format is '${metadata.format ?? 'not named'}'); ` +
+        'a run cannot be resumed from it',
+    );
+  }
+  checkVersion(Number(metadata.version), version, `${what}: this checkpoint`);
+  const [progress, options, engine] = parts.map((part) => {
+    if (metadata[part] === undefined) throw new Error(`${what}: the checkpoint lacks '${part}'`);
+    return JSON.parse(metadata[part]) as JsonObject;
+  }) as [JsonObject, JsonObject, JsonObject];
+  return { tensors: Object.fromEntries(tensors), progress, options, engine, metadata };
+}
+
+/** Throws unless `found` is a version that this code reads; `subject` opens the sentence. */
+export function checkVersion(found: number, known: number, subject: string): void {
+  if (!Number.isInteger(found) || found < 1) throw new Error(`${subject} has no valid format version`);
+  if (found > known) {
+    throw new Error(
+      `${subject} has format version ${found}, but this Dawnfield reads up to version ${known}; update Dawnfield`,
+    );
+  }
+}
+
+/** JSON text of a value. NaN and Infinity are refused: JSON would turn them into null, silently. */
+export function stringify(value: unknown, where: string): string {
+  return JSON.stringify(value, (key, entry) => {
+    if (typeof entry === 'number' && !Number.isFinite(entry)) {
+      throw new Error(`${where}: '${key}' is ${entry}, which JSON cannot hold`);
+    }
+    return entry;
+  });
+}
+
+/**
+ * Compares the options that a saved run was started with to those given now, and throws an error that lists every one
+ * of `fixedKeys` that differs, with both values. An option that is `undefined` in `given` was not stated: it agrees.
+ */
+export function checkResumable(saved: JsonObject, given: JsonObject, fixedKeys: readonly string[]): void {
+  const show = (value: Json | undefined) => (value === undefined ? 'not set' : JSON.stringify(value));
+  const differing = fixedKeys.filter(
+    (key) => given[key] !== undefined && canonical(saved[key]) !== canonical(given[key]),
+  );
+  if (differing.length === 0) return;
+  const lines = differing.map((key) => `  ${key}: the run has ${show(saved[key])}, given is ${show(given[key])}`);
+  throw new Error(
+    `a resumed run cannot change these options:\n${lines.join('\n')}\nleave them out, or start a new run`,
+  );
+}
+
+/** JSON with sorted keys, so that equal objects are equal text. */
+function canonical(value: Json | undefined): string | undefined {
+  return JSON.stringify(value, (_, entry) =>
+    entry && typeof entry === 'object' && !Array.isArray(entry)
+      ? Object.fromEntries(Object.entries(entry).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : entry,
+  );
+}

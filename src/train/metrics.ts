@@ -1,0 +1,43 @@
+// The lines of metrics.jsonl: what a run logs per step, per epoch and at its end.
+
+/** A mean-field stage after an epoch: its times in ascending order and the particle that stands at each position. */
+export interface StageLine {
+  stage: string;
+  tau: number[];
+  order: number[];
+  /** Pairs of particles that changed places in the epoch. */
+  swaps: number;
+}
+
+export interface StepLine {
+  type: 'step';
+  step: number;
+  epoch: number;
+  loss: number;
+  lr: number;
+  imagesPerSecond: number;
+  /** Seconds since the run began. */
+  time: number;
+}
+
+/** Errors are percentages; test values are absent in epochs without evaluation. */
+export interface EpochLine {
+  type: 'epoch';
+  epoch: number;
+  step: number;
+  trainLoss: number;
+  trainError: number;
+  testLoss?: number;
+  testError?: number;
+  lr: number;
+  seconds: number;
+  imagesPerSecond: number;
+  stages?: StageLine[];
+}
+
+export interface SummaryLine {
+  type: 'summary';
+  [key: string]: unknown;
+}
+
+export type MetricsLine = StepLine | EpochLine | SummaryLine;

@@ -1,0 +1,231 @@
+// safetensors: named arrays with a JSON header, the format in which weights are exchanged with PyTorch.
+//
+//   8 bytes   length of the header, little-endian
+//   header    {"__metadata__": {key: text}, "name": {"dtype", "shape", "data_offsets": [begin, end]}, …}, padded with spaces
+//   data      the arrays, row-major and little-endian, without gaps or overlaps; offsets count from here
+//
+// Typed arrays have the machine's byte order; every platform with WebGPU is little-endian, so data is used in place.
+
+/** Element types with the array that holds one, in the order in which a file lays them out: widest first. */
+const storage = {
+  U64: BigUint64Array,
+  I64: BigInt64Array,
+  F64: Float64Array,
+  F32: Float32Array,
+  U32: Uint32Array,
+  I32: Int32Array,
+  BF16: Uint16Array,
+  F16: Uint16Array,
+  U16: Uint16Array,
+  I16: Int16Array,
+  I8: Int8Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
+} as const;
+
+export type StoredDtype = keyof typeof storage;
+export type StoredData = InstanceType<(typeof storage)[StoredDtype]>;
+
+/** An array as a file holds it. F16 and BF16 are kept as their 16 bits; `toFloat32` turns them into numbers. */
+export interface StoredTensor {
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  readonly data: StoredData;
+}
+
+export interface SafetensorsFile {
+  readonly tensors: Map<string, StoredTensor>;
+  readonly metadata: Record<string, string>;
+}
+
+const metadataKey = '__metadata__';
+const maxHeaderBytes = 100_000_000;
+const dtypes = Object.keys(storage) as StoredDtype[];
+
+/**
+ * Reads a whole file and checks all of it. Arrays are views of `bytes` where their alignment allows, copies elsewhere.
+ * Throws an error that begins with `what` (the file's name) when anything is not as the format says.
+ */
+export function parseSafetensors(bytes: Uint8Array, what = 'file'): SafetensorsFile {
+  const fail = (problem: string): never => {
+    throw new Error(`${what}: ${problem}`);
+  };
+  const size = bytes.byteLength;
+  if (size < 8) fail(`${size} bytes are too few for a safetensors file; the file is empty or was cut off`);
+  const headerBytes = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
+  if (headerBytes > maxHeaderBytes || headerBytes < 2) {
+    fail(
+      `the header's length reads as ${headerBytes} bytes, so this is not a safetensors file ` +
+        '(a PyTorch .pt or .th file must be converted first, with safetensors.torch.save_file)',
+    );
+  }
+  const start = 8 + headerBytes;
+  if (start > size) fail(cutOff(size, `at least ${start}`));
+
+  const text = bytes.subarray(8, start);
+  const header = parseHeader(text, fail);
+  const metadata: Record<string, string> = {};
+  for (const [key, value] of Object.entries(header[metadataKey] ?? {})) {
+    if (typeof value !== 'string') fail(`metadata '${key}' must be text, not ${JSON.stringify(value)}`);
+    metadata[key] = value as string;
+  }
+
+  const entries = Object.keys(header)
+    .filter((name) => name !== metadataKey)
+    .map((name) => ({ name, ...checkEntry(name, header[name], fail) }));
+  const byOffset = [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let position = 0;
+  let previous = 'the header';
+  for (const { name, begin, end } of byOffset) {
+    if (begin < position) fail(`tensors '${previous}' and '${name}' overlap`);
+    if (begin > position) fail(`bytes ${position} to ${begin} between ${previous} and '${name}' belong to no tensor`);
+    position = end;
+    previous = name;
+  }
+  if (start + position > size) fail(cutOff(size, String(start + position)));
+  if (start + position < size) fail(`${size - start - position} bytes follow after the last tensor`);
+
+  const tensors = new Map<string, StoredTensor>();
+  for (const { name, dtype, shape, begin, end } of entries) {
+    const array = storage[dtype];
+    const from = bytes.byteOffset + start + begin;
+    const aligned = from % array.BYTES_PER_ELEMENT === 0;
+    const source = aligned ? bytes : bytes.slice(start + begin, start + end);
+    const data = new array(source.buffer as ArrayBuffer, aligned ? from : 0, (end - begin) / array.BYTES_PER_ELEMENT);
+    tensors.set(name, { dtype, shape, data });
+  }
+  return { tensors, metadata };
+}
+
+function cutOff(size: number, expected: string): string {
+  return `the file ends after ${size} of ${expected} bytes: it was cut off while being written or copied`;
+}
+
+type Fail = (problem: string) => never;
+
+function parseHeader(text: Uint8Array, fail: Fail): Record<string, object | undefined> {
+  let header: unknown;
+  let source = '';
+  try {
+    source = new TextDecoder('utf-8', { fatal: true }).decode(text);
+    header = JSON.parse(source);
+  } catch (error) {
+    fail(`the header is not JSON (${(error as Error).message}); the file is damaged or not a safetensors file`);
+  }
+  if (!isObject(header)) return fail('the header is not a JSON object');
+  const twice = duplicateKey(source);
+  if (twice !== undefined) fail(`the header names '${twice}' twice`);
+  const notObject = Object.keys(header).find((key) => !isObject((header as Record<string, unknown>)[key]));
+  if (notObject !== undefined) fail(`the header's entry '${notObject}' is not an object`);
+  return header as Record<string, object>;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** JSON.parse keeps the last of two equal keys silently, so the outermost keys are read from the text once more. */
+function duplicateKey(json: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token, string, colon] of json.matchAll(/("(?:[^"\\]|\\.)*")\s*(:?)|[{}]/g)) {
+    if (token === '{') depth++;
+    else if (token === '}') depth--;
+    else if (depth === 1 && colon) {
+      const key = JSON.parse(string!) as string;
+      if (seen.has(key)) return key;
+      seen.add(key);
+    }
+  }
+  return undefined;
+}
+
+function checkEntry(name: string, entry: unknown, fail: Fail) {
+  const { dtype, shape, data_offsets: offsets } = entry as Record<string, unknown>;
+  if (!dtypes.includes(dtype as StoredDtype)) {
+    fail(`tensor '${name}' has dtype ${JSON.stringify(dtype)}; known are ${dtypes.join(', ')}`);
+  }
+  if (!isCounts(shape)) return fail(`tensor '${name}' has a bad shape ${JSON.stringify(shape)}`);
+  if (!isCounts(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
+    return fail(`tensor '${name}' has bad data offsets ${JSON.stringify(offsets)}`);
+  }
+  const [begin, end] = offsets as [number, number];
+  const expected = byteLength(dtype as StoredDtype, shape);
+  if (end - begin !== expected) {
+    fail(`tensor '${name}' of ${dtype} [${shape}] needs ${expected} bytes, but its offsets span ${end - begin}`);
+  }
+  return { dtype: dtype as StoredDtype, shape, begin, end };
+}
+
+function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+}
+
+function byteLength(dtype: StoredDtype, shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, storage[dtype].BYTES_PER_ELEMENT);
+}
+
+/**
+ * Writes a file. Equal input gives equal bytes: tensors stand in the order of the reference implementation (widest
+ * type first, then by name), metadata by key. Throws when an array does not match its dtype or shape.
+ */
+export function serializeSafetensors(
+  tensors: Record<string, StoredTensor>,
+  metadata: Record<string, string> = {},
+): Uint8Array<ArrayBuffer> {
+  const names = Object.keys(tensors).sort(
+    (a, b) => dtypes.indexOf(tensors[a]!.dtype) - dtypes.indexOf(tensors[b]!.dtype) || (a < b ? -1 : 1),
+  );
+  const entries: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0) {
+    entries.push([metadataKey, Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)))]);
+  }
+  let offset = 0;
+  for (const name of names) {
+    const { dtype, shape, data } = tensors[name]!;
+    if (name === metadataKey) throw new Error(`serializeSafetensors: '${metadataKey}' cannot be a tensor's name`);
+    if (!dtypes.includes(dtype) || !(data instanceof storage[dtype])) {
+      throw new Error(`serializeSafetensors: tensor '${name}' of dtype ${dtype} holds a ${data.constructor.name}`);
+    }
+    const expected = byteLength(dtype, shape);
+    if (data.byteLength !== expected) {
+      throw new Error(
+        `serializeSafetensors: tensor '${name}' of ${dtype} [${shape}] needs ${expected} bytes, got ${data.byteLength}`,
+      );
+    }
+    entries.push([name, { dtype, shape: [...shape], data_offsets: [offset, offset + expected] }]);
+    offset += expected;
+  }
+
+  // Not through one object: JSON.stringify would put names that look like integers ('0', '1') first.
+  const fields = entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+  const header = new TextEncoder().encode(`{${fields.join(',')}}`);
+  const start = 8 + Math.ceil(header.length / 8) * 8;
+  const bytes = new Uint8Array(start + offset).fill(0x20, 8, start);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(start - 8), true);
+  bytes.set(header, 8);
+  let position = start;
+  for (const name of names) {
+    const { data } = tensors[name]!;
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
+    position += data.byteLength;
+  }
+  return bytes;
+}
+
+/** The numbers of any stored tensor as float32; F32 itself is returned without a copy. */
+export function toFloat32({ dtype, data }: StoredTensor): Float32Array {
+  if (data instanceof Float32Array) return data;
+  if (dtype === 'BF16') return new Float32Array(Uint32Array.from(data as Uint16Array, (bits) => bits << 16).buffer);
+  if (dtype === 'F16') return Float32Array.from(data as Uint16Array, halfToNumber);
+  return Float32Array.from(data as ArrayLike<number | bigint>, Number);
+}
+
+/** 1 sign, 5 exponent (bias 15), 10 fraction bits. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}

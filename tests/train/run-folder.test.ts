@@ -1,0 +1,249 @@
+// The folder of a run: lock, metrics, checkpoints, and what is refused when a run is resumed.
+
+import { spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Checkpoint, checkResumable, decodeCheckpoint, encodeCheckpoint } from '../../src/train/checkpoint';
+import type { MetricsLine } from '../../src/train/metrics';
+import { defaultRunPath, RunFolder, readMetrics } from '../../src/train/run-folder.node.js';
+import { parseSafetensors, serializeSafetensors } from '../../src/train/safetensors';
+
+const test = suite('run folder');
+const base = mkdtempSync(join(tmpdir(), 'dawnfield-run-'));
+test.after(() => rmSync(base, { recursive: true }));
+let count = 0;
+const newPath = () => join(base, 'nested', `run-${count++}`);
+
+const state: Checkpoint = {
+  tensors: {
+    'conv1.weight': { dtype: 'F32', shape: [2, 2], data: Float32Array.of(0.1, -0, 1e-40, 3) },
+    'stage1.order': { dtype: 'I32', shape: [3], data: Int32Array.of(2, 0, 1) },
+  },
+  progress: { epoch: 3, step: 117, lossSum: 0.1 + 0.2, best: null },
+  options: { model: 'meanfield-resnet20', seed: 1, rates: [0.1, 0.01] },
+  engine: { adapter: 'llvmpipe', kernels: { 'conv2d.forward': 'software' } },
+};
+const step = (n: number): MetricsLine => ({
+  type: 'step',
+  step: n,
+  epoch: 0,
+  loss: 1 / n,
+  lr: 0.1,
+  imagesPerSecond: 9,
+  time: n,
+});
+
+test('a run keeps its options and logs one object a line', () => {
+  const path = newPath();
+  const run = RunFolder.create(path, state.options);
+  run.appendMetrics(step(1));
+  run.appendMetrics(step(2));
+  assert.equal(run.readMetrics(), [step(1), step(2)]);
+  run.close();
+  const again = RunFolder.open(path);
+  assert.equal(again.config.options, state.options);
+  again.appendMetrics(step(3));
+  assert.is(readMetrics(path).length, 3);
+  again.close();
+  assert.throws(() => RunFolder.create(path, {}), /holds a run already/);
+  assert.not(existsSync(join(path, 'run.lock')), 'a refused folder is not left locked');
+});
+
+test('a folder without a run, or of a newer version, is refused', () => {
+  assert.throws(() => RunFolder.open(base), /is not the folder of a run: it has no config\.json/);
+  assert.not(existsSync(join(base, 'run.lock')));
+  const path = newPath();
+  RunFolder.create(path, {}).close();
+  const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'));
+  writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, version: 2 }));
+  assert.throws(() => RunFolder.open(path), /config\.json: this run has format version 2.*reads up to version 1/);
+});
+
+test('a checkpoint is read back exactly', () => {
+  const run = RunFolder.create(newPath(), state.options);
+  assert.not(run.hasCheckpoint());
+  run.saveCheckpoint(state);
+  run.saveCheckpoint({ ...state, progress: { epoch: 2 } }, 'best');
+  assert.equal(run.loadCheckpoint(), { ...state, metricsLines: 0 });
+  assert.ok(Object.is((run.loadCheckpoint().tensors['conv1.weight']!.data as Float32Array)[1], -0));
+  assert.equal(run.loadCheckpoint('best').progress, { epoch: 2 });
+  assert.equal(readdirSync(run.path).sort(), [
+    'checkpoint-best.safetensors',
+    'checkpoint-last.safetensors',
+    'config.json',
+    'metrics.jsonl',
+    'run.lock',
+  ]);
+  run.close();
+});
+
+test('half a checkpoint, a weights file and a newer version are refused by name', () => {
+  const run = RunFolder.create(newPath(), {});
+  const path = run.saveCheckpoint(state);
+  const bytes = readFileSync(path);
+  truncateSync(path, bytes.length - 10);
+  assert.throws(
+    () => run.loadCheckpoint(),
+    (error: Error) => {
+      return error.message.startsWith(`${path}: the file ends after ${bytes.length - 10} of ${bytes.length} bytes`);
+    },
+  );
+  rmSync(path);
+  assert.throws(
+    () => run.loadCheckpoint(),
+    /checkpoint-last\.safetensors: could not be read \(no such file or folder\)/,
+  );
+  run.close();
+
+  const weights = serializeSafetensors(state.tensors, { format: 'pt' });
+  assert.throws(() => decodeCheckpoint(weights, 'w'), /w: holds weights, but is not a checkpoint.*'pt'/);
+  const { tensors, metadata } = parseSafetensors(encodeCheckpoint(state));
+  const newer = serializeSafetensors(Object.fromEntries(tensors), { ...metadata, version: '9' });
+  assert.throws(() => decodeCheckpoint(newer, 'c'), /c: this checkpoint has format version 9.*up to version 1/);
+  const { progress: _, ...rest } = metadata;
+  const lacking = serializeSafetensors(Object.fromEntries(tensors), rest);
+  assert.throws(() => decodeCheckpoint(lacking, 'c'), /c: the checkpoint lacks 'progress'/);
+});
+
+test('a number that JSON cannot hold is refused, not turned into null', () => {
+  const broken = { ...state, progress: { best: Number.POSITIVE_INFINITY } };
+  assert.throws(() => encodeCheckpoint(broken), /progress: 'best' is Infinity/);
+});
+
+test('metrics are cut back to what the checkpoint had seen, half a line included', () => {
+  const run = RunFolder.create(newPath(), {});
+  for (const n of [1, 2, 3]) run.appendMetrics(step(n));
+  run.saveCheckpoint(state);
+  for (const n of [4, 5]) run.appendMetrics(step(n));
+  run.close();
+  appendFileSync(run.file('metrics.jsonl'), '{"type":"step","ste');
+  assert.is(readMetrics(run.path).length, 5, 'half a line is not read');
+
+  const resumed = RunFolder.open(run.path);
+  assert.is(resumed.loadCheckpoint().metricsLines, 3);
+  resumed.truncateMetrics(resumed.loadCheckpoint());
+  for (const n of [4, 5, 6]) resumed.appendMetrics(step(n));
+  assert.equal(readMetrics(run.path), [1, 2, 3, 4, 5, 6].map(step));
+  resumed.saveCheckpoint(state);
+  assert.is(resumed.loadCheckpoint().metricsLines, 6);
+  resumed.close();
+});
+
+test('half a line is not continued by the next one', () => {
+  const path = newPath();
+  RunFolder.create(path, {}).close();
+  writeFileSync(join(path, 'metrics.jsonl'), `${JSON.stringify(step(1))}\n{"type":"st`);
+  const run = RunFolder.open(path);
+  run.appendMetrics(step(2));
+  assert.equal(run.readMetrics(), [step(1), step(2)]);
+  run.close();
+});
+
+test('a damaged line is named', () => {
+  const path = newPath();
+  RunFolder.create(path, {}).close();
+  writeFileSync(join(path, 'metrics.jsonl'), `${JSON.stringify(step(1))}\nnot json\n`);
+  assert.throws(() => readMetrics(path), /metrics\.jsonl: line 2 is not JSON/);
+});
+
+test('a folder in use is refused, with its process named', () => {
+  const run = RunFolder.create(newPath(), {});
+  assert.throws(
+    () => RunFolder.open(run.path),
+    (error: Error) => {
+      return error.message.includes(`run folder ${run.path} is in use by process ${process.pid} on ${hostname()}`);
+    },
+  );
+  run.close();
+  RunFolder.open(run.path).close();
+  assert.not(existsSync(run.file('run.lock')));
+});
+
+test('another living process keeps its lock, a dead one or a reused pid loses it', () => {
+  const path = newPath();
+  RunFolder.create(path, {}).close();
+  const lock = join(path, 'run.lock');
+  const owner = { pid: process.ppid, host: hostname(), started: '2020-01-01T00:00:00Z', ticks: startOf(process.ppid) };
+
+  writeFileSync(lock, JSON.stringify(owner));
+  assert.throws(() => RunFolder.open(path), new RegExp(`in use by process ${process.ppid} `));
+
+  const dead = spawnSync(process.execPath, ['-e', '']).pid;
+  writeFileSync(lock, JSON.stringify({ ...owner, pid: dead }));
+  RunFolder.open(path).close();
+
+  writeFileSync(lock, JSON.stringify({ ...owner, pid: process.pid }));
+  RunFolder.open(path).close();
+
+  if (owner.ticks !== null) {
+    writeFileSync(lock, JSON.stringify({ ...owner, ticks: '1' }));
+    RunFolder.open(path).close();
+  }
+});
+
+test('locks of other machines and unreadable locks are left alone', () => {
+  const path = newPath();
+  RunFolder.create(path, {}).close();
+  const lock = join(path, 'run.lock');
+  writeFileSync(lock, JSON.stringify({ pid: 1, host: 'elsewhere', started: 'yesterday', ticks: null }));
+  assert.throws(
+    () => RunFolder.open(path),
+    /process 1 on elsewhere, started yesterday; if it has ended, delete .*run\.lock/,
+  );
+  writeFileSync(lock, '');
+  assert.throws(() => RunFolder.open(path), /locked by an unreadable .*run\.lock/);
+  assert.ok(existsSync(lock));
+});
+
+test('the end of the process gives the folder back', () => {
+  const path = newPath();
+  const module = JSON.stringify(new URL('../../src/train/run-folder.node.ts', import.meta.url).href);
+  const code = `import(${module}).then(({ RunFolder }) => { RunFolder.create(${JSON.stringify(path)}, {}); process.exit(3); })`;
+  const child = spawnSync(process.execPath, [...process.execArgv, '-e', code], { encoding: 'utf8' });
+  assert.is(child.status, 3, child.stderr);
+  assert.ok(existsSync(join(path, 'config.json')));
+  assert.not(existsSync(join(path, 'run.lock')));
+});
+
+test('options that cannot change are all named, with both values', () => {
+  const saved = { model: 'resnet20', seed: 1, batch: 128, milestones: [80, 120], tau: { init: 'n', lr: 0.1 } };
+  const keys = ['model', 'seed', 'batch', 'milestones', 'tau', 'clip'];
+  checkResumable(saved, { ...saved, tau: { lr: 0.1, init: 'n' }, epochs: 9 }, keys);
+  checkResumable(saved, {}, keys);
+  assert.throws(
+    () => checkResumable(saved, { model: 'resnet32', batch: 64, milestones: [80], seed: 1, clip: true }, keys),
+    (e: Error) => {
+      assert.match(e.message, 'model: the run has "resnet20", given is "resnet32"');
+      assert.match(e.message, 'batch: the run has 128, given is 64');
+      assert.match(e.message, 'milestones: the run has [80,120], given is [80]');
+      assert.match(e.message, 'clip: the run has not set, given is true');
+      assert.not.match(e.message, 'seed');
+      return true;
+    },
+  );
+});
+
+test('default folders tell runs apart', () => {
+  const time = new Date(2026, 0, 2, 3, 4, 5);
+  assert.is(defaultRunPath('resnet20', 'cifar10', 7, time), join('runs', 'resnet20-cifar10-7-20260102-030405'));
+});
+
+/** The start of a process, as the lock file states it; null where the system does not say. */
+function startOf(pid: number): string | null {
+  const path = `/proc/${pid}/stat`;
+  return existsSync(path) ? readFileSync(path, 'utf8').split(') ')[1]!.split(' ')[19]! : null;
+}
+
+test.run();
