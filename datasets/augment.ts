@@ -1,0 +1,37 @@
+// The augmentation of shaders/augment.ts on the CPU: what the batch kernel must compute, for tests and for reading.
+import { IMAGE_BYTES } from './cifar';
+import { philox, Stream } from './random';
+
+/** Offset of the crop window in the padded image (0 … 8, 4 is the centre) and whether it is mirrored. */
+export interface Draw {
+  readonly dy: number;
+  readonly dx: number;
+  readonly flip: boolean;
+}
+
+/** What (seed, epoch, image index) draws; it does not depend on the batch that the image is in. */
+export function drawAugmentation(seed: number, epoch: number, image: number): Draw {
+  const w = philox(seed, Stream.augment, image, epoch);
+  return { dy: w[0] % 9, dx: w[1] % 9, flip: (w[2] & 1) === 1 };
+}
+
+/**
+ * Pad-4 crop, flip, normalise: bytes [3, 32, 32] to floats [3, 32, 32]. Without a draw it only normalises.
+ * As in torchvision, the padding is black before the normalisation, and the flip follows the crop.
+ */
+export function augmentImage(
+  image: Uint8Array,
+  mean: readonly number[],
+  std: readonly number[],
+  draw: Draw = { dy: 4, dx: 4, flip: false },
+): Float32Array {
+  const out = new Float32Array(IMAGE_BYTES);
+  for (let i = 0; i < IMAGE_BYTES; i++) {
+    const c = i >> 10;
+    const y = ((i >> 5) & 31) + draw.dy - 4;
+    const x = (draw.flip ? 31 - (i & 31) : i & 31) + draw.dx - 4;
+    const inside = Math.min(x, y) >= 0 && Math.max(x, y) < 32;
+    out[i] = ((inside ? image[c * 1024 + y * 32 + x] : 0) / 255 - mean[c]) / std[c];
+  }
+  return out;
+}

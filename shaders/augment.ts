@@ -1,0 +1,88 @@
+// The batch kernel: uint8 images that lie on the GPU become one normalised float batch, cropped and flipped on the way.
+//
+//   image   = order[position + b]
+//   w       = Philox(key = (seed, stream), counter = (image, epoch, 0, 0))
+//   dy, dx  = w0 mod 9, w1 mod 9          a 32 × 32 window of the image padded by 4 pixels of value 0
+//   flip    = w2 mod 2                    mirrored left to right after the crop, with probability 1/2
+//   out[b, c, y, x] = (image[c, y + dy − 4, (flip ? 31 − x : x) + dx − 4] / 255 − mean[c]) / std[c]
+//
+// This is torchvision's RandomCrop(32, padding=4), RandomHorizontalFlip, ToTensor, Normalize: the padding is black before
+// the normalisation. The draw belongs to (seed, epoch, image), so it does not depend on the batch size.
+// datasets/augment.ts is the same on the CPU.
+
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import type { Kernel, Workgroups } from './kernel';
+import { philoxWgsl } from './random';
+
+export interface AugmentOptions {
+  /** Per channel, of pixel values scaled to [0, 1]. */
+  readonly mean: readonly [number, number, number];
+  readonly std: readonly [number, number, number];
+}
+
+/** Four pixels of the three channels per thread, 64 threads in a workgroup: four workgroups per image. */
+export const augmentWorkgroups = (batch: number): Workgroups => [4, batch, 1];
+
+/**
+ * Kernel of one launch per image buffer: it writes the images that its buffer holds and leaves the rest of the batch to
+ * the launches for the other buffers.
+ *
+ * Bindings: images (u8 C, H, W, packed in u32), labels (i32, of the whole split), order (u32 image indices of the
+ * epoch), batch (f32 [N, 3, 32, 32]), batch labels (i32 [N]).
+ * Uniform, eight u32: seed, stream, epoch, position of the batch's first entry in `order`, batch size, first image that
+ * this buffer holds, number of images that it holds, augment (0 only normalises).
+ */
+export function augment({ mean, std }: AugmentOptions): Kernel {
+  const vec = (f: (m: number, s: number) => number): string =>
+    `vec3f(${mean.map((m, c) => Math.fround(f(m, std[c])).toExponential(9)).join(', ')})`;
+  return {
+    name: 'data.augment',
+    access: 'rrrxx', // x: what this launch leaves alone in the batch must stay
+    uniforms: 32,
+    code: wgsl`
+struct Batch { seed: u32, stream: u32, epoch: u32, position: u32, size: u32, first: u32, count: u32, augment: u32 }
+@group(0) @binding(0) var<storage, read> images: array<u32>;
+@group(0) @binding(1) var<storage, read> labels: array<i32>;
+@group(0) @binding(2) var<storage, read> order: array<u32>;
+@group(0) @binding(3) var<storage, read_write> batch: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> batchLabels: array<i32>;
+@group(1) @binding(0) var<uniform> u: Batch;
+
+const SCALE = ${vec((_, s) => 1 / (255 * s))};
+const SHIFT = ${vec((m, s) => -m / s)};
+${philoxWgsl()}
+fn pixel(image: u32, channel: u32, y: i32, x: i32) -> f32 {
+  if (min(x, y) < 0 || max(x, y) > 31) { return 0.0; }
+  let byte = (image * 3u + channel) * 1024u + u32(y * 32 + x);
+  return f32(extractBits(images[byte / 4u], 8u * (byte % 4u), 8u));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.y >= u.size) { return; }
+  let index = order[u.position + id.y];
+  if (index < u.first || index - u.first >= u.count) { return; }
+  let image = index - u.first;
+  let y = i32(id.x / 8u);
+  let x = i32(id.x % 8u) * 4;
+  var dy = 0;
+  var dx = 0;
+  var flip = false;
+  if (u.augment != 0u) {
+    let w = philox4x32(vec4u(index, u.epoch, 0u, 0u), vec2u(u.seed, u.stream));
+    dy = i32(w.x % 9u) - 4;
+    dx = i32(w.y % 9u) - 4;
+    flip = (w.z & 1u) == 1u;
+  }
+  for (var c = 0u; c < 3u; c++) {
+    var raw: vec4f;
+    for (var i = 0; i < 4; i++) {
+      raw[i] = pixel(image, c, y + dy, select(x + i, 31 - x - i, flip) + dx);
+    }
+    batch[(id.y * 3u + c) * 256u + id.x] = raw * SCALE[c] + SHIFT[c];
+  }
+  if (id.x == 0u) { batchLabels[id.y] = labels[index]; }
+}
+`,
+  };
+}
