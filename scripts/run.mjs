@@ -1,0 +1,52 @@
+// `npm run cifar-train`, `npm test` and the like: sets the machine up as far as needed, then runs the program.
+//   node scripts/run.mjs NAME [arguments]      NAME: test, or a program of examples/
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { ensureBuild } from './setup/build.mjs';
+import { findDriver } from './setup/driver.mjs';
+import { ensurePackages } from './setup/packages.mjs';
+import { root } from './setup/places.mjs';
+import { SetupError } from './setup/say.mjs';
+
+try {
+  const [name, ...args] = process.argv.slice(2);
+  ensurePackages();
+  const driver = findDriver({ again: name === 'doctor' });
+  const program = name === 'test' ? ['--import', 'tsx', join(root, 'tests/run.ts')] : [built(name)];
+  const env = { ...process.env, ...driver.env, DAWNFIELD_DRIVER: driver.why };
+  process.exitCode = await run(driver.node, [...program, ...args], env);
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  process.stderr.write(`dawnfield: ${error.message}\n`);
+  process.exitCode = 1;
+}
+
+/** @param {string | undefined} name */
+function built(name) {
+  ensureBuild();
+  const folder = join(root, 'dist/examples');
+  const file = join(folder, `${name}.js`);
+  if (existsSync(file)) return file;
+  const names = readdirSync(folder).flatMap((entry) => /^([a-z0-9-]+)\.js$/.exec(entry)?.[1] ?? []);
+  throw new SetupError(
+    `there is no program '${name}': choose one of ${names.filter((n) => !n.startsWith('chunk-')).join(', ')}, test.`,
+  );
+}
+
+/**
+ * Runs the program and waits for it whatever comes: on Ctrl-C it may want to save first.
+ * @param {string} node @param {string[]} args @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<number>} its exit code
+ */
+function run(node, args, env) {
+  const child = spawn(node, args, { env, stdio: 'inherit' });
+  // A terminal sends Ctrl-C to the child as well; only without one must it be passed on.
+  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
+  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)));
+  });
+}

@@ -1,0 +1,96 @@
+// Mesa's software Vulkan driver (lavapipe) of Debian 13 in a private folder, for systems whose own Mesa is too old for Dawn.
+// Its libraries need the newer glibc that lies beside them, so it is used by a copy of node whose interpreter and rpath point there.
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { aptMissing, unpackDebian } from './apt.mjs';
+import { appear, readJson } from './files.mjs';
+import { SetupError, say } from './say.mjs';
+
+/** @type {Record<string, { triplet: string, loader: string }>} */
+const platforms = {
+  x64: { triplet: 'x86_64-linux-gnu', loader: 'usr/lib64/ld-linux-x86-64.so.2' },
+  arm64: { triplet: 'aarch64-linux-gnu', loader: 'usr/lib/ld-linux-aarch64.so.1' },
+};
+
+/**
+ * Installs what is missing.
+ * @param {string} cache
+ * @returns {{ node: string, env: Record<string, string> }} how to run a program on it
+ */
+export function lavapipe(cache) {
+  const home = join(cache, 'lavapipe');
+  const { triplet, loader } = platforms[process.arch] ?? {};
+  if (!triplet) throw new SetupError(`Debian's lavapipe is known here for x64 and arm64, not for ${process.arch}`);
+  if (!existsSync(home)) {
+    const missing = aptMissing();
+    if (missing) throw new SetupError(missing);
+    say(`fetching Debian 13's lavapipe (about 60 MB) into ${home}: no Vulkan driver that Dawn accepts is installed`);
+    appear(home, (part) => fill(part, home, triplet));
+  }
+  const libraries = `${join(home, 'prefix/usr/lib', triplet)}:/usr/lib/${triplet}`;
+  const node = patchedNode(home, join(home, 'prefix', loader), libraries);
+  const icd = join(home, 'icd.json');
+  const shaders = join(cache, 'shaders');
+  const runtime = join(cache, 'runtime');
+  mkdirSync(shaders, { recursive: true });
+  mkdirSync(runtime, { recursive: true, mode: 0o700 });
+  return {
+    node,
+    env: {
+      VK_ICD_FILENAMES: icd,
+      VK_DRIVER_FILES: icd,
+      MESA_SHADER_CACHE_DIR: shaders,
+      XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR || runtime,
+    },
+  };
+}
+
+/**
+ * @param {string} part folder to fill @param {string} home where it will stand @param {string} triplet
+ */
+function fill(part, home, triplet) {
+  const prefix = join(part, 'prefix');
+  unpackDebian(prefix, { suite: 'trixie', packages: ['mesa-vulkan-drivers', 'libvulkan1'], dependencies: true });
+  // Debian 12's: the node that Debian 13's patchelf 0.18 writes crashes at once.
+  unpackDebian(join(part, 'patchelf'), { suite: 'bookworm', packages: ['patchelf'], dependencies: false });
+  rmSync(join(prefix, 'usr/share/doc'), { recursive: true, force: true });
+  const icds = join(prefix, 'usr/share/vulkan/icd.d');
+  const name = readdirSync(icds).find((file) => file.startsWith('lvp_icd'));
+  const icd = name && readJson(join(icds, name));
+  if (!icd) throw new SetupError('the package mesa-vulkan-drivers holds no lvp_icd.json');
+  icd.ICD.library_path = join(home, 'prefix/usr/lib', triplet, 'libvulkan_lvp.so');
+  writeFileSync(join(part, 'icd.json'), JSON.stringify(icd));
+}
+
+/**
+ * The copy of this node, made anew when node's version changes.
+ * @param {string} home @param {string} loader @param {string} libraries
+ */
+function patchedNode(home, loader, libraries) {
+  const folder = join(home, `node-${process.version}`);
+  const node = join(folder, 'node');
+  if (existsSync(node)) return node;
+  say(
+    `making a copy of node ${process.version} that uses the libraries in ${join(home, 'prefix')}: lavapipe needs a newer glibc`,
+  );
+  const part = join(folder, `node.${process.pid}.part`);
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(process.execPath, part);
+  chmodSync(part, 0o755);
+  const patchelf = join(home, 'patchelf/usr/bin/patchelf');
+  const args = ['--set-interpreter', loader, '--force-rpath', '--set-rpath', libraries, part];
+  const { status, stderr, error } = spawnSync(patchelf, args, { encoding: 'utf8' });
+  if (status !== 0) throw new SetupError(`patchelf failed: ${(error?.message ?? stderr).trim()}`);
+  renameSync(part, node);
+  return node;
+}

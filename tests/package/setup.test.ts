@@ -1,0 +1,156 @@
+// The pure parts of the set-up: which mirror, which packages differ, which driver is chosen, folders that appear whole.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { mirrors } from '../../scripts/setup/apt.mjs';
+import { choose } from '../../scripts/setup/driver.mjs';
+import { appear, hashOf } from '../../scripts/setup/files.mjs';
+import { firstDifference } from '../../scripts/setup/packages.mjs';
+import { SetupError } from '../../scripts/setup/say.mjs';
+import { readSummary } from '../summary';
+
+const official = 'http://deb.debian.org/debian';
+
+test('mirrors: deb822 sources, security left out, the official one last', () => {
+  const text =
+    'Types: deb\n# URIs: http://old.example/debian\nURIs: https://near.example/debian/\nSuites: bookworm\n\nURIs: http://deb.debian.org/debian-security\n';
+  assert.equal(mirrors([text]), ['https://near.example/debian', official]);
+});
+
+test('mirrors: one-line sources with and without options, third parties left out', () => {
+  const text =
+    'deb [arch=amd64 signed-by=/k.gpg] http://a.example/debian bookworm main\n#deb http://b.example/debian x main\n' +
+    'deb https://packages.cloud.example/apt sdk main\ndeb-src http://c.example/debian bookworm main\ndeb http://deb.debian.org/debian bookworm main\n';
+  assert.equal(mirrors([text]), ['http://a.example/debian', official]);
+});
+
+test('mirrors: a mirror list is a mirror, nothing at all gives the official one', () => {
+  assert.equal(mirrors(['URIs: mirror+file:///etc/apt/mirrors/debian.list']), [
+    'mirror+file:///etc/apt/mirrors/debian.list',
+    official,
+  ]);
+  assert.equal(mirrors([]), [official]);
+});
+
+const lock = {
+  packages: {
+    '': {},
+    'node_modules/a': { version: '1.0.0' },
+    'node_modules/b-darwin': { version: '2.0.0', optional: true },
+  },
+};
+
+test('packages: equal to the lock, or named where they differ', () => {
+  assert.is(firstDifference(lock, { packages: { 'node_modules/a': { version: '1.0.0' } } }), null);
+  assert.is(firstDifference(lock, { packages: { 'node_modules/a': { version: '1.0.1' } } }), 'a');
+  assert.is(firstDifference(lock, { packages: {} }), 'a');
+  assert.is(firstDifference(lock, null), 'a');
+  const old = { packages: { 'node_modules/a': { version: '1.0.0' }, 'node_modules/b-darwin': { version: '1.0.0' } } };
+  assert.is(firstDifference(lock, old), 'b-darwin');
+});
+
+const gpu = { name: 'RTX', text: 'nvidia ampere RTX', software: false };
+const old = { name: 'SwiftShader Device', text: 'google swiftshader', software: true };
+const fresh = { name: 'llvmpipe', text: 'mesa llvmpipe', software: true };
+
+/** A machine with `installed` adapters; lavapipe can be installed where `network`. */
+function machine(installed: (typeof gpu)[], network = true) {
+  const tried: string[] = [];
+  const install = (name: string, works: boolean) => ({
+    name,
+    get: () => {
+      tried.push(name);
+      if (!works) throw new SetupError('no network');
+      return { node: `node-for-${name}`, env: { DRIVER: name } };
+    },
+  });
+  const probe = (_node: string, env: Record<string, string>) =>
+    env.DRIVER === 'lavapipe' ? [fresh] : env.DRIVER === 'swiftshader' ? [old] : installed;
+  const pick = (wanted?: string) => choose(wanted, probe, [install('lavapipe', network), install('swiftshader', true)]);
+  return { tried, pick };
+}
+
+test('driver: a real adapter comes first and nothing is installed', () => {
+  const { tried, pick } = machine([old, gpu]);
+  const choice = pick();
+  assert.is(choice.adapter, 'RTX');
+  assert.is(choice.node, process.execPath);
+  assert.equal(tried, []);
+});
+
+test('driver: an installed software driver, then lavapipe, then SwiftShader', () => {
+  const installed = machine([old]);
+  assert.is(installed.pick().driver, 'system');
+  assert.equal(installed.tried, []);
+  const bare = machine([]);
+  assert.is(bare.pick().node, 'node-for-lavapipe');
+  assert.equal(bare.tried, ['lavapipe']);
+  const offline = machine([], false);
+  assert.is(offline.pick().adapter, 'SwiftShader Device');
+  assert.equal(offline.tried, ['lavapipe', 'swiftshader']);
+});
+
+test('driver: DAWNFIELD_ADAPTER narrows the choice', () => {
+  assert.is(machine([gpu]).pick('software').driver, 'lavapipe');
+  assert.is(machine([gpu, old]).pick('software').adapter, 'SwiftShader Device');
+  assert.is(machine([old, gpu]).pick('rtx').adapter, 'RTX');
+  assert.is(machine([gpu]).pick('swiftshader').driver, 'swiftshader');
+  assert.throws(() => machine([old]).pick('gpu'), /no real adapter \(found: SwiftShader Device\)/);
+  assert.throws(
+    () => machine([gpu]).pick('voodoo'),
+    /fits DAWNFIELD_ADAPTER=voodoo[\s\S]*lavapipe: Dawn does not find 'voodoo'[\s\S]*apt install/,
+  );
+});
+
+function scratch(body: (folder: string) => void) {
+  const folder = mkdtempSync(join(tmpdir(), 'dawnfield-'));
+  try {
+    body(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test('hashOf: names and contents count, missing files do not disturb', () =>
+  scratch((folder) => {
+    mkdirSync(join(folder, 'src/deep'), { recursive: true });
+    writeFileSync(join(folder, 'src/deep/a.ts'), '1');
+    const names = ['src', 'absent.json'];
+    const first = hashOf(folder, names);
+    assert.is(hashOf(folder, names), first);
+    writeFileSync(join(folder, 'src/deep/a.ts'), '2');
+    const changed = hashOf(folder, names);
+    assert.is.not(changed, first);
+    writeFileSync(join(folder, 'src/b.ts'), '');
+    assert.is.not(hashOf(folder, names), changed);
+  }));
+
+test('appear: a failed attempt leaves nothing, a rival who was first wins', () =>
+  scratch((folder) => {
+    const home = join(folder, 'driver');
+    const fail = () =>
+      appear(home, (part) => {
+        writeFileSync(join(part, 'half'), '');
+        throw new Error('interrupted');
+      });
+    assert.throws(fail, 'interrupted');
+    assert.not(existsSync(home));
+    appear(home, (part) => {
+      mkdirSync(home);
+      writeFileSync(join(home, 'whose'), 'rival');
+      writeFileSync(join(part, 'whose'), 'mine');
+    });
+    assert.is(readFileSync(join(home, 'whose'), 'utf8'), 'rival');
+  }));
+
+test('readSummary: counts, and a crash is a failure whatever the summary says', () => {
+  const good = '\n  Total:     3\n  Passed:    3\n  Skipped:   1\n';
+  assert.equal(readSummary(good, null), { passed: 3, failed: 0, skipped: 1, problem: '' });
+  assert.is(readSummary(good, 'ended with SIGSEGV').failed, 1);
+  assert.is(readSummary('  Total: 3\n  Passed: 1\n  Skipped: 0\n', 'ended with exit code 1').failed, 2);
+  assert.equal(readSummary('oops', null), { passed: 0, failed: 1, skipped: 0, problem: 'ran no tests' });
+});
+
+test.run();

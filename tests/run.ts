@@ -1,0 +1,74 @@
+// The test runner: every tests/**/*.test.ts in a process of its own, so that a crash of the driver costs one file.
+//   npm test [-- --filter PART_OF_A_PATH] [--jobs N]
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { readSummary } from './summary';
+
+const minutes = 15; // the most that one file may take
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const { values } = parseArgs({ options: { filter: { type: 'string', default: '' }, jobs: { type: 'string' } } });
+const jobs = Number(values.jobs ?? Math.min(2, availableParallelism()));
+
+interface Result {
+  output: string;
+  exit: string | null; // null: by itself with code 0
+  seconds: number;
+}
+
+function runFile(file: string): Promise<Result> {
+  const { FORCE_COLOR: _, ...env } = process.env; // the summary is read from the output: no colours in it
+  const begin = performance.now();
+  const child = spawn(process.execPath, ['--import', 'tsx', file], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill('SIGKILL');
+  }, minutes * 60_000);
+  return new Promise((resolve) =>
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      const ending = code === 0 ? null : `ended with ${signal ?? `exit code ${code}`}`;
+      const exit = late ? `stopped after ${minutes} minutes` : ending;
+      resolve({ output, exit, seconds: (performance.now() - begin) / 1000 });
+    }),
+  );
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+async function report(file: string): Promise<void> {
+  const { output, exit, seconds } = await runFile(file);
+  const { passed, failed, skipped, problem } = readSummary(output, exit);
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+  if (failed) console.log(output.trimEnd());
+  const notes = [skipped && `${skipped} skipped`, problem].filter(Boolean).join(', ');
+  const name = relative(here, file).padEnd(44);
+  console.log(
+    `${failed ? 'FAIL' : ' ok '} ${name} ${passed}/${passed + failed}  ${seconds.toFixed(1)} s  ${notes}`.trimEnd(),
+  );
+}
+
+const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.test.ts') && name.includes(values.filter))
+  .sort()
+  .map((name) => join(here, name));
+if (!files.length) console.log(`no test file's path contains '${values.filter}'`);
+
+const queue = [...files];
+async function work(): Promise<void> {
+  for (let file = queue.shift(); file; file = queue.shift()) await report(file);
+}
+await Promise.all(Array.from({ length: jobs }, work));
+
+const skipped = total.skipped ? `, ${total.skipped} skipped` : '';
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exitCode = total.failed || !files.length ? 1 : 0;
