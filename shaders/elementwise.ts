@@ -1,0 +1,98 @@
+// Elementwise kernels: out[i] = f(a[i], b[i], …) with NumPy broadcasting, made from an expression of the op table.
+//
+// 'flat': every operand is contiguous and starts at a binding: four elements a thread, as vec4.
+// 'strided': the element's index is decoded over up to eight dimensions, each operand has strides (0 where it is repeated) and an offset.
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import type { Kernel } from './kernel';
+
+export type ElementType = 'f32' | 'i32' | 'u32' | 'bool';
+
+export interface ElementwiseOptions {
+  name: string;
+  /** WGSL in terms of the operands' names and the scalars s, t, u, v. */
+  expression: string;
+  operands: { name: string; type: ElementType }[];
+  /** Operands are converted to this type first; 'own' leaves each as it is. */
+  compute: ElementType | 'own';
+  result: ElementType;
+  mode: 'flat' | 'strided';
+}
+
+const WORKGROUP = 64;
+/** Elements that one workgroup of a flat kernel covers. */
+export const FLAT_TILE = WORKGROUP * 4;
+/** Elements that one workgroup of a strided kernel covers. */
+export const STRIDED_TILE = WORKGROUP;
+
+/** Words of the uniform struct in front of the strides: count, rank, 2 unused, 4 scalars, 8 dimensions. */
+export const STRIDES_AT = 16;
+
+const functions = `
+fn tanhSafe(x: f32) -> f32 { return 1.0 - 2.0 / (exp(2.0 * clamp(x, -20.0, 20.0)) + 1.0); }
+fn sigmoid(x: f32) -> f32 { let e = exp(-abs(x)); return select(e, 1.0, x >= 0.0) / (1.0 + e); }
+fn power(x: f32, p: f32) -> f32 {
+  let q = pow(abs(x), p);
+  let odd = fract(abs(p) * 0.5) > 0.25;
+  return select(select(q, -q, odd && x < 0.0), 1.0, p == 0.0);
+}
+`;
+
+const memo = new Map<string, Kernel>();
+
+export function elementwise(o: ElementwiseOptions): Kernel {
+  const key = JSON.stringify(o);
+  let kernel = memo.get(key);
+  if (!kernel) memo.set(key, (kernel = build(o)));
+  return kernel;
+}
+
+const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
+
+function build(o: ElementwiseOptions): Kernel {
+  const { operands, result } = o;
+  const flat = o.mode === 'flat';
+  const computed = (type: ElementType) => (o.compute === 'own' ? type : o.compute);
+  const n = operands.length;
+  const shape = (type: ElementType) => (flat ? `vec4<${stored(type)}>` : stored(type));
+  const bindings = operands
+    .map((p, i) => `@group(0) @binding(${i}) var<storage, read> in${i}: array<${shape(p.type)}>;`)
+    .join('\n');
+  const load = (i: number, index: string) => `${computed(operands[i].type)}(in${i}[${index}])`;
+  const parameters = operands.map((p) => `${p.name}: ${computed(p.type)}`).join(', ');
+  const call = (args: string[]) => {
+    const value = `f(${args.join(', ')})`;
+    return result === 'bool' ? `u32(${value})` : value;
+  };
+  const lanes = ['x', 'y', 'z', 'w'].map((lane) => call(operands.map((p, i) => `${computed(p.type)}(v${i}.${lane})`)));
+  const code = wgsl`
+struct Params { n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u }
+${bindings}
+@group(0) @binding(${n}) var<storage, read_write> out: array<${shape(result)}>;
+@group(1) @binding(0) var<uniform> p: Params;
+${functions}
+fn f(${parameters}) -> ${result} {
+  let s = p.scalars.x; let t = p.scalars.y; let u = p.scalars.z; let v = p.scalars.w;
+  return ${result}(${o.expression});
+}
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
+  let i = (w.y * groups.x + w.x) * ${WORKGROUP}u + l;
+#if ${flat}
+  if (i * 4u >= p.n) { return; }
+  ${operands.map((_, k) => `let v${k} = in${k}[i];`).join(' ')}
+  out[i] = ${shape(result)}(${lanes.join(', ')});
+#else
+  if (i >= p.n) { return; }
+  var rest = i;
+  ${operands.map((_, k) => `var at${k} = i32(p.offsets[${k}]);`).join(' ')}
+  for (var d = i32(p.rank) - 1; d >= 0; d--) {
+    let dim = p.dims[d >> 2][d & 3];
+    let c = i32(rest % dim);
+    rest = rest / dim;
+    ${operands.map((_, k) => `at${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
+  }
+  out[i] = ${call(operands.map((_, k) => load(k, `at${k}`)))};
+#endif
+}`;
+  return { name: o.name, code, access: 'r'.repeat(n) + 'w', uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4) };
+}

@@ -1,0 +1,237 @@
+// Reverse-mode differentiation: operations leave a node with their gradient rule on what they compute; `backward` walks the nodes from
+// the loss to the leaves in the reverse order of their making.
+import { InputError } from '../gpu';
+import { insideModule, modulePath } from '../tensor/context';
+import { evaluate } from '../tensor/elementwise';
+import { computedDuring, temporaries } from '../tensor/memory';
+import type { Memory } from '../tensor/memory';
+import { sameShape, showShape } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
+import type { GradientNode } from '../tensor/tensor';
+
+/** Gradients for the inputs, from those of the outputs; null where an input needs none. */
+export type Rule = (gradient: Tensor, needs: readonly boolean[]) => readonly (Tensor | null | undefined | false)[];
+
+let sequence = 0;
+let recording = true;
+/** Nodes that wait for a backward pass: while there are any, a step is under way. */
+let open = 0;
+
+class Node implements GradientNode {
+  readonly id = sequence++;
+  readonly path = modulePath();
+  readonly versions: number[];
+  readonly needs: boolean[];
+  retained: Tensor | null = null;
+  done = false;
+
+  constructor(
+    readonly name: string,
+    readonly inputs: readonly Tensor[],
+    readonly output: Memory,
+    readonly shape: readonly number[],
+    readonly saved: readonly Tensor[],
+    readonly rule: Rule,
+  ) {
+    this.versions = saved.map((t) => t.memory.version);
+    this.needs = inputs.map((t) => t.requiresGrad);
+    open++;
+  }
+
+  /** True when this operation made the memory of its output (views did not). */
+  get ownsOutput(): boolean {
+    return this.inputs.every((t) => t.memory !== this.output);
+  }
+
+  finish(release: boolean): void {
+    if (this.done) return;
+    this.done = true;
+    open--;
+    if (!release) return;
+    // What only this node needed: saved results that are neither inputs nor visible to the program.
+    const dead = this.saved.filter((t) => !t.memory.escaped && !this.inputs.some((i) => i.memory === t.memory)).map((t) => t.memory);
+    if (this.ownsOutput) dead.push(this.output);
+    for (const memory of dead) if (memory.live && !memory.escaped && !memory.kept && !memory.recipe) memory.release();
+  }
+}
+
+/** Whether operations are being recorded. */
+export const isRecording = (): boolean => recording;
+
+/** Whether something was recorded that no backward pass has used yet. */
+export const isTapeOpen = (): boolean => open > 0;
+
+/** Drops what was recorded and not used: called when a step ends. */
+export function abandonTape(): void {
+  open = 0;
+}
+
+/** Whether an operation on these inputs must be recorded. */
+export const needsGradient = (...inputs: readonly Tensor[]): boolean => recording && inputs.some((t) => t.requiresGrad);
+
+/**
+ * Records how `output` came from `inputs`. `saved` lists every tensor that `rule` reads later, so that overwriting one is noticed.
+ * Returns `output`.
+ */
+export function record(name: string, inputs: readonly Tensor[], output: Tensor, saved: readonly Tensor[], rule: Rule): Tensor {
+  if (!needsGradient(...inputs) || output.dtype !== 'float32') return output;
+  output.requiresGrad = true;
+  output.gradNode = new Node(name, inputs, output.memory, output.shape, saved, rule);
+  return output;
+}
+
+/** Every tensor in a result: a tensor, or arrays and plain objects of them. */
+export function* tensorsIn(value: unknown): Iterable<Tensor> {
+  if (value instanceof Tensor) yield value;
+  else if (Array.isArray(value)) for (const item of value) yield* tensorsIn(item);
+  else if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) yield* tensorsIn(item);
+}
+
+function* memoriesIn(value: unknown): Iterable<Memory> {
+  for (const tensor of tensorsIn(value)) yield tensor.memory;
+}
+
+function withRecording<T>(value: boolean, body: () => T): T {
+  const before = recording;
+  recording = value;
+  const restore = () => {
+    recording = before;
+  };
+  let result: T;
+  try {
+    result = body();
+  } catch (error) {
+    restore();
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(restore) as T;
+  restore();
+  return result;
+}
+
+/**
+ * Runs `body` without recording, as `torch.no_grad()`. What it computes is given back at its end, except what it returns.
+ * `body` may be async; then nothing is recorded anywhere until it has settled.
+ */
+export function noGrad<T>(body: () => T): T {
+  const outermost = recording;
+  return temporaries(() => withRecording(false, body), memoriesIn, () => outermost && !isTapeOpen());
+}
+
+/** Runs `body` with recording on again, inside `noGrad`. */
+export const enableGrad = <T>(body: () => T): T => withRecording(true, body);
+
+/** The same values without history: gradients stop here. Shares memory. */
+export const detach = (x: Tensor): Tensor => x.view(x.shape, x.strides);
+
+/** Asks `backward` to fill `grad` of a tensor that is no leaf. */
+export function retainGrad(x: Tensor): Tensor {
+  if (x.gradNode instanceof Node) {
+    x.gradNode.retained = x;
+    x.memory.escaped = true;
+  }
+  return x;
+}
+
+const sum = (a: Tensor, b: Tensor): Tensor =>
+  evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape, result: 'float32' });
+
+/** Adds to a leaf's `grad`, which is kept. A `fresh` gradient owns its memory alone and can be taken over. */
+function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
+  const before = leaf.grad;
+  const copied = (): Tensor =>
+    evaluate({ name: 'gradient', expression: 'a', operands: { a: gradient }, shape: gradient.shape, result: 'float32' });
+  leaf.grad = (before ? sum(before, gradient) : fresh ? gradient : copied()).keep();
+  before?.dispose();
+}
+
+/** Walks the recorded operations from `root` in reverse. */
+function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
+  const gradients = new Map<Node, Tensor>();
+  const leaves = new Map<Tensor, Tensor>();
+  const owned = new Set<Memory>();
+  const add = (target: Tensor, gradient: Tensor, made: boolean) => {
+    const node = target.gradNode as Node | null;
+    const before = node ? gradients.get(node) : leaves.get(target);
+    const total = before ? sum(before, gradient) : gradient;
+    if (made || before) owned.add(total.memory);
+    total.memory.holds++;
+    if (node) gradients.set(node, total);
+    else leaves.set(target, total);
+    if (before) drop(before);
+  };
+  const drop = (gradient: Tensor) => {
+    const { memory } = gradient;
+    if (--memory.holds === 0 && owned.has(memory) && memory.live && !memory.kept) memory.release();
+  };
+
+  add(root, seed, false);
+  const queue: Node[] = root.gradNode ? [root.gradNode as Node] : [];
+  const queued = new Set(queue);
+  while (queue.length) {
+    // The youngest node: all that used its output are older in the walk. Few nodes wait at a time, so a scan is enough.
+    let at = 0;
+    for (let i = 1; i < queue.length; i++) if (queue[i].id > queue[at].id) at = i;
+    const node = queue.splice(at, 1)[0];
+    const gradient = gradients.get(node)!;
+    gradients.delete(node);
+    if (node.done)
+      throw new InputError(
+        `backward: the graph of '${node.name}' was used before and its memory given back; call backward({ retainGraph: true }) the first time`,
+      );
+    node.saved.forEach((t, i) => {
+      if (t.memory.version !== node.versions[i])
+        throw new InputError(
+          `backward: a tensor of shape ${showShape(t.shape)} that '${node.name}'${node.path ? ` in ${node.path}` : ''} needs for its gradient was overwritten in place after it was used`,
+        );
+    });
+    if (node.retained) accumulate(node.retained, gradient, false);
+    const { result, made } = computedDuring(() => insideModule(node.path, () => node.rule(gradient, node.needs)));
+    for (const memory of made) owned.add(memory);
+    node.inputs.forEach((input, i) => {
+      const g = result[i];
+      if (!g || !node.needs[i]) return;
+      if (!sameShape(g.shape, input.shape))
+        throw new InputError(`backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`);
+      const next = input.gradNode as Node | null;
+      add(input, g, made.includes(g.memory));
+      if (next && !queued.has(next)) {
+        queued.add(next);
+        queue.push(next);
+      }
+    });
+    for (const memory of made) if (memory.holds === 0 && memory.live && !memory.kept) memory.release();
+    drop(gradient);
+    if (!retainGraph) node.finish(true);
+  }
+  for (const [leaf, gradient] of leaves) {
+    const { memory } = gradient;
+    const whole = gradient.isContiguous && memory.live && memory.storage.bytes === 4 * gradient.size;
+    if (leaf.requiresGrad) accumulate(leaf, gradient, whole && owned.has(memory) && memory.holds === 1);
+    drop(gradient);
+  }
+}
+
+/**
+ * Fills `grad` of every leaf that `loss` was computed from, adding to what is there. `gradient` is ∂(objective)/∂loss, 1 by default, needed
+ * when `loss` has more than one element. Gives back the memory of what was recorded unless `retainGraph`.
+ */
+export function backward(loss: Tensor, { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
+  if (!loss.requiresGrad)
+    throw new InputError('backward: this tensor was computed from nothing that requires a gradient, or under noGrad: there is nothing to differentiate');
+  if (!gradient && loss.size !== 1)
+    throw new InputError(`backward: the loss has shape ${showShape(loss.shape)}; reduce it to one number (mean, sum) or pass { gradient } of that shape`);
+  if (gradient && !sameShape(gradient.shape, loss.shape))
+    throw new InputError(`backward: a gradient of shape ${showShape(gradient.shape)} for a loss of shape ${showShape(loss.shape)}`);
+  temporaries(
+    () =>
+      withRecording(false, () => {
+        const seed = gradient ?? evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape, result: 'float32' });
+        backwardFrom(loss, seed, retainGraph);
+      }),
+    () => [],
+    () => false,
+  );
+}
+

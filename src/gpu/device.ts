@@ -1,0 +1,255 @@
+// The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
+import type { Back, Kernel } from '../../shaders/kernel';
+import { backFor } from './back';
+import { Pool, Storage } from './blocks';
+import type { Binding } from './blocks';
+import { Commands, bindingSize } from './commands';
+import type { Constant } from './constants';
+import { AdapterError, DeviceLostError, GpuError, InputError, OutOfMemoryError, formatBytes } from './errors';
+import { provider } from './provider';
+import type { AdapterOptions } from './provider';
+import { Pipelines } from './pipelines';
+
+/** Counters since the device was made (bytes: now and at most). All are exact. */
+export interface DeviceStats {
+  /** Bytes of buffers in use by tensors. */
+  liveBytes: number;
+  peakBytes: number;
+  /** Bytes of all buffers, those waiting in the pool included. */
+  reservedBytes: number;
+  buffersCreated: number;
+  bindGroupsCreated: number;
+  pipelinesCreated: number;
+  dispatches: number;
+  submits: number;
+  reads: number;
+}
+
+export type Grid = readonly [number, number, number];
+
+export class Device {
+  readonly info: GPUAdapterInfo;
+  readonly limits: GPUSupportedLimits;
+  readonly features: ReadonlySet<string>;
+  /** What kernels are specialised for on this adapter. */
+  readonly back: Back;
+  readonly pool: Pool;
+  readonly pipelines: Pipelines;
+  readonly commands: Commands;
+  #lost: string | null = null;
+  #faults: GpuError[] = [];
+  #pending = new Set<Promise<void>>();
+  #awaiting = 0;
+  #staging: GPUBuffer[] = [];
+  #reads = 0;
+  #rejectLost!: (error: DeviceLostError) => void;
+  readonly #whenLost = new Promise<never>((_, reject) => (this.#rejectLost = reject));
+
+  constructor(
+    readonly gpu: GPUDevice,
+    adapter: GPUAdapter,
+    readonly profile: 'safe' | 'fast',
+  ) {
+    this.info = adapter.info;
+    this.limits = gpu.limits;
+    this.features = gpu.features as ReadonlySet<string>;
+    this.back = backFor(adapter.info, this.features);
+    this.#whenLost.catch(() => {});
+    const report = (what: string, error: Promise<GPUError | null>) => this.#report(what, error);
+    this.pool = new Pool(gpu, report, () => this.commands.forget());
+    this.pipelines = new Pipelines(gpu, report);
+    this.commands = new Commands(gpu, this.pipelines, report, profile === 'safe');
+    void gpu.lost.then(({ message, reason }) => this.#lose(message || reason));
+    gpu.onuncapturederror = (event) => this.#faults.push(new GpuError(`the GPU reported: ${event.error.message}`));
+  }
+
+  /** Counters: bytes, objects created, dispatches, submits. */
+  stats(): DeviceStats {
+    const { liveBytes, peakBytes, reservedBytes, buffersCreated } = this.pool;
+    const { dispatches, submits, bindGroupsCreated } = this.commands;
+    const pipelinesCreated = this.pipelines.created;
+    return { liveBytes, peakBytes, reservedBytes, buffersCreated, bindGroupsCreated, pipelinesCreated, dispatches, submits, reads: this.#reads };
+  }
+
+  /** Memory for `bytes` bytes with undefined content. `what` names the operation in errors. */
+  allocate(bytes: number, what: string): Storage {
+    this.check();
+    return new Storage(this.pool.take(bytes, what), 0, bytes, (block) => this.pool.give(block));
+  }
+
+  /**
+   * Runs `kernel` on `storages`, one for each letter of `kernel.access`: 'r' is read, 'w' is written, 'x' is read and written in place.
+   * `constants` fill its uniform struct; `grid` is the number of workgroups, needed where the kernel does not bake it in.
+   * Throws before anything is encoded when a limit of the adapter is broken.
+   */
+  launch(kernel: Kernel, storages: readonly Binding[], constants: readonly Constant[] = [], grid: Grid | undefined = kernel.workgroups): void {
+    this.check();
+    if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
+    if (grid[0] * grid[1] * grid[2] === 0) return;
+    this.#validate(kernel, storages, constants, grid);
+    this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid);
+  }
+
+  /** Copies host data into a storage, after everything launched before. */
+  write(storage: Binding, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
+    this.check();
+    if (storage.block.batch === this.commands.batch) this.commands.flush();
+    if (data.byteLength) this.gpu.queue.writeBuffer(storage.block.gpu, storage.offset + offset, data.buffer, data.byteOffset, data.byteLength);
+  }
+
+  /** Copies bytes of a storage to the host: waits until the GPU has done everything launched before. */
+  async read(storage: Binding, offset = 0, bytes = storage.bytes - offset): Promise<ArrayBuffer> {
+    this.check();
+    if (bytes === 0) return new ArrayBuffer(0);
+    const size = Math.ceil(bytes / 4) * 4;
+    const staging = this.#takeStaging(size);
+    this.commands.copy(storage.block.gpu, storage.offset + offset, staging, 0, size);
+    this.commands.flush();
+    this.#reads++;
+    try {
+      await this.#wait(staging.mapAsync(GPUMapMode.READ, 0, size));
+    } catch (error) {
+      await this.#settle();
+      this.check();
+      throw new GpuError(`reading back failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    const result = staging.getMappedRange(0, size).slice(0, bytes);
+    staging.unmap();
+    this.#staging.push(staging);
+    await this.#settle();
+    this.check();
+    return result;
+  }
+
+  /** Waits until the GPU is idle; throws what it reported. */
+  async sync(): Promise<void> {
+    this.check();
+    this.commands.flush();
+    await this.#wait(this.gpu.queue.onSubmittedWorkDone());
+    await this.#settle();
+    this.check();
+  }
+
+  /** Throws the first error that the GPU has reported since the last check. */
+  check(): void {
+    if (this.#lost !== null) throw new DeviceLostError(`the GPU device is gone (${this.#lost}): call init() for a new one; what it held is lost`);
+    if (this.#faults.length === 0) return;
+    // A kernel that does not compile makes every batch with it fail: the first cause is what to show.
+    const faults = this.#faults.splice(0);
+    throw faults.find((fault) => fault.message.startsWith('compiling')) ?? faults[0];
+  }
+
+  /** Frees everything. Later use throws DeviceLostError. */
+  destroy(): void {
+    if (this.#lost === null) this.commands.flush();
+    this.#lose('shutdown() was called');
+    this.pool.destroy();
+    for (const staging of this.#staging) staging.destroy();
+    this.gpu.destroy();
+  }
+
+  #lose(reason: string): void {
+    if (this.#lost !== null) return;
+    this.#lost = reason;
+    this.#rejectLost(new DeviceLostError(`the GPU device was lost (${reason}) while its work was waited for`));
+  }
+
+  #validate(kernel: Kernel, storages: readonly Binding[], constants: readonly Constant[], grid: Grid): void {
+    const { name, access } = kernel;
+    if (storages.length !== access.length) throw new GpuError(`${name}: ${storages.length} buffers for ${access.length} bindings`);
+    if (constants.length * 4 > (kernel.uniforms ?? 0)) throw new GpuError(`${name}: ${constants.length} constants for ${kernel.uniforms ?? 0} bytes`);
+    const limit = this.limits.maxStorageBufferBindingSize;
+    storages.forEach((storage, i) => {
+      if (bindingSize(storage) > limit)
+        throw new OutOfMemoryError(
+          `${name}: binding ${i} has ${formatBytes(storage.bytes)}, this adapter allows ${formatBytes(limit)} (maxStorageBufferBindingSize). ` +
+            'Use a smaller batch or split the tensor.',
+        );
+      if (access[i] === 'r') return;
+      for (let j = 0; j < storages.length; j++)
+        if (j !== i && storages[j].block === storage.block && (access[j] === 'r' || overlap(storages[j], storage)))
+          throw new GpuError(`${name}: bindings ${j} and ${i} share a buffer and one of them is written`);
+    });
+    const most = this.limits.maxComputeWorkgroupsPerDimension;
+    if (grid.some((n) => n > most || !Number.isInteger(n))) throw new InputError(`${name}: a grid of ${grid.join('×')} workgroups, at most ${most} each`);
+  }
+
+  #takeStaging(size: number): GPUBuffer {
+    const index = this.#staging.findIndex((b) => b.size >= size && b.size <= 4 * size + 1024);
+    if (index >= 0) return this.#staging.splice(index, 1)[0];
+    if (this.#staging.length > 8) this.#staging.shift()!.destroy();
+    this.pool.buffersCreated++;
+    return this.gpu.createBuffer({ size: Math.max(256, size), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, label: 'read-back' });
+  }
+
+  #report(what: string, error: Promise<GPUError | null>): void {
+    const done = error.then(
+      (fault) => {
+        if (!fault) return;
+        const memory = typeof GPUOutOfMemoryError !== 'undefined' && fault instanceof GPUOutOfMemoryError;
+        this.#faults.push(
+          memory ? new OutOfMemoryError(`out of GPU memory while ${what}: use a smaller batch`) : new GpuError(`${what}: ${fault.message}`),
+        );
+      },
+      () => {}, // a scope of a lost device
+    );
+    const tracked: Promise<void> = done.finally(() => this.#pending.delete(tracked));
+    this.#pending.add(tracked);
+  }
+
+  /** Lets the error scopes that are still open report. */
+  async #settle(): Promise<void> {
+    if (this.#pending.size) await this.#wait(Promise.all(this.#pending));
+  }
+
+  /** Awaits the GPU. On software drivers dawn.node's polling would take a core from the driver, so the thread naps between polls. */
+  async #wait<T>(promise: Promise<T>): Promise<T> {
+    const { nap } = provider();
+    if (nap && this.back.kind === 'software' && this.#awaiting === 0) {
+      const doze = () => {
+        if (this.#awaiting === 0) return;
+        nap();
+        setImmediate(doze);
+      };
+      setImmediate(doze);
+    }
+    this.#awaiting++;
+    try {
+      return await Promise.race([promise, this.#whenLost]);
+    } finally {
+      this.#awaiting--;
+    }
+  }
+}
+
+declare const setImmediate: (callback: () => void) => void; // called only where a provider naps: Node
+
+const overlap = (a: Binding, b: Binding) => a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+
+/** Features that are asked for where the adapter offers them. */
+const WANTED = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
+
+/** Opens the adapter that `options` and the environment ask for. */
+export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
+  const options = { profile: 'safe' as const, ...provider().environment?.(), ...given };
+  const adapter = await provider().requestAdapter(options);
+  if (!adapter) throw new AdapterError(`there is no WebGPU adapter. ${provider().explain()}`);
+  const requiredFeatures = WANTED.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
+  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits;
+  const requiredLimits = {
+    maxBufferSize,
+    maxStorageBufferBindingSize,
+    maxStorageBuffersPerShaderStage,
+    maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX,
+  };
+  let gpu: GPUDevice;
+  try {
+    gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: 'dawnfield' });
+  } catch (error) {
+    throw new AdapterError(`the adapter '${adapter.info.description}' gave no device: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return new Device(gpu, adapter, options.profile);
+}

@@ -1,0 +1,47 @@
+// The exceptions of the framework. Every message says what was done, with which shapes, where, and what to do about it.
+
+/** Base class: `error instanceof DawnfieldError` tells our errors from others. */
+export class DawnfieldError extends Error {
+  override name = 'DawnfieldError';
+}
+
+/** The operation does not accept these shapes, types or options. Thrown before anything reaches the GPU. */
+export class InputError extends DawnfieldError {
+  override name = 'InputError';
+}
+
+/** No adapter, or none that can run the framework. */
+export class AdapterError extends DawnfieldError {
+  override name = 'AdapterError';
+}
+
+/** The GPU refused a command or a shader: an error of the framework or of a custom kernel. */
+export class GpuError extends DawnfieldError {
+  override name = 'GpuError';
+}
+
+/** The adapter's memory, or a limit on the size of one buffer, is exhausted. */
+export class OutOfMemoryError extends GpuError {
+  override name = 'OutOfMemoryError';
+}
+
+/** The device is gone: driver reset, GPU unplugged, or `shutdown()` was called. */
+export class DeviceLostError extends GpuError {
+  override name = 'DeviceLostError';
+}
+
+/** A tensor whose memory was given back is used again. */
+export class ReleasedError extends DawnfieldError {
+  override name = 'ReleasedError';
+}
+
+/** Bytes for humans: `1.5 GiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let unit = 0;
+  while (bytes >= 1024 && unit < units.length - 1) {
+    bytes /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? bytes : bytes.toFixed(bytes < 10 ? 2 : 1)} ${units[unit]}`;
+}

@@ -1,0 +1,45 @@
+// The device room: adapters, memory, kernels and the command queue. It knows no tensor.
+import type { Device } from './device';
+import { openDevice } from './device';
+import { AdapterError } from './errors';
+import { provider } from './provider';
+import type { AdapterOptions } from './provider';
+
+export type { Device, DeviceStats, Grid } from './device';
+export type { AdapterOptions } from './provider';
+export { Storage } from './blocks';
+export type { Binding } from './blocks';
+export { f32, scalar, Scalar } from './constants';
+export type { Constant } from './constants';
+export * from './errors';
+
+let current: Device | null = null;
+let opening: Promise<Device> | null = null;
+
+/**
+ * Opens the GPU. Call it once, before the first tensor; a second call returns the same device.
+ * Throws AdapterError with what to do when there is no usable adapter.
+ */
+export async function init(options: AdapterOptions = {}): Promise<Device> {
+  if (current) return current;
+  opening ??= openDevice(options);
+  try {
+    current = await opening;
+    return current;
+  } finally {
+    opening = null;
+  }
+}
+
+/** The device in use. Throws when `init()` was not awaited. */
+export function device(): Device {
+  if (!current) throw new AdapterError('no device yet: `await init()` once before the first tensor is made');
+  return current;
+}
+
+/** Frees the GPU and everything on it; after it Node ends by itself. `init()` may be called again. */
+export function shutdown(): void {
+  current?.destroy();
+  current = null;
+  provider().release?.();
+}

@@ -1,0 +1,76 @@
+// The Node adapter: Dawn through the npm package `webgpu`. The only place under src/gpu that knows Node.
+import { create, globals } from 'webgpu';
+import { AdapterError } from './errors';
+import { setProvider } from './provider';
+import type { AdapterOptions } from './provider';
+
+Object.assign(globalThis, globals);
+
+// Dawn's `GPU` object must stay referenced: when it is collected while a device lives, the process crashes.
+let gpu: GPU | null = null;
+
+const SAFE_ON = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+const FAST_ON = [
+  'disable_robustness',
+  'skip_validation',
+  'disable_workgroup_init',
+  'disable_polyfills_on_integer_div_and_mod',
+  'disable_lazy_clear_for_mapped_at_creation_buffer',
+];
+
+function dawnFlags(profile: 'safe' | 'fast'): string[] {
+  const on = profile === 'fast' ? [...SAFE_ON, ...FAST_ON] : SAFE_ON;
+  return [`enable-dawn-features=${on.join(',')}`, 'disable-dawn-features=timestamp_quantization'];
+}
+
+function matches(adapter: GPUAdapter, wanted: string): boolean {
+  const { vendor, architecture, device, description } = adapter.info;
+  const text = `${vendor} ${architecture} ${device} ${description}`.toLowerCase();
+  const software = /llvmpipe|swiftshader|lavapipe|software|basic render/.test(text);
+  if (wanted === 'software') return software;
+  if (wanted === 'gpu') return !software;
+  return text.includes(wanted.toLowerCase());
+}
+
+function environment(): AdapterOptions {
+  const { DAWNFIELD_ADAPTER: adapter, DAWNFIELD_PROFILE: profile } = process.env;
+  if (profile && profile !== 'safe' && profile !== 'fast')
+    throw new AdapterError(`DAWNFIELD_PROFILE is '${profile}': it must be 'safe' or 'fast'`);
+  return { ...(adapter && { adapter }), ...(profile && { profile: profile as 'safe' | 'fast' }) };
+}
+
+async function requestAdapter(options: AdapterOptions): Promise<GPUAdapter | null> {
+  const { adapter: wanted, profile = 'safe' } = options;
+  gpu ??= create(dawnFlags(profile));
+  const preferences: GPUPowerPreference[] = options.powerPreference
+    ? [options.powerPreference]
+    : ['high-performance', 'low-power'];
+  const seen: string[] = [];
+  for (const powerPreference of preferences)
+    for (const forceFallbackAdapter of wanted === 'software' ? [true, false] : [false, true]) {
+      const adapter = await gpu.requestAdapter({ powerPreference, forceFallbackAdapter });
+      if (!adapter) continue;
+      if (!wanted || matches(adapter, wanted)) return adapter;
+      seen.push(adapter.info.description || adapter.info.device);
+    }
+  if (seen.length)
+    throw new AdapterError(
+      `no adapter matches '${wanted}' (DAWNFIELD_ADAPTER or init({ adapter })); there is: ${[...new Set(seen)].join(', ')}`,
+    );
+  return null;
+}
+
+const cell = new Int32Array(new SharedArrayBuffer(4));
+
+setProvider({
+  name: 'node',
+  environment,
+  requestAdapter,
+  explain: () =>
+    'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npm run doctor` in a clone of dawnfield: it looks for a driver and, ' +
+    'on Debian, installs a software one in a private folder. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',
+  nap: () => void Atomics.wait(cell, 0, 0, 0.5),
+  release: () => {
+    gpu = null;
+  },
+});

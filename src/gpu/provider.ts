@@ -1,0 +1,48 @@
+// Where a GPU comes from: the browser's `navigator.gpu`, or what the Node adapter registers here. Nothing else in the framework knows the difference.
+
+/** How to choose an adapter. Environment variables (Node) fill in what is left out. */
+export interface AdapterOptions {
+  /** 'gpu' accepts hardware only, 'software' forces a software driver; any other text must occur in the adapter's description. */
+  adapter?: string;
+  powerPreference?: GPUPowerPreference;
+  /** 'safe': what browsers run. 'fast': no bounds checks and no validation; native only. */
+  profile?: 'safe' | 'fast';
+}
+
+/** A source of adapters. */
+export interface Provider {
+  readonly name: string;
+  /** Options set outside the program, such as environment variables. */
+  environment?(): AdapterOptions;
+  /** The adapter, or null with the reason in `explain`. */
+  requestAdapter(options: AdapterOptions): Promise<GPUAdapter | null>;
+  /** What a user can do when there is no adapter. */
+  explain(): string;
+  /** Blocks the thread for about half a millisecond. Only where awaiting spins and steals a core from a software driver. */
+  nap?(): void;
+  /** Lets go of the driver so that the process can end. */
+  release?(): void;
+}
+
+const browser: Provider = {
+  name: 'browser',
+  async requestAdapter({ powerPreference, adapter }) {
+    const gpu = globalThis.navigator?.gpu;
+    if (!gpu) return null;
+    return gpu.requestAdapter({ powerPreference, forceFallbackAdapter: adapter === 'software' });
+  },
+  explain: () =>
+    globalThis.navigator?.gpu
+      ? 'The browser has WebGPU but found no adapter: update the graphics driver, or look at chrome://gpu.'
+      : 'This page has no WebGPU: use a current Chrome, Edge, Safari or Firefox, over https or on localhost.',
+};
+
+let current = browser;
+
+/** The provider in use. */
+export const provider = (): Provider => current;
+
+/** Called by the Node adapter when its module is loaded. */
+export function setProvider(next: Provider): void {
+  current = next;
+}

@@ -1,0 +1,38 @@
+// Where the program is: the module being called, for error messages and for the rule of what outlives `backward()`.
+import { InputError } from '../gpu';
+import { showShape } from './shape';
+
+const modules: string[] = [];
+
+/** Runs `body` as the forward pass of the module named `name`. */
+export function insideModule<T>(name: string, body: () => T): T {
+  modules.push(name);
+  try {
+    return body();
+  } finally {
+    modules.pop();
+  }
+}
+
+/** How many modules are being called right now. */
+export const moduleDepth = (): number => modules.length;
+
+/** `layer2.1.conv1`, or '' outside of modules. */
+export const modulePath = (): string => modules.filter(Boolean).join('.');
+
+/** The line of the user's program that called in: the first frame outside of the framework. */
+function callSite(): string {
+  const frames = (new Error().stack ?? '').split('\n').slice(2);
+  const foreign = frames.find((frame) => !/[\\/](dawnfield[\\/](src|dist)|src[\\/](gpu|tensor|autograd|nn|optim|models|meanfield|featureflow|train))[\\/]|node:internal/.test(frame));
+  return foreign?.trim().replace(/^at /, '') ?? '';
+}
+
+/** An error that names the operation, the shapes, the module's path, the user's line and a hint. */
+export function inputError(op: string, problem: string, shapes: Record<string, readonly number[]> = {}, hint = ''): InputError {
+  const list = Object.entries(shapes).map(([name, shape]) => `${name} ${showShape(shape)}`);
+  const path = modulePath();
+  const site = callSite();
+  return new InputError(
+    `${op}: ${problem}${list.length ? ` (${list.join(', ')})` : ''}${path ? `, in module ${path}` : ''}.${hint ? ` ${hint}` : ''}${site ? `\n    called from ${site}` : ''}`,
+  );
+}

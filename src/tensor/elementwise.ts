@@ -1,0 +1,86 @@
+// Elementwise operations without gradients: picks the kernel for the operands' layout and launches it.
+import { FLAT_TILE, STRIDED_TILE, STRIDES_AT, elementwise as kernelFor } from '../../shaders/elementwise';
+import type { ElementwiseOptions } from '../../shaders/elementwise';
+import type { Binding, Constant, Grid, Scalar } from '../gpu';
+import { device, f32 } from '../gpu';
+import { wgslType } from './dtype';
+import type { DType } from './dtype';
+import { broadcastStrides, collapse, sameShape, size } from './shape';
+import type { Shape } from './shape';
+import { empty } from './tensor';
+import type { Tensor } from './tensor';
+
+export interface Expression {
+  name: string;
+  expression: string;
+  operands: Record<string, Tensor>;
+  scalars?: readonly (number | Scalar)[];
+  shape: Shape;
+  result: DType;
+  /** The type operands are converted to; absent: each keeps its own. */
+  compute?: DType;
+}
+
+/** Workgroups over `n` items, folded into two dimensions where one is too short. */
+export function gridFor(n: number, tile: number): Grid {
+  const groups = Math.ceil(n / tile);
+  const x = Math.min(groups, 65535);
+  return [x, x ? Math.ceil(groups / x) : 0, 1];
+}
+
+/** Evaluates an expression for every element of `shape`, each operand broadcast to it. Returns a contiguous tensor. */
+export function evaluate(e: Expression): Tensor {
+  const out = empty(e.name, e.shape, e.result);
+  evaluateInto(out, e);
+  return out;
+}
+
+/** The same, into an existing bindable tensor that no operand views. */
+export function evaluateInto(out: Tensor, e: Expression): void {
+  const names = Object.keys(e.operands);
+  const tensors = Object.values(e.operands);
+  const flat = tensors.every((t) => sameShape(t.shape, e.shape) && isBindable(t));
+  const options: ElementwiseOptions = {
+    name: e.name,
+    expression: e.expression,
+    operands: tensors.map((t, i) => ({ name: names[i], type: wgslType(t.dtype) })),
+    compute: e.compute ? wgslType(e.compute) : 'own',
+    result: wgslType(e.result),
+    mode: flat ? 'flat' : 'strided',
+  };
+  const kernel = kernelFor(options);
+  const n = size(e.shape);
+  const constants = new Array<Constant>(kernel.uniforms! / 4).fill(0);
+  constants[0] = n;
+  for (let i = 0; i < 4; i++) {
+    const s = e.scalars?.[i] ?? 0;
+    constants[4 + i] = typeof s === 'number' ? f32(s) : s;
+  }
+  if (!flat) {
+    const full = tensors.map((t) => broadcastStrides(t.shape, t.strides, e.shape));
+    const { shape, strides } = collapse(e.shape, full);
+    constants[1] = shape.length;
+    shape.forEach((dim, d) => (constants[8 + d] = dim));
+    strides.forEach((list, k) => list.forEach((stride, d) => (constants[STRIDES_AT + 8 * k + d] = stride)));
+    tensors.forEach((t, k) => (constants[STRIDES_AT + 8 * Math.max(1, tensors.length) + k] = t.offset));
+  }
+  device().launch(kernel, [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)], constants, gridFor(n, flat ? FLAT_TILE : STRIDED_TILE));
+}
+
+/** True when kernels can bind it as a plain array: contiguous, and starting where the adapter allows a binding to start. */
+export const isBindable = (x: Tensor): boolean =>
+  x.isContiguous && (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
+
+/** The range of memory that a bindable tensor covers. */
+export function bind(x: Tensor): Binding {
+  const { storage } = x;
+  return x.offset === 0 ? storage : { block: storage.block, offset: storage.offset + 4 * x.offset, bytes: storage.bytes - 4 * x.offset };
+}
+
+/** A tensor with the same elements that kernels can bind as a plain array: itself, or a copy. */
+export const contiguous = (x: Tensor): Tensor => (isBindable(x) ? x : copy(x));
+
+/** A new contiguous tensor with the same elements, converted to `dtype`. */
+export function copy(x: Tensor, dtype: DType = x.dtype): Tensor {
+  return evaluate({ name: 'copy', expression: 'a', operands: { a: x }, shape: x.shape, result: dtype });
+}

@@ -1,0 +1,183 @@
+// Who owns GPU memory, without `dispose` in user code.
+//
+// - What an operation computes belongs to the *step* it was computed in and is given back when the step after it has ended. A step ends at
+//   `optimizer.step()`, after each batch of a data loader, and at the end of a `noGrad` body outside training.
+// - `backward()` gives back what the tape held, except what was made or returned outside of modules: logits and losses can be read later.
+// - `keep()`-ed tensors, parameters and module states live until `dispose()`, or until they are garbage-collected.
+// - A factory's tensor (`tensor(data)`, `zeros`, `randn` …) never expires for the program: its GPU copy is given back when two steps passed
+//   without using it, and made again from its host copy or recipe on the next use.
+import type { Storage } from '../gpu';
+import { ReleasedError } from '../gpu';
+import { moduleDepth } from './context';
+
+/** How many outermost `noGrad` bodies a result returned by one of them outlives. */
+const NOGRAD_RESULTS = 16;
+
+/** The memory behind one tensor and all its views. */
+export class Memory {
+  #storage: Storage | null;
+  /** Lives until dropped. */
+  kept = false;
+  /** Made or returned outside of modules: outlives `backward()`. */
+  escaped = moduleDepth() === 0;
+  /** Gradients waiting in a running backward pass. */
+  holds = 0;
+  /** Counts in-place writes, so that backward can refuse a saved tensor that was overwritten. */
+  version = 0;
+  /** Makes the content of a factory's tensor anew. */
+  recipe: (() => Storage) | null = null;
+  lastUse = 0;
+  /** Tensors alive that view it; for the garbage collector's safety net. */
+  tensors = 0;
+
+  constructor(
+    storage: Storage,
+    /** The operation that computed it. */
+    readonly what: string,
+  ) {
+    this.#storage = storage;
+  }
+
+  get storage(): Storage {
+    if (this.recipe) {
+      this.lastUse = step;
+      if (!this.#storage) {
+        this.#storage = this.recipe();
+        factories.add(this);
+      }
+    }
+    if (this.#storage) return this.#storage;
+    throw new ReleasedError(
+      `this tensor, made by '${this.what}', was already given back: what is computed in a step lives until the next step has ended ` +
+        '(and inside a module until backward()). Call keep(tensor) in time to hold it longer, or read it with `await tensor.data()`.',
+    );
+  }
+
+  get live(): boolean {
+    return this.#storage !== null;
+  }
+
+  release(): void {
+    this.#storage?.release();
+    this.#storage = null;
+  }
+
+  /** Holds the memory until dropped, whatever step it came from. */
+  keep(): void {
+    void this.storage;
+    this.kept = true;
+  }
+
+  /** After an in-place write the recipe no longer tells the content. */
+  written(): void {
+    this.version++;
+    if (this.recipe) {
+      this.recipe = null;
+      this.kept = true;
+      factories.delete(this);
+    }
+  }
+}
+
+let step = 0;
+let current: Memory[] = [];
+let previous: Memory[] = [];
+let results: Memory[][] = [];
+let compactAt = 4096;
+const factories = new Set<Memory>();
+
+/** Registers what an operation has computed. */
+export function trackComputed(memory: Memory): void {
+  current.push(memory);
+  if (current.length > compactAt) {
+    current = current.filter((m) => m.live && !m.kept);
+    compactAt = Math.max(4096, 2 * current.length);
+  }
+}
+
+/** Registers a factory's tensor with the way to make it again. */
+export function trackFactory(memory: Memory, recipe: () => Storage): void {
+  memory.recipe = recipe;
+  memory.lastUse = step;
+  factories.add(memory);
+}
+
+function releaseAll(list: Memory[]): void {
+  for (const memory of list) if (memory.live && !memory.kept) memory.release();
+}
+
+/** Ends a step: what the step before it computed is given back. */
+export function endStep(): void {
+  step++;
+  releaseAll(previous);
+  previous = current;
+  current = [];
+  for (const memory of factories)
+    if (memory.lastUse < step - 2) {
+      factories.delete(memory);
+      if (!memory.kept && memory.recipe) memory.release();
+    }
+}
+
+/**
+ * Runs `body` and gives back at once what it computed, except `survivors(result)`. With `endsStep` the survivors outlive a fixed number of
+ * further such bodies; otherwise they belong to the step around it. Works for async bodies too.
+ */
+export function temporaries<T>(body: () => T, survivors: (result: Awaited<T>) => Iterable<Memory>, endsStep: () => boolean): T {
+  const outer = current;
+  current = [];
+  const finish = (kept: Iterable<Memory>) => {
+    const mine = new Set(current);
+    current = outer;
+    const returned: Memory[] = [];
+    for (const memory of kept) if (mine.delete(memory)) returned.push(memory);
+    releaseAll([...mine]);
+    if (endsStep()) {
+      step++;
+      results.push(returned);
+      if (results.length > NOGRAD_RESULTS) releaseAll(results.shift()!);
+    } else for (const memory of returned) trackComputed(memory);
+  };
+  let result: T;
+  try {
+    result = body();
+  } catch (error) {
+    finish([]);
+    throw error;
+  }
+  if (result instanceof Promise)
+    return result.then(
+      (value) => (finish(survivors(value)), value),
+      (error) => {
+        finish([]);
+        throw error;
+      },
+    ) as T;
+  finish(survivors(result as Awaited<T>));
+  return result;
+}
+
+/** What was computed while `body` ran, for a backward pass that frees its own temporaries. */
+export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } {
+  const from = current.length;
+  compactAt = Infinity; // positions must hold while the body runs
+  try {
+    const result = body();
+    return { result, made: current.slice(from) };
+  } finally {
+    compactAt = Math.max(4096, 2 * current.length);
+  }
+}
+
+/** Forgets everything: the device is gone. */
+export function forgetMemory(): void {
+  current = [];
+  previous = [];
+  results = [];
+  factories.clear();
+}
+
+/** Gives memory back that no tensor reaches any more. A safety net: it never runs inside a synchronous loop. */
+export const unreachable = new FinalizationRegistry<Memory>((memory) => {
+  if (--memory.tensors === 0 && memory.live) memory.release();
+});

@@ -1,0 +1,112 @@
+// Shapes, strides and broadcasting: pure index arithmetic.
+import { InputError } from '../gpu';
+
+export type Shape = readonly number[];
+
+export const size = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
+
+/** Row-major strides, in elements. */
+export function contiguousStrides(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  return strides;
+}
+
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+
+/** `[2, 3]`, as messages show a shape. */
+export const showShape = (shape: Shape): string => `[${shape.join(', ')}]`;
+
+/** Whether these strides walk the elements of `shape` in row-major order without gaps. */
+export function isContiguous(shape: Shape, strides: readonly number[]): boolean {
+  let expected = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && strides[i] !== expected) return size(shape) === 0;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+/** Checks the dimensions of a new tensor. */
+export function checkShape(op: string, shape: Shape): void {
+  if (!Array.isArray(shape) || shape.some((n) => !Number.isInteger(n) || n < 0))
+    throw new InputError(`${op}: a shape is a list of non-negative integers, got ${JSON.stringify(shape)}`);
+  if (shape.length > MAX_RANK) throw new InputError(`${op}: ${showShape(shape)} has ${shape.length} dimensions, at most ${MAX_RANK} are supported`);
+  if (size(shape) > 2 ** 31 - 1) throw new InputError(`${op}: ${showShape(shape)} has ${size(shape)} elements, at most 2147483647 are supported`);
+}
+
+/** Most dimensions that kernels index. */
+export const MAX_RANK = 8;
+
+/** NumPy broadcasting of two shapes; throws with both. */
+export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
+  const rank = Math.max(a.length, b.length);
+  const out = new Array<number>(rank);
+  for (let i = 1; i <= rank; i++) {
+    const m = a[a.length - i] ?? 1;
+    const n = b[b.length - i] ?? 1;
+    if (m !== n && m !== 1 && n !== 1)
+      throw new InputError(
+        `${op}: shapes ${showShape(a)} and ${showShape(b)} cannot be broadcast: dimension ${rank - i} is ${m} and ${n}. ` +
+          'Sizes must be equal or 1, counted from the right; use reshape or unsqueeze to line them up.',
+      );
+    out[rank - i] = m === 1 ? n : m;
+  }
+  return out;
+}
+
+/** Strides that read a tensor of `shape` as if it had shape `to` (0 where it is repeated). */
+export function broadcastStrides(shape: Shape, strides: readonly number[], to: Shape): number[] {
+  const lead = to.length - shape.length;
+  return to.map((n, i) => (i < lead || (shape[i - lead] === 1 && n !== 1) ? 0 : strides[i - lead]));
+}
+
+/** A dimension in 0 … rank − 1; negative ones count from the end. */
+export function normalizeAxis(op: string, axis: number, rank: number): number {
+  const at = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(axis) || at < 0 || at >= Math.max(rank, 1))
+    throw new InputError(`${op}: dimension ${axis} of a tensor with ${rank} dimension${rank === 1 ? '' : 's'}; use ${-rank} … ${rank - 1}`);
+  return at;
+}
+
+/** Sorted, distinct dimensions; all of them when `axes` is left out. */
+export function normalizeAxes(op: string, axes: number | readonly number[] | null | undefined, rank: number): number[] {
+  if (axes === null || axes === undefined) return Array.from({ length: rank }, (_, i) => i);
+  const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, rank));
+  if (new Set(list).size !== list.length) throw new InputError(`${op}: dimension ${JSON.stringify(axes)} is named twice`);
+  return list.sort((a, b) => a - b);
+}
+
+/**
+ * Merges dimensions that all of several stride lists walk in one go, and drops those of size 1: fewer dimensions for a kernel to decode.
+ * Returns at least one dimension.
+ */
+export function collapse(shape: Shape, strides: readonly (readonly number[])[]): { shape: number[]; strides: number[][] } {
+  const dims: number[] = [];
+  const out: number[][] = strides.map(() => []);
+  for (let i = 0; i < shape.length; i++) {
+    if (shape[i] === 1) continue;
+    const last = dims.length - 1;
+    if (last >= 0 && strides.every((s, k) => out[k][last] === s[i] * shape[i])) {
+      dims[last] *= shape[i];
+      strides.forEach((s, k) => (out[k][last] = s[i]));
+    } else {
+      dims.push(shape[i]);
+      strides.forEach((s, k) => out[k].push(s[i]));
+    }
+  }
+  if (dims.length === 0) {
+    dims.push(1);
+    out.forEach((o) => o.push(0));
+  }
+  return { shape: dims, strides: out };
+}
+
+/** The shape with the given dimensions set to 1, or left out. */
+export function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean): number[] {
+  return keepDims ? shape.map((n, i) => (axes.includes(i) ? 1 : n)) : shape.filter((_, i) => !axes.includes(i));
+}

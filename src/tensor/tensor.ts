@@ -1,0 +1,141 @@
+// The Tensor: a typed, strided view of GPU memory. Operations live in files of their own; `autograd/methods.ts` hangs them on as methods.
+import type { Storage } from '../gpu';
+import { InputError, device } from '../gpu';
+import { hostArray } from './dtype';
+import type { DType, TypedArray } from './dtype';
+import { Memory, trackComputed, unreachable } from './memory';
+import { contiguousStrides, isContiguous, showShape, size } from './shape';
+import type { Shape } from './shape';
+
+/** What autograd hangs on a tensor: the operation that computed it. */
+export interface GradientNode {
+  readonly name: string;
+}
+
+export class Tensor {
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  /** First element, counted from the start of the memory. */
+  readonly offset: number;
+  readonly dtype: DType;
+  readonly memory: Memory;
+  /** Whether operations on it are recorded; of a leaf: whether `backward()` fills `grad`. */
+  requiresGrad = false;
+  /** ∂loss/∂this after `backward()`, for leaves and after `retainGrad()`. */
+  grad: Tensor | null = null;
+  gradNode: GradientNode | null = null;
+
+  constructor(memory: Memory, dtype: DType, shape: Shape, strides: readonly number[] = contiguousStrides(shape), offset = 0) {
+    this.memory = memory;
+    this.dtype = dtype;
+    this.shape = shape;
+    this.strides = strides;
+    this.offset = offset;
+    memory.tensors++;
+    unreachable.register(this, memory);
+  }
+
+  /** Number of dimensions. */
+  get ndim(): number {
+    return this.shape.length;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return size(this.shape);
+  }
+
+  /** True when no operation computed it: its gradient, if any, is collected in `grad`. */
+  get isLeaf(): boolean {
+    return this.gradNode === null;
+  }
+
+  get isContiguous(): boolean {
+    return isContiguous(this.shape, this.strides);
+  }
+
+  /** The GPU memory, for kernels. Throws ReleasedError when it was given back. */
+  get storage(): Storage {
+    return this.memory.storage;
+  }
+
+  /** Another view of the same memory. */
+  view(shape: Shape, strides: readonly number[], offset = this.offset): Tensor {
+    return new Tensor(this.memory, this.dtype, shape, strides, offset);
+  }
+
+  /** Keeps the memory until it is dropped or disposed of, instead of until the step after next. Returns the tensor. */
+  keep(): this {
+    this.memory.keep();
+    return this;
+  }
+
+  /** Gives the memory back now. Never needed; later use throws. */
+  dispose(): void {
+    this.memory.recipe = null;
+    this.memory.release();
+  }
+
+  /** Marks a leaf as trained, as in PyTorch's `requires_grad_()`. */
+  requiresGrad_(value = true): this {
+    if (value && this.dtype !== 'float32') throw new InputError(`requiresGrad_: only float32 tensors have gradients, this one is ${this.dtype}`);
+    if (!this.isLeaf) throw new InputError('requiresGrad_: only of leaves; use detach() for a copy without history');
+    this.requiresGrad = value;
+    return this;
+  }
+
+  /** The elements on the host, row-major. Waits for the GPU. */
+  async data(): Promise<TypedArray> {
+    const n = this.size;
+    if (n === 0) return hostArray(this.dtype, new ArrayBuffer(0));
+    if (this.isContiguous) return hostArray(this.dtype, await device().read(this.storage, 4 * this.offset, 4 * n));
+    // A strided view: read the span it covers and pick the elements on the host.
+    let low = this.offset;
+    let high = this.offset;
+    this.strides.forEach((stride, i) => {
+      if (stride < 0) low += stride * (this.shape[i] - 1);
+      else high += stride * (this.shape[i] - 1);
+    });
+    const span = hostArray(this.dtype, await device().read(this.storage, 4 * low, 4 * (high - low + 1)));
+    const out = hostArray(this.dtype, new ArrayBuffer(4 * n));
+    const index = new Array<number>(this.ndim).fill(0);
+    for (let i = 0, at = this.offset - low; i < n; i++) {
+      out[i] = span[at];
+      for (let d = this.ndim - 1; d >= 0; d--) {
+        at += this.strides[d];
+        if (++index[d] < this.shape[d]) break;
+        at -= this.strides[d] * this.shape[d];
+        index[d] = 0;
+      }
+    }
+    return out;
+  }
+
+  /** The value of a tensor with one element (a boolean as 0 or 1). */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new InputError(`item: the tensor has ${this.size} elements, shape ${showShape(this.shape)}; use data() or toArray()`);
+    return (await this.data())[0];
+  }
+
+  /** Nested arrays of the shape of the tensor; booleans for bool. */
+  async toArray(): Promise<NestedArray> {
+    const data = await this.data();
+    const value = (x: number) => (this.dtype === 'bool' ? x !== 0 : x);
+    const nest = (depth: number, from: number, count: number): NestedArray => {
+      if (depth === this.ndim) return value(data[from]);
+      const n = this.shape[depth];
+      const inner = n ? count / n : 0;
+      return Array.from({ length: n }, (_, i) => nest(depth + 1, from + i * inner, inner));
+    };
+    return nest(0, 0, data.length);
+  }
+}
+
+export type NestedArray = number | boolean | NestedArray[];
+
+/** A new contiguous tensor for the result of `what`; its content is undefined until a kernel writes it. */
+export function empty(what: string, shape: Shape, dtype: DType = 'float32'): Tensor {
+  const memory = new Memory(device().allocate(4 * size(shape), what), what);
+  trackComputed(memory);
+  return new Tensor(memory, dtype, shape);
+}
