@@ -1,0 +1,99 @@
+/**
+ * Convolution with one output per invocation: correct for every shape, for those that the tiled and packed kernels
+ * leave out (a few channels per group, depthwise, very wide kernels or strides).
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { type Gather, tapProgression } from './conv2d-gather';
+import type { Conv2dShape } from './conv2d-shape';
+import { foldedIndex, foldWorkgroups, type Kernel } from './kernel';
+
+const SIZE = 64;
+
+/** Bindings: the images read, OIHW weights, the images written. */
+export function directGather(name: string, g: Gather): Kernel {
+  const [channels, plane] = [g.groups * g.outChannels, g.y.size * g.x.size];
+  const total = g.batch * channels * plane;
+  const groups = Math.ceil(total / SIZE);
+  const code = wgsl`
+@group(0) @binding(0) var<storage, read> images: array<f32>;
+@group(0) @binding(1) var<storage, read> weights: array<f32>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
+  ${foldedIndex(groups)}
+  let id = group * ${SIZE}u + local;
+  if (id >= ${total}u) { return; }
+  let x = i32(id % ${g.x.size}u);
+  let y = i32(id / ${g.x.size}u % ${g.y.size}u);
+  let o = id / ${plane}u % ${channels}u;
+  let n = id / ${plane * channels}u;
+  let g = o / ${g.outChannels}u;
+  let classX = x % ${g.x.classes};
+  let classY = y % ${g.y.classes};
+  ${tapProgression(g.x, 'x', 'classX')}
+  ${tapProgression(g.y, 'y', 'classY')}
+  let x0 = x / ${g.x.classes} * ${g.x.step} + xOffset;
+  let y0 = y / ${g.y.classes} * ${g.y.step} + yOffset;
+  var sum = 0.0;
+  for (var c = 0u; c < ${g.inChannels}u; c++) {
+    let image = i32((n * ${g.groups * g.inChannels}u + g * ${g.inChannels}u + c) * ${g.y.inSize * g.x.inSize}u);
+    let weight = i32((g * ${g.weightStride.group}u + o % ${g.outChannels}u * ${g.weightStride.out}u + c * ${g.weightStride.in}u) * ${g.kernelHeight * g.kernelWidth}u);
+    for (var i = 0; i < yCount; i++) {
+      let yy = y0 + i * yOffsetStep;
+      if (yy < 0 || yy >= ${g.y.inSize}) { continue; }
+      for (var j = 0; j < xCount; j++) {
+        let xx = x0 + j * xOffsetStep;
+        if (xx < 0 || xx >= ${g.x.inSize}) { continue; }
+        let tap = (yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep;
+        sum = fma(weights[weight + tap], images[image + yy * ${g.x.inSize} + xx], sum);
+      }
+    }
+  }
+  result[id] = sum;
+}`;
+  return { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+}
+
+/** Partial weight gradients, [split][outChannel][inChannel][ky][kx], of `splits` equal ranges of output rows. */
+export function directWeightGradient(name: string, s: Conv2dShape): { kernel: Kernel; splits: number } {
+  const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
+  const count = s.outChannels * inChannels * s.kernelHeight * s.kernelWidth;
+  const rows = s.batch * s.outHeight;
+  const rowsPerSplit = Math.ceil(rows / Math.min(rows, Math.max(1, Math.ceil(16_384 / count))));
+  const splits = Math.ceil(rows / rowsPerSplit);
+  const groups = Math.ceil((count * splits) / SIZE);
+  const code = wgsl`
+@group(0) @binding(0) var<storage, read> images: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
+  ${foldedIndex(groups)}
+  let id = group * ${SIZE}u + local;
+  if (id >= ${count * splits}u) { return; }
+  let kx = id % ${s.kernelWidth}u;
+  let ky = id / ${s.kernelWidth}u % ${s.kernelHeight}u;
+  let c = id / ${s.kernelWidth * s.kernelHeight}u % ${inChannels}u;
+  let o = id / ${s.kernelWidth * s.kernelHeight * inChannels}u % ${s.outChannels}u;
+  let part = id / ${count}u;
+  let channel = o / ${outChannels}u * ${inChannels}u + c;
+  let x0 = i32(kx * ${s.dilationW}u) - ${s.padLeft};
+  let y0 = i32(ky * ${s.dilationH}u) - ${s.padTop};
+  var sum = 0.0;
+  for (var r = part * ${rowsPerSplit}u; r < min((part + 1u) * ${rowsPerSplit}u, ${rows}u); r++) {
+    let n = r / ${s.outHeight}u;
+    let oy = r % ${s.outHeight}u;
+    let yy = y0 + i32(oy * ${s.strideH}u);
+    if (yy < 0 || yy >= ${s.inHeight}) { continue; }
+    let line = i32((n * ${s.inChannels}u + channel) * ${s.inHeight}u + u32(yy)) * ${s.inWidth};
+    let dyLine = ((n * ${s.outChannels}u + o) * ${s.outHeight}u + oy) * ${s.outWidth}u;
+    for (var ox = 0u; ox < ${s.outWidth}u; ox++) {
+      let xx = x0 + i32(ox * ${s.strideW}u);
+      if (xx < 0 || xx >= ${s.inWidth}) { continue; }
+      sum = fma(dy[dyLine + ox], images[line + xx], sum);
+    }
+  }
+  partials[id] = sum;
+}`;
+  return { kernel: { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) }, splits };
+}

@@ -1,0 +1,105 @@
+/**
+ * Forward convolution and input gradient as one problem: a *gather*.
+ *
+ *   forward         y[oy]  = Σ_k w[k] · x[stride·oy + dilation·k − pad]
+ *   input gradient  dx[ix] = Σ_k w[k] · dy[(ix + pad − dilation·k) / stride]   over the k that divide
+ *
+ * Per axis, write the output position as p = classes·q + c. Within a class c the same taps are live for every q and
+ * read position step·q + offset: forward has one class and step = stride; the gradient has `stride` classes and step 1,
+ * so that no tap is ever multiplied by a stuffed zero.
+ */
+import type { Conv2dShape } from './conv2d-shape';
+
+export interface Tap {
+  readonly tap: number;
+  readonly offset: number;
+}
+
+export interface Axis {
+  /** Extent of what is written, and of what is read. */
+  readonly size: number;
+  readonly inSize: number;
+  readonly classes: number;
+  readonly step: number;
+  /** Live taps of each class; both numbers are arithmetic progressions whose steps all classes share. */
+  readonly taps: readonly (readonly Tap[])[];
+}
+
+export interface Gather {
+  readonly batch: number;
+  readonly groups: number;
+  /** Channels per group, read and written. */
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly y: Axis;
+  readonly x: Axis;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  /** Strides, in kernel planes, of group, written channel and read channel in the OIHW weight. */
+  readonly weightStride: { readonly group: number; readonly out: number; readonly in: number };
+}
+
+export function forwardGather(s: Conv2dShape): Gather {
+  const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
+  return {
+    batch: s.batch,
+    groups: s.groups,
+    inChannels,
+    outChannels,
+    y: forwardAxis(s.outHeight, s.inHeight, s.kernelHeight, s.strideH, s.padTop, s.dilationH),
+    x: forwardAxis(s.outWidth, s.inWidth, s.kernelWidth, s.strideW, s.padLeft, s.dilationW),
+    kernelHeight: s.kernelHeight,
+    kernelWidth: s.kernelWidth,
+    weightStride: { group: outChannels * inChannels, out: inChannels, in: 1 },
+  };
+}
+
+export function inputGradientGather(s: Conv2dShape): Gather {
+  const [inChannels, outChannels] = [s.outChannels / s.groups, s.inChannels / s.groups];
+  return {
+    batch: s.batch,
+    groups: s.groups,
+    inChannels,
+    outChannels,
+    y: gradientAxis(s.inHeight, s.outHeight, s.kernelHeight, s.strideH, s.padTop, s.dilationH),
+    x: gradientAxis(s.inWidth, s.outWidth, s.kernelWidth, s.strideW, s.padLeft, s.dilationW),
+    kernelHeight: s.kernelHeight,
+    kernelWidth: s.kernelWidth,
+    weightStride: { group: inChannels * outChannels, out: 1, in: outChannels },
+  };
+}
+
+function forwardAxis(size: number, inSize: number, kernel: number, stride: number, pad: number, dilation: number): Axis {
+  const taps = Array.from({ length: kernel }, (_, tap) => ({ tap, offset: tap * dilation - pad }));
+  return { size, inSize, classes: 1, step: stride, taps: [taps] };
+}
+
+function gradientAxis(size: number, inSize: number, kernel: number, stride: number, pad: number, dilation: number): Axis {
+  const taps = Array.from({ length: stride }, (_, c) =>
+    Array.from({ length: kernel }, (_, tap) => ({ tap, offset: (c + pad - tap * dilation) / stride })).filter((t) =>
+      Number.isInteger(t.offset),
+    ),
+  );
+  return { size, inSize, classes: stride, step: 1, taps };
+}
+
+/** Positions of the widest class: how many q a launch must cover. */
+export const positions = (axis: Axis): number => Math.ceil(axis.size / axis.classes);
+
+/**
+ * WGSL that declares, for the class index in the WGSL variable `c`, the progression of its taps:
+ * `NAMECount`, then for the i-th live tap `NAMETap + i * NAMETapStep` and `NAMEOffset + i * NAMEOffsetStep` (i32).
+ */
+export function tapProgression(axis: Axis, name: string, c: string): string {
+  const long = axis.taps.find((t) => t.length > 1);
+  const table = (f: (t: readonly Tap[]) => number) => {
+    const values = axis.taps.map(f);
+    return values.every((v) => v === values[0]) ? `${values[0]}` : `array<i32, ${values.length}>(${values.join()})[${c}]`;
+  };
+  return `
+  let ${name}Count = ${table((t) => t.length)};
+  let ${name}Tap = ${table((t) => t[0]?.tap ?? 0)};
+  let ${name}Offset = ${table((t) => t[0]?.offset ?? 0)};
+  const ${name}TapStep = ${long ? long[1].tap - long[0].tap : 0};
+  const ${name}OffsetStep = ${long ? long[1].offset - long[0].offset : 0};`;
+}
