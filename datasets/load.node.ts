@@ -13,7 +13,7 @@ import {
   type Split,
   type SplitName,
 } from './cifar';
-import { download, md5OfFile, Unreachable } from './download.node';
+import { download, md5OfFile, Unreachable } from './download.node.js';
 import { type SyntheticOptions, synthetic } from './synthetic';
 
 export interface LoadOptions {
@@ -54,7 +54,7 @@ export function cacheFolder(env: LoadOptions['env'] = process.env): string {
 export async function loadCifar(options: LoadOptions): Promise<ImageDataset> {
   const { dataset, env = process.env, log } = options;
   if (dataset === 'synthetic' || dataset === 'synthetic100') {
-    return synthetic({ ...options.synthetic, classes: dataset === 'synthetic' ? 10 : 100 });
+    return drawn(options, dataset === 'synthetic' ? 10 : 100);
   }
   const format = CIFAR[dataset];
   if (!format) {
@@ -104,7 +104,13 @@ export async function loadCifar(options: LoadOptions): Promise<ImageDataset> {
   log?.(`!!! learnable, but their error rates say nothing about ${format.title}.`);
   for (const reason of reasons) log?.(`!!!   ${reason}`);
   log?.(`!!! ${remedy}`);
-  return synthetic({ ...options.synthetic, classes: dataset === 'cifar10' ? 10 : 100 });
+  return drawn(options, dataset === 'cifar10' ? 10 : 100);
+}
+
+/** The synthetic set with the splits that were asked for. */
+function drawn({ splits, synthetic: size }: LoadOptions, classes: 10 | 100): ImageDataset {
+  const absent = (split: SplitName) => splits?.includes(split) === false && { [split]: 0 };
+  return synthetic({ ...size, ...absent('train'), ...absent('test'), classes });
 }
 
 interface Place {

@@ -97,8 +97,8 @@ export class Rng {
   }
 
   /** The integers 0 … n − 1 in random order (Fisher–Yates). */
-  permutation(n: number): Uint32Array {
-    const order = Uint32Array.from({ length: n }, (_, i) => i);
+  permutation(n: number): Uint32Array<ArrayBuffer> {
+    const order = new Uint32Array(n).map((_, i) => i);
     for (let i = n - 1; i > 0; i--) {
       const j = this.int(i + 1);
       const moved = order[i];
