@@ -1,8 +1,10 @@
 // safetensors: round trips, the layout of the reference implementation, and every kind of malformed file.
 
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseSafetensors, type StoredTensor, serializeSafetensors, toFloat32 } from '../../src/train/safetensors';
+import { sharedPath } from '../shared';
 
 const test = suite('safetensors');
 
@@ -132,6 +134,18 @@ test('refused on writing: data that does not fit dtype, shape or name', () => {
     () => serializeSafetensors({ __metadata__: { dtype: 'F32', shape: [4], data } }),
     /cannot be a tensor's name/,
   );
+});
+
+const pretrained = sharedPath('checkpoints', 'resnet20.safetensors');
+(pretrained ? test : test.skip)('PyTorch weights of a ResNet-20 are read and written back', () => {
+  const { tensors, metadata } = parseSafetensors(readFileSync(pretrained!), pretrained!);
+  assert.is(metadata.format, 'pt');
+  const parameters = [...tensors].filter(([name]) => !/running_|num_batches/.test(name));
+  const count = parameters.reduce((sum, [, { data }]) => sum + data.length, 0);
+  assert.is(count, 269_722);
+  assert.equal(tensors.get('layer2.0.conv1.weight')!.shape, [32, 16, 3, 3]);
+  assert.ok(toFloat32(tensors.get('bn1.running_var')!).every((variance) => variance > 0));
+  assert.equal(parseSafetensors(serializeSafetensors(Object.fromEntries(tensors), metadata)).tensors, tensors);
 });
 
 test.run();

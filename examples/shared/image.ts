@@ -1,0 +1,29 @@
+// Any image file as the square of bytes that a CIFAR network looks at.
+
+import { existsSync } from 'node:fs';
+import sharp from 'sharp';
+
+/**
+ * Reads an image (PNG, JPEG, WebP, GIF, …): turned as its camera says, on white where transparent, scaled so that the
+ * shorter side is `size`, cropped around the centre. Returns 3·size·size bytes, channels first (RGB).
+ * Throws an error that names the file when it is missing or no image.
+ */
+export async function loadImage(path: string, size = 32): Promise<Uint8Array> {
+  if (!existsSync(path)) throw new Error(`${path}: no such image`);
+  let pixels: Buffer;
+  try {
+    pixels = await sharp(path)
+      .rotate()
+      .flatten({ background: '#ffffff' })
+      .resize(size, size, { fit: 'cover', position: 'centre' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer();
+  } catch (error) {
+    throw new Error(`${path}: not an image that can be read (${(error as Error).message})`, { cause: error });
+  }
+  const area = size * size;
+  const planes = new Uint8Array(3 * area);
+  for (let c = 0; c < 3; c++) for (let i = 0; i < area; i++) planes[c * area + i] = pixels[3 * i + c]!;
+  return planes;
+}

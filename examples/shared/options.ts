@@ -1,0 +1,122 @@
+// What every command line here shares: typed option values, errors that say what would have been right,
+// and exit codes (0 done, 1 failed, 2 called wrongly).
+
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+
+/** A command with help, suggestions for misspelt options, and `--json`. */
+export function createProgram(name: string, description: string): Command {
+  return new Command(`npm run ${name} --`)
+    .description(description)
+    .option('--json', 'print one JSON object a line and nothing else')
+    .helpOption('-h, --help', 'show this help')
+    .allowExcessArguments(false)
+    .showHelpAfterError('--help lists the options')
+    .exitOverride();
+}
+
+/**
+ * Parses the command line, runs `main` with its options and arguments, and ends the process when that fails.
+ * Errors are printed as one sentence; with the environment variable DEBUG set, with their stack.
+ */
+export async function runProgram<Options>(
+  program: Command,
+  main: (options: Options, args: string[]) => Promise<void>,
+  argv: readonly string[] = process.argv,
+): Promise<void> {
+  try {
+    program.parse(argv);
+    await main(program.opts() as Options, program.args);
+  } catch (error) {
+    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
+    printError(error);
+    process.exit(error instanceof UsageError ? 2 : 1);
+  }
+}
+
+/** Options that are valid one by one but not together, or not here. */
+export class UsageError extends Error {}
+
+export function printError(error: unknown): void {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  process.stderr.write(`error: ${message}\n`);
+  if (process.env.DEBUG) process.stderr.write(`${stack}\n`);
+}
+
+/** One line of machine-readable output. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+function toNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError(`'${text}' is not a number.`);
+  return value;
+}
+
+/** A number within [least, most]. */
+export function numberFrom(least: number, most = Number.POSITIVE_INFINITY) {
+  return (text: string): number => {
+    const value = toNumber(text);
+    if (value < least || value > most) {
+      throw new InvalidArgumentError(
+        most < Number.POSITIVE_INFINITY ? `It must be from ${least} to ${most}.` : `It must be at least ${least}.`,
+      );
+    }
+    return value;
+  };
+}
+
+/** A whole number of at least `least`. */
+export function integerFrom(least: number) {
+  return (text: string): number => {
+    const value = toNumber(text);
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+    }
+    return value;
+  };
+}
+
+export const positiveInteger = integerFrom(1);
+
+/** Numbers as 'a,b,c'; exactly `length` of them where that is given. */
+export function numberList(length?: number) {
+  return (text: string): number[] => {
+    const values = text === '' ? [] : text.split(',').map(toNumber);
+    if (length !== undefined && values.length !== length) {
+      throw new InvalidArgumentError(`It needs ${length} numbers separated by commas, got ${values.length}.`);
+    }
+    return values;
+  };
+}
+
+/** One of `allowed`. */
+export function choice<Value extends string>(allowed: readonly Value[]) {
+  return (text: string): Value => {
+    const value = allowed.find((name) => name === text);
+    if (value !== undefined) return value;
+    throw new InvalidArgumentError(`${didYouMean(text, allowed)}Allowed are ${allowed.join(', ')}.`);
+  };
+}
+
+/** 'Did you mean X? ' where one of `known` is close to `word`, else nothing. */
+export function didYouMean(word: string, known: readonly string[]): string {
+  const nearest = known
+    .map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.toLowerCase()) }))
+    .filter(({ name, distance }) => distance <= Math.max(2, 0.4 * name.length))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return nearest ? `Did you mean ${nearest.name}? ` : '';
+}
+
+/** The least number of letters to insert, delete or replace (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1]));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
