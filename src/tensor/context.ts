@@ -4,9 +4,9 @@ import { showShape } from './shape';
 
 const modules: string[] = [];
 
-/** Runs `body` as the forward pass of the module named `name`. */
-export function insideModule<T>(name: string, body: () => T): T {
-  modules.push(name);
+/** Runs `body` as the forward pass of the module at `path`, counted from the outermost one. */
+export function insideModule<T>(path: string, body: () => T): T {
+  modules.push(path);
   try {
     return body();
   } finally {
@@ -18,7 +18,7 @@ export function insideModule<T>(name: string, body: () => T): T {
 export const moduleDepth = (): number => modules.length;
 
 /** `layer2.1.conv1`, or '' outside of modules. */
-export const modulePath = (): string => modules.filter(Boolean).join('.');
+export const modulePath = (): string => modules.findLast(Boolean) ?? '';
 
 /** The line of the user's program that called in: the first frame outside of the framework. */
 function callSite(): string {

@@ -74,7 +74,7 @@ export const isBindable = (x: Tensor): boolean =>
 /** The range of memory that a bindable tensor covers. */
 export function bind(x: Tensor): Binding {
   const { storage } = x;
-  return x.offset === 0 ? storage : { block: storage.block, offset: storage.offset + 4 * x.offset, bytes: storage.bytes - 4 * x.offset };
+  return { block: storage.block, offset: storage.offset + 4 * x.offset, bytes: 4 * x.size };
 }
 
 /** A tensor with the same elements that kernels can bind as a plain array: itself, or a copy. */
@@ -83,4 +83,11 @@ export const contiguous = (x: Tensor): Tensor => (isBindable(x) ? x : copy(x));
 /** A new contiguous tensor with the same elements, converted to `dtype`. */
 export function copy(x: Tensor, dtype: DType = x.dtype): Tensor {
   return evaluate({ name: 'copy', expression: 'a', operands: { a: x }, shape: x.shape, result: dtype });
+}
+
+/** Overwrites the elements of `target`, which must be bindable, with those of `source` (broadcast, converted). */
+export function copyInto(target: Tensor, source: Tensor): void {
+  const from = source.memory === target.memory ? copy(source) : source;
+  evaluateInto(target, { name: 'copy', expression: 'a', operands: { a: from }, shape: target.shape, result: target.dtype });
+  target.memory.written();
 }

@@ -1,0 +1,71 @@
+// Initial values. Drawn on the host from a counter-based generator, so a seed gives the same weights on every adapter.
+import type { Tensor } from '../tensor/tensor';
+import { factory } from '../tensor/create';
+import { initialRng } from '../tensor/seed';
+import type { Shape } from '../tensor/shape';
+import { size } from '../tensor/shape';
+import { device } from '../gpu';
+import { inputError } from '../tensor/context';
+
+function filled(what: string, shape: Shape, values: Float32Array<ArrayBuffer>): Tensor {
+  return factory(what, shape, 'float32', (storage) => device().write(storage, values));
+}
+
+/** Independent normal numbers. */
+export function normal(shape: Shape, mean = 0, std = 1): Tensor {
+  const rng = initialRng();
+  return filled('normal', shape, Float32Array.from({ length: size(shape) }, () => mean + std * rng.normal()));
+}
+
+/** Independent uniform numbers in [low, high). */
+export function uniform(shape: Shape, low = 0, high = 1): Tensor {
+  const rng = initialRng();
+  return filled('uniform', shape, Float32Array.from({ length: size(shape) }, () => low + (high - low) * rng.uniform()));
+}
+
+/** Inputs and outputs of a weight [out, in, …]: the number of connections of one output, and of one input. */
+export function fans(shape: Shape): { fanIn: number; fanOut: number } {
+  if (shape.length < 2) throw inputError('init', 'fan-in and fan-out need a weight with at least two dimensions [out, in, …]', { weight: shape });
+  const taps = size(shape.slice(2));
+  return { fanIn: shape[1] * taps, fanOut: shape[0] * taps };
+}
+
+/** Gain of a nonlinearity, as in `torch.nn.init.calculate_gain`. `slope` is leaky ReLU's. */
+export function gain(nonlinearity: Nonlinearity, slope = 0.01): number {
+  const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2, leakyRelu: Math.sqrt(2 / (1 + slope * slope)), selu: 0.75 };
+  return gains[nonlinearity];
+}
+
+export type Nonlinearity = 'linear' | 'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'selu';
+
+interface Kaiming {
+  mode?: 'fanIn' | 'fanOut';
+  nonlinearity?: Nonlinearity;
+  slope?: number;
+}
+
+function kaimingStd(shape: Shape, { mode = 'fanIn', nonlinearity = 'relu', slope }: Kaiming): number {
+  return gain(nonlinearity, slope) / Math.sqrt(fans(shape)[mode]);
+}
+
+/** He et al. 2015: normal with standard deviation gain / √fan. */
+export const kaimingNormal = (shape: Shape, options: Kaiming = {}): Tensor => normal(shape, 0, kaimingStd(shape, options));
+
+/** He et al. 2015: uniform in ±√3 · gain / √fan. */
+export function kaimingUniform(shape: Shape, options: Kaiming = {}): Tensor {
+  const bound = Math.sqrt(3) * kaimingStd(shape, options);
+  return uniform(shape, -bound, bound);
+}
+
+/** Glorot & Bengio 2010: normal with variance 2 gain² / (fanIn + fanOut). */
+export function xavierNormal(shape: Shape, factor = 1): Tensor {
+  const { fanIn, fanOut } = fans(shape);
+  return normal(shape, 0, factor * Math.sqrt(2 / (fanIn + fanOut)));
+}
+
+/** Glorot & Bengio 2010: uniform with variance 2 gain² / (fanIn + fanOut). */
+export function xavierUniform(shape: Shape, factor = 1): Tensor {
+  const { fanIn, fanOut } = fans(shape);
+  const bound = factor * Math.sqrt(6 / (fanIn + fanOut));
+  return uniform(shape, -bound, bound);
+}

@@ -1,0 +1,184 @@
+// Module: plain classes with plain fields. Parameters, states and submodules are found by walking own properties when they are asked for.
+import { InputError } from '../gpu';
+import { tensorsIn } from '../autograd/tape';
+import { insideModule, moduleDepth } from '../tensor/context';
+import { copyInto } from '../tensor/elementwise';
+import { sameShape, showShape } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
+import { Parameter, State } from './parameter';
+
+export type StateDict = Record<string, Tensor>;
+
+/** What `loadStateDict` found amiss; with `strict: false` it is returned instead of thrown. */
+export interface LoadReport {
+  missing: string[];
+  unexpected: string[];
+}
+
+/** `runningMean` → `running_mean`: state dicts speak PyTorch's names. */
+export const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+type Forward = (...inputs: never[]) => unknown;
+/** Called after forward with the module, its inputs and its result; may return another result. */
+export type ForwardHook = (module: Module, inputs: readonly unknown[], output: unknown) => unknown;
+
+export abstract class Module {
+  /** Training mode: batch norm uses batch statistics, dropout drops. Set by `train()` and `eval()`. */
+  training = true;
+  /** Position in the tree (`layer2.1.conv1`), known after the first call; for messages. */
+  declare path: string;
+  declare private hooks: Set<ForwardHook>;
+
+  constructor() {
+    Object.defineProperty(this, 'path', { value: '', writable: true, enumerable: false });
+    Object.defineProperty(this, 'hooks', { value: new Set<ForwardHook>(), enumerable: false });
+    const forward = this.forward as Forward;
+    // Users write `forward` and call `forward`: wrapping it here gives errors their module path, and results of the outermost module
+    // the right to outlive backward().
+    Object.defineProperty(this, 'forward', {
+      value: (...inputs: never[]) => this.#call(forward, inputs),
+      enumerable: false,
+      writable: true,
+      configurable: true,
+    });
+  }
+
+  /** The computation. Subclasses say with which inputs. */
+  abstract forward(...inputs: never[]): unknown;
+
+  /** Direct submodules with their names. Containers override it. */
+  *children(): Iterable<[string, Module]> {
+    for (const key of Object.keys(this)) {
+      const value = (this as Record<string, unknown>)[key];
+      if (value instanceof Module) yield [key, value];
+      else if (Array.isArray(value))
+        for (let i = 0; i < value.length; i++) if (value[i] instanceof Module) yield [`${key}.${i}`, value[i]];
+    }
+  }
+
+  /** This module and all below it, each once, with dotted names. */
+  *namedModules(prefix = '', seen = new Set<Module>()): Iterable<[string, Module]> {
+    if (seen.has(this)) return;
+    seen.add(this);
+    yield [prefix, this];
+    for (const [name, child] of this.children()) yield* child.namedModules(prefix ? `${prefix}.${name}` : name, seen);
+  }
+
+  /** This module and all below it. */
+  modules(): Module[] {
+    return [...this.namedModules()].map(([, module]) => module);
+  }
+
+  /** Parameters and states by their PyTorch names, each once. */
+  *namedTensors(): Iterable<[string, Parameter | State]> {
+    const seen = new Set<Tensor>();
+    for (const [prefix, module] of this.namedModules())
+      for (const key of Object.keys(module)) {
+        const value = (module as unknown as Record<string, unknown>)[key];
+        if (!(value instanceof Parameter || value instanceof State) || seen.has(value)) continue;
+        seen.add(value);
+        yield [snakeCase(prefix ? `${prefix}.${key}` : key), value];
+      }
+  }
+
+  /** Trained tensors by name. */
+  *namedParameters(): Iterable<[string, Parameter]> {
+    for (const [name, tensor] of this.namedTensors()) if (tensor instanceof Parameter) yield [name, tensor];
+  }
+
+  parameters(): Parameter[] {
+    return [...this.namedParameters()].map(([, parameter]) => parameter);
+  }
+
+  /** Number of trained numbers. */
+  get parameterCount(): number {
+    return this.parameters().reduce((sum, p) => sum + p.size, 0);
+  }
+
+  /** Sets training mode here and below. */
+  train(mode = true): this {
+    for (const module of this.modules()) module.training = mode;
+    return this;
+  }
+
+  /** Sets evaluation mode here and below. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) {
+      parameter.grad?.dispose();
+      parameter.grad = null;
+    }
+  }
+
+  /** Calls `visit` for every module below, then for this one, as in PyTorch. */
+  apply(visit: (module: Module) => void): this {
+    for (const module of this.modules().reverse()) visit(module);
+    return this;
+  }
+
+  /** Runs `hook` after every forward; returns a function that removes it. */
+  onForward(hook: ForwardHook): () => void {
+    this.hooks.add(hook);
+    return () => void this.hooks.delete(hook);
+  }
+
+  /** Parameters and persistent states by name. The tensors are the module's own, not copies. */
+  stateDict(): StateDict {
+    const dict: StateDict = {};
+    for (const [name, tensor] of this.namedTensors()) if (!(tensor instanceof State && !tensor.persistent)) dict[name] = tensor;
+    return dict;
+  }
+
+  /**
+   * Copies values by name. Throws one InputError that lists every missing, unexpected and misshapen key; nothing is changed then.
+   * `strict: false` ignores missing and unexpected keys and returns them.
+   */
+  loadStateDict(dict: Readonly<StateDict>, { strict = true } = {}): LoadReport {
+    const own = new Map<string, Tensor>();
+    for (const [name, tensor] of this.namedTensors()) own.set(name, tensor);
+    const ignored = (key: string) => key.endsWith('num_batches_tracked');
+    const missing = Object.keys(this.stateDict()).filter((key) => !(key in dict));
+    const unexpected = Object.keys(dict).filter((key) => !own.has(key) && !ignored(key));
+    const misshapen = Object.keys(dict).filter((key) => own.has(key) && !sameShape(own.get(key)!.shape, dict[key].shape));
+    const problems = [
+      ...(strict ? missing.map((key) => `missing: ${key} ${showShape(own.get(key)!.shape)}`) : []),
+      ...(strict ? unexpected.map((key) => `unexpected: ${key} ${showShape(dict[key].shape)}`) : []),
+      ...misshapen.map((key) => `shape of ${key}: ${showShape(dict[key].shape)} in the state dict, ${showShape(own.get(key)!.shape)} in the module`),
+    ];
+    if (problems.length) {
+      const shown = problems.slice(0, 20);
+      if (problems.length > 20) shown.push(`and ${problems.length - 20} more`);
+      throw new InputError(`loadStateDict: the state dict does not fit ${this.constructor.name}; nothing was loaded\n  ${shown.join('\n  ')}`);
+    }
+    for (const [key, value] of Object.entries(dict)) if (own.has(key)) copyInto(own.get(key)!, value);
+    for (const module of this.modules()) module.afterLoad();
+    return { missing, unexpected };
+  }
+
+  /** Called after values were loaded; a place to restore what the values must satisfy. */
+  protected afterLoad(): void {}
+
+  /** Options shown by `toString`, such as `in=3, out=16`. */
+  protected describe(): string {
+    return '';
+  }
+
+  toString(): string {
+    const lines = [...this.children()].map(([name, child]) => `  (${name}): ${child.toString().replaceAll('\n', '\n  ')}`);
+    const head = `${this.constructor.name}(${this.describe()}`;
+    return lines.length ? `${head}\n${lines.join('\n')}\n)` : `${head})`;
+  }
+
+  #call(forward: Forward, inputs: never[]): unknown {
+    const outermost = moduleDepth() === 0;
+    if (outermost && !this.path) for (const [name, module] of this.namedModules()) module.path = name;
+    // The path of an inner module is told from the root; a stack of full paths would repeat it.
+    let output = insideModule(this.path, () => forward.apply(this, inputs));
+    for (const hook of this.hooks) output = hook(this, inputs, output) ?? output;
+    if (outermost) for (const tensor of tensorsIn(output)) tensor.memory.escaped = true;
+    return output;
+  }
+}

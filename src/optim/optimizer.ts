@@ -1,0 +1,89 @@
+// What all optimizers share: parameter groups, gradients, and the end of a step.
+import { abandonTape } from '../autograd/tape';
+import { InputError } from '../gpu';
+import { Parameter } from '../nn/parameter';
+import { copyInto } from '../tensor/elementwise';
+import { endStep } from '../tensor/memory';
+import { sameShape } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { zeros } from '../tensor/create';
+
+/** Parameters that share options. */
+export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
+
+export abstract class Optimizer<O extends { lr: number }> {
+  /** The groups with every option filled in; schedules change `lr` here. */
+  readonly groups: ({ params: readonly Parameter[] } & O)[];
+  /** Updates made so far. */
+  steps = 0;
+
+  constructor(params: Iterable<Parameter> | readonly ParamGroup<O>[], defaults: O) {
+    const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
+    if (list.length === 0) throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
+    const groups = list[0] instanceof Parameter ? [{ params: list as Parameter[] }] : (list as ParamGroup<O>[]);
+    this.groups = groups.map((group) => ({ ...defaults, ...group, params: [...group.params] }));
+    const seen = new Set<Parameter>();
+    for (const parameter of this.parameters()) {
+      if (!(parameter instanceof Parameter)) throw new InputError(`${this.constructor.name}: only Parameters can be optimized; wrap the tensor: new Parameter(tensor)`);
+      if (seen.has(parameter)) throw new InputError(`${this.constructor.name}: a parameter of shape [${parameter.shape.join(', ')}] is listed twice`);
+      seen.add(parameter);
+    }
+  }
+
+  /** All parameters, in the order of the groups. */
+  *parameters(): Iterable<Parameter> {
+    for (const group of this.groups) yield* group.params;
+  }
+
+  /** Applies one update from the gradients in `grad` and ends the step: what the step before computed is given back. */
+  step(): void {
+    this.steps++;
+    for (const group of this.groups)
+      for (const parameter of group.params) if (parameter.grad) this.update(parameter, parameter.grad, group);
+    abandonTape();
+    endStep();
+  }
+
+  /** Drops all gradients, as PyTorch's `zero_grad(set_to_none=True)`. */
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) {
+      parameter.grad?.dispose();
+      parameter.grad = null;
+    }
+  }
+
+  /** Updates one parameter in place. */
+  protected abstract update(parameter: Parameter, gradient: Tensor, options: O): void;
+
+  /** A buffer of the parameter's shape that travels with it, made as zeros on first use. */
+  protected buffer(parameter: Parameter, name: string): { buffer: Tensor; fresh: boolean } {
+    const found = parameter.companions.get(name);
+    if (found) return { buffer: found, fresh: false };
+    const made = zeros(parameter.shape);
+    made.memory.recipe = null;
+    parameter.companions.set(name, made.keep());
+    return { buffer: made, fresh: true };
+  }
+
+  /** Buffers by position of their parameter: `0.momentum`. Tensors are the optimizer's own, not copies. */
+  stateDict(): Record<string, Tensor> {
+    const dict: Record<string, Tensor> = {};
+    [...this.parameters()].forEach((parameter, i) => {
+      for (const [name, buffer] of parameter.companions) dict[`${i}.${name}`] = buffer;
+    });
+    return dict;
+  }
+
+  /** Restores buffers saved by `stateDict`, and the count of updates. */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>, steps: number): void {
+    const parameters = [...this.parameters()];
+    for (const [key, value] of Object.entries(dict)) {
+      const [index, name] = key.split('.');
+      const parameter = parameters[Number(index)];
+      if (!parameter || !sameShape(parameter.shape, value.shape))
+        throw new InputError(`${this.constructor.name}: the saved buffer ${key} [${value.shape.join(', ')}] fits no parameter of this optimizer`);
+      copyInto(this.buffer(parameter, name).buffer, value);
+    }
+    this.steps = steps;
+  }
+}
