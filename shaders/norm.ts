@@ -1,0 +1,300 @@
+/**
+ * Batch normalisation over x [N, C, plane], and with N = 1 over rows (layer and group norm).
+ *
+ *   y = (x − mean) · rstd · γ + β = x · scale + shift            per channel, rstd = 1/√(var + ε), var biased
+ *   training:  dγ = Σ g·xhat,  dβ = Σ g,  dx = scale · (g − dβ/M − xhat · dγ/M),  M = N · plane
+ *
+ * Statistics are (mean, M2) pairs, M2 = Σ (x − mean)²: each thread runs Welford's update on four streams at once, threads and then chunks of
+ * a channel are merged about their common mean (Chan, Golub, LeVeque). E[x²] − mean² is never formed. `stats` has one row a channel:
+ * (mean, rstd, scale, shift), so that another kernel can apply the normalisation with one load.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import type { Back, Kernel } from './kernel';
+import { teamFor } from './team';
+
+export interface NormOptions {
+  readonly back: Back;
+  /** Elements of one channel of one sample, contiguous. */
+  readonly plane: number;
+  /** ReLU after the normalisation: y = max(0, …). */
+  readonly relu: boolean;
+}
+
+/** Threads of the elementwise kernels. */
+export const APPLY_TILE = 64;
+
+/** Elements that one load moves. */
+export const width = (plane: number) => (plane % 4 === 0 ? 4 : 1);
+
+/** Pieces that a channel of `units` loads is split into, enough to occupy the adapter. */
+export function chunksFor(back: Back, channels: number, units: number): number {
+  const groups = back.kind === 'software' ? 32 : 2048;
+  return Math.max(1, Math.min(Math.ceil(groups / channels), Math.floor(units / (8 * teamFor(back).size))));
+}
+
+const memo = new Map<string, Kernel>();
+const cached = (key: unknown[], make: () => Kernel): Kernel => {
+  const name = JSON.stringify(key);
+  let kernel = memo.get(name);
+  if (!kernel) memo.set(name, (kernel = make()));
+  return kernel;
+};
+
+/** Uniforms of the kernels that walk chunks of channels: `length` and `units` count loads. */
+const chunked =
+  'struct Params { channels: u32, chunks: u32, length: u32, units: u32, eps: f32, momentum: f32, count: f32 }';
+const CHUNKED_BYTES = 28;
+
+const entry = (size: number) =>
+  `@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32)`;
+
+const vector = (plane: number) =>
+  width(plane) === 4
+    ? { type: 'vec4f', sum: (v: string) => `dot(${v}, vec4f(1.0))`, w: 4, units: plane / 4 }
+    : { type: 'f32', sum: (v: string) => v, w: 1, units: plane };
+
+const walk = (size: number, units: number) => `
+  let group = wid.y * grid.x + wid.x;
+  if (group >= p.channels * p.chunks) { return; }
+  let c = group / p.chunks;
+  let begin = (group % p.chunks) * p.length;
+  let end = min(begin + p.length, p.units);
+  for (var u = begin + local; u < end; u += ${size}u) {
+    let at = ((u / ${units}u) * p.channels + c) * ${units}u + u % ${units}u;`;
+
+/** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
+export function normPartials({ back, plane }: NormOptions): Kernel {
+  return cached(['partials', back, plane], () => {
+    const team = teamFor(back);
+    const { type, sum, w, units } = vector(plane);
+    const code = wgsl`${team.code}
+${chunked}
+@group(0) @binding(0) var<storage, read> x: array<${type}>;
+@group(0) @binding(1) var<storage, read_write> partials: array<vec2f>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(team.size)} {
+  var mean = ${type}();
+  var m2 = ${type}();
+  var k = 0.0;
+  ${walk(team.size, units)}
+    let v = x[at];
+    k += 1.0;
+    let d = v - mean;
+    mean += d * (1.0 / k);
+    m2 += d * (v - mean);
+  }
+  let n = k * ${w}.0;
+  let m = ${sum('mean')} * ${1 / w};
+  let off = mean - ${type}(m);
+  let s = ${sum('m2')} + k * ${sum('off * off')};
+  let total = teamSum(vec2f(n * m, n), local);
+  let center = total.x / max(total.y, 1.0);
+  let q = teamSum(vec2f(s + n * (m - center) * (m - center), 0.0), local).x;
+  if (local == 0u) { partials[group] = vec2f(center, q); }
+}`;
+    return { name: 'batchNorm.partials', code, access: 'rw', uniforms: CHUNKED_BYTES };
+  });
+}
+
+export interface FinishOptions {
+  readonly back: Back;
+  readonly plane: number;
+  /** Merge partials (training) or take the running statistics as they are. */
+  readonly training: boolean;
+  readonly affine: boolean;
+  /** Update the running statistics with the batch's: mean, and variance divided by M − 1. */
+  readonly running: boolean;
+}
+
+/** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, stats. */
+export function normFinish({ back, plane, training, affine, running }: FinishOptions): Kernel {
+  return cached(['finish', back, width(plane), training, affine, running], () => {
+    const team = teamFor(back);
+    let binding = 0;
+    const bind = (declaration: string) => `@group(0) @binding(${binding++}) ${declaration};\n`;
+    const state = training ? 'read_write' : 'read';
+    const bindings =
+      (training ? bind('var<storage, read> partials: array<vec2f>') : '') +
+      (affine ? bind('var<storage, read> weight: array<f32>') + bind('var<storage, read> bias: array<f32>') : '') +
+      (running || !training
+        ? bind(`var<storage, ${state}> runningMean: array<f32>`) + bind(`var<storage, ${state}> runningVar: array<f32>`)
+        : '') +
+      bind('var<storage, read_write> stats: array<vec4f>');
+    const count = `f32(min(p.length, p.units - i * p.length)) * ${width(plane)}.0`;
+    const code = wgsl`${training ? team.code : ''}
+${chunked}
+${bindings}
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(training ? team.size : APPLY_TILE)} {
+#if ${training}
+  let c = wid.y * grid.x + wid.x;
+  if (c >= p.channels) { return; }
+  var sum = 0.0;
+  for (var i = local; i < p.chunks; i += ${team.size}u) { sum += ${count} * partials[c * p.chunks + i].x; }
+  let mean = teamSum(vec2f(sum, 0.0), local).x / p.count;
+  var m2 = 0.0;
+  for (var i = local; i < p.chunks; i += ${team.size}u) {
+    let part = partials[c * p.chunks + i];
+    m2 += part.y + ${count} * (part.x - mean) * (part.x - mean);
+  }
+  m2 = teamSum(vec2f(m2, 0.0), local).x;
+  let variance = m2 / p.count;
+  if (local > 0u) { return; }
+#if ${running}
+  runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * mean;
+  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2 / (p.count - 1.0));
+#endif
+#else
+  let c = (wid.y * grid.x + wid.x) * ${APPLY_TILE}u + local;
+  if (c >= p.channels) { return; }
+  let mean = runningMean[c];
+  let variance = runningVar[c];
+#endif
+  let rstd = 1.0 / sqrt(variance + p.eps);
+#if ${affine}
+  let scale = weight[c] * rstd;
+  stats[c] = vec4f(mean, rstd, scale, bias[c] - mean * scale);
+#else
+  stats[c] = vec4f(mean, rstd, rstd, -mean * rstd);
+#endif
+}`;
+    const state1 = training ? 'xx' : 'rr';
+    const access = (training ? 'r' : '') + (affine ? 'rr' : '') + (running || !training ? state1 : '') + 'w';
+    return { name: 'batchNorm.finish', code, access, uniforms: CHUNKED_BYTES };
+  });
+}
+
+/** The channel of unit `i` of x [N, C, plane]. With one sample the division alone is enough, and no channel count is baked in. */
+const channelOf = (samples: number, channels: number, units: number) =>
+  samples > 1 ? `(i / ${units}u) % ${channels}u` : `i / ${units}u`;
+
+const oneUnit = `
+  let i = (wid.y * grid.x + wid.x) * ${APPLY_TILE}u + local;
+  if (i >= p.n) { return; }`;
+
+export interface ApplyOptions extends NormOptions {
+  readonly samples: number;
+  readonly channels: number;
+}
+
+const applyKey = ({ plane, relu, samples, channels }: ApplyOptions) => [plane, relu, samples > 1 && channels];
+
+/** y = x · scale + shift. Bindings: x, stats, y. Uniform: units. */
+export function normApply(o: ApplyOptions): Kernel {
+  return cached(['apply', ...applyKey(o)], () => {
+    const { type, units } = vector(o.plane);
+    const code = wgsl`
+struct Params { n: u32 }
+@group(0) @binding(0) var<storage, read> x: array<${type}>;
+@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<${type}>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(APPLY_TILE)} {
+  ${oneUnit}
+  let row = stats[${channelOf(o.samples, o.channels, units)}];
+  let v = x[i] * row.z + row.w;
+#if ${o.relu}
+  y[i] = select(v, ${type}(), v < ${type}());
+#else
+  y[i] = v;
+#endif
+}`;
+    return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4 };
+  });
+}
+
+/** The gradient behind the ReLU: zero where the normalised value was not positive. */
+const masked = (relu: boolean, type: string, row: string) =>
+  relu ? `select(${type}(), gradient[at], x[at] * ${row}.z + ${row}.w > ${type}())` : 'gradient[at]';
+
+/** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
+export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel {
+  return cached(['gradientPartials', back, plane, relu], () => {
+    const team = teamFor(back);
+    const { type, sum, units } = vector(plane);
+    const code = wgsl`${team.code}
+${chunked}
+@group(0) @binding(0) var<storage, read> gradient: array<${type}>;
+@group(0) @binding(1) var<storage, read> x: array<${type}>;
+@group(0) @binding(2) var<storage, read> stats: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> partials: array<vec2f>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(team.size)} {
+  var s1 = ${type}();
+  var s2 = ${type}();
+  let row = stats[min((wid.y * grid.x + wid.x) / p.chunks, p.channels - 1u)];
+  ${walk(team.size, units)}
+    let g = ${masked(relu, type, 'row')};
+    s1 += g;
+    s2 += g * (x[at] - row.x);
+  }
+  let total = teamSum(vec2f(${sum('s1')}, ${sum('s2')}), local);
+  if (local == 0u) { partials[group] = total; }
+}`;
+    return { name: 'batchNorm.gradientPartials', code, access: 'rrrw', uniforms: CHUNKED_BYTES };
+  });
+}
+
+/**
+ * dγ, dβ and the rows (a, b, c, mean) of dx = a·g + b·(x − mean) + c; with running statistics b = c = 0.
+ * Bindings: partials, stats, dWeight, dBias, coefficients.
+ */
+export function normGradientFinish(back: Back, training: boolean): Kernel {
+  return cached(['gradientFinish', back, training], () => {
+    const team = teamFor(back);
+    const code = wgsl`${team.code}
+${chunked}
+@group(0) @binding(0) var<storage, read> partials: array<vec2f>;
+@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> dWeight: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dBias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> coefficients: array<vec4f>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(team.size)} {
+  let c = wid.y * grid.x + wid.x;
+  if (c >= p.channels) { return; }
+  var sum = vec2f();
+  for (var i = local; i < p.chunks; i += ${team.size}u) { sum += partials[c * p.chunks + i]; }
+  sum = teamSum(sum, local);
+  if (local > 0u) { return; }
+  let row = stats[c];
+  dBias[c] = sum.x;
+  dWeight[c] = sum.y * row.y;
+#if ${training}
+  coefficients[c] = vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x);
+#else
+  coefficients[c] = vec4f(row.z, 0.0, 0.0, row.x);
+#endif
+}`;
+    return { name: 'batchNorm.gradientFinish', code, access: 'rrwww', uniforms: CHUNKED_BYTES };
+  });
+}
+
+/** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, dx. Uniform: units. */
+export function normGradientApply(o: ApplyOptions): Kernel {
+  return cached(['gradientApply', ...applyKey(o)], () => {
+    const { type, units } = vector(o.plane);
+    const code = wgsl`
+struct Params { n: u32 }
+@group(0) @binding(0) var<storage, read> gradient: array<${type}>;
+@group(0) @binding(1) var<storage, read> x: array<${type}>;
+@group(0) @binding(2) var<storage, read> coefficients: array<vec4f>;
+#if ${o.relu}
+@group(0) @binding(3) var<storage, read> stats: array<vec4f>;
+#endif
+@group(0) @binding(${o.relu ? 4 : 3}) var<storage, read_write> dx: array<${type}>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(APPLY_TILE)} {
+  ${oneUnit}
+  let at = i;
+  let c = ${channelOf(o.samples, o.channels, units)};
+  let k = coefficients[c];
+#if ${o.relu}
+  let row = stats[c];
+#endif
+  let g = ${masked(o.relu, type, 'row')};
+  dx[i] = k.x * g + k.y * (x[i] - k.w) + k.z;
+}`;
+    return { name: 'batchNorm.gradientApply', code, access: o.relu ? 'rrrrw' : 'rrrw', uniforms: 4 };
+  });
+}

@@ -1,0 +1,218 @@
+// Batch, layer and group normalisation without gradients. Layer and group norm are batch norm of one sample whose channels are the rows.
+import {
+  APPLY_TILE,
+  chunksFor,
+  normApply,
+  normFinish,
+  normGradientApply,
+  normGradientFinish,
+  normGradientPartials,
+  normPartials,
+  width,
+} from '../../shaders/norm';
+import type { Constant, Scalar } from '../gpu';
+import { device, f32 } from '../gpu';
+import { inputError } from './context';
+import { bind, contiguous, gridFor } from './elementwise';
+import type { Shape } from './shape';
+import { size } from './shape';
+import type { Tensor } from './tensor';
+import { empty } from './tensor';
+
+export interface Normalized {
+  y: Tensor;
+  /** One row a channel: mean, 1/√(variance + eps), and scale and shift of y = x · scale + shift. */
+  stats: Tensor;
+}
+
+export interface BatchNormOptions {
+  /** Scale γ [C]; together with `bias`. */
+  weight?: Tensor | null;
+  /** Shift β [C]. */
+  bias?: Tensor | null;
+  runningMean?: Tensor | null;
+  runningVar?: Tensor | null;
+  /** Normalise with the statistics of the batch and update the running ones; otherwise use the running ones. */
+  training?: boolean;
+  /** Weight of the batch in the running statistics. */
+  momentum?: number | Scalar;
+  eps?: number;
+  /** ReLU after the normalisation, in the same launch. */
+  activation?: 'relu';
+}
+
+/** How x is seen by the kernels: [samples, channels, plane]. */
+interface Layout {
+  samples: number;
+  channels: number;
+  plane: number;
+}
+
+const layoutOf = (x: Tensor): Layout => ({ samples: x.shape[0], channels: x.shape[1], plane: size(x.shape.slice(2)) });
+
+/** The kernels' view of a walk over channels in chunks, for the statistics or the gradient's sums. */
+function chunking({ samples, channels, plane }: Layout, eps = 0, momentum: number | Scalar = 0) {
+  const units = (samples * plane) / width(plane);
+  const wanted = chunksFor(device().back, channels, units);
+  const length = Math.max(1, Math.ceil(units / wanted));
+  const chunks = Math.max(1, Math.ceil(units / length));
+  const weight = typeof momentum === 'number' ? f32(momentum) : momentum;
+  const constants: Constant[] = [channels, chunks, length, units, f32(eps), weight, f32(samples * plane)];
+  return { chunks, constants };
+}
+
+/** Rows of `stats` from x (training) or from the running statistics. */
+function statistics(x: Tensor, layout: Layout, o: BatchNormOptions): Tensor {
+  const { back } = device();
+  const { channels, plane } = layout;
+  const { weight, bias, runningMean, runningVar, training = false, eps = 1e-5, momentum = 0.1 } = o;
+  const { chunks, constants } = chunking(layout, eps, momentum);
+  const stats = empty('batchNorm', [channels, 4]);
+  const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
+  const running = runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [];
+  const finish = normFinish({ back, plane, training, affine: affine.length > 0, running: running.length > 0 });
+  if (training) {
+    const partials = empty('batchNorm', [channels, chunks, 2]);
+    device().launch(
+      normPartials({ back, plane, relu: false }),
+      [bind(x), bind(partials)],
+      constants,
+      gridFor(channels * chunks, 1),
+    );
+    device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
+    partials.dispose();
+    runningMean?.memory.written();
+    runningVar?.memory.written();
+  } else device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, APPLY_TILE));
+  return stats;
+}
+
+function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions): Normalized {
+  const { back } = device();
+  const stats = statistics(x, layout, o);
+  const y = empty('batchNorm', shape);
+  const n = x.size / width(layout.plane);
+  device().launch(
+    normApply({ back, ...layout, relu: o.activation === 'relu' }),
+    [bind(x), bind(stats), bind(y)],
+    [n],
+    gridFor(n, APPLY_TILE),
+  );
+  return { y, stats };
+}
+
+/** Normalises x [N, C, …] per channel. Throws InputError for other shapes, and in training when a channel has one value only. */
+export function batchNorm(x: Tensor, o: BatchNormOptions): Normalized {
+  check(x, o);
+  return normalize(contiguous(x), x.shape, layoutOf(x), o);
+}
+
+function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
+  const op = 'batchNorm';
+  if (x.ndim < 2) throw inputError(op, 'the input needs at least two dimensions [N, C, …]', { input: x.shape });
+  if (x.dtype !== 'float32') throw inputError(op, `the input is ${x.dtype}, not float32`, { input: x.shape });
+  for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar }))
+    if (t && (t.ndim !== 1 || t.size !== x.shape[1]))
+      throw inputError(op, `${name} must have one value for each of the ${x.shape[1]} channels`, {
+        input: x.shape,
+        [name]: t.shape,
+      });
+  if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x.shape });
+  if (!runningMean !== !runningVar)
+    throw inputError(op, 'runningMean and runningVar must be given together', { input: x.shape });
+  if (!training && !runningMean)
+    throw inputError(
+      op,
+      'evaluation needs runningMean and runningVar',
+      { input: x.shape },
+      'Use training: true to normalise with the batch.',
+    );
+  const values = x.size / x.shape[1];
+  if (training && !(values > 1))
+    throw inputError(
+      op,
+      `training needs more than one value per channel, there is ${values || 0}`,
+      { input: x.shape },
+      'Use a larger batch, or eval().',
+    );
+}
+
+export interface NormGradient {
+  dx: Tensor | null;
+  dWeight: Tensor;
+  dBias: Tensor;
+}
+
+/** Gradients of y = batchNorm(x). `stats` is what the forward pass returned; `training` and `activation` are those of that pass. */
+export function batchNormGradient(
+  gradient: Tensor,
+  x: Tensor,
+  stats: Tensor,
+  { training = false, activation }: Pick<BatchNormOptions, 'training' | 'activation'>,
+  needsInput = true,
+): NormGradient {
+  return gradientOf(gradient, x, layoutOf(x), stats, training, activation === 'relu', needsInput);
+}
+
+function gradientOf(
+  gradient: Tensor,
+  input: Tensor,
+  layout: Layout,
+  stats: Tensor,
+  training: boolean,
+  relu: boolean,
+  needsInput: boolean,
+): NormGradient {
+  const { back } = device();
+  const { channels, plane } = layout;
+  const { chunks, constants } = chunking(layout);
+  const g = contiguous(gradient);
+  const x = contiguous(input);
+  const partials = empty('batchNorm', [channels, chunks, 2]);
+  const coefficients = empty('batchNorm', [channels, 4]);
+  const dWeight = empty('batchNorm', [channels]);
+  const dBias = empty('batchNorm', [channels]);
+  device().launch(
+    normGradientPartials({ back, plane, relu }),
+    [bind(g), bind(x), bind(stats), bind(partials)],
+    constants,
+    gridFor(channels * chunks, 1),
+  );
+  const finish = normGradientFinish(back, training);
+  device().launch(
+    finish,
+    [bind(partials), bind(stats), bind(dWeight), bind(dBias), bind(coefficients)],
+    constants,
+    gridFor(channels, 1),
+  );
+  let dx: Tensor | null = null;
+  if (needsInput) {
+    dx = empty('batchNorm', input.shape);
+    const n = x.size / width(plane);
+    const reads = [g, x, coefficients, ...(relu ? [stats] : [])].map(bind);
+    device().launch(normGradientApply({ back, ...layout, relu }), [...reads, bind(dx)], [n], gridFor(n, APPLY_TILE));
+  }
+  partials.dispose();
+  coefficients.dispose();
+  return { dx, dWeight, dBias };
+}
+
+/** (x − mean) / √(variance + eps) over each of `rows` equal, contiguous pieces of x. */
+export function normalizeRows(x: Tensor, rows: number, eps: number): Normalized {
+  const layout = { samples: 1, channels: rows, plane: rows ? x.size / rows : 0 };
+  return normalize(contiguous(x), x.shape, layout, { training: true, eps });
+}
+
+/** The gradient of `normalizeRows` for x. */
+export function normalizeRowsGradient(gradient: Tensor, x: Tensor, stats: Tensor): Tensor {
+  const rows = stats.shape[0];
+  return gradientOf(
+    gradient,
+    x,
+    { samples: 1, channels: rows, plane: rows ? x.size / rows : 0 },
+    stats,
+    true,
+    false,
+    true,
+  ).dx!;
+}

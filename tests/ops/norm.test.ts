@@ -1,0 +1,137 @@
+// Batch, layer and group norm against float64 loops: values, gradients, running statistics, both kernel formulations.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { batchNorm } from '../../src/autograd/norm';
+import { noGrad } from '../../src/autograd/tape';
+import { device } from '../../src/gpu';
+import { tensor, zeros } from '../../src/tensor/create';
+import { size } from '../../src/tensor/shape';
+import { checkOperation, close, numbers, useGpu } from '../util';
+
+useGpu();
+
+const EPS = 1e-5;
+
+/** Mean and sum of squared deviations of each channel of x [N, C, plane]. */
+function moments(x: ArrayLike<number>, [N, C, ...rest]: readonly number[]) {
+  const plane = size(rest);
+  const mean = new Float64Array(C);
+  const m2 = new Float64Array(C);
+  const each = (f: (value: number, c: number) => void) => {
+    for (let i = 0; i < N * C * plane; i++) f(x[i], Math.floor(i / plane) % C);
+  };
+  each((v, c) => (mean[c] += v / (N * plane)));
+  each((v, c) => (m2[c] += (v - mean[c]) ** 2));
+  return { mean, m2, count: N * plane };
+}
+
+function reference(shape: readonly number[], relu = false) {
+  const plane = size(shape.slice(2));
+  return (x: Float64Array, weight?: Float64Array, bias?: Float64Array) => {
+    const { mean, m2, count } = moments(x, shape);
+    return x.map((v, i) => {
+      const c = Math.floor(i / plane) % shape[1];
+      const y = ((v - mean[c]) / Math.sqrt(m2[c] / count + EPS)) * (weight?.[c] ?? 1) + (bias?.[c] ?? 0);
+      return relu ? Math.max(0, y) : y;
+    });
+  };
+}
+
+const shapes = [
+  [4, 3, 8, 8],
+  [3, 5, 7, 5],
+  [2, 1, 1, 6],
+  [9, 4],
+  [2, 3, 10],
+  [1, 2, 4, 4, 4],
+];
+
+for (const kind of ['software', 'simt'] as const)
+  test(`batch norm in training: values and gradients (${kind})`, async () => {
+    const { back } = device();
+    Object.assign(device(), { back: { ...back, kind } });
+    for (const shape of shapes) {
+      const C = shape[1];
+      const values = [numbers(size(shape), 1, -1, 3), numbers(C, 2, 0.5, 1.5), numbers(C, 3)];
+      const run = { shapes: [shape, [C], [C]], values, reference: reference(shape) };
+      await checkOperation(`[${shape}]`, {
+        ...run,
+        run: (x, weight, bias) => batchNorm(x, { weight, bias, training: true }),
+      });
+      const plain = { shapes: [shape], values: values.slice(0, 1), reference: reference(shape) };
+      await checkOperation(`[${shape}] plain`, { ...plain, run: (x) => batchNorm(x, { training: true }) });
+      await checkOperation(`[${shape}] relu`, {
+        ...run,
+        reference: reference(shape, true),
+        run: (x, weight, bias) => batchNorm(x, { weight, bias, training: true, activation: 'relu' }),
+      });
+    }
+    Object.assign(device(), { back });
+  });
+
+test('batch norm with running statistics treats them as constants', async () => {
+  const shape = [3, 4, 2, 6];
+  const mean = numbers(4, 5);
+  const variance = numbers(4, 6, 0.5, 2);
+  const runningMean = tensor(Float32Array.from(mean));
+  const runningVar = tensor(Float32Array.from(variance));
+  await checkOperation('eval', {
+    shapes: [shape, [4], [4]],
+    values: [numbers(size(shape), 1), numbers(4, 2), numbers(4, 3)],
+    run: (x, weight, bias) => batchNorm(x, { weight, bias, runningMean, runningVar }),
+    reference: (x, w, b) =>
+      x.map((v, i) => {
+        const c = Math.floor(i / 12) % 4;
+        return ((v - mean[c]) / Math.sqrt(variance[c] + EPS)) * w[c] + b[c];
+      }),
+  });
+  close(await runningMean.data(), mean, 0);
+});
+
+test('running statistics move to the mean and the unbiased variance', async () => {
+  const shape = [4, 3, 6, 6];
+  const x = numbers(size(shape), 8, 1, 2);
+  const runningMean = tensor([1, -1, 0]);
+  const runningVar = tensor([1, 2, 0.5]);
+  noGrad(() =>
+    batchNorm(tensor(Float32Array.from(x), { shape }), { runningMean, runningVar, training: true, momentum: 0.2 }),
+  );
+  const { mean, m2, count } = moments(x, shape);
+  const expected = [0, 1, 2].map((c) => 0.8 * [1, -1, 0][c] + 0.2 * mean[c]);
+  close(await runningMean.data(), expected, 1e-6);
+  close(
+    await runningVar.data(),
+    [0, 1, 2].map((c) => 0.8 * [1, 2, 0.5][c] + (0.2 * m2[c]) / (count - 1)),
+    1e-6,
+  );
+});
+
+test('statistics of values far from zero keep their digits', async () => {
+  const shape = [8, 2, 16, 16];
+  const x = numbers(size(shape), 9, 999, 1001);
+  const y = batchNorm(tensor(Float32Array.from(x), { shape }), { training: true });
+  close(await y.data(), reference(shape)(x), 1e-3);
+});
+
+test('batch norm is bitwise reproducible and takes strided input', async () => {
+  const x = tensor(Float32Array.from(numbers(6 * 5 * 4 * 4, 4)), { shape: [5, 6, 4, 4] });
+  const swapped = x.view([6, 5, 4, 4], [16, 96, 4, 1]);
+  const [a, b] = [batchNorm(swapped, { training: true }), batchNorm(swapped, { training: true })];
+  assert.equal(await a.data(), await b.data());
+  close(await a.data(), reference([6, 5, 4, 4])(Float64Array.from(await swapped.data())));
+});
+
+test('empty batches in evaluation, and refused input', async () => {
+  const state = { runningMean: zeros([3]), runningVar: zeros([3]) };
+  assert.equal(batchNorm(zeros([0, 3, 4, 4]), state).shape, [0, 3, 4, 4]);
+  assert.throws(() => batchNorm(zeros([3]), state), /at least two dimensions.*\[3\]/);
+  assert.throws(
+    () => batchNorm(zeros([2, 4]), state),
+    /runningMean must have one value for each of the 4 channels.*\[2, 4\].*\[3\]/,
+  );
+  assert.throws(() => batchNorm(zeros([1, 3]), { ...state, training: true }), /more than one value per channel/);
+  assert.throws(() => batchNorm(zeros([0, 3]), { ...state, training: true }), /more than one value per channel/);
+  assert.throws(() => batchNorm(zeros([2, 3]), {}), /evaluation needs runningMean/);
+});
+
+test.run();
