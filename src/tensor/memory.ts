@@ -68,6 +68,14 @@ export class Memory {
     this.kept = true;
   }
 
+  /** Moves to other memory that already holds the same content. */
+  rehome(storage: Storage): void {
+    this.#storage?.release();
+    this.#storage = storage;
+    this.recipe = null;
+    this.kept = true;
+  }
+
   /** After an in-place write the recipe no longer tells the content. */
   written(): void {
     this.version++;

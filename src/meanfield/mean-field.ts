@@ -1,0 +1,175 @@
+// MeanField: residual blocks as particles (θ, τ) of a continuous-depth network, sorted by their times after every update.
+// Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
+import { rankParticles } from '../../shaders/particles';
+import { residualStep } from '../autograd/residual-step';
+import { InputError, device } from '../gpu';
+import { Module } from '../nn/module';
+import { Parameter, State } from '../nn/parameter';
+import { tensor, zeros } from '../tensor/create';
+import { bind, copyInto, evaluate } from '../tensor/elementwise';
+import { Rows, permuteFirstAxis } from '../tensor/rows';
+import { initialRng } from '../tensor/seed';
+import { empty } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
+
+export interface MeanFieldOptions {
+  /** Initial times: 'ordinal' 1 … n (default: every step is 1, the vanilla network), 'fraction' i/n, 'random' uniform in (0, 1), or numbers. */
+  times?: 'ordinal' | 'fraction' | 'random' | readonly number[];
+  /** Whether times are trained (default true). */
+  trainTimes?: boolean;
+  /** Keeps times ≥ 0 by clamping before the sort (default false: a negative first step is legal). */
+  clampTimes?: boolean;
+  /** Whether states such as running statistics travel with their particle (default) or stay at the position. */
+  statistics?: 'particle' | 'position';
+}
+
+/** What `telemetry()` reads back. */
+export interface ParticleTelemetry {
+  /** Times in ascending order. */
+  tau: number[];
+  /** The particle at each position, by the number it had at the start. */
+  order: number[];
+  /** Inversions that sorting removed since the last `telemetry()`: exchanges of neighbours. */
+  swaps: number;
+}
+
+function initialTimes(times: MeanFieldOptions['times'], n: number): number[] {
+  if (times === undefined || times === 'ordinal') return Array.from({ length: n }, (_, i) => i + 1);
+  if (times === 'fraction') return Array.from({ length: n }, (_, i) => (i + 1) / n);
+  if (times === 'random') {
+    const rng = initialRng();
+    return Array.from({ length: n }, () => rng.uniform()).sort((a, b) => a - b);
+  }
+  if (times.length !== n || times.some((t) => !Number.isFinite(t)))
+    throw new InputError(`MeanField: times [${times.join(', ')}] must be ${n} finite numbers, one for each particle`);
+  return [...times];
+}
+
+/**
+ * n residual blocks with learned times: x ← x + (τ_l − τ_{l−1})·f_l(x), l = 0 … n−1, τ_{−1} = 0 (eq. 4.1). Any module that keeps the shape of
+ * its input can be a particle. After every `optimizer.step()` call `sortParticles()` (or leave it to the Trainer): the particles are re-sorted
+ * by time, and with a particle move its weights, its states, its time, its id and the optimizer's buffers of them. All of it stays on the GPU.
+ *
+ * `new MeanField(8, () => new Block(64))`, or `new MeanField([block0, block1, …])`. State-dict names tell positions: `0.conv1.weight`, `tau`.
+ */
+export class MeanField extends Module {
+  readonly tau: Parameter;
+  /** The particle at each position, by its number at the start. */
+  readonly ids: State;
+  readonly particles: readonly Module[];
+  readonly options: Readonly<MeanFieldOptions>;
+  readonly #swaps: Tensor;
+  readonly #blocks = new Map<string, Rows>();
+
+  constructor(particles: readonly Module[], options?: MeanFieldOptions);
+  constructor(count: number, factory: (position: number) => Module, options?: MeanFieldOptions);
+  constructor(first: number | readonly Module[], second?: ((position: number) => Module) | MeanFieldOptions, third?: MeanFieldOptions) {
+    super();
+    const options = (typeof first === 'number' ? third : (second as MeanFieldOptions)) ?? {};
+    if (typeof first === 'number') {
+      if (!Number.isInteger(first) || first < 1) throw new InputError(`MeanField: ${first} particles; use a whole number of at least 1`);
+      if (typeof second !== 'function') throw new InputError('MeanField: pass a function that makes one particle');
+      this.particles = Array.from({ length: first }, (_, i) => second(i));
+    } else this.particles = [...first];
+    const n = this.particles.length;
+    if (n < 1) throw new InputError('MeanField: at least one particle is needed');
+    this.#checkAlike();
+    this.options = options;
+    this.tau = new Parameter(tensor(initialTimes(options.times, n)));
+    this.tau.requiresGrad = options.trainTimes ?? true;
+    this.ids = new State(tensor(Int32Array.from({ length: n }, (_, i) => i)), false);
+    this.#swaps = zeros([1], { dtype: 'uint32' }).keep();
+    this.#block('parameters', (particle) => particle.parameters());
+    this.#block('states', statesOf);
+    if (options.times === 'random' || Array.isArray(options.times)) this.sortParticles();
+  }
+
+  override *children(): Iterable<[string, Module]> {
+    for (const [i, particle] of this.particles.entries()) yield [String(i), particle];
+  }
+
+  override forward(x: Tensor): Tensor {
+    let y = x;
+    this.particles.forEach((particle, l) => {
+      y = residualStep(y, particle.forward(y as never) as Tensor, this.tau, l);
+    });
+    return y;
+  }
+
+  /**
+   * Sorts the particles by time, ascending and stable. Nothing is read back. Gradients belong to the old order and are dropped.
+   */
+  sortParticles(): void {
+    const n = this.particles.length;
+    if (this.options.clampTimes) {
+      const clamped = evaluate({ name: 'clamp times', expression: 'max(a, 0.0)', operands: { a: this.tau }, shape: [n], result: 'float32' });
+      copyInto(this.tau, clamped);
+      clamped.dispose();
+    }
+    const order = empty('sort particles', [n], 'uint32');
+    device().launch(rankParticles, [bind(this.tau), bind(order), bind(this.#swaps)], [n]);
+    this.#block('parameters', (particle) => particle.parameters())?.permute(order);
+    if (this.options.statistics !== 'position') this.#block('states', statesOf)?.permute(order);
+    for (const name of new Set(this.particles.flatMap((p) => p.parameters().flatMap((q) => [...q.companions.keys()]))))
+      this.#block(`companion ${name}`, (particle) => particle.parameters().map((p) => companion(p, name)))?.permute(order);
+    for (const x of [this.tau, this.ids, ...this.tau.companions.values()]) permuteFirstAxis(x, order);
+    order.dispose();
+    this.zeroGrad();
+  }
+
+  /** Reads times, order and the number of swaps since the last call. */
+  async telemetry(): Promise<ParticleTelemetry> {
+    const [times, order, swaps] = [await this.tau.data(), await this.ids.data(), await this.#swaps.item()];
+    device().write(this.#swaps.storage, new Uint32Array(1));
+    return { tau: [...times], order: [...order], swaps };
+  }
+
+  /** A state dict may come with times in any order. */
+  protected override afterLoad(): void {
+    this.sortParticles();
+    device().write(this.#swaps.storage, new Uint32Array(1));
+  }
+
+  protected override describe(): string {
+    const { times = 'ordinal', trainTimes = true } = this.options;
+    return `${this.particles.length} particles, times=${typeof times === 'string' ? times : 'given'}${trainTimes ? '' : ', frozen'}`;
+  }
+
+  /** The packed rows of one kind of tensor, made when first needed or when the tensors were replaced. */
+  #block(kind: string, tensorsOf: (particle: Module) => readonly Tensor[]): Rows | null {
+    const rows = this.particles.map(tensorsOf);
+    if (rows[0].length === 0) return null;
+    let block = this.#blocks.get(kind);
+    if (!block?.holds(rows)) this.#blocks.set(kind, (block = new Rows(`MeanField ${kind}`, rows)));
+    return block;
+  }
+
+  #checkAlike(): void {
+    const signature = (particle: Module) => [...particle.namedTensors()].map(([name, t]) => `${name} [${t.shape.join(', ')}]`);
+    const first = signature(this.particles[0]);
+    this.particles.forEach((particle, i) => {
+      const other = signature(particle);
+      const k = first.length > other.length ? first.findIndex((line, j) => line !== other[j]) : other.findIndex((line, j) => line !== first[j]);
+      if (k >= 0)
+        throw new InputError(`MeanField: particles must be alike to change places, but particle 0 has ${first[k] ?? 'nothing'} where particle ${i} has ${other[k] ?? 'nothing'}`);
+    });
+    if (new Set(this.particles.flatMap((p) => p.parameters())).size !== this.particles.length * this.particles[0].parameters().length)
+      throw new InputError('MeanField: particles may not share parameters; make each with its own');
+  }
+}
+
+function statesOf(particle: Module): Tensor[] {
+  return [...particle.namedTensors()].map(([, t]) => t).filter((t) => t instanceof State);
+}
+
+/** An optimizer's buffer of a parameter; zeros where the optimizer has made none yet. */
+function companion(parameter: Parameter, name: string): Tensor {
+  let found = parameter.companions.get(name);
+  if (!found) parameter.companions.set(name, (found = zeros(parameter.shape).keep()));
+  return found;
+}
+
+/** Every MeanField in a module, with its name. */
+export function* meanFieldsIn(module: Module): Iterable<[string, MeanField]> {
+  for (const [name, m] of module.namedModules()) if (m instanceof MeanField) yield [name, m];
+}

@@ -1,0 +1,159 @@
+// Residual networks for 32×32 images: a 3×3 stem, three stages with 1×, 2×, 4× channels, global average pooling, a linear classifier.
+import { globalAvgPool2d } from '../autograd/pool';
+import { MeanField } from '../meanfield/mean-field';
+import type { MeanFieldOptions } from '../meanfield/mean-field';
+import type { Conv2d } from '../nn/conv';
+import { Linear } from '../nn/linear';
+import { Module } from '../nn/module';
+import { BatchNorm2d } from '../nn/norm';
+import type { Tensor } from '../tensor/tensor';
+import { PostActBlock, PreActBranch, PreActTransition, heConv } from './blocks';
+import type { Shortcut } from './blocks';
+
+export interface ResNetOptions {
+  /** Blocks of each of the three stages: n of depth 6n + 2, or 9n + 2 with bottlenecks. */
+  blocks: number;
+  classes?: number;
+  inChannels?: number;
+  /** Channels after the stem (default 16). */
+  stem?: number;
+  /** Channels inside the blocks of each stage. */
+  inner?: readonly [number, number, number];
+  /** Channels between the blocks of each stage. */
+  outer?: readonly [number, number, number];
+  bottleneck?: boolean;
+  /** Groups of the 3×3 convolutions (ResNeXt's cardinality). */
+  groups?: number;
+  shortcut?: Shortcut;
+}
+
+/** Everything filled in. */
+function complete(options: ResNetOptions) {
+  const inner = options.inner ?? ([16, 32, 64] as const);
+  const defaults = { classes: 10, inChannels: 3, stem: 16, bottleneck: false, groups: 1, shortcut: 'B-own-bn' as Shortcut };
+  return { ...defaults, inner, outer: inner, ...options };
+}
+
+/** Pre-activation networks; subclasses say how the blocks of a stage that keep their shape are joined. */
+abstract class PreActNet extends Module {
+  readonly conv1: Conv2d;
+  readonly bn: BatchNorm2d;
+  readonly linear: Linear;
+  /** The block of each stage that changes shape, if any: the first of its stage. */
+  protected readonly transitions: readonly (PreActTransition | null)[];
+  /** What the other blocks of each stage add, in order. */
+  protected readonly branches: readonly (readonly PreActBranch[])[];
+
+  constructor(options: ResNetOptions) {
+    super();
+    const { blocks, classes, inChannels, stem, inner, outer, bottleneck, groups, shortcut } = complete(options);
+    this.conv1 = heConv(inChannels, stem, 3);
+    const transitions: (PreActTransition | null)[] = [];
+    const branches: PreActBranch[][] = [];
+    for (let s = 0; s < 3; s++) {
+      const from = s === 0 ? stem : outer[s - 1];
+      const stride = s === 0 ? 1 : 2;
+      const shape = { innerChannels: inner[s], outChannels: outer[s], bottleneck, groups };
+      const changes = stride !== 1 || from !== outer[s];
+      transitions.push(changes ? new PreActTransition({ ...shape, inChannels: from, stride }, shortcut) : null);
+      branches.push(Array.from({ length: blocks - (changes ? 1 : 0) }, () => new PreActBranch({ ...shape, inChannels: outer[s] })));
+    }
+    this.transitions = transitions;
+    this.branches = branches;
+    this.bn = new BatchNorm2d(outer[2], { activation: 'relu' });
+    this.linear = new Linear(outer[2], classes);
+  }
+
+  /** The names of PyTorch's CIFAR nets: `layerS.I` for block I of stage S. */
+  override *children(): Iterable<[string, Module]> {
+    yield ['conv1', this.conv1];
+    for (let s = 0; s < 3; s++) {
+      const first = this.transitions[s];
+      const blocks = first ? [first, ...this.branches[s]] : this.branches[s];
+      for (const [i, block] of blocks.entries()) yield [`layer${s + 1}.${i}`, block];
+    }
+    yield ['bn', this.bn];
+    yield ['linear', this.linear];
+  }
+
+  /** [N, channels, H, W] → logits [N, classes]. */
+  override forward(x: Tensor): Tensor {
+    let y = this.conv1.forward(x);
+    for (let s = 0; s < 3; s++) {
+      const first = this.transitions[s];
+      if (first) y = first.forward(y);
+      y = this.stage(s, y);
+    }
+    return this.linear.forward(globalAvgPool2d(this.bn.forward(y)));
+  }
+
+  protected abstract stage(s: number, x: Tensor): Tensor;
+}
+
+/** Pre-activation ResNet (He et al. 2016): x ← x + f(x), no norm between stem and first block, bn-relu at the end. */
+export class PreActResNet extends PreActNet {
+  protected override stage(s: number, x: Tensor): Tensor {
+    return this.branches[s].reduce((y, branch) => y.add(branch.forward(y)), x);
+  }
+}
+
+/**
+ * Mean-field ResNet (Lu et al. 2020): the blocks of each stage that keep their shape are particles with times of their own axis;
+ * blocks that change shape are transitions with step 1. With times 1 … n it starts as exactly the pre-activation ResNet.
+ */
+export class MeanFieldResNet extends PreActNet {
+  readonly stages: readonly (MeanField | null)[];
+
+  constructor(options: ResNetOptions & { particles?: MeanFieldOptions }) {
+    super(options);
+    this.stages = this.branches.map((list) => (list.length ? new MeanField(list, options.particles) : null));
+  }
+
+  /** Blocks as in the vanilla net, and `stageS.tau`. */
+  override *children(): Iterable<[string, Module]> {
+    yield* super.children();
+    for (const [s, stage] of this.stages.entries()) if (stage) yield [`stage${s + 1}`, stage];
+  }
+
+  /** Sorts the particles of every stage by their times. Call it after each `optimizer.step()`. */
+  sortParticles(): void {
+    for (const stage of this.stages) stage?.sortParticles();
+  }
+
+  protected override stage(s: number, x: Tensor): Tensor {
+    return this.stages[s]?.forward(x) ?? x;
+  }
+}
+
+/** Post-activation ResNet (He et al. 2015): stem conv-bn-relu, blocks relu(f(x) + shortcut(x)), no norm at the end. */
+export class PostActResNet extends Module {
+  readonly conv1: Conv2d;
+  readonly bn1: BatchNorm2d;
+  readonly layer1: readonly PostActBlock[];
+  readonly layer2: readonly PostActBlock[];
+  readonly layer3: readonly PostActBlock[];
+  readonly linear: Linear;
+
+  constructor(options: ResNetOptions) {
+    super();
+    const { blocks, classes, inChannels, stem, outer, shortcut } = complete({ shortcut: 'A', ...options });
+    this.conv1 = heConv(inChannels, stem, 3);
+    this.bn1 = new BatchNorm2d(stem, { activation: 'relu' });
+    const stage = (from: number, to: number, stride: number) =>
+      Array.from({ length: blocks }, (_, i) => {
+        const shape = { inChannels: i ? to : from, innerChannels: to, outChannels: to, stride: i ? 1 : stride };
+        return new PostActBlock(shape, shortcut);
+      });
+    this.layer1 = stage(stem, outer[0], 1);
+    this.layer2 = stage(outer[0], outer[1], 2);
+    this.layer3 = stage(outer[1], outer[2], 2);
+    this.linear = new Linear(outer[2], classes);
+  }
+
+  /** [N, channels, H, W] → logits [N, classes]. */
+  override forward(x: Tensor): Tensor {
+    let y = this.bn1.forward(this.conv1.forward(x));
+    for (const block of [...this.layer1, ...this.layer2, ...this.layer3]) y = block.forward(y);
+    return this.linear.forward(globalAvgPool2d(y));
+  }
+}

@@ -1,0 +1,52 @@
+// Normalisation layers.
+import { batchNorm } from '../autograd/norm';
+import { inputError } from '../tensor/context';
+import { ones, zeros } from '../tensor/create';
+import type { Tensor } from '../tensor/tensor';
+import { Module } from './module';
+import { Parameter, State } from './parameter';
+
+export interface BatchNormLayerOptions {
+  /** Added to the variance (default 1e-5). */
+  eps?: number;
+  /** Weight of the newest batch in the running statistics (default 0.1). */
+  momentum?: number;
+  /** Whether scale and shift are trained (default true). */
+  affine?: boolean;
+  /** ReLU after the normalisation, computed in the same pass over memory. */
+  activation?: 'relu';
+}
+
+/**
+ * Batch normalisation over N, H, W for each channel of [N, C, H, W]. In training with the batch's mean and biased variance, and the running
+ * statistics move on (with the unbiased variance); in evaluation with the running statistics. Works for any [N, C, …].
+ */
+export class BatchNorm2d extends Module {
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+  readonly runningMean: State;
+  readonly runningVar: State;
+
+  constructor(
+    readonly channels: number,
+    readonly options: BatchNormLayerOptions = {},
+  ) {
+    super();
+    const { affine = true } = options;
+    this.weight = affine ? new Parameter(ones([channels])) : null;
+    this.bias = affine ? new Parameter(zeros([channels])) : null;
+    this.runningMean = new State(zeros([channels]));
+    this.runningVar = new State(ones([channels]));
+  }
+
+  override forward(x: Tensor): Tensor {
+    if (x.shape[1] !== this.channels) throw inputError('BatchNorm2d', `made for ${this.channels} channels (dimension 1)`, { input: x.shape });
+    const { weight, bias, runningMean, runningVar, training } = this;
+    const { eps, momentum, activation } = this.options;
+    return batchNorm(x, { weight, bias, runningMean, runningVar, training, eps, momentum, activation });
+  }
+
+  protected override describe(): string {
+    return `${this.channels}${this.options.activation ? `, ${this.options.activation}` : ''}`;
+  }
+}

@@ -1,0 +1,33 @@
+// The residual step of the mean-field network, x + (τ_l − τ_{l−1})·f, and its gradients.
+import { STEP_TILE, SUMS, residualStep as stepKernel, residualStepGradient as gradientKernel, timeGradient } from '../../shaders/particles';
+import { device } from '../gpu';
+import { inputError } from './context';
+import { bind, contiguous, gridFor } from './elementwise';
+import { sameShape } from './shape';
+import { empty } from './tensor';
+import type { Tensor } from './tensor';
+
+/** x + (τ_l − τ_{l−1})·f with τ_{−1} = 0. `x` and `f` have the same shape, `tau` [n]. */
+export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
+  if (!sameShape(x.shape, f.shape))
+    throw inputError(
+      'MeanField',
+      'a particle must keep the shape of its input, since x + Δτ·f(x) adds the two',
+      { x: x.shape, 'f(x)': f.shape },
+      'Change shapes in a module of its own in front of the particles.',
+    );
+  const y = empty('residual step', x.shape);
+  device().launch(stepKernel, [bind(contiguous(x)), bind(contiguous(f)), bind(tau), bind(y)], [x.size, l], gridFor(x.size, STEP_TILE));
+  return y;
+}
+
+/** ∂E/∂f and ∂E/∂τ [n] from g = ∂E/∂y; ∂E/∂x is g itself. */
+export function residualStepGradient(g: Tensor, f: Tensor, tau: Tensor, l: number): { df: Tensor; dtau: Tensor } {
+  const df = empty('residual step gradient', f.shape);
+  const sums = empty('residual step gradient', [SUMS]);
+  const dtau = empty('residual step gradient', tau.shape);
+  device().launch(gradientKernel, [bind(contiguous(g)), bind(contiguous(f)), bind(tau), bind(df), bind(sums)], [f.size, l]);
+  device().launch(timeGradient, [bind(sums), bind(dtau)], [tau.size, l]);
+  sums.dispose();
+  return { df, dtau };
+}
