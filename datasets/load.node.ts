@@ -184,7 +184,7 @@ async function checkArchive(path: string, source: { url: string; md5: string }):
 }
 
 /** The contents of the files of a .tar.gz whose base names are in `names`. */
-export async function readArchive(path: string, names: readonly string[]): Promise<Map<string, Uint8Array>> {
+async function readArchive(path: string, names: readonly string[]): Promise<Map<string, Uint8Array>> {
   const contents = new Map<string, Uint8Array>();
   try {
     await list({
