@@ -1,10 +1,10 @@
 // Download of one file over HTTP: progress, resume of an earlier attempt, md5 check. Reached only from load.node.ts.
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { dirname } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 
 /** The server could not be reached or refused: there is no network, or not this file. */
 export class Unreachable extends Error {
@@ -84,14 +84,16 @@ async function transfer(options: DownloadOptions, part: string): Promise<void> {
   let received = start;
   onProgress?.(received, total);
   response.setTimeout(stallTimeout, () => response.destroy(new Error(`no bytes for ${stallTimeout / 1000} s`)));
-  const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
+  const file = await open(part, start > 0 ? 'a' : 'w');
+  try {
+    for await (const chunk of response) {
+      await file.writeFile(chunk);
       received += chunk.length;
       onProgress?.(received, total);
-      yield chunk;
     }
-  };
-  await pipeline(response, counted, createWriteStream(part, { flags: start > 0 ? 'a' : 'w' }));
+  } finally {
+    await file.close();
+  }
 }
 
 /** Sends a GET and follows redirects. The timeout covers the name look-up too, which can hang on machines without network. */
