@@ -69,12 +69,26 @@ export function inputGradientGather(s: Conv2dShape): Gather {
   };
 }
 
-function forwardAxis(size: number, inSize: number, kernel: number, stride: number, pad: number, dilation: number): Axis {
+function forwardAxis(
+  size: number,
+  inSize: number,
+  kernel: number,
+  stride: number,
+  pad: number,
+  dilation: number,
+): Axis {
   const taps = Array.from({ length: kernel }, (_, tap) => ({ tap, offset: tap * dilation - pad }));
   return { size, inSize, classes: 1, step: stride, taps: [taps] };
 }
 
-function gradientAxis(size: number, inSize: number, kernel: number, stride: number, pad: number, dilation: number): Axis {
+function gradientAxis(
+  size: number,
+  inSize: number,
+  kernel: number,
+  stride: number,
+  pad: number,
+  dilation: number,
+): Axis {
   const taps = Array.from({ length: stride }, (_, c) =>
     Array.from({ length: kernel }, (_, tap) => ({ tap, offset: (c + pad - tap * dilation) / stride })).filter((t) =>
       Number.isInteger(t.offset),
@@ -94,7 +108,9 @@ export function tapProgression(axis: Axis, name: string, c: string): string {
   const long = axis.taps.find((t) => t.length > 1);
   const table = (f: (t: readonly Tap[]) => number) => {
     const values = axis.taps.map(f);
-    return values.every((v) => v === values[0]) ? `${values[0]}` : `array<i32, ${values.length}>(${values.join()})[${c}]`;
+    return values.every((v) => v === values[0])
+      ? `${values[0]}`
+      : values.reduceRight((rest, v, i) => (rest ? `select(${rest}, ${v}, ${c} == ${i})` : `${v}`), '');
   };
   return `
   let ${name}Count = ${table((t) => t.length)};

@@ -1,6 +1,114 @@
-import type { Gather } from './conv2d-gather';
+/**
+ * Convolution for GPUs as implicit matrix products over workgroup tiles (`tile.ts`); the im2col matrix exists only
+ * as index arithmetic, which the compiler moves out of the loops where it can.
+ *
+ * - Gather: rows are output channels, columns the positions of one class of all images, k runs over (channel, ky, kx).
+ * - Weight gradient: rows are output channels, columns (inChannel, ky, kx), k runs over all output pixels, in splits
+ *   that make enough workgroups and are summed in a second phase.
+ */
+import { type Gather, positions, tapProgression } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
 import type { Kernel } from './kernel';
+import { chooseTile, tiledProduct } from './tile';
 
-export function simtGather(_name: string, _g: Gather): Kernel | null { return null; }
-export function simtWeightGradient(_name: string, _s: Conv2dShape): { kernel: Kernel; splits: number } | null { return null; }
+const ENOUGH_WORKGROUPS = 264; // two for each multiprocessor of a large GPU
+
+const bindings = (a: string, b: string, out: string) => `
+@group(0) @binding(0) var<storage, read> ${a}: array<f32>;
+@group(0) @binding(1) var<storage, read> ${b}: array<f32>;
+@group(0) @binding(2) var<storage, read_write> ${out}: array<f32>;`;
+
+/** Bindings: the images read, OIHW weights, the images written. Null where a tile would be mostly empty. */
+export function simtGather(name: string, g: Gather): Kernel | null {
+  if (g.outChannels < 8) return null;
+  const [xs, ys] = [positions(g.x), positions(g.y)];
+  const plane = g.kernelHeight * g.kernelWidth;
+  // z = (group, classY, classX); every function that needs the classes' taps declares them anew.
+  const taps = `
+  let classX = z % ${g.x.classes}u;
+  let classY = z / ${g.x.classes}u % ${g.y.classes}u;
+  ${tapProgression(g.x, 'x', 'classX')}
+  ${tapProgression(g.y, 'y', 'classY')}`;
+  const group = `z / ${g.x.classes * g.y.classes}u`;
+  const count = (axis: typeof g.x, c: string) =>
+    axis.taps
+      .map((t) => t.length)
+      .reduceRight((rest, n, i) => (rest ? `select(${rest}, ${n}u, ${c} == ${i}u)` : `${n}u`), '');
+  return tiledProduct(name, {
+    m: g.outChannels,
+    n: g.batch * ys * xs,
+    z: g.groups * g.y.classes * g.x.classes,
+    tile: chooseTile(g.outChannels),
+    fastA: 'k',
+    fastB: 'n',
+    bindings: bindings('images', 'weights', 'result'),
+    kBegin: '0u',
+    kEnd: `${g.inChannels}u * ${count(g.x, `z % ${g.x.classes}u`)} * ${count(g.y, `z / ${g.x.classes}u % ${g.y.classes}u`)}`,
+    functions: `
+fn loadA(z: u32, m: u32, k: u32) -> f32 {${taps}
+  let j = i32(k) % xCount;
+  let i = i32(k) / xCount % yCount;
+  let c = k / u32(xCount * yCount);
+  let tap = (yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep;
+  return weights[(${group} * ${g.weightStride.group}u + m * ${g.weightStride.out}u + c * ${g.weightStride.in}u) * ${plane}u + u32(tap)];
+}
+fn loadB(z: u32, k: u32, n: u32) -> f32 {${taps}
+  let j = i32(k) % xCount;
+  let i = i32(k) / xCount % yCount;
+  let c = k / u32(xCount * yCount) + ${group} * ${g.inChannels}u;
+  let x = i32(n % ${xs}u) * ${g.x.step} + xOffset + j * xOffsetStep;
+  let y = i32(n / ${xs}u % ${ys}u) * ${g.y.step} + yOffset + i * yOffsetStep;
+  let image = n / ${xs * ys}u * ${g.groups * g.inChannels}u + c;
+  if (x < 0 || x >= ${g.x.inSize} || y < 0 || y >= ${g.y.inSize}) { return 0.0; }
+  return images[(image * ${g.y.inSize}u + u32(y)) * ${g.x.inSize}u + u32(x)];
+}
+fn store(z: u32, m: u32, n: u32, value: f32) {
+  let x = n % ${xs}u * ${g.x.classes}u + z % ${g.x.classes}u;
+  let y = n / ${xs}u % ${ys}u * ${g.y.classes}u + z / ${g.x.classes}u % ${g.y.classes}u;
+  let image = n / ${xs * ys}u * ${g.groups * g.outChannels}u + ${group} * ${g.outChannels}u + m;
+  if (x < ${g.x.size}u && y < ${g.y.size}u) { result[(image * ${g.y.size}u + y) * ${g.x.size}u + x] = value; }
+}`,
+  });
+}
+
+/** Partial weight gradients, [split][outChannel][inChannel][ky][kx]. Bindings: x, dy, partials. */
+export function simtWeightGradient(name: string, s: Conv2dShape): { kernel: Kernel; splits: number } | null {
+  const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
+  const columns = inChannels * s.kernelHeight * s.kernelWidth;
+  if (outChannels < 8 || columns < 8) return null;
+  const tile = chooseTile(outChannels);
+  const plane = s.outHeight * s.outWidth;
+  const pixels = s.batch * plane;
+  const tiles = Math.ceil(outChannels / tile.rows) * Math.ceil(columns / tile.columns) * s.groups;
+  const wanted = Math.min(Math.ceil(ENOUGH_WORKGROUPS / tiles), Math.ceil(pixels / 128));
+  const perSplit = Math.ceil(pixels / wanted);
+  const splits = Math.ceil(pixels / perSplit);
+  const kernel = tiledProduct(name, {
+    m: outChannels,
+    n: columns,
+    z: s.groups * splits,
+    tile,
+    fastA: 'k',
+    fastB: 'k',
+    bindings: bindings('images', 'dy', 'partials'),
+    kBegin: `z / ${s.groups}u * ${perSplit}u`,
+    kEnd: `min((z / ${s.groups}u + 1u) * ${perSplit}u, ${pixels}u)`,
+    functions: `
+fn loadA(z: u32, m: u32, k: u32) -> f32 {
+  return dy[(k / ${plane}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${plane}u + k % ${plane}u];
+}
+fn loadB(z: u32, k: u32, n: u32) -> f32 {
+  let kx = n % ${s.kernelWidth}u;
+  let ky = n / ${s.kernelWidth}u % ${s.kernelHeight}u;
+  let c = n / ${s.kernelWidth * s.kernelHeight}u + z % ${s.groups}u * ${inChannels}u;
+  let x = i32(k % ${s.outWidth}u * ${s.strideW}u + kx * ${s.dilationW}u) - ${s.padLeft};
+  let y = i32(k / ${s.outWidth}u % ${s.outHeight}u * ${s.strideH}u + ky * ${s.dilationH}u) - ${s.padTop};
+  if (x < 0 || x >= ${s.inWidth} || y < 0 || y >= ${s.inHeight}) { return 0.0; }
+  return images[((k / ${plane}u * ${s.inChannels}u + c) * ${s.inHeight}u + u32(y)) * ${s.inWidth}u + u32(x)];
+}
+fn store(z: u32, m: u32, n: u32, value: f32) {
+  partials[(z / ${s.groups}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${columns}u + n] = value;
+}`,
+  });
+  return { kernel, splits };
+}

@@ -13,7 +13,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Axis, type Gather, positions, tapProgression } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
-import { type Back, foldedIndex, foldWorkgroups, type Kernel, unroll } from './kernel';
+import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, unroll } from './kernel';
 
 const MAX_FMAS = 256; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
 const MAX_ACCUMULATORS = 32;
@@ -50,13 +50,17 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
   const block = blockSize(g.outChannels, most);
   const blocks = Math.ceil(g.outChannels / block);
   const vecs = block / 4;
-  const size = total * blocks * g.groups * g.y.classes >= 2 * FEW_INVOCATIONS ? 64 : 16;
+  const size = total * blocks * g.groups * g.y.classes >= 2 * FEW_INVOCATIONS ? 64 : Math.max(16, lanes);
   const pixelGroups = Math.ceil(total / size);
   const groups = pixelGroups * blocks * g.groups * g.y.classes;
 
   const row = loadRow(g.x, true);
-  const weight = (k: number, i: number) =>
-    lanes ? `subgroupBroadcast(w${k}[${i % 4}], ${i >> 2}u)` : `w${k}_${i >> 2}[${i % 4}]`;
+  // The weights of one kernel row, kernelWidth × block floats, are contiguous: a vec4 per lane, or all by uniform loads.
+  const weightLoads = Math.ceil((g.kernelWidth * vecs) / (lanes || 1));
+  const weight = (tap: number, i: number) => {
+    const vec = tap * vecs + (i >> 2);
+    return lanes ? `subgroupBroadcast(w${Math.floor(vec / lanes)}[${i % 4}], ${vec % lanes}u)` : `w${vec}[${i % 4}]`;
+  };
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
@@ -86,16 +90,13 @@ enable subgroups;
       let line = i32((n * ${g.groups * g.inChannels}u + g * ${g.inChannels}u + c) * ${g.y.inSize}u + u32(clamp(yy, 0, ${g.y.inSize - 1}))) * ${g.x.inSize};
       let w = ((block * ${g.inChannels}u + c) * ${g.kernelHeight}u + u32(yTap + t * yTapStep)) * ${g.kernelWidth * vecs}u;
       ${row.code}
+      ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
       ${g.x.taps
         .map((taps, cx) =>
           taps
             .map(({ tap, offset }) => {
-              const load = lanes
-                ? `let w${tap} = weights[w + ${tap * vecs}u + lane % ${vecs}u];`
-                : unroll(vecs, (v) => `let w${tap}_${v} = weights[w + ${tap * vecs + v}u];`);
               const at = (j: number) => row.at(g.x.step * j + offset);
-              return `${load}
-      let p${tap} = vec4f(${at(0)}, ${at(1)}, ${at(2)}, ${at(3)});
+              return `let p${tap} = vec4f(${at(0)}, ${at(1)}, ${at(2)}, ${at(3)});
       ${unroll(block, (i) => `acc${cx * block + i} = fma(vec4f(${weight(tap, i)}), p${tap}, acc${cx * block + i});`)}`;
             })
             .join('\n'),
@@ -105,17 +106,22 @@ enable subgroups;
   }
   let y = ${g.y.classes} * yq + i32(classY);
   if (index >= ${total}u || y >= ${g.y.size}) { return; }
-  ${unroll(
-    block,
-    (i) => `if (channel + ${i}u < ${g.outChannels}u) {
-    let at = i32((n * ${g.groups * g.outChannels}u + g * ${g.outChannels}u + channel + ${i}u) * ${g.y.size}u + u32(y)) * ${g.x.size} + ${4 * classes} * xq;
-    ${storeRow(g.x, (cx) => `acc${cx * block + i}`)}
-  }`,
-  )}
+  // A store costs the driver's compiler as much as 16 FMAs: store a few accumulators, shift the others down.
+  for (var i = 0u; i < ${Math.min(block, g.outChannels)}u + ${opaqueZero('weights', 'vec4f')}; i += 4u) {
+    ${unroll(
+      4,
+      (i) => `if (channel + i + ${i}u < ${g.outChannels}u) {
+      let at = i32((n * ${g.groups * g.outChannels}u + g * ${g.outChannels}u + channel + i + ${i}u) * ${g.y.size}u + u32(y)) * ${g.x.size} + ${4 * classes} * xq;
+      ${storeRow(g.x, (cx) => `acc${cx * block + i}`)}
+    }`,
+    )}
+    ${unroll(classes * block, (i) => (i % block < block - 4 ? `acc${i} = acc${i + 4};` : ''))}
+  }
 }`;
-  const packedFloats = g.groups * blocks * g.inChannels * g.kernelHeight * g.kernelWidth * block;
+  const count = g.groups * blocks * g.inChannels * g.kernelHeight * g.kernelWidth * block;
+  const packedFloats = count + 4 * lanes; // the last load may reach beyond the weights
   return {
-    pack: packWeights(`${name}.pack`, g, block, packedFloats),
+    pack: packWeights(`${name}.pack`, g, block, count),
     packedFloats,
     gather: { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) },
   };
@@ -143,7 +149,7 @@ function loadRow(x: Axis, guardY: boolean): { code: string; at: (offset: number)
     const tests = [guardY && 'inside', low && `${position} >= 0`, high && `${position} <= ${last}`].filter(Boolean);
     const clamped = low || high ? `clamp(${position}, 0, ${last})` : position;
     const scalar = !vec4 || used.length === 1;
-    const component = vec4 && scalar ? `[${(used[0] % 4 + 4) % 4}]` : '';
+    const component = vec4 && scalar ? `[${((used[0] % 4) + 4) % 4}]` : '';
     const load = `images[${vec4 ? 'line / 4' : 'line'} + ${clamped}]${component}`;
     const zero = scalar ? '0.0' : 'vec4f()';
     const value = tests.length ? `select(${zero}, ${load}, ${tests.join(' && ')})` : load;
@@ -229,12 +235,16 @@ export function softwareWeightGradient(
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
   const loads = lanes ? Math.ceil(block / width) : block;
   const loadDy = (i: number) => {
-    const first = lanes ? `min(channel + ${i * width}u + lane, ${outChannels - 1}u)` : `min(channel + ${i}u, ${outChannels - 1}u)`;
+    const first = lanes
+      ? `min(channel + ${i * width}u + lane, ${outChannels - 1}u)`
+      : `min(channel + ${i}u, ${outChannels - 1}u)`;
     const at = `dyLine + i32(${first}) * ${plane} + 4 * q`;
     if (dyVec4) return `let d${i} = dy[(${at}) / 4];`;
     const each = (j: number) => {
       const sure = j < s.outWidth - 4 * (quads - 1);
-      return sure ? `dy[${at} + ${j}]` : `select(0.0, dy[${at} + min(${j}, ${s.outWidth - 1} - 4 * q)], 4 * q + ${j} < ${s.outWidth})`;
+      return sure
+        ? `dy[${at} + ${j}]`
+        : `select(0.0, dy[${at} + min(${j}, ${s.outWidth - 1} - 4 * q)], 4 * q + ${j} < ${s.outWidth})`;
     };
     return `let d${i} = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
   };
@@ -279,13 +289,11 @@ enable subgroups;
     }
   }
   if (column >= ${columns}u) { return; }
-  ${unroll(
-    block,
-    (i) => `if (channel + ${i}u < ${outChannels}u) {
-    let at = ((part * ${s.outChannels}u + g * ${outChannels}u + channel + ${i}u) * ${columns}u + column) * ${s.kernelWidth}u;
-    ${unroll(s.kernelWidth, (k) => `partials[at + ${k}u] = acc${i * s.kernelWidth + k};`)}
-  }`,
-  )}
+  for (var i = 0u; i < min(${block}u, ${outChannels}u - channel) + ${opaqueZero('partials', 'f32')}; i++) {
+    let at = ((part * ${s.outChannels}u + g * ${outChannels}u + channel + i) * ${columns}u + column) * ${s.kernelWidth}u;
+    ${unroll(s.kernelWidth, (k) => `partials[at + ${k}u] = acc${k};`)}
+    ${unroll((block - 1) * s.kernelWidth, (i) => `acc${i} = acc${i + s.kernelWidth};`)}
+  }
 }`;
   return { kernel: { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) }, splits };
 }

@@ -59,7 +59,8 @@ function planGather(name: string, gather: Gather, back: Back): Plan {
 }
 
 function planWeightGradient(name: string, shape: Conv2dShape, back: Back): Plan {
-  const special = back.kind === 'software' ? softwareWeightGradient(name, shape, back) : simtWeightGradient(name, shape);
+  const special =
+    back.kind === 'software' ? softwareWeightGradient(name, shape, back) : simtWeightGradient(name, shape);
   const { kernel, splits } = special ?? directWeightGradient(name, shape);
   if (splits === 1) return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;

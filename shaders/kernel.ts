@@ -64,3 +64,11 @@ export function foldedIndex(count: number): string {
 export function unroll(n: number, f: (i: number) => string): string {
   return Array.from({ length: n }, (_, i) => f(i)).join('\n');
 }
+
+/**
+ * WGSL for a 0 that a driver can't prove to be one (it would take a binding of 2 GiB to make it 1). Added to a constant
+ * loop bound it keeps Mesa from unrolling the loop, which would take seconds to compile where the body has memory accesses.
+ */
+export function opaqueZero(buffer: string, type: 'f32' | 'vec4f'): string {
+  return `(arrayLength(&${buffer}) >> ${type === 'f32' ? 29 : 27}u)`;
+}

@@ -1,6 +1,6 @@
 /** The second phase of a deterministic two-phase sum: result[i] = Σ_p partials[p][i], in the order of p. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { foldedIndex, foldWorkgroups, type Kernel } from './kernel';
+import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero } from './kernel';
 
 const SIZE = 64;
 
@@ -19,7 +19,7 @@ export function sumPartials(name: string, parts: number, count: number): Kernel 
   let id = group * ${SIZE}u + local;
   if (id >= ${items}u) { return; }
   var sum = partials[id];
-  for (var p = 1u; p < ${parts}u; p++) { sum += partials[p * ${items}u + id]; }
+  for (var p = 1u; p < ${parts}u + ${opaqueZero('partials', type)}; p++) { sum += partials[p * ${items}u + id]; }
   result[id] = sum;
 }`;
   return { name, code, access: 'rw', workgroups: foldWorkgroups(groups) };

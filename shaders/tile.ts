@@ -1,0 +1,111 @@
+/**
+ * The tiled product behind matmul and convolution on GPUs: C[m, n] = Σ_k A(m, k) · B(k, n) for every z.
+ *
+ * A workgroup stages depth × rows of A and depth × columns of B in workgroup memory (4 to 10 KiB) and each invocation
+ * accumulates a block of vec4s in registers. What A, B and C are is left to three WGSL functions: that makes a matrix
+ * product, a convolution (implicit im2col) or its weight gradient of it.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { foldedIndex, foldWorkgroups, type Kernel, unroll } from './kernel';
+
+export interface Tile {
+  /** Of the workgroup's tile, and of an invocation's block; multiples of 4. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly blockRows: number;
+  readonly blockColumns: number;
+}
+
+export interface TiledProduct {
+  readonly m: number;
+  readonly n: number;
+  /** Independent products (batch, groups, splits of k …). */
+  readonly z: number;
+  readonly tile: Tile;
+  /** Which index of A and of B runs fastest in memory: neighbouring invocations load along it. */
+  readonly fastA: 'k' | 'm';
+  readonly fastB: 'k' | 'n';
+  /** Bindings 0 and 1 (read) and 2 (read_write). */
+  readonly bindings: string;
+  /** WGSL expressions of `z: u32`, uniform over the workgroup: the range of k. */
+  readonly kBegin: string;
+  readonly kEnd: string;
+  /**
+   * `fn loadA(z: u32, m: u32, k: u32) -> f32`, `fn loadB(z: u32, k: u32, n: u32) -> f32` and
+   * `fn store(z: u32, m: u32, n: u32, value: f32)`; only ever called with indices inside the product.
+   */
+  readonly functions: string;
+}
+
+const DEPTH = 16;
+
+export function tiledProduct(name: string, p: TiledProduct): Kernel {
+  const { rows, columns, blockRows, blockColumns } = p.tile;
+  const across = columns / blockColumns;
+  const size = (rows / blockRows) * across;
+  const [mBlocks, nBlocks] = [Math.ceil(p.m / rows), Math.ceil(p.n / columns)];
+  const groups = mBlocks * nBlocks * p.z;
+  // One vec4 of padding per row keeps stores along k out of each other's memory banks.
+  const [pitchA, pitchB] = [rows / 4 + 1, columns / 4 + 1];
+
+  const stage = (operand: 'A' | 'B', extent: number, limit: number, fast: boolean) =>
+    unroll(Math.ceil(((extent / 4) * DEPTH) / size), (i) => {
+      const index = `local + ${i * size}u`;
+      const partial = (i + 1) * size > (extent / 4) * DEPTH;
+      const first = operand === 'A' ? 'm0' : 'n0';
+      const load = (j: number) =>
+        operand === 'A' ? `loadA(z, min(e + ${j}u, ${limit - 1}u), kk)` : `loadB(z, kk, min(e + ${j}u, ${limit - 1}u))`;
+      const guarded = (j: number) => `select(0.0, ${load(j)}, inside && e + ${j}u < ${limit}u)`;
+      return `${partial ? `if (${index} < ${(extent / 4) * DEPTH}u) ` : ''}{
+      let k = ${fast ? `(${index}) % ${DEPTH}u` : `(${index}) / ${extent / 4}u`};
+      let quad = ${fast ? `(${index}) / ${DEPTH}u` : `(${index}) % ${extent / 4}u`};
+      let inside = k0 + k < kEnd;
+      let kk = min(k0 + k, kEnd - 1u);
+      let e = ${first} + quad * 4u;
+      tile${operand}[k * ${operand === 'A' ? pitchA : pitchB}u + quad] = vec4f(${[0, 1, 2, 3].map(guarded).join(', ')});
+    }`;
+    });
+
+  const code = wgsl`
+${p.bindings}
+var<workgroup> tileA: array<vec4f, ${DEPTH * pitchA}>;
+var<workgroup> tileB: array<vec4f, ${DEPTH * pitchB}>;
+${p.functions}
+@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
+  ${foldedIndex(groups)}
+  let m0 = group % ${mBlocks}u * ${rows}u;
+  let n0 = group / ${mBlocks}u % ${nBlocks}u * ${columns}u;
+  let z = group / ${mBlocks * nBlocks}u;
+  let row = local / ${across}u;
+  let column = local % ${across}u;
+  let kEnd = ${p.kEnd};
+  ${unroll(blockRows, (i) => unroll(blockColumns / 4, (j) => `var acc${i}_${j} = vec4f();`))}
+  for (var k0 = ${p.kBegin}; k0 < kEnd; k0 += ${DEPTH}u) {
+    ${stage('A', rows, p.m, p.fastA === 'k')}
+    ${stage('B', columns, p.n, p.fastB === 'k')}
+    workgroupBarrier();
+    for (var k = 0u; k < ${DEPTH}u; k++) {
+      ${unroll(blockRows / 4, (i) => `let a${i} = tileA[k * ${pitchA}u + row * ${blockRows / 4}u + ${i}u];`)}
+      ${unroll(blockColumns / 4, (j) => `let b${j} = tileB[k * ${pitchB}u + column + ${j * across}u];`)}
+      ${unroll(blockRows, (i) =>
+        unroll(blockColumns / 4, (j) => `acc${i}_${j} = fma(vec4f(a${i >> 2}[${i % 4}]), b${j}, acc${i}_${j});`),
+      )}
+    }
+    workgroupBarrier();
+  }
+  ${unroll(blockRows, (i) =>
+    unroll(blockColumns, (j) => {
+      const [m, n] = [`m0 + row * ${blockRows}u + ${i}u`, `n0 + (column + ${(j >> 2) * across}u) * 4u + ${j % 4}u`];
+      return `if (${m} < ${p.m}u && ${n} < ${p.n}u) { store(z, ${m}, ${n}, acc${i}_${j >> 2}[${j % 4}]); }`;
+    }),
+  )}
+}`;
+  return { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+}
+
+/** A tile of 128 invocations with 16 to 32 sums each, no taller than the product needs. */
+export function chooseTile(m: number): Tile {
+  if (m <= 16) return { rows: 16, columns: 128, blockRows: 4, blockColumns: 4 };
+  if (m <= 32) return { rows: 32, columns: 128, blockRows: 4, blockColumns: 8 };
+  return { rows: 64, columns: 64, blockRows: 8, blockColumns: 4 };
+}
