@@ -3,6 +3,7 @@
 // 'flat': every operand is contiguous and starts at a binding: four elements a thread, as vec4.
 // 'strided': the element's index is decoded over up to eight dimensions, each operand has strides (0 where it is repeated) and an offset.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
 export type ElementType = 'f32' | 'i32' | 'u32' | 'bool';
@@ -26,16 +27,6 @@ export const STRIDED_TILE = WORKGROUP;
 
 /** Words of the uniform struct in front of the strides: count, rank, 2 unused, 4 scalars, 8 dimensions. */
 export const STRIDES_AT = 16;
-
-const functions = `
-fn tanhSafe(x: f32) -> f32 { return 1.0 - 2.0 / (exp(2.0 * clamp(x, -20.0, 20.0)) + 1.0); }
-fn sigmoid(x: f32) -> f32 { let e = exp(-abs(x)); return select(e, 1.0, x >= 0.0) / (1.0 + e); }
-fn power(x: f32, p: f32) -> f32 {
-  let q = pow(abs(x), p);
-  let odd = fract(abs(p) * 0.5) > 0.25;
-  return select(select(q, -q, odd && x < 0.0), 1.0, p == 0.0);
-}
-`;
 
 const memo = new Map<string, Kernel>();
 
@@ -69,7 +60,7 @@ struct Params { n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4f, dims: a
 ${bindings}
 @group(0) @binding(${n}) var<storage, read_write> out: array<${shape(result)}>;
 @group(1) @binding(0) var<uniform> p: Params;
-${functions}
+${functionsFor(o.expression)}
 fn f(${parameters}) -> ${result} {
   let s = p.scalars.x; let t = p.scalars.y; let u = p.scalars.z; let v = p.scalars.w;
   return ${result}(${o.expression});

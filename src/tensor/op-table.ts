@@ -1,70 +1,213 @@
-// The elementwise operations: one row gives the WGSL of the value and of the derivatives. Kernels, methods and tests are made from the rows.
+// The elementwise operations: one row gives the WGSL of the value and of the derivatives. Kernels, functions, methods and tests are made
+// from the rows.
 //
-// In `value`, `a` and `b` are the inputs. In `da`/`db`, `y` is the result and `g` its gradient; what is not named is not kept for backward.
-// A row without derivative has gradient zero or none (comparisons, rounding). `s` and `t` are scalar arguments.
+// In `value`, `a` and `b` are the inputs, and s, t, u, v scalar arguments. In `da`/`db`, `y` is the result and `g` its gradient; what is not
+// named is not kept for backward. `T(…)` converts to the type computed in. Functions that WGSL lacks are in shaders/functions.ts.
+// At kinks the derivatives are PyTorch's.
 
-/** How the type of the result follows from the inputs'. */
-export type ResultType = 'float' | 'same' | 'bool';
+/**
+ * What types go in and come out: 'float' computes in float32 and gives it; 'same' the (promoted) type of the inputs, 'number' refuses bool
+ * and 'signed' also uint32; 'whole' is the identity for integers; 'compare' gives bool; 'logical' takes every input as true or false.
+ */
+export type ResultType = 'float' | 'same' | 'number' | 'signed' | 'whole' | 'compare' | 'logical';
 
-export interface UnaryRow {
+interface Row {
   value: string;
   da?: string;
-  /** 'float': integers are converted first; 'same': the input's type; 'bool'. */
   result: ResultType;
-  /** Names of scalar arguments with their defaults, called s and t in the expressions. */
+  /** The value for integers, where it is another expression. */
+  int?: string;
+}
+
+export interface UnaryRow extends Row {
+  /** Names of scalar arguments with their defaults, called s, t, u, v in the expressions. */
   scalars?: Record<string, number>;
 }
 
-const float = (value: string, da?: string, scalars?: Record<string, number>): UnaryRow => ({ value, da, result: 'float', scalars });
-const same = (value: string, da?: string, scalars?: Record<string, number>): UnaryRow => ({ value, da, result: 'same', scalars });
+const float = (value: string, da?: string): UnaryRow => ({ value, da, result: 'float' });
+const same = (value: string, da?: string): UnaryRow => ({ value, da, result: 'same' });
+const signed = (value: string, da?: string): UnaryRow => ({ value, da, result: 'signed' });
+const whole = (value: string): UnaryRow => ({ value, da: '0.0', result: 'whole' });
+const withScalars = <S extends Record<string, number>>(
+  scalars: S,
+  value: string,
+  da: string,
+  result: ResultType = 'float',
+) => ({
+  value,
+  da,
+  result,
+  scalars,
+});
+
+const SELU_SCALE = 1.0507009873554805;
+const SELU_ALPHA = 1.6732632423543772;
+const GELU_SLOPE = 2 * Math.sqrt(2 / Math.PI);
+const geluGate = `sigmoid(${GELU_SLOPE} * a * (1.0 + 0.044715 * a * a))`;
+const mishGate = 'tanhSafe(softplus(a))';
 
 export const unaryOps = {
-  neg: same('-a', '-g'),
-  abs: same('abs(a)', 'g * sign(a)'),
-  sign: same('sign(a)'),
+  neg: signed('-a', '-g'),
+  abs: signed('abs(a)', 'g * sign(a)'),
+  sign: signed('sign(a)', '0.0'),
   square: same('a * a', '2.0 * a * g'),
   exp: float('exp(a)', 'g * y'),
+  exp2: float('exp2(a)', `g * y * ${Math.LN2}`),
+  expm1: float('expm1(a)', 'g * (y + 1.0)'),
   log: float('log(a)', 'g / a'),
+  log2: float('log2(a)', `g / (a * ${Math.LN2})`),
+  log10: float(`log(a) * ${Math.LOG10E}`, `g / (a * ${Math.LN10})`),
+  log1p: float('log1p(a)', 'g / (1.0 + a)'),
   sqrt: float('sqrt(a)', '0.5 * g / y'),
   rsqrt: float('inverseSqrt(a)', '-0.5 * g * y * y * y'),
   reciprocal: float('1.0 / a', '-g * y * y'),
-  sin: float('sin(a)', 'g * cos(a)'),
-  cos: float('cos(a)', '-g * sin(a)'),
+  sin: float('sine(a, 0)', 'g * sine(a, 1)'),
+  cos: float('sine(a, 1)', '-g * sine(a, 0)'),
+  tan: float('sine(a, 0) / sine(a, 1)', 'g * (1.0 + y * y)'),
+  asin: float('arcsin(a)', 'g * inverseSqrt((1.0 - a) * (1.0 + a))'),
+  acos: float('arccos(a)', '-g * inverseSqrt((1.0 - a) * (1.0 + a))'),
+  atan: float('arctan(a)', 'g / (1.0 + a * a)'),
+  sinh: float('sinhSafe(a)', 'g * coshSafe(a)'),
+  cosh: float('coshSafe(a)', 'g * sinhSafe(a)'),
   tanh: float('tanhSafe(a)', 'g * (1.0 - y * y)'),
+  asinh: float('asinhSafe(a)', 'g * inverseSqrt(1.0 + a * a)'),
+  acosh: float('acoshSafe(a)', 'g * inverseSqrt((a - 1.0) * (a + 1.0))'),
+  atanh: float('atanhSafe(a)', 'g / ((1.0 - a) * (1.0 + a))'),
+  erf: float('erf(a)', `g * ${2 / Math.sqrt(Math.PI)} * exp(-a * a)`),
+  erfc: float('erfc(a)', `-g * ${2 / Math.sqrt(Math.PI)} * exp(-a * a)`),
+  floor: whole('floor(a)'),
+  ceil: whole('ceil(a)'),
+  round: whole('round(a)'),
+  trunc: whole('trunc(a)'),
+
+  relu: same('select(a, 0, a < 0)', 'select(0.0, g, y > 0.0)'),
+  relu6: same('select(select(a, 0, a < 0), 6, a > 6)', 'select(0.0, g, a > 0.0 && a < 6.0)'),
   sigmoid: float('sigmoid(a)', 'g * y * (1.0 - y)'),
-  relu: same('max(a, 0.0)', 'select(0.0, g, y > 0.0)'),
-  floor: same('floor(a)'),
-  ceil: same('ceil(a)'),
-  round: same('round(a)'),
+  logSigmoid: float('-softplus(-a)', 'g * sigmoid(-a)'),
+  silu: float('a * sigmoid(a)', 'g * sigmoid(a) * (1.0 + a * sigmoid(-a))'),
+  mish: float(`a * ${mishGate}`, `g * (${mishGate} + a * sigmoid(a) * (1.0 - ${mishGate} * ${mishGate}))`),
+  softsign: float('a / (1.0 + abs(a))', 'g / ((1.0 + abs(a)) * (1.0 + abs(a)))'),
+  selu: float(
+    `${SELU_SCALE} * select(${SELU_ALPHA} * expm1(a), a, a > 0.0)`,
+    `g * ${SELU_SCALE} * select(${SELU_ALPHA} * exp(a), 1.0, a > 0.0)`,
+  ),
+  hardSwish: float(
+    'a * clamp(a + 3.0, 0.0, 6.0) / 6.0',
+    'g * select(select(a / 3.0 + 0.5, 1.0, a >= 3.0), 0.0, a <= -3.0)',
+  ),
+  /** x·Φ(x), with the error function. */
+  geluErf: float(
+    `a * 0.5 * erfc(-a * ${Math.SQRT1_2})`,
+    `g * (0.5 * erfc(-a * ${Math.SQRT1_2}) + a * ${1 / Math.sqrt(2 * Math.PI)} * exp(-0.5 * a * a))`,
+  ),
+  /** Its approximation x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))). */
+  geluTanh: float(
+    `a * ${geluGate}`,
+    `g * ${geluGate} * (1.0 + a * (1.0 - ${geluGate}) * ${GELU_SLOPE} * (1.0 + 0.134145 * a * a))`,
+  ),
+  leakyRelu: withScalars({ slope: 0.01 }, 'select(s * a, a, a > 0.0)', 'select(s * g, g, a > 0.0)'),
+  elu: withScalars({ alpha: 1 }, 'select(s * expm1(a), a, a > 0.0)', 'g * select(s * exp(a), 1.0, a > 0.0)'),
+  celu: withScalars({ alpha: 1 }, 'select(s * expm1(a / s), a, a > 0.0)', 'g * select(exp(a / s), 1.0, a > 0.0)'),
+  /** log(1 + e^βx) / β, and x itself where βx is above the threshold. */
+  softplus: withScalars(
+    { beta: 1, threshold: 20 },
+    'select(softplus(s * a) / s, a, s * a > t)',
+    'g * select(sigmoid(s * a), 1.0, s * a > t)',
+  ),
+  /** αx + β between 0 and 1. */
+  hardSigmoid: withScalars(
+    { alpha: 1 / 6, beta: 0.5 },
+    'clamp(s * a + t, 0.0, 1.0)',
+    'select(0.0, s * g, s * a + t > 0.0 && s * a + t < 1.0)',
+  ),
+  hardTanh: withScalars({ min: -1, max: 1 }, 'select(select(a, s, a < s), t, a > t)', 'select(0.0, g, a > s && a < t)'),
+  /** x where it is above the threshold, else the value. */
+  threshold: withScalars({ threshold: 0, value: 0 }, 'select(a, T(t), a <= T(s))', 'select(0.0, g, a > s)', 'same'),
+  /** x between min and max; either may be left out. */
+  clamp: withScalars(
+    { min: -Infinity, max: Infinity },
+    'select(select(a, T(s), a < T(s)), T(t), a > T(t) || T(s) > T(t))',
+    'select(0.0, g, a >= s && a <= t)',
+    'same',
+  ),
+
+  isNan: { value: 'isNan(f32(a))', result: 'compare' },
+  isInf: { value: 'isInf(f32(a))', result: 'compare' },
+  isFinite: { value: 'isFinite(f32(a))', result: 'compare' },
+  logicalNot: { value: '!a', result: 'logical' },
 } satisfies Record<string, UnaryRow>;
 
-export interface BinaryRow {
-  value: string;
-  da?: string;
+export interface BinaryRow extends Row {
   db?: string;
-  /** 'same': the promoted type; 'float': float32 even for integers; 'bool'. */
-  result: ResultType;
 }
+
+const compare = (value: string): BinaryRow => ({ value, result: 'compare' });
+const logical = (value: string): BinaryRow => ({ value, result: 'logical' });
 
 export const binaryOps = {
   add: { value: 'a + b', da: 'g', db: 'g', result: 'same' },
-  sub: { value: 'a - b', da: 'g', db: '-g', result: 'same' },
+  sub: { value: 'a - b', da: 'g', db: '-g', result: 'number' },
   mul: { value: 'a * b', da: 'g * b', db: 'g * a', result: 'same' },
-  div: { value: 'a / b', da: 'g / b', db: '-g * a / (b * b)', result: 'float' },
+  div: { value: 'a / b', da: 'g / b', db: '-g * y / b', result: 'float' },
+  /** ⌊a/b⌋. */
+  floorDiv: {
+    value: 'select(round((a - remainder(a, b)) / b), a / b, b == 0.0)',
+    int: 'a / b - T((a % b != 0) && ((a < 0) != (b < 0)))',
+    da: '0.0',
+    db: '0.0',
+    result: 'same',
+  },
+  /** a − b·⌊a/b⌋: the sign of the divisor. */
+  remainder: {
+    value: 'remainder(a, b)',
+    int: 'a % b + select(0, b, (a % b != 0) && ((a < 0) != (b < 0)))',
+    da: 'g',
+    db: '-g * floor(a / b)',
+    result: 'same',
+  },
   pow: {
     value: 'power(a, b)',
+    int: 'T(powerInt(i32(a), i32(b)))',
     da: 'select(g * b * power(a, b - 1.0), 0.0, b == 0.0)',
-    db: 'select(g * power(a, b) * log(a), 0.0, a == 0.0)',
+    db: 'select(g * y * log(a), 0.0, a == 0.0 && b >= 0.0)',
+    result: 'same',
+  },
+  maximum: {
+    value: 'select(b, a, a > b || isNan(a))',
+    int: 'max(a, b)',
+    da: 'g * (f32(a > b) + 0.5 * f32(a == b))',
+    db: 'g * (f32(b > a) + 0.5 * f32(a == b))',
+    result: 'same',
+  },
+  minimum: {
+    value: 'select(b, a, a < b || isNan(a))',
+    int: 'min(a, b)',
+    da: 'g * (f32(a < b) + 0.5 * f32(a == b))',
+    db: 'g * (f32(b < a) + 0.5 * f32(a == b))',
+    result: 'same',
+  },
+  /** (a − b)². */
+  squaredDifference: { value: '(a - b) * (a - b)', da: '2.0 * g * (a - b)', db: '2.0 * g * (b - a)', result: 'same' },
+  /** √(a² + b²). */
+  hypot: { value: 'length(vec2f(a, b))', da: 'g * a / y', db: 'g * b / y', result: 'float' },
+  /** The angle of the point (b, a), between −π and π. */
+  atan2: { value: 'arctan2(a, b)', da: 'g * b / (a * a + b * b)', db: '-g * a / (a * a + b * b)', result: 'float' },
+  /** a where it is positive, else b·a. */
+  prelu: {
+    value: 'select(b * a, a, a > 0.0)',
+    da: 'select(g * b, g, a > 0.0)',
+    db: 'select(g * a, 0.0, a > 0.0)',
     result: 'float',
   },
-  maximum: { value: 'max(a, b)', da: 'g * (f32(a > b) + 0.5 * f32(a == b))', db: 'g * (f32(b > a) + 0.5 * f32(a == b))', result: 'same' },
-  minimum: { value: 'min(a, b)', da: 'g * (f32(a < b) + 0.5 * f32(a == b))', db: 'g * (f32(b < a) + 0.5 * f32(a == b))', result: 'same' },
-  eq: { value: 'a == b', result: 'bool' },
-  ne: { value: 'a != b', result: 'bool' },
-  lt: { value: 'a < b', result: 'bool' },
-  le: { value: 'a <= b', result: 'bool' },
-  gt: { value: 'a > b', result: 'bool' },
-  ge: { value: 'a >= b', result: 'bool' },
+  eq: compare('a == b'),
+  ne: compare('a != b'),
+  lt: compare('a < b'),
+  le: compare('a <= b'),
+  gt: compare('a > b'),
+  ge: compare('a >= b'),
+  logicalAnd: logical('a && b'),
+  logicalOr: logical('a || b'),
+  logicalXor: logical('a != b'),
 } satisfies Record<string, BinaryRow>;
 
 export type UnaryName = keyof typeof unaryOps;

@@ -1,0 +1,171 @@
+// Reductions of an elementwise expression over any dimensions:  out[k] = final(⊕_r map(operands[k, r])),  ⊕ = +, ·, max, min, argmax, argmin.
+//
+// Every operand has strides for the kept and for the reduced dimensions (0 where it is repeated), so views and broadcasting cost no copy.
+// 'rows': a workgroup per result; its threads take every 64th element and then combine in a tree. 'columns': a thread per result.
+// A long range is split; the partial results of split p stand at out[p·n + k] and are reduced by a second launch. Splits bound the length of
+// a serial sum, so that rounding errors grow as in a pairwise sum, and the order of operations depends on the shapes only.
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import type { ElementType } from './elementwise';
+import { functionsFor } from './functions';
+import type { Kernel } from './kernel';
+
+export type Reduction = 'sum' | 'prod' | 'max' | 'min' | 'argmax' | 'argmin';
+
+export interface ReduceOptions {
+  name: string;
+  reduction: Reduction;
+  /** WGSL in terms of the operands' names and the scalars s, t. */
+  map: string;
+  operands: { name: string; type: ElementType }[];
+  /** The type of the mapped values. */
+  compute: Exclude<ElementType, 'bool'>;
+  /** WGSL in terms of the reduced value `acc` and the scalars s, t. */
+  final: string;
+  result: ElementType;
+  mode: 'rows' | 'columns';
+  /** More than one reduced dimension: the index is decoded for every element. */
+  decode: boolean;
+}
+
+export const ROWS_WORKGROUP = 64;
+export const COLUMNS_WORKGROUP = 64;
+
+/** Words of the uniform struct in front of the dimensions: results, kept rank, reduced rank, count, chunk, first value, 2 unused, 4 scalars. */
+export const REDUCE_HEAD = 12;
+
+/** ⊕ of two values. NaN wins in max and min. */
+const combine = (reduction: Reduction, type: ElementType): string => {
+  const nan = type === 'f32' ? ' || isNan(b)' : '';
+  if (reduction === 'sum') return 'return a + b;';
+  if (reduction === 'prod') return 'return a * b;';
+  return `return select(a, b, b ${reduction.endsWith('max') ? '>' : '<'} a${nan});`;
+};
+
+const memo = new Map<string, Kernel>();
+
+export function reduce(o: ReduceOptions): Kernel {
+  const key = JSON.stringify(o);
+  let kernel = memo.get(key);
+  if (!kernel) memo.set(key, (kernel = build(o)));
+  return kernel;
+}
+
+const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
+
+function build(o: ReduceOptions): Kernel {
+  const { operands, compute, result } = o;
+  const n = operands.length;
+  const arg = o.reduction.startsWith('arg');
+  const rows = o.mode === 'rows';
+  const plus = combine(o.reduction, compute);
+  const better = `${compute === 'f32' ? '(isNan(a) && !isNan(b)) || ' : ''}a ${o.reduction === 'argmax' ? '>' : '<'} b`;
+  const code = wgsl`
+struct Params {
+  n: u32, keptRank: u32, reducedRank: u32, count: u32, chunk: u32, identity: u32, gap0: u32, gap1: u32, scalars: vec4f,
+  dims: array<vec4u, 2>, strides: array<vec4i, ${2 * n}>, offsets: vec4u
+}
+${operands.map((p, i) => `@group(0) @binding(${i}) var<storage, read> in${i}: array<${stored(p.type)}>;`).join('\n')}
+@group(0) @binding(${n}) var<storage, read_write> out: array<${arg ? 'i32' : stored(result)}>;
+@group(1) @binding(0) var<uniform> p: Params;
+${functionsFor(`${o.map} ${o.final} ${plus} ${better}`)}
+fn combine(a: ${compute}, b: ${compute}) -> ${compute} { ${plus} }
+fn better(a: ${compute}, b: ${compute}) -> bool { return ${better}; }
+fn map(${operands.map((q) => `${q.name}: ${q.type}`).join(', ')}) -> ${compute} {
+  let s = p.scalars.x; let t = p.scalars.y;
+  return ${compute}(${o.map});
+}
+fn finish(acc: ${compute}) -> ${result} {
+  let s = p.scalars.x; let t = p.scalars.y;
+  return ${result}(${o.final});
+}
+#if ${rows}
+const SIZE = ${ROWS_WORKGROUP}u;
+var<workgroup> values: array<${compute}, ${ROWS_WORKGROUP}>;
+var<workgroup> places: array<u32, ${arg ? ROWS_WORKGROUP : 1}>;
+#endif
+@compute @workgroup_size(${rows ? ROWS_WORKGROUP : COLUMNS_WORKGROUP})
+fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
+  let group = w.y * groups.x + w.x;
+  let splits = max(1u, (p.count + p.chunk - 1u) / p.chunk); // an empty range has a split, so that its result is written
+#if ${rows}
+  let id = group;
+#else
+  let id = group * ${COLUMNS_WORKGROUP}u + l;
+#endif
+  if (id >= p.n * splits) { return; }
+  let begin = (id / p.n) * p.chunk;
+  let end = min(begin + p.chunk, p.count);
+  var rest = id % p.n;
+  ${operands.map((_, k) => `var base${k} = i32(p.offsets[${k}]);`).join(' ')}
+  for (var d = i32(p.keptRank) - 1; d >= 0; d--) {
+    let dim = p.dims[d >> 2][d & 3];
+    let c = i32(rest % dim);
+    rest = rest / dim;
+    ${operands.map((_, k) => `base${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
+  }
+  var best = bitcast<${compute}>(p.identity);
+  var place = begin;
+#if ${!o.decode}
+  let last = p.keptRank;
+  ${operands.map((_, k) => `let step${k} = p.strides[${2 * k}u + (last >> 2u)][last & 3u];`).join(' ')}
+#endif
+#if ${rows}
+  place = begin + l;
+  for (var r = begin + l; r < end; r += SIZE) {
+#else
+  for (var r = begin; r < end; r++) {
+#endif
+#if ${o.decode}
+    ${operands.map((_, k) => `var at${k} = base${k};`).join(' ')}
+    var left = r;
+    for (var d = i32(p.keptRank + p.reducedRank) - 1; d >= i32(p.keptRank); d--) {
+      let dim = p.dims[d >> 2][d & 3];
+      let c = i32(left % dim);
+      left = left / dim;
+      ${operands.map((_, k) => `at${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
+    }
+#else
+    ${operands.map((_, k) => `let at${k} = base${k} + i32(r) * step${k};`).join(' ')}
+#endif
+    let value = map(${operands.map((q, k) => (q.type === 'bool' ? `in${k}[at${k}] != 0u` : `in${k}[at${k}]`)).join(', ')});
+#if ${arg}
+    if (r == place || better(value, best)) { best = value; place = r; }
+#else
+    best = combine(best, value);
+#endif
+  }
+#if ${rows}
+  values[l] = best;
+#if ${arg}
+  places[l] = place;
+#endif
+  workgroupBarrier();
+  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+    // Only threads that have an element take part: those beyond it hold none.
+    if (l < half && l + half < end - begin) {
+#if ${arg}
+      let v = values[l + half];
+      let q = places[l + half];
+      if (better(v, values[l]) || (!better(values[l], v) && q < places[l])) { values[l] = v; places[l] = q; }
+#else
+      values[l] = combine(values[l], values[l + half]);
+#endif
+    }
+    workgroupBarrier();
+  }
+  if (l > 0u) { return; }
+#if ${arg}
+  place = places[0];
+#endif
+  best = values[0];
+#endif
+#if ${arg}
+  out[id] = i32(place);
+#elif ${result === 'bool'}
+  out[id] = u32(finish(best));
+#else
+  out[id] = finish(best);
+#endif
+}`;
+  return { name: o.name, code, access: `${'r'.repeat(n)}w`, uniforms: 4 * (REDUCE_HEAD + 8 + 8 * n + 4) };
+}

@@ -1,0 +1,52 @@
+// Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. One line a method; the functions tell what they do.
+import { Tensor } from '../tensor/tensor';
+import type { BinaryFunctions, UnaryFunctions } from './elementwise';
+import * as elementwise from './elementwise';
+import * as reduce from './reduce';
+import { backward, detach, retainGrad } from './tape';
+
+/** A function of a tensor as a method of it. */
+type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
+type Methods<T> = { [K in keyof T]: Method<T[K]> };
+
+const functions = {
+  ...elementwise.unaryFunctions,
+  gelu: elementwise.gelu,
+  cast: elementwise.cast,
+  to: elementwise.cast,
+  sum: reduce.sum,
+  mean: reduce.mean,
+  var: reduce.variance,
+  std: reduce.std,
+  prod: reduce.prod,
+  max: reduce.max,
+  min: reduce.min,
+  argmax: reduce.argmax,
+  argmin: reduce.argmin,
+  any: reduce.any,
+  all: reduce.all,
+  logsumexp: reduce.logsumexp,
+  norm: reduce.norm,
+  cumsum: reduce.cumsum,
+  cumprod: reduce.cumprod,
+  backward,
+  detach,
+  retainGrad,
+};
+
+type UnaryMethods = Methods<UnaryFunctions>;
+type BinaryMethods = { [K in keyof BinaryFunctions]: (other: elementwise.Operand) => Tensor };
+type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions>>;
+
+declare module '../tensor/tensor' {
+  interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods {}
+}
+
+for (const [name, f] of Object.entries({ ...functions, ...elementwise.binaryFunctions }))
+  Object.defineProperty(Tensor.prototype, name, {
+    value(this: Tensor, ...rest: never[]) {
+      return (f as (x: Tensor, ...rest: never[]) => unknown)(this, ...rest);
+    },
+    writable: true,
+    configurable: true,
+  });

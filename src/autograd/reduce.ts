@@ -1,0 +1,210 @@
+// Differentiable reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end.
+import { inputError } from '../tensor/context';
+import type { Expression } from '../tensor/elementwise';
+import { contiguous, evaluate } from '../tensor/elementwise';
+import type { Axes } from '../tensor/reduce';
+import * as raw from '../tensor/reduce';
+import { scan } from '../tensor/scan';
+import { contiguousStrides, normalizeAxes, reducedShape } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { needsGradient, record } from './tape';
+
+export type { Axes } from '../tensor/reduce';
+
+/** A reduced tensor seen with size 1 again in the dimensions that were reduced, so that it broadcasts against the input. */
+function restored(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
+  let at = 0;
+  const kept = y.ndim === input.ndim;
+  const strides = input.shape.map((_, i) => (kept ? y.strides[i] : axes.includes(i) ? 0 : y.strides[at++]));
+  return y.view(reducedShape(input.shape, axes, true), strides);
+}
+
+/** The same repeated along those dimensions, without a copy. */
+function spreadOut(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
+  const { strides } = restored(y, input, axes);
+  return y.view(
+    input.shape,
+    strides.map((stride, i) => (axes.includes(i) ? 0 : stride)),
+  );
+}
+
+/** The gradient for `x` from an expression over tensors of its shape or reduced from it. */
+const forInput = (
+  name: string,
+  x: Tensor,
+  expression: string,
+  operands: Record<string, Tensor>,
+  scalars: Expression['scalars'] = [],
+): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape, result: 'float32' });
+
+/** Sum. Integers stay integers (modulo 2³²), booleans are counted in int32. */
+export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('sum', axes, x.ndim);
+  return record('sum', [x], raw.sum(x, over, keepDims), [], (g) => [spreadOut(g, x, over)]);
+}
+
+/** Mean, in float32. */
+export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('mean', axes, x.ndim);
+  const share = 1 / raw.countOver(x, over);
+  return record('mean', [x], raw.mean(x, over, keepDims), [], (g) => {
+    const each = evaluate({
+      name: 'mean gradient',
+      expression: 'g * s',
+      operands: { g },
+      scalars: [share],
+      shape: g.shape,
+      result: 'float32',
+    });
+    return [spreadOut(each, x, over)];
+  });
+}
+
+function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
+  const over = normalizeAxes(name, axes, x.ndim);
+  const center = raw.mean(x, over, true);
+  const y = raw.spread(name, x, center, over, keepDims, correction);
+  const scale = (name === 'var' ? 2 : 1) / Math.max(0, raw.countOver(x, over) - correction);
+  const expression = name === 'var' ? 'g * s * (a - m)' : 'select(g * s * (a - m) / y, 0.0, y == 0.0)';
+  return record(name, [x], y, [x, center, y], (g) => {
+    const operands = { a: x, m: center, g: restored(g, x, over), ...(name === 'std' && { y: restored(y, x, over) }) };
+    return [forInput(name, x, expression, operands, [scale])];
+  });
+}
+
+/** Variance Σ(x − mean)² / (n − correction): unbiased with 1 (as in PyTorch), biased with 0. Two passes. */
+export const variance = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor =>
+  spread('var', x, axes, keepDims, correction);
+
+/** Standard deviation: the root of the variance. */
+export const std = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor =>
+  spread('std', x, axes, keepDims, correction);
+
+/** Product. The gradient is right where factors are zero. */
+export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('prod', axes, x.ndim);
+  const y = raw.prod(x, over, keepDims);
+  if (!needsGradient(x)) return y;
+  return record('prod', [x], y, [x], (g) => {
+    // The product of the other factors: of those before and those after, along the reduced dimensions as one.
+    const rest = x.shape.map((_, i) => i).filter((i) => !over.includes(i));
+    const order = [...rest, ...over];
+    const flat = [raw.countOver(x, rest), raw.countOver(x, over)];
+    const rows = contiguous(
+      x.view(
+        order.map((i) => x.shape[i]),
+        order.map((i) => x.strides[i]),
+      ),
+    );
+    const matrix = rows.view(flat, contiguousStrides(flat));
+    const before = scan('prod', matrix, 1, { exclusive: true });
+    const after = scan('prod', matrix, 1, { exclusive: true, reverse: true });
+    const back = contiguousStrides(order.map((i) => x.shape[i]));
+    const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
+    const operands = { g: restored(g, x, over), p: before.view(x.shape, strides), q: after.view(x.shape, strides) };
+    return [forInput('prod', x, 'g * p * q', operands)];
+  });
+}
+
+function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
+  const over = normalizeAxes(name, axes, x.ndim);
+  const y = raw.extreme(name, x, over, keepDims);
+  return record(name, [x], y, [x, y], (g) => {
+    const operands = { a: x, y: restored(y, x, over) };
+    const ties = raw.reduce({
+      name,
+      reduction: 'sum',
+      map: 'f32(a == y)',
+      operands,
+      shape: x.shape,
+      axes: over,
+      keepDims: true,
+    });
+    return [forInput(name, x, 'select(0.0, g / n, a == y)', { ...operands, g: restored(g, x, over), n: ties })];
+  });
+}
+
+/** Largest value, as `torch.amax`: the gradient is shared evenly by ties. Positions are `argmax`'s. */
+export const max = (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('max', x, axes, keepDims);
+
+/** Smallest value, as `torch.amin`. */
+export const min = (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('min', x, axes, keepDims);
+
+/** Position (int32) of the first largest value along a dimension, or in the flattened tensor. */
+export const argmax = (x: Tensor, axis?: number | null, keepDims = false): Tensor =>
+  raw.argExtreme('argmax', x, axis, keepDims);
+
+/** Position (int32) of the first smallest value along a dimension, or in the flattened tensor. */
+export const argmin = (x: Tensor, axis?: number | null, keepDims = false): Tensor =>
+  raw.argExtreme('argmin', x, axis, keepDims);
+
+/** Whether any element is non-zero. */
+export const any = (x: Tensor, axes?: Axes, keepDims = false): Tensor => raw.truth('any', x, axes, keepDims);
+
+/** Whether all elements are non-zero. */
+export const all = (x: Tensor, axes?: Axes, keepDims = false): Tensor => raw.truth('all', x, axes, keepDims);
+
+/** log Σ eˣ without overflow. */
+export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('logsumexp', axes, x.ndim);
+  const y = raw.logsumexp(x, over, keepDims);
+  return record('logsumexp', [x], y, [x, y], (g) => {
+    const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
+    return [forInput('logsumexp', x, 'g * exp(a - y)', operands)];
+  });
+}
+
+/** The p-norm (Σ|x|ᵖ)^(1/p), p = 2 by default; ∞, −∞ and 0 as in `torch.linalg.vector_norm`. */
+export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('norm', axes, x.ndim);
+  const y = raw.norm(x, p, over, keepDims);
+  return record('norm', [x], y, [x, y], (g) => {
+    const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
+    if (p === 0) return [forInput('norm', x, '0.0', {})];
+    if (p === 1) return [forInput('norm', x, 'g * sign(a)', { a: x, g: operands.g })];
+    if (p === 2) return [forInput('norm', x, 'select(g * a / y, 0.0, y == 0.0)', operands)];
+    if (Math.abs(p) === Infinity) {
+      const { a, y: most } = operands;
+      const ties = raw.reduce({
+        name: 'norm',
+        reduction: 'sum',
+        map: 'f32(abs(a) == y)',
+        operands: { a, y: most },
+        shape: x.shape,
+        axes: over,
+        keepDims: true,
+      });
+      const expression = 'select(0.0, g * sign(a) / power(n, 1.0), abs(a) == y)';
+      return [forInput('norm', x, expression, { ...operands, n: ties })];
+    }
+    return [
+      forInput('norm', x, 'select(g * sign(a) * power(abs(a) / y, s - 1.0), 0.0, y == 0.0 || a == 0.0)', operands, [p]),
+    ];
+  });
+}
+
+export interface ScanOptions {
+  /** Leaves out the element itself: the first result is 0 (or 1). */
+  exclusive?: boolean;
+  /** From the last element to the first. */
+  reverse?: boolean;
+}
+
+/** Running sum along a dimension. */
+export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+  const [at] = normalizeAxes('cumsum', axis, x.ndim);
+  const y = scan('sum', x, at, options);
+  return record('cumsum', [x], y, [], (g) => [scan('sum', g, at, { ...options, reverse: !options.reverse })]);
+}
+
+/** Running product along a dimension. The gradient is right where factors are zero. */
+export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+  const [at] = normalizeAxes('cumprod', axis, x.ndim);
+  if (x.dtype !== 'float32')
+    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x.shape }, "Convert first: x.to('float32').");
+  const y = scan('prod', x, at, options);
+  return record('cumprod', [x], y, [x], (g) => {
+    const before = scan('prod', x, at, { ...options, exclusive: true });
+    return [scan('slope', x, at, { ...options, reverse: !options.reverse }, { g, before })];
+  });
+}

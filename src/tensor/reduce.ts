@@ -1,0 +1,313 @@
+// Reductions without gradients: chooses how the work is divided, and launches one kernel, or one more for every split of a long range.
+
+import type { Reduction } from '../../shaders/reduce';
+import { COLUMNS_WORKGROUP, reduce as kernelFor, REDUCE_HEAD, ROWS_WORKGROUP } from '../../shaders/reduce';
+import type { Constant, Scalar } from '../gpu';
+import { device, f32 } from '../gpu';
+import { inputError } from './context';
+import type { DType } from './dtype';
+import { wgslType } from './dtype';
+import type { Expression } from './elementwise';
+import { bind, evaluate, gridFor } from './elementwise';
+import type { Shape } from './shape';
+import { broadcastStrides, collapse, contiguousStrides, normalizeAxes, reducedShape, sameShape, size } from './shape';
+import type { Tensor } from './tensor';
+import { empty } from './tensor';
+
+export interface ReduceExpression {
+  name: string;
+  reduction: Reduction;
+  /** WGSL of what is reduced, in the operands' names and s, t. */
+  map: string;
+  operands: Record<string, Tensor>;
+  scalars?: readonly (number | Scalar)[];
+  /** The shape that operands are broadcast to, and which of its dimensions are reduced. */
+  shape: Shape;
+  axes: readonly number[];
+  keepDims?: boolean;
+  /** The type of the mapped values: float32 by default. */
+  compute?: Exclude<DType, 'bool'>;
+  /** WGSL of the result in terms of `acc`, s, t. */
+  final?: string;
+  result?: DType;
+}
+
+/** Most elements that one thread adds up in a row: bounds the rounding error of long sums. */
+const ROWS_CHUNK = 256 * ROWS_WORKGROUP;
+const COLUMNS_CHUNK = 512;
+/** Threads that fill a device: fewer results than this get more splits. */
+const ENOUGH_THREADS = 16384;
+
+const INT_IDENTITY = { sum: 0, prod: 1, max: -(2 ** 31), min: 2 ** 31 - 1, argmax: 0, argmin: 0 };
+const FLOAT_IDENTITY = { sum: 0, prod: 1, max: -Infinity, min: Infinity, argmax: 0, argmin: 0 };
+
+function identity(reduction: Reduction, compute: DType): Constant {
+  if (compute === 'float32') return f32(FLOAT_IDENTITY[reduction]);
+  return compute === 'uint32' && (reduction === 'max' || reduction === 'min')
+    ? reduction === 'max'
+      ? 0
+      : -1
+    : INT_IDENTITY[reduction];
+}
+
+/** Reduces an elementwise expression over dimensions of its (broadcast) shape. An empty range gives the identity of sum and prod. */
+export function reduce(e: ReduceExpression): Tensor {
+  const { name, reduction, axes, shape } = e;
+  const compute = e.compute ?? 'float32';
+  const arg = reduction.startsWith('arg');
+  const result = arg ? 'int32' : (e.result ?? compute);
+  const outShape = reducedShape(shape, axes, e.keepDims ?? false);
+  const n = size(outShape);
+  const names = Object.keys(e.operands);
+  const tensors = Object.values(e.operands);
+  const strides = tensors.map((t) => broadcastStrides(t.shape, t.strides, shape));
+  const pick = (keep: boolean) => {
+    const dims = shape.map((_, i) => i).filter((i) => axes.includes(i) !== keep && shape[i] !== 1);
+    return dims.length
+      ? collapse(
+          dims.map((i) => shape[i]),
+          strides.map((s) => dims.map((i) => s[i])),
+        )
+      : { shape: [], strides: strides.map(() => []) };
+  };
+  const kept = pick(true);
+  const reduced = pick(false);
+  const count = size(reduced.shape);
+
+  // A thread per result where neighbouring threads then read neighbouring elements, or where ranges are short.
+  const reach = (list: number[][]) => list.reduce((sum, s) => sum + Math.min(16, Math.abs(s[s.length - 1] ?? 0)), 0);
+  const columns = count <= 32 || (n >= 32 && reach(kept.strides) < reach(reduced.strides));
+  const most = columns ? COLUMNS_CHUNK : ROWS_CHUNK;
+  const least = columns ? 32 : 8 * ROWS_WORKGROUP;
+  const wanted = Math.ceil(ENOUGH_THREADS / (Math.max(1, n) * (columns ? 1 : ROWS_WORKGROUP)));
+  const chunk = Math.max(1, arg ? count : Math.min(most, Math.max(least, Math.ceil(count / wanted))));
+  const splits = Math.max(1, Math.ceil(count / chunk));
+
+  const last = splits === 1;
+  const out = empty(name, last ? outShape : [splits, n], last ? result : compute);
+  const kernel = kernelFor({
+    name,
+    reduction,
+    map: e.map,
+    operands: tensors.map((t, i) => ({ name: names[i], type: wgslType(t.dtype) })),
+    compute: wgslType(compute) as 'f32' | 'i32' | 'u32',
+    final: last && e.final ? e.final : 'acc',
+    result: wgslType(last ? result : compute),
+    mode: columns ? 'columns' : 'rows',
+    decode: reduced.shape.length > 1,
+  });
+  const constants = new Array<Constant>(kernel.uniforms! / 4).fill(0);
+  [n, kept.shape.length, reduced.shape.length, count, chunk, identity(reduction, compute)].forEach(
+    (c, i) => (constants[i] = c),
+  );
+  const scalars = (e.scalars ?? []).map((s) => (typeof s === 'number' ? f32(s) : s));
+  scalars.forEach((s, i) => (constants[8 + i] = s));
+  [...kept.shape, ...reduced.shape].forEach((dim, d) => (constants[REDUCE_HEAD + d] = dim));
+  tensors.forEach((t, k) => {
+    [...kept.strides[k], ...reduced.strides[k]].forEach(
+      (stride, d) => (constants[REDUCE_HEAD + 8 + 8 * k + d] = stride),
+    );
+    constants[REDUCE_HEAD + 8 + 8 * tensors.length + k] = t.offset;
+  });
+  const grid = gridFor(n * splits, columns ? COLUMNS_WORKGROUP : 1);
+  device().launch(kernel, [...tensors.map((t) => t.storage), bind(out)], constants, grid);
+  if (last) return out;
+  const whole = reduce({ ...e, map: 'a', operands: { a: out }, shape: [splits, n], axes: [0], keepDims: false });
+  out.dispose();
+  return whole.view(outShape, contiguousStrides(outShape));
+}
+
+/** Evaluates an elementwise expression and sums it down to `shape`: gradients of operands that were broadcast. */
+export function evaluateTo(shape: Shape, e: Expression): Tensor {
+  if (sameShape(shape, e.shape)) return evaluate(e);
+  const axes = broadcastAxes(shape, e.shape);
+  const summed = reduce({
+    name: e.name,
+    reduction: 'sum',
+    map: e.expression,
+    operands: e.operands,
+    scalars: e.scalars,
+    shape: e.shape,
+    axes,
+  });
+  return summed.view(shape, contiguousStrides(shape));
+}
+
+/** Dimensions of `to` along which a tensor of `shape` is repeated by broadcasting. */
+const broadcastAxes = (shape: Shape, to: Shape): number[] =>
+  to.map((_, i) => i).filter((i) => i < to.length - shape.length || shape[i - to.length + shape.length] !== to[i]);
+
+/** Sums over the dimensions along which a tensor of `shape` was broadcast to x's. Returns x itself when none was. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const e = { name: 'sumTo', expression: 'a', operands: { a: x }, shape: x.shape, result: x.dtype };
+  return evaluateTo(shape, e);
+}
+
+export type Axes = number | readonly number[] | null;
+
+/** Sum over dimensions (all by default); of booleans, how many are true. */
+export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  return plain('sum', 'sum', x, axes, keepDims);
+}
+
+/** Product over dimensions. */
+export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  return plain('prod', 'prod', x, axes, keepDims);
+}
+
+/** Largest or smallest value over dimensions. */
+export function extreme(reduction: 'max' | 'min', x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  refuseEmpty(reduction, x, normalizeAxes(reduction, axes, x.ndim));
+  return plain(reduction, reduction, x, axes, keepDims, x.dtype);
+}
+
+function plain(
+  name: string,
+  reduction: Reduction,
+  x: Tensor,
+  axes: Axes | undefined,
+  keepDims: boolean,
+  result?: DType,
+): Tensor {
+  const compute = x.dtype === 'bool' ? 'int32' : x.dtype;
+  const over = normalizeAxes(name, axes, x.ndim);
+  return reduce({
+    name,
+    reduction,
+    map: 'a',
+    operands: { a: x },
+    shape: x.shape,
+    axes: over,
+    keepDims,
+    compute,
+    result: result ?? compute,
+  });
+}
+
+function refuseEmpty(name: string, x: Tensor, axes: readonly number[]): void {
+  if (axes.some((axis) => x.shape[axis] === 0))
+    throw inputError(name, `there is no ${name} of nothing: a reduced dimension has size 0`, { input: x.shape });
+}
+
+/** Position of the first largest or smallest value along a dimension, or in the flattened tensor when it is left out. */
+export function argExtreme(reduction: 'argmax' | 'argmin', x: Tensor, axis?: number | null, keepDims = false): Tensor {
+  const axes = normalizeAxes(reduction, axis, x.ndim);
+  refuseEmpty(reduction, x, axes);
+  const compute = x.dtype === 'bool' ? 'int32' : x.dtype;
+  return reduce({ name: reduction, reduction, map: 'a', operands: { a: x }, shape: x.shape, axes, keepDims, compute });
+}
+
+/** Whether any or all elements are non-zero, over dimensions. */
+export function truth(name: 'any' | 'all', x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes(name, axes, x.ndim);
+  const reduction = name === 'any' ? 'max' : 'min';
+  const map = x.dtype === 'bool' ? 'a' : 'a != 0';
+  const result = { compute: 'uint32', result: 'bool' } as const;
+  return reduce({
+    name,
+    reduction,
+    map,
+    operands: { a: x },
+    shape: x.shape,
+    axes: over,
+    keepDims,
+    final: 'acc > 0',
+    ...result,
+  });
+}
+
+/** Number of elements that one result is reduced from. */
+export const countOver = (x: Tensor, axes: readonly number[]): number =>
+  axes.reduce((product, axis) => product * x.shape[axis], 1);
+
+/** Mean over dimensions, in float32. */
+export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('mean', axes, x.ndim);
+  const scalars = [1 / countOver(x, over)];
+  return reduce({
+    name: 'mean',
+    reduction: 'sum',
+    map: 'f32(a)',
+    operands: { a: x },
+    shape: x.shape,
+    axes: over,
+    keepDims,
+    final: 'acc * s',
+    scalars,
+  });
+}
+
+/** Σ(x − mean)² / (n − correction), with its root for 'std'; second pass over x, given its mean with kept dimensions. */
+export function spread(
+  name: 'var' | 'std',
+  x: Tensor,
+  center: Tensor,
+  axes: readonly number[],
+  keepDims: boolean,
+  correction: number,
+): Tensor {
+  const scalars = [1 / Math.max(0, countOver(x, axes) - correction)];
+  const final = name === 'std' ? 'sqrt(acc * s)' : 'acc * s';
+  const map = '(f32(a) - m) * (f32(a) - m)';
+  return reduce({
+    name,
+    reduction: 'sum',
+    map,
+    operands: { a: x, m: center },
+    shape: x.shape,
+    axes,
+    keepDims,
+    final,
+    scalars,
+  });
+}
+
+/** log Σ eˣ over dimensions, with the largest x taken out first. */
+export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('logsumexp', axes, x.ndim);
+  if (countOver(x, over) === 0)
+    return reduce({
+      name: 'logsumexp',
+      reduction: 'max',
+      map: 'f32(a)',
+      operands: { a: x },
+      shape: x.shape,
+      axes: over,
+      keepDims,
+    });
+  const most = extreme('max', x, over, true);
+  const finite = 'select(0.0, f32(m), isFinite(f32(m)))'; // all −∞, or a +∞: nothing to take out
+  const rest = reduce({
+    name: 'logsumexp',
+    reduction: 'sum',
+    map: `exp(f32(a) - ${finite})`,
+    operands: { a: x, m: most },
+    shape: x.shape,
+    axes: over,
+    keepDims: true,
+  });
+  const y = evaluate({
+    name: 'logsumexp',
+    expression: `log(a) + ${finite}`,
+    operands: { a: rest, m: most },
+    shape: rest.shape,
+    result: 'float32',
+  });
+  const shape = reducedShape(x.shape, over, keepDims);
+  return y.view(shape, contiguousStrides(shape));
+}
+
+/** (Σ|x|ᵖ)^(1/p) over dimensions; the largest |x| for p = ∞, the smallest for −∞, the number of non-zeros for 0. */
+export function norm(x: Tensor, p: number, axes?: Axes, keepDims = false): Tensor {
+  const over = normalizeAxes('norm', axes, x.ndim);
+  const common = { name: 'norm', operands: { a: x }, shape: x.shape, axes: over, keepDims, scalars: [p, 1 / p] };
+  if (p === Infinity || p === -Infinity) {
+    refuseEmpty('norm', x, over);
+    return reduce({ ...common, reduction: p > 0 ? 'max' : 'min', map: 'abs(f32(a))' });
+  }
+  if (p === 0) return reduce({ ...common, reduction: 'sum', map: 'f32(f32(a) != 0.0)' });
+  if (p === 1) return reduce({ ...common, reduction: 'sum', map: 'abs(f32(a))' });
+  if (p === 2) return reduce({ ...common, reduction: 'sum', map: 'f32(a) * f32(a)', final: 'sqrt(acc)' });
+  return reduce({ ...common, reduction: 'sum', map: 'power(abs(f32(a)), s)', final: 'power(acc, t)' });
+}
