@@ -1,6 +1,6 @@
 // Reverse-mode differentiation: operations leave a node with their gradient rule on what they compute; `backward` walks the nodes from
 // the loss to the leaves in the reverse order of their making.
-import { InputError } from '../gpu';
+import { InputError, device } from '../gpu';
 import { insideModule, modulePath } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { computedDuring, temporaries } from '../tensor/memory';
@@ -142,7 +142,12 @@ function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
   const before = leaf.grad;
   const copied = (): Tensor =>
     evaluate({ name: 'gradient', expression: 'a', operands: { a: gradient }, shape: gradient.shape, result: 'float32' });
-  leaf.grad = (before ? sum(before, gradient) : fresh ? gradient : copied()).keep();
+  if (before && device().tracing)
+    throw new InputError('compile: a gradient is already there; clear gradients inside the step, after optimizer.step(): optimizer.zeroGrad()');
+  const total = (before ? sum(before, gradient) : fresh ? gradient : copied()).keep();
+  device().effect(() => {
+    leaf.grad = total;
+  });
   before?.dispose();
 }
 

@@ -47,7 +47,7 @@ export class Commands {
   dispatch(kernel: Kernel, compiled: Compiled, storages: readonly Binding[], constants: readonly Constant[], grid: readonly number[]): void {
     const pass = this.#open();
     pass.setPipeline(compiled.pipeline);
-    pass.setBindGroup(0, this.#bindGroup(compiled, storages));
+    pass.setBindGroup(0, this.bindGroup(compiled, storages));
     if (kernel.uniforms) {
       writeConstants(this.#view, this.#used, constants);
       pass.setBindGroup(1, this.#uniformGroup, [this.#used]);
@@ -57,6 +57,11 @@ export class Commands {
     pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
     this.dispatches++;
     if (++this.#launches >= BATCH) this.flush();
+  }
+
+  /** Encodes the dispatches of a plan into the open pass; `encode` returns how many there were. */
+  replay(encode: (pass: GPUComputePassEncoder) => number): void {
+    this.dispatches += encode(this.#open());
   }
 
   /** Copies between buffers, in order with the launches. */
@@ -100,18 +105,22 @@ export class Commands {
     return (this.#pass ??= this.#encoder.beginComputePass());
   }
 
-  #bindGroup(compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
+  /** The bind group for these ranges, made once and kept. */
+  bindGroup(compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
     let key = `${compiled.layoutId}`;
     for (const { block, offset, bytes } of storages) key += `,${block.id}:${offset}:${bytes}`;
     let group = this.#bindGroups.get(key);
     if (!group) {
       if (this.#bindGroups.size >= BIND_GROUPS) this.#bindGroups.clear();
-      const entries = storages.map((s, binding) => ({ binding, resource: { buffer: s.block.gpu, offset: s.offset, size: bindingSize(s) } }));
-      group = this.device.createBindGroup({ layout: compiled.layout, entries });
-      this.bindGroupsCreated++;
-      this.#bindGroups.set(key, group);
+      this.#bindGroups.set(key, (group = this.createBindGroup(compiled, storages)));
     }
     return group;
+  }
+
+  createBindGroup(compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
+    const entries = storages.map((s, binding) => ({ binding, resource: { buffer: s.block.gpu, offset: s.offset, size: bindingSize(s) } }));
+    this.bindGroupsCreated++;
+    return this.device.createBindGroup({ layout: compiled.layout, entries });
   }
 }
 

@@ -9,6 +9,7 @@ import { AdapterError, DeviceLostError, GpuError, InputError, OutOfMemoryError, 
 import { provider } from './provider';
 import type { AdapterOptions } from './provider';
 import { Pipelines } from './pipelines';
+import { Trace, VirtualBlock } from './trace';
 
 /** Counters since the device was made (bytes: now and at most). All are exact. */
 export interface DeviceStats {
@@ -37,6 +38,7 @@ export class Device {
   readonly pipelines: Pipelines;
   readonly commands: Commands;
   #lost: string | null = null;
+  #trace: Trace | null = null;
   #faults: GpuError[] = [];
   #pending = new Set<Promise<void>>();
   #awaiting = 0;
@@ -71,9 +73,34 @@ export class Device {
     return { liveBytes, peakBytes, reservedBytes, buffersCreated, bindGroupsCreated, pipelinesCreated, dispatches, submits, reads: this.#reads };
   }
 
+  /** Lists the launches of `body` instead of running them. */
+  traced(body: () => void): Trace {
+    if (this.#trace) throw new GpuError('a compiled step cannot be called while another one is being traced');
+    const trace = new Trace();
+    this.#trace = trace;
+    try {
+      body();
+    } finally {
+      this.#trace = null;
+    }
+    return trace;
+  }
+
+  /** Whether a step is being traced right now. */
+  get tracing(): boolean {
+    return this.#trace !== null;
+  }
+
+  /** Does something on the host now and, when this is part of a compiled step, again at every call of it. */
+  effect(action: () => void): void {
+    action();
+    this.#trace?.effects.push(action);
+  }
+
   /** Memory for `bytes` bytes with undefined content. `what` names the operation in errors. */
   allocate(bytes: number, what: string): Storage {
     this.check();
+    if (this.#trace) return new Storage(this.#trace.allocate(bytes, what), 0, bytes, () => {});
     return new Storage(this.pool.take(bytes, what), 0, bytes, (block) => this.pool.give(block));
   }
 
@@ -87,19 +114,36 @@ export class Device {
     if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
     if (grid[0] * grid[1] * grid[2] === 0) return;
     this.#validate(kernel, storages, constants, grid);
-    this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid);
+    if (this.#trace) this.#trace.launches.push({ kernel, bindings: [...storages], constants, grid, path: '' });
+    else this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid);
   }
 
   /** Copies host data into a storage, after everything launched before. */
   write(storage: Binding, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     this.check();
+    if (this.#trace) {
+      // A constant of the step: its content is written once, now, to memory that the plan does not reuse.
+      const { block } = storage;
+      if (!(block instanceof VirtualBlock)) throw new GpuError('compile: a step cannot write host data into existing memory; pass it as an argument');
+      block.place ??= this.pool.take(block.size, block.what);
+      this.#trace.constants.push(block.place);
+    }
     if (storage.block.batch === this.commands.batch) this.commands.flush();
     if (data.byteLength) this.gpu.queue.writeBuffer(storage.block.gpu, storage.offset + offset, data.buffer, data.byteOffset, data.byteLength);
+  }
+
+  /** Copies one range to another of at least its size, in order with the launches. */
+  copy(from: Binding, to: Binding): void {
+    this.check();
+    if (this.#trace) throw new GpuError('compile: memory was rearranged inside a step; let the step run once before it is compiled');
+    this.commands.copy(from.block.gpu, from.offset, to.block.gpu, to.offset, from.bytes);
+    from.block.batch = to.block.batch = this.commands.batch;
   }
 
   /** Copies bytes of a storage to the host: waits until the GPU has done everything launched before. */
   async read(storage: Binding, offset = 0, bytes = storage.bytes - offset): Promise<ArrayBuffer> {
     this.check();
+    if (this.#trace) throw new GpuError('compile: a step cannot read a tensor back; return it from the step and read it outside');
     if (bytes === 0) return new ArrayBuffer(0);
     const size = Math.ceil(bytes / 4) * 4;
     const staging = this.#takeStaging(size);

@@ -1,5 +1,6 @@
 // Module: plain classes with plain fields. Parameters, states and submodules are found by walking own properties when they are asked for.
 import { InputError } from '../gpu';
+import { consult } from '../autograd/modes';
 import { tensorsIn } from '../autograd/tape';
 import { insideModule, moduleDepth } from '../tensor/context';
 import { copyInto } from '../tensor/elementwise';
@@ -23,8 +24,7 @@ type Forward = (...inputs: never[]) => unknown;
 export type ForwardHook = (module: Module, inputs: readonly unknown[], output: unknown) => unknown;
 
 export abstract class Module {
-  /** Training mode: batch norm uses batch statistics, dropout drops. Set by `train()` and `eval()`. */
-  training = true;
+  #training = true;
   /** Position in the tree (`layer2.1.conv1`), known after the first call; for messages. */
   declare path: string;
   declare private hooks: Set<ForwardHook>;
@@ -41,6 +41,16 @@ export abstract class Module {
       writable: true,
       configurable: true,
     });
+  }
+
+  /** Training mode: batch norm uses batch statistics, dropout drops. Set by `train()` and `eval()`. */
+  get training(): boolean {
+    consult(this, this.#training);
+    return this.#training;
+  }
+
+  set training(mode: boolean) {
+    this.#training = mode;
   }
 
   /** The computation. Subclasses say with which inputs. */

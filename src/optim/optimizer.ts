@@ -1,6 +1,6 @@
 // What all optimizers share: parameter groups, gradients, and the end of a step.
 import { abandonTape } from '../autograd/tape';
-import { InputError } from '../gpu';
+import { InputError, Scalar, device } from '../gpu';
 import { Parameter } from '../nn/parameter';
 import { copyInto } from '../tensor/elementwise';
 import { endStep } from '../tensor/memory';
@@ -8,12 +8,15 @@ import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { zeros } from '../tensor/create';
 
+/** The numbers among the options, as scalars: changing one needs no new plan in compiled steps. */
+export type Scalars<O> = { [K in keyof O as O[K] extends number ? K : never]: Scalar };
+
 /** Parameters that share options. */
 export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
 
 export abstract class Optimizer<O extends { lr: number }> {
   /** The groups with every option filled in; schedules change `lr` here. */
-  readonly groups: ({ params: readonly Parameter[] } & O)[];
+  readonly groups: ({ params: readonly Parameter[]; readonly scalars: Scalars<O> } & O)[];
   /** Updates made so far. */
   steps = 0;
 
@@ -21,7 +24,7 @@ export abstract class Optimizer<O extends { lr: number }> {
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
     if (list.length === 0) throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
     const groups = list[0] instanceof Parameter ? [{ params: list as Parameter[] }] : (list as ParamGroup<O>[]);
-    this.groups = groups.map((group) => ({ ...defaults, ...group, params: [...group.params] }));
+    this.groups = groups.map((group) => withScalars({ ...defaults, ...group, params: [...group.params] }));
     const seen = new Set<Parameter>();
     for (const parameter of this.parameters()) {
       if (!(parameter instanceof Parameter)) throw new InputError(`${this.constructor.name}: only Parameters can be optimized; wrap the tensor: new Parameter(tensor)`);
@@ -37,11 +40,11 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /** Applies one update from the gradients in `grad` and ends the step: what the step before computed is given back. */
   step(): void {
-    this.steps++;
+    device().effect(() => this.steps++);
     for (const group of this.groups)
-      for (const parameter of group.params) if (parameter.grad) this.update(parameter, parameter.grad, group);
+      for (const parameter of group.params) if (parameter.grad) this.update(parameter, parameter.grad, group, group.scalars);
     abandonTape();
-    endStep();
+    device().effect(endStep);
   }
 
   /** Drops all gradients, as PyTorch's `zero_grad(set_to_none=True)`. */
@@ -53,7 +56,7 @@ export abstract class Optimizer<O extends { lr: number }> {
   }
 
   /** Updates one parameter in place. */
-  protected abstract update(parameter: Parameter, gradient: Tensor, options: O): void;
+  protected abstract update(parameter: Parameter, gradient: Tensor, options: O, scalars: Scalars<O>): void;
 
   /** A buffer of the parameter's shape that travels with it, made as zeros on first use. */
   protected buffer(parameter: Parameter, name: string): { buffer: Tensor; fresh: boolean } {
@@ -86,4 +89,15 @@ export abstract class Optimizer<O extends { lr: number }> {
     }
     this.steps = steps;
   }
+}
+
+/** Turns every number of a group into an accessor over a scalar. */
+function withScalars<O, G extends O>(group: G): G & { readonly scalars: Scalars<O> } {
+  const scalars: Record<string, Scalar> = {};
+  for (const [key, value] of Object.entries(group as object)) {
+    if (typeof value !== 'number') continue;
+    const cell = (scalars[key] = new Scalar(value));
+    Object.defineProperty(group, key, { get: () => cell.value, set: (next: number) => (cell.value = next), enumerable: true });
+  }
+  return Object.assign(group as object, { scalars }) as G & { readonly scalars: Scalars<O> };
 }

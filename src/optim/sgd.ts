@@ -1,11 +1,11 @@
 // Stochastic gradient descent.
 import { UPDATE_TILE, sgdKernel } from '../../shaders/optimizer';
-import { InputError, device, f32 } from '../gpu';
+import { InputError, device } from '../gpu';
 import type { Parameter } from '../nn/parameter';
 import { bind, contiguous, gridFor } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { Optimizer } from './optimizer';
-import type { ParamGroup } from './optimizer';
+import type { ParamGroup, Scalars } from './optimizer';
 
 export interface SGDOptions {
   lr: number;
@@ -29,7 +29,7 @@ export class SGD extends Optimizer<SGDOptions> {
     }
   }
 
-  protected override update(parameter: Parameter, gradient: Tensor, o: SGDOptions): void {
+  protected override update(parameter: Parameter, gradient: Tensor, o: SGDOptions, s: Scalars<SGDOptions>): void {
     const n = parameter.size;
     const bindings = [bind(parameter), bind(contiguous(gradient))];
     let first = false;
@@ -39,7 +39,7 @@ export class SGD extends Optimizer<SGDOptions> {
       bindings.push(bind(buffer));
       buffer.memory.written();
     }
-    const constants = [n, first ? 1 : 0, f32(o.lr), f32(o.weightDecay), f32(o.momentum), f32(o.dampening)];
+    const constants = [n, first ? 1 : 0, s.lr, s.weightDecay, s.momentum, s.dampening];
     device().launch(sgdKernel(o.momentum !== 0, o.nesterov), bindings, constants, gridFor(n, UPDATE_TILE));
     parameter.memory.written();
   }

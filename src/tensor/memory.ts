@@ -36,9 +36,14 @@ export class Memory {
     readonly what: string,
   ) {
     this.#storage = storage;
+    if (traced) {
+      traced.made.push(this);
+      traced.seen.add(this);
+    }
   }
 
   get storage(): Storage {
+    if (traced && !traced.seen.has(this)) capture(this);
     if (this.recipe) {
       this.lastUse = step;
       if (!this.#storage) {
@@ -174,6 +179,33 @@ export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } 
     return { result, made: current.slice(from) };
   } finally {
     compactAt = Math.max(4096, 2 * current.length);
+  }
+}
+
+interface TracedMemories {
+  /** Memory made in the step. */
+  made: Memory[];
+  /** Memory from outside that the step uses: it must stay where it is. */
+  used: Storage[];
+  seen: Set<Memory>;
+}
+
+let traced: TracedMemories | null = null;
+
+function capture(memory: Memory): void {
+  traced!.seen.add(memory);
+  memory.kept = true;
+  traced!.used.push(memory.storage);
+}
+
+/** Tells which memory a traced step makes and which it uses from outside, its arguments apart. */
+export function tracedMemories(args: Iterable<Memory>, body: () => void): { made: Memory[]; used: Storage[] } {
+  traced = { made: [], used: [], seen: new Set(args) };
+  try {
+    body();
+    return traced;
+  } finally {
+    traced = null;
   }
 }
 

@@ -17,7 +17,7 @@ export class Rows {
     what: string,
     readonly rows: readonly (readonly Tensor[])[],
   ) {
-    const { limits, commands } = device();
+    const { limits } = device();
     const align = limits.minStorageBufferOffsetAlignment;
     let bytes = 0;
     const offsets = rows[0].map((tensor) => {
@@ -37,7 +37,7 @@ export class Rows {
         const from = bind(tensor);
         if (from.bytes !== tensor.storage.bytes) throw new InputError(`${what}: tensor ${k} of ${i} shares its memory with another tensor`);
         const to = this.storage.slice(i * bytes + offsets[k], 4 * tensor.size);
-        commands.copy(from.block.gpu, from.offset, to.block.gpu, to.offset, 4 * tensor.size);
+        device().copy(from, to);
         tensor.memory.rehome(to);
       }),
     );

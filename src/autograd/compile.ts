@@ -1,0 +1,141 @@
+// compile(step): the first call of a step runs as usual and makes what is made lazily; the second is traced into a plan; from then on a call
+// replays the plan: one submit, nothing created. It is this framework's CUDA graph.
+import { GpuError, Scalar, device } from '../gpu';
+import type { Block } from '../gpu/blocks';
+import { Storage } from '../gpu/blocks';
+import { Plan } from '../gpu/plan';
+import { inputError } from '../tensor/context';
+import { contiguous } from '../tensor/elementwise';
+import { Memory, tracedMemories } from '../tensor/memory';
+import type { Shape } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
+import type { DType } from '../tensor/dtype';
+import { consultedModes } from './modes';
+import { tensorsIn } from './tape';
+
+/** A number argument arrives in the step as a Scalar: it may change from call to call. */
+type Inside<A> = { [K in keyof A]: A[K] extends number ? Scalar : A[K] };
+
+/** A compiled step, with what its plans are like. */
+export interface CompiledStep<A extends unknown[], R> {
+  (...args: A): R;
+  /** One entry for each combination of argument shapes and module modes seen. */
+  readonly plans: readonly { dispatches: number; bytes: number; kernels: readonly string[] }[];
+}
+
+interface Entry<R> {
+  plan: Plan;
+  matches(args: readonly unknown[]): boolean;
+  /** Blocks of the arguments at the traced call, in order. */
+  argBlocks: readonly Block[];
+  scalars: readonly (Scalar | null)[];
+  effects: readonly (() => void)[];
+  outputs: readonly { block: Block; bytes: number; dtype: DType; shape: Shape; strides: readonly number[]; offset: number }[];
+  rebuild: (tensors: Tensor[]) => R;
+}
+
+const OVERWRITTEN = 'a compiled step (its results are overwritten by the next call)';
+
+/**
+ * Compiles a training or evaluation step. `step` takes tensors, numbers and anything else, and returns a tensor or arrays or plain objects of
+ * them. Tensor arguments may bring other values, numbers may change; another shape, another value of anything else, or another train/eval
+ * mode makes another plan. Results are valid until the next call. Inside, nothing can be read back.
+ *
+ *     const step = compile((x: Tensor, y: Tensor) => {
+ *       const loss = crossEntropy(model.forward(x), y);
+ *       loss.backward();
+ *       optimizer.step();
+ *       optimizer.zeroGrad();
+ *       return loss;
+ *     });
+ */
+export function compile<A extends unknown[], R>(step: (...args: Inside<A>) => R): CompiledStep<A, R> {
+  const entries: Entry<R>[] = [];
+  let warm = false;
+  let results: Memory[] = [];
+  const run = (...args: A): R => {
+    if (!warm) {
+      warm = true;
+      return step(...(args.map((a) => (typeof a === 'number' ? new Scalar(a) : a)) as Inside<A>));
+    }
+    let entry = entries.find((e) => e.matches(args));
+    if (!entry) entries.push((entry = trace(step, args)));
+    else for (const effect of entry.effects) effect();
+    args.forEach((arg, i) => {
+      const target = entry.scalars[i];
+      if (target) target.value = arg as unknown as number;
+    });
+    const inputs = [...tensorsIn(args)].map((t) => contiguous(t));
+    const moved = new Map<Block, Block>();
+    inputs.forEach((t, i) => moved.set(entry.argBlocks[i], t.storage.block));
+    entry.plan.run(moved);
+    for (const memory of results) if (memory.live) memory.release();
+    const made = entry.outputs.map(({ block, bytes, dtype, shape, strides, offset }) => {
+      const memory = new Memory(new Storage(block, 0, bytes, () => {}), OVERWRITTEN);
+      memory.escaped = memory.kept = true;
+      return new Tensor(memory, dtype, shape, strides, offset);
+    });
+    results = made.map((t) => t.memory);
+    return entry.rebuild(made);
+  };
+  return Object.defineProperty(run, 'plans', {
+    get: () => entries.map(({ plan }) => ({ dispatches: plan.dispatches, bytes: plan.bytes, kernels: plan.kernels })),
+  }) as CompiledStep<A, R>;
+}
+
+function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A): Entry<R> {
+  const tensors = [...tensorsIn(args)];
+  for (const t of tensors)
+    if (!t.isContiguous || t.offset !== 0) throw inputError('compile', 'an argument is a strided view; pass x.contiguous()', { argument: t.shape });
+  const argMemories = new Set(tensors.map((t) => t.memory));
+  if (argMemories.size !== tensors.length) throw inputError('compile', 'two arguments share memory; pass a copy of one');
+  const argBlocks = tensors.map((t) => t.storage.block);
+  const scalars = args.map((arg) => (typeof arg === 'number' ? new Scalar(arg) : null));
+  const inside = args.map((arg, i) => scalars[i] ?? arg) as Inside<A>;
+  const gpu = device();
+  let result!: R;
+  let captured!: { made: Memory[]; used: Storage[] };
+  let modes!: ReturnType<typeof consultedModes>;
+  const recorded = gpu.traced(() => {
+    captured = tracedMemories(argMemories, () => {
+      modes = consultedModes(() => {
+        result = step(...inside);
+      });
+    });
+  });
+  if (result instanceof Promise) throw new GpuError('compile: the step is async; a step cannot wait for the GPU inside. Read its results outside.');
+  const returned = [...tensorsIn(result)];
+  const outputs = returned.map((t) => ({ block: t.storage.block, bytes: t.storage.bytes, dtype: t.dtype, shape: t.shape, strides: t.strides, offset: t.offset }));
+  const pinned = new Set<Block>([...outputs.map((o) => o.block), ...recorded.constants]);
+  for (const memory of captured.made)
+    if (memory.live && memory.kept) pinned.add(memory.storage.block);
+    else if (memory.live) memory.release();
+  const plan = new Plan(recorded.launches, pinned, argBlocks, gpu.pool, gpu.pipelines, gpu.commands);
+  for (const storage of captured.used) storage.retain();
+  const shapes = tensors.map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
+  const others = args.map((arg) => (typeof arg === 'number' || [...tensorsIn(arg)].length ? null : arg));
+  return {
+    plan,
+    argBlocks,
+    scalars,
+    effects: recorded.effects,
+    outputs: outputs.map((o) => ({ ...o, block: placed(o.block) })),
+    rebuild: (made) => rebuild(result, made) as R,
+    matches(next) {
+      const given = [...tensorsIn(next)].map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
+      return given === shapes && modes.unchanged() && others.every((value, i) => value === null || Object.is(value, next[i]));
+    },
+  };
+}
+
+/** The real block behind a result; one that no launch writes lies where it always lay. */
+const placed = (block: Block): Block => (block as Block & { place?: Block | null }).place ?? block;
+
+/** The value of a step with its tensors exchanged for those of a call, in the order of `tensorsIn`. */
+function rebuild(value: unknown, tensors: Tensor[]): unknown {
+  if (value instanceof Tensor) return tensors.shift();
+  if (Array.isArray(value)) return value.map((item) => rebuild(item, tensors));
+  if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, rebuild(item, tensors)]));
+  return value;
+}

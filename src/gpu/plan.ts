@@ -1,0 +1,182 @@
+// Plans: a traced step made ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
+// use, bind groups made once. A call writes the numbers that change, encodes the list into one pass and submits once.
+import type { Binding, Block, Pool } from './blocks';
+
+import type { Commands } from './commands';
+import type { Constant } from './constants';
+import { Scalar, writeConstants } from './constants';
+import { GpuError } from './errors';
+import type { Compiled, Pipelines } from './pipelines';
+import type { Launch } from './trace';
+import { VirtualBlock } from './trace';
+
+/** A launch as it is replayed. `group` is null where it binds an argument of the step, which may lie elsewhere at every call. */
+interface Replay {
+  readonly name: string;
+  readonly compiled: Compiled;
+  readonly bindings: readonly Binding[];
+  readonly group: GPUBindGroup | null;
+  readonly uniform: number;
+  readonly grid: readonly [number, number, number];
+}
+
+/** Launches whose results someone sees: those that write existing or pinned memory, and all that these need. */
+export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Block>): Launch[] {
+  const wanted = new Set<Block>(pinned);
+  const live: Launch[] = [];
+  for (const launch of launches.toReversed()) {
+    const { access } = launch.kernel;
+    const seen = launch.bindings.some(({ block }, i) => access[i] !== 'r' && (!(block instanceof VirtualBlock) || block.place || wanted.has(block)));
+    if (!seen) continue;
+    live.push(launch);
+    for (const { block } of launch.bindings) wanted.add(block);
+  }
+  return live.reverse();
+}
+
+/** Index of the last launch that touches each virtual block. */
+function lastUses(launches: readonly Launch[]): Map<VirtualBlock, number> {
+  const last = new Map<VirtualBlock, number>();
+  launches.forEach(({ bindings }, i) => {
+    for (const { block } of bindings) if (block instanceof VirtualBlock && !block.place) last.set(block, i);
+  });
+  return last;
+}
+
+/**
+ * Gives every virtual block a real one. Blocks of one size class are handed on in the order in which they fell free, the oldest first:
+ * Dawn waits for the last user of a buffer, so a long time between two uses lets neighbouring launches overlap.
+ */
+function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Pool, what: string): Block[] {
+  const last = lastUses(launches);
+  const free = new Map<number, Block[]>();
+  const owned: Block[] = [];
+  launches.forEach(({ bindings }, i) => {
+    for (const { block } of bindings) {
+      if (!(block instanceof VirtualBlock) || block.place) continue;
+      const list = free.get(block.size);
+      block.place = list?.shift() ?? null;
+      if (!block.place) owned.push((block.place = pool.take(block.size, what)));
+    }
+    for (const block of new Set(bindings.map((b) => b.block)))
+      if (block instanceof VirtualBlock && last.get(block) === i && !pinned.has(block)) {
+        const list = free.get(block.size);
+        if (list) list.push(block.place!);
+        else free.set(block.size, [block.place!]);
+      }
+  });
+  return owned;
+}
+
+/** Proves that no launch reads memory that another virtual block has overwritten since. */
+function checkPlacement(launches: readonly Launch[], pinned: ReadonlySet<Block>): void {
+  const owner = new Map<Block, VirtualBlock>();
+  for (const { kernel, bindings } of launches)
+    bindings.forEach(({ block }, i) => {
+      if (!(block instanceof VirtualBlock)) return;
+      const holder = owner.get(block.place!);
+      if (holder && holder !== block && kernel.access[i] !== 'w') throw new GpuError(`${kernel.name} would read ${block.what} after ${holder.what} has overwritten it`);
+      owner.set(block.place!, block);
+    });
+  for (const block of pinned)
+    if (block instanceof VirtualBlock && block.place && owner.has(block.place) && owner.get(block.place) !== block)
+      throw new GpuError(`${block.what}, a result, would be overwritten by ${owner.get(block.place)!.what}`);
+}
+
+export class Plan {
+  readonly #replays: Replay[];
+  readonly #owned: Block[];
+  readonly #uniforms: GPUBuffer | null;
+  readonly #uniformGroup: GPUBindGroup | null;
+  readonly #staging: ArrayBuffer;
+  readonly #changing: { offset: number; constants: readonly Constant[] }[] = [];
+  #fresh = true;
+
+  /** `args` are the blocks of the step's arguments at the traced call: another call may bring others. */
+  constructor(
+    launches: readonly Launch[],
+    pinned: ReadonlySet<Block>,
+    args: readonly Block[],
+    readonly pool: Pool,
+    pipelines: Pipelines,
+    readonly commands: Commands,
+  ) {
+    const live = liveLaunches(launches, pinned);
+    this.#owned = place(live, pinned, pool, 'a compiled step');
+    checkPlacement(live, pinned);
+    const { device } = pipelines;
+    const align = device.limits.minUniformBufferOffsetAlignment;
+    let used = 0;
+    const offsets = live.map(({ kernel }) => {
+      const at = used;
+      if (kernel.uniforms) used += Math.ceil(kernel.uniforms / align) * align;
+      return at;
+    });
+    this.#staging = new ArrayBuffer(used + 512);
+    const view = new DataView(this.#staging);
+    live.forEach(({ kernel, constants }, i) => {
+      if (!kernel.uniforms) return;
+      writeConstants(view, offsets[i], constants);
+      if (constants.some((c) => c instanceof Scalar)) this.#changing.push({ offset: offsets[i], constants });
+    });
+    this.#uniforms = null;
+    this.#uniformGroup = null;
+    if (used) {
+      this.#uniforms = device.createBuffer({ size: used + 512, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, label: 'constants of a plan' });
+      const resource = { buffer: this.#uniforms, size: 512 };
+      this.#uniformGroup = device.createBindGroup({ layout: pipelines.uniformLayout, entries: [{ binding: 0, resource }] });
+      pool.buffersCreated++;
+    }
+    const moving = new Set(args);
+    this.#replays = live.map(({ kernel, bindings, grid }, i) => {
+      const compiled = pipelines.get(kernel);
+      const fixed = !bindings.some(({ block }) => moving.has(block));
+      const group = fixed ? commands.createBindGroup(compiled, bindings) : null;
+      return { name: kernel.name, compiled, bindings, group, uniform: kernel.uniforms ? offsets[i] : -1, grid };
+    });
+  }
+
+  /** Dispatches of one call. */
+  get dispatches(): number {
+    return this.#replays.length;
+  }
+
+  /** Kernels in the order of their launches, for reports. */
+  get kernels(): string[] {
+    return this.#replays.map((replay) => replay.name);
+  }
+
+  /** Bytes of the memory that the plan holds. */
+  get bytes(): number {
+    return this.#owned.reduce((sum, block) => sum + block.size, 0);
+  }
+
+  /** Runs the step; `args` maps the blocks of the traced arguments to those of this call. */
+  run(args: ReadonlyMap<Block, Block>): void {
+    const { queue } = this.pool.device;
+    if (this.#uniforms) {
+      const view = new DataView(this.#staging);
+      for (const { offset, constants } of this.#changing) writeConstants(view, offset, constants);
+      if (this.#fresh || this.#changing.length) queue.writeBuffer(this.#uniforms, 0, this.#staging);
+      this.#fresh = false;
+    }
+    this.commands.replay((pass) => {
+      for (const { compiled, bindings, group, uniform, grid } of this.#replays) {
+        pass.setPipeline(compiled.pipeline);
+        const moved = () => bindings.map((b) => ({ ...b, block: args.get(b.block) ?? b.block }));
+        pass.setBindGroup(0, group ?? this.commands.bindGroup(compiled, moved()));
+        if (uniform >= 0) pass.setBindGroup(1, this.#uniformGroup!, [uniform]);
+        pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+      }
+      return this.#replays.length;
+    });
+    for (const block of args.values()) block.batch = this.commands.batch;
+    this.commands.flush();
+  }
+
+  destroy(): void {
+    for (const block of this.#owned) this.pool.give(block);
+    this.#uniforms?.destroy();
+  }
+}
+

@@ -1,0 +1,49 @@
+// Tracing: while a step is traced, launches are listed instead of encoded and memory is virtual. `plan.ts` turns the list into a plan.
+import type { Kernel } from '../../shaders/kernel';
+import type { Binding, Block } from './blocks';
+import { sizeClass } from './blocks';
+import type { Constant } from './constants';
+import { GpuError } from './errors';
+
+/** One launch of the list. */
+export interface Launch {
+  kernel: Kernel;
+  bindings: Binding[];
+  constants: readonly Constant[];
+  grid: readonly [number, number, number];
+  /** Module path at the time, for profiles. */
+  path: string;
+}
+
+/** A block without memory yet. Placement gives it the buffer of a real one. */
+export class VirtualBlock implements Block {
+  static #next = -1;
+  readonly id = VirtualBlock.#next--;
+  batch = -1;
+  place: Block | null = null;
+  readonly size: number;
+
+  constructor(
+    bytes: number,
+    readonly what: string,
+  ) {
+    this.size = sizeClass(bytes);
+  }
+
+  get gpu(): GPUBuffer {
+    if (!this.place) throw new GpuError(`${this.what}: used outside of the compiled step that computes it; return it from the step`);
+    return this.place.gpu;
+  }
+}
+
+export class Trace {
+  readonly launches: Launch[] = [];
+  /** What the host does at every call of the step: counters, random keys. */
+  readonly effects: (() => void)[] = [];
+  /** Blocks with host data that the step made: they stay as they are. */
+  readonly constants: Block[] = [];
+
+  allocate(bytes: number, what: string): VirtualBlock {
+    return new VirtualBlock(bytes, what);
+  }
+}
