@@ -1,0 +1,135 @@
+/**
+ * Matrix product for CPU drivers: C[r, c] = Σ_k R(k, r) · L(k, c), both operands with k as the slow index.
+ *
+ * A lane owns 4 columns, an invocation up to 32 rows. Per k a lane loads one vec4 of L for itself and one vec4 of R for
+ * all (spread by `subgroupBroadcast`): two loads feed up to 32 vec4 FMAs. Operands that are not laid out like this are
+ * packed first to [batch][block of elements][k][block]. Without subgroups R is read by uniform loads.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, unroll } from './kernel';
+
+/** One factor as element(batch, k, e) = buffer[batch · batchStride + k · kStride + e · stride], e < extent. */
+export interface Operand {
+  readonly name: 'a' | 'b';
+  readonly extent: number;
+  readonly stride: number;
+  readonly kStride: number;
+  readonly batchStride: number;
+}
+
+export interface SoftwareProduct {
+  readonly batch: number;
+  readonly k: number;
+  readonly rows: Operand;
+  readonly columns: Operand;
+  /** Strides of the result, per row and per column; the other is 1. */
+  readonly outRow: number;
+  readonly outColumn: number;
+}
+
+const FEW_INVOCATIONS = 256;
+
+/** Stages up to a buffer of `splits` partial results, and the sizes of the scratch buffers they use. */
+export function softwareProduct(
+  name: string,
+  p: SoftwareProduct,
+  back: Back,
+): { pack: Stage[]; product: Kernel; inputs: Stage['inputs']; scratch: number[]; splits: number } {
+  const lanes = back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0;
+  const panel = 4 * (lanes || 8);
+  const quads = Math.ceil(p.columns.extent / 4);
+  let block = Math.min(32, panel, 4 * Math.ceil(p.rows.extent / 4));
+  while (block > 8 && p.batch * quads * Math.ceil(p.rows.extent / block) < FEW_INVOCATIONS)
+    block = 4 * Math.ceil(block / 8);
+  const rowBlocks = Math.ceil(p.rows.extent / block);
+  const invocations = p.batch * quads * rowBlocks;
+  const kPerSplit = Math.ceil(
+    p.k / Math.max(1, Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64))),
+  );
+  const splits = Math.ceil(p.k / kPerSplit);
+
+  const pack: Stage[] = [];
+  const scratch: number[] = [];
+  /** WGSL for the vec4 that holds elements 4·vec … of the operand, given `batch` and `kk`, and where to read it. */
+  const place = (o: Operand, width: number, direct: boolean) => {
+    const blocks = Math.ceil(o.extent / width);
+    const at = (vec: string, blockIndex: string) =>
+      direct
+        ? `(batch * ${o.batchStride}u + kk * ${o.kStride}u) / 4u + ${blockIndex} * ${width / 4}u + ${vec}`
+        : `((${o.batchStride ? `batch * ${blocks}u + ` : ''}${blockIndex}) * ${p.k}u + kk) * ${width / 4}u + ${vec}`;
+    if (direct) return { at, input: o.name };
+    const batch = o.batchStride ? p.batch : 1;
+    pack.push({ kernel: packOperand(`${name}.pack`, o, batch, p.k, width), inputs: [o.name], output: scratch.length });
+    return { at, input: scratch.push(batch * blocks * p.k * width) - 1 };
+  };
+  const aligned = (o: Operand) => o.stride === 1 && o.kStride % 4 === 0 && o.batchStride % 4 === 0;
+  const rows = place(p.rows, block, aligned(p.rows) && p.rows.extent % block === 0);
+  // Far apart rows of L cost cache and TLB misses; packing pays once it is read several times.
+  const columns = place(p.columns, panel, aligned(p.columns) && (rowBlocks < 4 || p.columns.kStride <= 2 * panel));
+
+  const size = Math.min(32, (lanes || 8) * Math.ceil(quads / (lanes || 8)));
+  const across = Math.ceil(quads / size);
+  const groups = across * rowBlocks * p.batch * splits;
+  const vecs = block / 4;
+  const weight = (i: number) => (lanes ? `subgroupBroadcast(r0[${i % 4}], ${i >> 2}u)` : `r${i >> 2}[${i % 4}]`);
+  const vec4 = p.outColumn === 1 && p.columns.extent % 4 === 0;
+  const code = wgsl`
+#if ${lanes > 0}
+enable subgroups;
+#endif
+@group(0) @binding(0) var<storage, read> rows: array<vec4f>;
+@group(0) @binding(1) var<storage, read> columns: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> result: array<${vec4 ? 'vec4f' : 'f32'}>;
+
+@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32${lanes ? ', @builtin(subgroup_invocation_id) lane: u32' : ''}) {
+  ${foldedIndex(groups)}
+  let index = group % ${across}u * ${size}u + local;
+  let quad = min(index, ${quads - 1}u);
+  let rowBlock = group / ${across}u % ${rowBlocks}u;
+  let batch = group / ${across * rowBlocks}u % ${p.batch}u;
+  let part = group / ${across * rowBlocks * p.batch}u;
+  ${unroll(block, (i) => `var acc${i} = vec4f();`)}
+  for (var kk = part * ${kPerSplit}u; kk < min((part + 1u) * ${kPerSplit}u, ${p.k}u) + ${opaqueZero('columns', 'vec4f')}; kk++) {
+    ${lanes ? `let r0 = rows[${rows.at(`lane % ${vecs}u`, 'rowBlock')}];` : unroll(vecs, (v) => `let r${v} = rows[${rows.at(`${v}u`, 'rowBlock')}];`)}
+    let l = columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`)}];
+    ${unroll(block, (i) => `acc${i} = fma(vec4f(${weight(i)}), l, acc${i});`)}
+  }
+  if (index >= ${quads}u) { return; }
+  let row = rowBlock * ${block}u;
+  // Stores are dear to compile: store the first sums, shift the others down.
+  for (var i = 0u; i < min(${block}u, ${p.rows.extent}u - row) + ${opaqueZero('columns', 'vec4f')}; i++) {
+    let at = (part * ${p.batch}u + batch) * ${p.rows.extent * p.columns.extent}u + (row + i) * ${p.outRow}u + quad * ${4 * p.outColumn}u;
+#if ${vec4}
+    result[at / 4u] = acc0;
+#else
+    ${unroll(4, (j) => `if (quad * 4u + ${j}u < ${p.columns.extent}u) { result[at + ${j * p.outColumn}u] = acc0[${j}]; }`)}
+#endif
+    ${unroll(block - 1, (i) => `acc${i} = acc${i + 1};`)}
+  }
+}`;
+  const product = { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+  return { pack, product, inputs: [rows.input, columns.input], scratch, splits };
+}
+
+/** [batch][block][k][width of block], zeros where the last block is not full. */
+function packOperand(name: string, o: Operand, batch: number, k: number, width: number): Kernel {
+  const blocks = Math.ceil(o.extent / width);
+  const items = (batch * blocks * k * width) / 4;
+  const groups = Math.ceil(items / 64);
+  const element = (j: number) =>
+    `select(0.0, source[at + min(e + ${j}u, ${o.extent - 1}u) * ${o.stride}u], e + ${j}u < ${o.extent}u)`;
+  const code = wgsl`
+@group(0) @binding(0) var<storage, read> source: array<f32>;
+@group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
+
+@compute @workgroup_size(64) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
+  ${foldedIndex(groups)}
+  let id = group * 64u + local;
+  if (id >= ${items}u) { return; }
+  let kk = id / ${width / 4}u % ${k}u;
+  let e = id / ${(k * width) / 4}u % ${blocks}u * ${width}u + id % ${width / 4}u * 4u;
+  let at = id / ${(k * width * blocks) / 4}u * ${o.batchStride}u + kk * ${o.kStride}u;
+  packed[id] = vec4f(${[0, 1, 2, 3].map(element).join(', ')});
+}`;
+  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups) };
+}

@@ -1,0 +1,174 @@
+/**
+ * Batched matrix product C[b] = op(A[b]) · op(B[b]), row-major: which kernels compute it on which back.
+ * Few outputs with a long sum are split along k into partial results, summed in a second phase in a fixed order.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { type Back, foldedIndex, foldWorkgroups, type Kernel, type Plan } from './kernel';
+import { softwareProduct } from './matmul-software';
+import { sumPartials } from './sum-partials';
+import { chooseTile, tiledProduct } from './tile';
+
+export interface MatmulShape {
+  readonly batch: number;
+  /** op(A) is [m, k], op(B) is [k, n], C is [m, n]. A transposed operand is stored as [k, m] or [n, k]. */
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  /** Elements from one matrix of the batch to the next; 0 uses the same one for all. Default: contiguous. */
+  readonly aBatchStride?: number;
+  readonly bBatchStride?: number;
+}
+
+const SMALL = 1 << 15; // multiply-adds, below which packing and tiles don't pay
+const ENOUGH_OUTPUTS = 2048; // invocations that keep a device busy when each computes one sum
+const ENOUGH_WORKGROUPS = 264;
+
+const plans = new Map<string, Plan>();
+
+/** The launches of one product with everything baked in. batch, m and n are at least 1; k = 0 gives zeros. */
+export function planMatmul(shape: MatmulShape, back: Back): Plan {
+  const key = JSON.stringify([Object.entries(shape).sort(), back.kind, back.subgroups, back.subgroupSize]);
+  let plan = plans.get(key);
+  if (!plan) {
+    const { m, n, k, aBatchStride = m * k, bBatchStride = k * n } = shape;
+    plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), back);
+    plans.set(key, plan);
+  }
+  return plan;
+}
+
+/** One B for all of a contiguous A is one tall product. */
+function foldBatch(s: Required<MatmulShape>): Required<MatmulShape> {
+  const foldable = s.bBatchStride === 0 && !s.transposeA && s.aBatchStride === s.m * s.k;
+  return foldable ? { ...s, batch: 1, m: s.batch * s.m } : s;
+}
+
+function choose(s: Required<MatmulShape>, back: Back): Plan {
+  if (s.k === 0) return { scratch: [], stages: [{ kernel: zeros(s.batch * s.m * s.n), inputs: [], output: 'out' }] };
+  const small = s.batch * s.m * s.n * s.k <= SMALL || Math.min(s.m, s.n) < (back.kind === 'simt' ? 16 : 4);
+  if (small) return summed(s, directProduct(s));
+  return back.kind === 'simt' ? summed(s, simtProduct(s)) : planSoftware(s, back);
+}
+
+/** A plan of one kernel that reads both operands and writes one or several partial results. */
+function summed(s: MatmulShape, { kernel, splits }: { kernel: Kernel; splits: number }): Plan {
+  if (splits === 1) return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
+  const count = s.batch * s.m * s.n;
+  return {
+    scratch: [splits * count],
+    stages: [
+      { kernel, inputs: ['a', 'b'], output: 0 },
+      { kernel: sumPartials('matmul.sum', splits, count), inputs: [0], output: 'out' },
+    ],
+  };
+}
+
+function planSoftware(s: Required<MatmulShape>, back: Back): Plan {
+  const a = { name: 'a', extent: s.m, batchStride: s.aBatchStride, ...strides(!s.transposeA, s.m, s.k) } as const;
+  const b = { name: 'b', extent: s.n, batchStride: s.bBatchStride, ...strides(s.transposeB, s.n, s.k) } as const;
+  // Lanes lie along columns: give them the longer side where n leaves many idle.
+  const swap = s.n < 32 && s.m > s.n;
+  const [rows, columns] = swap ? [b, a] : [a, b];
+  const [outRow, outColumn] = swap ? [1, s.n] : [s.n, 1];
+  const { pack, product, inputs, scratch, splits } = softwareProduct(
+    'matmul',
+    { batch: s.batch, k: s.k, rows, columns, outRow, outColumn },
+    back,
+  );
+  if (splits === 1) return { scratch, stages: [...pack, { kernel: product, inputs, output: 'out' }] };
+  const count = s.batch * s.m * s.n;
+  const partials = scratch.length;
+  return {
+    scratch: [...scratch, splits * count],
+    stages: [
+      ...pack,
+      { kernel: product, inputs, output: partials },
+      { kernel: sumPartials('matmul.sum', splits, count), inputs: [partials], output: 'out' },
+    ],
+  };
+}
+
+/** Strides of an operand stored as [extent, k] or as [k, extent]. */
+function strides(kFastest: boolean, extent: number, k: number): { stride: number; kStride: number } {
+  return kFastest ? { stride: k, kStride: 1 } : { stride: 1, kStride: extent };
+}
+
+const BINDINGS = `
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;`;
+
+/** WGSL expressions of an element of op(A) and op(B). */
+const elementA = (s: Required<MatmulShape>, z: string, m: string, k: string) =>
+  `a[${z} * ${s.aBatchStride}u + ${s.transposeA ? `(${k}) * ${s.m}u + ${m}` : `(${m}) * ${s.k}u + ${k}`}]`;
+const elementB = (s: Required<MatmulShape>, z: string, k: string, n: string) =>
+  `b[${z} * ${s.bBatchStride}u + ${s.transposeB ? `(${n}) * ${s.k}u + ${k}` : `(${k}) * ${s.n}u + ${n}`}]`;
+
+/** k split so that `outputs × splits` reaches `enough`, with at least `least` terms in each part. */
+function splitK(k: number, outputs: number, enough: number, least: number): { splits: number; perSplit: number } {
+  const wanted = Math.max(1, Math.min(Math.ceil(enough / outputs), Math.floor(k / least)));
+  const perSplit = Math.ceil(k / wanted);
+  return { splits: Math.ceil(k / perSplit), perSplit };
+}
+
+/** One sum per invocation: vectors, tiny matrices. */
+function directProduct(s: Required<MatmulShape>): { kernel: Kernel; splits: number } {
+  const count = s.batch * s.m * s.n;
+  const { splits, perSplit } = splitK(s.k, count, ENOUGH_OUTPUTS, 32);
+  const groups = Math.ceil((count * splits) / 64);
+  const code = wgsl`${BINDINGS}
+
+@compute @workgroup_size(64) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
+  ${foldedIndex(groups)}
+  let id = group * 64u + local;
+  if (id >= ${count * splits}u) { return; }
+  let n = id % ${s.n}u;
+  let m = id / ${s.n}u % ${s.m}u;
+  let z = id / ${s.n * s.m}u % ${s.batch}u;
+  let part = id / ${count}u;
+  var sum = 0.0;
+  for (var k = part * ${perSplit}u; k < min((part + 1u) * ${perSplit}u, ${s.k}u); k++) {
+    sum = fma(${elementA(s, 'z', 'm', 'k')}, ${elementB(s, 'z', 'k', 'n')}, sum);
+  }
+  result[id] = sum;
+}`;
+  return { kernel: { name: 'matmul.direct', code, access: 'rrw', workgroups: foldWorkgroups(groups) }, splits };
+}
+
+function simtProduct(s: Required<MatmulShape>): { kernel: Kernel; splits: number } {
+  const tile = chooseTile(s.m);
+  const tiles = Math.ceil(s.m / tile.rows) * Math.ceil(s.n / tile.columns) * s.batch;
+  const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128);
+  const batch = `z % ${s.batch}u`;
+  const kernel = tiledProduct('matmul', {
+    m: s.m,
+    n: s.n,
+    z: s.batch * splits,
+    tile,
+    fastA: s.transposeA ? 'm' : 'k',
+    fastB: s.transposeB ? 'k' : 'n',
+    bindings: BINDINGS,
+    kBegin: `z / ${s.batch}u * ${perSplit}u`,
+    kEnd: `min((z / ${s.batch}u + 1u) * ${perSplit}u, ${s.k}u)`,
+    functions: `
+fn loadA(z: u32, m: u32, k: u32) -> f32 { return ${elementA(s, batch, 'm', 'k')}; }
+fn loadB(z: u32, k: u32, n: u32) -> f32 { return ${elementB(s, batch, 'k', 'n')}; }
+fn store(z: u32, m: u32, n: u32, value: f32) { result[(z * ${s.m}u + m) * ${s.n}u + n] = value; }`,
+  });
+  return { kernel, splits };
+}
+
+function zeros(count: number): Kernel {
+  const groups = Math.ceil(count / 64);
+  const code = wgsl`
+@group(0) @binding(0) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(64) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
+  ${foldedIndex(groups)}
+  let id = group * 64u + local;
+  if (id < ${count}u) { result[id] = 0.0; }
+}`;
+  return { name: 'matmul.zeros', code, access: 'w', workgroups: foldWorkgroups(groups) };
+}
