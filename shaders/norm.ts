@@ -9,6 +9,7 @@
  * (mean, rstd, scale, shift), so that another kernel can apply the normalisation with one load.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, entry, threadIndex } from './build';
 import type { Back, Kernel } from './kernel';
 import { teamFor } from './team';
 
@@ -32,21 +33,10 @@ export function chunksFor(back: Back, channels: number, units: number): number {
   return Math.max(1, Math.min(Math.ceil(groups / channels), Math.floor(units / (8 * teamFor(back).size))));
 }
 
-const memo = new Map<string, Kernel>();
-const cached = (key: unknown[], make: () => Kernel): Kernel => {
-  const name = JSON.stringify(key);
-  let kernel = memo.get(name);
-  if (!kernel) memo.set(name, (kernel = make()));
-  return kernel;
-};
-
 /** Uniforms of the kernels that walk chunks of channels: `length` and `units` count loads. */
 const chunked =
   'struct Params { channels: u32, chunks: u32, length: u32, units: u32, eps: f32, momentum: f32, count: f32 }';
 const CHUNKED_BYTES = 28;
-
-const entry = (size: number) =>
-  `@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32)`;
 
 const vector = (plane: number) =>
   width(plane) === 4
@@ -64,7 +54,7 @@ const walk = (size: number, units: number) => `
 
 /** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
 export function normPartials({ back, plane }: NormOptions): Kernel {
-  return cached(['partials', back, plane], () => {
+  return cached(['norm.partials', back, plane], () => {
     const team = teamFor(back);
     const { type, sum, w, units } = vector(plane);
     const code = wgsl`${team.code}
@@ -108,7 +98,7 @@ export interface FinishOptions {
 
 /** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, stats. */
 export function normFinish({ back, plane, training, affine, running }: FinishOptions): Kernel {
-  return cached(['finish', back, width(plane), training, affine, running], () => {
+  return cached(['norm.finish', back, width(plane), training, affine, running], () => {
     const team = teamFor(back);
     let binding = 0;
     const bind = (declaration: string) => `@group(0) @binding(${binding++}) ${declaration};\n`;
@@ -158,9 +148,10 @@ ${entry(training ? team.size : APPLY_TILE)} {
   stats[c] = vec4f(mean, rstd, rstd, -mean * rstd);
 #endif
 }`;
-    const state1 = training ? 'xx' : 'rr';
-    const access = (training ? 'r' : '') + (affine ? 'rr' : '') + (running || !training ? state1 : '') + 'w';
-    return { name: 'batchNorm.finish', code, access, uniforms: CHUNKED_BYTES };
+    const access = [training && 'r', affine && 'rr', (running || !training) && (training ? 'xx' : 'rr'), 'w'].filter(
+      Boolean,
+    );
+    return { name: 'batchNorm.finish', code, access: access.join(''), uniforms: CHUNKED_BYTES };
   });
 }
 
@@ -169,7 +160,7 @@ const channelOf = (samples: number, channels: number, units: number) =>
   samples > 1 ? `(i / ${units}u) % ${channels}u` : `i / ${units}u`;
 
 const oneUnit = `
-  let i = (wid.y * grid.x + wid.x) * ${APPLY_TILE}u + local;
+  ${threadIndex('i', APPLY_TILE)}
   if (i >= p.n) { return; }`;
 
 export interface ApplyOptions extends NormOptions {
@@ -181,7 +172,7 @@ const applyKey = ({ plane, relu, samples, channels }: ApplyOptions) => [plane, r
 
 /** y = x · scale + shift. Bindings: x, stats, y. Uniform: units. */
 export function normApply(o: ApplyOptions): Kernel {
-  return cached(['apply', ...applyKey(o)], () => {
+  return cached(['norm.apply', ...applyKey(o)], () => {
     const { type, units } = vector(o.plane);
     const code = wgsl`
 struct Params { n: u32 }
@@ -209,7 +200,7 @@ const masked = (relu: boolean, type: string, row: string) =>
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
 export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['gradientPartials', back, plane, relu], () => {
+  return cached(['norm.gradientPartials', back, plane, relu], () => {
     const team = teamFor(back);
     const { type, sum, units } = vector(plane);
     const code = wgsl`${team.code}
@@ -240,7 +231,7 @@ ${entry(team.size)} {
  * Bindings: partials, stats, dWeight, dBias, coefficients.
  */
 export function normGradientFinish(back: Back, training: boolean): Kernel {
-  return cached(['gradientFinish', back, training], () => {
+  return cached(['norm.gradientFinish', back, training], () => {
     const team = teamFor(back);
     const code = wgsl`${team.code}
 ${chunked}
@@ -272,7 +263,7 @@ ${entry(team.size)} {
 
 /** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, dx. Uniform: units. */
 export function normGradientApply(o: ApplyOptions): Kernel {
-  return cached(['gradientApply', ...applyKey(o)], () => {
+  return cached(['norm.gradientApply', ...applyKey(o)], () => {
     const { type, units } = vector(o.plane);
     const code = wgsl`
 struct Params { n: u32 }

@@ -7,7 +7,7 @@
 import type { Back } from './kernel';
 
 export interface Team {
-  /** Threads in the team, which is the workgroup. */
+  /** Threads in the team: the whole workgroup, or one. */
   readonly size: number;
   /** WGSL for the top of the module: `teamSum(v: vec2f, local: u32)` and `teamMax(v: f32, local: u32)`; call them in uniform control flow. */
   readonly code: string;
@@ -20,6 +20,15 @@ export function teamFor(back: Back): Team {
   if (back.kind === 'software' && back.subgroupSize > 0) return { size: back.subgroupSize, code: subgroup };
   return { size: SIMT_SIZE, code: folding(SIMT_SIZE) };
 }
+
+/** Threads that work alone, 64 in a workgroup. */
+export const alone: Team = {
+  size: 1,
+  code: `
+fn teamSum(v: vec2f, local: u32) -> vec2f { return v; }
+fn teamMax(v: f32, local: u32) -> f32 { return v; }
+`,
+};
 
 const subgroup = `enable subgroups;
 fn teamSum(v: vec2f, local: u32) -> vec2f { return subgroupAdd(v); }

@@ -1,0 +1,146 @@
+/**
+ * Pooling over windows of x [planes, H, W] → y [planes, OH, OW]. Shapes are uniforms.
+ *
+ *   fixed windows     rows oh·stride − padding + k·dilation, k = 0 … kernel − 1
+ *   adaptive windows  rows ⌊oh·H/OH⌋ … ⌈(oh + 1)·H/OH⌉ − 1
+ *
+ * Gradients are gathers: an input adds up what the windows that contain it send back, so no atomics and a fixed order.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, entry, threadIndex } from './build';
+import type { Kernel } from './kernel';
+
+export const POOL_TILE = 64;
+/** n, then (height, width) of: input, output, kernel, stride, padding before, dilation, padding after; countIncludePad; divisor bits. */
+export const POOL_BYTES = 4 * 17;
+
+const head = `
+struct Params { n: u32, h: i32, w: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, ph: i32, pw: i32, dh: i32, dw: i32, eh: i32, ew: i32, countPad: u32 }
+@group(1) @binding(0) var<uniform> p: Params;
+`;
+
+/** Windows along one axis: first and one-past-last output whose window may contain position `at`. */
+const functions = (adaptive: boolean) => `
+fn windowStart(o: i32, size: i32, outputs: i32, stride: i32, pad: i32) -> i32 { return ${adaptive ? 'o * size / outputs' : 'o * stride - pad'}; }
+fn windowEnd(o: i32, size: i32, outputs: i32, stride: i32, pad: i32, kernel: i32, dilation: i32) -> i32 {
+  return ${adaptive ? '((o + 1) * size + outputs - 1) / outputs' : 'o * stride - pad + (kernel - 1) * dilation + 1'};
+}
+fn firstOutput(at: i32, size: i32, outputs: i32, stride: i32, pad: i32, kernel: i32, dilation: i32) -> i32 {
+  return ${adaptive ? 'at * outputs / size' : 'max(0, (at + pad - (kernel - 1) * dilation + stride - 1) / stride)'};
+}
+fn endOutput(at: i32, size: i32, outputs: i32, stride: i32, pad: i32) -> i32 {
+  return min(outputs, ${adaptive ? '((at + 1) * outputs + size - 1) / size' : '(at + pad) / stride + 1'});
+}
+`;
+
+const position = (height: string, width: string) => `
+  let column = i32(i) % p.${width};
+  let row = i32(i) / p.${width} % p.${height};
+  let plane = i32(i) / (p.${width} * p.${height});`;
+
+/** y and the index of each maximum in its plane of x; NaN wins, then the first of equals. Bindings: x, y, index. */
+export function maxPool(): Kernel {
+  return cached(['maxPool'], () => {
+    const code = wgsl`${head}
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> index: array<i32>;
+fn isNan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }
+${entry(POOL_TILE)} {
+  ${threadIndex('i', POOL_TILE)}
+  if (i >= p.n) { return; }
+  ${position('oh', 'ow')}
+  var best = bitcast<f32>(0xff800000u | (p.n & 0u)); // −∞ as no constant: the compiler refuses those
+  var found = -1;
+  for (var k = 0; k < p.kh; k++) {
+    let r = row * p.sh - p.ph + k * p.dh;
+    if (r < 0 || r >= p.h) { continue; }
+    for (var l = 0; l < p.kw; l++) {
+      let c = column * p.sw - p.pw + l * p.dw;
+      if (c < 0 || c >= p.w) { continue; }
+      let v = x[(plane * p.h + r) * p.w + c];
+      if (found < 0 || v > best || (isNan(v) && !isNan(best))) {
+        best = v;
+        found = r * p.w + c;
+      }
+    }
+  }
+  y[i] = best;
+  index[i] = found;
+}`;
+    return { name: 'maxPool', code, access: 'rww', uniforms: POOL_BYTES };
+  });
+}
+
+/** Mean of each window. Bindings: x, y. */
+export function averagePool(adaptive: boolean): Kernel {
+  return cached(['averagePool', adaptive], () => {
+    const code = wgsl`${head}
+${functions(adaptive)}
+${divisor}
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+${entry(POOL_TILE)} {
+  ${threadIndex('i', POOL_TILE)}
+  if (i >= p.n) { return; }
+  ${position('oh', 'ow')}
+  let top = max(0, windowStart(row, p.h, p.oh, p.sh, p.ph));
+  let left = max(0, windowStart(column, p.w, p.ow, p.sw, p.pw));
+  let bottom = min(p.h, windowEnd(row, p.h, p.oh, p.sh, p.ph, p.kh, 1));
+  let right = min(p.w, windowEnd(column, p.w, p.ow, p.sw, p.pw, p.kw, 1));
+  var sum = 0.0;
+  for (var r = top; r < bottom; r++) {
+    for (var c = left; c < right; c++) { sum += x[(plane * p.h + r) * p.w + c]; }
+  }
+  y[i] = sum / divisor(row, column);
+}`;
+    return { name: 'averagePool', code, access: 'rw', uniforms: POOL_BYTES };
+  });
+}
+
+/** How many positions a window divides by: those inside of the plane, or inside of the padded plane. */
+const divisor = `
+fn extent(o: i32, size: i32, outputs: i32, stride: i32, pad: i32, after: i32, kernel: i32) -> i32 {
+  let start = windowStart(o, size, outputs, stride, pad);
+  let end = windowEnd(o, size, outputs, stride, pad, kernel, 1);
+  return select(min(end, size) - max(start, 0), min(end, size + after) - start, p.countPad == 1u);
+}
+fn divisor(row: i32, column: i32) -> f32 {
+  return f32(extent(row, p.h, p.oh, p.sh, p.ph, p.eh, p.kh) * extent(column, p.w, p.ow, p.sw, p.pw, p.ew, p.kw));
+}
+`;
+
+/** dx of either kind of pooling. Bindings: gradient, index where `max`, dx. */
+export function poolGradient(kind: 'max' | 'average' | 'adaptive'): Kernel {
+  return cached(['poolGradient', kind], () => {
+    const max = kind === 'max';
+    const code = wgsl`${head}
+${functions(kind === 'adaptive')}
+${max ? '' : divisor}
+@group(0) @binding(0) var<storage, read> gradient: array<f32>;
+#if ${max}
+@group(0) @binding(1) var<storage, read> index: array<i32>;
+#endif
+@group(0) @binding(${max ? 2 : 1}) var<storage, read_write> dx: array<f32>;
+${entry(POOL_TILE)} {
+  ${threadIndex('i', POOL_TILE)}
+  if (i >= p.n) { return; }
+  ${position('h', 'w')}
+  let endRow = endOutput(row, p.h, p.oh, p.sh, p.ph);
+  let endColumn = endOutput(column, p.w, p.ow, p.sw, p.pw);
+  var sum = 0.0;
+  for (var r = firstOutput(row, p.h, p.oh, p.sh, p.ph, p.kh, p.dh); r < endRow; r++) {
+    for (var c = firstOutput(column, p.w, p.ow, p.sw, p.pw, p.kw, p.dw); c < endColumn; c++) {
+      let at = (plane * p.oh + r) * p.ow + c;
+#if ${max}
+      sum += select(0.0, gradient[at], index[at] == row * p.w + column);
+#else
+      sum += gradient[at] / divisor(r, c);
+#endif
+    }
+  }
+  dx[i] = sum;
+}`;
+    return { name: `${kind}Pool.gradient`, code, access: max ? 'rrw' : 'rw', uniforms: POOL_BYTES };
+  });
+}

@@ -1,0 +1,231 @@
+/**
+ * Softmax and cross-entropy over the middle axis of x [outer, n, inner]: a line is the n values with the same outer and inner index.
+ *
+ *   softmax   y = exp(x − m) / s,          dx = y · (g − Σ g·y),       m = max x,  s = Σ exp(x − m)
+ *   log       y = x − m − log s,           dx = g − exp(y) · Σ g
+ *   cross-entropy of label t, class weights w, smoothing ε (PyTorch's):
+ *             l = (1 − ε) · w_t · (m + log s − x_t) + ε/n · Σ_c w_c · (m + log s − x_c)
+ *             dx_c = (1 − ε) · w_t · (p_c − [c = t]) + ε/n · (p_c · Σ_k w_k − w_c),       p = softmax(x)
+ *
+ * Long contiguous lines get a team of threads, others one thread each.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, entry, threadIndex } from './build';
+import type { Back, Kernel } from './kernel';
+import { alone, type Team, teamFor } from './team';
+
+export const LINES_TILE = 64;
+
+/** Line lengths from which a team pays. */
+const TEAM_FROM = 32;
+
+/** Lines that one workgroup covers. */
+export const linesPerGroup = (n: number, inner: number) => (inner === 1 && n >= TEAM_FROM ? 1 : LINES_TILE);
+
+const teamOf = (back: Back, lines: number): Team => (lines === 1 ? teamFor(back) : alone);
+
+/** Opens `main` with `line`, its `base` in x and this thread's first position `lane`. */
+const lineEntry = (team: Team, lines: number) => `${entry(lines === 1 ? team.size : lines)} {
+  ${lines === 1 ? 'let line = wid.y * grid.x + wid.x;' : threadIndex('line', lines)}
+  if (line >= p.lines) { return; }
+  let base = line / p.inner * p.n * p.inner + line % p.inner;
+  let lane = ${lines === 1 ? 'local' : '0u'};`;
+
+const each = (team: Team, body: string) =>
+  `for (var k = lane; k < p.n; k += ${team.size}u) { let at = base + k * p.inner; ${body} }`;
+
+/** Declares m and s of the line. */
+const maxAndSum = (team: Team) => `
+  var m = -3.4028234e38;
+  ${each(team, 'm = max(m, x[at]);')}
+  m = teamMax(m, local);
+  var s = 0.0;
+  ${each(team, 's += exp(x[at] - m);')}
+  s = teamSum(vec2f(s, 0.0), local).x;`;
+
+/** Bindings: x, y. Uniforms: lines, n, inner. */
+export function softmax(back: Back, log: boolean, lines: number): Kernel {
+  return cached(['softmax', back, log, lines], () => {
+    const team = teamOf(back, lines);
+    const code = wgsl`${team.code}
+struct Params { lines: u32, n: u32, inner: u32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(1) @binding(0) var<uniform> p: Params;
+${lineEntry(team, lines)}
+  ${maxAndSum(team)}
+#if ${log}
+  let shift = log(s);
+  ${each(team, 'y[at] = x[at] - m - shift;')}
+#else
+  let scale = 1.0 / s;
+  ${each(team, 'y[at] = exp(x[at] - m) * scale;')}
+#endif
+}`;
+    return { name: log ? 'logSoftmax' : 'softmax', code, access: 'rw', uniforms: 12 };
+  });
+}
+
+/** Bindings: y, gradient, dx. Uniforms: lines, n, inner. */
+export function softmaxGradient(back: Back, log: boolean, lines: number): Kernel {
+  return cached(['softmaxGradient', back, log, lines], () => {
+    const team = teamOf(back, lines);
+    const code = wgsl`${team.code}
+struct Params { lines: u32, n: u32, inner: u32 }
+@group(0) @binding(0) var<storage, read> y: array<f32>;
+@group(0) @binding(1) var<storage, read> gradient: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
+@group(1) @binding(0) var<uniform> p: Params;
+${lineEntry(team, lines)}
+  var sum = 0.0;
+  ${each(team, `sum += gradient[at]${log ? '' : ' * y[at]'};`)}
+  sum = teamSum(vec2f(sum, 0.0), local).x;
+  ${each(team, `dx[at] = ${log ? 'gradient[at] - exp(y[at]) * sum' : 'y[at] * (gradient[at] - sum)'};`)}
+}`;
+    return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, access: 'rrw', uniforms: 12 };
+  });
+}
+
+export interface CrossEntropyOptions {
+  readonly back: Back;
+  /** Lines of a workgroup, from `linesPerGroup`. */
+  readonly lines: number;
+  /** x are log-probabilities already: l = −w_t · x_t. */
+  readonly nll: boolean;
+  readonly weights: boolean;
+  readonly smoothing: boolean;
+}
+
+/** `nan` holds the bits of NaN: the shader compiler refuses constants that are not finite. */
+const crossEntropyParams = 'struct Params { lines: u32, n: u32, inner: u32, ignore: i32, smoothing: f32, nan: u32 }';
+export const CROSS_ENTROPY_BYTES = 24;
+
+/**
+ * The loss of each line, and what its gradient needs: (m, log s, weight of the label, Σ class weights). A label that is neither a class nor
+ * `ignore` makes both loss and weight NaN. Bindings: x, labels, weights where given, losses, saved.
+ */
+export function crossEntropy(o: CrossEntropyOptions): Kernel {
+  return cached(['crossEntropy', o], () => {
+    const team = teamOf(o.back, o.lines);
+    const at = o.weights ? 3 : 2;
+    const classWeight = o.weights ? 'weights[k]' : '1.0';
+    const code = wgsl`${team.code}
+${crossEntropyParams}
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> labels: array<i32>;
+#if ${o.weights}
+@group(0) @binding(2) var<storage, read> weights: array<f32>;
+#endif
+@group(0) @binding(${at}) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(${at + 1}) var<storage, read_write> saved: array<vec4f>;
+@group(1) @binding(0) var<uniform> p: Params;
+${lineEntry(team, o.lines)}
+  let label = labels[line];
+#if ${o.nll}
+  let m = 0.0;
+  let s = 1.0;
+#else
+  ${maxAndSum(team)}
+#endif
+  let shift = log(s);
+  var spread = vec2f();
+#if ${o.smoothing}
+  ${each(team, `spread += ${classWeight} * vec2f(m - x[at] + shift, 1.0);`)}
+  spread = teamSum(spread, local);
+#endif
+  if (lane > 0u) { return; }
+  let ignored = label == p.ignore;
+  let good = label >= 0 && label < i32(p.n);
+  let t = u32(select(0, label, good));
+  let nan = bitcast<f32>(p.nan);
+  let weight = select(select(nan, ${o.weights ? 'weights[t]' : '1.0'}, good), 0.0, ignored);
+  let surprise = m - x[base + t * p.inner] + shift;
+  let loss = weight * (1.0 - p.smoothing) * surprise + p.smoothing / f32(p.n) * spread.x;
+  losses[line] = select(select(nan, loss, good), 0.0, ignored);
+  saved[line] = vec4f(m, shift, weight, spread.y);
+}`;
+    return {
+      name: o.nll ? 'nllLoss' : 'crossEntropy',
+      code,
+      access: o.weights ? 'rrrww' : 'rrww',
+      uniforms: CROSS_ENTROPY_BYTES,
+    };
+  });
+}
+
+/** Σ losses, over Σ weights where `mean`, and Σ weights. Bindings: losses, saved, result, total. Uniforms: as `crossEntropy`. One workgroup. */
+export function crossEntropyReduce(back: Back, mean: boolean): Kernel {
+  return cached(['crossEntropyReduce', back, mean], () => {
+    const team = teamFor(back);
+    const code = wgsl`${team.code}
+${crossEntropyParams}
+@group(0) @binding(0) var<storage, read> losses: array<f32>;
+@group(0) @binding(1) var<storage, read> saved: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(3) var<storage, read_write> total: array<f32>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(team.size)} {
+  var sum = vec2f();
+  for (var i = local; i < p.lines; i += ${team.size}u) { sum += vec2f(losses[i], saved[i].z); }
+  sum = teamSum(sum, local);
+  if (local > 0u) { return; }
+  total[0] = sum.y;
+  result[0] = ${mean ? 'select(sum.x / sum.y, bitcast<f32>(p.nan), sum.y == 0.0)' : 'sum.x'};
+}`;
+    return { name: 'crossEntropy.reduce', code, access: 'rrww', uniforms: CROSS_ENTROPY_BYTES, workgroups: [1, 1, 1] };
+  });
+}
+
+/**
+ * Bindings: x, labels, saved, gradient (per line, or one number), total where `reduction` is mean, weights where given with smoothing, dx.
+ * One thread an element.
+ */
+export function crossEntropyGradient(
+  o: Omit<CrossEntropyOptions, 'back' | 'lines'>,
+  reduction: 'none' | 'sum' | 'mean',
+): Kernel {
+  return cached(['crossEntropyGradient', o.nll, o.weights, o.smoothing, reduction], () => {
+    const mean = reduction === 'mean';
+    const weights = o.weights && o.smoothing;
+    const at = 4 + Number(mean) + Number(weights);
+    const scale = reduction === 'none' ? 'gradient[line]' : 'gradient[0]';
+    const code = wgsl`
+${crossEntropyParams}
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> labels: array<i32>;
+@group(0) @binding(2) var<storage, read> saved: array<vec4f>;
+@group(0) @binding(3) var<storage, read> gradient: array<f32>;
+#if ${mean}
+@group(0) @binding(4) var<storage, read> total: array<f32>;
+#endif
+#if ${weights}
+@group(0) @binding(${at - 1}) var<storage, read> weights: array<f32>;
+#endif
+@group(0) @binding(${at}) var<storage, read_write> dx: array<f32>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(LINES_TILE)} {
+  ${threadIndex('i', LINES_TILE)}
+  if (i >= p.lines * p.n) { return; }
+  let c = i / p.inner % p.n;
+  let line = i / (p.inner * p.n) * p.inner + i % p.inner;
+  let row = saved[line];
+  let label = labels[line];
+#if ${o.nll}
+  var d = -row.z * f32(i32(c) == label);
+#else
+  let probability = exp(x[i] - row.x - row.y);
+  var d = (1.0 - p.smoothing) * row.z * (probability - f32(i32(c) == label));
+#endif
+#if ${o.smoothing}
+  d += p.smoothing / f32(p.n) * (probability * row.w - ${weights ? 'weights[c]' : '1.0'});
+#endif
+  dx[i] = select(d * ${mean ? `(${scale} / total[0])` : scale}, 0.0, label == p.ignore);
+}`;
+    return {
+      name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient',
+      code,
+      access: `${'r'.repeat(at)}w`,
+      uniforms: CROSS_ENTROPY_BYTES,
+    };
+  });
+}

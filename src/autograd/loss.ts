@@ -1,0 +1,204 @@
+// Losses with gradients. All reduce as in PyTorch: 'mean' (the default), 'sum', or 'none' for the loss of every sample.
+import { inputError } from '../tensor/context';
+import type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
+import { classLoss, classLossGradient } from '../tensor/cross-entropy';
+import { evaluate } from '../tensor/elementwise';
+import { reduce } from '../tensor/reduce';
+import { broadcastShapes, reducedShape, sameShape, size } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { logSoftmax } from './softmax';
+import { record } from './tape';
+
+export type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
+
+const byLabel = (op: string, nll: boolean, x: Tensor, labels: Tensor, options: ClassLossOptions): Tensor => {
+  const parts = classLoss(op, x, labels, nll, options);
+  const saved = [x, labels, parts.saved, parts.total];
+  return record(op, [x], parts.loss, saved, (gradient) => [
+    classLossGradient(op, gradient, x, labels, parts, nll, options),
+  ]);
+};
+
+/**
+ * Cross-entropy of logits [N, C, …] (or [C]) with class labels [N, …] (int32), or with probabilities of the shape of the logits.
+ * A label outside of 0 … C − 1 that is not `ignoreIndex` cannot throw, since labels stay on the GPU: it makes loss and gradient NaN.
+ */
+export function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  return target.dtype === 'float32'
+    ? withProbabilities(logits, target, options)
+    : byLabel('crossEntropy', false, logits, target, options);
+}
+
+/** −weight[t] · x[t] for log-probabilities x [N, C, …] and labels t [N, …]; labels out of range give NaN as in `crossEntropy`. */
+export function nllLoss(x: Tensor, labels: Tensor, options: Omit<ClassLossOptions, 'labelSmoothing'> = {}): Tensor {
+  return byLabel('nllLoss', true, x, labels, { ...options, labelSmoothing: 0 });
+}
+
+interface LossRow {
+  /** WGSL of the loss of input a and target b, with the parameter s and the optional operand q. */
+  value: string;
+  /** Its derivatives. */
+  da: string;
+  db: string;
+}
+
+interface PointwiseOptions {
+  reduction?: LossReduction;
+  parameter?: number;
+  /** Dimensions that belong to one sample: always summed. */
+  axes?: number[];
+  /** Factor of each loss, broadcast. */
+  weight?: Tensor | null;
+  /** One more operand, broadcast. */
+  q?: Tensor | null;
+}
+
+function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseOptions = {}): Tensor {
+  const { reduction = 'mean', parameter = 0, axes = [], weight, q } = o;
+  const { shape } = a;
+  if (!sameShape(shape, b.shape))
+    throw inputError(
+      op,
+      'input and target must have the same shape',
+      { input: shape, target: b.shape },
+      'Use expand or reshape to line them up.',
+    );
+  if (!['none', 'mean', 'sum'].includes(reduction))
+    throw inputError(op, `reduction '${reduction}'; use 'none', 'mean' or 'sum'`);
+  const operands = { a, b, ...(q && { q }) };
+  const weighted = weight ? { ...operands, w: weight } : operands;
+  const value = weight ? `w * (${row.value})` : row.value;
+  const samples = size(shape) / size(axes.map((d) => shape[d]));
+  const scalars = [parameter, reduction === 'mean' ? samples : 1];
+  const whole = reduction === 'none' && axes.length === 0;
+  const y = whole
+    ? evaluate({ name: op, expression: value, operands: weighted, scalars, shape, result: 'float32' })
+    : reduce({
+        name: op,
+        reduction: 'sum',
+        map: value,
+        operands: weighted,
+        scalars,
+        shape,
+        axes: reduction === 'none' ? axes : shape.map((_, d) => d),
+        final: 'acc / t',
+      });
+  return record(op, [a, b], y, Object.values(weighted), (gradient, needs) => {
+    // A loss per sample is repeated along the dimensions that were summed.
+    const kept = reducedShape(shape, axes, true);
+    const perSample =
+      reduction === 'none' && !whole ? gradient.view(kept, keptStrides(gradient, axes, kept.length)) : gradient;
+    const factors = weight && { g: perSample, w: weight };
+    const g = factors
+      ? evaluate({ name: op, expression: 'g * w', operands: factors, shape, result: 'float32' })
+      : perSample;
+    const rule = (expression: string) =>
+      evaluate({
+        name: op,
+        expression: `g * (${expression}) / t`,
+        operands: { g, ...operands },
+        scalars,
+        shape,
+        result: 'float32',
+      });
+    return [needs[0] && rule(row.da), needs[1] && rule(row.db)];
+  });
+}
+
+/** Strides of a reduced tensor with its reduced dimensions put back as 1. */
+function keptStrides(x: Tensor, axes: readonly number[], rank: number): number[] {
+  let next = 0;
+  return Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 0 : x.strides[next++]));
+}
+
+/** −Σ_c w_c ((1 − ε) t_c + ε/C) log softmax(x)_c; 'mean' divides by the number of samples. */
+function withProbabilities(
+  x: Tensor,
+  target: Tensor,
+  { reduction, weight, labelSmoothing = 0 }: ClassLossOptions,
+): Tensor {
+  const axis = x.ndim === 1 ? 0 : 1;
+  const classes = x.shape[axis];
+  if (!sameShape(x.shape, target.shape))
+    throw inputError(
+      'crossEntropy',
+      'probabilities must have the shape of the logits',
+      { input: x.shape, target: target.shape },
+      'Class labels must be int32.',
+    );
+  if (weight && !sameShape(weight.shape, [classes]))
+    throw inputError('crossEntropy', `weight must have one value for each of the ${classes} classes`, {
+      input: x.shape,
+      weight: weight.shape,
+    });
+  const ones = x.shape.slice(axis + 1).map(() => 1);
+  const column = weight?.view([classes, ...ones], [weight.strides[0], ...ones]);
+  const mixed = `((1.0 - s) * b + s / ${classes}.0)`;
+  const row = { value: `-${mixed} * a`, da: `-${mixed}`, db: '(s - 1.0) * a' };
+  const options = { reduction, parameter: labelSmoothing, axes: [axis], weight: column };
+  return pointwise('crossEntropy', row, logSoftmax(x, axis), target, options);
+}
+
+interface Reduced {
+  reduction?: LossReduction;
+}
+
+/** (x − target)². */
+export const mseLoss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}): Tensor =>
+  pointwise('mseLoss', { value: '(a - b) * (a - b)', da: '2.0 * (a - b)', db: '2.0 * (b - a)' }, x, target, {
+    reduction,
+  });
+
+/** |x − target|, with gradient 0 at 0. */
+export const l1Loss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}): Tensor =>
+  pointwise('l1Loss', { value: 'abs(a - b)', da: 'sign(a - b)', db: 'sign(b - a)' }, x, target, { reduction });
+
+/** d²/2 for |d| ≤ delta, delta · (|d| − delta/2) beyond it, d = x − target. */
+export function huberLoss(
+  x: Tensor,
+  target: Tensor,
+  { delta = 1, reduction }: Reduced & { delta?: number } = {},
+): Tensor {
+  if (!(delta > 0)) throw inputError('huberLoss', `delta ${delta} must be positive`);
+  const row = {
+    value: 'select(s * (abs(a - b) - 0.5 * s), 0.5 * (a - b) * (a - b), abs(a - b) <= s)',
+    da: 'clamp(a - b, -s, s)',
+    db: 'clamp(b - a, -s, s)',
+  };
+  return pointwise('huberLoss', row, x, target, { reduction, parameter: delta });
+}
+
+/** delta² · (√(1 + r²) − 1) with r = (x − target) / delta, computed as delta² · r² / (1 + √(1 + r²)) so that small r keep their digits. */
+export function pseudoHuberLoss(
+  x: Tensor,
+  target: Tensor,
+  { delta = 1, reduction }: Reduced & { delta?: number } = {},
+): Tensor {
+  if (!(delta > 0)) throw inputError('pseudoHuberLoss', `delta ${delta} must be positive`);
+  const root = 'sqrt(1.0 + (a - b) / s * ((a - b) / s))';
+  const row = { value: `(a - b) * (a - b) / (1.0 + ${root})`, da: `(a - b) / ${root}`, db: `(b - a) / ${root}` };
+  return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });
+}
+
+interface BceOptions extends Reduced {
+  /** Factor of each loss; its shape is broadcast. */
+  weight?: Tensor | null;
+  /** Factor of the positive part of each loss; its shape is broadcast. */
+  posWeight?: Tensor | null;
+}
+
+/** Binary cross-entropy of logits x with targets in 0 … 1: −posWeight · target · log σ(x) − (1 − target) · log(1 − σ(x)). */
+export function bceWithLogits(x: Tensor, target: Tensor, { reduction, weight, posWeight }: BceOptions = {}): Tensor {
+  const op = 'bceWithLogits';
+  for (const t of [weight, posWeight])
+    if (t && !sameShape(broadcastShapes(op, x.shape, t.shape), x.shape))
+      throw inputError(op, 'a weight is larger than the input', { input: x.shape, weight: t.shape });
+  const more = posWeight ? '(q - 1.0)' : '0.0';
+  const softplus = 'softplus(-a)'; // −log σ(a)
+  const row = {
+    value: `(1.0 - b) * a + (1.0 + ${more} * b) * ${softplus}`,
+    da: `(1.0 - b) - (1.0 + ${more} * b) * sigmoid(-a)`,
+    db: `${more} * ${softplus} - a`,
+  };
+  return pointwise(op, row, x, target, { reduction, weight, q: posWeight });
+}

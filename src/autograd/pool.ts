@@ -1,0 +1,47 @@
+// Pooling with gradients, over the last two dimensions of [N, C, H, W] or [C, H, W].
+
+import { inputError } from '../tensor/context';
+import { evaluate } from '../tensor/elementwise';
+import type { AveragePoolOptions, MaxPoolOptions, Pair } from '../tensor/pool';
+import * as raw from '../tensor/pool';
+import { reduce } from '../tensor/reduce';
+import type { Tensor } from '../tensor/tensor';
+import { record } from './tape';
+
+/** Largest value of each window; padding counts as −∞. `withIndices` also returns its position in the H·W plane (int32). */
+export function maxPool2d(x: Tensor, options: MaxPoolOptions): Tensor {
+  return maxPool2dWithIndices(x, options).values;
+}
+
+/** `maxPool2d`, and the position of each maximum in the H·W plane (int32; the first of equals). */
+export function maxPool2dWithIndices(x: Tensor, options: MaxPoolOptions): { values: Tensor; indices: Tensor } {
+  const plan = raw.planPool('max', x, options);
+  const { y, index } = raw.maxPool(x, plan);
+  return { values: record('maxPool2d', [x], y, [index], (g) => [raw.gradientOfPool(g, plan, index)]), indices: index };
+}
+
+/** Mean of each window. */
+export function avgPool2d(x: Tensor, options: AveragePoolOptions): Tensor {
+  const plan = raw.planPool('average', x, options);
+  return record('avgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)]);
+}
+
+/** Means of windows ⌊i·H/OH⌋ … ⌈(i+1)·H/OH⌉ − 1, so that y is [N, C, OH, OW] for any input size. */
+export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
+  const plan = raw.planAdaptive(x, outputSize);
+  return record('adaptiveAvgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)]);
+}
+
+/** Mean of each plane: [N, C, H, W] → [N, C], or with `keepDims` [N, C, 1, 1]. */
+export function globalAvgPool2d(x: Tensor, { keepDims = false } = {}): Tensor {
+  const op = 'globalAvgPool2d';
+  if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x.shape });
+  const axes = [x.ndim - 2, x.ndim - 1];
+  const pixels = x.shape[axes[0]] * x.shape[axes[1]];
+  const common = { name: op, operands: { a: x }, scalars: [pixels], shape: x.shape };
+  const y = reduce({ ...common, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
+  return record(op, [x], y, [], (gradient) => {
+    const g = gradient.view([...y.shape.slice(0, x.ndim - 2), 1, 1], [...gradient.strides.slice(0, x.ndim - 2), 0, 0]);
+    return [evaluate({ ...common, expression: 'g / s', operands: { g }, result: 'float32' })];
+  });
+}
