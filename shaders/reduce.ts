@@ -30,9 +30,6 @@ export interface ReduceOptions {
 export const ROWS_WORKGROUP = 64;
 export const COLUMNS_WORKGROUP = 64;
 
-/** Words of the uniform struct in front of the dimensions: results, kept rank, reduced rank, count, chunk, first value, 2 unused, 4 scalars. */
-export const REDUCE_HEAD = 12;
-
 /** ⊕ of two values. NaN wins in max and min. */
 const combine = (reduction: Reduction, type: ElementType): string => {
   const nan = type === 'f32' ? ' || isNan(b)' : '';
@@ -43,10 +40,17 @@ const combine = (reduction: Reduction, type: ElementType): string => {
 
 const memo = new Map<string, Kernel>();
 
+/**
+ * Constants: results, kept rank, reduced rank, elements reduced, chunk, first value (bits), 2 unused, 4 scalars, 8 dimensions (kept, then
+ * reduced), 8 strides and then an offset of every operand.
+ */
 export function reduce(o: ReduceOptions): Kernel {
   const key = JSON.stringify(o);
   let kernel = memo.get(key);
-  if (!kernel) memo.set(key, (kernel = build(o)));
+  if (!kernel) {
+    kernel = build(o);
+    memo.set(key, kernel);
+  }
   return kernel;
 }
 
@@ -167,5 +171,5 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   out[id] = finish(best);
 #endif
 }`;
-  return { name: o.name, code, access: `${'r'.repeat(n)}w`, uniforms: 4 * (REDUCE_HEAD + 8 + 8 * n + 4) };
+  return { name: o.name, code, access: `${'r'.repeat(n)}w`, uniforms: 4 * (24 + 8 * n) };
 }

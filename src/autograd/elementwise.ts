@@ -155,7 +155,7 @@ export const binaryFunctions = made<BinaryFunctions>(binaryOps, binary);
 export const { neg, abs, sign, square, exp, exp2, expm1, log, log2, log10, log1p, sqrt, rsqrt, reciprocal } =
   unaryFunctions;
 export const { sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc } = unaryFunctions;
-export const { floor, ceil, round, trunc, isNan, isInf, isFinite, logicalNot, clamp, threshold } = unaryFunctions;
+export const { floor, ceil, round, trunc, isnan, isinf, isfinite, logicalNot, clamp, threshold } = unaryFunctions;
 export const { relu, relu6, sigmoid, logSigmoid, silu, mish, softsign, selu, hardSwish, leakyRelu, elu, celu } =
   unaryFunctions;
 export const { softplus, hardSigmoid, hardTanh } = unaryFunctions;

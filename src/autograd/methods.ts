@@ -4,6 +4,7 @@ import type { BinaryFunctions, UnaryFunctions } from './elementwise';
 import * as elementwise from './elementwise';
 import * as reduce from './reduce';
 import { backward, detach, retainGrad } from './tape';
+import * as views from './views';
 
 /** A function of a tensor as a method of it. */
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
@@ -29,6 +30,23 @@ const functions = {
   norm: reduce.norm,
   cumsum: reduce.cumsum,
   cumprod: reduce.cumprod,
+  reshape: views.reshape,
+  permute: views.permute,
+  transpose: views.transpose,
+  squeeze: views.squeeze,
+  unsqueeze: views.unsqueeze,
+  flatten: views.flatten,
+  expand: views.expand,
+  tile: views.tile,
+  flip: views.flip,
+  slice: views.slice,
+  narrow: views.narrow,
+  select: views.select,
+  split: views.split,
+  chunk: views.chunk,
+  pad: views.pad,
+  clone: views.clone,
+  contiguous: views.contiguous,
   backward,
   detach,
   retainGrad,

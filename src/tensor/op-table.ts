@@ -131,9 +131,9 @@ export const unaryOps = {
     'same',
   ),
 
-  isNan: { value: 'isNan(f32(a))', result: 'compare' },
-  isInf: { value: 'isInf(f32(a))', result: 'compare' },
-  isFinite: { value: 'isFinite(f32(a))', result: 'compare' },
+  isnan: { value: 'isNan(f32(a))', result: 'compare' },
+  isinf: { value: 'isInf(f32(a))', result: 'compare' },
+  isfinite: { value: 'isFinite(f32(a))', result: 'compare' },
   logicalNot: { value: '!a', result: 'logical' },
 } satisfies Record<string, UnaryRow>;
 

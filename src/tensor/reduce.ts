@@ -1,7 +1,7 @@
 // Reductions without gradients: chooses how the work is divided, and launches one kernel, or one more for every split of a long range.
 
 import type { Reduction } from '../../shaders/reduce';
-import { COLUMNS_WORKGROUP, reduce as kernelFor, REDUCE_HEAD, ROWS_WORKGROUP } from '../../shaders/reduce';
+import { COLUMNS_WORKGROUP, reduce as kernelFor, ROWS_WORKGROUP } from '../../shaders/reduce';
 import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import { inputError } from './context';
@@ -10,7 +10,16 @@ import { wgslType } from './dtype';
 import type { Expression } from './elementwise';
 import { bind, evaluate, gridFor } from './elementwise';
 import type { Shape } from './shape';
-import { broadcastStrides, collapse, contiguousStrides, normalizeAxes, reducedShape, sameShape, size } from './shape';
+import {
+  broadcastStrides,
+  collapse,
+  contiguousStrides,
+  MAX_RANK,
+  normalizeAxes,
+  reducedShape,
+  sameShape,
+  size,
+} from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
 
@@ -96,19 +105,15 @@ export function reduce(e: ReduceExpression): Tensor {
     mode: columns ? 'columns' : 'rows',
     decode: reduced.shape.length > 1,
   });
-  const constants = new Array<Constant>(kernel.uniforms! / 4).fill(0);
-  [n, kept.shape.length, reduced.shape.length, count, chunk, identity(reduction, compute)].forEach(
-    (c, i) => (constants[i] = c),
-  );
+  const words = (list: readonly Constant[], length = MAX_RANK) => [
+    ...list,
+    ...new Array<number>(length - list.length).fill(0),
+  ];
+  const head = [n, kept.shape.length, reduced.shape.length, count, chunk, identity(reduction, compute), 0, 0];
   const scalars = (e.scalars ?? []).map((s) => (typeof s === 'number' ? f32(s) : s));
-  scalars.forEach((s, i) => (constants[8 + i] = s));
-  [...kept.shape, ...reduced.shape].forEach((dim, d) => (constants[REDUCE_HEAD + d] = dim));
-  tensors.forEach((t, k) => {
-    [...kept.strides[k], ...reduced.strides[k]].forEach(
-      (stride, d) => (constants[REDUCE_HEAD + 8 + 8 * k + d] = stride),
-    );
-    constants[REDUCE_HEAD + 8 + 8 * tensors.length + k] = t.offset;
-  });
+  const dims = words([...kept.shape, ...reduced.shape]);
+  const steps = tensors.flatMap((_, k) => words([...kept.strides[k], ...reduced.strides[k]]));
+  const constants = [...head, ...words(scalars, 4), ...dims, ...steps, ...tensors.map((t) => t.offset)];
   const grid = gridFor(n * splits, columns ? COLUMNS_WORKGROUP : 1);
   device().launch(kernel, [...tensors.map((t) => t.storage), bind(out)], constants, grid);
   if (last) return out;

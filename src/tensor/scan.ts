@@ -15,7 +15,10 @@ const kernels = new Map<string, Kernel>();
 function kernel(options: ScanKernelOptions): Kernel {
   const key = JSON.stringify(options);
   let found = kernels.get(key);
-  if (!found) kernels.set(key, (found = kernelFor(options)));
+  if (!found) {
+    found = kernelFor(options);
+    kernels.set(key, found);
+  }
   return found;
 }
 

@@ -1,0 +1,267 @@
+// Differentiable views and rearrangements. Views share memory with their input; the gradient of a view is a view of the gradient wherever
+// strides allow.
+import { inputError } from '../tensor/context';
+import { copy } from '../tensor/elementwise';
+import { sumTo } from '../tensor/reduce';
+import type { Shape } from '../tensor/shape';
+import { broadcastShapes, checkShape, normalizeAxes, normalizeAxis, sameShape } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import type { SliceIndex, Steps } from '../tensor/views';
+import * as raw from '../tensor/views';
+import { record } from './tape';
+
+export type { Range, SliceIndex } from '../tensor/views';
+
+/** The same elements in row-major order in another shape; one −1 is computed. A view where strides allow, else a copy. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const to = raw.resolveShape('reshape', x, shape);
+  checkShape('reshape', to);
+  return record('reshape', [x], raw.reshape(x, to), [], (g) => [raw.reshape(g, x.shape)]);
+}
+
+/** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
+export function permute(x: Tensor, order: readonly number[]): Tensor {
+  const to = order.map((axis) => normalizeAxis('permute', axis, x.ndim));
+  if (to.length !== x.ndim || new Set(to).size !== x.ndim)
+    throw inputError('permute', `[${order.join(', ')}] does not name each of ${x.ndim} dimensions once`, {
+      input: x.shape,
+    });
+  const back = to.map((_, i) => to.indexOf(i));
+  return record('permute', [x], raw.permute(x, to), [], (g) => [raw.permute(g, back)]);
+}
+
+/** Swaps two dimensions, by default the last two. A view. */
+export function transpose(x: Tensor, first = -2, second = -1): Tensor {
+  const order = x.shape.map((_, i) => i);
+  const [a, b] = [first, second].map((axis) => normalizeAxis('transpose', axis, x.ndim));
+  if (x.ndim) [order[a], order[b]] = [b, a];
+  return permute(x, order);
+}
+
+/** Without the dimensions of size 1: those given (which must have size 1), or all. A view. */
+export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
+  const drop =
+    axes === undefined
+      ? x.shape.map((_, i) => i).filter((i) => x.shape[i] === 1)
+      : normalizeAxes('squeeze', axes, x.ndim);
+  const wide = drop.find((i) => x.shape[i] !== 1);
+  if (wide !== undefined)
+    throw inputError('squeeze', `dimension ${wide} has size ${x.shape[wide]}, not 1`, { input: x.shape });
+  return reshape(
+    x,
+    x.shape.filter((_, i) => !drop.includes(i)),
+  );
+}
+
+/** With a new dimension of size 1 at `axis`; negative ones count from the end of the result. A view. */
+export function unsqueeze(x: Tensor, axis: number): Tensor {
+  const at = normalizeAxis('unsqueeze', axis, x.ndim + 1);
+  return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
+}
+
+/** Dimensions `start` … `end` as one. */
+export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  const from = normalizeAxis('flatten', start, x.ndim);
+  const to = normalizeAxis('flatten', end, x.ndim);
+  if (from > to) throw inputError('flatten', `dimension ${start} comes after dimension ${end}`, { input: x.shape });
+  const length = x.shape.slice(from, to + 1).reduce((product, n) => product * n, 1);
+  return reshape(x, [...x.shape.slice(0, from), length, ...x.shape.slice(to + 1)]);
+}
+
+/** Repeats dimensions of size 1 (and new leading ones) up to `shape`, without a copy; −1 keeps a size. */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  const lead = shape.length - x.ndim;
+  const to = shape.map((n, i) => (n === -1 && i >= lead ? x.shape[i - lead] : n));
+  checkShape('expand', to);
+  if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, to), to))
+    throw inputError('expand', 'only dimensions of size 1 can be repeated', { input: x.shape, wanted: shape });
+  return record('expand', [x], raw.expand(x, to), [], (g) => [sumTo(g, x.shape)]);
+}
+
+/** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
+export function tile(x: Tensor, repeats: readonly number[]): Tensor {
+  if (repeats.some((n) => !Number.isInteger(n) || n < 0))
+    throw inputError('tile', `repeats [${repeats.join(', ')}] are no counts`, { input: x.shape });
+  const rank = Math.max(x.ndim, repeats.length);
+  const sizes = [...new Array<number>(rank - x.ndim).fill(1), ...x.shape];
+  const times = [...new Array<number>(rank - repeats.length).fill(1), ...repeats];
+  const interleaved = sizes.flatMap((n, i) => (times[i] === 1 ? [n] : [1, n]));
+  const repeated = sizes.flatMap((n, i) => (times[i] === 1 ? [n] : [times[i], n]));
+  return reshape(
+    expand(reshape(x, interleaved), repeated),
+    sizes.map((n, i) => n * times[i]),
+  );
+}
+
+/** The elements in the opposite order along dimensions (all by default). A view. */
+export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
+  const over = normalizeAxes('flip', axes, x.ndim);
+  return record('flip', [x], raw.flip(x, over), [], (g) => [raw.flip(g, over)]);
+}
+
+/**
+ * A part of a tensor, one index a dimension from the first: `{ start, stop, step }` as in Python (also negative), null for all, or a
+ * number, which drops the dimension: `slice(x, [0, null, { step: 2 }])` is `x[0, :, ::2]`. A view.
+ */
+export function slice(x: Tensor, indices: readonly SliceIndex[]): Tensor {
+  if (indices.length > x.ndim)
+    throw inputError('slice', `${indices.length} indices for ${x.ndim} dimensions`, { input: x.shape });
+  const steps = x.shape.map((_, i) => raw.resolveRange('slice', x, i, indices[i] ?? null));
+  const part = sliceSteps(x, steps);
+  return indices.some((index) => typeof index === 'number')
+    ? reshape(
+        part,
+        part.shape.filter((_, i) => typeof indices[i] !== 'number'),
+      )
+    : part;
+}
+
+const sliceSteps = (x: Tensor, steps: readonly Steps[]): Tensor =>
+  record('slice', [x], raw.slice(x, steps), [], (g) => [raw.embed('slice gradient', g, x.shape, steps)]);
+
+/** `length` elements from `start` along a dimension. A view. */
+export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
+  const at = normalizeAxis('narrow', axis, x.ndim);
+  if (start < 0 || length < 0 || start + length > x.shape[at])
+    throw inputError(
+      'narrow',
+      `elements ${start} … ${start + length - 1} of dimension ${at}, which has size ${x.shape[at]}`,
+      { input: x.shape },
+    );
+  return sliceSteps(
+    x,
+    x.shape.map((n, i) => (i === at ? { start, count: length, step: 1 } : { start: 0, count: n, step: 1 })),
+  );
+}
+
+/** One position along a dimension, which is dropped: `x[:, index]` for axis 1. A view. */
+export function select(x: Tensor, axis: number, index: number): Tensor {
+  const at = normalizeAxis('select', axis, x.ndim);
+  return slice(x, [...new Array<null>(at).fill(null), index]);
+}
+
+/** Joins tensors along a dimension; all other dimensions agree. */
+export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
+  const at = raw.checkJoin('concat', tensors, axis);
+  return record('concat', tensors, raw.concat(tensors, at), [], (g, needs) => {
+    let start = 0;
+    return tensors.map((t, k) => {
+      const from = start;
+      start += t.shape[at];
+      return (
+        needs[k] &&
+        raw.slice(
+          g,
+          t.shape.map((count, i) => ({ start: i === at ? from : 0, count, step: 1 })),
+        )
+      );
+    });
+  });
+}
+
+/** Joins tensors of the same shape along a new dimension. */
+export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
+  if (!tensors.length) throw inputError('stack', 'an empty list of tensors');
+  const odd = tensors.findIndex((t) => !sameShape(t.shape, tensors[0].shape));
+  if (odd > 0)
+    throw inputError('stack', 'tensors of different shapes', {
+      'tensor 0': tensors[0].shape,
+      [`tensor ${odd}`]: tensors[odd].shape,
+    });
+  return concat(
+    tensors.map((t) => unsqueeze(t, axis)),
+    axis < 0 ? axis : normalizeAxis('stack', axis, tensors[0].ndim + 1),
+  );
+}
+
+/** Parts along a dimension: of `sizes` elements each (the last may be shorter), or of the listed sizes. Views. */
+export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
+  const at = normalizeAxis('split', axis, x.ndim);
+  const length = x.shape[at];
+  if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
+    throw inputError('split', `parts of ${sizes} elements`, { input: x.shape });
+  const list =
+    typeof sizes === 'number'
+      ? Array.from({ length: Math.max(1, Math.ceil(length / sizes)) }, (_, i) => Math.min(sizes, length - i * sizes))
+      : sizes;
+  const total = list.reduce((sum, n) => sum + n, 0);
+  if (total !== length)
+    throw inputError('split', `parts of [${list.join(', ')}] are ${total} elements, dimension ${at} has ${length}`, {
+      input: x.shape,
+    });
+  return list.map((n, i) =>
+    narrow(
+      x,
+      at,
+      list.slice(0, i).reduce((sum, before) => sum + before, 0),
+      n,
+    ),
+  );
+}
+
+/** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`. Views. */
+export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
+  const at = normalizeAxis('chunk', axis, x.ndim);
+  if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x.shape });
+  return split(x, Math.max(1, Math.ceil(x.shape[at] / chunks)), at);
+}
+
+/** 'reflect' mirrors without repeating the border, 'symmetric' with it; 'edge' (or 'replicate') repeats it; 'wrap' (or 'circular') goes round. */
+export type PadMode = 'constant' | 'reflect' | 'symmetric' | 'edge' | 'replicate' | 'wrap' | 'circular';
+
+/**
+ * Adds elements before and after each dimension: `amounts[i]` = [before, after] of dimension i, in the order of the dimensions.
+ * 'constant' adds `value`, the other modes repeat what is there.
+ */
+export function pad(
+  x: Tensor,
+  amounts: readonly (readonly [number, number])[],
+  { mode = 'constant', value = 0 }: { mode?: PadMode; value?: number } = {},
+): Tensor {
+  if (amounts.length !== x.ndim || amounts.flat().some((n) => !Number.isInteger(n) || n < 0))
+    throw inputError(
+      'pad',
+      `amounts are [before, after] for each of ${x.ndim} dimensions, got ${JSON.stringify(amounts)}`,
+      { input: x.shape },
+    );
+  if (mode !== 'constant')
+    return amounts.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
+  const steps = x.shape.map((count, i) => ({ start: amounts[i][0], count, step: 1 }));
+  const shape = x.shape.map((n, i) => n + amounts[i][0] + amounts[i][1]);
+  return record('pad', [x], raw.embed('pad', x, shape, steps, value), [], (g) => [raw.slice(g, steps)]);
+}
+
+function padAxis(x: Tensor, axis: number, before: number, after: number, mode: PadMode): Tensor {
+  if (!before && !after) return x;
+  const n = x.shape[axis];
+  const most = mode === 'reflect' ? n - 1 : mode === 'edge' || mode === 'replicate' ? (n ? Infinity : 0) : n;
+  if (Math.max(before, after) > most)
+    throw inputError(
+      'pad',
+      `mode '${mode}' adds at most ${most} elements to dimension ${axis} of size ${n}, not ${Math.max(before, after)}`,
+      { input: x.shape },
+    );
+  const part = (start: number, count: number) => narrow(x, axis, start, count);
+  const repeated = (start: number, count: number) =>
+    expand(
+      part(start, 1),
+      x.shape.map((m, i) => (i === axis ? count : m)),
+    );
+  const skip = mode === 'reflect' ? 1 : 0;
+  const sides: Record<string, () => [Tensor, Tensor]> = {
+    mirror: () => [flip(part(skip, before), axis), flip(part(n - skip - after, after), axis)],
+    edge: () => [repeated(0, before), repeated(n - 1, after)],
+    wrap: () => [part(n - before, before), part(0, after)],
+  };
+  const [front, back] =
+    sides[
+      mode === 'edge' || mode === 'replicate' ? 'edge' : mode === 'wrap' || mode === 'circular' ? 'wrap' : 'mirror'
+    ]();
+  return concat([front, x, back], axis);
+}
+
+/** A copy with memory of its own. */
+export const clone = (x: Tensor): Tensor => record('clone', [x], copy(x), [], (g) => [g]);
+
+/** The tensor itself when it is contiguous, else a contiguous copy. */
+export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : clone(x));

@@ -1,0 +1,189 @@
+// Views and rearrangements without gradients. A view shares memory: only shape, strides and offset change.
+import { PLACE_TILE, place as placeKernel } from '../../shaders/place';
+import { device } from '../gpu';
+import { inputError } from './context';
+import type { DType } from './dtype';
+import { promote } from './dtype';
+import { copy, evaluate, gridFor } from './elementwise';
+import type { Shape } from './shape';
+import {
+  broadcastStrides,
+  collapse,
+  contiguousStrides,
+  isContiguous,
+  MAX_RANK,
+  normalizeAxis,
+  sameShape,
+  size,
+} from './shape';
+import type { Tensor } from './tensor';
+import { empty } from './tensor';
+
+/** Resolves a −1 in a wanted shape, and checks that the number of elements stays. */
+export function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
+  const unknown = shape.indexOf(-1);
+  const known = shape.reduce((product, n, i) => (i === unknown ? product : product * n), 1);
+  const filled = shape.map((n, i) => (i === unknown ? x.size / known : n));
+  if (filled.some((n) => !Number.isInteger(n) || n < 0) || size(filled) !== x.size)
+    throw inputError(
+      op,
+      `${x.size} elements do not fill the new shape`,
+      { input: x.shape, wanted: shape },
+      'One −1 stands for what is left over.',
+    );
+  return filled;
+}
+
+/** Strides that show the elements in another shape in the same order, or null where only a copy can. */
+function viewStrides(shape: Shape, strides: readonly number[], wanted: Shape): number[] | null {
+  if (isContiguous(shape, strides)) return contiguousStrides(wanted);
+  // Runs of dimensions that are walked in one go; each has to be filled by whole dimensions of the new shape.
+  const runs = collapse(shape, [strides]);
+  const out = new Array<number>(wanted.length);
+  let run = runs.shape.length - 1;
+  let inside = 1;
+  for (let i = wanted.length - 1; i >= 0; i--) {
+    if (wanted[i] === 1) {
+      out[i] = 0;
+      continue;
+    }
+    if (inside === runs.shape[run]) {
+      run--;
+      inside = 1;
+    }
+    out[i] = runs.strides[0][run] * inside;
+    inside *= wanted[i];
+    if (runs.shape[run] % inside) return null;
+  }
+  return out;
+}
+
+/** The elements in another shape: a view where strides allow, else a copy. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const strides = viewStrides(x.shape, x.strides, shape);
+  return strides ? x.view(shape, strides) : copy(x).view(shape, contiguousStrides(shape));
+}
+
+/** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. */
+export const permute = (x: Tensor, order: readonly number[]): Tensor =>
+  x.view(
+    order.map((i) => x.shape[i]),
+    order.map((i) => x.strides[i]),
+  );
+
+/** Repeats dimensions of size 1, without a copy. */
+export const expand = (x: Tensor, shape: Shape): Tensor => x.view(shape, broadcastStrides(x.shape, x.strides, shape));
+
+/** Which elements of a dimension: as Python's `start:stop:step`; negative positions count from the end. */
+export interface Range {
+  start?: number;
+  stop?: number;
+  step?: number;
+}
+
+/** One dimension of a slice: a range, all of it (null), or one position, which drops the dimension. */
+export type SliceIndex = Range | number | null;
+
+/** A resolved range: first position, number of elements, step. */
+export interface Steps {
+  start: number;
+  count: number;
+  step: number;
+}
+
+export function resolveRange(op: string, x: Tensor, axis: number, index: SliceIndex): Steps {
+  const n = x.shape[axis];
+  if (typeof index === 'number') {
+    const at = index < 0 ? index + n : index;
+    if (!Number.isInteger(index) || at < 0 || at >= n)
+      throw inputError(op, `position ${index} of dimension ${axis}, which has size ${n}`, { input: x.shape });
+    return { start: at, count: 1, step: 1 };
+  }
+  const { step = 1 } = index ?? {};
+  if (!Number.isInteger(step) || step === 0)
+    throw inputError(op, `a step of ${step} in dimension ${axis}`, { input: x.shape }, 'Steps are non-zero integers.');
+  const [low, high] = step > 0 ? [0, n] : [-1, n - 1];
+  const clip = (at: number | undefined, otherwise: number) =>
+    at === undefined ? otherwise : Math.max(low, Math.min(high, at < 0 ? at + n : at));
+  const start = clip(index?.start, step > 0 ? low : high);
+  const stop = clip(index?.stop, step > 0 ? high : low);
+  return { start, count: Math.max(0, Math.ceil((stop - start) / step)), step };
+}
+
+/** The elements in the given steps of every dimension, as a view. */
+export function slice(x: Tensor, steps: readonly Steps[]): Tensor {
+  const offset = x.offset + steps.reduce((sum, { start }, i) => sum + start * x.strides[i], 0);
+  return x.view(
+    steps.map((s) => s.count),
+    steps.map((s, i) => s.step * x.strides[i]),
+    offset,
+  );
+}
+
+/** Dimensions walked from their end. */
+export function flip(x: Tensor, axes: readonly number[]): Tensor {
+  return slice(
+    x,
+    x.shape.map((n, i) =>
+      axes.includes(i) ? { start: Math.max(0, n - 1), count: n, step: -1 } : { start: 0, count: n, step: 1 },
+    ),
+  );
+}
+
+/** Writes `source` into `target`, a view of the same shape and type into other memory. */
+function place(target: Tensor, source: Tensor): void {
+  const { shape, strides } = collapse(source.shape, [source.strides, target.strides]);
+  const words = (list: readonly number[]) => [...list, ...new Array<number>(MAX_RANK - list.length).fill(0)];
+  const constants = [source.size, shape.length, source.offset, target.offset, ...[shape, ...strides].flatMap(words)];
+  device().launch(placeKernel, [source.storage, target.storage], constants, gridFor(source.size, PLACE_TILE));
+}
+
+/** A new tensor of one value. */
+export function filled(what: string, shape: Shape, value: number, dtype: DType): Tensor {
+  return evaluate({ name: what, expression: 's', operands: {}, scalars: [value], shape, result: dtype });
+}
+
+/** A tensor of `shape` that has `x` in the given steps of its dimensions and `value` elsewhere. */
+export function embed(name: string, x: Tensor, shape: Shape, steps: readonly Steps[], value = 0): Tensor {
+  const out = filled(name, shape, value, x.dtype);
+  place(slice(out, steps), x);
+  return out;
+}
+
+/** Joins tensors along a dimension. Their other dimensions agree. */
+export function concat(tensors: readonly Tensor[], axis: number): Tensor {
+  const [first] = tensors;
+  const dtype = tensors.reduce<DType>((type, t) => promote(type, t.dtype), first.dtype);
+  const length = tensors.reduce((sum, t) => sum + t.shape[axis], 0);
+  const out = empty(
+    'concat',
+    first.shape.map((n, i) => (i === axis ? length : n)),
+    dtype,
+  );
+  let start = 0;
+  for (const t of tensors) {
+    const steps = t.shape.map((count, i) => ({ start: i === axis ? start : 0, count, step: 1 }));
+    place(slice(out, steps), t.dtype === dtype ? t : copy(t, dtype));
+    start += t.shape[axis];
+  }
+  return out;
+}
+
+/** Checks that tensors can be joined along a dimension. */
+export function checkJoin(op: string, tensors: readonly Tensor[], axis: number): number {
+  if (!tensors.length) throw inputError(op, 'an empty list of tensors');
+  const [first] = tensors;
+  const at = normalizeAxis(op, axis, first.ndim);
+  const others = (t: Tensor) => t.shape.filter((_, i) => i !== at);
+  const odd = tensors.findIndex((t) => t.ndim !== first.ndim || !sameShape(others(t), others(first)));
+  if (odd > 0 || first.ndim === 0)
+    throw inputError(
+      op,
+      `tensors that are joined along dimension ${at} agree in all others, and have at least one dimension`,
+      {
+        'tensor 0': first.shape,
+        ...(odd > 0 && { [`tensor ${odd}`]: tensors[odd].shape }),
+      },
+    );
+  return at;
+}
