@@ -111,7 +111,7 @@ function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A)
     if (memory.live && memory.kept) pinned.add(memory.storage.block);
     else if (memory.live) memory.release();
   const plan = new Plan(recorded.launches, pinned, argBlocks, gpu.pool, gpu.pipelines, gpu.commands);
-  for (const storage of captured.used) storage.retain();
+  for (const storage of captured.used) if (!storage.released) storage.retain();
   const shapes = tensors.map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
   const others = args.map((arg) => (typeof arg === 'number' || [...tensorsIn(arg)].length ? null : arg));
   return {

@@ -114,7 +114,7 @@ export class Device {
     if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
     if (grid[0] * grid[1] * grid[2] === 0) return;
     this.#validate(kernel, storages, constants, grid);
-    if (this.#trace) this.#trace.launches.push({ kernel, bindings: [...storages], constants, grid, path: '' });
+    if (this.#trace) this.#trace.launches.push({ kernel, bindings: storages.map(({ block, offset, bytes }) => ({ block, offset, bytes })), constants, grid });
     else this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid);
   }
 

@@ -11,8 +11,6 @@ export interface Launch {
   bindings: Binding[];
   constants: readonly Constant[];
   grid: readonly [number, number, number];
-  /** Module path at the time, for profiles. */
-  path: string;
 }
 
 /** A block without memory yet. Placement gives it the buffer of a real one. */

@@ -1,0 +1,4 @@
+// The public face of dawnfield in Node: everything of `index.ts`, Dawn as the GPU, and what needs a file system.
+import './gpu/node';
+
+export * from './index';

@@ -1,0 +1,11 @@
+// F: operations as functions, by their PyTorch names in camel case.
+export * from '../autograd/conv';
+export { binaryFunctions, cast, gelu, unaryFunctions } from '../autograd/elementwise';
+export * from '../autograd/loss';
+export * from '../autograd/matmul';
+export * from '../autograd/norm';
+export * from '../autograd/pool';
+export * from '../autograd/reduce';
+export * from '../autograd/residual-step';
+export * from '../autograd/softmax';
+export * from '../autograd/views';

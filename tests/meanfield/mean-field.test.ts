@@ -1,0 +1,133 @@
+// MeanField beyond the papers' numbers: whole particles move, ties are stable, refusals, resuming.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import '../../src/autograd/methods';
+import { MeanField } from '../../src/meanfield/mean-field';
+import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
+import { Sequential } from '../../src/nn/containers';
+import { Conv2d } from '../../src/nn/conv';
+import { Linear } from '../../src/nn/linear';
+import { BatchNorm2d } from '../../src/nn/norm';
+import type { Parameter } from '../../src/nn/parameter';
+import { SGD } from '../../src/optim/sgd';
+import { tensor } from '../../src/tensor/create';
+import { copyInto } from '../../src/tensor/elementwise';
+import { manualSeed } from '../../src/tensor/seed';
+import type { Tensor } from '../../src/tensor/tensor';
+import { numbers, useGpu } from '../util';
+
+useGpu();
+
+const image = (n: number, c: number, hw: number, seed = 1) =>
+  tensor(Float32Array.from(numbers(n * c * hw * hw, seed)), { shape: [n, c, hw, hw] });
+const block = () => new Sequential(new BatchNorm2d(4), new Conv2d(4, 4, 3, { padding: 1 }));
+const values = async (list: readonly Tensor[]) => {
+  const out: number[][] = [];
+  for (const t of list) out.push([...(await t.data())]);
+  return out;
+};
+
+/** Everything of the particle with the given id: weights, states, time, momenta. */
+async function particle(net: MeanField, id: number) {
+  const { order } = await net.telemetry();
+  const at = order.indexOf(id);
+  const owned = [...net.particles[at].namedTensors()].map(([, t]) => t);
+  const momenta = net.particles[at].parameters().map((p) => p.companions.get('momentum')!);
+  const tau = await values([net.tau, net.tau.companions.get('momentum')!]);
+  return { at, tau: tau[0][at], tauMomentum: tau[1][at], tensors: await values([...owned, ...momenta]) };
+}
+
+test('a forced swap moves the whole particle', async () => {
+  manualSeed(3);
+  const net = new MeanField(5, block);
+  const optimizer = new SGD(net.parameters(), { lr: 0.05, momentum: 0.9, weightDecay: 1e-3 });
+  for (let step = 0; step < 2; step++) {
+    net.forward(image(2, 4, 6, step)).square().mean().backward();
+    optimizer.step();
+    net.sortParticles();
+  }
+  const before = await Promise.all([0, 1, 2, 3, 4].map((id) => particle(net, id)));
+  assert.equal(new Set(before.map((p) => JSON.stringify(p.tensors))).size, 5, 'particles differ');
+  const times = [3, 0.5, 4, -1, 2.5];
+  copyInto(net.tau, tensor(times));
+  net.sortParticles();
+  const { tau, order, swaps } = await net.telemetry();
+  assert.equal(tau, [-1, 0.5, 2.5, 3, 4]);
+  assert.equal(order, [3, 1, 4, 0, 2]);
+  assert.is(swaps, 6, 'inversions of 3 0.5 4 -1 2.5');
+  for (let id = 0; id < 5; id++) {
+    const after = await particle(net, id);
+    assert.is(after.tau, times[id]);
+    assert.is(after.tauMomentum, before[id].tauMomentum, `momentum of τ of particle ${id}`);
+    assert.equal(after.tensors, before[id].tensors, `weights, statistics and momenta of particle ${id}`);
+  }
+});
+
+test('statistics may stay at their position', async () => {
+  const net = new MeanField(2, block, { statistics: 'position' });
+  net.forward(image(2, 4, 6));
+  const statistics = () => values(net.particles.map((p) => (p as Sequential).layers[0] as BatchNorm2d).map((bn) => bn.runningMean));
+  const before = await statistics();
+  assert.not.equal(before[0], before[1]);
+  copyInto(net.tau, tensor([2, 1]));
+  net.sortParticles();
+  assert.equal((await net.telemetry()).order, [1, 0]);
+  assert.equal(await statistics(), before);
+});
+
+test('equal times keep their order, −0 equals 0, NaN comes last and loses no particle', async () => {
+  const net = new MeanField(6, block);
+  copyInto(net.tau, tensor([1, 0, 1, -0, Number.NaN, 0]));
+  net.sortParticles();
+  assert.equal((await net.telemetry()).order, [1, 3, 5, 0, 2, 4]);
+});
+
+test('times 1 … n give the vanilla network, bit for bit', async () => {
+  manualSeed(11);
+  const vanilla = new PreActResNet({ blocks: 2, classes: 5 });
+  manualSeed(11);
+  const meanField = new MeanFieldResNet({ blocks: 2, classes: 5 });
+  assert.is(meanField.parameterCount, vanilla.parameterCount + 4);
+  const x = image(2, 3, 16);
+  assert.equal(await meanField.forward(x).data(), await vanilla.forward(x).data());
+});
+
+test('clamped times do not go below zero', async () => {
+  const net = new MeanField(3, block, { clampTimes: true });
+  copyInto(net.tau, tensor([1, -2, 0.5]));
+  net.sortParticles();
+  assert.equal((await net.telemetry()).tau, [0, 0.5, 1]);
+});
+
+test('frozen times get no gradient and stay', async () => {
+  const net = new MeanField(2, block, { trainTimes: false });
+  net.forward(image(1, 4, 6)).mean().backward();
+  assert.is(net.tau.grad, null);
+  assert.ok((net.particles[0].parameters()[0] as Parameter).grad);
+});
+
+test('a state dict with unsorted times is sorted when loaded', async () => {
+  const net = new MeanField(3, () => new Linear(2, 2));
+  const dict = { ...net.stateDict() };
+  dict.tau = tensor([3, 1, 2]);
+  for (let i = 0; i < 3; i++) dict[`${i}.bias`] = tensor([i, i]);
+  net.loadStateDict(dict);
+  assert.equal(await values(net.particles.map((p) => (p as Linear).bias!)), [
+    [1, 1],
+    [2, 2],
+    [0, 0],
+  ]);
+  assert.equal((await net.telemetry()).tau, [1, 2, 3]);
+});
+
+test('refusals name the cause', () => {
+  assert.throws(() => new MeanField(0, block), /0 particles/);
+  assert.throws(() => new MeanField([new Linear(2, 2), new Linear(2, 3)]), /alike/);
+  const shared = new Linear(2, 2);
+  assert.throws(() => new MeanField([shared, shared]), /share/);
+  assert.throws(() => new MeanField(2, block, { times: [1] }), /2 finite numbers/);
+  const growing = new MeanField(1, () => new Linear(2, 3));
+  assert.throws(() => growing.forward(tensor([[1, 2]])), /keep the shape.*\[1, 2\].*\[1, 3\]/s);
+});
+
+test.run();
