@@ -8,6 +8,7 @@
  * - Weight gradient: a lane owns one column (input channel, ky) and all kx of up to 32 output channels; per 4 pixels it
  *   loads its stretch of x, and dy of one output channel, which is broadcast.
  *
+ * An accumulator's FMAs stand side by side, because there are more accumulators than registers.
  * Without subgroups the broadcasts become uniform loads, which drivers also do once.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
@@ -92,15 +93,14 @@ enable subgroups;
       ${row.code}
       ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
       ${g.x.taps
-        .map((taps, cx) =>
-          taps
-            .map(({ tap, offset }) => {
-              const at = (j: number) => row.at(g.x.step * j + offset);
-              return `let p${tap} = vec4f(${at(0)}, ${at(1)}, ${at(2)}, ${at(3)});
-      ${unroll(block, (i) => `acc${cx * block + i} = fma(vec4f(${weight(tap, i)}), p${tap}, acc${cx * block + i});`)}`;
-            })
-            .join('\n'),
-        )
+        .map((taps, cx) => {
+          const at = (offset: number) => [0, 1, 2, 3].map((j) => row.at(g.x.step * j + offset)).join(', ');
+          const inputs = taps.map(({ tap, offset }) => `let p${tap} = vec4f(${at(offset)});`).join('\n      ');
+          const fma = (acc: string, i: number) =>
+            taps.map(({ tap }) => `${acc} = fma(vec4f(${weight(tap, i)}), p${tap}, ${acc});`).join(' ');
+          return `${inputs}
+      ${unroll(block, (i) => fma(`acc${cx * block + i}`, i))}`;
+        })
         .join('\n')}
     }
   }
@@ -279,13 +279,12 @@ enable subgroups;
       let xq = q;
       ${row.code}
       ${unroll(loads, loadDy)}
-      ${unroll(4, (j) =>
-        unroll(
-          block,
-          (i) => `{ let d = ${dyAt(i, j)};
-      ${unroll(s.kernelWidth, (k) => `acc${i * s.kernelWidth + k} = fma(d, ${row.at(s.strideW * j + taps[k].offset)}, acc${i * s.kernelWidth + k});`)} }`,
-        ),
-      )}
+      ${unroll(block, (i) => {
+        const fma = (acc: string, k: number) =>
+          unroll(4, (j) => `${acc} = fma(d${i}_${j}, ${row.at(s.strideW * j + taps[k].offset)}, ${acc});`);
+        return `${unroll(4, (j) => `let d${i}_${j} = ${dyAt(i, j)};`)}
+      ${unroll(s.kernelWidth, (k) => fma(`acc${i * s.kernelWidth + k}`, k))}`;
+      })}
     }
   }
   if (column >= ${columns}u) { return; }

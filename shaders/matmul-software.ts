@@ -43,20 +43,19 @@ export function softwareProduct(
     block = 4 * Math.ceil(block / 8);
   const rowBlocks = Math.ceil(p.rows.extent / block);
   const invocations = p.batch * quads * rowBlocks;
-  const kPerSplit = Math.ceil(
-    p.k / Math.max(1, Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64))),
-  );
+  const wanted = Math.max(1, Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64)));
+  const kPerSplit = 2 * Math.ceil(p.k / wanted / 2);
   const splits = Math.ceil(p.k / kPerSplit);
 
   const pack: Stage[] = [];
   const scratch: number[] = [];
-  /** WGSL for the vec4 that holds elements 4·vec … of the operand, given `batch` and `kk`, and where to read it. */
+  /** WGSL for the vec4 that holds elements 4·vec … of the operand, given `batch`, and where to read it. */
   const place = (o: Operand, width: number, direct: boolean) => {
     const blocks = Math.ceil(o.extent / width);
-    const at = (vec: string, blockIndex: string) =>
+    const at = (vec: string, blockIndex: string, kk: string) =>
       direct
-        ? `(batch * ${o.batchStride}u + kk * ${o.kStride}u) / 4u + ${blockIndex} * ${width / 4}u + ${vec}`
-        : `((${o.batchStride ? `batch * ${blocks}u + ` : ''}${blockIndex}) * ${p.k}u + kk) * ${width / 4}u + ${vec}`;
+        ? `(batch * ${o.batchStride}u + ${kk} * ${o.kStride}u) / 4u + ${blockIndex} * ${width / 4}u + ${vec}`
+        : `((${o.batchStride ? `batch * ${blocks}u + ` : ''}${blockIndex}) * ${p.k}u + ${kk}) * ${width / 4}u + ${vec}`;
     if (direct) return { at, input: o.name };
     const batch = o.batchStride ? p.batch : 1;
     pack.push({ kernel: packOperand(`${name}.pack`, o, batch, p.k, width), inputs: [o.name], output: scratch.length });
@@ -71,7 +70,17 @@ export function softwareProduct(
   const across = Math.ceil(quads / size);
   const groups = across * rowBlocks * p.batch * splits;
   const vecs = block / 4;
-  const weight = (i: number) => (lanes ? `subgroupBroadcast(r0[${i % 4}], ${i >> 2}u)` : `r${i >> 2}[${i % 4}]`);
+  // Two k per iteration, their FMAs side by side: there are more accumulators than registers.
+  const loadPair = (u: number) => {
+    const k = u && p.k % 2 ? `min(kk + 1u, ${p.k - 1}u)` : `(kk + ${u}u)`;
+    const load = (value: string) => (u && p.k % 2 ? `select(vec4f(), ${value}, kk + 1u < ${p.k}u)` : value);
+    const row = (v: string) => load(`rows[${rows.at(v, 'rowBlock', k)}]`);
+    return `${lanes ? `let r${u} = ${row(`lane % ${vecs}u`)};` : unroll(vecs, (v) => `let r${u}_${v} = ${row(`${v}u`)};`)}
+    let l${u} = ${load(`columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`, k)}]`)};`;
+  };
+  const weight = (u: number, i: number) =>
+    lanes ? `subgroupBroadcast(r${u}[${i % 4}], ${i >> 2}u)` : `r${u}_${i >> 2}[${i % 4}]`;
+  const fma = (u: number, i: number) => `acc${i} = fma(vec4f(${weight(u, i)}), l${u}, acc${i});`;
   const vec4 = p.outColumn === 1 && p.columns.extent % 4 === 0;
   const code = wgsl`
 #if ${lanes > 0}
@@ -89,10 +98,9 @@ enable subgroups;
   let batch = group / ${across * rowBlocks}u % ${p.batch}u;
   let part = group / ${across * rowBlocks * p.batch}u;
   ${unroll(block, (i) => `var acc${i} = vec4f();`)}
-  for (var kk = part * ${kPerSplit}u; kk < min((part + 1u) * ${kPerSplit}u, ${p.k}u) + ${opaqueZero('columns', 'vec4f')}; kk++) {
-    ${lanes ? `let r0 = rows[${rows.at(`lane % ${vecs}u`, 'rowBlock')}];` : unroll(vecs, (v) => `let r${v} = rows[${rows.at(`${v}u`, 'rowBlock')}];`)}
-    let l = columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`)}];
-    ${unroll(block, (i) => `acc${i} = fma(vec4f(${weight(i)}), l, acc${i});`)}
+  for (var kk = part * ${kPerSplit}u; kk < min((part + 1u) * ${kPerSplit}u, ${p.k}u) + ${opaqueZero('columns', 'vec4f')}; kk += 2u) {
+    ${unroll(2, loadPair)}
+    ${unroll(block, (i) => `${fma(0, i)} ${fma(1, i)}`)}
   }
   if (index >= ${quads}u) { return; }
   let row = rowBlock * ${block}u;
