@@ -45,6 +45,11 @@ function run(node, args, env) {
   // A terminal sends Ctrl-C to the child as well; only without one must it be passed on.
   process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
   for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
+  // A signal sent to npm alone ends npm and its shell, not this process: then stop the program as Ctrl-C does.
+  const parent = process.ppid;
+  const orphaned = () => process.ppid !== parent && child.kill('SIGINT') && clearInterval(watch);
+  const watch = setInterval(orphaned, 1000).unref();
+  if (!process.env.npm_lifecycle_event) clearInterval(watch);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)));

@@ -13,7 +13,8 @@ import { swiftshader } from './swiftshader.mjs';
 /**
  * @typedef {{ node: string, env: Record<string, string> }} Runner a node binary and what it adds to the environment
  * @typedef {Runner & { driver: string, adapter: string, why: string }} Choice
- * @typedef {{ name: string, get: () => Runner }} Install a software driver that can be installed: `get` does it, or throws a SetupError
+ * @typedef {{ name: string, says: string, get: () => Runner }} Install a software driver that can be installed: `get` does it, or throws
+ *   a SetupError; says: part of what its adapter is called
  * @typedef {(node: string, env: Record<string, string>) => import('./probe.mjs').Found[]} Probe
  */
 
@@ -43,12 +44,17 @@ export function choose(wanted, ask, installs) {
     return { ...here, driver: 'system', adapter: software.name, why: `${reason}; an installed software driver` };
 
   const failures = [];
-  for (const { name, get } of installs) {
+  for (const { name, says, get } of installs) {
+    const named = wanted && wanted !== 'software';
+    if (named && ![name, says].includes(wanted.toLowerCase())) continue;
     try {
       const runner = get();
-      const found = ask(runner.node, runner.env).find(fits);
-      if (found) return { ...runner, driver: name, adapter: found.name, why: `${reason}; ${name} in a private folder` };
-      failures.push(`${name}: Dawn does not find ${wanted ? `'${wanted}' with it` : 'it'}`);
+      const [found] = ask(runner.node, runner.env);
+      // With this environment the driver is the only one: programs need not match the name again.
+      const env = named ? { ...runner.env, DAWNFIELD_ADAPTER: 'software' } : runner.env;
+      if (found)
+        return { ...runner, env, driver: name, adapter: found.name, why: `${reason}; ${name} in a private folder` };
+      failures.push(`${name}: Dawn does not accept it`);
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
       failures.push(`${name}: ${error.message}`);
@@ -97,8 +103,8 @@ export function findDriver({ again = false } = {}) {
   if (cached?.key === key && existsSync(cached.node) && filesThere(cached.env)) return cached;
 
   const choice = choose(process.env.DAWNFIELD_ADAPTER, probe, [
-    { name: 'lavapipe', get: () => lavapipe(cache) },
-    { name: 'swiftshader', get: () => swiftshader(cache) },
+    { name: 'lavapipe', says: 'llvmpipe', get: () => lavapipe(cache) },
+    { name: 'swiftshader', says: 'swiftshader', get: () => swiftshader(cache) },
   ]);
   say(`running on ${choice.adapter}: ${choice.why}`);
   writeWhole(file, JSON.stringify({ key, ...choice }, null, 2));

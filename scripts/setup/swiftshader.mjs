@@ -1,4 +1,4 @@
-// Google's software Vulkan driver (SwiftShader) out of Debian's chromium package: slower than lavapipe, the last thing to try.
+// Google's software Vulkan driver (SwiftShader) out of Debian's chromium-common package: slower than lavapipe, the last thing to try.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { aptMissing, unpackDebian } from './apt.mjs';
@@ -23,9 +23,9 @@ export function swiftshader(cache) {
     const missing = aptMissing();
     if (missing) throw new SetupError(missing);
     say(
-      `fetching SwiftShader out of Debian's chromium package (about 90 MB) into ${home}: there is no other Vulkan driver`,
+      `fetching SwiftShader out of Debian's chromium-common package (about 30 MB) into ${home}: no other Vulkan driver can be had`,
     );
-    const packages = ['chromium', 'libvulkan1'];
+    const packages = ['chromium-common', 'libvulkan1'];
     appear(home, (part) => unpackDebian(part, { suite: 'bookworm', packages, dependencies: false }));
   }
   const icd = join(installed ? '/' : home, inChromium);
