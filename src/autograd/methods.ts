@@ -2,6 +2,7 @@
 import { Tensor } from '../tensor/tensor';
 import type { BinaryFunctions, UnaryFunctions } from './elementwise';
 import * as elementwise from './elementwise';
+import { matmul } from './matmul';
 import * as reduce from './reduce';
 import { backward, detach, retainGrad } from './tape';
 import * as views from './views';
@@ -30,6 +31,7 @@ const functions = {
   norm: reduce.norm,
   cumsum: reduce.cumsum,
   cumprod: reduce.cumprod,
+  matmul,
   reshape: views.reshape,
   permute: views.permute,
   transpose: views.transpose,

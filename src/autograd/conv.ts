@@ -1,0 +1,81 @@
+// Differentiable convolutions.
+import { inputError } from '../tensor/context';
+import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
+import * as raw from '../tensor/conv';
+import { evaluate } from '../tensor/elementwise';
+import { sum } from '../tensor/reduce';
+import type { Tensor } from '../tensor/tensor';
+import { record } from './tape';
+import { reshape } from './views';
+
+export type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
+
+/** y + bias on every pixel. */
+function biased(y: Tensor, bias: Tensor | null): Tensor {
+  if (!bias) return y;
+  const b = bias.view([bias.size, 1, 1], [bias.strides[0], 0, 0]);
+  return evaluate({
+    name: 'conv2d bias',
+    expression: 'a + b',
+    operands: { a: y, b },
+    shape: y.shape,
+    result: 'float32',
+  });
+}
+
+/**
+ * Convolution (cross-correlation, as in PyTorch) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
+ *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
+ */
+export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  const shape = raw.conv2dShape('conv2d', x, weight, bias, options);
+  const y = biased(raw.conv2d('forward', x, weight, shape), bias);
+  return record('conv2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], (g, needs) => [
+    needs[0] && raw.conv2d('inputGradient', g, weight, shape),
+    needs[1] && raw.conv2d('weightGradient', x, g, shape),
+    needs[2] && sum(g, [0, 2, 3]),
+  ]);
+}
+
+/** The transpose of a convolution, its input gradient as an operation: x [N, C, H, W], weight [C, O/groups, kH, kW], bias [O]. */
+export function convTranspose2d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTranspose2dOptions = {},
+): Tensor {
+  const shape = raw.transposedShape('convTranspose2d', x, weight, bias, options);
+  const y = biased(raw.conv2d('inputGradient', x, weight, shape), bias);
+  return record('convTranspose2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], (g, needs) => [
+    needs[0] && raw.conv2d('forward', g, weight, shape),
+    needs[1] && raw.conv2d('weightGradient', g, x, shape),
+    needs[2] && sum(g, [0, 2, 3]),
+  ]);
+}
+
+export interface Conv1dOptions {
+  stride?: number;
+  /** Zeros on both sides, [left, right], or 'same'. */
+  padding?: number | readonly [number, number] | 'same' | 'valid';
+  dilation?: number;
+  groups?: number;
+}
+
+/** Convolution along a line: x [N, C, L], weight [O, C/groups, K], bias [O]. */
+export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
+  if (x.ndim !== 3 || weight.ndim !== 3)
+    throw inputError('conv1d', 'input [N, C, L] and weight [O, C/groups, K] have three dimensions', {
+      input: x.shape,
+      weight: weight.shape,
+    });
+  const { stride = 1, padding = 0, dilation = 1, groups } = options;
+  const sides = typeof padding === 'number' ? [padding, padding] : padding;
+  const row = ([n, c, l]: readonly number[]) => [n, c, 1, l];
+  const y = conv2d(reshape(x, row(x.shape)), reshape(weight, row(weight.shape)), bias, {
+    stride: [1, stride],
+    padding: typeof sides === 'string' ? sides : [0, 0, sides[0], sides[1]],
+    dilation: [1, dilation],
+    groups,
+  });
+  return reshape(y, [y.shape[0], y.shape[1], y.shape[3]]);
+}

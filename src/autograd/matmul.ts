@@ -1,0 +1,85 @@
+// Differentiable matrix products.
+
+import { inputError } from '../tensor/context';
+import { evaluate } from '../tensor/elementwise';
+import * as raw from '../tensor/matmul';
+import { sum, sumTo } from '../tensor/reduce';
+import type { Tensor } from '../tensor/tensor';
+import * as views from '../tensor/views';
+import { record } from './tape';
+import { reshape } from './views';
+
+const swapped = (x: Tensor): Tensor =>
+  views.permute(x, [...Array.from({ length: x.ndim - 2 }, (_, i) => i), x.ndim - 1, x.ndim - 2]);
+
+/** Of at least two dimensions each. */
+const product = (a: Tensor, b: Tensor): Tensor =>
+  record('matmul', [a, b], raw.matmul(a, b), [a, b], (g, needs) => [
+    needs[0] && sumTo(raw.matmul(g, swapped(b)), a.shape),
+    needs[1] && sumTo(raw.matmul(swapped(a), g), b.shape),
+  ]);
+
+/**
+ * Matrix product as in NumPy: [m, k]·[k, n] → [m, n]; leading dimensions are batches and broadcast; vectors are a row on the left and a
+ * column on the right, and leave no dimension in the result. Transposed views are not copied.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  const k = a.shape[a.ndim - 1];
+  raw.checkMatmul(
+    'matmul',
+    a,
+    b,
+    k,
+    b.shape[Math.max(0, b.ndim - 2)],
+    'The last dimension of a meets the last but one of b; transpose() swaps them.',
+  );
+  const rows = a.ndim === 1 ? reshape(a, [1, k]) : a;
+  const columns = b.ndim === 1 ? reshape(b, [k, 1]) : b;
+  const lead = a.shape.slice(0, -1);
+  const out = [...lead, ...b.shape.slice(1)];
+  // A batch times one matrix is one tall product, and so is its gradient for the matrix.
+  if (columns.ndim === 2)
+    return b.ndim === 2 && a.ndim === 2
+      ? product(a, b)
+      : reshape(product(reshape(rows, [lead.reduce((x, n) => x * n, 1), k]), columns), out);
+  const y = product(rows, columns);
+  return a.ndim === 1 ? reshape(y, [...y.shape.slice(0, -2), y.shape[y.ndim - 1]]) : y;
+}
+
+/** y = x·Wᵀ + b on the last dimension. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  if (weight.ndim !== 2)
+    throw inputError('linear', 'the weight is a matrix [out, in]', { x: x.shape, weight: weight.shape });
+  const [outputs, inputs] = weight.shape;
+  raw.checkMatmul(
+    'linear',
+    x,
+    weight,
+    x.shape[x.ndim - 1],
+    inputs,
+    'The last dimension of the input is the number of input features of weight [out, in].',
+  );
+  if (bias && (bias.ndim !== 1 || bias.shape[0] !== outputs))
+    throw inputError('linear', `the bias has one element for each of ${outputs} outputs`, {
+      weight: weight.shape,
+      bias: bias.shape,
+    });
+  const lead = x.shape.slice(0, -1);
+  const flat = x.ndim === 2 ? x : reshape(x, [lead.reduce((n, m) => n * m, 1), inputs]);
+  const products = raw.matmul(flat, swapped(weight));
+  const y = bias
+    ? evaluate({
+        name: 'linear',
+        expression: 'a + b',
+        operands: { a: products, b: bias },
+        shape: products.shape,
+        result: 'float32',
+      })
+    : products;
+  record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], (g, needs) => [
+    needs[0] && raw.matmul(g, weight),
+    needs[1] && raw.matmul(swapped(g), flat),
+    needs[2] && sum(g, 0),
+  ]);
+  return x.ndim === 2 ? y : reshape(y, [...lead, outputs]);
+}

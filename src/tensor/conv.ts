@@ -1,0 +1,180 @@
+// Convolutions without gradients: shapes, checks, and the plans of shaders/conv2d.ts.
+
+import type { Conv2dKind, Conv2dShape } from '../../shaders/conv2d';
+import { planConv2d } from '../../shaders/conv2d';
+import { device } from '../gpu';
+import { inputError } from './context';
+import { bind, contiguous } from './elementwise';
+import { runPlan } from './plan';
+import type { Shape } from './shape';
+import type { Tensor } from './tensor';
+import { empty } from './tensor';
+import { filled } from './views';
+
+type Pair = number | readonly [number, number];
+
+export interface Conv2dOptions {
+  /** Step of the window; 1 by default. */
+  stride?: Pair;
+  /** Zeros around the image: everywhere, [vertical, horizontal], [top, bottom, left, right], or 'same' for an output of the input's size. */
+  padding?: Pair | readonly [number, number, number, number] | 'same' | 'valid';
+  /** Distance between the taps of the kernel; 1 by default. */
+  dilation?: Pair;
+  /** Channels are split into this many groups that do not mix. */
+  groups?: number;
+}
+
+export interface ConvTranspose2dOptions {
+  stride?: Pair;
+  padding?: Pair;
+  /** Rows and columns added at the end of the output, to choose among the sizes that a strided convolution maps to the same. */
+  outputPadding?: Pair;
+  dilation?: Pair;
+  groups?: number;
+}
+
+function pair(op: string, name: string, value: Pair, least: number): readonly [number, number] {
+  const [h, w] = typeof value === 'number' ? [value, value] : value;
+  if (![h, w].every((n) => Number.isInteger(n) && n >= least))
+    throw inputError(op, `${name} ${JSON.stringify(value)}: integers of at least ${least} are needed`);
+  return [h, w];
+}
+
+function checkOperands(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  channels: number,
+  outputs: number,
+  groups: number,
+): void {
+  const shapes = { input: x.shape, weight: weight.shape, ...(bias && { bias: bias.shape }) };
+  if (x.ndim !== 4 || weight.ndim !== 4)
+    throw inputError(op, 'input and weight have four dimensions', shapes, 'One image without a batch: unsqueeze(0).');
+  for (const t of bias ? [x, weight, bias] : [x, weight])
+    if (t.dtype !== 'float32')
+      throw inputError(op, `needs float32 operands, got ${t.dtype}`, shapes, "Convert with to('float32').");
+  if (!Number.isInteger(groups) || groups < 1 || outputs % groups || x.shape[1] % groups)
+    throw inputError(
+      op,
+      `${x.shape[1]} input and ${outputs} output channels do not divide into ${groups} groups`,
+      shapes,
+    );
+  if (x.shape[1] !== channels)
+    throw inputError(
+      op,
+      `the weight is for ${channels} input channels, the input has ${x.shape[1]}`,
+      shapes,
+      'Images are [N, C, H, W].',
+    );
+  if (bias && (bias.ndim !== 1 || bias.shape[0] !== outputs))
+    throw inputError(op, `the bias has one element for each of ${outputs} output channels`, shapes);
+}
+
+/** Checks the operands of a convolution and works out its shape. `weight` is [outChannels, inChannels/groups, kH, kW]. */
+export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor | null, o: Conv2dOptions): Conv2dShape {
+  const { groups = 1, padding = 0 } = o;
+  checkOperands(op, x, weight, bias, weight.shape[1] * groups, weight.shape[0], groups);
+  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1);
+  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1);
+  const [batch, inChannels, inHeight, inWidth] = x.shape;
+  const [outChannels, , kernelHeight, kernelWidth] = weight.shape;
+  const spanH = dilationH * (kernelHeight - 1) + 1;
+  const spanW = dilationW * (kernelWidth - 1) + 1;
+  let sides: readonly number[];
+  if (padding === 'same') {
+    if (strideH > 1 || strideW > 1)
+      throw inputError(op, "padding 'same' needs stride 1", { input: x.shape, weight: weight.shape });
+    sides = [(spanH - 1) >> 1, spanH >> 1, (spanW - 1) >> 1, spanW >> 1];
+  } else if (padding === 'valid') sides = [0, 0, 0, 0];
+  else if (typeof padding !== 'number' && padding.length === 4)
+    sides = [...pair(op, 'padding', [padding[0], padding[1]], 0), ...pair(op, 'padding', [padding[2], padding[3]], 0)];
+  else {
+    const [h, w] = pair(op, 'padding', padding, 0);
+    sides = [h, h, w, w];
+  }
+  const [padTop, padBottom, padLeft, padRight] = sides;
+  const outHeight = Math.floor((inHeight + padTop + padBottom - spanH) / strideH) + 1;
+  const outWidth = Math.floor((inWidth + padLeft + padRight - spanW) / strideW) + 1;
+  if (!(outHeight > 0 && outWidth > 0 && kernelHeight > 0 && kernelWidth > 0))
+    throw inputError(
+      op,
+      `a kernel that spans ${spanH}×${spanW} does not fit into ${inHeight + padTop + padBottom}×${inWidth + padLeft + padRight} pixels (with padding)`,
+      { input: x.shape, weight: weight.shape },
+    );
+  return {
+    batch,
+    inChannels,
+    inHeight,
+    inWidth,
+    outChannels,
+    kernelHeight,
+    kernelWidth,
+    strideH,
+    strideW,
+    padTop,
+    padLeft,
+    dilationH,
+    dilationW,
+    groups,
+    outHeight,
+    outWidth,
+  };
+}
+
+/** The convolution whose input gradient a transposed convolution is. `weight` is [inChannels, outChannels/groups, kH, kW]. */
+export function transposedShape(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  o: ConvTranspose2dOptions,
+): Conv2dShape {
+  const { groups = 1 } = o;
+  const outputs = (weight.shape[1] ?? 0) * groups;
+  checkOperands(op, x, weight, bias, weight.shape[0], outputs, groups);
+  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1);
+  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1);
+  const [padTop, padLeft] = pair(op, 'padding', o.padding ?? 0, 0);
+  const [moreH, moreW] = pair(op, 'outputPadding', o.outputPadding ?? 0, 0);
+  const [batch, outChannels, outHeight, outWidth] = x.shape;
+  const [, , kernelHeight, kernelWidth] = weight.shape;
+  const shapes = { input: x.shape, weight: weight.shape };
+  if (moreH >= Math.max(strideH, dilationH) || moreW >= Math.max(strideW, dilationW))
+    throw inputError(op, 'outputPadding has to be smaller than stride or dilation', shapes);
+  const inHeight = (outHeight - 1) * strideH - 2 * padTop + dilationH * (kernelHeight - 1) + 1 + moreH;
+  const inWidth = (outWidth - 1) * strideW - 2 * padLeft + dilationW * (kernelWidth - 1) + 1 + moreW;
+  if (!(inHeight > 0 && inWidth > 0)) throw inputError(op, `the output would be ${inHeight}×${inWidth}`, shapes);
+  return {
+    batch,
+    inChannels: outputs,
+    inHeight,
+    inWidth,
+    outChannels,
+    kernelHeight,
+    kernelWidth,
+    strideH,
+    strideW,
+    padTop,
+    padLeft,
+    dilationH,
+    dilationW,
+    groups,
+    outHeight,
+    outWidth,
+  };
+}
+
+/** The convolution (from x, weight) or a gradient of it: for the input from (dy, weight), for the weight from (x, dy). */
+export function conv2d(kind: Conv2dKind, a: Tensor, b: Tensor, s: Conv2dShape): Tensor {
+  const shapes: Record<Conv2dKind, Shape> = {
+    forward: [s.batch, s.outChannels, s.outHeight, s.outWidth],
+    inputGradient: [s.batch, s.inChannels, s.inHeight, s.inWidth],
+    weightGradient: [s.outChannels, s.inChannels / s.groups, s.kernelHeight, s.kernelWidth],
+  };
+  if (a.size === 0 || b.size === 0) return filled('conv2d', shapes[kind], 0, 'float32');
+  const out = empty('conv2d', shapes[kind]);
+  runPlan('conv2d', planConv2d(kind, s, device().back), bind(contiguous(a)), bind(contiguous(b)), out);
+  return out;
+}

@@ -1,0 +1,74 @@
+// Matrix products without gradients. Transposed and batch-strided operands are read as they lie, without a copy.
+import { planMatmul } from '../../shaders/matmul';
+import type { Binding } from '../gpu';
+import { device } from '../gpu';
+import { inputError } from './context';
+import { copy } from './elementwise';
+import { runPlan } from './plan';
+import type { Shape } from './shape';
+import { broadcastShapes, collapse, size } from './shape';
+import type { Tensor } from './tensor';
+import { empty } from './tensor';
+import { expand } from './views';
+
+interface Operand {
+  binding: Binding;
+  transposed: boolean;
+  batchStride: number;
+}
+
+/** How a kernel reads the matrices [rows, columns] of `x`, repeated to `batch`; null when their layout needs a copy. */
+function layout(x: Tensor, batch: Shape): Operand | null {
+  const [rows, columns] = x.shape.slice(-2);
+  const [rowStride, columnStride] = x.strides.slice(-2);
+  const plain = (columnStride === 1 || columns === 1) && (rowStride === columns || rows === 1);
+  const transposed = !plain && (rowStride === 1 || rows === 1) && (columnStride === rows || columns === 1);
+  const wide = expand(x, [...batch, rows, columns]);
+  const { shape, strides } = collapse(batch, [wide.strides.slice(0, -2)]);
+  const [batchStride] = strides[0];
+  const aligned = (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
+  if (!(plain || transposed) || shape.length > 1 || batchStride < 0 || !aligned) return null;
+  const { storage } = x;
+  const bytes = 4 * ((shape[0] - 1) * batchStride + rows * columns);
+  return { binding: { block: storage.block, offset: storage.offset + 4 * x.offset, bytes }, transposed, batchStride };
+}
+
+const operand = (x: Tensor, batch: Shape): Operand =>
+  layout(x, batch) ?? layout(copy(x), batch) ?? layout(copy(expand(x, [...batch, ...x.shape.slice(-2)])), batch)!;
+
+/** C[…, m, n] = A[…, m, k] · B[…, k, n], leading dimensions broadcast. */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  const [m, k] = a.shape.slice(-2);
+  const n = b.shape[b.ndim - 1];
+  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const out = empty('matmul', [...batch, m, n]);
+  if (out.size === 0) return out;
+  const A = operand(a, batch);
+  const B = operand(b, batch);
+  const shape = {
+    batch: size(batch),
+    m,
+    n,
+    k,
+    transposeA: A.transposed,
+    transposeB: B.transposed,
+    aBatchStride: A.batchStride,
+    bBatchStride: B.batchStride,
+  };
+  runPlan('matmul', planMatmul(shape, device().back), A.binding, B.binding, out);
+  return out;
+}
+
+/** Refuses operands that no matrix product takes. */
+export function checkMatmul(op: string, a: Tensor, b: Tensor, k: number, kOfB: number, hint: string): void {
+  const shapes = { a: a.shape, b: b.shape };
+  if (a.dtype !== 'float32' || b.dtype !== 'float32')
+    throw inputError(
+      op,
+      `needs float32 operands, got ${a.dtype} and ${b.dtype}`,
+      shapes,
+      "Convert with to('float32').",
+    );
+  if (a.ndim === 0 || b.ndim === 0) throw inputError(op, 'a number is no matrix', shapes, 'Use mul.');
+  if (k !== kOfB) throw inputError(op, `the inner dimensions ${k} and ${kOfB} differ`, shapes, hint);
+}
