@@ -1,7 +1,11 @@
 // Batch, layer and group normalisation with gradients.
-
+import { inputError } from '../tensor/context';
+import { contiguous, evaluate } from '../tensor/elementwise';
 import type { BatchNormOptions } from '../tensor/norm';
 import * as raw from '../tensor/norm';
+import { reduce } from '../tensor/reduce';
+import type { Shape } from '../tensor/shape';
+import { contiguousStrides, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { record } from './tape';
 
@@ -19,4 +23,83 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
     const { dx, dWeight, dBias } = raw.batchNormGradient(gradient, x, stats, { training, activation }, needs[0]);
     return [dx, dWeight, dBias];
   });
+}
+
+export interface AffineOptions {
+  weight?: Tensor | null;
+  bias?: Tensor | null;
+  /** Added to the variance: 1e-5 by default. */
+  eps?: number;
+}
+
+/**
+ * Normalises each row of x, seen as [...lead, ...rest] with one row per index of `lead`, then applies weight and bias, which have the shape
+ * `affine` once broadcast from the right; `shared` are the dimensions that they are repeated along.
+ */
+function normRows(
+  op: string,
+  x: Tensor,
+  lead: Shape,
+  rest: Shape,
+  affine: Shape,
+  shared: number[],
+  o: AffineOptions,
+): Tensor {
+  const { weight, bias, eps = 1e-5 } = o;
+  const shape = [...lead, ...rest];
+  const seen = (t: Tensor, as: Shape) => contiguous(t).view(as, contiguousStrides(as));
+  const w = weight && { w: seen(weight, affine) };
+  const b = bias && { b: seen(bias, affine) };
+  const { y: xhat, stats } = raw.normalizeRows(x, size(lead), eps);
+  const operands = { a: seen(xhat, shape), ...w, ...b };
+  const expression = `a${w ? ' * w' : ''}${b ? ' + b' : ''}`;
+  const y = w || b ? evaluate({ name: op, expression, operands, shape, result: 'float32' }) : xhat;
+  const inputs = [x, weight, bias].filter((t) => !!t);
+  const saved = weight ? [x, stats, weight] : [x, stats];
+  return record(op, inputs, seen(y, x.shape), saved, (gradient, needs) => {
+    const g = seen(gradient, shape);
+    const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...w }, shape, result: 'float32' }) : g;
+    const row = (column: number) =>
+      stats.view(
+        [...lead, ...rest.map(() => 1)],
+        [...contiguousStrides(lead).map((s) => 4 * s), ...rest.map(() => 0)],
+        column,
+      );
+    const sum = (map: string, more: Record<string, Tensor>, like: Tensor) =>
+      seen(reduce({ name: op, reduction: 'sum', map, operands: { g, ...more }, shape, axes: shared }), like.shape);
+    const grads: (Tensor | false)[] = [needs[0] && seen(raw.normalizeRowsGradient(scaled, x, stats), x.shape)];
+    if (weight) grads.push(needs[1] && sum('g * (a - m) * r', { a: seen(x, shape), m: row(0), r: row(1) }, weight));
+    if (bias) grads.push(needs[inputs.length - 1] && sum('g', {}, bias));
+    return grads;
+  });
+}
+
+/** Normalises over the last dimensions, which must have the sizes `normalizedShape`; weight and bias have that shape. */
+export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOptions = {}): Tensor {
+  const op = 'layerNorm';
+  const at = x.ndim - normalizedShape.length;
+  if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
+    throw inputError(op, 'the input must end with the normalised shape', { input: x.shape, normalizedShape });
+  for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
+    if (t && !sameShape(t.shape, normalizedShape))
+      throw inputError(op, `${name} must have the normalised shape`, { normalizedShape, [name]: t.shape });
+  const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
+  return normRows(op, x, [rows], [n], [n], [0], options);
+}
+
+/** Normalises [N, C, …] over groups of C / `groups` neighbouring channels; weight and bias are per channel [C]. */
+export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
+  const op = 'groupNorm';
+  const [N, C] = x.shape;
+  if (x.ndim < 2) throw inputError(op, 'the input needs at least two dimensions [N, C, …]', { input: x.shape });
+  if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
+    throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x.shape });
+  for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
+    if (t && !sameShape(t.shape, [C]))
+      throw inputError(op, `${name} must have one value for each of the ${C} channels`, {
+        input: x.shape,
+        [name]: t.shape,
+      });
+  const perGroup = C / groups;
+  return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);
 }

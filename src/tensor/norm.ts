@@ -197,22 +197,16 @@ function gradientOf(
   return { dx, dWeight, dBias };
 }
 
+const rowLayout = (x: Tensor, rows: number): Layout => ({ samples: 1, channels: rows, plane: x.size / rows });
+
 /** (x − mean) / √(variance + eps) over each of `rows` equal, contiguous pieces of x. */
 export function normalizeRows(x: Tensor, rows: number, eps: number): Normalized {
-  const layout = { samples: 1, channels: rows, plane: rows ? x.size / rows : 0 };
-  return normalize(contiguous(x), x.shape, layout, { training: true, eps });
+  if (x.size === 0) return { y: empty('normalizeRows', x.shape), stats: empty('normalizeRows', [rows, 4]) };
+  return normalize(contiguous(x), x.shape, rowLayout(x, rows), { training: true, eps });
 }
 
 /** The gradient of `normalizeRows` for x. */
 export function normalizeRowsGradient(gradient: Tensor, x: Tensor, stats: Tensor): Tensor {
-  const rows = stats.shape[0];
-  return gradientOf(
-    gradient,
-    x,
-    { samples: 1, channels: rows, plane: rows ? x.size / rows : 0 },
-    stats,
-    true,
-    false,
-    true,
-  ).dx!;
+  if (x.size === 0) return empty('normalizeRows', x.shape);
+  return gradientOf(gradient, x, rowLayout(x, stats.shape[0]), stats, true, false, true).dx!;
 }

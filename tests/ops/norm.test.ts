@@ -1,7 +1,7 @@
 // Batch, layer and group norm against float64 loops: values, gradients, running statistics, both kernel formulations.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { batchNorm } from '../../src/autograd/norm';
+import { batchNorm, groupNorm, layerNorm } from '../../src/autograd/norm';
 import { noGrad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { tensor, zeros } from '../../src/tensor/create';
@@ -132,6 +132,70 @@ test('empty batches in evaluation, and refused input', async () => {
   assert.throws(() => batchNorm(zeros([1, 3]), { ...state, training: true }), /more than one value per channel/);
   assert.throws(() => batchNorm(zeros([0, 3]), { ...state, training: true }), /more than one value per channel/);
   assert.throws(() => batchNorm(zeros([2, 3]), {}), /evaluation needs runningMean/);
+});
+
+/** Normalises pieces of `n` values. */
+function rows(x: Float64Array, n: number): Float64Array {
+  const y = new Float64Array(x.length);
+  for (let at = 0; at < x.length; at += n) {
+    const row = x.subarray(at, at + n);
+    const mean = row.reduce((sum, v) => sum + v / n, 0);
+    const variance = row.reduce((sum, v) => sum + (v - mean) ** 2 / n, 0);
+    row.forEach((v, i) => {
+      y[at + i] = (v - mean) / Math.sqrt(variance + EPS);
+    });
+  }
+  return y;
+}
+
+test('layer norm', async () => {
+  for (const [shape, last] of [
+    [[6, 10], [10]],
+    [
+      [2, 3, 4, 5],
+      [4, 5],
+    ],
+    [
+      [3, 7],
+      [3, 7],
+    ],
+    [[2, 1, 3], [3]],
+  ]) {
+    const values = [numbers(size(shape), 1, -1, 3), numbers(size(last), 2, 0.5, 1.5), numbers(size(last), 3)];
+    await checkOperation(`layer [${shape}]`, {
+      shapes: [shape, last, last],
+      values,
+      run: (x, weight, bias) => layerNorm(x, last, { weight, bias }),
+      reference: (x, w, b) => rows(x, size(last)).map((v, i) => v * w[i % w.length] + b[i % w.length]),
+    });
+    await checkOperation(`layer [${shape}] plain`, {
+      shapes: [shape],
+      values: values.slice(0, 1),
+      run: (x) => layerNorm(x, last),
+      reference: (x) => rows(x, size(last)),
+    });
+  }
+  assert.equal(layerNorm(zeros([0, 5]), [5]).shape, [0, 5]);
+  assert.throws(() => layerNorm(zeros([2, 5]), [4]), /end with the normalised shape.*\[2, 5\].*\[4\]/);
+});
+
+test('group norm', async () => {
+  for (const [shape, groups] of [
+    [[2, 6, 3, 4], 3],
+    [[3, 4, 5], 1],
+    [[2, 4], 2],
+    [[2, 3, 2, 2], 3],
+  ] as [number[], number][]) {
+    const [C, plane] = [shape[1], size(shape.slice(2))];
+    await checkOperation(`group [${shape}]`, {
+      shapes: [shape, [C], [C]],
+      values: [numbers(size(shape), 1, -1, 3), numbers(C, 2, 0.5, 1.5), numbers(C, 3)],
+      run: (x, weight, bias) => groupNorm(x, groups, { weight, bias }),
+      reference: (x, w, b) =>
+        rows(x, (C / groups) * plane).map((v, i) => v * w[Math.floor(i / plane) % C] + b[Math.floor(i / plane) % C]),
+    });
+  }
+  assert.throws(() => groupNorm(zeros([2, 6, 3]), 4), /6 channels cannot be divided into 4 groups/);
 });
 
 test.run();

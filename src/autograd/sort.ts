@@ -1,0 +1,42 @@
+// Sorting with gradients: what a value receives goes back to where it came from.
+
+import { evaluate } from '../tensor/elementwise';
+import { scatterInto } from '../tensor/gather';
+import { normalizeAxis } from '../tensor/shape';
+import type { Sorted } from '../tensor/sort';
+import * as raw from '../tensor/sort';
+import type { Tensor } from '../tensor/tensor';
+import { record } from './tape';
+
+export type { Sorted } from '../tensor/sort';
+
+/** The gradient for x of values picked at `indices` along an axis, each at most once. */
+function pickedFrom(x: Tensor, dim: number, { values, indices }: Sorted): Sorted {
+  const axis = normalizeAxis('sort', dim, x.ndim);
+  const y = record('sort', [x], values, [indices], (g) => {
+    const dx = evaluate({ name: 'sort', expression: '0.0', operands: {}, shape: x.shape, result: 'float32' });
+    scatterInto(dx, axis, indices, g);
+    return [dx];
+  });
+  return { values: y, indices };
+}
+
+interface SortOptions {
+  dim?: number;
+  descending?: boolean;
+}
+
+/** Values in ascending order along `dim` (the last), and where they stood (int32). Stable; NaN counts as the largest, as in PyTorch. */
+export const sort = (x: Tensor, { dim = -1, descending = false }: SortOptions = {}): Sorted =>
+  pickedFrom(x, dim, raw.sort(x, dim, descending));
+
+/** Positions (int32) that sort x along `dim`. */
+export const argsort = (x: Tensor, { dim = -1, descending = false }: SortOptions = {}): Tensor =>
+  raw.argsort(x, dim, descending);
+
+/** The k largest (or smallest) along `dim` with their positions, the most extreme first. */
+export const topk = (
+  x: Tensor,
+  k: number,
+  { dim = -1, largest = true }: { dim?: number; largest?: boolean } = {},
+): Sorted => pickedFrom(x, dim, raw.topk(x, k, dim, largest));

@@ -1,0 +1,145 @@
+// Gather, scatter and one-hot without gradients. Indices are int32 or uint32; one out of range gives NaN, or −2³¹ in integer results.
+import {
+  gather as gatherKernel,
+  INDEX_TILE,
+  oneHot as oneHotKernel,
+  scatterDistinct,
+  scatterAdd as scatterKernel,
+} from '../../shaders/gather';
+import type { Constant } from '../gpu';
+import { device } from '../gpu';
+import { inputError } from './context';
+import { bind, contiguous, gridFor } from './elementwise';
+import type { Shape } from './shape';
+import { normalizeAxis, size } from './shape';
+import type { Tensor } from './tensor';
+import { empty } from './tensor';
+
+const badBits = (x: Tensor): number => (x.dtype === 'float32' ? 0x7fc00000 : -(2 ** 31));
+
+const list = (values: readonly number[]): number[] => [...values, ...new Array<number>(8 - values.length).fill(0)];
+
+export function checkIndex(op: string, index: Tensor): void {
+  if (index.dtype !== 'int32' && index.dtype !== 'uint32')
+    throw inputError(
+      op,
+      `the index must be int32, it is ${index.dtype}`,
+      { index: index.shape },
+      'Use cast(index, "int32").',
+    );
+}
+
+/** Shapes of an index into x along an axis: as many dimensions, none larger but along the axis. */
+function checkCover(op: string, x: Tensor, index: Tensor, axis: number): void {
+  checkIndex(op, index);
+  const shapes = { input: x.shape, index: index.shape };
+  if (index.ndim !== x.ndim) throw inputError(op, 'index and input need the same number of dimensions', shapes);
+  if (index.shape.some((n, d) => d !== axis && n > x.shape[d]))
+    throw inputError(op, `the index is larger than the input in another dimension than ${axis}`, shapes);
+}
+
+/** y[…, j, …] = x[…, index[…, j, …], …] along `dim`: the shape of the index. */
+export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  const axis = normalizeAxis('gather', dim, x.ndim);
+  checkCover('gather', x, index, axis);
+  const y = empty('gather', index.shape, x.dtype);
+  const n = y.size;
+  const head: Constant[] = [n, index.ndim, axis, x.shape[axis] ?? 1, x.offset, index.offset, 0, badBits(x)];
+  const strides = x.strides.map((s, d) => (d === axis ? 0 : s));
+  const lists = [index.shape, strides, index.strides, [x.strides[axis] ?? 0]].flatMap(list);
+  device().launch(gatherKernel(), [x.storage, index.storage, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
+  return y;
+}
+
+/** A 1-D index as one into `shape` along `axis`, repeated along the other dimensions. */
+export function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
+  const full = shape.map((n, d) => (d === axis ? index.size : n));
+  return index.view(
+    full,
+    full.map((_, d) => (d === axis ? (index.strides[0] ?? 0) : 0)),
+  );
+}
+
+/** The slices of x at the positions of a 1-D index along `dim`. */
+export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+  const op = 'indexSelect';
+  checkIndex(op, index);
+  if (index.ndim > 1) throw inputError(op, 'the index must have one dimension', { index: index.shape });
+  const axis = normalizeAxis(op, dim, x.ndim);
+  return gather(x, axis, alongAxis(index, x.shape, axis));
+}
+
+/**
+ * x (or zeros of `shape`) plus, at index[…, j, …] along `dim`, source[…, j, …]. Several sources may meet: they are added in ascending j.
+ * `order` may give the sorted order of a 1-D index that is repeated along the other dimensions.
+ */
+export function scatterAdd(
+  x: Tensor | null,
+  shape: Shape,
+  dim: number,
+  index: Tensor,
+  source: Tensor,
+  order?: Tensor,
+): Tensor {
+  const op = 'scatterAdd';
+  const axis = normalizeAxis(op, dim, shape.length);
+  const y = empty(op, shape, source.dtype);
+  checkCover(op, y, index, axis);
+  const shapes = { input: shape, index: index.shape, source: source.shape };
+  if (source.dtype === 'bool' || (x && x.dtype !== source.dtype))
+    throw inputError(
+      op,
+      `the input is ${x?.dtype}, the source ${source.dtype}; both must have the same numeric type`,
+      shapes,
+    );
+  if (source.ndim !== index.ndim || index.shape.some((n, d) => n > source.shape[d]))
+    throw inputError(op, 'the source must cover the index', shapes);
+  const type = ({ float32: 'f32', int32: 'i32', uint32: 'u32' } as const)[source.dtype];
+  const n = y.size;
+  const head: Constant[] = [
+    n,
+    shape.length,
+    axis,
+    shape[axis] ?? 1,
+    x?.offset ?? 0,
+    index.offset,
+    source.offset,
+    badBits(source),
+  ];
+  const lists = [shape, x?.strides ?? [], index.shape, index.strides, source.strides].flatMap(list);
+  const reads = [...(x ? [x.storage] : []), index.storage, ...(order ? [bind(order)] : []), source.storage];
+  device().launch(
+    scatterKernel({ type, base: !!x, sorted: !!order }),
+    [...reads, bind(y)],
+    [...head, ...lists],
+    gridFor(n, INDEX_TILE),
+  );
+  return y;
+}
+
+/** Writes x[…, j, …] to position index[…, j, …] along `axis` of `into`; the indices of a line must be distinct. */
+export function scatterInto(into: Tensor, axis: number, index: Tensor, x: Tensor): void {
+  const inner = size(x.shape.slice(axis + 1));
+  const constants = [x.size, x.shape[axis] ?? 1, into.shape[axis] ?? 1, inner];
+  device().launch(
+    scatterDistinct(),
+    [contiguous(x), contiguous(index), into].map(bind),
+    constants,
+    gridFor(x.size, INDEX_TILE),
+  );
+}
+
+/** 1 at the label, 0 elsewhere (int32): [..., classes]. A label out of range fills its row with −2³¹. */
+export function oneHot(labels: Tensor, classes: number): Tensor {
+  checkIndex('oneHot', labels);
+  if (!Number.isInteger(classes) || classes < 1)
+    throw inputError('oneHot', `classes = ${classes} must be a positive integer`, { labels: labels.shape });
+  const y = empty('oneHot', [...labels.shape, classes], 'int32');
+  device().launch(
+    oneHotKernel(),
+    [bind(contiguous(labels)), bind(y)],
+    [y.size, classes, -(2 ** 31)],
+    gridFor(y.size, INDEX_TILE),
+  );
+  return y;
+}
