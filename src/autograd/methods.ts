@@ -2,8 +2,11 @@
 import { Tensor } from '../tensor/tensor';
 import type { BinaryFunctions, UnaryFunctions } from './elementwise';
 import * as elementwise from './elementwise';
+import * as gather from './gather';
 import { matmul } from './matmul';
 import * as reduce from './reduce';
+import * as softmax from './softmax';
+import * as sort from './sort';
 import { backward, detach, retainGrad } from './tape';
 import * as views from './views';
 
@@ -49,6 +52,14 @@ const functions = {
   pad: views.pad,
   clone: views.clone,
   contiguous: views.contiguous,
+  softmax: softmax.softmax,
+  logSoftmax: softmax.logSoftmax,
+  gather: gather.gather,
+  indexSelect: gather.indexSelect,
+  scatterAdd: gather.scatterAdd,
+  sort: sort.sort,
+  argsort: sort.argsort,
+  topk: sort.topk,
   backward,
   detach,
   retainGrad,
