@@ -3,7 +3,7 @@
  * leave out (a few channels per group, depthwise, very wide kernels or strides).
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Gather, tapProgression } from './conv2d-gather';
+import { type Gather, planeIndex, tapProgression } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
 import { foldedIndex, foldWorkgroups, type Kernel } from './kernel';
 
@@ -44,7 +44,7 @@ export function directGather(name: string, g: Gather): Kernel {
       for (var j = 0; j < xCount; j++) {
         let xx = x0 + j * xOffsetStep;
         if (xx < 0 || xx >= ${g.x.inSize}) { continue; }
-        let tap = (yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep;
+        let tap = ${planeIndex(g, `(yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep`)};
         sum = fma(weights[weight + tap], images[image + yy * ${g.x.inSize} + xx], sum);
       }
     }

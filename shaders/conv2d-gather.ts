@@ -33,11 +33,17 @@ export interface Gather {
   readonly outChannels: number;
   readonly y: Axis;
   readonly x: Axis;
+  /** Taps are counted from the far end of the kernel, on both axes. */
+  readonly flipped: boolean;
   readonly kernelHeight: number;
   readonly kernelWidth: number;
   /** Strides, in kernel planes, of group, written channel and read channel in the OIHW weight. */
   readonly weightStride: { readonly group: number; readonly out: number; readonly in: number };
 }
+
+/** WGSL for the index in a kernel plane of tap (ky, kx), given as one index in row order. */
+export const planeIndex = (g: Gather, tap: string): string =>
+  g.flipped ? `(${g.kernelHeight * g.kernelWidth - 1} - (${tap}))` : `(${tap})`;
 
 export function forwardGather(s: Conv2dShape): Gather {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
@@ -48,6 +54,7 @@ export function forwardGather(s: Conv2dShape): Gather {
     outChannels,
     y: forwardAxis(s.outHeight, s.inHeight, s.kernelHeight, s.strideH, s.padTop, s.dilationH),
     x: forwardAxis(s.outWidth, s.inWidth, s.kernelWidth, s.strideW, s.padLeft, s.dilationW),
+    flipped: false,
     kernelHeight: s.kernelHeight,
     kernelWidth: s.kernelWidth,
     weightStride: { group: outChannels * inChannels, out: inChannels, in: 1 },
@@ -63,6 +70,7 @@ export function inputGradientGather(s: Conv2dShape): Gather {
     outChannels,
     y: gradientAxis(s.inHeight, s.outHeight, s.kernelHeight, s.strideH, s.padTop, s.dilationH),
     x: gradientAxis(s.inWidth, s.outWidth, s.kernelWidth, s.strideW, s.padLeft, s.dilationW),
+    flipped: true,
     kernelHeight: s.kernelHeight,
     kernelWidth: s.kernelWidth,
     weightStride: { group: inChannels * outChannels, out: 1, in: outChannels },
@@ -89,10 +97,12 @@ function gradientAxis(
   pad: number,
   dilation: number,
 ): Axis {
+  // Counted from the far end, offsets rise with the tap: at stride 1 the code is that of a forward convolution.
   const taps = Array.from({ length: stride }, (_, c) =>
-    Array.from({ length: kernel }, (_, tap) => ({ tap, offset: (c + pad - tap * dilation) / stride })).filter((t) =>
-      Number.isInteger(t.offset),
-    ),
+    Array.from({ length: kernel }, (_, tap) => ({
+      tap,
+      offset: (c + pad - (kernel - 1 - tap) * dilation) / stride,
+    })).filter((t) => Number.isInteger(t.offset)),
   );
   return { size, inSize, classes: stride, step: 1, taps };
 }

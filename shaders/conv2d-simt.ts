@@ -6,7 +6,7 @@
  * - Weight gradient: rows are output channels, columns (inChannel, ky, kx), k runs over all output pixels, in splits
  *   that make enough workgroups and are summed in a second phase.
  */
-import { type Gather, positions, tapProgression } from './conv2d-gather';
+import { type Gather, planeIndex, positions, tapProgression } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
 import type { Kernel } from './kernel';
 import { chooseTile, tiledProduct } from './tile';
@@ -49,7 +49,7 @@ fn loadA(z: u32, m: u32, k: u32) -> f32 {${taps}
   let j = i32(k) % xCount;
   let i = i32(k) / xCount % yCount;
   let c = k / u32(xCount * yCount);
-  let tap = (yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep;
+  let tap = ${planeIndex(g, `(yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep`)};
   return weights[(${group} * ${g.weightStride.group}u + m * ${g.weightStride.out}u + c * ${g.weightStride.in}u) * ${plane}u + u32(tap)];
 }
 fn loadB(z: u32, k: u32, n: u32) -> f32 {${taps}

@@ -4,7 +4,7 @@
  *
  * - Gather (forward, input gradient): a lane owns 4 neighbouring x-positions (of every class) and up to 32 output
  *   channels. The weights of those channels are one vec4 per lane, spread to all by `subgroupBroadcast`.
- *   They are packed to [group][block][in][ky][kx][outBlock] beforehand, which also transposes them for the gradient.
+ *   They are packed to [group][block][ky][in][kx][outBlock] beforehand, which also transposes them for the gradient.
  * - Weight gradient: a lane owns one column (input channel, ky) and all kx of up to 32 output channels; per 4 pixels it
  *   loads its stretch of x, and dy of one output channel, which is broadcast.
  *
@@ -12,7 +12,7 @@
  * Without subgroups the broadcasts become uniform loads, which drivers also do once.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Axis, type Gather, positions, tapProgression } from './conv2d-gather';
+import { type Axis, type Gather, planeIndex, positions, tapProgression } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
 import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, unroll } from './kernel';
 
@@ -84,12 +84,13 @@ enable subgroups;
   let n = id / ${quads * rows}u;
   ${tapProgression(g.y, 'y', 'classY')}
   ${unroll(classes * block, (i) => `var acc${i} = vec4f();`)}
-  for (var c = 0u; c < ${g.inChannels}u; c++) {
-    for (var t = 0; t < yCount; t++) {
-      let yy = ${g.y.step} * yq + yOffset + t * yOffsetStep;
-      let inside = yy >= 0 && yy < ${g.y.inSize};
-      let line = i32((n * ${g.groups * g.inChannels}u + g * ${g.inChannels}u + c) * ${g.y.inSize}u + u32(clamp(yy, 0, ${g.y.inSize - 1}))) * ${g.x.inSize};
-      let w = ((block * ${g.inChannels}u + c) * ${g.kernelHeight}u + u32(yTap + t * yTapStep)) * ${g.kernelWidth * vecs}u;
+  let image = (n * ${g.groups * g.inChannels}u + g * ${g.inChannels}u) * ${g.y.inSize}u;
+  for (var t = 0; t < yCount; t++) {
+    let yy = ${g.y.step} * yq + yOffset + t * yOffsetStep;
+    let inside = yy >= 0 && yy < ${g.y.inSize};
+    var line = i32(image + u32(clamp(yy, 0, ${g.y.inSize - 1}))) * ${g.x.inSize};
+    var w = (block * ${g.kernelHeight}u + u32(yTap + t * yTapStep)) * ${g.inChannels * g.kernelWidth * vecs}u;
+    for (var c = 0u; c < ${g.inChannels}u; c++) {
       ${row.code}
       ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
       ${g.x.taps
@@ -102,6 +103,8 @@ enable subgroups;
       ${unroll(block, (i) => fma(`acc${cx * block + i}`, i))}`;
         })
         .join('\n')}
+      line += ${g.y.inSize * g.x.inSize};
+      w += ${g.kernelWidth * vecs}u;
     }
   }
   let y = ${g.y.classes} * yq + i32(classY);
@@ -180,7 +183,7 @@ function storeRow(x: Axis, acc: (cx: number) => string): string {
   });
 }
 
-/** OIHW weights to [group][block][in][ky][kx][block of out], zeros where the last block is not full. */
+/** OIHW weights to [group][block][ky][in][kx][block of out], zeros where the last block is not full. */
 function packWeights(name: string, g: Gather, block: number, count: number): Kernel {
   const plane = g.kernelHeight * g.kernelWidth;
   const blocks = Math.ceil(g.outChannels / block);
@@ -192,12 +195,13 @@ function packWeights(name: string, g: Gather, block: number, count: number): Ker
   ${foldedIndex(Math.ceil(count / 64))}
   let id = group * 64u + local;
   if (id >= ${count}u) { return; }
-  let tap = id / ${block}u % ${plane}u;
-  let c = id / ${block * plane}u % ${g.inChannels}u;
+  let kx = id / ${block}u % ${g.kernelWidth}u;
+  let c = id / ${block * g.kernelWidth}u % ${g.inChannels}u;
+  let ky = id / ${block * g.kernelWidth * g.inChannels}u % ${g.kernelHeight}u;
   let block = id / ${block * plane * g.inChannels}u;
   let channel = block % ${blocks}u * ${block}u + id % ${block}u;
   let source = block / ${blocks}u * ${g.weightStride.group}u + min(channel, ${g.outChannels - 1}u) * ${g.weightStride.out}u + c * ${g.weightStride.in}u;
-  packed[id] = select(0.0, weights[source * ${plane}u + tap], channel < ${g.outChannels}u);
+  packed[id] = select(0.0, weights[source * ${plane}u + ${planeIndex(g, `ky * ${g.kernelWidth}u + kx`)}], channel < ${g.outChannels}u);
 }`;
   return { name, code, access: 'rw', workgroups: foldWorkgroups(Math.ceil(count / 64)) };
 }
