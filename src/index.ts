@@ -20,3 +20,4 @@ export * as optim from './optim';
 export * as models from './models';
 export { MeanField, meanFieldsIn } from './meanfield/mean-field';
 export type { MeanFieldOptions, ParticleTelemetry } from './meanfield/mean-field';
+export * from './train';

@@ -1,0 +1,98 @@
+// Images that lie on the GPU as bytes and leave it as batches: shuffled, cropped, flipped and normalised by the batch kernel.
+import { augment as augmentKernel, augmentWorkgroups } from '../shaders/augment';
+import type { Kernel } from '../shaders/kernel';
+import { isTapeOpen } from '../src/autograd/tape';
+import type { Storage } from '../src/gpu';
+import { device, InputError } from '../src/gpu';
+import { tensor } from '../src/tensor/create';
+import { bind } from '../src/tensor/elementwise';
+import { endStep } from '../src/tensor/memory';
+import type { Tensor } from '../src/tensor/tensor';
+import { empty } from '../src/tensor/tensor';
+import type { Batch, BatchOptions, BatchSource } from '../src/train/batches';
+import type { Split } from './cifar';
+import { IMAGE_BYTES } from './cifar';
+import { checkSeed, Rng, Stream } from './random';
+
+export interface ResidentOptions {
+  /** Normalisation per channel, of pixel values scaled to [0, 1]. */
+  mean: readonly [number, number, number];
+  std: readonly [number, number, number];
+  /** Bytes of one buffer of images, at most what the adapter binds (the default). */
+  maxBytes?: number;
+}
+
+/** One buffer of images: `count` of them from number `first` on. */
+interface Part {
+  readonly storage: Storage;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The images of a split in GPU memory, 3,072 bytes each, in as many buffers as the adapter's limit on one asks for. */
+export class ResidentImages implements BatchSource {
+  readonly count: number;
+  readonly #parts: readonly Part[];
+  readonly #labels: Tensor;
+  readonly #kernel: Kernel;
+
+  constructor({ images, labels, count }: Split, { mean, std, maxBytes = Infinity }: ResidentOptions) {
+    if (count < 1) throw new InputError('ResidentImages: the split holds no images; was it loaded?');
+    if (std.some((s) => !(s > 0))) throw new InputError(`ResidentImages: std ${std.join(', ')} must be positive`);
+    this.count = count;
+    const limit = Math.min(maxBytes, device().limits.maxStorageBufferBindingSize);
+    const perPart = Math.floor(limit / IMAGE_BYTES);
+    if (perPart < 1) throw new InputError(`ResidentImages: a buffer of ${limit} bytes holds no image`);
+    const parts: Part[] = [];
+    for (let first = 0; first < count; first += perPart) {
+      const n = Math.min(perPart, count - first);
+      const storage = device().allocate(n * IMAGE_BYTES, 'images');
+      device().write(storage, images.subarray(first * IMAGE_BYTES, (first + n) * IMAGE_BYTES));
+      parts.push({ storage, first, count: n });
+    }
+    this.#parts = parts;
+    this.#labels = tensor(Int32Array.from(labels)).keep();
+    this.#kernel = augmentKernel({ mean, std });
+  }
+
+  /**
+   * The batches of one epoch. Every loop over them ends a step of the memory's calendar each time round, unless its body
+   * does (`optimizer.step()`) or has recorded something that still waits for `backward()`.
+   * A last batch of a single image is left out when shuffling: batch norm has no variance of one value.
+   */
+  *batches(options: BatchOptions): Iterable<Batch> {
+    const { batchSize, seed = 0, epoch = 0, shuffle = false, augment = false, start = 0 } = options;
+    if (!Number.isInteger(batchSize) || batchSize < 1)
+      throw new InputError(`batches: batchSize ${batchSize} must be a whole number of at least 1`);
+    checkSeed(seed);
+    const indices = shuffle
+      ? new Rng(seed, Stream.shuffle, epoch).permutation(this.count)
+      : Uint32Array.from({ length: this.count }, (_, i) => i);
+    const order = tensor(indices);
+    let before: Tensor | null = null;
+    for (let index = start; index < this.count; index += batchSize) {
+      const size = Math.min(batchSize, this.count - index);
+      if (size === 1 && batchSize > 1 && shuffle) break;
+      const images = empty('batch', [size, 3, 32, 32]);
+      const labels = empty('batch labels', [size], 'int32');
+      for (const part of this.#parts)
+        device().launch(
+          this.#kernel,
+          [part.storage, bind(this.#labels), bind(order), bind(images), bind(labels)],
+          [seed, Stream.augment, epoch, index, size, part.first, part.count, Number(augment)],
+          augmentWorkgroups(size),
+        );
+      yield { images, labels, size, index };
+      // Had the loop's body ended its steps, the batch before this one would be gone by now.
+      if (before?.memory.live && !before.memory.kept && !isTapeOpen()) endStep();
+      before = labels;
+    }
+    order.dispose();
+  }
+
+  /** Gives the images back. */
+  dispose(): void {
+    for (const { storage } of this.#parts) storage.release();
+    this.#labels.dispose();
+  }
+}

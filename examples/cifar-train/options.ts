@@ -1,0 +1,191 @@
+// The options of cifar-train: what can be set, the recipe that fills in the rest, and what a resumed run may change.
+
+import { MODEL_NAMES } from '../../src/models/catalog';
+import { checkResumable, type JsonObject } from '../../src/train/checkpoint';
+import { DATASETS, type DatasetName } from '../shared/datasets';
+import {
+  choice,
+  createProgram,
+  integerFrom,
+  numberFrom,
+  numberList,
+  positiveInteger,
+  UsageError,
+} from '../shared/options';
+
+/** What the command line gives; what is absent comes from the recipe. */
+export interface Given {
+  model?: string;
+  dataset?: DatasetName;
+  data?: string;
+  subset?: number;
+  testSubset?: number;
+  augment?: boolean;
+  epochs?: number;
+  steps?: number;
+  batch?: number;
+  lr?: number;
+  momentum?: number;
+  weightDecay?: number;
+  milestones?: number[];
+  gamma?: number;
+  seed?: number;
+  tauTimes?: 'ordinal' | 'fraction' | 'random';
+  tauLr?: number;
+  tauMomentum?: number;
+  tauWeightDecay?: number | false;
+  freezeTau?: boolean;
+  clampTau?: boolean;
+  statistics?: 'particle' | 'position';
+  evalEvery?: number;
+  checkpointEvery?: number;
+  out?: string;
+  resume?: string | true;
+  json?: boolean;
+}
+
+/** A complete recipe: the options of a run as config.json and checkpoints hold them. */
+export interface Recipe extends JsonObject {
+  model: string;
+  dataset: DatasetName;
+  subset?: number;
+  testSubset?: number;
+  augment: boolean;
+  epochs: number;
+  steps?: number;
+  batch: number;
+  lr: number;
+  momentum: number;
+  weightDecay: number;
+  milestones: readonly number[];
+  gamma: number;
+  seed: number;
+  tauTimes: 'ordinal' | 'fraction' | 'random';
+  tauLr: number;
+  tauMomentum: number;
+  tauWeightDecay: number;
+  freezeTau: boolean;
+  clampTau: boolean;
+  statistics: 'particle' | 'position';
+  evalEvery: number;
+  checkpointEvery: number;
+}
+
+const rate = numberFrom(0);
+
+export function createOptions() {
+  const program = createProgram(
+    'cifar-train',
+    'Trains a residual network on CIFAR, by default a mean-field ResNet-20 with the recipe of its paper.',
+  );
+  program.configureHelp({ sortOptions: false });
+  program
+    .optionsGroup('What to train, on what:')
+    .option('--model <name>', `${MODEL_NAMES.slice(0, 4).join(', ')}, … any depth 6n + 2 (default: meanfield-resnet20)`)
+    .option('--dataset <name>', `${DATASETS.join(', ')} (default: cifar10)`, choice(DATASETS))
+    .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
+    .option('--subset <images>', 'train on so many images, the same number of each class', positiveInteger)
+    .option('--test-subset <images>', 'evaluate on so many', positiveInteger)
+    .option('--no-augment', 'no random crops and flips')
+    .option('--seed <number>', 'of weights, order and augmentation (default: 0)', integerFrom(0))
+    .optionsGroup('How long:')
+    .option('--epochs <number>', '(default: 160, on CIFAR-100 300)', positiveInteger)
+    .option('--steps <number>', 'stop after so many updates', positiveInteger)
+    .option('--batch <images>', 'images per update (default: 128)', positiveInteger)
+    .optionsGroup('SGD:')
+    .option('--lr <rate>', 'learning rate (default: 0.1)', rate)
+    .option('--momentum <factor>', '(default: 0.9)', numberFrom(0, 1))
+    .option('--weight-decay <factor>', '(default: 1e-4)', rate)
+    .option(
+      '--milestones <epochs>',
+      'where the rate is multiplied by gamma (default: 1/2 and 3/4 of the epochs)',
+      numberList(),
+    )
+    .option('--gamma <factor>', '(default: 0.1)', rate)
+    .optionsGroup('Particles (mean-field networks):')
+    .option(
+      '--tau-times <kind>',
+      'first times: ordinal 1 … n, fraction i/n, random (default: ordinal)',
+      choice(['ordinal', 'fraction', 'random']),
+    )
+    .option('--tau-lr <rate>', 'learning rate of the times (default: that of the weights)', rate)
+    .option('--tau-momentum <factor>', '(default: that of the weights)', numberFrom(0, 1))
+    .option('--tau-weight-decay <factor>', '(default: that of the weights)', rate)
+    .option('--no-tau-weight-decay', 'no weight decay on the times')
+    .option('--freeze-tau', 'do not train the times')
+    .option('--clamp-tau', 'keep the times ≥ 0')
+    .option(
+      '--statistics <where>',
+      "whether batch norm's statistics move with the particle or stay at the position (default: particle)",
+      choice(['particle', 'position']),
+    )
+    .optionsGroup('The run:')
+    .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
+    .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)
+    .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
+    .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
+  return program;
+}
+
+/** Fills in the paper's recipe: batch 128, SGD with momentum 0.9, weight decay 1e-4, rate 0.1 divided by 10 at 1/2 and 3/4 of the epochs. */
+export function completeRecipe(given: Given): Recipe {
+  const dataset = given.dataset ?? 'cifar10';
+  const { epochs = dataset === 'cifar100' ? 300 : 160, lr = 0.1, momentum = 0.9, weightDecay = 1e-4 } = given;
+  const milestones = given.milestones ?? [0.5, 0.75].map((part) => Math.round(part * epochs));
+  if (milestones.some((m, i) => !Number.isInteger(m) || m < 0 || m < milestones[i - 1]))
+    throw new UsageError(`--milestones ${milestones.join(',')}: these must be epochs in ascending order`);
+  return {
+    model: given.model ?? 'meanfield-resnet20',
+    dataset,
+    ...(given.subset && { subset: given.subset }),
+    ...(given.testSubset && { testSubset: given.testSubset }),
+    augment: given.augment ?? true,
+    epochs,
+    ...(given.steps && { steps: given.steps }),
+    batch: given.batch ?? 128,
+    lr,
+    momentum,
+    weightDecay,
+    milestones,
+    gamma: given.gamma ?? 0.1,
+    seed: given.seed ?? 0,
+    tauTimes: given.tauTimes ?? 'ordinal',
+    tauLr: given.tauLr ?? lr,
+    tauMomentum: given.tauMomentum ?? momentum,
+    tauWeightDecay: given.tauWeightDecay === false ? 0 : (given.tauWeightDecay ?? weightDecay),
+    freezeTau: given.freezeTau ?? false,
+    clampTau: given.clampTau ?? false,
+    statistics: given.statistics ?? 'particle',
+    evalEvery: given.evalEvery ?? 1,
+    checkpointEvery: given.checkpointEvery ?? 1,
+  };
+}
+
+/** What a resumed run may change; everything else decides over its bits. */
+const CHANGEABLE = ['epochs', 'steps', 'evalEvery', 'checkpointEvery'] as const;
+
+/** The recipe of a saved run with what the command line changes. Throws an error that names every option that cannot be changed. */
+export function changeRecipe(saved: Recipe, given: Given): Recipe {
+  const { data: _, out: __, resume: ___, json: ____, ...typed } = given;
+  const stated: JsonObject = typed.tauWeightDecay === false ? { ...typed, tauWeightDecay: 0 } : (typed as JsonObject);
+  checkResumable(
+    saved,
+    stated,
+    Object.keys(typed).filter((key) => !(CHANGEABLE as readonly string[]).includes(key)),
+  );
+  return { ...saved, ...stated };
+}
+
+/** Sizes that finish in about two minutes on a processor of two cores, where there is no GPU and the user asked for nothing. */
+export const QUICK = {
+  model: 'meanfield-resnet20',
+  subset: 640,
+  testSubset: 200,
+  batch: 32,
+  epochs: 4,
+  lr: 0.05,
+} as const;
+
+/** Whether the command line leaves the size of the run open. */
+export const leavesSizeOpen = (given: Given): boolean =>
+  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment'].includes(key));

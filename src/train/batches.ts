@@ -1,0 +1,33 @@
+// What training and evaluation need of a data set: batches on the GPU, in an order that depends on seed and epoch alone.
+import type { Tensor } from '../tensor/tensor';
+
+export interface Batch {
+  /** float32 [N, 3, 32, 32], or whatever the model takes. */
+  readonly images: Tensor;
+  /** int32 [N]. */
+  readonly labels: Tensor;
+  /** N; the last batch of an epoch may be smaller. */
+  readonly size: number;
+  /** Position of the batch's first image in the order of the epoch. */
+  readonly index: number;
+}
+
+export interface BatchOptions {
+  batchSize: number;
+  /** Order and augmentation are pure functions of (seed, epoch, image): default 0, 0. */
+  seed?: number;
+  epoch?: number;
+  /** Whether the images come in an order of the epoch's own, for training (default false). */
+  shuffle?: boolean;
+  /** Whether images are cropped and flipped at random (default false). */
+  augment?: boolean;
+  /** Position in the order to start at, in order to go on within an epoch (default 0). */
+  start?: number;
+}
+
+/** A data set that gives batches, such as `ResidentImages`. */
+export interface BatchSource {
+  /** Number of images. */
+  readonly count: number;
+  batches(options: BatchOptions): Iterable<Batch>;
+}

@@ -1,0 +1,70 @@
+// Where numbers stop being finite: the error that ends a run whose loss is NaN or infinite, and the search for the first culprit.
+import { noGrad, tensorsIn } from '../autograd/tape';
+import { DawnfieldError } from '../gpu';
+import { reduce } from '../tensor/reduce';
+import type { Tensor } from '../tensor/tensor';
+import type { Batch } from './batches';
+import type { Classifier, LossFunction } from './evaluate';
+
+/** The loss became NaN or infinite. The last good checkpoint is unchanged. */
+export class NonFiniteLossError extends DawnfieldError {
+  override name = 'NonFiniteLossError';
+
+  constructor(
+    readonly step: number,
+    /** Counted from 1, as users see it. */
+    readonly epoch: number,
+    readonly lr: number,
+    /** Where it arose: `the output of layer1.0.conv1 (Conv2d)`. */
+    readonly where: string,
+  ) {
+    super(
+      `the loss is not finite at step ${step} (epoch ${epoch}, learning rate ${lr}): ${where}. ` +
+        'The last checkpoint is from before it. Try a lower learning rate, or look at the data and the module named here.',
+    );
+  }
+}
+
+/** How many elements are NaN or infinite, as a tensor with one element. Looks at the bits: WGSL lets drivers assume finite numbers. */
+const countNonFinite = (x: Tensor): Tensor =>
+  reduce({
+    name: 'count non-finite',
+    reduction: 'sum',
+    map: 'select(0.0, 1.0, (bitcast<u32>(a) & 0x7f800000u) == 0x7f800000u)',
+    operands: { a: x },
+    shape: x.shape,
+    axes: x.shape.map((_, d) => d),
+  });
+
+/**
+ * Says in words which comes first: a weight, an image, a module's output (innermost first) or the loss that is not finite.
+ * Runs the forward pass of the batch once more, so the weights must be those from before the bad step.
+ */
+export async function locateNonFinite(model: Classifier, lossFunction: LossFunction, batch: Batch): Promise<string> {
+  const found: { what: string; count: Tensor; size: number }[] = [];
+  const check = (what: string, x: Tensor) => {
+    if (x.dtype === 'float32') found.push({ what, count: countNonFinite(x).keep(), size: x.size });
+  };
+  noGrad(() => {
+    for (const [name, x] of model.namedTensors()) check(`before it ${name} [${x.shape}]`, x);
+    check('the images of its batch', batch.images);
+    const remove = model.modules().map((module) =>
+      module.onForward((_, __, output) => {
+        const name = module.path ? `${module.path} (${module.constructor.name})` : module.constructor.name;
+        for (const x of tensorsIn(output)) check(`the output of ${name} [${x.shape}]`, x);
+      }),
+    );
+    try {
+      check('the loss function', lossFunction(model.forward(batch.images), batch.labels));
+    } finally {
+      for (const unhook of remove) unhook();
+    }
+  });
+  let where = 'run once more, the step gives a finite loss';
+  for (const { what, count, size } of found.reverse()) {
+    const n = await count.item();
+    if (n > 0) where = `${what} has ${n} of ${size} elements that are NaN or infinite`;
+    count.dispose();
+  }
+  return where;
+}

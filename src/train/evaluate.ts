@@ -1,0 +1,66 @@
+// The loss and the error of a model over a whole data set.
+import { crossEntropy } from '../autograd/loss';
+import { noGrad } from '../autograd/tape';
+import type { Module } from '../nn/module';
+import type { Tensor } from '../tensor/tensor';
+import type { BatchSource } from './batches';
+import { defaultReadEvery, Tally } from './tally';
+
+/** A model that classifies: images → logits [N, classes]. */
+export type Classifier = Module & { forward(x: Tensor): Tensor };
+/** The mean loss over a batch of logits [N, classes] and labels [N]. */
+export type LossFunction = (logits: Tensor, labels: Tensor) => Tensor;
+
+export interface EvaluationOptions {
+  batchSize: number;
+  lossFunction?: LossFunction;
+  /** Batches between two reads. */
+  readEvery?: number;
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface Evaluation {
+  loss: number;
+  /** Wrong answers in percent. */
+  error: number;
+  wrong: number;
+  count: number;
+}
+
+/** Evaluates in evaluation mode without recording; the model's mode is restored. Null when `signal` was aborted before the end. */
+export async function evaluate(
+  model: Classifier,
+  source: BatchSource,
+  options: EvaluationOptions,
+): Promise<Evaluation | null> {
+  const { batchSize, lossFunction = crossEntropy, readEvery = defaultReadEvery(), onProgress, signal } = options;
+  const training = model.training;
+  const tally = new Tally();
+  const total = { loss: 0, correct: 0, images: 0 };
+  const read = async () => {
+    const values = await tally.read();
+    total.loss += values.loss;
+    total.correct += values.correct;
+    total.images += values.images;
+    onProgress?.(total.images, source.count);
+  };
+  model.eval();
+  try {
+    for (const { images, labels } of source.batches({ batchSize })) {
+      noGrad(() => {
+        const logits = model.forward(images);
+        tally.add(logits, labels, lossFunction(logits, labels));
+      });
+      if (tally.steps === readEvery) await read();
+      if (signal?.aborted) return null;
+    }
+    if (tally.steps) await read();
+  } finally {
+    model.train(training);
+    tally.dispose();
+  }
+  const { loss, correct, images: count } = total;
+  const wrong = count - correct;
+  return { loss: loss / count, error: (100 * wrong) / count, wrong, count };
+}

@@ -1,0 +1,12 @@
+// Training: the Trainer, evaluation, weights in safetensors files.
+export type { Batch, BatchOptions, BatchSource } from './batches';
+export type { Checkpoint } from './checkpoint';
+export { NonFiniteLossError } from './diagnose';
+export type { Classifier, Evaluation, EvaluationOptions, LossFunction } from './evaluate';
+export { evaluate } from './evaluate';
+export type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';
+export type { StoredTensor } from './safetensors';
+export { parseSafetensors, serializeSafetensors } from './safetensors';
+export { fromStored, loadWeights, toStored } from './state';
+export type { RunStore, RunSummary, StepReport, TrainerOptions } from './trainer';
+export { Trainer } from './trainer';

@@ -1,0 +1,60 @@
+// Between tensors on the GPU and the arrays of a safetensors file.
+import { InputError } from '../gpu';
+import type { LoadReport, Module, StateDict } from '../nn/module';
+import { tensor } from '../tensor/create';
+import type { DType } from '../tensor/dtype';
+import type { Tensor } from '../tensor/tensor';
+import type { StoredDtype, StoredTensor } from './safetensors';
+import { toFloat32 } from './safetensors';
+
+const STORED: Record<Exclude<DType, 'bool'>, StoredDtype> = { float32: 'F32', int32: 'I32', uint32: 'U32' };
+const INTEGERS: Partial<Record<StoredDtype, DType>> = {
+  I8: 'int32',
+  I16: 'int32',
+  I32: 'int32',
+  I64: 'int32',
+  U8: 'int32',
+  U16: 'int32',
+  U32: 'uint32',
+  U64: 'int32',
+};
+
+/** The elements of a tensor, read back. */
+export async function toStored(x: Tensor): Promise<StoredTensor> {
+  if (x.dtype === 'bool')
+    throw new InputError(`a bool tensor of shape [${x.shape}] cannot be stored: convert it to int32`);
+  return { dtype: STORED[x.dtype], shape: [...x.shape], data: await x.data() };
+}
+
+/** A tensor of stored elements: floats of any width become float32, integers int32 or uint32. */
+export function fromStored({ dtype, shape, data }: StoredTensor): Tensor {
+  const integer = INTEGERS[dtype];
+  if (!integer)
+    return tensor(toFloat32({ dtype, shape, data }), { shape, dtype: dtype === 'BOOL' ? 'bool' : 'float32' });
+  return tensor(Array.from(data as ArrayLike<number | bigint>, Number), { shape, dtype: integer });
+}
+
+/** Names with this in front are no weights: what a checkpoint holds of the optimizer and the trainer. */
+export const PRIVATE = { optimizer: 'optimizer/', trainer: 'trainer/' } as const;
+
+/**
+ * Loads stored weights into a model: PyTorch's names, a `module.` in front of all of them (DataParallel) left out, and what a checkpoint
+ * holds besides weights passed over. Throws one error that lists what is missing, unexpected or misshapen.
+ */
+export function loadWeights(
+  model: Module,
+  tensors: Readonly<Record<string, StoredTensor>>,
+  options: { strict?: boolean } = {},
+): LoadReport {
+  const names = Object.keys(tensors).filter(
+    (name) => !Object.values(PRIVATE).some((prefix) => name.startsWith(prefix)),
+  );
+  const wrapped = names.length > 0 && names.every((name) => name.startsWith('module.'));
+  const dict: StateDict = {};
+  for (const name of names) dict[wrapped ? name.slice('module.'.length) : name] = fromStored(tensors[name]);
+  try {
+    return model.loadStateDict(dict, options);
+  } finally {
+    for (const x of Object.values(dict)) x.dispose();
+  }
+}

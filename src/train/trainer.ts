@@ -1,0 +1,405 @@
+// The Trainer: epochs of steps with schedule, evaluation, metrics and checkpoints. A run that was interrupted at any step goes on bit for bit.
+import { crossEntropy } from '../autograd/loss';
+import { backward } from '../autograd/tape';
+import { device, InputError } from '../gpu';
+import { meanFieldsIn } from '../meanfield/mean-field';
+import type { Optimizer } from '../optim/optimizer';
+import type { Schedule } from '../optim/schedule';
+import { constant, Scheduler } from '../optim/schedule';
+import type { RngState } from '../tensor/seed';
+import { getRngState, setRngState } from '../tensor/seed';
+import type { Batch, BatchSource } from './batches';
+import type { Checkpoint, JsonObject } from './checkpoint';
+import { locateNonFinite, NonFiniteLossError } from './diagnose';
+import type { Classifier, LossFunction } from './evaluate';
+import { evaluate } from './evaluate';
+import type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';
+import { fromStored, loadWeights, PRIVATE, toStored } from './state';
+import { defaultReadEvery, Tally } from './tally';
+
+/** Where a run is written. `RunFolder` is one, on disk. */
+export interface RunStore {
+  appendMetrics(line: MetricsLine): void;
+  saveCheckpoint(state: Checkpoint, name: 'last' | 'best'): unknown;
+}
+
+/** Running means of the epoch; accuracy in percent. */
+export interface StepReport {
+  readonly epoch: number;
+  readonly step: number;
+  /** Images of the epoch so far, and all of them. */
+  readonly done: number;
+  readonly total: number;
+  readonly loss: number;
+  readonly accuracy: number;
+}
+
+export interface TrainerOptions {
+  model: Classifier & { sortParticles?(): void };
+  optimizer: Optimizer<{ lr: number }>;
+  train: BatchSource;
+  /** Evaluated after epochs; without it no test error is reported. */
+  test?: BatchSource;
+  /** Mean loss over a batch (default cross-entropy). */
+  lossFunction?: LossFunction;
+  epochs: number;
+  /** Ends the run after so many steps, within an epoch if need be. */
+  steps?: number;
+  batchSize: number;
+  /** Factor on the learning rate by epoch (default constant). */
+  schedule?: Schedule;
+  /** Seed of order and augmentation (default 0). */
+  seed?: number;
+  /** Random crops and flips (default true). */
+  augment?: boolean;
+  /** Epochs between two evaluations and between two checkpoints (default 1); the last epoch always gets both. */
+  evalEvery?: number;
+  checkpointEvery?: number;
+  /** Steps between two read-backs of the loss, which are also what `onStep` and the metrics see. */
+  readEvery?: number;
+  store?: RunStore;
+  /** Options of the run, stored in checkpoints. */
+  config?: JsonObject;
+  /** Stops the run after the current step, with a checkpoint. */
+  signal?: AbortSignal;
+  onEpochStart?: (epoch: number, done: number, total: number) => void;
+  onStep?: (report: StepReport, line: StepLine) => void;
+  onEvaluate?: (done: number, total: number) => void;
+  onEpoch?: (line: EpochLine) => void;
+  /** Sentences for people. */
+  onNotice?: (text: string) => void;
+}
+
+export interface RunSummary extends SummaryLine {
+  /** False when the signal stopped the run. */
+  finished: boolean;
+  epoch: number;
+  step: number;
+  trainLoss: number | null;
+  testError: number | null;
+  bestError: number | null;
+  bestEpoch: number | null;
+  /** Seconds of training and evaluation, all sessions of the run together. */
+  seconds: number;
+}
+
+/** Everything besides tensors that a run needs in order to go on. Epochs are counted from 0 here, from 1 in reports. */
+interface Progress {
+  epoch: number;
+  /** Images of the epoch's order that were used. */
+  position: number;
+  step: number;
+  /** Sums over the epoch, as far as they were read. */
+  loss: number;
+  correct: number;
+  images: number;
+  /** Steps and images that are in the tally on the GPU. */
+  pendingSteps: number;
+  pendingImages: number;
+  /** Exchanges of particles in the epoch, by stage. */
+  swaps: Record<string, number>;
+  rng: RngState;
+  optimizerSteps: number;
+  trainLoss: number | null;
+  testError: number | null;
+  bestError: number | null;
+  bestEpoch: number | null;
+  seconds: number;
+  epochSeconds: number;
+}
+
+const SUMS = `${PRIVATE.trainer}sums`;
+
+/**
+ * Trains a classifier.
+ *
+ *     const trainer = new Trainer({ model, optimizer, train, test, epochs: 160, batchSize: 128, schedule: multiStep([80, 120]) });
+ *     const summary = await trainer.run();
+ *
+ * After every update a model with `sortParticles()` gets it called. To resume: `trainer.restore(checkpoint)`, then `run()`.
+ */
+export class Trainer {
+  readonly #options: TrainerOptions;
+  readonly #scheduler: Scheduler;
+  readonly #tally = new Tally();
+  readonly #lossFunction: LossFunction;
+  readonly #readEvery: number;
+  #progress: Progress;
+  /** The state at the start of the run or of the epoch: where the search for a bad number begins. */
+  #good: Checkpoint | null = null;
+  #clock = 0;
+  /** Speed of training in this epoch and session, evaluation left out. */
+  #rate = { since: 0, images: 0, perSecond: 0 };
+
+  constructor(options: TrainerOptions) {
+    for (const name of ['epochs', 'batchSize', 'steps', 'evalEvery', 'checkpointEvery', 'readEvery'] as const) {
+      const value = options[name];
+      if (value !== undefined && !(Number.isInteger(value) && value >= 1))
+        throw new InputError(`Trainer: ${name} is ${value}, it must be a whole number of at least 1`);
+    }
+    this.#options = options;
+    this.#scheduler = new Scheduler(options.optimizer, options.schedule ?? constant);
+    this.#lossFunction = options.lossFunction ?? crossEntropy;
+    this.#readEvery = options.readEvery ?? defaultReadEvery();
+    this.#progress = {
+      ...{ epoch: 0, position: 0, step: 0, loss: 0, correct: 0, images: 0, pendingSteps: 0, pendingImages: 0 },
+      ...{ swaps: {}, rng: getRngState(), optimizerSteps: 0, seconds: 0, epochSeconds: 0 },
+      ...{ trainLoss: null, testError: null, bestError: null, bestEpoch: null },
+    };
+  }
+
+  /** Steps done so far. */
+  get step(): number {
+    return this.#progress.step;
+  }
+
+  /**
+   * Trains until the end, or until the signal stops it; then everything is saved and `finished` is false.
+   * Throws NonFiniteLossError when the loss is NaN or infinite.
+   */
+  async run(): Promise<RunSummary> {
+    const { epochs, steps = Infinity, store, signal, checkpointEvery = 1 } = this.#options;
+    this.#startClock();
+    this.#good = await this.state();
+    if (!signal?.aborted && this.#progress.step === 0) store?.saveCheckpoint(this.#good, 'last');
+    while (this.#progress.epoch < epochs && !(this.#progress.position === 0 && this.#progress.step >= steps)) {
+      const ended = await this.#trainEpoch();
+      const test = ended === 'stopped' ? null : await this.#evaluate(ended === 'limit');
+      let state: Checkpoint | null = null;
+      if (ended !== 'epoch' || signal?.aborted) {
+        // Before the sums are read and anything is logged: a resumed run goes on as if nothing had happened here.
+        state = await this.state();
+        const [, , badStep] = state.tensors[SUMS].data as Float32Array;
+        if (badStep) throw await this.#explain(this.#progress.step - this.#tally.steps + badStep);
+        store?.saveCheckpoint(state, 'last');
+        if (ended !== 'limit' || signal?.aborted) return this.#summary(false);
+      }
+      await this.#readTally();
+      const improved = await this.#finishEpoch(test);
+      if (!state) {
+        state = this.#good = await this.state();
+        const { epoch } = this.#progress;
+        if (epoch === epochs || epoch % checkpointEvery === 0) store?.saveCheckpoint(state, 'last');
+      }
+      if (improved) store?.saveCheckpoint(state, 'best');
+      if (ended === 'limit') break;
+    }
+    const summary = this.#summary(true);
+    store?.appendMetrics(summary);
+    return summary;
+  }
+
+  /** Everything that a run needs to go on from here. Reads weights, states, optimizer buffers and partial sums back. */
+  async state(): Promise<Checkpoint> {
+    const { model, optimizer, config = {} } = this.#options;
+    const tensors: Checkpoint['tensors'] = {};
+    for (const [name, x] of model.namedTensors()) tensors[name] = await toStored(x);
+    for (const [name, x] of Object.entries(optimizer.stateDict()))
+      tensors[PRIVATE.optimizer + name] = await toStored(x);
+    tensors[SUMS] = await toStored(this.#tally.sums);
+    await this.#stages();
+    this.#stopClock();
+    const progress: Progress = {
+      ...this.#progress,
+      swaps: { ...this.#progress.swaps },
+      pendingSteps: this.#tally.steps,
+      pendingImages: this.#tally.images,
+      rng: getRngState(),
+      optimizerSteps: optimizer.steps,
+    };
+    return { tensors, progress: { ...progress, rng: { ...progress.rng } }, options: config, engine: engine() };
+  }
+
+  /** Goes on from a checkpoint of `state()`: the model and the optimizer must be made with the options of its run. */
+  restore(checkpoint: Checkpoint): void {
+    const { model, optimizer, onNotice } = this.#options;
+    const { tensors } = checkpoint;
+    const sums = tensors[SUMS];
+    if (!sums)
+      throw new InputError('Trainer: this checkpoint was not saved by a Trainer; load its weights with loadWeights()');
+    const [saved, here] = [checkpoint.engine, engine()].map((e) => JSON.stringify(e));
+    if (saved !== here)
+      onNotice?.(`this run was begun on ${saved}, now it is ${here}: the last bits of its numbers may change`);
+    loadWeights(model, tensors);
+    model.zeroGrad();
+    for (const parameter of optimizer.parameters()) parameter.companions.clear();
+    const buffers = Object.keys(tensors).filter((name) => name.startsWith(PRIVATE.optimizer));
+    const dict = Object.fromEntries(
+      buffers.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])]),
+    );
+    this.#progress = structuredClone(checkpoint.progress) as unknown as Progress;
+    optimizer.loadStateDict(dict, this.#progress.optimizerSteps);
+    device().write(this.#tally.sums.storage, Float32Array.from(sums.data as Float32Array));
+    this.#tally.sums.memory.written();
+    this.#tally.steps = this.#progress.pendingSteps;
+    this.#tally.images = this.#progress.pendingImages;
+    setRngState(this.#progress.rng);
+  }
+
+  /** Steps until the epoch ends, the limit on steps is reached, or the signal says stop. */
+  async #trainEpoch(): Promise<'epoch' | 'limit' | 'stopped'> {
+    const { model, train, steps = Infinity, signal, onEpochStart } = this.#options;
+    const progress = this.#progress;
+    this.#scheduler.setEpoch(progress.epoch);
+    model.train();
+    onEpochStart?.(progress.epoch + 1, progress.position, train.count);
+    this.#rate = { since: performance.now(), images: 0, perSecond: 0 };
+    if (progress.step >= steps) return 'limit';
+    for (const batch of this.#batches()) {
+      if (signal?.aborted) return 'stopped';
+      this.#trainStep(batch);
+      if (progress.step === steps) return 'limit';
+      if (this.#tally.steps >= this.#readEvery) await this.#readTally();
+    }
+    return 'epoch';
+  }
+
+  #batches(): Iterable<Batch> {
+    const { train, batchSize, seed, augment = true } = this.#options;
+    const { epoch, position: start } = this.#progress;
+    return train.batches({ batchSize, seed, epoch, augment, shuffle: true, start });
+  }
+
+  #trainStep({ images, labels, size, index }: Batch): void {
+    const { model, optimizer } = this.#options;
+    const logits = model.forward(images);
+    const loss = this.#lossFunction(logits, labels);
+    optimizer.zeroGrad();
+    backward(loss);
+    this.#tally.add(logits, labels, loss);
+    optimizer.step();
+    model.sortParticles?.();
+    this.#progress.step++;
+    this.#progress.position = index + size;
+    this.#rate.images += size;
+  }
+
+  /** Reads the sums of the steps since the last read, reports them, and stops the run when one was not finite. */
+  async #readTally(): Promise<void> {
+    const steps = this.#tally.steps;
+    if (steps === 0) return;
+    const progress = this.#progress;
+    const { loss, correct, images, badStep } = await this.#tally.read();
+    if (badStep) throw await this.#explain(progress.step - steps + badStep);
+    progress.loss += loss;
+    progress.correct += correct;
+    progress.images += images;
+    this.#stopClock();
+    this.#rate.perSecond = (1000 * this.#rate.images) / (performance.now() - this.#rate.since);
+    const line: StepLine = {
+      type: 'step',
+      step: progress.step,
+      epoch: progress.epoch + 1,
+      loss: loss / images,
+      lr: this.#lr,
+      imagesPerSecond: this.#rate.perSecond,
+      time: progress.seconds,
+    };
+    const { store, onStep, train } = this.#options;
+    store?.appendMetrics(line);
+    const means = { loss: progress.loss / progress.images, accuracy: (100 * progress.correct) / progress.images };
+    onStep?.({ epoch: line.epoch, step: line.step, done: progress.position, total: train.count, ...means }, line);
+  }
+
+  /** The test error where one is due: after every `evalEvery`th epoch and at the end. */
+  async #evaluate(always: boolean) {
+    const { model, test, epochs, evalEvery = 1, batchSize, signal, onEvaluate } = this.#options;
+    const epoch = this.#progress.epoch + 1;
+    if (!test || !(always || epoch === epochs || epoch % evalEvery === 0)) return null;
+    this.#stopClock();
+    const lossFunction = this.#lossFunction;
+    return evaluate(model, test, { batchSize, lossFunction, signal, onProgress: onEvaluate });
+  }
+
+  /** Logs the epoch and moves on to the next one; true when its test error is the best so far. */
+  async #finishEpoch(test: { loss: number; error: number } | null): Promise<boolean> {
+    const { store, onEpoch } = this.#options;
+    const progress = this.#progress;
+    const stages = await this.#stages();
+    this.#stopClock();
+    const trainLoss = progress.loss / progress.images;
+    const line: EpochLine = {
+      type: 'epoch',
+      epoch: progress.epoch + 1,
+      step: progress.step,
+      trainLoss,
+      trainError: 100 - (100 * progress.correct) / progress.images,
+      ...(test && { testLoss: test.loss, testError: test.error }),
+      lr: this.#lr,
+      seconds: progress.epochSeconds,
+      imagesPerSecond: this.#rate.perSecond,
+      ...(stages.length && { stages }),
+    };
+    store?.appendMetrics(line);
+    const improved = test !== null && (progress.bestError === null || test.error < progress.bestError);
+    if (improved) Object.assign(progress, { bestError: test.error, bestEpoch: line.epoch });
+    if (test) progress.testError = test.error;
+    progress.trainLoss = trainLoss;
+    progress.epoch++;
+    Object.assign(progress, { position: 0, loss: 0, correct: 0, images: 0, epochSeconds: 0, swaps: {} });
+    onEpoch?.(line);
+    return improved;
+  }
+
+  /** Order, times and exchanges of the particles; moves the counts of exchanges from the GPU into the progress. */
+  async #stages(): Promise<StageLine[]> {
+    const lines: StageLine[] = [];
+    const { swaps } = this.#progress;
+    for (const [stage, particles] of meanFieldsIn(this.#options.model)) {
+      const { tau, order, swaps: since } = await particles.telemetry();
+      swaps[stage] = (swaps[stage] ?? 0) + since;
+      lines.push({ stage, tau, order, swaps: swaps[stage] });
+    }
+    return lines;
+  }
+
+  /** Goes back to the last good state, repeats the steps up to the bad one and looks where it breaks. */
+  async #explain(badStep: number): Promise<NonFiniteLossError> {
+    const { model, signal, onNotice } = this.#options;
+    const [epoch, lr] = [this.#progress.epoch + 1, this.#lr];
+    const steps = badStep - Number(this.#good!.progress.step);
+    if (steps > 1)
+      onNotice?.(`the loss is not finite at step ${badStep}: repeating ${steps} steps to find out where it begins`);
+    this.restore(this.#good!);
+    let where = 'the search for its origin was interrupted';
+    for (const batch of this.#batches()) {
+      if (this.#progress.step === badStep - 1) {
+        where = await locateNonFinite(model, this.#lossFunction, batch);
+        break;
+      }
+      this.#trainStep(batch);
+      if (this.#tally.steps >= this.#readEvery) await this.#tally.read();
+      if (signal?.aborted) break;
+    }
+    return new NonFiniteLossError(badStep, epoch, lr, where);
+  }
+
+  #summary(finished: boolean): RunSummary {
+    this.#stopClock();
+    const { epoch, step, trainLoss, testError, bestError, bestEpoch, seconds } = this.#progress;
+    return { type: 'summary', finished, epoch, step, trainLoss, testError, bestError, bestEpoch, seconds };
+  }
+
+  get #lr(): number {
+    return this.#options.optimizer.groups[0].lr;
+  }
+
+  #startClock(): void {
+    this.#clock = performance.now();
+  }
+
+  /** Adds the time since the last call to the run's. */
+  #stopClock(): void {
+    const now = performance.now();
+    const seconds = (now - this.#clock) / 1000;
+    this.#clock = now;
+    this.#progress.seconds += seconds;
+    this.#progress.epochSeconds += seconds;
+  }
+}
+
+/** What the bits of the results depend on besides the options. */
+function engine(): JsonObject {
+  const { info, back, profile } = device();
+  return { adapter: info.description || info.device, vendor: info.vendor, back: back.kind, profile };
+}
