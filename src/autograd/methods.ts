@@ -4,6 +4,7 @@ import type { BinaryFunctions, UnaryFunctions } from './elementwise';
 import * as elementwise from './elementwise';
 import * as gather from './gather';
 import { matmul } from './matmul';
+import { describe, print, show } from './print';
 import * as reduce from './reduce';
 import * as softmax from './softmax';
 import * as sort from './sort';
@@ -60,6 +61,8 @@ const functions = {
   sort: sort.sort,
   argsort: sort.argsort,
   topk: sort.topk,
+  show,
+  print,
   backward,
   detach,
   retainGrad,
@@ -73,7 +76,7 @@ declare module '../tensor/tensor' {
   interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods {}
 }
 
-for (const [name, f] of Object.entries({ ...functions, ...elementwise.binaryFunctions }))
+for (const [name, f] of Object.entries({ ...functions, ...elementwise.binaryFunctions, toString: describe }))
   Object.defineProperty(Tensor.prototype, name, {
     value(this: Tensor, ...rest: never[]) {
       return (f as (x: Tensor, ...rest: never[]) => unknown)(this, ...rest);

@@ -1,13 +1,14 @@
 // Tensor factories. Their GPU memory is a cache: `memory.ts` says how it comes and goes.
-import { InputError, device } from '../gpu';
+
 import type { Storage } from '../gpu';
-import { toHost } from './dtype';
+import { device, InputError } from '../gpu';
 import type { DType } from './dtype';
+import { hostArray, toHost } from './dtype';
 import { Memory, trackFactory } from './memory';
+import type { Shape } from './shape';
+import { checkShape, showShape, size } from './shape';
 import type { NestedArray } from './tensor';
 import { Tensor } from './tensor';
-import { checkShape, showShape, size } from './shape';
-import type { Shape } from './shape';
 
 export interface TensorOptions {
   dtype?: DType;
@@ -15,7 +16,13 @@ export interface TensorOptions {
 }
 
 /** A tensor whose content `fill` writes into fresh memory, now and whenever it has to be made again. */
-export function factory(what: string, shape: Shape, dtype: DType, fill: (storage: Storage) => void, requiresGrad = false): Tensor {
+export function factory(
+  what: string,
+  shape: Shape,
+  dtype: DType,
+  fill: (storage: Storage) => void,
+  requiresGrad = false,
+): Tensor {
   checkShape(what, shape);
   const make = () => {
     const storage = device().allocate(4 * size(shape), what);
@@ -35,7 +42,16 @@ function leaf(tensor: Tensor): Tensor {
   return tensor.keep();
 }
 
-type Data = number | boolean | NestedArray | Float32Array | Float64Array | Int32Array | Uint32Array | Uint8Array | readonly number[];
+type Data =
+  | number
+  | boolean
+  | NestedArray
+  | Float32Array
+  | Float64Array
+  | Int32Array
+  | Uint32Array
+  | Uint8Array
+  | readonly number[];
 
 /**
  * A tensor of host data: a number, nested arrays, or a typed array (copied) with a `shape`.
@@ -56,7 +72,9 @@ export function tensor(data: Data, options: TensorOptions & { shape?: Shape } = 
   if (options.shape) {
     checkShape('tensor', options.shape);
     if (size(options.shape) !== values.length)
-      throw new InputError(`tensor: ${values.length} values do not fill the shape ${showShape(options.shape)} (${size(options.shape)} elements)`);
+      throw new InputError(
+        `tensor: ${values.length} values do not fill the shape ${showShape(options.shape)} (${size(options.shape)} elements)`,
+      );
     shape = [...options.shape];
   }
   const dtype = options.dtype ?? naturalType(data, flat);
@@ -77,16 +95,69 @@ function flatten(data: NestedArray, shape: readonly number[], depth: number, out
     return;
   }
   if (!Array.isArray(data) || data.length !== shape[depth])
-    throw new InputError(`tensor: nested arrays are ragged at depth ${depth}: ${shape[depth]} items expected, found ${Array.isArray(data) ? data.length : 'a number'}`);
+    throw new InputError(
+      `tensor: nested arrays are ragged at depth ${depth}: ${shape[depth]} items expected, found ${Array.isArray(data) ? data.length : 'a number'}`,
+    );
   for (const item of data) flatten(item, shape, depth + 1, out);
 }
 
 /** A tensor filled with one value. */
-export function full(shape: Shape, value: number, { dtype = 'float32', requiresGrad = false }: TensorOptions = {}): Tensor {
-  checkShape('full', shape);
-  const host = toHost(new Array<number>(size(shape)).fill(value), dtype);
-  return factory('full', shape, dtype, (storage) => device().write(storage, host), requiresGrad);
+export function full(
+  shape: Shape,
+  value: number,
+  { dtype = 'float32', requiresGrad = false }: TensorOptions = {},
+): Tensor {
+  const one = toHost([value], dtype);
+  const values = () => hostArray(dtype, new ArrayBuffer(4 * size(shape))).fill(one[0]);
+  return factory('full', shape, dtype, (storage) => device().write(storage, values()), requiresGrad);
 }
 
 export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 0, options);
 export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 1, options);
+
+/** Filled with one value, with the shape and type of `x`. */
+export const fullLike = (x: Tensor, value: number, options?: TensorOptions): Tensor =>
+  full(x.shape, value, { dtype: x.dtype, ...options });
+export const zerosLike = (x: Tensor, options?: TensorOptions): Tensor => fullLike(x, 0, options);
+export const onesLike = (x: Tensor, options?: TensorOptions): Tensor => fullLike(x, 1, options);
+
+/** A tensor of `shape` whose element at position i (row-major) is `value(i)`. */
+function computed(
+  shape: Shape,
+  value: (i: number) => number,
+  { dtype = 'float32', requiresGrad }: TensorOptions,
+): Tensor {
+  return tensor(
+    Array.from({ length: size(shape) }, (_, i) => value(i)),
+    { shape, dtype, requiresGrad },
+  );
+}
+
+/**
+ * start, start + step, … below `stop` (above it for a negative step); `arange(n)` is 0 … n − 1. As in PyTorch, int32 when all arguments are
+ * whole, else float32.
+ */
+export function arange(start: number, stop?: number, step = 1, options: TensorOptions = {}): Tensor {
+  const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  const count = Math.ceil((to - from) / step);
+  if (!Number.isFinite(count) || count < 0)
+    throw new InputError(
+      `arange: no ${step > 0 ? 'upward' : 'downward'} range from ${from} to ${to} by steps of ${step}`,
+    );
+  const dtype = [from, to, step].every(Number.isInteger) ? 'int32' : 'float32';
+  return computed([count], (i) => from + i * step, { dtype, ...options });
+}
+
+/** `count` evenly spaced numbers from `start` to `stop`, both included. */
+export function linspace(start: number, stop: number, count: number, options: TensorOptions = {}): Tensor {
+  checkShape('linspace', [count]);
+  const step = (stop - start) / Math.max(1, count - 1);
+  // From the nearer end, so that both ends are exact.
+  return computed([count], (i) => (2 * i < count ? start + i * step : stop - (count - 1 - i) * step), options);
+}
+
+/** Ones on the diagonal of an n×m matrix (square by default), zeros elsewhere. */
+export function eye(n: number, m = n, options: TensorOptions = {}): Tensor {
+  checkShape('eye', [n, m]);
+  return computed([n, m], (i) => Number(i % (m + 1) === 0 && i < m * m), options);
+}
