@@ -21,8 +21,8 @@ export interface NormOptions {
   readonly relu: boolean;
 }
 
-/** Threads of the elementwise kernels. */
-export const APPLY_TILE = 64;
+/** Channels that a workgroup finishes from running statistics. */
+export const FINISH_TILE = 64;
 
 /** Elements that one load moves. */
 export const width = (plane: number) => (plane % 4 === 0 ? 4 : 1);
@@ -115,7 +115,7 @@ export function normFinish({ back, plane, training, affine, running }: FinishOpt
 ${chunked}
 ${bindings}
 @group(1) @binding(0) var<uniform> p: Params;
-${entry(training ? team.size : APPLY_TILE)} {
+${entry(training ? team.size : FINISH_TILE)} {
 #if ${training}
   let c = wid.y * grid.x + wid.x;
   if (c >= p.channels) { return; }
@@ -135,7 +135,7 @@ ${entry(training ? team.size : APPLY_TILE)} {
   runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2 / (p.count - 1.0));
 #endif
 #else
-  let c = (wid.y * grid.x + wid.x) * ${APPLY_TILE}u + local;
+  let c = (wid.y * grid.x + wid.x) * ${FINISH_TILE}u + local;
   if (c >= p.channels) { return; }
   let mean = runningMean[c];
   let variance = runningVar[c];
@@ -155,48 +155,72 @@ ${entry(training ? team.size : APPLY_TILE)} {
   });
 }
 
-/** The channel of unit `i` of x [N, C, plane]. With one sample the division alone is enough, and no channel count is baked in. */
-const channelOf = (samples: number, channels: number, units: number) =>
-  samples > 1 ? `(i / ${units}u) % ${channels}u` : `i / ${units}u`;
+/** Threads of the elementwise kernels, and the units that one workgroup covers. */
+export function applyShape(back: Back, plane: number): { threads: number; tile: number } {
+  const { units } = vector(plane);
+  const { size } = teamFor(back);
+  return back.kind === 'software' && units % size === 0 ? { threads: size, tile: units } : { threads: 64, tile: 64 };
+}
 
-const oneUnit = `
-  ${threadIndex('i', APPLY_TILE)}
-  if (i >= p.n) { return; }`;
+/**
+ * `main` that runs `body` for every unit `i`, after `rows` has loaded what belongs to its channel `c`. A GPU gives each thread a unit; on
+ * software drivers a workgroup walks a plane, so that the rows are loaded once and by all lanes alike.
+ */
+function eachUnit({ back, plane, samples, channels }: ApplyOptions, rows: string, body: string): string {
+  const { threads, tile } = applyShape(back, plane);
+  const { units } = vector(plane);
+  const channelOf = (row: string) => (samples > 1 ? `${row} % ${channels}u` : row);
+  if (tile === units)
+    return `${entry(threads)} {
+  let group = wid.y * grid.x + wid.x;
+  if (group * ${units}u >= p.n) { return; }
+  let c = ${channelOf('group')};
+  ${rows}
+  for (var k = local; k < ${units}u; k += ${threads}u) {
+    let i = group * ${units}u + k;
+    ${body}
+  }
+}`;
+  return `${entry(threads)} {
+  ${threadIndex('i', threads)}
+  if (i >= p.n) { return; }
+  let c = ${channelOf(`(i / ${units}u)`)};
+  ${rows}
+  ${body}
+}`;
+}
 
 export interface ApplyOptions extends NormOptions {
   readonly samples: number;
   readonly channels: number;
 }
 
-const applyKey = ({ plane, relu, samples, channels }: ApplyOptions) => [plane, relu, samples > 1 && channels];
+const applyKey = ({ back, plane, relu, samples, channels }: ApplyOptions) => [
+  back,
+  plane,
+  relu,
+  samples > 1 && channels,
+];
 
 /** y = x · scale + shift. Bindings: x, stats, y. Uniform: units. */
 export function normApply(o: ApplyOptions): Kernel {
   return cached(['norm.apply', ...applyKey(o)], () => {
-    const { type, units } = vector(o.plane);
+    const { type } = vector(o.plane);
+    const value = 'x[i] * row.z + row.w';
     const code = wgsl`
 struct Params { n: u32 }
 @group(0) @binding(0) var<storage, read> x: array<${type}>;
 @group(0) @binding(1) var<storage, read> stats: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<${type}>;
 @group(1) @binding(0) var<uniform> p: Params;
-${entry(APPLY_TILE)} {
-  ${oneUnit}
-  let row = stats[${channelOf(o.samples, o.channels, units)}];
-  let v = x[i] * row.z + row.w;
-#if ${o.relu}
-  y[i] = select(v, ${type}(), v < ${type}());
-#else
-  y[i] = v;
-#endif
-}`;
+${eachUnit(o, 'let row = stats[c];', o.relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}`;
     return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4 };
   });
 }
 
-/** The gradient behind the ReLU: zero where the normalised value was not positive. */
-const masked = (relu: boolean, type: string, row: string) =>
-  relu ? `select(${type}(), gradient[at], x[at] * ${row}.z + ${row}.w > ${type}())` : 'gradient[at]';
+/** The gradient behind the ReLU: zero where the normalised value of `v` was not positive. */
+const masked = (relu: boolean, type: string, g: string) =>
+  relu ? `select(${type}(), ${g}, v * row.z + row.w > ${type}())` : g;
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
 export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel {
@@ -215,9 +239,10 @@ ${entry(team.size)} {
   var s2 = ${type}();
   let row = stats[min((wid.y * grid.x + wid.x) / p.chunks, p.channels - 1u)];
   ${walk(team.size, units)}
-    let g = ${masked(relu, type, 'row')};
+    let v = x[at];
+    let g = ${masked(relu, type, 'gradient[at]')};
     s1 += g;
-    s2 += g * (x[at] - row.x);
+    s2 += g * (v - row.x);
   }
   let total = teamSum(vec2f(${sum('s1')}, ${sum('s2')}), local);
   if (local == 0u) { partials[group] = total; }
@@ -264,7 +289,7 @@ ${entry(team.size)} {
 /** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, dx. Uniform: units. */
 export function normGradientApply(o: ApplyOptions): Kernel {
   return cached(['norm.gradientApply', ...applyKey(o)], () => {
-    const { type, units } = vector(o.plane);
+    const { type } = vector(o.plane);
     const code = wgsl`
 struct Params { n: u32 }
 @group(0) @binding(0) var<storage, read> gradient: array<${type}>;
@@ -275,17 +300,11 @@ struct Params { n: u32 }
 #endif
 @group(0) @binding(${o.relu ? 4 : 3}) var<storage, read_write> dx: array<${type}>;
 @group(1) @binding(0) var<uniform> p: Params;
-${entry(APPLY_TILE)} {
-  ${oneUnit}
-  let at = i;
-  let c = ${channelOf(o.samples, o.channels, units)};
-  let k = coefficients[c];
-#if ${o.relu}
-  let row = stats[c];
-#endif
-  let g = ${masked(o.relu, type, 'row')};
-  dx[i] = k.x * g + k.y * (x[i] - k.w) + k.z;
-}`;
+${eachUnit(
+  o,
+  `let m = coefficients[c]; ${o.relu ? 'let row = stats[c];' : ''}`,
+  `let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = m.x * g + m.y * (v - m.w) + m.z;`,
+)}`;
     return { name: 'batchNorm.gradientApply', code, access: o.relu ? 'rrrrw' : 'rrrw', uniforms: 4 };
   });
 }

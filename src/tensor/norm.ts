@@ -1,7 +1,8 @@
 // Batch, layer and group normalisation without gradients. Layer and group norm are batch norm of one sample whose channels are the rows.
 import {
-  APPLY_TILE,
+  applyShape,
   chunksFor,
+  FINISH_TILE,
   normApply,
   normFinish,
   normGradientApply,
@@ -83,7 +84,7 @@ function statistics(x: Tensor, layout: Layout, o: BatchNormOptions): Tensor {
     partials.dispose();
     runningMean?.memory.written();
     runningVar?.memory.written();
-  } else device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, APPLY_TILE));
+  } else device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, FINISH_TILE));
   return stats;
 }
 
@@ -96,7 +97,7 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
     normApply({ back, ...layout, relu: o.activation === 'relu' }),
     [bind(x), bind(stats), bind(y)],
     [n],
-    gridFor(n, APPLY_TILE),
+    gridFor(n, applyShape(back, layout.plane).tile),
   );
   return { y, stats };
 }
@@ -190,7 +191,12 @@ function gradientOf(
     dx = empty('batchNorm', input.shape);
     const n = x.size / width(plane);
     const reads = [g, x, coefficients, ...(relu ? [stats] : [])].map(bind);
-    device().launch(normGradientApply({ back, ...layout, relu }), [...reads, bind(dx)], [n], gridFor(n, APPLY_TILE));
+    device().launch(
+      normGradientApply({ back, ...layout, relu }),
+      [...reads, bind(dx)],
+      [n],
+      gridFor(n, applyShape(back, layout.plane).tile),
+    );
   }
   partials.dispose();
   coefficients.dispose();
