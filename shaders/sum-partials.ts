@@ -6,20 +6,17 @@ const SIZE = 64;
 
 /** Bindings: partials [parts][count], result [count]. */
 export function sumPartials(name: string, parts: number, count: number): Kernel {
-  const vec4 = count % 4 === 0;
-  const items = vec4 ? count / 4 : count;
-  const type = vec4 ? 'vec4f' : 'f32';
-  const groups = Math.ceil(items / SIZE);
+  const groups = Math.ceil(count / SIZE);
   const code = wgsl`
-@group(0) @binding(0) var<storage, read> partials: array<${type}>;
-@group(0) @binding(1) var<storage, read_write> result: array<${type}>;
+@group(0) @binding(0) var<storage, read> partials: array<f32>;
+@group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
   let id = group * ${SIZE}u + local;
-  if (id >= ${items}u) { return; }
+  if (id >= ${count}u) { return; }
   var sum = partials[id];
-  for (var p = 1u; p < ${parts}u + ${opaqueZero('partials', type)}; p++) { sum += partials[p * ${items}u + id]; }
+  for (var p = 1u; p < ${parts}u + ${opaqueZero('partials', 'f32')}; p++) { sum += partials[p * ${count}u + id]; }
   result[id] = sum;
 }`;
   return { name, code, access: 'rw', workgroups: foldWorkgroups(groups) };
