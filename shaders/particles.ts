@@ -117,6 +117,9 @@ fn key(i: u32) -> u32 {
 }
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(local_invocation_index) t: u32) {
+  // The fast profile does not clear workgroup memory.
+  if (t == 0u) { atomicStore(&found, 0u); }
+  workgroupBarrier();
   for (var i = t; i < p.n; i += ${WORKGROUP}u) {
     let mine = key(i);
     var rank = 0u;
