@@ -21,6 +21,9 @@ function programs(): Record<string, string> {
 // An ES module that takes CommonJS packages in needs a `require` for what they require of Node.
 const requireInEsm = "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);";
 
+// The types name WebGPU's own, which `webgpu` brings along.
+const types = { banner: '/// <reference types="webgpu" />' };
+
 export default defineConfig(({ dts }): Options[] => [
   {
     entry: { index: 'src/index.node.ts' },
@@ -31,7 +34,7 @@ export default defineConfig(({ dts }): Options[] => [
     noExternal: [/^wgsl-preprocessor/], // ES module only: a CommonJS build could not require it
     shims: true, // import.meta.url in the CommonJS build
     splitting: false,
-    dts: dts ?? true,
+    dts: dts ?? types,
   },
   {
     entry: { browser: 'src/index.ts' },
@@ -40,7 +43,7 @@ export default defineConfig(({ dts }): Options[] => [
     target: 'es2022',
     noExternal: [/./],
     splitting: false,
-    dts: dts ?? true,
+    dts: dts ?? types,
   },
   {
     entry: programs(),

@@ -1,0 +1,92 @@
+// The package as users get it: packed, unpacked into an empty project, run in ESM and CJS, type-checked and run as TypeScript.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { extract } from 'tar';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { checkLosses, tenSteps } from './ten-steps';
+
+const root = new URL('../..', import.meta.url).pathname;
+const project = mkdtempSync(join(tmpdir(), 'dawnfield-user-'));
+const home = join(project, 'node_modules', 'dawnfield');
+const report = 'tenSteps().then((losses) => console.log(JSON.stringify(losses)));\n';
+
+function run(file: string): number[] {
+  const output = execFileSync(process.execPath, [file], {
+    cwd: project,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return JSON.parse(output);
+}
+
+// As npm does it, but from this checkout's node_modules: the packed dependencies are linked, no other package is there.
+async function install(): Promise<void> {
+  const npm = process.env.npm_execpath;
+  const flags = ['pack', '--json', '--pack-destination', project];
+  const [tool, args] = npm?.endsWith('.js') ? [process.execPath, [npm, ...flags]] : ['npm', flags];
+  const output = execFileSync(tool, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const [{ filename }] = JSON.parse(output.slice(output.lastIndexOf('\n[') + 1));
+  mkdirSync(home, { recursive: true });
+  await extract({ file: join(project, filename), cwd: home, strip: 1 });
+  const { dependencies } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
+  for (const name of Object.keys(dependencies)) {
+    const link = join(project, 'node_modules', name);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join(root, 'node_modules', name), link);
+  }
+}
+
+try {
+  await install();
+} catch (error) {
+  rmSync(project, { recursive: true });
+  throw error;
+}
+
+test.after(() => rmSync(project, { recursive: true }));
+
+test('ES module: ten training steps', () => {
+  writeFileSync(join(project, 'esm.mjs'), `import * as dawnfield from 'dawnfield';\n${tenSteps}${report}`);
+  checkLosses(run('esm.mjs'));
+});
+
+test('CommonJS: ten training steps', () => {
+  writeFileSync(join(project, 'cjs.cjs'), `const dawnfield = require('dawnfield');\n${tenSteps}${report}`);
+  checkLosses(run('cjs.cjs'));
+});
+
+for (const resolution of ['nodenext', 'bundler']) {
+  test(`TypeScript with moduleResolution ${resolution}: strict, libraries checked, ten training steps`, () => {
+    const typed = `const losses: Promise<number[]> = tenSteps();\nlosses.then((all) => console.log(JSON.stringify(all)));\n`;
+    writeFileSync(join(project, 'typed.mts'), `import * as dawnfield from 'dawnfield';\n${tenSteps}${typed}`);
+    const module = resolution === 'nodenext' ? 'nodenext' : 'esnext';
+    const flags = ['--strict', '--target', 'es2022', '--module', module, '--moduleResolution', resolution, 'typed.mts'];
+    try {
+      execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...flags], {
+        cwd: project,
+        encoding: 'utf8',
+      });
+    } catch (error) {
+      assert.unreachable((error as { stdout: string }).stdout);
+    }
+    checkLosses(run('typed.mjs'));
+  });
+}
+
+test('a strict TypeScript user is told of a wrong argument', () => {
+  writeFileSync(join(project, 'wrong.mts'), `import { nn } from 'dawnfield';\nnew nn.Linear('four', 2);\n`);
+  const flags = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', 'wrong.mts'];
+  assert.throws(
+    () =>
+      execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...flags], {
+        cwd: project,
+        encoding: 'utf8',
+      }),
+    (error: { stdout: string }) => error.stdout.includes('TS2345'),
+  );
+});
+
+test.run();
