@@ -15,7 +15,7 @@ export interface PoolOptions {
   kernel: Pair;
   /** The kernel's size by default. */
   stride?: Pair;
-  /** One number, [height, width], or [top, bottom, left, right]; at most half of the kernel. */
+  /** One number, [height, width], or [top, bottom, left, right]; smaller than a window. */
   padding?: Pair | readonly [number, number, number, number];
   /** Windows may go over the lower and right edge, as long as they start inside. */
   ceilMode?: boolean;
@@ -77,8 +77,9 @@ export function planPool(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions &
     if (value.some((v) => !Number.isInteger(v) || v < 1))
       throw inputError(op, `${name} [${value}] must be positive integers`, { input: x.shape });
   const padding = [top, bottom, left, right];
-  if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v > kernel[i >> 1] / 2))
-    throw inputError(op, `padding [${padding}] must be integers from 0 to half of the kernel [${kernel}]`, {
+  const extent = kernel.map((k, i) => (k - 1) * dilation[i] + 1);
+  if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v >= extent[i >> 1]))
+    throw inputError(op, `padding [${padding}] must be integers below the extent [${extent}] of a window`, {
       input: x.shape,
     });
   const [h, w] = x.shape.slice(-2);

@@ -50,6 +50,7 @@ const cases: [number[], Windows][] = [
   [[1, 2, 7, 5], { kernel: [3, 3], stride: [2, 1], padding: [1, 1, 1, 1] }],
   [[2, 1, 7, 9], { kernel: [3, 2], stride: [2, 3], padding: [1, 0, 0, 1], ceilMode: true }],
   [[1, 1, 6, 6], { kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], countIncludePad: false, ceilMode: true }],
+  [[1, 1, 3, 3], { kernel: [3, 3], stride: [1, 1], padding: [1, 2, 0, 1] }],
   [[3, 1, 1], { kernel: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0] }],
 ];
 
@@ -148,7 +149,7 @@ test('empty batches and refused input', () => {
   assert.equal(maxPool2d(zeros([0, 3, 4, 4]), { kernel: 2 }).shape, [0, 3, 2, 2]);
   assert.throws(() => maxPool2d(zeros([2, 2]), { kernel: 2 }), /maxPool2d.*\[N, C, H, W\].*\[2, 2\]/);
   assert.throws(() => avgPool2d(zeros([1, 1, 3, 3]), { kernel: 5 }), /does not fit.*\[1, 1, 3, 3\]/);
-  assert.throws(() => avgPool2d(zeros([1, 1, 9, 9]), { kernel: 3, padding: 2 }), /half of the kernel/);
+  assert.throws(() => avgPool2d(zeros([1, 1, 9, 9]), { kernel: 3, padding: 3 }), /below the extent \[3,3\]/);
   assert.throws(() => maxPool2d(zeros([1, 1, 9, 9]), { kernel: 3, stride: 0 }), /stride.*positive/);
   assert.throws(() => adaptiveAvgPool2d(zeros([1, 1, 9, 9]), [0, 1]), /outputSize/);
 });
