@@ -1,18 +1,17 @@
 // Dropout with its gradient.
 import { inputError } from '../tensor/context';
 import * as raw from '../tensor/random';
-import { nextDraw } from '../tensor/seed';
 import type { Tensor } from '../tensor/tensor';
 import { record } from './tape';
 
 /**
  * In training sets elements to 0 with probability p and divides the others by 1 − p; otherwise returns x.
- * The mask is a function of the generator's state, so the gradient draws it again instead of keeping it.
+ * The mask is a function of the draw, so the gradient draws it again instead of keeping it.
  */
 export function dropout(x: Tensor, { p = 0.5, training = true }: { p?: number; training?: boolean } = {}): Tensor {
   if (!(p >= 0 && p <= 1)) throw inputError('dropout', `p = ${p} is no probability`, { input: x.shape });
   if (x.dtype !== 'float32') throw inputError('dropout', `the input is ${x.dtype}, not float32`, { input: x.shape });
   if (!training || p === 0) return x;
-  const state = nextDraw();
-  return record('dropout', [x], raw.dropout(x, p, state), [], (gradient) => [raw.dropout(gradient, p, state)]);
+  const draw = raw.takeDraw();
+  return record('dropout', [x], raw.dropout(x, p, draw), [], (gradient) => [raw.dropout(gradient, p, draw)]);
 }

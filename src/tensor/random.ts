@@ -3,12 +3,11 @@
 import { Rng, Stream } from '../../datasets/random';
 import type { Drawing } from '../../shaders/draw';
 import { DRAW_TILE, draw as kernel } from '../../shaders/draw';
-import type { Binding, Constant } from '../gpu';
-import { device, f32, InputError } from '../gpu';
+import type { Binding, Constant, Scalar } from '../gpu';
+import { device, f32, InputError, scalar } from '../gpu';
 import type { TensorOptions } from './create';
 import { factory } from './create';
 import { bind, contiguous, evaluate, gridFor } from './elementwise';
-import type { RngState } from './seed';
 import { nextDraw } from './seed';
 import type { Shape } from './shape';
 import { checkShape, size } from './shape';
@@ -18,37 +17,41 @@ import { empty } from './tensor';
 /** The Philox stream of tensors, beside those of `datasets/random.ts`. */
 export const TENSOR_STREAM = 7;
 
-function fill(
-  kind: Drawing,
-  { seed, draws }: RngState,
-  stream: number,
-  buffers: readonly Binding[],
-  elements: number,
-  low: Constant,
-  width: Constant,
-): void {
-  const blocks = Math.ceil(elements / 4);
-  device().launch(kernel(kind), buffers, [blocks, seed, stream, draws, low, width], gridFor(elements, DRAW_TILE));
+/** The key of one draw. In a compiled step every call draws anew, so its constants are read at each launch. */
+export interface Draw {
+  readonly seed: Scalar;
+  readonly draws: Scalar;
 }
 
-function drawn(
-  what: string,
+/** Takes the next draw of the global generator. */
+export function takeDraw(): Draw {
+  const draw = { seed: scalar(0, 'u32'), draws: scalar(0, 'u32') };
+  device().effect(() => {
+    const state = nextDraw();
+    draw.seed.value = state.seed;
+    draw.draws.value = state.draws;
+  });
+  return draw;
+}
+
+function fill(
   kind: Drawing,
-  shape: Shape,
+  { seed, draws }: Draw,
+  buffers: readonly Binding[],
+  n: number,
   low: Constant,
   width: Constant,
-  options: TensorOptions,
-): Tensor {
-  const { dtype = 'float32', requiresGrad } = options;
+) {
+  const stream = kind === 'dropout' ? Stream.dropout : TENSOR_STREAM;
+  device().launch(kernel(kind), buffers, [Math.ceil(n / 4), seed, stream, draws, low, width], gridFor(n, DRAW_TILE));
+}
+
+type Drawn = [what: string, kind: Drawing, shape: Shape, low: Constant, width: Constant, options: TensorOptions];
+
+function drawn(...[what, kind, shape, low, width, { dtype = 'float32', requiresGrad }]: Drawn): Tensor {
   checkShape(what, shape);
-  const state = nextDraw(); // captured: the same numbers again when the memory is made anew
-  return factory(
-    what,
-    shape,
-    dtype,
-    (storage) => fill(kind, state, TENSOR_STREAM, [storage], size(shape), low, width),
-    requiresGrad,
-  );
+  const draw = takeDraw(); // captured: the same numbers again when the memory is made anew
+  return factory(what, shape, dtype, (to) => fill(kind, draw, [to], size(shape), low, width), requiresGrad);
 }
 
 type FloatOptions = Omit<TensorOptions, 'dtype'>;
@@ -74,9 +77,11 @@ export function randint(
   return drawn('randint', 'integer', shape, low, high - low, { dtype });
 }
 
-/** The integers 0 … n − 1 in random order (int32). Drawn on the host. */
+/** The integers 0 … n − 1 in random order (int32). Drawn on the host, hence not inside of a compiled step. */
 export function randperm(n: number): Tensor {
   checkShape('randperm', [n]);
+  if (device().tracing)
+    throw new InputError('randperm: a compiled step would repeat its order; pass the permutation as an argument');
   const { seed, draws } = nextDraw();
   const order = () => new Int32Array(new Rng(seed, TENSOR_STREAM, draws).permutation(n));
   return factory('randperm', [n], 'int32', (storage) => device().write(storage, order()));
@@ -88,7 +93,7 @@ export const randnLike = (x: Tensor, options?: FloatOptions): Tensor => randn(x.
 /** 1 with the probability that p gives for each element, else 0 (float32, the shape of p). */
 export function bernoulli(p: Tensor): Tensor {
   const u = empty('bernoulli', p.shape);
-  fill('uniform', nextDraw(), TENSOR_STREAM, [bind(u)], u.size, f32(0), f32(1));
+  fill('uniform', takeDraw(), [bind(u)], u.size, f32(0), f32(1));
   const operands = { a: u, b: p };
   return evaluate({
     name: 'bernoulli',
@@ -99,9 +104,9 @@ export function bernoulli(p: Tensor): Tensor {
   });
 }
 
-/** x / (1 − p) with probability 1 − p, else 0. The same `state` gives the same mask. */
-export function dropout(x: Tensor, p: number, state: RngState): Tensor {
+/** x / (1 − p) with probability 1 − p, else 0. The same draw gives the same mask. */
+export function dropout(x: Tensor, p: number, draw: Draw): Tensor {
   const y = empty('dropout', x.shape);
-  fill('dropout', state, Stream.dropout, [bind(contiguous(x)), bind(y)], x.size, f32(p), f32(p < 1 ? 1 / (1 - p) : 0));
+  fill('dropout', draw, [bind(contiguous(x)), bind(y)], x.size, f32(p), f32(p < 1 ? 1 / (1 - p) : 0));
   return y;
 }

@@ -2,12 +2,14 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng, Stream } from '../../datasets/random';
+import { compile } from '../../src/autograd/compile';
 import { dropout } from '../../src/autograd/random';
-import { backward } from '../../src/autograd/tape';
+import { backward, noGrad } from '../../src/autograd/tape';
 import { full, tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';
 import { bernoulli, rand, randint, randn, randperm, TENSOR_STREAM } from '../../src/tensor/random';
 import { getRngState, manualSeed, setRngState } from '../../src/tensor/seed';
+import type { Tensor } from '../../src/tensor/tensor';
 import { close, useGpu } from '../util';
 
 useGpu();
@@ -92,6 +94,25 @@ test('dropout keeps the expectation, and its gradient has the same mask', async 
   assert.ok((await dropout(x, { p: 1 }).data()).every((v) => v === 0));
   assert.throws(() => dropout(x, { p: 1.5 }), /dropout: p = 1.5/);
   assert.throws(() => dropout(tensor(Int32Array.from([1]))), /int32/);
+});
+
+test('a compiled step draws what an eager loop draws', async () => {
+  const x = full([40], 1);
+  const body = (input: Tensor) => noGrad(() => [dropout(input), rand([3])]);
+  const four = async (step: typeof body) => {
+    manualSeed(6);
+    const all: number[] = [];
+    for (let i = 0; i < 4; i++) for (const t of step(x)) all.push(...(await t.data()));
+    return all;
+  };
+  const eager = await four(body);
+  assert.is(new Set(eager.filter((v) => v !== 0 && v !== 2)).size, 12);
+  assert.equal(await four(compile(body)), eager);
+  assert.throws(() => {
+    const step = compile(() => randperm(3));
+    step();
+    step();
+  }, /randperm: a compiled step/);
 });
 
 test('refused input', () => {
