@@ -13,9 +13,14 @@ import type { GradientNode } from '../tensor/tensor';
 export type Rule = (gradient: Tensor, needs: readonly boolean[]) => readonly (Tensor | null | undefined | false)[];
 
 let sequence = 0;
+/** Whether operations are recorded: the answer of the innermost `noGrad` or `enableGrad` that runs. */
 let recording = true;
+const modes: { readonly value: boolean }[] = [];
 /** Nodes that wait for a backward pass: while there are any, a step is under way. */
 let open = 0;
+/** `noGrad` bodies since something was recorded. After so many an open tape is one that an exception has left, not a step under way. */
+let bodies = 0;
+const ABANDONED = 256;
 
 class Node implements GradientNode {
   readonly id = sequence++;
@@ -75,6 +80,7 @@ export const needsGradient = (...inputs: readonly Tensor[]): boolean => recordin
  */
 export function record(name: string, inputs: readonly Tensor[], output: Tensor, saved: readonly Tensor[], rule: Rule): Tensor {
   if (!needsGradient(...inputs) || output.dtype !== 'float32') return output;
+  bodies = 0;
   output.requiresGrad = true;
   output.gradNode = new Node(name, inputs, output.memory, output.shape, saved, rule);
   return output;
@@ -93,10 +99,12 @@ function* memoriesIn(value: unknown): Iterable<Memory> {
 }
 
 function withRecording<T>(value: boolean, body: () => T): T {
-  const before = recording;
+  const mine = { value };
+  modes.push(mine);
   recording = value;
   const restore = () => {
-    recording = before;
+    modes.splice(modes.indexOf(mine), 1); // not always the last: async bodies end in any order
+    recording = modes.at(-1)?.value ?? true;
   };
   let result: T;
   try {
@@ -116,7 +124,10 @@ function withRecording<T>(value: boolean, body: () => T): T {
  */
 export function noGrad<T>(body: () => T): T {
   const outermost = recording;
-  return temporaries(() => withRecording(false, body), memoriesIn, () => outermost && !isTapeOpen());
+  return temporaries(() => withRecording(false, body), memoriesIn, () => {
+    if (isTapeOpen() && ++bodies > ABANDONED) abandonTape();
+    return outermost && !isTapeOpen();
+  });
 }
 
 /** Runs `body` with recording on again, inside `noGrad`. */
@@ -236,7 +247,7 @@ export function backward(loss: Tensor, { gradient, retainGraph = false }: { grad
         backwardFrom(loss, seed, retainGraph);
       }),
     () => [],
-    () => false,
+    null,
   );
 }
 

@@ -1,6 +1,6 @@
 // F: operations as functions, by their PyTorch names in camel case.
 export * from '../autograd/conv';
-export { binaryFunctions, cast, gelu, unaryFunctions } from '../autograd/elementwise';
+export * from '../autograd/elementwise';
 export * from '../autograd/loss';
 export * from '../autograd/matmul';
 export * from '../autograd/norm';

@@ -93,7 +93,8 @@ export class Memory {
 }
 
 let step = 0;
-let current: Memory[] = [];
+/** What was computed and is still counted, in one list for the step and one for each `temporaries` that runs, the innermost last. */
+let scopes: Memory[][] = [[]];
 let previous: Memory[] = [];
 let results: Memory[][] = [];
 let compactAt = 4096;
@@ -101,10 +102,13 @@ const factories = new Set<Memory>();
 
 /** Registers what an operation has computed. */
 export function trackComputed(memory: Memory): void {
+  const current = scopes[scopes.length - 1];
   current.push(memory);
   if (current.length > compactAt) {
-    current = current.filter((m) => m.live && !m.kept);
-    compactAt = Math.max(4096, 2 * current.length);
+    const live = current.filter((m) => m.live && !m.kept);
+    live.forEach((m, i) => (current[i] = m));
+    current.length = live.length;
+    compactAt = Math.max(4096, 2 * live.length);
   }
 }
 
@@ -115,16 +119,20 @@ export function trackFactory(memory: Memory, recipe: () => Storage): void {
   factories.add(memory);
 }
 
-function releaseAll(list: Memory[]): void {
+function releaseAll(list: Iterable<Memory>): void {
   for (const memory of list) if (memory.live && !memory.kept) memory.release();
 }
 
 /** Ends a step: what the step before it computed is given back. */
 export function endStep(): void {
-  step++;
   releaseAll(previous);
-  previous = current;
-  current = [];
+  previous = scopes[0].splice(0);
+  age();
+}
+
+/** One step older: GPU copies of factories' tensors that were not used for two steps are given back. */
+function age(): void {
+  step++;
   for (const memory of factories)
     if (memory.lastUse < step - 2) {
       factories.delete(memory);
@@ -133,23 +141,25 @@ export function endStep(): void {
 }
 
 /**
- * Runs `body` and gives back at once what it computed, except `survivors(result)`. With `endsStep` the survivors outlive a fixed number of
- * further such bodies; otherwise they belong to the step around it. Works for async bodies too.
+ * Runs `body` and gives back at once what it computed, except `survivors(result)`. These belong to the step around it or, where `endsStep`
+ * says so, outlive a fixed number of further such bodies. `endsStep` is null for a part of a step. Works for async bodies too.
  */
-export function temporaries<T>(body: () => T, survivors: (result: Awaited<T>) => Iterable<Memory>, endsStep: () => boolean): T {
-  const outer = current;
-  current = [];
+export function temporaries<T>(body: () => T, survivors: (result: Awaited<T>) => Iterable<Memory>, endsStep: (() => boolean) | null): T {
+  const mine: Memory[] = [];
+  scopes.push(mine);
   const finish = (kept: Iterable<Memory>) => {
-    const mine = new Set(current);
-    current = outer;
+    const at = scopes.indexOf(mine); // not always the last: async bodies end in any order
+    if (at < 0) return; // the device is gone
+    scopes.splice(at, 1);
+    const dead = new Set(mine);
     const returned: Memory[] = [];
-    for (const memory of kept) if (mine.delete(memory)) returned.push(memory);
-    releaseAll([...mine]);
-    if (endsStep()) {
-      step++;
+    for (const memory of kept) if (dead.delete(memory)) returned.push(memory);
+    releaseAll(dead);
+    if (endsStep?.()) {
       results.push(returned);
       if (results.length > NOGRAD_RESULTS) releaseAll(results.shift()!);
-    } else for (const memory of returned) trackComputed(memory);
+    } else for (const memory of returned) scopes[at - 1].push(memory);
+    if (endsStep) age();
   };
   let result: T;
   try {
@@ -172,6 +182,7 @@ export function temporaries<T>(body: () => T, survivors: (result: Awaited<T>) =>
 
 /** What was computed while `body` ran, for a backward pass that frees its own temporaries. */
 export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } {
+  const current = scopes[scopes.length - 1];
   const from = current.length;
   compactAt = Infinity; // positions must hold while the body runs
   try {
@@ -211,7 +222,7 @@ export function tracedMemories(args: Iterable<Memory>, body: () => void): { made
 
 /** Forgets everything: the device is gone. */
 export function forgetMemory(): void {
-  current = [];
+  scopes = [[]];
   previous = [];
   results = [];
   factories.clear();
