@@ -12,6 +12,8 @@ export interface Kernel {
   readonly access: string;
   /** Bytes of the uniform struct at `@group(1) @binding(0)`; absent means none. */
   readonly uniforms?: number;
+  /** Floating-point operations of one launch, for profiles; absent where nobody asks. */
+  readonly flops?: number;
   /** Present where the shapes are baked into the code. */
   readonly workgroups?: Workgroups;
 }

@@ -4,6 +4,7 @@ import type { Binding } from './blocks';
 import type { Constant } from './constants';
 import { writeConstants } from './constants';
 import type { Compiled, Pipelines } from './pipelines';
+import type { Profiler } from './profiler';
 
 /** Launches per submit. Long enough to make the cost of a submit (16–50 µs) small, short enough that the GPU starts early. */
 const BATCH = 128;
@@ -27,6 +28,8 @@ export class Commands {
   dispatches = 0;
   submits = 0;
   bindGroupsCreated = 0;
+  /** Set while launches are timed. */
+  profiler: Profiler | null = null;
 
   constructor(
     readonly device: GPUDevice,
@@ -44,8 +47,8 @@ export class Commands {
   }
 
   /** Encodes one dispatch. Everything was validated before. */
-  dispatch(kernel: Kernel, compiled: Compiled, storages: readonly Binding[], constants: readonly Constant[], grid: readonly number[]): void {
-    const pass = this.#open();
+  dispatch(kernel: Kernel, compiled: Compiled, storages: readonly Binding[], constants: readonly Constant[], grid: readonly number[], path: string): void {
+    const pass = this.passFor(kernel, path, storages);
     pass.setPipeline(compiled.pipeline);
     pass.setBindGroup(0, this.bindGroup(compiled, storages));
     if (kernel.uniforms) {
@@ -59,9 +62,12 @@ export class Commands {
     if (++this.#launches >= BATCH) this.flush();
   }
 
-  /** Encodes the dispatches of a plan into the open pass; `encode` returns how many there were. */
-  replay(encode: (pass: GPUComputePassEncoder) => number): void {
-    this.dispatches += encode(this.#open());
+  /** The open pass; while profiling a new one for every launch. */
+  passFor(kernel: Kernel, path: string, bindings: readonly Binding[]): GPUComputePassEncoder {
+    if (!this.profiler) return this.#open();
+    if (this.profiler.full) this.flush();
+    this.#open().end();
+    return (this.#pass = this.#encoder!.beginComputePass({ timestampWrites: this.profiler.next(kernel, path, bindings) }));
   }
 
   /** Copies between buffers, in order with the launches. */
@@ -78,6 +84,7 @@ export class Commands {
     if (!encoder) return;
     this.#pass?.end();
     this.#encoder = this.#pass = null;
+    this.profiler?.resolve(encoder);
     if (this.#used) this.device.queue.writeBuffer(this.#uniformBuffer, 0, this.#staging, 0, this.#used);
     this.device.queue.submit([encoder.finish()]);
     this.submits++;

@@ -9,6 +9,8 @@ import { AdapterError, DeviceLostError, GpuError, InputError, OutOfMemoryError, 
 import { provider } from './provider';
 import type { AdapterOptions } from './provider';
 import { Pipelines } from './pipelines';
+import { Profiler } from './profiler';
+import type { ProfiledLaunch } from './profiler';
 import { Trace, VirtualBlock } from './trace';
 
 /** Counters since the device was made (bytes: now and at most). All are exact. */
@@ -38,6 +40,8 @@ export class Device {
   readonly pipelines: Pipelines;
   readonly commands: Commands;
   #lost: string | null = null;
+  /** Names what launches; set by the layer above that knows modules. */
+  path: () => string = () => '';
   #trace: Trace | null = null;
   #faults: GpuError[] = [];
   #pending = new Set<Promise<void>>();
@@ -114,8 +118,8 @@ export class Device {
     if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
     if (grid[0] * grid[1] * grid[2] === 0) return;
     this.#validate(kernel, storages, constants, grid);
-    if (this.#trace) this.#trace.launches.push({ kernel, bindings: storages.map(({ block, offset, bytes }) => ({ block, offset, bytes })), constants, grid });
-    else this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid);
+    if (this.#trace) this.#trace.launches.push({ kernel, bindings: storages.map(({ block, offset, bytes }) => ({ block, offset, bytes })), constants, grid, path: this.path() });
+    else this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid, this.path());
   }
 
   /** Copies host data into a storage, after everything launched before. */
@@ -172,6 +176,21 @@ export class Device {
     await this.#wait(this.gpu.queue.onSubmittedWorkDone());
     await this.#settle();
     this.check();
+  }
+
+  /** Times every launch of `body` on the GPU. Needs the feature 'timestamp-query'. */
+  async timed(body: () => unknown): Promise<ProfiledLaunch[]> {
+    if (!this.features.has('timestamp-query')) throw new AdapterError('this adapter has no timestamp-query: launches cannot be timed on it');
+    this.commands.flush();
+    const profiler = new Profiler(this.gpu);
+    this.commands.profiler = profiler;
+    try {
+      await body();
+      this.commands.flush();
+    } finally {
+      this.commands.profiler = null;
+    }
+    return profiler.finish((promise) => this.#wait(promise));
   }
 
   /** Throws the first error that the GPU has reported since the last check. */

@@ -12,6 +12,15 @@ export type { Binding } from './blocks';
 export { f32, scalar, Scalar } from './constants';
 export type { Constant } from './constants';
 export * from './errors';
+export { chromeTrace, summarize } from './profiler';
+export type { ProfiledLaunch } from './profiler';
+
+/** Told by the layer that knows modules where launches come from. */
+let describePath: () => string = () => '';
+
+export function setPath(describe: () => string): void {
+  describePath = describe;
+}
 
 let current: Device | null = null;
 let opening: Promise<Device> | null = null;
@@ -25,6 +34,7 @@ export async function init(options: AdapterOptions = {}): Promise<Device> {
   opening ??= openDevice(options);
   try {
     current = await opening;
+    current.path = describePath;
     return current;
   } finally {
     opening = null;

@@ -1,5 +1,6 @@
 // Plans: a traced step made ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
 // use, bind groups made once. A call writes the numbers that change, encodes the list into one pass and submits once.
+import type { Kernel } from '../../shaders/kernel';
 import type { Binding, Block, Pool } from './blocks';
 
 import type { Commands } from './commands';
@@ -12,7 +13,8 @@ import { VirtualBlock } from './trace';
 
 /** A launch as it is replayed. `group` is null where it binds an argument of the step, which may lie elsewhere at every call. */
 interface Replay {
-  readonly name: string;
+  readonly kernel: Kernel;
+  readonly path: string;
   readonly compiled: Compiled;
   readonly bindings: readonly Binding[];
   readonly group: GPUBindGroup | null;
@@ -128,11 +130,11 @@ export class Plan {
       pool.buffersCreated++;
     }
     const moving = new Set(args);
-    this.#replays = live.map(({ kernel, bindings, grid }, i) => {
+    this.#replays = live.map(({ kernel, bindings, grid, path }, i) => {
       const compiled = pipelines.get(kernel);
       const fixed = !bindings.some(({ block }) => moving.has(block));
       const group = fixed ? commands.createBindGroup(compiled, bindings) : null;
-      return { name: kernel.name, compiled, bindings, group, uniform: kernel.uniforms ? offsets[i] : -1, grid };
+      return { kernel, path, compiled, bindings, group, uniform: kernel.uniforms ? offsets[i] : -1, grid };
     });
   }
 
@@ -143,7 +145,7 @@ export class Plan {
 
   /** Kernels in the order of their launches, for reports. */
   get kernels(): string[] {
-    return this.#replays.map((replay) => replay.name);
+    return this.#replays.map((replay) => replay.kernel.name);
   }
 
   /** Bytes of the memory that the plan holds. */
@@ -160,16 +162,14 @@ export class Plan {
       if (this.#fresh || this.#changing.length) queue.writeBuffer(this.#uniforms, 0, this.#staging);
       this.#fresh = false;
     }
-    this.commands.replay((pass) => {
-      for (const { compiled, bindings, group, uniform, grid } of this.#replays) {
-        pass.setPipeline(compiled.pipeline);
-        const moved = () => bindings.map((b) => ({ ...b, block: args.get(b.block) ?? b.block }));
-        pass.setBindGroup(0, group ?? this.commands.bindGroup(compiled, moved()));
-        if (uniform >= 0) pass.setBindGroup(1, this.#uniformGroup!, [uniform]);
-        pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
-      }
-      return this.#replays.length;
-    });
+    for (const { kernel, path, compiled, bindings, group, uniform, grid } of this.#replays) {
+      const pass = this.commands.passFor(kernel, path, bindings);
+      pass.setPipeline(compiled.pipeline);
+      pass.setBindGroup(0, group ?? this.commands.bindGroup(compiled, bindings.map((b) => ({ ...b, block: args.get(b.block) ?? b.block }))));
+      if (uniform >= 0) pass.setBindGroup(1, this.#uniformGroup!, [uniform]);
+      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    }
+    this.commands.dispatches += this.#replays.length;
     for (const block of args.values()) block.batch = this.commands.batch;
     this.commands.flush();
   }

@@ -11,6 +11,8 @@ export interface Launch {
   bindings: Binding[];
   constants: readonly Constant[];
   grid: readonly [number, number, number];
+  /** The module that launches it, for profiles. */
+  path: string;
 }
 
 /** A block without memory yet. Placement gives it the buffer of a real one. */

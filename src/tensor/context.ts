@@ -1,5 +1,5 @@
 // Where the program is: the module being called, for error messages and for the rule of what outlives `backward()`.
-import { InputError } from '../gpu';
+import { InputError, setPath } from '../gpu';
 import { showShape } from './shape';
 
 const modules: string[] = [];
@@ -19,6 +19,8 @@ export const moduleDepth = (): number => modules.length;
 
 /** `layer2.1.conv1`, or '' outside of modules. */
 export const modulePath = (): string => modules.findLast(Boolean) ?? '';
+
+setPath(modulePath);
 
 /** The line of the user's program that called in: the first frame outside of the framework. */
 function callSite(): string {
