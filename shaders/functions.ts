@@ -47,12 +47,42 @@ const library: Record<string, string> = {
   // Sine (quadrant 0) and cosine (quadrant 1): x less the nearest multiple of π/2, taken off in three parts.
   sine: `fn sine(x: f32, quadrant: i32) -> f32 {
   let k = round(x * ${2 / Math.PI});
-  let r = fma(-k, 7.54978995489e-8, fma(-k, 4.83751296997e-4, fma(-k, 1.5703125, x)));
+  var r = fma(-k, 7.54978995489e-8, fma(-k, 4.83751296997e-4, fma(-k, 1.5703125, x)));
+  var q = i32(k) + quadrant;
+  if (abs(x) > 4000.0) {
+    let turned = reduceLarge(x);
+    r = turned.x;
+    q = i32(turned.y) + quadrant;
+  }
   let z = r * r;
   let odd = r * ${horner('z', [1, -0.16666667, 0.0083333291, -0.00019839202, 0.0000027173458])};
   let even = ${horner('z', [1, -0.5, 0.041666616, -0.0013886618, 0.000024379831])};
-  let q = i32(k) + quadrant;
   return select(1.0, -1.0, (q & 2) != 0) * select(odd, even, (q & 1) != 0);
+}`,
+  // Rest and quadrant of a large x (Payne and Hanek): x is a whole m times 2ᵉ, so only 96 bits of 2/π, from those that make whole turns
+  // on, matter for the fraction of a turn. It comes out in 64 bits.
+  reduceLarge: `fn reduceLarge(x: f32) -> vec2f {
+  var digits = array<u32, 8>(0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu);
+  let bits = bitcast<u32>(x) & 0x7fffffffu;
+  if (bits >= 0x7f800000u) { return vec2f(x - x, 0.0); }
+  let m = (bits & 0x7fffffu) | 0x800000u;
+  let skip = u32(i32(bits >> 23u) - 120);
+  let word = skip >> 5u;
+  let up = skip & 31u;
+  var window = array<u32, 3>();
+  for (var i = 0u; i < 3u; i++) { window[i] = select((digits[word + i] << up) | (digits[word + i + 1u] >> (32u - up)), digits[word + i], up == 0u); }
+  let middle = multiplyWide(m, window[1]);
+  let low = middle.y + multiplyWide(m, window[2]).x;
+  let turn = m * window[0] + middle.x + select(0u, 1u, low < middle.y);
+  let rest = bitcast<i32>((turn << 2u) | (low >> 30u));
+  let side = select(1.0, -1.0, x < 0.0);
+  return vec2f(side * f32(rest) * ${Math.PI / 2 / 2 ** 32}, side * f32((turn + 0x20000000u) >> 30u));
+}`,
+  // High and low word of a product.
+  multiplyWide: `fn multiplyWide(a: u32, b: u32) -> vec2u {
+  let cross = (a & 0xffffu) * (b >> 16u) + (((a & 0xffffu) * (b & 0xffffu)) >> 16u);
+  let other = (a >> 16u) * (b & 0xffffu) + (cross & 0xffffu);
+  return vec2u((a >> 16u) * (b >> 16u) + (cross >> 16u) + (other >> 16u), a * b);
 }`,
   // To at most tan(π/8) by arctan x = π/4 + arctan((x − 1) / (x + 1)) and π/2 − arctan(1 / x).
   arctan: `fn arctan(x: f32) -> f32 {
@@ -75,7 +105,7 @@ const library: Record<string, string> = {
   arccos: 'fn arccos(x: f32) -> f32 { return 2.0 * arctan(sqrt((1.0 - x) / (1.0 + x))); }',
   // erfc x = e^−x² · t · P(t) with t = 1 / (1 + x/2) for x ≥ 0, and 2 − erfc(−x) else.
   erfc: `fn erfc(x: f32) -> f32 {
-  let m = min(abs(x), 12.0);
+  let m = select(abs(x), 12.0, abs(x) > 12.0);
   let t = 1.0 / (1.0 + 0.5 * m);
   let c = exp(-m * m) * t * ${horner('t', [0.2820949, 0.28208923, 0.24696594, 0.17458427, 0.097228006, -0.071109027, 0.15602458, -0.48537806, 0.51757252, -0.2452614, 0.045189049])};
   return select(c, 2.0 - c, x < 0.0);

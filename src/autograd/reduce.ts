@@ -101,8 +101,12 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
     const after = scan('prod', matrix, 1, { exclusive: true, reverse: true });
     const back = contiguousStrides(order.map((i) => x.shape[i]));
     const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
-    const operands = { g: restored(g, x, over), p: before.view(x.shape, strides), q: after.view(x.shape, strides) };
-    return [forInput('prod', x, 'g * p * q', operands)];
+    const operands = {
+      g: restored(g, x, over),
+      before: before.view(x.shape, strides),
+      after: after.view(x.shape, strides),
+    };
+    return [forInput('prod', x, 'g * before * after', operands)];
   });
 }
 

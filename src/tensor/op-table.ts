@@ -200,7 +200,7 @@ export const binaryOps = {
     result: 'float',
   },
   eq: compare('a == b'),
-  ne: compare('a != b'),
+  ne: compare('!(a == b)'), // != is false for NaN on some drivers
   lt: compare('a < b'),
   le: compare('a <= b'),
   gt: compare('a > b'),
