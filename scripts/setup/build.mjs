@@ -1,6 +1,6 @@
 // Set-up step 3: dist/ as the sources say.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashOf } from './files.mjs';
 import { root } from './places.mjs';
@@ -23,10 +23,24 @@ export function build({ types }) {
   const made = join(root, part);
   try {
     if (status !== 0) throw new SetupError('the build failed (its message is above).');
+    if (types) mergeDeclarations(made);
     writeFileSync(join(made, '.sources'), hash);
     swap(made);
   } finally {
     rmSync(made, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A `declare module './file'` that adds members to a class comes out of the bundling of types naming a file that is no longer there.
+ * The class stands in the same file now: without the wrapper, the declaration merges with it.
+ * @param {string} made
+ */
+function mergeDeclarations(made) {
+  for (const name of readdirSync(made).filter((file) => /\.d\.c?ts$/.test(file))) {
+    const path = join(made, name);
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace(/^declare module '\.[^']*' \{\n([\s\S]*?)^\}/gm, '$1'));
   }
 }
 
