@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng } from '../datasets/random';
-import { init, shutdown } from '../src/gpu';
+import { device, init, shutdown } from '../src/gpu';
 import '../src/gpu/node';
 import { backward } from '../src/autograd/tape';
 import { tensor } from '../src/tensor/create';
@@ -16,6 +16,16 @@ export function useGpu(): void {
     await init();
   });
   test.after(() => shutdown());
+}
+
+/** Runs `body` with the kernels for software drivers and with those for GPUs. */
+export async function onBothBacks(body: () => Promise<void>): Promise<void> {
+  const { back } = device();
+  for (const kind of ['software', 'simt'] as const) {
+    Object.assign(device(), { back: { ...back, kind } });
+    await body();
+  }
+  Object.assign(device(), { back });
 }
 
 /** Reproducible numbers in [low, high), exact in float32. */

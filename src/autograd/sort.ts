@@ -21,7 +21,7 @@ function pickedFrom(x: Tensor, dim: number, { values, indices }: Sorted): Sorted
   return { values: y, indices };
 }
 
-interface SortOptions {
+export interface SortOptions {
   dim?: number;
   descending?: boolean;
 }

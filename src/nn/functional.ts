@@ -1,11 +1,14 @@
 // F: operations as functions, by their PyTorch names in camel case.
 export * from '../autograd/conv';
 export * from '../autograd/elementwise';
+export * from '../autograd/gather';
 export * from '../autograd/loss';
 export * from '../autograd/matmul';
 export * from '../autograd/norm';
 export * from '../autograd/pool';
+export * from '../autograd/random';
 export * from '../autograd/reduce';
 export * from '../autograd/residual-step';
 export * from '../autograd/softmax';
+export * from '../autograd/sort';
 export * from '../autograd/views';
