@@ -40,7 +40,7 @@ const CHUNKED_BYTES = 28;
 
 const vector = (plane: number) =>
   width(plane) === 4
-    ? { type: 'vec4f', sum: (v: string) => `dot(${v}, vec4f(1.0))`, w: 4, units: plane / 4 }
+    ? { type: 'vec4f', sum: (v: string) => `dot(${v}, vec4f(1.0))`, w: 4, units: Math.max(1, plane / 4) }
     : { type: 'f32', sum: (v: string) => v, w: 1, units: plane };
 
 const walk = (size: number, units: number) => `

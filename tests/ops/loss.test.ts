@@ -15,6 +15,7 @@ import { logSoftmax, softmax } from '../../src/autograd/softmax';
 import { backward } from '../../src/autograd/tape';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
+import type { Tensor } from '../../src/tensor/tensor';
 import { checkOperation, close, numbers, onBothBacks, useGpu } from '../util';
 
 useGpu();
@@ -256,6 +257,18 @@ test('losses of pairs', async () => {
   close(await pseudoHuberLoss(tensor([1e-4, 1e10]), zeros([2]), { reduction: 'none' }).data(), [5e-9, 1e10], 1e-7);
   const small = await pseudoHuberLoss(tensor([1e-4]), zeros([1])).item();
   assert.ok(Math.abs(small - 5e-9) < 5e-15, String(small));
+});
+
+test('empty batches: mean is NaN, sum is 0, gradients are empty', async () => {
+  const labels = tensor(new Int32Array(0));
+  for (const run of [(x: Tensor) => crossEntropy(x, labels), (x: Tensor) => mseLoss(x, zeros([0, 5]))]) {
+    const x = zeros([0, 5], { requiresGrad: true });
+    const loss = run(x);
+    assert.ok(Number.isNaN(await loss.item()));
+    backward(loss);
+    assert.equal(x.grad!.shape, [0, 5]);
+  }
+  assert.is(await crossEntropy(zeros([0, 5]), labels, { reduction: 'sum' }).item(), 0);
 });
 
 test('refused input', () => {

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { batchNorm, groupNorm, layerNorm } from '../../src/autograd/norm';
-import { noGrad } from '../../src/autograd/tape';
+import { backward, noGrad } from '../../src/autograd/tape';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import { checkOperation, close, numbers, onBothBacks, useGpu } from '../util';
@@ -119,7 +119,14 @@ test('batch norm is bitwise reproducible and takes strided input', async () => {
 
 test('empty batches in evaluation, and refused input', async () => {
   const state = { runningMean: zeros([3]), runningVar: zeros([3]) };
-  assert.equal(batchNorm(zeros([0, 3, 4, 4]), state).shape, [0, 3, 4, 4]);
+  for (const shape of [
+    [0, 3, 4, 4],
+    [2, 3, 0],
+  ]) {
+    const x = zeros(shape, { requiresGrad: true });
+    backward(batchNorm(x, state), { gradient: zeros(shape) });
+    assert.equal(x.grad!.shape, shape);
+  }
   assert.throws(() => batchNorm(zeros([3]), state), /at least two dimensions.*\[3\]/);
   assert.throws(
     () => batchNorm(zeros([2, 4]), state),
