@@ -8,7 +8,7 @@ import { reduce } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { record } from './tape';
 
-/** Largest value of each window; padding counts as −∞. `withIndices` also returns its position in the H·W plane (int32). */
+/** Largest value of each window; padding counts as −∞. */
 export function maxPool2d(x: Tensor, options: MaxPoolOptions): Tensor {
   return maxPool2dWithIndices(x, options).values;
 }
