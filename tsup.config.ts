@@ -54,6 +54,9 @@ export default defineConfig(({ dts }): Options[] => [
     noExternal: [/^(?!webgpu$|sharp$|playwright-core$)/], // development packages are taken in: dist runs without them
     banner: { js: requireInEsm },
     splitting: true,
+    esbuildOptions: (options) => {
+      options.chunkNames = 'examples/chunk-[hash]';
+    },
     dts: false,
   },
 ]);
