@@ -46,6 +46,8 @@ export class Device {
   #faults: GpuError[] = [];
   #pending = new Set<Promise<void>>();
   #awaiting = 0;
+  /** One loop of naps serves all that is awaited. */
+  #dozing = false;
   #staging: GPUBuffer[] = [];
   #reads = 0;
   #rejectLost!: (error: DeviceLostError) => void;
@@ -268,12 +270,14 @@ export class Device {
   /** Awaits the GPU. On software drivers dawn.node's polling would take a core from the driver, so the thread naps between polls. */
   async #wait<T>(promise: Promise<T>): Promise<T> {
     const { nap } = provider();
-    if (nap && this.back.kind === 'software' && this.#awaiting === 0) {
+    if (nap && this.back.kind === 'software' && !this.#dozing) {
       const doze = () => {
-        if (this.#awaiting === 0) return;
+        this.#dozing = this.#awaiting > 0;
+        if (!this.#dozing) return;
         nap();
         setImmediate(doze);
       };
+      this.#dozing = true;
       setImmediate(doze);
     }
     this.#awaiting++;
