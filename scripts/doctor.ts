@@ -116,7 +116,6 @@ async function examine() {
     node: `${process.version} on ${process.platform}-${process.arch}`,
   };
   device.destroy();
-  room.release?.();
   return report;
 }
 

@@ -6,6 +6,8 @@ export interface Block {
   readonly id: number;
   readonly gpu: GPUBuffer;
   readonly size: number;
+  /** Where it came from. */
+  readonly pool: Pool | null;
   /** The batch of commands that used it last: a host write must not overtake it. */
   batch: number;
 }
@@ -80,7 +82,7 @@ export class Pool {
     this.report(`allocating ${formatBytes(size)} for ${what}`, this.device.popErrorScope());
     this.buffersCreated++;
     this.reservedBytes += size;
-    const block = { id: this.#nextId++, gpu, size, batch: -1 };
+    const block = { id: this.#nextId++, gpu, size, pool: this, batch: -1 };
     this.#owned.set(gpu, block);
     return block;
   }

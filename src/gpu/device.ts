@@ -92,6 +92,11 @@ export class Device {
     return trace;
   }
 
+  /** Whether the device is gone. */
+  get lost(): boolean {
+    return this.#lost !== null;
+  }
+
   /** Whether a step is being traced right now. */
   get tracing(): boolean {
     return this.#trace !== null;
@@ -134,6 +139,7 @@ export class Device {
       block.place ??= this.pool.take(block.size, block.what);
       this.#trace.constants.push(block.place);
     }
+    this.#checkHome('writing', 0, storage);
     if (storage.block.batch === this.commands.batch) this.commands.flush();
     if (data.byteLength) this.gpu.queue.writeBuffer(storage.block.gpu, storage.offset + offset, data.buffer, data.byteOffset, data.byteLength);
   }
@@ -142,6 +148,7 @@ export class Device {
   copy(from: Binding, to: Binding): void {
     this.check();
     if (this.#trace) throw new GpuError('compile: memory was rearranged inside a step; let the step run once before it is compiled');
+    [from, to].forEach((storage, i) => this.#checkHome('copying', i, storage));
     this.commands.copy(from.block.gpu, from.offset, to.block.gpu, to.offset, from.bytes);
     from.block.batch = to.block.batch = this.commands.batch;
   }
@@ -151,6 +158,7 @@ export class Device {
     this.check();
     if (this.#trace) throw new GpuError('compile: a step cannot read a tensor back; return it from the step and read it outside');
     if (bytes === 0) return new ArrayBuffer(0);
+    this.#checkHome('reading back', 0, storage);
     const size = Math.ceil(bytes / 4) * 4;
     const staging = this.#takeStaging(size);
     this.commands.copy(storage.block.gpu, storage.offset + offset, staging, 0, size);
@@ -225,6 +233,7 @@ export class Device {
     if (constants.length * 4 > (kernel.uniforms ?? 0)) throw new GpuError(`${name}: ${constants.length} constants for ${kernel.uniforms ?? 0} bytes`);
     const limit = this.limits.maxStorageBufferBindingSize;
     storages.forEach((storage, i) => {
+      this.#checkHome(name, i, storage);
       if (bindingSize(storage) > limit)
         throw new OutOfMemoryError(
           `${name}: binding ${i} has ${formatBytes(storage.bytes)}, this adapter allows ${formatBytes(limit)} (maxStorageBufferBindingSize). ` +
@@ -237,6 +246,12 @@ export class Device {
     });
     const most = this.limits.maxComputeWorkgroupsPerDimension;
     if (grid.some((n) => n > most || !Number.isInteger(n))) throw new InputError(`${name}: a grid of ${grid.join('×')} workgroups, at most ${most} each`);
+  }
+
+  /** Memory of a device that was shut down must not reach this one. */
+  #checkHome(name: string, i: number, { block }: Binding): void {
+    if (!(block instanceof VirtualBlock) && block.pool !== this.pool)
+      throw new DeviceLostError(`${name}: binding ${i} lies on a device that is gone (shutdown() or a loss, then init()): make the tensor anew`);
   }
 
   #takeStaging(size: number): GPUBuffer {

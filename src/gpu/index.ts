@@ -2,7 +2,6 @@
 import type { Device } from './device';
 import { openDevice } from './device';
 import { AdapterError } from './errors';
-import { provider } from './provider';
 import type { AdapterOptions } from './provider';
 
 export type { Device, DeviceStats, Grid } from './device';
@@ -30,7 +29,8 @@ let opening: Promise<Device> | null = null;
  * Throws AdapterError with what to do when there is no usable adapter.
  */
 export async function init(options: AdapterOptions = {}): Promise<Device> {
-  if (current) return current;
+  if (current && !current.lost) return current;
+  shutdown();
   opening ??= openDevice(options);
   try {
     current = await opening;
@@ -47,9 +47,16 @@ export function device(): Device {
   return current;
 }
 
+const closing: (() => void)[] = [];
+
+/** Has `action` run whenever a device goes: for caches of what lies on it. */
+export function onShutdown(action: () => void): void {
+  closing.push(action);
+}
+
 /** Frees the GPU and everything on it; after it Node ends by itself. `init()` may be called again. */
 export function shutdown(): void {
+  if (current) for (const action of closing) action();
   current?.destroy();
   current = null;
-  provider().release?.();
 }

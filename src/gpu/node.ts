@@ -6,8 +6,9 @@ import type { AdapterOptions } from './provider';
 
 Object.assign(globalThis, globals);
 
-// Dawn's `GPU` object must stay referenced: when it is collected while a device lives, the process crashes.
-let gpu: GPU | null = null;
+// Dawn's `GPU` objects stay referenced to the end: when one is collected while anything of a device is left, even of a destroyed one,
+// the process crashes. They do not keep it alive.
+const gpus = new Map<string, GPU>();
 
 const SAFE_ON = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
 const FAST_ON = [
@@ -41,7 +42,8 @@ function environment(): AdapterOptions {
 
 async function requestAdapter(options: AdapterOptions): Promise<GPUAdapter | null> {
   const { adapter: wanted, profile = 'safe' } = options;
-  gpu ??= create(dawnFlags(profile));
+  const gpu = gpus.get(profile) ?? create(dawnFlags(profile));
+  gpus.set(profile, gpu);
   const preferences: GPUPowerPreference[] = options.powerPreference
     ? [options.powerPreference]
     : ['high-performance', 'low-power'];
@@ -70,7 +72,4 @@ setProvider({
     'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npm run doctor` in a clone of dawnfield: it looks for a driver and, ' +
     'on Debian, installs a software one in a private folder. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',
   nap: () => void Atomics.wait(cell, 0, 0, 0.5),
-  release: () => {
-    gpu = null;
-  },
 });

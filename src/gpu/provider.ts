@@ -20,8 +20,6 @@ export interface Provider {
   explain(): string;
   /** Blocks the thread for about half a millisecond. Only where awaiting spins and steals a core from a software driver. */
   nap?(): void;
-  /** Lets go of the driver so that the process can end. */
-  release?(): void;
 }
 
 const browser: Provider = {

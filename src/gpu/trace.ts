@@ -20,6 +20,7 @@ export class VirtualBlock implements Block {
   static #next = -1;
   readonly id = VirtualBlock.#next--;
   batch = -1;
+  readonly pool = null;
   place: Block | null = null;
   readonly size: number;
 

@@ -7,7 +7,7 @@
 // - A factory's tensor (`tensor(data)`, `zeros`, `randn` …) never expires for the program: its GPU copy is given back when two steps passed
 //   without using it, and made again from its host copy or recipe on the next use.
 import type { Storage } from '../gpu';
-import { ReleasedError } from '../gpu';
+import { onShutdown, ReleasedError } from '../gpu';
 import { moduleDepth } from './context';
 
 /** How many outermost `noGrad` bodies a result returned by one of them outlives. */
@@ -220,13 +220,14 @@ export function tracedMemories(args: Iterable<Memory>, body: () => void): { made
   }
 }
 
-/** Forgets everything: the device is gone. */
-export function forgetMemory(): void {
+// The device goes, and all that lies on it. Factories' tensors are made anew on the next one.
+onShutdown(() => {
   scopes = [[]];
   previous = [];
   results = [];
+  for (const memory of factories) if (!memory.kept) memory.release();
   factories.clear();
-}
+});
 
 /** Gives memory back that no tensor reaches any more. A safety net: it never runs inside a synchronous loop. */
 export const unreachable = new FinalizationRegistry<Memory>((memory) => {
