@@ -1,11 +1,7 @@
 // What `npm run build` writes to dist/: the library for Node (ESM, CJS, types), the library for browsers, the runnable examples.
 import { existsSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Options } from 'tsup';
 import { defineConfig } from 'tsup';
-
-// tsup takes an import that ends in `.node` for a native addon unless Node's resolver finds another file: let it find `x.node.ts`.
-createRequire(import.meta.url).extensions['.ts'] = () => undefined;
 
 /** examples/<name>/main.ts → dist/examples/<name>.js, and the doctor, which is run the same way. */
 function programs(): Record<string, string> {
