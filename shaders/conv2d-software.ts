@@ -15,6 +15,7 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Axis, type Gather, planeIndex, positions, tapProgression } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
 import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, unroll } from './kernel';
+import { segmentedKernel } from './segments';
 
 const MAX_FMAS = 256; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
 const MAX_ACCUMULATORS = 32;
@@ -183,6 +184,22 @@ function storeRow(x: Axis, acc: (cx: number) => string): string {
   });
 }
 
+/** All packings of a compiled step in one launch. The words are what `packWeights` bakes in. */
+const packFamily = segmentedKernel(
+  'conv2d.pack.joined',
+  10,
+  `let block = word(0u); let blocks = word(1u); let kernelWidth = word(2u); let inChannels = word(3u); let kernelHeight = word(4u); let outChannels = word(5u);
+  let plane = kernelHeight * kernelWidth;
+  let kx = id / block % kernelWidth;
+  let c = id / (block * kernelWidth) % inChannels;
+  let ky = id / (block * kernelWidth * inChannels) % kernelHeight;
+  let part = id / (block * plane * inChannels);
+  let channel = part % blocks * block + id % block;
+  let at = part / blocks * word(6u) + min(channel, outChannels - 1u) * word(7u) + c * word(8u);
+  let tap = ky * kernelWidth + kx;
+  result[to + id] = select(0.0, source[origin + at * plane + select(tap, plane - 1u - tap, word(9u) != 0u)], channel < outChannels);`,
+);
+
 /** OIHW weights to [group][block][ky][in][kx][block of out], zeros where the last block is not full. */
 function packWeights(name: string, g: Gather, block: number, count: number): Kernel {
   const plane = g.kernelHeight * g.kernelWidth;
@@ -203,7 +220,10 @@ function packWeights(name: string, g: Gather, block: number, count: number): Ker
   let source = block / ${blocks}u * ${g.weightStride.group}u + min(channel, ${g.outChannels - 1}u) * ${g.weightStride.out}u + c * ${g.weightStride.in}u;
   packed[id] = select(0.0, weights[source * ${plane}u + ${planeIndex(g, `ky * ${g.kernelWidth}u + kx`)}], channel < ${g.outChannels}u);
 }`;
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(Math.ceil(count / 64)) };
+  const { group, out, in: step } = g.weightStride;
+  const words = [block, blocks, g.kernelWidth, g.inChannels, g.kernelHeight, g.outChannels, group, out, step, g.flipped ? 1 : 0];
+  const segment = { family: packFamily, count, words };
+  return { name, code, access: 'rw', workgroups: foldWorkgroups(Math.ceil(count / 64)), segment };
 }
 
 /**

@@ -3,6 +3,8 @@
  * Kernels are pure functions of typed options. They know no device; `src/gpu` compiles and launches them.
  */
 
+import type { Segment } from './segments';
+
 export interface Kernel {
   /** Label in errors and profiles, such as `conv2d.forward`. */
   readonly name: string;
@@ -14,6 +16,13 @@ export interface Kernel {
   readonly uniforms?: number;
   /** Floating-point operations of one launch, for profiles; absent where nobody asks. */
   readonly flops?: number;
+  /**
+   * Elements that a workgroup covers, for kernels that treat each element of all their bindings alike and alone, with the number of
+   * elements as the first constant: launches over neighbouring ranges can be joined.
+   */
+  readonly flat?: number;
+  /** How to join launches of this kernel with others of its family. */
+  readonly segment?: Segment;
   /** Present where the shapes are baked into the code. */
   readonly workgroups?: Workgroups;
 }

@@ -86,6 +86,31 @@ ${entry(team.size)} {
   });
 }
 
+/** WGSL that merges the chunks of channel `c`: declares mean, m2 and variance, alike in all threads of the team. */
+const mergeStatistics = (size: number, plane: number) => {
+  const count = `f32(min(p.length, p.units - i * p.length)) * ${width(plane)}.0`;
+  return `var sum = 0.0;
+  for (var i = local; i < p.chunks; i += ${size}u) { sum += ${count} * partials[c * p.chunks + i].x; }
+  let mean = teamSum(vec2f(sum, 0.0), local).x / p.count;
+  var m2 = 0.0;
+  for (var i = local; i < p.chunks; i += ${size}u) {
+    let part = partials[c * p.chunks + i];
+    m2 += part.y + ${count} * (part.x - mean) * (part.x - mean);
+  }
+  m2 = teamSum(vec2f(m2, 0.0), local).x;
+  let variance = m2 / p.count;`;
+};
+
+/** WGSL that moves the running statistics of channel `c` on. */
+const moveRunning = `runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * mean;
+  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2 / (p.count - 1.0));`;
+
+/** The row of `stats`: (mean, rstd, scale, shift). */
+const statsRow = (affine: boolean) =>
+  affine
+    ? 'vec4f(mean, rstd, weight[c] * rstd, bias[c] - mean * (weight[c] * rstd))'
+    : 'vec4f(mean, rstd, rstd, -mean * rstd)';
+
 export interface FinishOptions {
   readonly back: Back;
   readonly plane: number;
@@ -110,7 +135,6 @@ export function normFinish({ back, plane, training, affine, running }: FinishOpt
         ? bind(`var<storage, ${state}> runningMean: array<f32>`) + bind(`var<storage, ${state}> runningVar: array<f32>`)
         : '') +
       bind('var<storage, read_write> stats: array<vec4f>');
-    const count = `f32(min(p.length, p.units - i * p.length)) * ${width(plane)}.0`;
     const code = wgsl`${training ? team.code : ''}
 ${chunked}
 ${bindings}
@@ -119,21 +143,9 @@ ${entry(training ? team.size : FINISH_TILE)} {
 #if ${training}
   let c = wid.y * grid.x + wid.x;
   if (c >= p.channels) { return; }
-  var sum = 0.0;
-  for (var i = local; i < p.chunks; i += ${team.size}u) { sum += ${count} * partials[c * p.chunks + i].x; }
-  let mean = teamSum(vec2f(sum, 0.0), local).x / p.count;
-  var m2 = 0.0;
-  for (var i = local; i < p.chunks; i += ${team.size}u) {
-    let part = partials[c * p.chunks + i];
-    m2 += part.y + ${count} * (part.x - mean) * (part.x - mean);
-  }
-  m2 = teamSum(vec2f(m2, 0.0), local).x;
-  let variance = m2 / p.count;
+  ${mergeStatistics(team.size, plane)}
   if (local > 0u) { return; }
-#if ${running}
-  runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * mean;
-  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2 / (p.count - 1.0));
-#endif
+  ${running ? moveRunning : ''}
 #else
   let c = (wid.y * grid.x + wid.x) * ${FINISH_TILE}u + local;
   if (c >= p.channels) { return; }
@@ -141,12 +153,7 @@ ${entry(training ? team.size : FINISH_TILE)} {
   let variance = runningVar[c];
 #endif
   let rstd = 1.0 / sqrt(variance + p.eps);
-#if ${affine}
-  let scale = weight[c] * rstd;
-  stats[c] = vec4f(mean, rstd, scale, bias[c] - mean * scale);
-#else
-  stats[c] = vec4f(mean, rstd, rstd, -mean * rstd);
-#endif
+  stats[c] = ${statsRow(affine)};
 }`;
     const access = [training && 'r', affine && 'rr', (running || !training) && (training ? 'xx' : 'rr'), 'w'].filter(
       Boolean,
@@ -218,6 +225,93 @@ ${eachUnit(o, 'let row = stats[c];', o.relu ? `let v = ${value}; y[i] = select(v
   });
 }
 
+/** (a, b, c, mean) of dx = a·g + b·(x − mean) + c in training, from the channel's sums and row. */
+const trainingCoefficients =
+  'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x)';
+
+/** Whether a workgroup walks a plane: then it can finish its channel's statistics itself, and a launch is saved. */
+export const walksPlanes = (back: Back, plane: number): boolean => applyShape(back, plane).tile === vector(plane).units;
+
+/**
+ * `normFinish` of the batch and `normApply` in one, where workgroups walk planes: each merges the few chunks of its channel, and the first of a
+ * channel writes `stats` and the running statistics. Bindings: partials, weight, bias, running mean and variance, x, stats, y.
+ */
+export function normFinishApply(o: ApplyOptions): Kernel {
+  return cached(['norm.finishApply', ...applyKey(o)], () => {
+    const team = teamFor(o.back);
+    const { type, units } = vector(o.plane);
+    const value = 'x[i] * row.z + row.w';
+    const code = wgsl`${team.code}
+${chunked}
+@group(0) @binding(0) var<storage, read> partials: array<vec2f>;
+@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> runningMean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> runningVar: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<${type}>;
+@group(0) @binding(6) var<storage, read_write> stats: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> y: array<${type}>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(team.size)} {
+  let group = wid.y * grid.x + wid.x;
+  let c = group % p.channels;
+  ${mergeStatistics(team.size, o.plane)}
+  let rstd = 1.0 / sqrt(variance + p.eps);
+  let row = ${statsRow(true)};
+  if (group >= ${o.samples}u * p.channels) { return; }
+  if (group < p.channels && local == 0u) {
+    stats[c] = row;
+    ${moveRunning}
+  }
+  for (var k = local; k < ${units}u; k += ${team.size}u) {
+    let i = group * ${units}u + k;
+    ${o.relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`}
+  }
+}`;
+    return { name: 'batchNorm.finishApply', code, access: 'rrrxxrww', uniforms: CHUNKED_BYTES };
+  });
+}
+
+/**
+ * `normGradientFinish` in training and `normGradientApply` in one, where workgroups walk planes.
+ * Bindings: partials, stats, gradient, x, dWeight, dBias, dx.
+ */
+export function normGradientFinishApply(o: ApplyOptions): Kernel {
+  return cached(['norm.gradientFinishApply', ...applyKey(o)], () => {
+    const team = teamFor(o.back);
+    const { type, units } = vector(o.plane);
+    const code = wgsl`${team.code}
+${chunked}
+@group(0) @binding(0) var<storage, read> partials: array<vec2f>;
+@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
+@group(0) @binding(2) var<storage, read> gradient: array<${type}>;
+@group(0) @binding(3) var<storage, read> x: array<${type}>;
+@group(0) @binding(4) var<storage, read_write> dWeight: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dBias: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dx: array<${type}>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(team.size)} {
+  let group = wid.y * grid.x + wid.x;
+  let c = group % p.channels;
+  var sum = vec2f();
+  for (var i = local; i < p.chunks; i += ${team.size}u) { sum += partials[c * p.chunks + i]; }
+  sum = teamSum(sum, local);
+  if (group >= ${o.samples}u * p.channels) { return; }
+  let row = stats[c];
+  if (group < p.channels && local == 0u) {
+    dBias[c] = sum.x;
+    dWeight[c] = sum.y * row.y;
+  }
+  let m = ${trainingCoefficients};
+  for (var k = local; k < ${units}u; k += ${team.size}u) {
+    let i = group * ${units}u + k;
+    let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = m.x * g + m.y * (v - m.w) + m.z;
+  }
+}`;
+    return { name: 'batchNorm.gradientFinishApply', code, access: 'rrrrwww', uniforms: CHUNKED_BYTES };
+  });
+}
+
 /** The gradient behind the ReLU: zero where the normalised value of `v` was not positive. */
 const masked = (relu: boolean, type: string, g: string) =>
   relu ? `select(${type}(), ${g}, v * row.z + row.w > ${type}())` : g;
@@ -277,7 +371,7 @@ ${entry(team.size)} {
   dBias[c] = sum.x;
   dWeight[c] = sum.y * row.y;
 #if ${training}
-  coefficients[c] = vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x);
+  coefficients[c] = ${trainingCoefficients};
 #else
   coefficients[c] = vec4f(row.z, 0.0, 0.0, row.x);
 #endif

@@ -1,7 +1,13 @@
-// Optimizer updates in place, one thread per number.
+// Optimizer updates in place, one thread per number. With the weight w, its gradient g and t = 1, 2, …:
 //
-// SGD as in PyTorch:  d = g + weightDecay·w;  b = d at the first step, momentum·b + (1 − dampening)·d later;
-//                     w ← w − lr·(nesterov ? d + momentum·b : b)
+//   first      d = g + weightDecay·w, or decoupled: d = g and w shrinks by 1 − lr·weightDecay
+//   SGD        b = d at the first step, momentum·b + (1 − dampening)·d later;  w ← w − lr·(nesterov ? d + momentum·b : b)
+//   Adam       m = β₁m + (1 − β₁)d;  v = β₂v + (1 − β₂)d²;  w ← w − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + eps)
+//              (AMSGrad: the largest v so far)
+//   Adamax     m as Adam;  u = max(β₂u, |d| + eps);  w ← w − lr · m/(1 − β₁ᵗ) / u
+//   Adagrad    a = a + d²;  w ← w − lr · d / (√a + eps)
+//   RMSprop    a = αa + (1 − α)d²;  centred: c = αc + (1 − α)d and a − c² in place of a;  q = d / (√a + eps), or d / √(a + eps);
+//              w ← w − lr · q, with momentum b = momentum·b + q and w ← w − lr · b
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import type { Kernel } from './kernel';
 
@@ -9,38 +15,99 @@ const WORKGROUP = 64;
 /** Numbers that one workgroup updates. */
 export const UPDATE_TILE = WORKGROUP;
 
+/** The scalars of each rule, in the order of the uniform struct after n. Complements 1 − β are rounded once, so they come from the host. */
+export const updateScalars = {
+  sgd: ['lr', 'weightDecay', 'first', 'momentum', 'dampening'],
+  adam: ['lr', 'weightDecay', 'beta1', 'beta2', 'rest1', 'rest2', 'correction1', 'correction2', 'eps'],
+  adamax: ['lr', 'weightDecay', 'beta1', 'beta2', 'rest1', 'correction1', 'eps'],
+  adagrad: ['lr', 'weightDecay', 'eps'],
+  rmsprop: ['lr', 'weightDecay', 'alpha', 'rest', 'momentum', 'eps'],
+} as const;
+
+export interface UpdateOptions {
+  rule: keyof typeof updateScalars;
+  /** Weight decay shrinks the weight instead of joining the gradient. */
+  decoupled?: boolean;
+  momentum?: boolean;
+  nesterov?: boolean;
+  amsgrad?: boolean;
+  centered?: boolean;
+  /** RMSprop: eps is added under the root. */
+  epsInside?: boolean;
+}
+
+/** The buffers of a rule in the order of their bindings, and the statements that make `step`, what lr is multiplied with. */
+function ruleOf(o: UpdateOptions): { buffers: string[]; body: string } {
+  switch (o.rule) {
+    case 'sgd':
+      if (!o.momentum) return { buffers: [], body: 'let step = d;' };
+      return {
+        buffers: ['b'],
+        body: `b[i] = select(p.momentum * b[i] + (1.0 - p.dampening) * d, d, p.first != 0.0);
+  let step = ${o.nesterov ? 'd + p.momentum * b[i]' : 'b[i]'};`,
+      };
+    case 'adam':
+      return {
+        buffers: o.amsgrad ? ['m', 'v', 'most'] : ['m', 'v'],
+        body: `m[i] = p.beta1 * m[i] + p.rest1 * d;
+  v[i] = p.beta2 * v[i] + p.rest2 * d * d;
+  ${o.amsgrad ? 'most[i] = max(most[i], v[i]);' : ''}
+  let step = m[i] / p.correction1 / (sqrt(${o.amsgrad ? 'most' : 'v'}[i] / p.correction2) + p.eps);`,
+      };
+    case 'adamax':
+      return {
+        buffers: ['m', 'u'],
+        body: `m[i] = p.beta1 * m[i] + p.rest1 * d;
+  u[i] = max(p.beta2 * u[i], abs(d) + p.eps);
+  let step = m[i] / p.correction1 / u[i];`,
+      };
+    case 'adagrad':
+      return { buffers: ['a'], body: 'a[i] += d * d;\n  let step = d / (sqrt(a[i]) + p.eps);' };
+    case 'rmsprop':
+      return {
+        buffers: ['a', ...(o.centered ? ['c'] : []), ...(o.momentum ? ['b'] : [])],
+        body: `a[i] = p.alpha * a[i] + p.rest * d * d;
+  ${o.centered ? 'c[i] = p.alpha * c[i] + p.rest * d;' : ''}
+  let square = max(0.0, a[i]${o.centered ? ' - c[i] * c[i]' : ''});
+  let q = d / (${o.epsInside ? 'sqrt(square + p.eps)' : 'sqrt(square) + p.eps'});
+  ${o.momentum ? 'b[i] = p.momentum * b[i] + q;' : ''}
+  let step = ${o.momentum ? 'b[i]' : 'q'};`,
+      };
+  }
+}
+
 const memo = new Map<string, Kernel>();
 
-/** Bindings: w (x), g (r), and with momentum b (x). Constants: n, first (1 at the first step), lr, weightDecay, momentum, dampening. */
-export function sgdKernel(momentum: boolean, nesterov: boolean): Kernel {
-  const name = `sgd${momentum ? '.momentum' : ''}${nesterov ? '.nesterov' : ''}`;
-  let kernel = memo.get(name);
+/** Bindings: w (x), g (r), and the buffers of the rule (x). Constants: n, then the rule's `updateScalars`. */
+export function updateKernel(o: UpdateOptions): Kernel {
+  const key = JSON.stringify(o);
+  let kernel = memo.get(key);
   if (kernel) return kernel;
+  const scalars = updateScalars[o.rule];
+  const { buffers, body } = ruleOf(o);
+  const declared = buffers.map((b, i) => `@group(0) @binding(${i + 2}) var<storage, read_write> ${b}: array<f32>;`);
   const code = wgsl`
-struct Params { n: u32, first: u32, lr: f32, weightDecay: f32, momentum: f32, dampening: f32 }
+struct Params { n: u32, ${scalars.map((s) => `${s}: f32`).join(', ')} }
 @group(0) @binding(0) var<storage, read_write> w: array<f32>;
 @group(0) @binding(1) var<storage, read> g: array<f32>;
-#if ${momentum}
-@group(0) @binding(2) var<storage, read_write> b: array<f32>;
-#endif
+${declared.join('\n')}
 @group(1) @binding(0) var<uniform> p: Params;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   let i = (group.y * groups.x + group.x) * ${WORKGROUP}u + l;
   if (i >= p.n) { return; }
-  var d = g[i] + p.weightDecay * w[i];
-#if ${momentum}
-  let v = select(p.momentum * b[i] + (1.0 - p.dampening) * d, d, p.first != 0u);
-  b[i] = v;
-#if ${nesterov}
-  d = d + p.momentum * v;
+#if ${!!o.decoupled}
+  let x = w[i] - p.lr * p.weightDecay * w[i];
+  let d = g[i];
 #else
-  d = v;
+  let x = w[i];
+  let d = g[i] + p.weightDecay * x;
 #endif
-#endif
-  w[i] = w[i] - p.lr * d;
+  ${body}
+  w[i] = x - p.lr * step;
 }`;
-  kernel = { name, code, access: momentum ? 'xrx' : 'xr', uniforms: 32 };
-  memo.set(name, kernel);
+  const uniforms = 16 * Math.ceil((1 + scalars.length) / 4);
+  kernel = { name: o.rule, code, access: `xr${'x'.repeat(buffers.length)}`, uniforms, flat: UPDATE_TILE };
+  memo.set(key, kernel);
   return kernel;
 }

@@ -1,8 +1,18 @@
 /** The second phase of a deterministic two-phase sum: result[i] = Σ_p partials[p][i], in the order of p. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero } from './kernel';
+import { segmentedKernel } from './segments';
 
 const SIZE = 64;
+
+const family = segmentedKernel(
+  'sumPartials.joined',
+  1,
+  `let count = table[record + 3u];
+  var sum = source[origin + id];
+  for (var p = 1u; p < word(0u); p++) { sum += source[origin + p * count + id]; }
+  result[to + id] = sum;`,
+);
 
 /** Bindings: partials [parts][count], result [count]. */
 export function sumPartials(name: string, parts: number, count: number): Kernel {
@@ -19,5 +29,5 @@ export function sumPartials(name: string, parts: number, count: number): Kernel 
   for (var p = 1u; p < ${parts}u + ${opaqueZero('partials', 'f32')}; p++) { sum += partials[p * ${count}u + id]; }
   result[id] = sum;
 }`;
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups) };
+  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups), segment: { family, count, words: [parts] } };
 }

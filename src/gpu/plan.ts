@@ -7,6 +7,7 @@ import type { Commands } from './commands';
 import type { Constant } from './constants';
 import { Scalar, writeConstants } from './constants';
 import { GpuError } from './errors';
+import { joinFlat, joinSegments } from './fuse';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
@@ -103,15 +104,20 @@ export class Plan {
     pipelines: Pipelines,
     readonly commands: Commands,
   ) {
-    const live = liveLaunches(launches, pinned);
-    this.#owned = place(live, pinned, pool, 'a compiled step');
-    checkPlacement(live, pinned);
     const { device } = pipelines;
-    const align = device.limits.minUniformBufferOffsetAlignment;
+    const align = device.limits.minStorageBufferOffsetAlignment;
+    const { launches: live, tabled } = joinSegments(joinFlat(liveLaunches(launches, pinned), pinned, align), pinned, align);
+    for (const { table, words } of tabled) {
+      table.place = pool.take(words.byteLength, table.what);
+      device.queue.writeBuffer(table.place.gpu, 0, words);
+    }
+    this.#owned = [...tabled.map(({ table }) => table.place!), ...place(live, pinned, pool, 'a compiled step')];
+    checkPlacement(live, pinned);
+    const step = device.limits.minUniformBufferOffsetAlignment;
     let used = 0;
     const offsets = live.map(({ kernel }) => {
       const at = used;
-      if (kernel.uniforms) used += Math.ceil(kernel.uniforms / align) * align;
+      if (kernel.uniforms) used += Math.ceil(kernel.uniforms / step) * step;
       return at;
     });
     this.#staging = new ArrayBuffer(used + 512);

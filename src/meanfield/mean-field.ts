@@ -7,7 +7,7 @@ import { Module } from '../nn/module';
 import { Parameter, State } from '../nn/parameter';
 import { tensor, zeros } from '../tensor/create';
 import { bind, copyInto, evaluate } from '../tensor/elementwise';
-import { Rows, permuteFirstAxis } from '../tensor/rows';
+import { permuteFirstAxis, permuteTensors } from '../tensor/rows';
 import { initialRng } from '../tensor/seed';
 import { empty } from '../tensor/tensor';
 import type { Tensor } from '../tensor/tensor';
@@ -59,7 +59,6 @@ export class MeanField extends Module {
   readonly particles: readonly Module[];
   readonly options: Readonly<MeanFieldOptions>;
   readonly #swaps: Tensor;
-  readonly #blocks = new Map<string, Rows>();
 
   constructor(particles: readonly Module[], options?: MeanFieldOptions);
   constructor(count: number, factory: (position: number) => Module, options?: MeanFieldOptions);
@@ -79,8 +78,6 @@ export class MeanField extends Module {
     this.tau.requiresGrad = options.trainTimes ?? true;
     this.ids = new State(tensor(Int32Array.from({ length: n }, (_, i) => i)), false);
     this.#swaps = zeros([1], { dtype: 'uint32' }).keep();
-    this.#block('parameters', (particle) => particle.parameters());
-    this.#block('states', statesOf);
     if (options.times === 'random' || Array.isArray(options.times)) this.sortParticles();
   }
 
@@ -108,10 +105,11 @@ export class MeanField extends Module {
     }
     const order = empty('sort particles', [n], 'uint32');
     device().launch(rankParticles, [bind(this.tau), bind(order), bind(this.#swaps)], [n]);
-    this.#block('parameters', (particle) => particle.parameters())?.permute(order);
-    if (this.options.statistics !== 'position') this.#block('states', statesOf)?.permute(order);
-    for (const name of new Set(this.particles.flatMap((p) => p.parameters().flatMap((q) => [...q.companions.keys()]))))
-      this.#block(`companion ${name}`, (particle) => particle.parameters().map((p) => companion(p, name)))?.permute(order);
+    const { particles } = this;
+    permuteTensors('parameters of particles', particles.map((p) => p.parameters()), order);
+    if (this.options.statistics !== 'position') permuteTensors('states of particles', particles.map(statesOf), order);
+    for (const name of new Set(particles.flatMap((p) => p.parameters().flatMap((q) => [...q.companions.keys()]))))
+      permuteTensors(`${name} of particles`, particles.map((p) => p.parameters().map((q) => companion(q, name))), order);
     for (const x of [this.tau, this.ids, ...this.tau.companions.values()]) permuteFirstAxis(x, order);
     order.dispose();
     this.zeroGrad();
@@ -133,15 +131,6 @@ export class MeanField extends Module {
   protected override describe(): string {
     const { times = 'ordinal', trainTimes = true } = this.options;
     return `${this.particles.length} particles, times=${typeof times === 'string' ? times : 'given'}${trainTimes ? '' : ', frozen'}`;
-  }
-
-  /** The packed rows of one kind of tensor, made when first needed or when the tensors were replaced. */
-  #block(kind: string, tensorsOf: (particle: Module) => readonly Tensor[]): Rows | null {
-    const rows = this.particles.map(tensorsOf);
-    if (rows[0].length === 0) return null;
-    let block = this.#blocks.get(kind);
-    if (!block?.holds(rows)) this.#blocks.set(kind, (block = new Rows(`MeanField ${kind}`, rows)));
-    return block;
   }
 
   #checkAlike(): void {

@@ -4,6 +4,7 @@ import { InputError, Scalar, device } from '../gpu';
 import { Parameter } from '../nn/parameter';
 import { copyInto } from '../tensor/elementwise';
 import { endStep } from '../tensor/memory';
+import { pack } from '../tensor/rows';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { zeros } from '../tensor/create';
@@ -17,6 +18,7 @@ export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
 export abstract class Optimizer<O extends { lr: number }> {
   /** The groups with every option filled in; schedules change `lr` here. */
   readonly groups: ({ params: readonly Parameter[]; readonly scalars: Scalars<O> } & O)[];
+  readonly #packed = new Set<string>();
   /** Updates made so far. */
   steps = 0;
 
@@ -31,6 +33,7 @@ export abstract class Optimizer<O extends { lr: number }> {
       if (seen.has(parameter)) throw new InputError(`${this.constructor.name}: a parameter of shape [${parameter.shape.join(', ')}] is listed twice`);
       seen.add(parameter);
     }
+    pack('parameters', [...this.parameters()]);
   }
 
   /** All parameters, in the order of the groups. */
@@ -40,11 +43,25 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /** Applies one update from the gradients in `grad` and ends the step: what the step before computed is given back. */
   step(): void {
-    device().effect(() => this.steps++);
+    device().effect(() => {
+      this.steps++;
+      this.prepare?.();
+    });
     for (const group of this.groups)
       for (const parameter of group.params) if (parameter.grad) this.update(parameter, parameter.grad, group, group.scalars);
+    this.#packBuffers();
     abandonTape();
     device().effect(endStep);
+  }
+
+  /** Lays the buffers of a kind side by side, once all are there: then one launch of a compiled step updates all parameters. */
+  #packBuffers(): void {
+    const all = [...this.parameters()];
+    for (const name of all[0].companions.keys()) {
+      if (this.#packed.has(name) || !all.every((p) => p.companions.has(name))) continue;
+      this.#packed.add(name);
+      pack(name, all.map((p) => p.companions.get(name)!));
+    }
   }
 
   /** Drops all gradients, as PyTorch's `zero_grad(set_to_none=True)`. */
@@ -54,6 +71,9 @@ export abstract class Optimizer<O extends { lr: number }> {
       parameter.grad = null;
     }
   }
+
+  /** Sets scalars that follow from `steps`, which counts the step about to be made; compiled steps call it at every replay. */
+  protected prepare?(): void;
 
   /** Updates one parameter in place. */
   protected abstract update(parameter: Parameter, gradient: Tensor, options: O, scalars: Scalars<O>): void;
@@ -100,4 +120,10 @@ function withScalars<O, G extends O>(group: G): G & { readonly scalars: Scalars<
     Object.defineProperty(group, key, { get: () => cell.value, set: (next: number) => (cell.value = next), enumerable: true });
   }
   return Object.assign(group as object, { scalars }) as G & { readonly scalars: Scalars<O> };
+}
+
+/** Refuses options that are no numbers ≥ 0. */
+export function requireNonNegative(optimizer: object, options: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(options))
+    if (!(value >= 0)) throw new InputError(`${optimizer.constructor.name}: ${name} ${value} must be a number ≥ 0`);
 }

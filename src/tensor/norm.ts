@@ -4,11 +4,14 @@ import {
   chunksFor,
   FINISH_TILE,
   normApply,
+  normFinishApply,
   normFinish,
   normGradientApply,
   normGradientFinish,
+  normGradientFinishApply,
   normGradientPartials,
   normPartials,
+  walksPlanes,
   width,
 } from '../../shaders/norm';
 import type { Constant, Scalar } from '../gpu';
@@ -62,43 +65,46 @@ function chunking({ samples, channels, plane }: Layout, eps = 0, momentum: numbe
   return { chunks, constants };
 }
 
-/** Rows of `stats` from x (training) or from the running statistics. */
-function statistics(x: Tensor, layout: Layout, o: BatchNormOptions): Tensor {
-  const { back } = device();
-  const { channels, plane } = layout;
-  const { weight, bias, runningMean, runningVar, training = false, eps = 1e-5, momentum = 0.1 } = o;
-  const { chunks, constants } = chunking(layout, eps, momentum);
-  const stats = empty('batchNorm', [channels, 4]);
-  const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
-  const running = runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [];
-  const finish = normFinish({ back, plane, training, affine: affine.length > 0, running: running.length > 0 });
-  if (training) {
-    const partials = empty('batchNorm', [channels, chunks, 2]);
-    device().launch(
-      normPartials({ back, plane, relu: false }),
-      [bind(x), bind(partials)],
-      constants,
-      gridFor(channels * chunks, 1),
-    );
-    device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
-    partials.dispose();
-    runningMean?.memory.written();
-    runningVar?.memory.written();
-  } else device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, FINISH_TILE));
-  return stats;
+/** The operands of a normalisation that are there. */
+function operands({ weight, bias, runningMean, runningVar }: BatchNormOptions) {
+  return {
+    affine: weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [],
+    running: runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [],
+  };
 }
 
+/** y and the rows of `stats`, from the statistics of x (training) or the running ones. */
 function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions): Normalized {
   const { back } = device();
-  const stats = statistics(x, layout, o);
+  const { channels, plane } = layout;
+  const { training = false, eps = 1e-5, momentum = 0.1, activation } = o;
+  const { chunks, constants } = chunking(layout, eps, momentum);
+  const { affine, running } = operands(o);
+  const relu = activation === 'relu';
+  const stats = empty('batchNorm', [channels, 4]);
   const y = empty('batchNorm', shape);
-  const n = x.size / width(layout.plane);
-  device().launch(
-    normApply({ back, ...layout, relu: o.activation === 'relu' }),
-    [bind(x), bind(stats), bind(y)],
-    [n],
-    gridFor(n, applyShape(back, layout.plane).tile),
-  );
+  const n = x.size / width(plane);
+  const grid = gridFor(n, applyShape(back, plane).tile);
+  const finish = normFinish({ back, plane, training, affine: affine.length > 0, running: running.length > 0 });
+  const apply = () => device().launch(normApply({ back, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], grid);
+  if (!training) {
+    device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, FINISH_TILE));
+    apply();
+    return { y, stats };
+  }
+  const partials = empty('batchNorm', [channels, chunks, 2]);
+  const reads = [bind(x), bind(partials)];
+  device().launch(normPartials({ back, plane, relu: false }), reads, constants, gridFor(channels * chunks, 1));
+  if (walksPlanes(back, plane) && affine.length && running.length) {
+    const bindings = [bind(partials), ...affine, ...running, bind(x), bind(stats), bind(y)];
+    device().launch(normFinishApply({ back, ...layout, relu }), bindings, constants, grid);
+  } else {
+    device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
+    apply();
+  }
+  partials.dispose();
+  o.runningMean?.memory.written();
+  o.runningVar?.memory.written();
   return { y, stats };
 }
 
@@ -170,36 +176,25 @@ function gradientOf(
   const g = contiguous(gradient);
   const x = contiguous(input);
   const partials = empty('batchNorm', [channels, chunks, 2]);
-  const coefficients = empty('batchNorm', [channels, 4]);
   const dWeight = empty('batchNorm', [channels]);
   const dBias = empty('batchNorm', [channels]);
-  device().launch(
-    normGradientPartials({ back, plane, relu }),
-    [bind(g), bind(x), bind(stats), bind(partials)],
-    constants,
-    gridFor(channels * chunks, 1),
-  );
-  const finish = normGradientFinish(back, training);
-  device().launch(
-    finish,
-    [bind(partials), bind(stats), bind(dWeight), bind(dBias), bind(coefficients)],
-    constants,
-    gridFor(channels, 1),
-  );
-  let dx: Tensor | null = null;
-  if (needsInput) {
-    dx = empty('batchNorm', input.shape);
-    const n = x.size / width(plane);
+  const sums = [bind(g), bind(x), bind(stats), bind(partials)];
+  device().launch(normGradientPartials({ back, plane, relu }), sums, constants, gridFor(channels * chunks, 1));
+  const n = x.size / width(plane);
+  const grid = gridFor(n, applyShape(back, plane).tile);
+  const dx = needsInput ? empty('batchNorm', input.shape) : null;
+  if (dx && training && walksPlanes(back, plane)) {
+    const bindings = [partials, stats, g, x, dWeight, dBias, dx].map(bind);
+    device().launch(normGradientFinishApply({ back, ...layout, relu }), bindings, constants, grid);
+  } else {
+    const coefficients = empty('batchNorm', [channels, 4]);
+    const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
+    device().launch(normGradientFinish(back, training), finished, constants, gridFor(channels, 1));
     const reads = [g, x, coefficients, ...(relu ? [stats] : [])].map(bind);
-    device().launch(
-      normGradientApply({ back, ...layout, relu }),
-      [...reads, bind(dx)],
-      [n],
-      gridFor(n, applyShape(back, layout.plane).tile),
-    );
+    if (dx) device().launch(normGradientApply({ back, ...layout, relu }), [...reads, bind(dx)], [n], grid);
+    coefficients.dispose();
   }
   partials.dispose();
-  coefficients.dispose();
   return { dx, dWeight, dBias };
 }
 

@@ -1,58 +1,85 @@
-// Rows: tensors that are moved together. The tensors of each row are packed side by side into one [rows, columns] block of memory, so that
-// a single launch can exchange whole rows.
+// Tensors side by side: packing several into one block of memory, and rows of such tensors that are exchanged as a whole.
 import { PERMUTE_TILE, permuteRows } from '../../shaders/particles';
-import type { Storage } from '../gpu';
+import type { Binding } from '../gpu';
 import { InputError, device } from '../gpu';
 import { bind, gridFor } from './elementwise';
 import { sameShape, showShape } from './shape';
 import type { Tensor } from './tensor';
 
-export class Rows {
-  /** Words of a row. Every tensor in it starts where the adapter lets a binding start. */
-  readonly columns: number;
-  readonly storage: Storage;
+/** Bytes that a tensor takes in a block: the next one starts where the adapter lets a binding start. */
+function span(tensor: Tensor): number {
+  const align = device().limits.minStorageBufferOffsetAlignment;
+  return Math.ceil((4 * tensor.size) / align) * align;
+}
 
-  /** Moves the tensors into a block. Each must be alone in its memory; `rows[i][k]` has the same shape and type for all i. */
-  constructor(
-    what: string,
-    readonly rows: readonly (readonly Tensor[])[],
-  ) {
-    const { limits } = device();
-    const align = limits.minStorageBufferOffsetAlignment;
+/** Most bytes packed into one block: below every adapter's limit on a binding. */
+const MOST = 2 ** 26;
+
+/** True when the tensor is alone in its memory and covers all of it. */
+const isWhole = (tensor: Tensor): boolean => tensor.isContiguous && tensor.offset === 0 && tensor.storage.bytes === 4 * tensor.size;
+
+/**
+ * Moves tensors side by side into blocks of at most 64 MiB, in their order, so that one launch can serve neighbours. Tensors keep their
+ * identity. Those that share their memory with others stay where they are.
+ */
+export function pack(what: string, tensors: readonly Tensor[]): void {
+  let from = 0;
+  while (from < tensors.length) {
     let bytes = 0;
-    const offsets = rows[0].map((tensor) => {
-      const at = bytes;
-      bytes += Math.ceil((4 * tensor.size) / align) * align;
-      return at;
-    });
-    this.columns = bytes / 4;
-    this.storage = device().allocate(rows.length * bytes, what);
-    // Gaps between tensors are moved as well: give them a defined content.
-    device().write(this.storage, new Uint32Array(rows.length * this.columns));
-    rows.forEach((row, i) =>
-      row.forEach((tensor, k) => {
-        const like = rows[0][k];
-        if (row.length !== rows[0].length || !sameShape(tensor.shape, like.shape) || tensor.dtype !== like.dtype)
-          throw new InputError(`${what}: all must have the same tensors, but tensor ${k} of ${i} is ${showShape(tensor.shape)} and that of 0 ${showShape(like.shape)}`);
-        const from = bind(tensor);
-        if (from.bytes !== tensor.storage.bytes) throw new InputError(`${what}: tensor ${k} of ${i} shares its memory with another tensor`);
-        const to = this.storage.slice(i * bytes + offsets[k], 4 * tensor.size);
-        device().copy(from, to);
-        tensor.memory.rehome(to);
-      }),
-    );
+    let to = from;
+    while (to < tensors.length && (to === from || bytes + span(tensors[to]) <= MOST)) bytes += span(tensors[to++]);
+    packBlock(what, tensors.slice(from, to).filter(isWhole));
+    from = to;
   }
+}
 
-  /** True while these tensors still lie in this block. */
-  holds(rows: readonly (readonly Tensor[])[]): boolean {
-    return rows.every((row, i) => row.every((tensor, k) => tensor === this.rows[i][k]));
+function packBlock(what: string, tensors: readonly Tensor[]): void {
+  const bytes = tensors.reduce((sum, tensor) => sum + span(tensor), 0);
+  if (bytes === 0) return;
+  const storage = device().allocate(bytes, what);
+  // Gaps between tensors are moved and updated along with them: they start as zeros.
+  device().write(storage, new Uint32Array(bytes / 4));
+  let at = 0;
+  for (const tensor of tensors) {
+    const place = storage.slice(at, 4 * tensor.size);
+    device().copy(bind(tensor), place);
+    tensor.memory.rehome(place);
+    at += span(tensor);
   }
+  storage.release();
+}
 
-  /** Row r becomes what was row order[r]. `order` is a uint32 tensor that holds a permutation. */
-  permute(order: Tensor): void {
-    permuteBlock(this.storage, this.rows.length, this.columns, order);
-    for (const row of this.rows) for (const tensor of row) tensor.memory.written();
+/** Where rows of tensors lie, if they lie side by side in one block; null otherwise. */
+function layoutOf(rows: readonly (readonly Tensor[])[]): Binding | null {
+  const { block, offset } = bind(rows[0][0]);
+  let at = offset;
+  for (const row of rows)
+    for (const tensor of row) {
+      const place = bind(tensor);
+      if (place.block !== block || place.offset !== at) return null;
+      at += span(tensor);
+    }
+  return { block, offset, bytes: at - offset };
+}
+
+/** Row r becomes what was row order[r]; `order` [rows] is a uint32 tensor that holds a permutation. All rows hold tensors alike. */
+export function permuteTensors(what: string, rows: readonly (readonly Tensor[])[], order: Tensor): void {
+  if (rows[0].length === 0) return;
+  rows.forEach((row, i) =>
+    row.forEach((tensor, k) => {
+      const like = rows[0][k];
+      if (row.length !== rows[0].length || !sameShape(tensor.shape, like.shape) || tensor.dtype !== like.dtype)
+        throw new InputError(`${what}: all must have the same tensors, but tensor ${k} of ${i} is ${showShape(tensor.shape)} and that of 0 ${showShape(like.shape)}`);
+    }),
+  );
+  let layout = layoutOf(rows);
+  if (!layout) {
+    pack(what, rows.flat());
+    layout = layoutOf(rows);
+    if (!layout) throw new InputError(`${what}: the tensors share memory with others, or need more than 64 MiB: they cannot be exchanged in one go`);
   }
+  permuteBlock(layout, rows.length, layout.bytes / 4 / rows.length, order);
+  for (const row of rows) for (const tensor of row) tensor.memory.written();
 }
 
 /** The same for the elements along the first axis of one bindable tensor. */
@@ -61,6 +88,6 @@ export function permuteFirstAxis(x: Tensor, order: Tensor): void {
   x.memory.written();
 }
 
-function permuteBlock(data: ReturnType<typeof bind>, n: number, columns: number, order: Tensor): void {
+function permuteBlock(data: Binding, n: number, columns: number, order: Tensor): void {
   device().launch(permuteRows(n), [data, bind(order)], [columns], gridFor(columns, PERMUTE_TILE));
 }
