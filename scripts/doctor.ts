@@ -1,7 +1,7 @@
 // `npm run doctor [-- --json]`: which adapter Dawnfield runs on and why, what it offers, and how fast it is.
 import { parseArgs } from 'node:util';
-import '../src/gpu/node';
 import { provider } from '../src/gpu/provider';
+import { F, full, init, noGrad, shutdown } from '../src/index.node.js';
 
 const features = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix', 'timestamp-query'] as const;
 const limits = [
@@ -14,28 +14,35 @@ const limits = [
 ] as const;
 const variables = ['DAWNFIELD_ADAPTER', 'VK_ICD_FILENAMES', 'VK_DRIVER_FILES'];
 
-/** Seconds of one run: more runs are put into one submit until they fill 50 ms, then the median of five submits counts. */
-async function secondsPerRun(device: GPUDevice, pipeline: GPUComputePipeline, buffers: GPUBuffer[], groups: number) {
+/** Seconds of one run: more of them are asked for at once until they fill 50 ms, then the median of five times counts. */
+async function secondsPerRun(perform: (runs: number) => Promise<unknown>): Promise<number> {
+  const time = async (runs: number) => {
+    const begin = performance.now();
+    await perform(runs);
+    return (performance.now() - begin) / 1000;
+  };
+  await time(1); // compiles
+  let runs = 1;
+  while ((await time(runs)) < 0.05) runs *= 2;
+  const times = [];
+  for (let i = 0; i < 5; i++) times.push(await time(runs));
+  return times.sort((a, b) => a - b)[2] / runs;
+}
+
+/** Dispatches of a pipeline, all in one submit. */
+function dispatches(device: GPUDevice, pipeline: GPUComputePipeline, buffers: GPUBuffer[], groups: number) {
   const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
   const bindGroup = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-  const submit = async (runs: number) => {
+  return (runs: number) => {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
     for (let i = 0; i < runs; i++) pass.dispatchWorkgroups(groups);
     pass.end();
-    const begin = performance.now();
     device.queue.submit([encoder.finish()]);
-    await device.queue.onSubmittedWorkDone();
-    return (performance.now() - begin) / 1000;
+    return device.queue.onSubmittedWorkDone();
   };
-  await submit(1);
-  let runs = 1;
-  while ((await submit(runs)) < 0.05) runs *= 2;
-  const times = [];
-  for (let i = 0; i < 5; i++) times.push(await submit(runs));
-  return times.sort((a, b) => a - b)[2] / runs;
 }
 
 function compile(device: GPUDevice, code: string) {
@@ -68,7 +75,7 @@ async function gflops(device: GPUDevice, groups: number): Promise<number> {
     }`,
   );
   const data = device.createBuffer({ size: groups * threads * 4, usage: GPUBufferUsage.STORAGE });
-  const seconds = await secondsPerRun(device, pipeline, [data], groups);
+  const seconds = await secondsPerRun(dispatches(device, pipeline, [data], groups));
   data.destroy();
   return (groups * threads * loops * unrolled * chains * 2) / seconds / 1e9;
 }
@@ -86,9 +93,23 @@ async function gigabytesPerSecond(device: GPUDevice): Promise<number> {
   );
   const usage = GPUBufferUsage.STORAGE;
   const buffers = [device.createBuffer({ size: bytes, usage }), device.createBuffer({ size: bytes, usage })];
-  const seconds = await secondsPerRun(device, pipeline, buffers, bytes / 16 / 256);
+  const seconds = await secondsPerRun(dispatches(device, pipeline, buffers, bytes / 16 / 256));
   for (const buffer of buffers) buffer.destroy();
   return (2 * bytes) / seconds / 1e9;
+}
+
+/** The framework's own product of two n × n matrices. */
+async function matmulGflops(n: number): Promise<number> {
+  const room = await init();
+  const a = full([n, n], 0.5).keep();
+  const seconds = await secondsPerRun((runs) => {
+    noGrad(() => {
+      for (let i = 0; i < runs; i++) F.matmul(a, a);
+    });
+    return room.sync();
+  });
+  shutdown();
+  return (2 * n ** 3) / seconds / 1e9;
 }
 
 async function examine() {
@@ -113,6 +134,7 @@ async function examine() {
     limits: Object.fromEntries(limits.map((key) => [key, adapter.limits[key]])),
     gflops: await gflops(device, software ? 256 : 32_768), // enough to fill the machine
     gigabytesPerSecond: await gigabytesPerSecond(device),
+    matmulGflops: await matmulGflops(software ? 512 : 2048),
     node: `${process.version} on ${process.platform}-${process.arch}`,
   };
   device.destroy();
@@ -135,6 +157,7 @@ function print(report: Awaited<ReturnType<typeof examine>>) {
   for (const [key, value] of Object.entries(report.limits)) row(key, value.toLocaleString('en'));
   console.log('measured (median of 5)');
   row('f32 multiply-add on registers', `${report.gflops.toPrecision(3)} GFLOP/s`);
+  row(`matrix product, ${report.software ? 512 : 2048}³`, `${report.matmulGflops.toPrecision(3)} GFLOP/s`);
   row('copy kernel, 64 MiB', `${report.gigabytesPerSecond.toPrecision(3)} GB/s read and written`);
 }
 
