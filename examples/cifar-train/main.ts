@@ -1,7 +1,5 @@
 // The main job: trains a mean-field ResNet (or a vanilla one) on CIFAR. `npm run cifar-train -- --help` lists the options.
 
-import { type ImageDataset, subset } from '../../datasets/cifar';
-import { loadCifar } from '../../datasets/load.node.js';
 import { ResidentImages } from '../../datasets/resident';
 import {
   device,
@@ -15,6 +13,7 @@ import {
   Trainer,
 } from '../../src/index.node.js';
 import { defaultRunPath, RunFolder } from '../../src/train/run-folder.node.js';
+import { type DatasetName, describeDataset, loadDataset } from '../shared/datasets';
 import { drawRun } from '../shared/figure';
 import { runProgram, UsageError } from '../shared/options';
 import { newestRun } from '../shared/runs';
@@ -47,23 +46,30 @@ async function main(given: Given, report: Report): Promise<void> {
   const wanted = old
     ? changeRecipe(old.config.options as Recipe, given)
     : completeRecipe({ ...(quick && QUICK), ...given });
-  // A resumed run must not get other images, and a quick one should not begin with a long download.
-  const data = await loadData(wanted, { data: given.data, fallback: !old, download: !quick, log: report.say });
-  const recipe: Recipe = { ...wanted, dataset: data.name as Recipe['dataset'] };
-
-  manualSeed(recipe.seed);
-  const model = models.createModel(recipe.model, {
-    classes: data.classes.length,
+  manualSeed(wanted.seed);
+  const model = models.createModel(wanted.model, {
+    classes: describeDataset(wanted.dataset).classes.length,
     particles: {
-      times: recipe.tauTimes,
-      trainTimes: !recipe.freezeTau,
-      clampTimes: recipe.clampTau,
-      statistics: recipe.statistics,
+      times: wanted.tauTimes,
+      trainTimes: !wanted.freezeTau,
+      clampTimes: wanted.clampTau,
+      statistics: wanted.statistics,
     },
   });
+  const data = await loadDataset({
+    dataset: wanted.dataset,
+    train: wanted.subset,
+    test: wanted.testSubset,
+    seed: wanted.seed,
+    data: given.data,
+    fallback: !old, // a resumed run must not get other images
+    download: !quick, // a short demonstration should not begin with a long download
+    log: report.say,
+  });
+  const recipe: Recipe = { ...wanted, dataset: data.name as DatasetName };
   const folder = old ?? RunFolder.create(given.out ?? defaultRunPath(recipe.model, data.name, recipe.seed), recipe);
   const trainer = new Trainer({
-    model: model as nn.Module & { forward(x: never): never },
+    model: model as Classifier,
     optimizer: createOptimizer(model, recipe),
     train: new ResidentImages(data.train, data),
     test: new ResidentImages(data.test, data),
@@ -106,16 +112,6 @@ function createOptimizer(model: nn.Module, recipe: Recipe) {
   const ofTimes = { lr: recipe.tauLr, momentum: recipe.tauMomentum, weightDecay: recipe.tauWeightDecay };
   const groups = [{ params: weights }, ...(times.length ? [{ params: times, ...ofTimes }] : [])];
   return new optim.SGD(groups, { lr, momentum, weightDecay });
-}
-
-async function loadData(
-  { dataset, subset: train, testSubset: test, seed }: Recipe,
-  options: { data?: string; fallback: boolean; download: boolean; log(line: string): void },
-): Promise<ImageDataset> {
-  // The synthetic set is drawn at the size that is needed.
-  const data = await loadCifar({ dataset, synthetic: { train, test }, ...options });
-  const cut = (split: ImageDataset['train'], n?: number) => (n && n !== split.count ? subset(split, n, seed) : split);
-  return { ...data, train: cut(data.train, train), test: cut(data.test, test) };
 }
 
 /** The folder named by --resume, else by --out, else the newest one. */

@@ -1,6 +1,7 @@
 // The data sets that command lines know, with what a network must know about them.
 
-import { CIFAR } from '../../datasets/cifar';
+import { CIFAR, type ImageDataset, type Split, subset } from '../../datasets/cifar';
+import { type LoadOptions, loadCifar } from '../../datasets/load.node.js';
 import { synthetic } from '../../datasets/synthetic';
 
 export const DATASETS = ['cifar10', 'cifar100', 'synthetic', 'synthetic100'] as const;
@@ -10,4 +11,15 @@ export type DatasetName = (typeof DATASETS)[number];
 export function describeDataset(name: DatasetName) {
   if (name === 'cifar10' || name === 'cifar100') return CIFAR[name];
   return synthetic({ classes: name === 'synthetic' ? 10 : 100, train: 0, test: 0 });
+}
+
+/** Loads a data set cut down to `train` and `test` images, the same number of each class; the synthetic set is drawn at that size. */
+export async function loadDataset(
+  options: LoadOptions & { train?: number; test?: number; seed?: number },
+): Promise<ImageDataset> {
+  const { train, test, seed = 0 } = options;
+  const data = await loadCifar({ ...options, synthetic: { train, test } });
+  const cut = (split: Split, n?: number) =>
+    n && split.count > 0 && n !== split.count ? subset(split, n, seed) : split;
+  return { ...data, train: cut(data.train, train), test: cut(data.test, test) };
 }

@@ -1,0 +1,181 @@
+// A run that is interrupted anywhere and resumed equals an uninterrupted one bit for bit: weights, optimizer, metrics.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { multiStep } from '../../src/optim/schedule';
+import type { Checkpoint } from '../../src/train/checkpoint';
+import type { EpochLine, MetricsLine } from '../../src/train/metrics';
+import { checkpointFile, RunFolder } from '../../src/train/run-folder.node.js';
+import type { TrainerOptions } from '../../src/train/trainer';
+import { useGpu } from '../util';
+import { TinyNet, tinyData, tinyTrainer } from './tiny';
+
+useGpu();
+
+const base = mkdtempSync(join(tmpdir(), 'dawnfield-resume-'));
+test.after(() => rmSync(base, { recursive: true }));
+const schedule = multiStep([1]);
+// Seven steps to a read: sums wait on the GPU wherever the run is interrupted.
+const settings = { schedule, readEvery: 4 };
+
+const times = ['imagesPerSecond', 'time', 'seconds'];
+const withoutTimes = (lines: readonly MetricsLine[]) =>
+  lines.map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !times.includes(key))));
+
+/** Tensors and progress of a checkpoint, in a form that compares bit for bit. */
+function bits({ tensors, progress }: Checkpoint) {
+  const rows = Object.entries(tensors).map(([name, { data }]) => [
+    name,
+    Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex'),
+  ]);
+  const { seconds: _, epochSeconds: __, ...rest } = progress as Record<string, unknown>;
+  return { tensors: Object.fromEntries(rows), progress: rest };
+}
+
+/** Runs in a folder, from its checkpoint where it has one, and returns what it left there. */
+async function runIn(name: string, options: Partial<TrainerOptions> = {}) {
+  const path = join(base, name);
+  let folder: RunFolder;
+  let checkpoint: ReturnType<RunFolder['loadCheckpoint']> | null = null;
+  try {
+    folder = RunFolder.open(path);
+    checkpoint = folder.loadCheckpoint();
+  } catch {
+    folder = RunFolder.create(path, {});
+  }
+  const { trainer } = tinyTrainer({ ...settings, store: folder, ...options });
+  if (checkpoint) {
+    trainer.restore(checkpoint);
+    folder.truncateMetrics(checkpoint);
+  }
+  const summary = await trainer.run();
+  folder.close();
+  const reopened = RunFolder.open(path);
+  const [metrics, last] = [reopened.readMetrics(), reopened.loadCheckpoint()];
+  reopened.close();
+  return { summary, metrics, last, path };
+}
+
+/** Data that interrupt the run when batch number `after` of the training set, or the first test batch, is asked for. */
+function interrupting(after: number | 'test') {
+  const controller = new AbortController();
+  const { train, test } = tinyData();
+  let asked = 0;
+  const wrap = (source: typeof train, stop: () => boolean) => ({
+    count: source.count,
+    *batches(options: Parameters<typeof train.batches>[0]) {
+      for (const batch of source.batches(options)) {
+        if (stop()) controller.abort();
+        yield batch;
+      }
+    },
+  });
+  return {
+    train: wrap(train, () => ++asked === after),
+    test: wrap(test, () => after === 'test'),
+    signal: controller.signal,
+  };
+}
+
+let whole: Awaited<ReturnType<typeof runIn>>;
+
+test('an uninterrupted run: two epochs of six steps, particles change places', async () => {
+  whole = await runIn('whole');
+  assert.is(whole.summary.step, 12);
+  assert.is(whole.summary.finished, true);
+  assert.equal(
+    whole.metrics.map((line) => `${line.type} ${line.step}`),
+    ['step 4', 'step 6', 'epoch 6', 'step 10', 'step 12', 'epoch 12', 'summary 12'],
+  );
+  const epochs = whole.metrics.filter((line): line is EpochLine => line.type === 'epoch');
+  assert.equal(
+    epochs.map((line) => Number(line.lr.toFixed(6))),
+    [0.05, 0.005],
+  );
+  assert.ok(
+    epochs.some((line) => line.stages![0].swaps > 0),
+    'some particles changed places',
+  );
+});
+
+test('the same run again has the same bits', async () => {
+  const again = await runIn('again');
+  assert.equal(bits(again.last), bits(whole.last));
+  assert.equal(withoutTimes(again.metrics), withoutTimes(whole.metrics));
+});
+
+for (const after of [3, 6, 9, 'test'] as const)
+  test(`interrupted at ${after === 'test' ? 'an evaluation' : `step ${after}`} and resumed`, async () => {
+    const name = `interrupted-${after}`;
+    const first = await runIn(name, interrupting(after));
+    assert.is(first.summary.finished, false);
+    assert.is(first.summary.step, after === 'test' ? 6 : after - 1);
+    const second = await runIn(name);
+    assert.is(second.summary.finished, true);
+    assert.equal(bits(second.last), bits(whole.last));
+    assert.equal(withoutTimes(second.metrics), withoutTimes(whole.metrics));
+  });
+
+test('a limit on steps ends within an epoch; with a higher limit the run goes on as if there had been none', async () => {
+  const first = await runIn('limited', { steps: 8 });
+  assert.equal(
+    first.metrics.slice(-3).map((line) => `${line.type} ${line.step}`),
+    ['step 8', 'epoch 8', 'summary 8'],
+  );
+  const second = await runIn('limited');
+  assert.equal(bits(second.last), bits(whole.last));
+  assert.equal(withoutTimes(second.metrics), withoutTimes(whole.metrics));
+});
+
+test('a crash without warning costs the steps since the last checkpoint and doubles no line', async () => {
+  class Crash extends Error {}
+  const onStep = ({ step }: { step: number }) => {
+    if (step === 10) throw new Crash();
+  };
+  try {
+    await runIn('crash', { onStep });
+    assert.unreachable();
+  } catch (error) {
+    assert.instance(error, Crash);
+  }
+  // The folder of a process that died stays locked only while the process lives: this one still does.
+  rmSync(join(base, 'crash', 'run.lock'));
+  const lines = readFileSync(join(base, 'crash', 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  assert.match(lines.at(-1)!, /"step":10/);
+});
+
+test('a checkpoint of another net is refused with what does not fit, and nothing is loaded', async () => {
+  const { trainer, model } = tinyTrainer();
+  const before = await model.head.weight.data();
+  const tensors = { ...whole.last.tensors };
+  const { data } = tensors['head.weight'];
+  tensors['head.weight'] = { dtype: 'F32', shape: [8, 10], data };
+  delete tensors['stem.bias'];
+  assert.throws(
+    () => trainer.restore({ ...whole.last, tensors }),
+    (error: Error) =>
+      /missing: stem\.bias \[8\]/.test(error.message) &&
+      /shape of head\.weight: \[8, 10\].*\[10, 8\]/.test(error.message),
+  );
+  assert.equal(await model.head.weight.data(), before);
+  assert.throws(() => trainer.restore({ ...whole.last, tensors: {} }), /was not saved by a Trainer/);
+});
+
+test('the best checkpoint holds the weights of its epoch', async () => {
+  const folder = RunFolder.open(whole.path);
+  const best = folder.loadCheckpoint('best');
+  folder.close();
+  assert.is(best.progress.epoch, whole.summary.bestEpoch);
+  assert.is(best.progress.bestError, whole.summary.bestError);
+  assert.ok(checkpointFile('best').endsWith('.safetensors'));
+  const { trainer } = tinyTrainer();
+  trainer.restore(best);
+  assert.is(trainer.step, 6 * (whole.summary.bestEpoch ?? 0));
+  assert.instance(new TinyNet(), TinyNet);
+});
+
+test.run();
