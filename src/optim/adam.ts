@@ -1,0 +1,65 @@
+// Adam and AdamW.
+
+import type { Parameter } from '../nn/parameter';
+import type { Tensor } from '../tensor/tensor';
+import { Moments } from './moments';
+import type { ParamGroup, Scalars } from './optimizer';
+import { Optimizer, requireNonNegative } from './optimizer';
+import { update } from './update';
+
+export interface AdamOptions {
+  lr: number;
+  /** Decay of the running means of the gradient and of its square. */
+  betas: readonly [number, number];
+  eps: number;
+  weightDecay: number;
+  /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
+  decoupled: boolean;
+  /** Divide by the largest mean square so far. */
+  amsgrad: boolean;
+}
+
+/**
+ * Adam as `torch.optim.Adam`: d = g + weightDecay·w; m ← β₁m + (1 − β₁)d; v ← β₂v + (1 − β₂)d²;
+ * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the steps of the optimizer.
+ */
+export class Adam extends Optimizer<AdamOptions> {
+  readonly #moments = new Moments<AdamOptions>();
+
+  constructor(params: Iterable<Parameter> | readonly ParamGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
+    super(params, {
+      lr: 1e-3,
+      betas: [0.9, 0.999],
+      eps: 1e-8,
+      weightDecay: 0,
+      decoupled: false,
+      amsgrad: false,
+      ...options,
+    });
+    for (const { lr, eps, weightDecay, betas } of this.groups) {
+      requireNonNegative(this, { lr, eps, weightDecay });
+      Moments.check(this, betas);
+    }
+  }
+
+  protected override prepare(): void {
+    this.#moments.prepare(this.groups, this.steps);
+  }
+
+  protected override update(parameter: Parameter, gradient: Tensor, o: AdamOptions, s: Scalars<AdamOptions>): void {
+    const { amsgrad, decoupled } = o;
+    const names = ['expAvg', 'expAvgSq', ...(amsgrad ? ['maxExpAvgSq'] : [])];
+    const buffers = names.map((name) => this.buffer(parameter, name).buffer);
+    update({ rule: 'adam', decoupled, amsgrad }, parameter, gradient, buffers, { ...s, ...this.#moments.of(o) });
+  }
+}
+
+/** Adam with decoupled weight decay as `torch.optim.AdamW`: weightDecay 0.01 by default, w ← w − lr·weightDecay·w before the step. */
+export class AdamW extends Adam {
+  constructor(
+    params: Iterable<Parameter> | readonly ParamGroup<AdamOptions>[],
+    options: Partial<Omit<AdamOptions, 'decoupled'>> = {},
+  ) {
+    super(params, { weightDecay: 0.01, ...options, decoupled: true });
+  }
+}

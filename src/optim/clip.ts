@@ -1,0 +1,47 @@
+// Clipping of gradients between `backward()` and `step()`. Nothing is read back.
+import { device, InputError } from '../gpu';
+import type { Parameter } from '../nn/parameter';
+import { evaluate } from '../tensor/elementwise';
+import { norm } from '../tensor/reduce';
+import type { Tensor } from '../tensor/tensor';
+import { concat } from '../tensor/views';
+
+/** Replaces a parameter's gradient, now and in compiled steps. */
+function replace(parameter: Parameter, expression: string, limit: number, more: Record<string, Tensor> = {}): void {
+  const before = parameter.grad!;
+  const clipped = evaluate({
+    name: 'clip gradient',
+    expression,
+    operands: { g: before, ...more },
+    scalars: [limit],
+    shape: before.shape,
+    result: 'float32',
+  }).keep();
+  device().effect(() => {
+    parameter.grad = clipped;
+  });
+  before.dispose();
+}
+
+const withGradient = (params: Iterable<Parameter>): Parameter[] => [...params].filter((parameter) => parameter.grad);
+
+/**
+ * Scales all gradients by min(1, maxNorm / (norm + 10⁻⁶)), where norm is that of all gradients as one vector, as
+ * `torch.nn.utils.clip_grad_norm_`. Returns the norm before clipping, a tensor of shape [], or null where there are no gradients.
+ */
+export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number, { normType = 2 } = {}): Tensor | null {
+  if (!(maxNorm >= 0)) throw new InputError(`clipGradNorm: maxNorm ${maxNorm} must be a number ≥ 0`);
+  if (!(normType > 0)) throw new InputError(`clipGradNorm: normType ${normType} must be a number > 0, or Infinity`);
+  const list = withGradient(params);
+  if (!list.length) return null;
+  const norms = list.map(({ grad }) => norm(grad!, normType).view([1], [1]));
+  const total = norm(concat(norms, 0), normType);
+  for (const parameter of list) replace(parameter, 'g * min(1.0, s / (n + 1e-6))', maxNorm, { n: total });
+  return total;
+}
+
+/** Clamps every number of all gradients to −limit … limit, as `torch.nn.utils.clip_grad_value_`. */
+export function clipGradValue(params: Iterable<Parameter>, limit: number): void {
+  if (!(limit >= 0)) throw new InputError(`clipGradValue: limit ${limit} must be a number ≥ 0`);
+  for (const parameter of withGradient(params)) replace(parameter, 'clamp(g, -s, s)', limit);
+}

@@ -1,0 +1,58 @@
+// RMSprop.
+import { Scalar } from '../gpu';
+import type { Parameter } from '../nn/parameter';
+import type { Tensor } from '../tensor/tensor';
+import type { ParamGroup, Scalars } from './optimizer';
+import { Optimizer, requireNonNegative } from './optimizer';
+import { update } from './update';
+
+export interface RMSpropOptions {
+  lr: number;
+  /** Decay of the running mean square. */
+  alpha: number;
+  eps: number;
+  weightDecay: number;
+  /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
+  decoupled: boolean;
+  momentum: number;
+  /** Divide by the standard deviation instead of the root mean square. */
+  centered: boolean;
+  /** Divide by √(a + eps) as TensorFlow, instead of √a + eps. */
+  epsInside: boolean;
+}
+
+/** RMSprop as `torch.optim.RMSprop`: a ← αa + (1 − α)d²; w ← w − lr · d / (√a + eps), or with momentum b ← momentum·b + d / (√a + eps). */
+export class RMSprop extends Optimizer<RMSpropOptions> {
+  readonly #rest = new Map<RMSpropOptions, Scalar>();
+
+  constructor(
+    params: Iterable<Parameter> | readonly ParamGroup<RMSpropOptions>[],
+    options: Partial<RMSpropOptions> = {},
+  ) {
+    const flags = { decoupled: false, centered: false, epsInside: false };
+    super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags, ...options });
+    for (const group of this.groups) {
+      const { lr, alpha, eps, weightDecay, momentum } = group;
+      requireNonNegative(this, { lr, alpha, eps, weightDecay, momentum });
+      this.#rest.set(group, new Scalar(1 - alpha));
+    }
+  }
+
+  protected override prepare(): void {
+    for (const group of this.groups) this.#rest.get(group)!.value = 1 - group.alpha;
+  }
+
+  protected override update(
+    parameter: Parameter,
+    gradient: Tensor,
+    o: RMSpropOptions,
+    s: Scalars<RMSpropOptions>,
+  ): void {
+    const { decoupled, centered, epsInside } = o;
+    const momentum = o.momentum !== 0;
+    const names = ['squareAvg', ...(centered ? ['gradAvg'] : []), ...(momentum ? ['momentum'] : [])];
+    const buffers = names.map((name) => this.buffer(parameter, name).buffer);
+    const rule = { rule: 'rmsprop', decoupled, momentum, centered, epsInside } as const;
+    update(rule, parameter, gradient, buffers, { ...s, rest: this.#rest.get(o)! });
+  }
+}
