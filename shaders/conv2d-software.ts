@@ -44,7 +44,7 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
   const quads = Math.ceil(positions(g.x) / 4);
   const rows = positions(g.y);
   const total = g.batch * rows * quads;
-  let most = Math.min(4 * (lanes || 8), MAX_ACCUMULATORS / classes, MAX_FMAS / Math.max(tapsX, 1));
+  let most = Math.min(4 * (lanes || 4), MAX_ACCUMULATORS / classes, MAX_FMAS / Math.max(tapsX, 1));
   while (most > 8 && total * g.groups * g.y.classes * Math.ceil(g.outChannels / most) < FEW_INVOCATIONS) most /= 2;
   most -= most % 4;
   if (most < 4) return null;
@@ -91,7 +91,7 @@ enable subgroups;
     let inside = yy >= 0 && yy < ${g.y.inSize};
     var line = i32(image + u32(clamp(yy, 0, ${g.y.inSize - 1}))) * ${g.x.inSize};
     var w = (block * ${g.kernelHeight}u + u32(yTap + t * yTapStep)) * ${g.inChannels * g.kernelWidth * vecs}u;
-    for (var c = 0u; c < ${g.inChannels}u; c++) {
+    for (var c = 0u; c < ${g.inChannels}u + ${opaqueZero('weights', 'vec4f')}; c++) {
       ${row.code}
       ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
       ${g.x.taps
@@ -185,20 +185,25 @@ function storeRow(x: Axis, acc: (cx: number) => string): string {
 }
 
 /** All packings of a compiled step in one launch. The words are what `packWeights` bakes in. */
-const packFamily = segmentedKernel(
-  'conv2d.pack.joined',
-  10,
-  `let block = word(0u); let blocks = word(1u); let kernelWidth = word(2u); let inChannels = word(3u); let kernelHeight = word(4u); let outChannels = word(5u);
+const packFamily = segmentedKernel({
+  name: 'conv2d.pack.joined',
+  access: 'rw',
+  types: ['f32', 'f32'],
+  workgroupSize: 64,
+  words: 11,
+  body: `let id = group * 64u + local;
+  if (id >= word(10u)) { return; }
+  let block = word(0u); let blocks = word(1u); let kernelWidth = word(2u); let inChannels = word(3u); let kernelHeight = word(4u); let outChannels = word(5u);
   let plane = kernelHeight * kernelWidth;
   let kx = id / block % kernelWidth;
   let c = id / (block * kernelWidth) % inChannels;
   let ky = id / (block * kernelWidth * inChannels) % kernelHeight;
   let part = id / (block * plane * inChannels);
   let channel = part % blocks * block + id % block;
-  let at = part / blocks * word(6u) + min(channel, outChannels - 1u) * word(7u) + c * word(8u);
+  let source = part / blocks * word(6u) + min(channel, outChannels - 1u) * word(7u) + c * word(8u);
   let tap = ky * kernelWidth + kx;
-  result[to + id] = select(0.0, source[origin + at * plane + select(tap, plane - 1u - tap, word(9u) != 0u)], channel < outChannels);`,
-);
+  b1[at1 + id] = select(0.0, b0[at0 + source * plane + select(tap, plane - 1u - tap, word(9u) != 0u)], channel < outChannels);`,
+});
 
 /** OIHW weights to [group][block][ky][in][kx][block of out], zeros where the last block is not full. */
 function packWeights(name: string, g: Gather, block: number, count: number): Kernel {
@@ -221,9 +226,22 @@ function packWeights(name: string, g: Gather, block: number, count: number): Ker
   packed[id] = select(0.0, weights[source * ${plane}u + ${planeIndex(g, `ky * ${g.kernelWidth}u + kx`)}], channel < ${g.outChannels}u);
 }`;
   const { group, out, in: step } = g.weightStride;
-  const words = [block, blocks, g.kernelWidth, g.inChannels, g.kernelHeight, g.outChannels, group, out, step, g.flipped ? 1 : 0];
-  const segment = { family: packFamily, count, words };
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(Math.ceil(count / 64)), segment };
+  const words = [
+    block,
+    blocks,
+    g.kernelWidth,
+    g.inChannels,
+    g.kernelHeight,
+    g.outChannels,
+    group,
+    out,
+    step,
+    g.flipped ? 1 : 0,
+    count,
+  ];
+  const groups = Math.ceil(count / 64);
+  const segment = { family: packFamily, groups, words };
+  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups), segment };
 }
 
 /**
@@ -239,7 +257,7 @@ export function softwareWeightGradient(
   const width = lanes || 8;
   const inChannels = s.inChannels / s.groups;
   const outChannels = s.outChannels / s.groups;
-  const most = Math.min(32, Math.floor(MAX_FMAS / (4 * s.kernelWidth)));
+  const most = Math.min(lanes ? 32 : 8, Math.floor(MAX_FMAS / (4 * s.kernelWidth)));
   if (most < 4) return null;
   const block = blockSize(outChannels, most - (most % 4));
   const blocks = Math.ceil(outChannels / block);
@@ -299,7 +317,7 @@ enable subgroups;
     let inside = yy >= 0 && yy < ${s.inHeight};
     let line = i32((n * ${s.inChannels}u + g * ${inChannels}u + c) * ${s.inHeight}u + u32(clamp(yy, 0, ${s.inHeight - 1}))) * ${s.inWidth};
     let dyLine = i32((n * ${s.outChannels}u + g * ${outChannels}u) * ${s.outHeight}u + oy) * ${s.outWidth};
-    for (var q = 0; q < ${quads}; q++) {
+    for (var q = 0; q < ${quads} + i32(${opaqueZero('partials', 'f32')}); q++) {
       let xq = q;
       ${row.code}
       ${unroll(loads, loadDy)}

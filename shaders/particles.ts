@@ -4,7 +4,8 @@
 //   gradient    ∂E/∂f = Δ_l·g,  s_l = Σ ⟨g, f⟩,  ∂E/∂τ_l = s_l − s_{l+1}; ∂E/∂x = g
 //   sort        order[r] = the particle whose time has rank r (ascending, stable; −0 equals 0, NaN comes last)
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import type { Kernel } from './kernel';
+import { foldWorkgroups, type Kernel } from './kernel';
+import { segmentedKernel } from './segments';
 
 const WORKGROUP = 64;
 /** Numbers that one workgroup of `residualStep` covers. */
@@ -69,103 +70,148 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }`,
 };
 
-/** Bindings: the partial sums, ∂E/∂τ [n]. Constants: n, l. */
+/** ∂E/∂τ [n] from the partial sums [n, SUMS] of all steps up to `top`, the last that was differentiated. Constants: n, top. */
 export const timeGradient: Kernel = {
   name: 'meanfield.time.gradient',
   access: 'rw',
   uniforms: 16,
   workgroups: [1, 1, 1],
   code: wgsl`
-struct Params { n: u32, l: u32 }
+struct Params { n: u32, top: u32 }
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
 @group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
 @group(1) @binding(0) var<uniform> p: Params;
-var<workgroup> shared_: array<f32, ${WORKGROUP}>;
+var<workgroup> cells: array<f32, ${WORKGROUP}>;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(local_invocation_index) t: u32) {
-  var sum = 0.0;
-  for (var i = t; i < ${SUMS}u; i += ${WORKGROUP}u) { sum += sums[i]; }
-  shared_[t] = sum;
-  for (var half = ${WORKGROUP / 2}u; half > 0u; half >>= 1u) {
+  for (var l = 0u; l < p.n; l++) {
+    var sum = 0.0;
+    if (l <= p.top) { for (var i = t; i < ${SUMS}u; i += ${WORKGROUP}u) { sum += sums[l * ${SUMS}u + i]; } }
+    cells[t] = sum;
+    for (var half = ${WORKGROUP / 2}u; half > 0u; half >>= 1u) {
+      workgroupBarrier();
+      if (t < half) { cells[t] += cells[t + half]; }
+    }
     workgroupBarrier();
-    if (t < half) { shared_[t] += shared_[t + half]; }
+    if (t == 0u) {
+      gradient[l] = cells[0];
+      if (l > 0u) { gradient[l - 1u] -= cells[0]; }
+    }
+    workgroupBarrier();
   }
-  workgroupBarrier();
-  let s = shared_[0];
-  for (var i = t; i < p.n; i += ${WORKGROUP}u) { gradient[i] = select(select(0.0, -s, i + 1u == p.l), s, i == p.l); }
 }`,
 };
 
-/** Bindings: τ [n], order [n], inversions [1] (added to). Constants: n. */
-export const rankParticles: Kernel = {
-  name: 'meanfield.rank',
-  access: 'rwx',
-  uniforms: 16,
-  workgroups: [1, 1, 1],
-  code: wgsl`
-struct Params { n: u32 }
-@group(0) @binding(0) var<storage, read> tau: array<f32>;
-@group(0) @binding(1) var<storage, read_write> order: array<u32>;
-@group(0) @binding(2) var<storage, read_write> inversions: array<u32>;
-@group(1) @binding(0) var<uniform> p: Params;
-var<workgroup> found: atomic<u32>;
-// Integers in the order of the floats: a comparison of floats would lose particles if a time were NaN.
-fn key(i: u32) -> u32 {
-  let bits = bitcast<u32>(tau[i]);
-  let clean = select(bits, 0u, bits == 0x80000000u);
-  return select(clean | 0x80000000u, ~clean, clean > 0x7fffffffu);
-}
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(local_invocation_index) t: u32) {
-  // The fast profile does not clear workgroup memory.
-  if (t == 0u) { atomicStore(&found, 0u); }
+/**
+ * WGSL that ranks n times from `TAU[AT …]`, for kernels of one workgroup. Times are compared as integers in the order of the floats: a comparison
+ * of floats would lose particles if a time were NaN.
+ */
+const rank = (tau: string, order: string, inversions: string) => `
+  if (local == 0u) { atomicStore(&found, 0u); }
   workgroupBarrier();
-  for (var i = t; i < p.n; i += ${WORKGROUP}u) {
-    let mine = key(i);
-    var rank = 0u;
+  for (var i = local; i < n; i += ${WORKGROUP}u) {
+    let mine = key(${tau}[at0 + i]);
+    var place = 0u;
     var later = 0u;
-    for (var j = 0u; j < p.n; j++) {
-      let other = key(j);
-      if (other < mine || (other == mine && j < i)) { rank++; }
+    for (var j = 0u; j < n; j++) {
+      let other = key(${tau}[at0 + j]);
+      if (other < mine || (other == mine && j < i)) { place++; }
       if (j < i && other > mine) { later++; }
     }
-    order[rank] = i;
+    ${order}[at1 + place] = i;
     atomicAdd(&found, later);
   }
   workgroupBarrier();
-  if (t == 0u) { inversions[0] += atomicLoad(&found); }
+  if (local == 0u) { ${inversions}[at2] += atomicLoad(&found); }`;
+
+const rankDeclarations = `
+var<workgroup> found: atomic<u32>;
+fn key(time: f32) -> u32 {
+  let bits = bitcast<u32>(time);
+  let clean = select(bits, 0u, bits == 0x80000000u);
+  return select(clean | 0x80000000u, ~clean, clean > 0x7fffffffu);
+}`;
+
+const rankFamily = segmentedKernel({
+  name: 'meanfield.rank.joined',
+  access: 'rwx',
+  types: ['f32', 'u32', 'u32'],
+  workgroupSize: WORKGROUP,
+  words: 1,
+  declarations: rankDeclarations,
+  body: `let n = word(0u); ${rank('b0', 'b1', 'b2')}`,
+});
+
+/** The order of n particles. Bindings: τ [n], order [n], inversions [1] (added to). */
+export const rankParticles = memoized((n) => ({
+  name: 'meanfield.rank',
+  access: 'rwx',
+  workgroups: [1, 1, 1],
+  segment: { family: rankFamily, groups: 1, words: [n] },
+  code: wgsl`
+@group(0) @binding(0) var<storage, read> tau: array<f32>;
+@group(0) @binding(1) var<storage, read_write> order: array<u32>;
+@group(0) @binding(2) var<storage, read_write> inversions: array<u32>;
+${rankDeclarations}
+const n = ${n}u;
+const at0 = 0u; const at1 = 0u; const at2 = 0u;
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(local_invocation_index) local: u32) {
+  ${rank('tau', 'order', 'inversions')}
 }`,
-};
+}));
 
-const memo = new Map<number, Kernel>();
+/** Most particles whose rows a joined launch holds in registers. */
+const JOINED_ROWS = 32;
 
-/** Rows into a new order, in place: row r becomes what was row order[r]. Bindings: data [n, columns], order [n]. Constants: columns. */
-export function permuteRows(n: number): Kernel {
-  let kernel = memo.get(n);
-  if (kernel) return kernel;
-  kernel = {
+/** WGSL that moves column `c` of `columns`, unless the order is the one there is already. `most` sizes the registers. */
+const permute = (data: string, order: string, most: number) => `
+  var moved = false;
+  for (var i = 0u; i < n; i++) { moved = moved || ${order}[at1 + i] != i; }
+  let c = group * ${WORKGROUP}u + local;
+  if (!moved || c >= columns) { return; }
+  var column: array<u32, ${most}>;
+  for (var i = 0u; i < n; i++) { column[i] = ${data}[at0 + i * columns + c]; }
+  for (var i = 0u; i < n; i++) { ${data}[at0 + i * columns + c] = column[${order}[at1 + i]]; }`;
+
+const permuteFamily = segmentedKernel({
+  name: 'meanfield.permute.joined',
+  access: 'xr',
+  types: ['u32', 'u32'],
+  workgroupSize: WORKGROUP,
+  words: 2,
+  body: `let n = word(0u); let columns = word(1u); ${permute('b0', 'b1', JOINED_ROWS)}`,
+});
+
+/** Rows into a new order, in place: row r becomes what was row order[r]. Bindings: data [n, columns], order [n]. */
+export const permuteRows = memoized((n, columns) => {
+  const groups = Math.ceil(columns / WORKGROUP);
+  return {
     name: 'meanfield.permute',
     access: 'xr',
-    uniforms: 16,
+    workgroups: foldWorkgroups(groups),
+    ...(n <= JOINED_ROWS && { segment: { family: permuteFamily, groups, words: [n, columns] } }),
     code: wgsl`
-struct Params { columns: u32 }
 @group(0) @binding(0) var<storage, read_write> data: array<u32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
-@group(1) @binding(0) var<uniform> p: Params;
+const n = ${n}u;
+const columns = ${columns}u;
+const at0 = 0u; const at1 = 0u;
 @compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) t: u32) {
-  var moved = false;
-  for (var i = 0u; i < ${n}u; i++) { moved = moved || order[i] != i; }
-  let c = (w.y * groups.x + w.x) * ${WORKGROUP}u + t;
-  if (!moved || c >= p.columns) { return; }
-  var column: array<u32, ${n}>;
-  for (var i = 0u; i < ${n}u; i++) { column[i] = data[i * p.columns + c]; }
-  for (var i = 0u; i < ${n}u; i++) { data[i * p.columns + c] = column[order[i]]; }
+fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) size: vec3u, @builtin(local_invocation_index) local: u32) {
+  let group = wid.y * size.x + wid.x;
+  ${permute('data', 'order', n)}
 }`,
   };
-  memo.set(n, kernel);
-  return kernel;
-}
+});
 
-/** Columns that one workgroup of `permuteRows` moves. */
-export const PERMUTE_TILE = WORKGROUP;
+/** A kernel for each list of numbers, made once. */
+function memoized(make: (...numbers: number[]) => Kernel): (...numbers: number[]) => Kernel {
+  const memo = new Map<string, Kernel>();
+  return (...numbers) => {
+    const key = numbers.join();
+    let kernel = memo.get(key);
+    if (!kernel) memo.set(key, (kernel = make(...numbers)));
+    return kernel;
+  };
+}

@@ -5,14 +5,19 @@ import { segmentedKernel } from './segments';
 
 const SIZE = 64;
 
-const family = segmentedKernel(
-  'sumPartials.joined',
-  1,
-  `let count = table[record + 3u];
-  var sum = source[origin + id];
-  for (var p = 1u; p < word(0u); p++) { sum += source[origin + p * count + id]; }
-  result[to + id] = sum;`,
-);
+const family = segmentedKernel({
+  name: 'sumPartials.joined',
+  access: 'rw',
+  types: ['f32', 'f32'],
+  workgroupSize: SIZE,
+  words: 2,
+  body: `let count = word(0u);
+  let id = group * ${SIZE}u + local;
+  if (id >= count) { return; }
+  var sum = b0[at0 + id];
+  for (var p = 1u; p < word(1u); p++) { sum += b0[at0 + p * count + id]; }
+  b1[at1 + id] = sum;`,
+});
 
 /** Bindings: partials [parts][count], result [count]. */
 export function sumPartials(name: string, parts: number, count: number): Kernel {
@@ -29,5 +34,5 @@ export function sumPartials(name: string, parts: number, count: number): Kernel 
   for (var p = 1u; p < ${parts}u + ${opaqueZero('partials', 'f32')}; p++) { sum += partials[p * ${count}u + id]; }
   result[id] = sum;
 }`;
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups), segment: { family, count, words: [parts] } };
+  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups), segment: { family, groups, words: [count, parts] } };
 }

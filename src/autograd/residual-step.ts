@@ -1,13 +1,32 @@
-// The residual step of the mean-field network, recorded.
+// The residual steps of the mean-field network, recorded.
 import * as raw from '../tensor/residual-step';
 import type { Tensor } from '../tensor/tensor';
 import { record } from './tape';
 
-/** x + (τ_l − τ_{l−1})·f, τ_{−1} = 0 (Lu et al. 2020, eq. 4.1). The order of the times is constant for the gradient. */
-export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
-  return record('residual step', [x, f, tau], raw.residualStep(x, f, tau, l), [f, tau], (g, needs) => {
-    if (!needs[1] && !needs[2]) return [g];
-    const { df, dtau } = raw.residualStepGradient(g, f, tau, l);
-    return [g, df, dtau];
-  });
+/**
+ * x ← x + (τ_l − τ_{l−1})·f_l(x) for l = 0 … n−1, τ_{−1} = 0 (Lu et al. 2020, eq. 4.1). `tau` is [n], every f_l keeps the shape of x.
+ * The order of the times is constant for the gradient. Backward leaves ⟨∂E/∂X^{l+1}, f_l⟩ of all steps beside each other and turns them into
+ * ∂E/∂τ once, at the first step, which every gradient reaches last.
+ */
+export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tensor)[], tau: Tensor): Tensor {
+  let sums: Tensor | null = null;
+  let top = 0;
+  const step = (input: Tensor, branch: (x: Tensor) => Tensor, l: number): Tensor => {
+    const f = branch(input);
+    return record('residual step', [input, f, tau], raw.residualStep(input, f, tau, l), [f, tau], (g, needs) => {
+      if (!needs[1] && !needs[2]) return [g];
+      if (!needs[2]) return [g, raw.residualStepGradient(g, f, tau, l, raw.stepSums(branches.length)), null];
+      if (!sums) {
+        sums = raw.stepSums(branches.length).keep();
+        top = l;
+      }
+      const df = raw.residualStepGradient(g, f, tau, l, sums);
+      if (l > 0) return [g, df, null];
+      const dtau = raw.timesGradient(sums, tau, top);
+      sums.dispose();
+      sums = null;
+      return [g, df, dtau];
+    });
+  };
+  return branches.reduce(step, x);
 }

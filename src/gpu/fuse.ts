@@ -4,7 +4,6 @@ import type { Constant } from './constants';
 import { Float } from './constants';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
-import { SEGMENT_TILE } from '../../shaders/segments';
 
 const sameConstant = (a: Constant, b: Constant): boolean =>
   a === b || (a instanceof Float && b instanceof Float && a.value === b.value);
@@ -43,7 +42,7 @@ function moved(launch: Launch, moves: Moves): Launch | null {
   });
   const { access } = launch.kernel;
   const clash = bindings.some((a, i) => access[i] !== 'r' && bindings.some((b, j) => j !== i && a.block === b.block && access[j] === 'r'));
-  return clash ? null : { ...launch, bindings };
+  return clash ? null : { ...launch, bindings, origin: launch.origin ?? launch };
 }
 
 /**
@@ -84,15 +83,18 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
   return out;
 }
 
-/** A launch that a plan must give a table to before it first runs. */
+/** The table of a joined launch: its content must be there before the plan first runs. */
 export interface Tabled {
-  launch: Launch;
   table: VirtualBlock;
   words: Uint32Array<ArrayBuffer>;
 }
 
-const written = (launch: Launch, block: Block): boolean => launch.bindings.some((b, i) => b.block === block && launch.kernel.access[i] !== 'r');
-const touches = (launch: Launch, block: Block): boolean => launch.bindings.some((b) => b.block === block);
+const overlap = (a: Binding, b: Binding): boolean => a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+
+/** Whether two launches may change places: neither writes what the other touches. */
+function commute(a: Launch, b: Launch): boolean {
+  return !a.bindings.some((x, i) => b.bindings.some((y, j) => (a.kernel.access[i] !== 'r' || b.kernel.access[j] !== 'r') && overlap(x, y)));
+}
 
 /** Lays ranges side by side: those that can move go into one new block. Null when they lie in several that cannot. */
 function gather(ranges: readonly Binding[], pinned: ReadonlySet<Block>, align: number, moves: Moves, what: string): Binding | null {
@@ -113,62 +115,62 @@ function gather(ranges: readonly Binding[], pinned: ReadonlySet<Block>, align: n
   return { block: joined, offset: 0, bytes };
 }
 
-/** Launches of one family whose results share a block, or each have one of their own. */
+/** Launches of one family, apart by the block that they write where several write slices of one. */
 function families(launches: readonly Launch[]): Launch[][] {
-  const results = new Map<Block, number>();
-  for (const { kernel, bindings } of launches) if (kernel.segment) results.set(bindings[1].block, (results.get(bindings[1].block) ?? 0) + 1);
+  const target = (launch: Launch) => launch.bindings[Math.max(0, launch.kernel.access.search(/[wx]/))].block;
+  const writers = new Map<Block, number>();
+  const segmented = launches.filter((launch) => launch.kernel.segment);
+  for (const launch of segmented) writers.set(target(launch), (writers.get(target(launch)) ?? 0) + 1);
   const groups = new Map<unknown, Map<Block | null, Launch[]>>();
-  for (const launch of launches) {
-    const { segment } = launch.kernel;
-    if (!segment) continue;
-    const { block } = launch.bindings[1];
-    const key = results.get(block)! > 1 ? block : null;
-    const group = groups.get(segment.family) ?? new Map<Block | null, Launch[]>();
-    groups.set(segment.family, group.set(key, [...(group.get(key) ?? []), launch]));
+  for (const launch of segmented) {
+    const { family } = launch.kernel.segment!;
+    const key = writers.get(target(launch))! > 1 ? target(launch) : null;
+    const group = groups.get(family) ?? new Map<Block | null, Launch[]>();
+    groups.set(family, group.set(key, [...(group.get(key) ?? []), launch]));
   }
-  return [...groups.values()].flatMap((group) => [...group.values()]);
+  return [...groups.values()].flatMap((group) => [...group.values()]).filter((run) => run.length > 1);
 }
 
 /**
- * Joins the launches of each segmented family into one: all weight packings of a step, all second phases of its two-phase sums. They go where
- * the first of them stood if nothing in between writes what they read, else where the last stood if nothing in between reads what they write.
+ * Joins the launches of each segmented family into one: all weight packings of a step, all second phases of its two-phase sums, the sorts of
+ * all stages. They move to the first of them or to the last, past launches that they commute with.
  */
 export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number): { launches: Launch[]; tabled: Tabled[] } {
   let out = [...launches];
   const tabled: Tabled[] = [];
-  for (const run of families(launches)) {
-    if (run.length < 2) continue;
-    const { family } = run[0].kernel.segment!;
-    const at = run.map((launch) => out.indexOf(launch));
-    const between = (from: number, to: number) => out.slice(from, to).filter((l) => !run.includes(l));
-    const early = run.every((l, k) => !between(at[0], at[k]).some((other) => written(other, l.bindings[0].block)));
-    const late = run.every((l, k) => !between(at[k], at[at.length - 1]).some((other) => touches(other, l.bindings[1].block) && !written(other, l.bindings[1].block)));
+  for (const stale of families(launches)) {
+    // An earlier join may have moved what these launches bind.
+    const { family } = stale[0].kernel.segment!;
+    const at = stale.map((launch) => out.findIndex((l) => l === launch || l.origin === launch));
+    const run = at.map((i) => out[i]);
+    const between = (from: number, to: number) => out.slice(from + 1, to).filter((l) => !run.includes(l));
+    const early = run.every((l, k) => between(at[0], at[k]).every((other) => commute(l, other)));
+    const late = run.every((l, k) => between(at[k], at[at.length - 1]).every((other) => commute(l, other)));
     if (!early && !late) continue;
     const moves: Moves = new Map();
-    const source = gather(run.map((l) => l.bindings[0]), pinned, align, moves, `sources of ${family.name}`);
-    const result = gather(run.map((l) => l.bindings[1]), pinned, align, moves, `results of ${family.name}`);
-    if (!source || !result || source.block === result.block || Math.max(source.bytes, result.bytes) > MOST) continue;
+    const operands = run[0].bindings.map((_, i) => gather(run.map((l) => l.bindings[i]), pinned, align, moves, `operand ${i} of ${family.name}`));
+    if (operands.some((o, i) => !o || o.bytes > MOST || operands.some((other, j) => j !== i && other?.block === o.block))) continue;
+    const whole = operands as Binding[];
     const others = out.map((l) => (run.includes(l) ? l : moved(l, moves)));
     if (others.includes(null)) continue;
-    const place = (b: Binding, whole: Binding) => ((moves.get(b.block)?.offset ?? 0) + b.offset - whole.offset) / 4;
     const groups: number[] = [];
     const records: number[] = [];
     run.forEach(({ kernel, bindings }, k) => {
-      const { count, words } = kernel.segment!;
-      records.push(place(bindings[0], source), place(bindings[1], result), groups.length, count, ...words);
-      for (let i = 0; i < Math.ceil(count / SEGMENT_TILE); i++) groups.push(k);
+      records.push(...bindings.map((b, i) => ((moves.get(b.block)?.offset ?? 0) + b.offset - whole[i].offset) / 4));
+      records.push(groups.length, ...kernel.segment!.words);
+      for (let i = 0; i < kernel.segment!.groups; i++) groups.push(k);
     });
     const words = Uint32Array.from([...groups, ...records]);
     const table = new VirtualBlock(words.byteLength, `table of ${family.name}`);
     const x = Math.min(groups.length, 65535);
     const joined: Launch = {
       kernel: family,
-      bindings: [source, { block: table, offset: 0, bytes: words.byteLength }, result],
+      bindings: [...whole, { block: table, offset: 0, bytes: words.byteLength }],
       constants: [groups.length, groups.length],
       grid: [x, Math.ceil(groups.length / x), 1],
       path: '',
     };
-    tabled.push({ launch: joined, table, words });
+    tabled.push({ table, words });
     const target = early ? at[0] : at[at.length - 1];
     out = others.flatMap((l, i) => (i === target ? [joined] : run.includes(out[i]) ? [] : [l as Launch]));
   }

@@ -13,6 +13,8 @@ export interface Launch {
   grid: readonly [number, number, number];
   /** The module that launches it, for profiles. */
   path: string;
+  /** The launch as it was before a pass moved its buffers. */
+  origin?: Launch;
 }
 
 /** A block without memory yet. Placement gives it the buffer of a real one. */

@@ -1,7 +1,7 @@
 // MeanField: residual blocks as particles (θ, τ) of a continuous-depth network, sorted by their times after every update.
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
 import { rankParticles } from '../../shaders/particles';
-import { residualStep } from '../autograd/residual-step';
+import { residualSteps } from '../autograd/residual-step';
 import { InputError, device } from '../gpu';
 import { Module } from '../nn/module';
 import { Parameter, State } from '../nn/parameter';
@@ -58,7 +58,7 @@ export class MeanField extends Module {
   readonly ids: State;
   readonly particles: readonly Module[];
   readonly options: Readonly<MeanFieldOptions>;
-  readonly #swaps: Tensor;
+  readonly #swaps: State;
 
   constructor(particles: readonly Module[], options?: MeanFieldOptions);
   constructor(count: number, factory: (position: number) => Module, options?: MeanFieldOptions);
@@ -77,7 +77,7 @@ export class MeanField extends Module {
     this.tau = new Parameter(tensor(initialTimes(options.times, n)));
     this.tau.requiresGrad = options.trainTimes ?? true;
     this.ids = new State(tensor(Int32Array.from({ length: n }, (_, i) => i)), false);
-    this.#swaps = zeros([1], { dtype: 'uint32' }).keep();
+    this.#swaps = new State(zeros([1], { dtype: 'uint32' }), false);
     if (options.times === 'random' || Array.isArray(options.times)) this.sortParticles();
   }
 
@@ -86,11 +86,13 @@ export class MeanField extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    let y = x;
-    this.particles.forEach((particle, l) => {
-      y = residualStep(y, particle.forward(y as never) as Tensor, this.tau, l);
-    });
-    return y;
+    const branches = this.particles.map((particle) => (y: Tensor) => particle.forward(y as never) as Tensor);
+    return residualSteps(x, branches, this.tau);
+  }
+
+  /** What moves in the sort beside weights and times: put side by side for several stages, one launch of a compiled step sorts them all. */
+  get bookkeeping(): readonly Tensor[] {
+    return [...this.particles.flatMap(statesOf), this.ids, this.#swaps];
   }
 
   /**
@@ -104,7 +106,7 @@ export class MeanField extends Module {
       clamped.dispose();
     }
     const order = empty('sort particles', [n], 'uint32');
-    device().launch(rankParticles, [bind(this.tau), bind(order), bind(this.#swaps)], [n]);
+    device().launch(rankParticles(n), [bind(this.tau), bind(order), bind(this.#swaps)]);
     const { particles } = this;
     permuteTensors('parameters of particles', particles.map((p) => p.parameters()), order);
     if (this.options.statistics !== 'position') permuteTensors('states of particles', particles.map(statesOf), order);

@@ -6,6 +6,7 @@ import type { Conv2d } from '../nn/conv';
 import { Linear } from '../nn/linear';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
+import { pack } from '../tensor/rows';
 import type { Tensor } from '../tensor/tensor';
 import { PostActBlock, PreActBranch, PreActTransition, heConv } from './blocks';
 import type { Shortcut } from './blocks';
@@ -107,6 +108,7 @@ export class MeanFieldResNet extends PreActNet {
   constructor(options: ResNetOptions & { particles?: MeanFieldOptions }) {
     super(options);
     this.stages = this.branches.map((list) => (list.length ? new MeanField(list, options.particles) : null));
+    pack('states of particles', this.stages.flatMap((stage) => stage?.bookkeeping ?? []));
   }
 
   /** Blocks as in the vanilla net, and `stageS.tau`. */

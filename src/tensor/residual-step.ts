@@ -21,13 +21,20 @@ export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tens
   return y;
 }
 
-/** ∂E/∂f and ∂E/∂τ [n] from g = ∂E/∂y; ∂E/∂x is g itself. */
-export function residualStepGradient(g: Tensor, f: Tensor, tau: Tensor, l: number): { df: Tensor; dtau: Tensor } {
+/** Room for the partial sums of ⟨g, f⟩ of n steps. */
+export const stepSums = (n: number): Tensor => empty('residual step gradient', [n, SUMS]);
+
+/** ∂E/∂f from g = ∂E/∂y; ∂E/∂x is g itself. Leaves the partial sums of ⟨g, f⟩ in row l of `sums`. */
+export function residualStepGradient(g: Tensor, f: Tensor, tau: Tensor, l: number, sums: Tensor): Tensor {
   const df = empty('residual step gradient', f.shape);
-  const sums = empty('residual step gradient', [SUMS]);
-  const dtau = empty('residual step gradient', tau.shape);
-  device().launch(gradientKernel, [bind(contiguous(g)), bind(contiguous(f)), bind(tau), bind(df), bind(sums)], [f.size, l]);
-  device().launch(timeGradient, [bind(sums), bind(dtau)], [tau.size, l]);
-  sums.dispose();
-  return { df, dtau };
+  const row = sums.view([SUMS], [1], l * SUMS);
+  device().launch(gradientKernel, [bind(contiguous(g)), bind(contiguous(f)), bind(tau), bind(df), bind(row)], [f.size, l]);
+  return df;
+}
+
+/** ∂E/∂τ [n]: ∂E/∂τ_l = s_l − s_{l+1}, s_l = ⟨g_l, f_l⟩, with s_l = 0 behind step `top`. */
+export function timesGradient(sums: Tensor, tau: Tensor, top: number): Tensor {
+  const gradient = empty('residual step gradient', tau.shape);
+  device().launch(timeGradient, [bind(sums), bind(gradient)], [tau.size, top]);
+  return gradient;
 }

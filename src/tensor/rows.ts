@@ -1,8 +1,8 @@
 // Tensors side by side: packing several into one block of memory, and rows of such tensors that are exchanged as a whole.
-import { PERMUTE_TILE, permuteRows } from '../../shaders/particles';
+import { permuteRows } from '../../shaders/particles';
 import type { Binding } from '../gpu';
 import { InputError, device } from '../gpu';
-import { bind, gridFor } from './elementwise';
+import { bind } from './elementwise';
 import { sameShape, showShape } from './shape';
 import type { Tensor } from './tensor';
 
@@ -89,5 +89,5 @@ export function permuteFirstAxis(x: Tensor, order: Tensor): void {
 }
 
 function permuteBlock(data: Binding, n: number, columns: number, order: Tensor): void {
-  device().launch(permuteRows(n), [data, bind(order)], [columns], gridFor(columns, PERMUTE_TILE));
+  device().launch(permuteRows(n, columns), [data, bind(order)]);
 }
