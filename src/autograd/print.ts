@@ -25,7 +25,9 @@ function formatter(
       return whole ? `${x}.` : x.toFixed(4);
     };
   }
-  const width = Math.max(1, ...values.map((x) => write(x).length));
+  // As in PyTorch, infinities and NaN do not widen the columns.
+  const counted = dtype === 'float32' ? values.filter((x) => Number.isFinite(x) && x !== 0) : values;
+  const width = Math.max(1, ...counted.map((x) => write(x).length));
   return { width, format: (x) => write(x).padStart(width) };
 }
 
