@@ -2,6 +2,7 @@
 
 import { ResidentImages } from '../../datasets/resident';
 import {
+  type Classifier,
   device,
   init,
   manualSeed,
@@ -14,7 +15,6 @@ import {
 } from '../../src/index.node.js';
 import { defaultRunPath, RunFolder } from '../../src/train/run-folder.node.js';
 import { type DatasetName, describeDataset, loadDataset } from '../shared/datasets';
-import { drawRun } from '../shared/figure';
 import { runProgram, UsageError } from '../shared/options';
 import { newestRun } from '../shared/runs';
 import { changeRecipe, completeRecipe, createOptions, type Given, leavesSizeOpen, QUICK, type Recipe } from './options';
@@ -97,6 +97,7 @@ async function main(given: Given, report: Report): Promise<void> {
   }
 
   const summary = await trainer.run();
+  const { drawRun } = await import('../shared/figure'); // a chart library: not before it is needed
   const title = `${recipe.model} on ${recipe.dataset}, seed ${recipe.seed}`;
   const figure = folder.write('figure.svg', drawRun(folder.readMetrics(), title));
   report.finish(summary, folder.path, figure);

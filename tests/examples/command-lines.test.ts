@@ -44,7 +44,11 @@ function run(
   });
   return new Promise((resolve) =>
     child.on('close', (code) => {
-      const lines = () => outcome.stdout.trim().split('\n').map((line) => JSON.parse(line));
+      const lines = () =>
+        outcome.stdout
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line));
       resolve({ ...outcome, code, lines });
     }),
   );
@@ -81,7 +85,10 @@ test('Ctrl-C saves within the epoch and says how to go on; what was typed differ
   const summary = interrupted.lines().at(-1)!;
   assert.is(summary.finished, false);
   assert.is(summary.resume, `npm run cifar-train -- --resume ${out}`);
-  assert.match(interrupted.stderr, /stopped and saved after step \d+\. Go on with:\n {2}npm run cifar-train -- --resume /);
+  assert.match(
+    interrupted.stderr,
+    /stopped and saved after step \d+\. Go on with:\n {2}npm run cifar-train -- --resume /,
+  );
   const steps = Number(summary.step) + 2;
 
   const refused = await run('cifar-train', ['--resume', out, '--lr', '0.3', '--seed', '4', '--json']);
@@ -91,7 +98,10 @@ test('Ctrl-C saves within the epoch and says how to go on; what was typed differ
   const resumed = await run('cifar-train', ['--resume', out, '--steps', String(steps), '--json']);
   assert.is(resumed.code, 0, resumed.stderr);
   assert.is(resumed.lines().at(-1)!.step, steps);
-  const logged = readFileSync(join(out, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+  const logged = readFileSync(join(out, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   const numbers = logged.filter((line) => line.type === 'step').map((line) => line.step);
   assert.equal(numbers, [...new Set(numbers)], 'no step is logged twice');
   assert.is(numbers.at(-1), steps);
@@ -100,13 +110,23 @@ test('Ctrl-C saves within the epoch and says how to go on; what was typed differ
 test('evaluate finds the error that the run reported; predict names classes', async () => {
   const summary = JSON.parse(readFileSync(join(first, 'metrics.jsonl'), 'utf8').trim().split('\n').at(-1)!);
   const weights = join(first, checkpointFile('best'));
-  const { code, stderr, lines } = await run('evaluate', ['--weights', weights, '--subset', '32', '--batch', '16', '--json']);
+  const { code, stderr, lines } = await run('evaluate', [
+    '--weights',
+    weights,
+    '--subset',
+    '32',
+    '--batch',
+    '16',
+    '--json',
+  ]);
   assert.is(code, 0, stderr);
   const { error, count, model } = lines()[0];
   assert.equal([error, count, model], [summary.bestError, 32, 'meanfield-resnet8']);
 
   const image = join(base, 'red.png');
-  await sharp({ create: { width: 50, height: 40, channels: 3, background: '#d02020' } }).png().toFile(image);
+  await sharp({ create: { width: 50, height: 40, channels: 3, background: '#d02020' } })
+    .png()
+    .toFile(image);
   const predicted = await run('predict', [image, image, '--weights', weights, '--top', '3', '--json']);
   assert.is(predicted.code, 0, predicted.stderr);
   const [one, two] = predicted.lines() as { image: string; top: { class: string; probability: number }[] }[];
@@ -125,7 +145,12 @@ test('each mistake has one clear message and the right exit code', async () => {
     ['cifar-train', ['--resume', base], /is not the folder of a run/, 1],
     ['cifar-train', [...tiny, '--out', first], /holds a run already; resume that run, or choose another folder/, 1],
     ['cifar-train', tiny, /error: no adapter matches 'unicorn'/, 1, { DAWNFIELD_ADAPTER: 'unicorn' }],
-    ['evaluate', ['--weights', join(base, 'none.safetensors')], /none\.safetensors: could not be read \(no such file/, 1],
+    [
+      'evaluate',
+      ['--weights', join(base, 'none.safetensors')],
+      /none\.safetensors: could not be read \(no such file/,
+      1,
+    ],
     ['predict', ['--weights', join(first, checkpointFile('best')), 'none.png'], /none\.png: no such image/, 1],
   ];
   for (const [name, args, message, code, env] of cases) {
