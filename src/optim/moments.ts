@@ -28,7 +28,7 @@ export class Moments<G extends { betas: readonly [number, number] }> {
       const [beta1, beta2] = group.betas;
       const values = [beta1, beta2, 1 - beta1, 1 - beta2, 1 - beta1 ** t, 1 - beta2 ** t];
       const scalars = this.of(group);
-      NAMES.forEach((name, i) => (scalars[name].value = values[i]));
+      for (const [i, name] of NAMES.entries()) scalars[name].value = values[i];
     }
   }
 }
