@@ -33,7 +33,15 @@ export interface Family {
 }
 
 /** The joined kernel of a family. A record holds where each operand starts, the first workgroup, and the segment's own words. */
-export function segmentedKernel({ name, access, types, workgroupSize, words, declarations = '', body }: Family): Kernel {
+export function segmentedKernel({
+  name,
+  access,
+  types,
+  workgroupSize,
+  words,
+  declarations = '',
+  body,
+}: Family): Kernel {
   const n = types.length;
   const operands = types.map((type, i) => {
     const mode = access[i] === 'r' ? 'read' : 'read_write';

@@ -1,4 +1,6 @@
 // The public face of dawnfield in Node: everything of `index.ts`, Dawn as the GPU, and what needs a file system.
 import './gpu/node';
 
+export type { ImageFolderOptions } from './data/image-folder.node.js';
+export { ImageFolder } from './data/image-folder.node.js';
 export * from './index';

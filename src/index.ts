@@ -1,23 +1,40 @@
 // The public face of dawnfield, for browsers; `index.node.ts` adds what only Node has.
 import './autograd/methods';
 
-export { init, device, shutdown, scalar, Scalar } from './gpu';
-export { AdapterError, DawnfieldError, DeviceLostError, GpuError, InputError, OutOfMemoryError, ReleasedError } from './gpu';
-export type { AdapterOptions, Device, DeviceStats } from './gpu';
-export { Tensor } from './tensor/tensor';
-export type { NestedArray } from './tensor/tensor';
-export type { DType } from './tensor/dtype';
-export type { Shape } from './tensor/shape';
-export { full, ones, tensor, zeros } from './tensor/create';
-export { getRngState, manualSeed, setRngState } from './tensor/seed';
-export { endStep } from './tensor/memory';
-export { backward, detach, enableGrad, noGrad } from './autograd/tape';
-export { compile } from './autograd/compile';
 export type { CompiledStep } from './autograd/compile';
-export * as F from './nn/functional';
-export * as nn from './nn';
-export * as optim from './optim';
-export * as models from './models';
-export { MeanField, meanFieldsIn } from './meanfield/mean-field';
+export { compile } from './autograd/compile';
+export { gradcheck } from './autograd/gradcheck';
+export { backward, detach, enableGrad, noGrad } from './autograd/tape';
+export type { DataLoaderOptions, Dataset, HostArray } from './data';
+export { collate, DataLoader } from './data';
+export type { AdapterOptions, Device, DeviceStats } from './gpu';
+export {
+  AdapterError,
+  DawnfieldError,
+  DeviceLostError,
+  device,
+  GpuError,
+  InputError,
+  init,
+  OutOfMemoryError,
+  ReleasedError,
+  Scalar,
+  scalar,
+  shutdown,
+} from './gpu';
 export type { MeanFieldOptions, ParticleTelemetry } from './meanfield/mean-field';
+export { MeanField, meanFieldsIn } from './meanfield/mean-field';
+export * as models from './models';
+export * as nn from './nn';
+export * as F from './nn/functional';
+export * as optim from './optim';
+export type { TensorOptions } from './tensor/create';
+export { arange, eye, full, fullLike, linspace, ones, onesLike, tensor, zeros, zerosLike } from './tensor/create';
+export type { DType } from './tensor/dtype';
+export { endStep } from './tensor/memory';
+export { bernoulli, rand, randint, randLike, randn, randnLike, randperm } from './tensor/random';
+export { getRngState, manualSeed, setRngState } from './tensor/seed';
+export type { Shape } from './tensor/shape';
+export type { NestedArray } from './tensor/tensor';
+export { Tensor } from './tensor/tensor';
 export * from './train';

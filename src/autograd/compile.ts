@@ -1,15 +1,15 @@
 // compile(step): the first call of a step runs as usual and makes what is made lazily; the second is traced into a plan; from then on a call
 // replays the plan: one submit, nothing created. It is this framework's CUDA graph.
-import { GpuError, Scalar, device } from '../gpu';
+import { device, GpuError, Scalar } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
 import { Plan } from '../gpu/plan';
 import { inputError } from '../tensor/context';
+import type { DType } from '../tensor/dtype';
 import { contiguous } from '../tensor/elementwise';
 import { Memory, tracedMemories } from '../tensor/memory';
 import type { Shape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
-import type { DType } from '../tensor/dtype';
 import { consultedModes } from './modes';
 import { tensorsIn } from './tape';
 
@@ -30,7 +30,14 @@ interface Entry<R> {
   argBlocks: readonly Block[];
   scalars: readonly (Scalar | null)[];
   effects: readonly (() => void)[];
-  outputs: readonly { block: Block; bytes: number; dtype: DType; shape: Shape; strides: readonly number[]; offset: number }[];
+  outputs: readonly {
+    block: Block;
+    bytes: number;
+    dtype: DType;
+    shape: Shape;
+    strides: readonly number[];
+    offset: number;
+  }[];
   rebuild: (tensors: Tensor[]) => R;
 }
 
@@ -86,9 +93,11 @@ export function compile<A extends unknown[], R>(step: (...args: Inside<A>) => R)
 function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A): Entry<R> {
   const tensors = [...tensorsIn(args)];
   for (const t of tensors)
-    if (!t.isContiguous || t.offset !== 0) throw inputError('compile', 'an argument is a strided view; pass x.contiguous()', { argument: t.shape });
+    if (!t.isContiguous || t.offset !== 0)
+      throw inputError('compile', 'an argument is a strided view; pass x.contiguous()', { argument: t.shape });
   const argMemories = new Set(tensors.map((t) => t.memory));
-  if (argMemories.size !== tensors.length) throw inputError('compile', 'two arguments share memory; pass a copy of one');
+  if (argMemories.size !== tensors.length)
+    throw inputError('compile', 'two arguments share memory; pass a copy of one');
   const argBlocks = tensors.map((t) => t.storage.block);
   const scalars = args.map((arg) => (typeof arg === 'number' ? new Scalar(arg) : null));
   const inside = args.map((arg, i) => scalars[i] ?? arg) as Inside<A>;
@@ -103,9 +112,17 @@ function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A)
       });
     });
   });
-  if (result instanceof Promise) throw new GpuError('compile: the step is async; a step cannot wait for the GPU inside. Read its results outside.');
+  if (result instanceof Promise)
+    throw new GpuError('compile: the step is async; a step cannot wait for the GPU inside. Read its results outside.');
   const returned = [...tensorsIn(result)];
-  const outputs = returned.map((t) => ({ block: t.storage.block, bytes: t.storage.bytes, dtype: t.dtype, shape: t.shape, strides: t.strides, offset: t.offset }));
+  const outputs = returned.map((t) => ({
+    block: t.storage.block,
+    bytes: t.storage.bytes,
+    dtype: t.dtype,
+    shape: t.shape,
+    strides: t.strides,
+    offset: t.offset,
+  }));
   const pinned = new Set<Block>([...outputs.map((o) => o.block), ...recorded.constants]);
   for (const memory of captured.made)
     if (memory.live && memory.kept) pinned.add(memory.storage.block);
@@ -123,7 +140,9 @@ function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A)
     rebuild: (made) => rebuild(result, made) as R,
     matches(next) {
       const given = [...tensorsIn(next)].map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
-      return given === shapes && modes.unchanged() && others.every((value, i) => value === null || Object.is(value, next[i]));
+      return (
+        given === shapes && modes.unchanged() && others.every((value, i) => value === null || Object.is(value, next[i]))
+      );
     },
   };
 }

@@ -3,7 +3,9 @@ import type { Back } from '../../shaders/kernel';
 
 /** True for drivers that run shaders on the CPU (lavapipe, SwiftShader, WARP). */
 export function isSoftware(info: GPUAdapterInfo): boolean {
-  return /llvmpipe|swiftshader|lavapipe|warp|basic render/i.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
+  return /llvmpipe|swiftshader|lavapipe|warp|basic render/i.test(
+    `${info.vendor} ${info.architecture} ${info.device} ${info.description}`,
+  );
 }
 
 /** The back for an adapter: lane-broadcast kernels on software drivers with subgroups, workgroup-memory tiles elsewhere. */

@@ -1,5 +1,5 @@
 // GPU memory: blocks (whole GPUBuffers), the pool that recycles them, and storages (reference-counted ranges that tensors share).
-import { GpuError, OutOfMemoryError, ReleasedError, formatBytes } from './errors';
+import { formatBytes, GpuError, OutOfMemoryError, ReleasedError } from './errors';
 
 /** A whole GPUBuffer with an identity for the bind-group cache. */
 export interface Block {

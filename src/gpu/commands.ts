@@ -39,15 +39,29 @@ export class Commands {
   ) {
     this.#align = device.limits.minUniformBufferOffsetAlignment;
     const size = BATCH * Math.max(512, this.#align);
-    this.#uniformBuffer = device.createBuffer({ size, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, label: 'constants' });
+    this.#uniformBuffer = device.createBuffer({
+      size,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      label: 'constants',
+    });
     const resource = { buffer: this.#uniformBuffer, size: 512 };
-    this.#uniformGroup = device.createBindGroup({ layout: pipelines.uniformLayout, entries: [{ binding: 0, resource }] });
+    this.#uniformGroup = device.createBindGroup({
+      layout: pipelines.uniformLayout,
+      entries: [{ binding: 0, resource }],
+    });
     this.#staging = new ArrayBuffer(size);
     this.#view = new DataView(this.#staging);
   }
 
   /** Encodes one dispatch. Everything was validated before. */
-  dispatch(kernel: Kernel, compiled: Compiled, storages: readonly Binding[], constants: readonly Constant[], grid: readonly number[], path: string): void {
+  dispatch(
+    kernel: Kernel,
+    compiled: Compiled,
+    storages: readonly Binding[],
+    constants: readonly Constant[],
+    grid: readonly number[],
+    path: string,
+  ): void {
     const pass = this.passFor(kernel, path, storages);
     pass.setPipeline(compiled.pipeline);
     pass.setBindGroup(0, this.bindGroup(compiled, storages));
@@ -67,7 +81,9 @@ export class Commands {
     if (!this.profiler) return this.#open();
     if (this.profiler.full) this.flush();
     this.#open().end();
-    return (this.#pass = this.#encoder!.beginComputePass({ timestampWrites: this.profiler.next(kernel, path, bindings) }));
+    return (this.#pass = this.#encoder!.beginComputePass({
+      timestampWrites: this.profiler.next(kernel, path, bindings),
+    }));
   }
 
   /** Copies between buffers, in order with the launches. */
@@ -125,7 +141,10 @@ export class Commands {
   }
 
   createBindGroup(compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
-    const entries = storages.map((s, binding) => ({ binding, resource: { buffer: s.block.gpu, offset: s.offset, size: bindingSize(s) } }));
+    const entries = storages.map((s, binding) => ({
+      binding,
+      resource: { buffer: s.block.gpu, offset: s.offset, size: bindingSize(s) },
+    }));
     this.bindGroupsCreated++;
     return this.device.createBindGroup({ layout: compiled.layout, entries });
   }

@@ -1,16 +1,16 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
 import type { Back, Kernel } from '../../shaders/kernel';
 import { backFor } from './back';
-import { Pool, Storage } from './blocks';
 import type { Binding } from './blocks';
-import { Commands, bindingSize } from './commands';
+import { Pool, Storage } from './blocks';
+import { bindingSize, Commands } from './commands';
 import type { Constant } from './constants';
-import { AdapterError, DeviceLostError, GpuError, InputError, OutOfMemoryError, formatBytes } from './errors';
-import { provider } from './provider';
-import type { AdapterOptions } from './provider';
+import { AdapterError, DeviceLostError, formatBytes, GpuError, InputError, OutOfMemoryError } from './errors';
 import { Pipelines } from './pipelines';
-import { Profiler } from './profiler';
 import type { ProfiledLaunch } from './profiler';
+import { Profiler } from './profiler';
+import type { AdapterOptions } from './provider';
+import { provider } from './provider';
 import { Trace, VirtualBlock } from './trace';
 
 /** Counters since the device was made (bytes: now and at most). All are exact. */
@@ -76,7 +76,17 @@ export class Device {
     const { liveBytes, peakBytes, reservedBytes, buffersCreated } = this.pool;
     const { dispatches, submits, bindGroupsCreated } = this.commands;
     const pipelinesCreated = this.pipelines.created;
-    return { liveBytes, peakBytes, reservedBytes, buffersCreated, bindGroupsCreated, pipelinesCreated, dispatches, submits, reads: this.#reads };
+    return {
+      liveBytes,
+      peakBytes,
+      reservedBytes,
+      buffersCreated,
+      bindGroupsCreated,
+      pipelinesCreated,
+      dispatches,
+      submits,
+      reads: this.#reads,
+    };
   }
 
   /** Lists the launches of `body` instead of running them. */
@@ -120,12 +130,24 @@ export class Device {
    * `constants` fill its uniform struct; `grid` is the number of workgroups, needed where the kernel does not bake it in.
    * Throws before anything is encoded when a limit of the adapter is broken.
    */
-  launch(kernel: Kernel, storages: readonly Binding[], constants: readonly Constant[] = [], grid: Grid | undefined = kernel.workgroups): void {
+  launch(
+    kernel: Kernel,
+    storages: readonly Binding[],
+    constants: readonly Constant[] = [],
+    grid: Grid | undefined = kernel.workgroups,
+  ): void {
     this.check();
     if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
     if (grid[0] * grid[1] * grid[2] === 0) return;
     this.#validate(kernel, storages, constants, grid);
-    if (this.#trace) this.#trace.launches.push({ kernel, bindings: storages.map(({ block, offset, bytes }) => ({ block, offset, bytes })), constants, grid, path: this.path() });
+    if (this.#trace)
+      this.#trace.launches.push({
+        kernel,
+        bindings: storages.map(({ block, offset, bytes }) => ({ block, offset, bytes })),
+        constants,
+        grid,
+        path: this.path(),
+      });
     else this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid, this.path());
   }
 
@@ -135,19 +157,28 @@ export class Device {
     if (this.#trace) {
       // A constant of the step: its content is written once, now, to memory that the plan does not reuse.
       const { block } = storage;
-      if (!(block instanceof VirtualBlock)) throw new GpuError('compile: a step cannot write host data into existing memory; pass it as an argument');
+      if (!(block instanceof VirtualBlock))
+        throw new GpuError('compile: a step cannot write host data into existing memory; pass it as an argument');
       block.place ??= this.pool.take(block.size, block.what);
       this.#trace.constants.push(block.place);
     }
     this.#checkHome('writing', 0, storage);
     if (storage.block.batch === this.commands.batch) this.commands.flush();
-    if (data.byteLength) this.gpu.queue.writeBuffer(storage.block.gpu, storage.offset + offset, data.buffer, data.byteOffset, data.byteLength);
+    if (data.byteLength)
+      this.gpu.queue.writeBuffer(
+        storage.block.gpu,
+        storage.offset + offset,
+        data.buffer,
+        data.byteOffset,
+        data.byteLength,
+      );
   }
 
   /** Copies one range to another of at least its size, in order with the launches. */
   copy(from: Binding, to: Binding): void {
     this.check();
-    if (this.#trace) throw new GpuError('compile: memory was rearranged inside a step; let the step run once before it is compiled');
+    if (this.#trace)
+      throw new GpuError('compile: memory was rearranged inside a step; let the step run once before it is compiled');
     [from, to].forEach((storage, i) => this.#checkHome('copying', i, storage));
     this.commands.copy(from.block.gpu, from.offset, to.block.gpu, to.offset, from.bytes);
     from.block.batch = to.block.batch = this.commands.batch;
@@ -156,7 +187,8 @@ export class Device {
   /** Copies bytes of a storage to the host: waits until the GPU has done everything launched before. */
   async read(storage: Binding, offset = 0, bytes = storage.bytes - offset): Promise<ArrayBuffer> {
     this.check();
-    if (this.#trace) throw new GpuError('compile: a step cannot read a tensor back; return it from the step and read it outside');
+    if (this.#trace)
+      throw new GpuError('compile: a step cannot read a tensor back; return it from the step and read it outside');
     if (bytes === 0) return new ArrayBuffer(0);
     this.#checkHome('reading back', 0, storage);
     const size = Math.ceil(bytes / 4) * 4;
@@ -190,7 +222,8 @@ export class Device {
 
   /** Times every launch of `body` on the GPU. Needs the feature 'timestamp-query'. */
   async timed(body: () => unknown): Promise<ProfiledLaunch[]> {
-    if (!this.features.has('timestamp-query')) throw new AdapterError('this adapter has no timestamp-query: launches cannot be timed on it');
+    if (!this.features.has('timestamp-query'))
+      throw new AdapterError('this adapter has no timestamp-query: launches cannot be timed on it');
     this.commands.flush();
     const profiler = new Profiler(this.gpu);
     this.commands.profiler = profiler;
@@ -205,7 +238,10 @@ export class Device {
 
   /** Throws the first error that the GPU has reported since the last check. */
   check(): void {
-    if (this.#lost !== null) throw new DeviceLostError(`the GPU device is gone (${this.#lost}): call init() for a new one; what it held is lost`);
+    if (this.#lost !== null)
+      throw new DeviceLostError(
+        `the GPU device is gone (${this.#lost}): call init() for a new one; what it held is lost`,
+      );
     if (this.#faults.length === 0) return;
     // A kernel that does not compile makes every batch with it fail: the first cause is what to show.
     const faults = this.#faults.splice(0);
@@ -229,8 +265,10 @@ export class Device {
 
   #validate(kernel: Kernel, storages: readonly Binding[], constants: readonly Constant[], grid: Grid): void {
     const { name, access } = kernel;
-    if (storages.length !== access.length) throw new GpuError(`${name}: ${storages.length} buffers for ${access.length} bindings`);
-    if (constants.length * 4 > (kernel.uniforms ?? 0)) throw new GpuError(`${name}: ${constants.length} constants for ${kernel.uniforms ?? 0} bytes`);
+    if (storages.length !== access.length)
+      throw new GpuError(`${name}: ${storages.length} buffers for ${access.length} bindings`);
+    if (constants.length * 4 > (kernel.uniforms ?? 0))
+      throw new GpuError(`${name}: ${constants.length} constants for ${kernel.uniforms ?? 0} bytes`);
     const limit = this.limits.maxStorageBufferBindingSize;
     storages.forEach((storage, i) => {
       this.#checkHome(name, i, storage);
@@ -245,13 +283,16 @@ export class Device {
           throw new GpuError(`${name}: bindings ${j} and ${i} share a buffer and one of them is written`);
     });
     const most = this.limits.maxComputeWorkgroupsPerDimension;
-    if (grid.some((n) => n > most || !Number.isInteger(n))) throw new InputError(`${name}: a grid of ${grid.join('×')} workgroups, at most ${most} each`);
+    if (grid.some((n) => n > most || !Number.isInteger(n)))
+      throw new InputError(`${name}: a grid of ${grid.join('×')} workgroups, at most ${most} each`);
   }
 
   /** Memory of a device that was shut down must not reach this one. */
   #checkHome(name: string, i: number, { block }: Binding): void {
     if (!(block instanceof VirtualBlock) && block.pool !== this.pool)
-      throw new DeviceLostError(`${name}: binding ${i} lies on a device that is gone (shutdown() or a loss, then init()): make the tensor anew`);
+      throw new DeviceLostError(
+        `${name}: binding ${i} lies on a device that is gone (shutdown() or a loss, then init()): make the tensor anew`,
+      );
   }
 
   #takeStaging(size: number): GPUBuffer {
@@ -259,7 +300,11 @@ export class Device {
     if (index >= 0) return this.#staging.splice(index, 1)[0];
     if (this.#staging.length > 8) this.#staging.shift()!.destroy();
     this.pool.buffersCreated++;
-    return this.gpu.createBuffer({ size: Math.max(256, size), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, label: 'read-back' });
+    return this.gpu.createBuffer({
+      size: Math.max(256, size),
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      label: 'read-back',
+    });
   }
 
   #report(what: string, error: Promise<GPUError | null>): void {
@@ -268,7 +313,9 @@ export class Device {
         if (!fault) return;
         const memory = typeof GPUOutOfMemoryError !== 'undefined' && fault instanceof GPUOutOfMemoryError;
         this.#faults.push(
-          memory ? new OutOfMemoryError(`out of GPU memory while ${what}: use a smaller batch`) : new GpuError(`${what}: ${fault.message}`),
+          memory
+            ? new OutOfMemoryError(`out of GPU memory while ${what}: use a smaller batch`)
+            : new GpuError(`${what}: ${fault.message}`),
         );
       },
       () => {}, // a scope of a lost device
@@ -317,7 +364,12 @@ export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
   const adapter = await provider().requestAdapter(options);
   if (!adapter) throw new AdapterError(`there is no WebGPU adapter. ${provider().explain()}`);
   const requiredFeatures = WANTED.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
-  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
+  const {
+    maxBufferSize,
+    maxStorageBufferBindingSize,
+    maxStorageBuffersPerShaderStage,
+    maxComputeWorkgroupStorageSize,
+  } = adapter.limits;
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits;
   const requiredLimits = {
     maxBufferSize,
@@ -331,7 +383,9 @@ export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
   try {
     gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: 'dawnfield' });
   } catch (error) {
-    throw new AdapterError(`the adapter '${adapter.info.description}' gave no device: ${error instanceof Error ? error.message : String(error)}`);
+    throw new AdapterError(
+      `the adapter '${adapter.info.description}' gave no device: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   return new Device(gpu, adapter, options.profile);
 }

@@ -41,7 +41,9 @@ function moved(launch: Launch, moves: Moves): Launch | null {
     return to ? { block: to.block, offset: b.offset + to.offset, bytes: b.bytes } : b;
   });
   const { access } = launch.kernel;
-  const clash = bindings.some((a, i) => access[i] !== 'r' && bindings.some((b, j) => j !== i && a.block === b.block && access[j] === 'r'));
+  const clash = bindings.some(
+    (a, i) => access[i] !== 'r' && bindings.some((b, j) => j !== i && a.block === b.block && access[j] === 'r'),
+  );
   return clash ? null : { ...launch, bindings, origin: launch.origin ?? launch };
 }
 
@@ -54,7 +56,11 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
   for (let from = 0; from < out.length; from++) {
     let to = from + 1;
     let bytes = aligned(out[from].bindings[0]?.bytes ?? 0, align);
-    while (to < out.length && follows(out[to - 1], out[to], pinned, align) && bytes + aligned(out[to].bindings[0].bytes, align) <= MOST)
+    while (
+      to < out.length &&
+      follows(out[to - 1], out[to], pinned, align) &&
+      bytes + aligned(out[to].bindings[0].bytes, align) <= MOST
+    )
       bytes += aligned(out[to++].bindings[0].bytes, align);
     if (to - from < 2) continue;
     const run = out.slice(from, to);
@@ -72,7 +78,12 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
     const n = bytes / 4;
     const groups = Math.ceil(n / run[0].kernel.flat!);
     const x = Math.min(groups, 65535);
-    const whole: Launch = { ...run[0], bindings, constants: [n, ...run[0].constants.slice(1)], grid: [x, Math.ceil(groups / x), 1] };
+    const whole: Launch = {
+      ...run[0],
+      bindings,
+      constants: [n, ...run[0].constants.slice(1)],
+      grid: [x, Math.ceil(groups / x), 1],
+    };
     const rest = [...out.slice(0, from), ...out.slice(to)].map((launch) => moved(launch, moves));
     if (rest.includes(null)) {
       from = to - 1;
@@ -89,22 +100,32 @@ export interface Tabled {
   words: Uint32Array<ArrayBuffer>;
 }
 
-const overlap = (a: Binding, b: Binding): boolean => a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+const overlap = (a: Binding, b: Binding): boolean =>
+  a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 
 /** Whether two launches may change places: neither writes what the other touches. */
 function commute(a: Launch, b: Launch): boolean {
-  return !a.bindings.some((x, i) => b.bindings.some((y, j) => (a.kernel.access[i] !== 'r' || b.kernel.access[j] !== 'r') && overlap(x, y)));
+  return !a.bindings.some((x, i) =>
+    b.bindings.some((y, j) => (a.kernel.access[i] !== 'r' || b.kernel.access[j] !== 'r') && overlap(x, y)),
+  );
 }
 
 /** Lays ranges side by side: those that can move go into one new block. Null when they lie in several that cannot. */
-function gather(ranges: readonly Binding[], pinned: ReadonlySet<Block>, align: number, moves: Moves, what: string): Binding | null {
+function gather(
+  ranges: readonly Binding[],
+  pinned: ReadonlySet<Block>,
+  align: number,
+  moves: Moves,
+  what: string,
+): Binding | null {
   const { block } = ranges[0];
   if (ranges.every((r) => r.block === block)) {
     const low = Math.min(...ranges.map((r) => r.offset));
     const high = Math.max(...ranges.map((r) => r.offset + r.bytes));
     return { block, offset: low, bytes: high - low };
   }
-  if (!ranges.every((r) => isFree(r, pinned)) || new Set(ranges.map((r) => r.block)).size !== ranges.length) return null;
+  if (!ranges.every((r) => isFree(r, pinned)) || new Set(ranges.map((r) => r.block)).size !== ranges.length)
+    return null;
   const bytes = ranges.reduce((sum, r) => sum + aligned(r.bytes, align), 0);
   const joined = new VirtualBlock(bytes, what);
   let offset = 0;
@@ -135,7 +156,11 @@ function families(launches: readonly Launch[]): Launch[][] {
  * Joins the launches of each segmented family into one: all weight packings of a step, all second phases of its two-phase sums, the sorts of
  * all stages. They move to the first of them or to the last, past launches that they commute with.
  */
-export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number): { launches: Launch[]; tabled: Tabled[] } {
+export function joinSegments(
+  launches: readonly Launch[],
+  pinned: ReadonlySet<Block>,
+  align: number,
+): { launches: Launch[]; tabled: Tabled[] } {
   let out = [...launches];
   const tabled: Tabled[] = [];
   for (const stale of families(launches)) {
@@ -148,8 +173,19 @@ export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Bl
     const late = run.every((l, k) => between(at[k], at[at.length - 1]).every((other) => commute(l, other)));
     if (!early && !late) continue;
     const moves: Moves = new Map();
-    const operands = run[0].bindings.map((_, i) => gather(run.map((l) => l.bindings[i]), pinned, align, moves, `operand ${i} of ${family.name}`));
-    if (operands.some((o, i) => !o || o.bytes > MOST || operands.some((other, j) => j !== i && other?.block === o.block))) continue;
+    const operands = run[0].bindings.map((_, i) =>
+      gather(
+        run.map((l) => l.bindings[i]),
+        pinned,
+        align,
+        moves,
+        `operand ${i} of ${family.name}`,
+      ),
+    );
+    if (
+      operands.some((o, i) => !o || o.bytes > MOST || operands.some((other, j) => j !== i && other?.block === o.block))
+    )
+      continue;
     const whole = operands as Binding[];
     const others = out.map((l) => (run.includes(l) ? l : moved(l, moves)));
     if (others.includes(null)) continue;

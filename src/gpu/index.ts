@@ -4,15 +4,15 @@ import { openDevice } from './device';
 import { AdapterError } from './errors';
 import type { AdapterOptions } from './provider';
 
-export type { Device, DeviceStats, Grid } from './device';
-export type { AdapterOptions } from './provider';
-export { Storage } from './blocks';
 export type { Binding } from './blocks';
-export { f32, scalar, Scalar } from './constants';
+export { Storage } from './blocks';
 export type { Constant } from './constants';
+export { f32, Scalar, scalar } from './constants';
+export type { Device, DeviceStats, Grid } from './device';
 export * from './errors';
-export { chromeTrace, summarize } from './profiler';
 export type { ProfiledLaunch } from './profiler';
+export { chromeTrace, summarize } from './profiler';
+export type { AdapterOptions } from './provider';
 
 /** Told by the layer that knows modules where launches come from. */
 let describePath: () => string = () => '';

@@ -1,8 +1,8 @@
 // The Node adapter: Dawn through the npm package `webgpu`. The only place under src/gpu that knows Node.
 import { create, globals } from 'webgpu';
 import { AdapterError } from './errors';
-import { setProvider } from './provider';
 import type { AdapterOptions } from './provider';
+import { setProvider } from './provider';
 
 Object.assign(globalThis, globals);
 

@@ -14,7 +14,10 @@ export interface Compiled {
 export class Pipelines {
   #byKernel = new WeakMap<Kernel, Compiled>();
   #bySource = new Map<string, Compiled>();
-  #layouts = new Map<string, { layout: GPUBindGroupLayout; id: number; plain: GPUPipelineLayout; uniform: GPUPipelineLayout }>();
+  #layouts = new Map<
+    string,
+    { layout: GPUBindGroupLayout; id: number; plain: GPUPipelineLayout; uniform: GPUPipelineLayout }
+  >();
   readonly uniformLayout: GPUBindGroupLayout;
   created = 0;
 
@@ -23,7 +26,9 @@ export class Pipelines {
     readonly report: (what: string, error: Promise<GPUError | null>) => void,
   ) {
     const buffer: GPUBufferBindingLayout = { type: 'uniform', hasDynamicOffset: true };
-    this.uniformLayout = device.createBindGroupLayout({ entries: [{ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer }] });
+    this.uniformLayout = device.createBindGroupLayout({
+      entries: [{ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer }],
+    });
   }
 
   get(kernel: Kernel): Compiled {
@@ -42,7 +47,8 @@ export class Pipelines {
     let found = this.#layouts.get(key);
     if (!found) {
       const limit = this.device.limits.maxStorageBuffersPerShaderStage;
-      if (key.length > limit) throw new GpuError(`a kernel binds ${key.length} storage buffers, this adapter allows ${limit}`);
+      if (key.length > limit)
+        throw new GpuError(`a kernel binds ${key.length} storage buffers, this adapter allows ${limit}`);
       const entries = [...key].map((letter, binding) => ({
         binding,
         visibility: GPUShaderStage.COMPUTE,
@@ -66,7 +72,10 @@ export class Pipelines {
       layout: kernel.uniforms ? uniform : plain,
       compute: { module, entryPoint: 'main' },
     });
-    this.report(`compiling the kernel '${kernel.name}'`, this.device.popErrorScope().then((error) => withSource(error, module, kernel)));
+    this.report(
+      `compiling the kernel '${kernel.name}'`,
+      this.device.popErrorScope().then((error) => withSource(error, module, kernel)),
+    );
     return { pipeline, layout, layoutId: id };
   }
 }

@@ -29,7 +29,9 @@ export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Bl
   const live: Launch[] = [];
   for (const launch of launches.toReversed()) {
     const { access } = launch.kernel;
-    const seen = launch.bindings.some(({ block }, i) => access[i] !== 'r' && (!(block instanceof VirtualBlock) || block.place || wanted.has(block)));
+    const seen = launch.bindings.some(
+      ({ block }, i) => access[i] !== 'r' && (!(block instanceof VirtualBlock) || block.place || wanted.has(block)),
+    );
     if (!seen) continue;
     live.push(launch);
     for (const { block } of launch.bindings) wanted.add(block);
@@ -78,7 +80,8 @@ function checkPlacement(launches: readonly Launch[], pinned: ReadonlySet<Block>)
     bindings.forEach(({ block }, i) => {
       if (!(block instanceof VirtualBlock)) return;
       const holder = owner.get(block.place!);
-      if (holder && holder !== block && kernel.access[i] !== 'w') throw new GpuError(`${kernel.name} would read ${block.what} after ${holder.what} has overwritten it`);
+      if (holder && holder !== block && kernel.access[i] !== 'w')
+        throw new GpuError(`${kernel.name} would read ${block.what} after ${holder.what} has overwritten it`);
       owner.set(block.place!, block);
     });
   for (const block of pinned)
@@ -106,7 +109,11 @@ export class Plan {
   ) {
     const { device } = pipelines;
     const align = device.limits.minStorageBufferOffsetAlignment;
-    const { launches: live, tabled } = joinSegments(joinFlat(liveLaunches(launches, pinned), pinned, align), pinned, align);
+    const { launches: live, tabled } = joinSegments(
+      joinFlat(liveLaunches(launches, pinned), pinned, align),
+      pinned,
+      align,
+    );
     for (const { table, words } of tabled) {
       table.place = pool.take(words.byteLength, table.what);
       device.queue.writeBuffer(table.place.gpu, 0, words);
@@ -130,9 +137,16 @@ export class Plan {
     this.#uniforms = null;
     this.#uniformGroup = null;
     if (used) {
-      this.#uniforms = device.createBuffer({ size: used + 512, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, label: 'constants of a plan' });
+      this.#uniforms = device.createBuffer({
+        size: used + 512,
+        usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+        label: 'constants of a plan',
+      });
       const resource = { buffer: this.#uniforms, size: 512 };
-      this.#uniformGroup = device.createBindGroup({ layout: pipelines.uniformLayout, entries: [{ binding: 0, resource }] });
+      this.#uniformGroup = device.createBindGroup({
+        layout: pipelines.uniformLayout,
+        entries: [{ binding: 0, resource }],
+      });
       pool.buffersCreated++;
     }
     const moving = new Set(args);
@@ -171,7 +185,14 @@ export class Plan {
     for (const { kernel, path, compiled, bindings, group, uniform, grid } of this.#replays) {
       const pass = this.commands.passFor(kernel, path, bindings);
       pass.setPipeline(compiled.pipeline);
-      pass.setBindGroup(0, group ?? this.commands.bindGroup(compiled, bindings.map((b) => ({ ...b, block: args.get(b.block) ?? b.block }))));
+      pass.setBindGroup(
+        0,
+        group ??
+          this.commands.bindGroup(
+            compiled,
+            bindings.map((b) => ({ ...b, block: args.get(b.block) ?? b.block })),
+          ),
+      );
       if (uniform >= 0) pass.setBindGroup(1, this.#uniformGroup!, [uniform]);
       pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
     }
@@ -185,4 +206,3 @@ export class Plan {
     this.#uniforms?.destroy();
   }
 }
-

@@ -31,7 +31,10 @@ export class Profiler {
 
   constructor(readonly device: GPUDevice) {
     this.#querySet = device.createQuerySet({ type: 'timestamp', count: 2 * CAPACITY });
-    this.#resolved = device.createBuffer({ size: 16 * CAPACITY, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+    this.#resolved = device.createBuffer({
+      size: 16 * CAPACITY,
+      usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    });
   }
 
   /** True when the next launch needs a resolve first. */

@@ -34,7 +34,8 @@ export class VirtualBlock implements Block {
   }
 
   get gpu(): GPUBuffer {
-    if (!this.place) throw new GpuError(`${this.what}: used outside of the compiled step that computes it; return it from the step`);
+    if (!this.place)
+      throw new GpuError(`${this.what}: used outside of the compiled step that computes it; return it from the step`);
     return this.place.gpu;
   }
 }

@@ -2,15 +2,15 @@
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
 import { rankParticles } from '../../shaders/particles';
 import { residualSteps } from '../autograd/residual-step';
-import { InputError, device } from '../gpu';
+import { device, InputError } from '../gpu';
 import { Module } from '../nn/module';
 import { Parameter, State } from '../nn/parameter';
 import { tensor, zeros } from '../tensor/create';
 import { bind, copyInto, evaluate } from '../tensor/elementwise';
 import { permuteFirstAxis, permuteTensors } from '../tensor/rows';
 import { initialRng } from '../tensor/seed';
-import { empty } from '../tensor/tensor';
 import type { Tensor } from '../tensor/tensor';
+import { empty } from '../tensor/tensor';
 
 export interface MeanFieldOptions {
   /** Initial times: 'ordinal' 1 … n (default: every step is 1, the vanilla network), 'fraction' i/n, 'random' uniform in (0, 1), or numbers. */
@@ -62,11 +62,16 @@ export class MeanField extends Module {
 
   constructor(particles: readonly Module[], options?: MeanFieldOptions);
   constructor(count: number, factory: (position: number) => Module, options?: MeanFieldOptions);
-  constructor(first: number | readonly Module[], second?: ((position: number) => Module) | MeanFieldOptions, third?: MeanFieldOptions) {
+  constructor(
+    first: number | readonly Module[],
+    second?: ((position: number) => Module) | MeanFieldOptions,
+    third?: MeanFieldOptions,
+  ) {
     super();
     const options = (typeof first === 'number' ? third : (second as MeanFieldOptions)) ?? {};
     if (typeof first === 'number') {
-      if (!Number.isInteger(first) || first < 1) throw new InputError(`MeanField: ${first} particles; use a whole number of at least 1`);
+      if (!Number.isInteger(first) || first < 1)
+        throw new InputError(`MeanField: ${first} particles; use a whole number of at least 1`);
       if (typeof second !== 'function') throw new InputError('MeanField: pass a function that makes one particle');
       this.particles = Array.from({ length: first }, (_, i) => second(i));
     } else this.particles = [...first];
@@ -101,17 +106,31 @@ export class MeanField extends Module {
   sortParticles(): void {
     const n = this.particles.length;
     if (this.options.clampTimes) {
-      const clamped = evaluate({ name: 'clamp times', expression: 'max(a, 0.0)', operands: { a: this.tau }, shape: [n], result: 'float32' });
+      const clamped = evaluate({
+        name: 'clamp times',
+        expression: 'max(a, 0.0)',
+        operands: { a: this.tau },
+        shape: [n],
+        result: 'float32',
+      });
       copyInto(this.tau, clamped);
       clamped.dispose();
     }
     const order = empty('sort particles', [n], 'uint32');
     device().launch(rankParticles(n), [bind(this.tau), bind(order), bind(this.#swaps)]);
     const { particles } = this;
-    permuteTensors('parameters of particles', particles.map((p) => p.parameters()), order);
+    permuteTensors(
+      'parameters of particles',
+      particles.map((p) => p.parameters()),
+      order,
+    );
     if (this.options.statistics !== 'position') permuteTensors('states of particles', particles.map(statesOf), order);
     for (const name of new Set(particles.flatMap((p) => p.parameters().flatMap((q) => [...q.companions.keys()]))))
-      permuteTensors(`${name} of particles`, particles.map((p) => p.parameters().map((q) => companion(q, name))), order);
+      permuteTensors(
+        `${name} of particles`,
+        particles.map((p) => p.parameters().map((q) => companion(q, name))),
+        order,
+      );
     for (const x of [this.tau, this.ids, ...this.tau.companions.values()]) permuteFirstAxis(x, order);
     order.dispose();
     this.zeroGrad();
@@ -136,15 +155,24 @@ export class MeanField extends Module {
   }
 
   #checkAlike(): void {
-    const signature = (particle: Module) => [...particle.namedTensors()].map(([name, t]) => `${name} [${t.shape.join(', ')}]`);
+    const signature = (particle: Module) =>
+      [...particle.namedTensors()].map(([name, t]) => `${name} [${t.shape.join(', ')}]`);
     const first = signature(this.particles[0]);
     this.particles.forEach((particle, i) => {
       const other = signature(particle);
-      const k = first.length > other.length ? first.findIndex((line, j) => line !== other[j]) : other.findIndex((line, j) => line !== first[j]);
+      const k =
+        first.length > other.length
+          ? first.findIndex((line, j) => line !== other[j])
+          : other.findIndex((line, j) => line !== first[j]);
       if (k >= 0)
-        throw new InputError(`MeanField: particles must be alike to change places, but particle 0 has ${first[k] ?? 'nothing'} where particle ${i} has ${other[k] ?? 'nothing'}`);
+        throw new InputError(
+          `MeanField: particles must be alike to change places, but particle 0 has ${first[k] ?? 'nothing'} where particle ${i} has ${other[k] ?? 'nothing'}`,
+        );
     });
-    if (new Set(this.particles.flatMap((p) => p.parameters())).size !== this.particles.length * this.particles[0].parameters().length)
+    if (
+      new Set(this.particles.flatMap((p) => p.parameters())).size !==
+      this.particles.length * this.particles[0].parameters().length
+    )
       throw new InputError('MeanField: particles may not share parameters; make each with its own');
   }
 }

@@ -2,10 +2,10 @@
 import { relu } from '../autograd/elementwise';
 import { pad, slice } from '../autograd/views';
 import { Conv2d } from '../nn/conv';
+import { kaimingNormal } from '../nn/init';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import { Parameter } from '../nn/parameter';
-import { kaimingNormal } from '../nn/init';
 import type { Tensor } from '../tensor/tensor';
 
 /** How a block that changes shape carries its input on: zero channels, 1×1 convolution of x, or 1×1 convolution of relu(bn(x)). */
@@ -75,7 +75,12 @@ export class ZeroPadShortcut extends Module {
   override forward(x: Tensor): Tensor {
     const kept = slice(x, [{}, {}, { step: this.stride }, { step: this.stride }]);
     const extra = this.outChannels - this.inChannels;
-    return pad(kept, [[0, 0], [extra >> 1, extra - (extra >> 1)], [0, 0], [0, 0]]);
+    return pad(kept, [
+      [0, 0],
+      [extra >> 1, extra - (extra >> 1)],
+      [0, 0],
+      [0, 0],
+    ]);
   }
 }
 

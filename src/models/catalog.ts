@@ -11,7 +11,14 @@ export interface ModelOptions {
 }
 
 /** Names that users see first; every depth 6n + 2 works. */
-export const MODEL_NAMES = ['resnet20', 'resnet56', 'meanfield-resnet20', 'meanfield-resnet56', 'resnet20-post-a', 'resnet56-post-a'] as const;
+export const MODEL_NAMES = [
+  'resnet20',
+  'resnet56',
+  'meanfield-resnet20',
+  'meanfield-resnet56',
+  'resnet20-post-a',
+  'resnet56-post-a',
+] as const;
 
 const HELP =
   "A name is [meanfield-]resnetD[-post][-a|-b|-b-own-bn] with depth D = 6n + 2 (20, 32, 44, 56, 110 …), such as 'resnet20', " +

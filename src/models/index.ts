@@ -1,7 +1,8 @@
 // models: residual networks, by class and by name.
-export { ConvShortcut, PostActBlock, PreActBranch, PreActTransition, ZeroPadShortcut, heConv } from './blocks';
+
 export type { BlockShape, Shortcut } from './blocks';
-export { MODEL_NAMES, createModel } from './catalog';
+export { ConvShortcut, heConv, PostActBlock, PreActBranch, PreActTransition, ZeroPadShortcut } from './blocks';
 export type { ModelOptions } from './catalog';
-export { MeanFieldResNet, PostActResNet, PreActResNet } from './resnet';
+export { createModel, MODEL_NAMES } from './catalog';
 export type { ResNetOptions } from './resnet';
+export { MeanFieldResNet, PostActResNet, PreActResNet } from './resnet';

@@ -1,15 +1,15 @@
 // Residual networks for 32×32 images: a 3×3 stem, three stages with 1×, 2×, 4× channels, global average pooling, a linear classifier.
 import { globalAvgPool2d } from '../autograd/pool';
-import { MeanField } from '../meanfield/mean-field';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
+import { MeanField } from '../meanfield/mean-field';
 import type { Conv2d } from '../nn/conv';
 import { Linear } from '../nn/linear';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import { pack } from '../tensor/rows';
 import type { Tensor } from '../tensor/tensor';
-import { PostActBlock, PreActBranch, PreActTransition, heConv } from './blocks';
 import type { Shortcut } from './blocks';
+import { heConv, PostActBlock, PreActBranch, PreActTransition } from './blocks';
 
 export interface ResNetOptions {
   /** Blocks of each of the three stages: n of depth 6n + 2, or 9n + 2 with bottlenecks. */
@@ -31,7 +31,14 @@ export interface ResNetOptions {
 /** Everything filled in. */
 function complete(options: ResNetOptions) {
   const inner = options.inner ?? ([16, 32, 64] as const);
-  const defaults = { classes: 10, inChannels: 3, stem: 16, bottleneck: false, groups: 1, shortcut: 'B-own-bn' as Shortcut };
+  const defaults = {
+    classes: 10,
+    inChannels: 3,
+    stem: 16,
+    bottleneck: false,
+    groups: 1,
+    shortcut: 'B-own-bn' as Shortcut,
+  };
   return { ...defaults, inner, outer: inner, ...options };
 }
 
@@ -57,7 +64,9 @@ abstract class PreActNet extends Module {
       const shape = { innerChannels: inner[s], outChannels: outer[s], bottleneck, groups };
       const changes = stride !== 1 || from !== outer[s];
       transitions.push(changes ? new PreActTransition({ ...shape, inChannels: from, stride }, shortcut) : null);
-      branches.push(Array.from({ length: blocks - (changes ? 1 : 0) }, () => new PreActBranch({ ...shape, inChannels: outer[s] })));
+      branches.push(
+        Array.from({ length: blocks - (changes ? 1 : 0) }, () => new PreActBranch({ ...shape, inChannels: outer[s] })),
+      );
     }
     this.transitions = transitions;
     this.branches = branches;
@@ -108,7 +117,10 @@ export class MeanFieldResNet extends PreActNet {
   constructor(options: ResNetOptions & { particles?: MeanFieldOptions }) {
     super(options);
     this.stages = this.branches.map((list) => (list.length ? new MeanField(list, options.particles) : null));
-    pack('states of particles', this.stages.flatMap((stage) => stage?.bookkeeping ?? []));
+    pack(
+      'states of particles',
+      this.stages.flatMap((stage) => stage?.bookkeeping ?? []),
+    );
   }
 
   /** Blocks as in the vanilla net, and `stageS.tau`. */

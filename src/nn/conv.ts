@@ -29,7 +29,10 @@ export class Conv2d extends Module {
     super();
     const { groups = 1, bias = true } = options;
     if (inChannels % groups || outChannels % groups)
-      throw inputError('Conv2d', `${inChannels} input and ${outChannels} output channels do not divide into ${groups} groups`);
+      throw inputError(
+        'Conv2d',
+        `${inChannels} input and ${outChannels} output channels do not divide into ${groups} groups`,
+      );
     this.kernelSize = typeof kernelSize === 'number' ? [kernelSize, kernelSize] : kernelSize;
     const shape = [outChannels, inChannels / groups, ...this.kernelSize];
     const bound = 1 / Math.sqrt(init.fans(shape).fanIn);

@@ -1,12 +1,19 @@
 // nn: modules, layers, containers, initial values.
-export { Module } from './module';
-export type { ForwardHook, LoadReport, StateDict } from './module';
-export { Parameter, State } from './parameter';
+
 export { ModuleList, Sequential } from './containers';
-export { Linear } from './linear';
-export { Conv2d } from './conv';
 export type { Conv2dLayerOptions } from './conv';
-export { BatchNorm2d } from './norm';
-export type { BatchNormLayerOptions } from './norm';
-export * from './layers';
+export { Conv2d } from './conv';
+export { Dropout } from './dropout';
+export { Embedding } from './embedding';
 export * as init from './init';
+export { GroupNorm, LayerNorm } from './layer-norm';
+export * from './layers';
+export { Linear } from './linear';
+export * from './loss';
+export type { ForwardHook, LoadReport, StateDict } from './module';
+export { Module } from './module';
+export type { BatchNormLayerOptions } from './norm';
+export { BatchNorm2d } from './norm';
+export { Parameter, State } from './parameter';
+export type { SummaryRow } from './summary';
+export { summary } from './summary';

@@ -1,11 +1,12 @@
 // Initial values. Drawn on the host from a counter-based generator, so a seed gives the same weights on every adapter.
-import type { Tensor } from '../tensor/tensor';
+
+import { device } from '../gpu';
+import { inputError } from '../tensor/context';
 import { factory } from '../tensor/create';
 import { initialRng } from '../tensor/seed';
 import type { Shape } from '../tensor/shape';
 import { size } from '../tensor/shape';
-import { device } from '../gpu';
-import { inputError } from '../tensor/context';
+import type { Tensor } from '../tensor/tensor';
 
 function filled(what: string, shape: Shape, values: Float32Array<ArrayBuffer>): Tensor {
   return factory(what, shape, 'float32', (storage) => device().write(storage, values));
@@ -14,25 +15,43 @@ function filled(what: string, shape: Shape, values: Float32Array<ArrayBuffer>): 
 /** Independent normal numbers. */
 export function normal(shape: Shape, mean = 0, std = 1): Tensor {
   const rng = initialRng();
-  return filled('normal', shape, Float32Array.from({ length: size(shape) }, () => mean + std * rng.normal()));
+  return filled(
+    'normal',
+    shape,
+    Float32Array.from({ length: size(shape) }, () => mean + std * rng.normal()),
+  );
 }
 
 /** Independent uniform numbers in [low, high). */
 export function uniform(shape: Shape, low = 0, high = 1): Tensor {
   const rng = initialRng();
-  return filled('uniform', shape, Float32Array.from({ length: size(shape) }, () => low + (high - low) * rng.uniform()));
+  return filled(
+    'uniform',
+    shape,
+    Float32Array.from({ length: size(shape) }, () => low + (high - low) * rng.uniform()),
+  );
 }
 
 /** Inputs and outputs of a weight [out, in, …]: the number of connections of one output, and of one input. */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
-  if (shape.length < 2) throw inputError('init', 'fan-in and fan-out need a weight with at least two dimensions [out, in, …]', { weight: shape });
+  if (shape.length < 2)
+    throw inputError('init', 'fan-in and fan-out need a weight with at least two dimensions [out, in, …]', {
+      weight: shape,
+    });
   const taps = size(shape.slice(2));
   return { fanIn: shape[1] * taps, fanOut: shape[0] * taps };
 }
 
 /** Gain of a nonlinearity, as in `torch.nn.init.calculate_gain`. `slope` is leaky ReLU's. */
 export function gain(nonlinearity: Nonlinearity, slope = 0.01): number {
-  const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2, leakyRelu: Math.sqrt(2 / (1 + slope * slope)), selu: 0.75 };
+  const gains = {
+    linear: 1,
+    sigmoid: 1,
+    tanh: 5 / 3,
+    relu: Math.SQRT2,
+    leakyRelu: Math.sqrt(2 / (1 + slope * slope)),
+    selu: 0.75,
+  };
   return gains[nonlinearity];
 }
 
@@ -49,7 +68,8 @@ function kaimingStd(shape: Shape, { mode = 'fanIn', nonlinearity = 'relu', slope
 }
 
 /** He et al. 2015: normal with standard deviation gain / √fan. */
-export const kaimingNormal = (shape: Shape, options: Kaiming = {}): Tensor => normal(shape, 0, kaimingStd(shape, options));
+export const kaimingNormal = (shape: Shape, options: Kaiming = {}): Tensor =>
+  normal(shape, 0, kaimingStd(shape, options));
 
 /** He et al. 2015: uniform in ±√3 · gain / √fan. */
 export function kaimingUniform(shape: Shape, options: Kaiming = {}): Tensor {

@@ -1,11 +1,12 @@
 // Module: plain classes with plain fields. Parameters, states and submodules are found by walking own properties when they are asked for.
-import { InputError } from '../gpu';
+
 import { consult } from '../autograd/modes';
 import { tensorsIn } from '../autograd/tape';
+import { InputError } from '../gpu';
 import { insideModule, moduleDepth } from '../tensor/context';
 import { copyInto } from '../tensor/elementwise';
 import { sameShape, showShape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 import { Parameter, State } from './parameter';
 
 export type StateDict = Record<string, Tensor>;
@@ -138,7 +139,8 @@ export abstract class Module {
   /** Parameters and persistent states by name. The tensors are the module's own, not copies. */
   stateDict(): StateDict {
     const dict: StateDict = {};
-    for (const [name, tensor] of this.namedTensors()) if (!(tensor instanceof State && !tensor.persistent)) dict[name] = tensor;
+    for (const [name, tensor] of this.namedTensors())
+      if (!(tensor instanceof State && !tensor.persistent)) dict[name] = tensor;
     return dict;
   }
 
@@ -152,16 +154,23 @@ export abstract class Module {
     const ignored = (key: string) => key.endsWith('num_batches_tracked');
     const missing = Object.keys(this.stateDict()).filter((key) => !(key in dict));
     const unexpected = Object.keys(dict).filter((key) => !own.has(key) && !ignored(key));
-    const misshapen = Object.keys(dict).filter((key) => own.has(key) && !sameShape(own.get(key)!.shape, dict[key].shape));
+    const misshapen = Object.keys(dict).filter(
+      (key) => own.has(key) && !sameShape(own.get(key)!.shape, dict[key].shape),
+    );
     const problems = [
       ...(strict ? missing.map((key) => `missing: ${key} ${showShape(own.get(key)!.shape)}`) : []),
       ...(strict ? unexpected.map((key) => `unexpected: ${key} ${showShape(dict[key].shape)}`) : []),
-      ...misshapen.map((key) => `shape of ${key}: ${showShape(dict[key].shape)} in the state dict, ${showShape(own.get(key)!.shape)} in the module`),
+      ...misshapen.map(
+        (key) =>
+          `shape of ${key}: ${showShape(dict[key].shape)} in the state dict, ${showShape(own.get(key)!.shape)} in the module`,
+      ),
     ];
     if (problems.length) {
       const shown = problems.slice(0, 20);
       if (problems.length > 20) shown.push(`and ${problems.length - 20} more`);
-      throw new InputError(`loadStateDict: the state dict does not fit ${this.constructor.name}; nothing was loaded\n  ${shown.join('\n  ')}`);
+      throw new InputError(
+        `loadStateDict: the state dict does not fit ${this.constructor.name}; nothing was loaded\n  ${shown.join('\n  ')}`,
+      );
     }
     for (const [key, value] of Object.entries(dict)) if (own.has(key)) copyInto(own.get(key)!, value);
     for (const module of this.modules()) module.afterLoad();
@@ -177,7 +186,9 @@ export abstract class Module {
   }
 
   toString(): string {
-    const lines = [...this.children()].map(([name, child]) => `  (${name}): ${child.toString().replaceAll('\n', '\n  ')}`);
+    const lines = [...this.children()].map(
+      ([name, child]) => `  (${name}): ${child.toString().replaceAll('\n', '\n  ')}`,
+    );
     const head = `${this.constructor.name}(${this.describe()}`;
     return lines.length ? `${head}\n${lines.join('\n')}\n)` : `${head})`;
   }

@@ -40,7 +40,13 @@ export class BatchNorm2d extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    if (x.shape[1] !== this.channels) throw inputError('BatchNorm2d', `made for ${this.channels} channels (dimension 1)`, { input: x.shape });
+    if (x.shape[1] !== this.channels)
+      throw inputError(
+        'BatchNorm2d',
+        `made for ${this.channels} channels`,
+        { input: x.shape },
+        'Channels are dimension 1: [N, C, …].',
+      );
     const { weight, bias, runningMean, runningVar, training } = this;
     const { eps, momentum, activation } = this.options;
     return batchNorm(x, { weight, bias, runningMean, runningVar, training, eps, momentum, activation });

@@ -1,6 +1,7 @@
 // Parameter and State: the two kinds of tensors that a module owns. Both live until dropped.
-import { Tensor } from '../tensor/tensor';
+
 import type { Shape } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
 
 /** A tensor that lives as long as its module, over memory of its own. */
 abstract class Owned extends Tensor {

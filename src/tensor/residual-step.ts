@@ -1,11 +1,17 @@
 // The residual step of the mean-field network, x + (τ_l − τ_{l−1})·f, and its gradients.
-import { STEP_TILE, SUMS, residualStep as stepKernel, residualStepGradient as gradientKernel, timeGradient } from '../../shaders/particles';
+import {
+  residualStepGradient as gradientKernel,
+  STEP_TILE,
+  SUMS,
+  residualStep as stepKernel,
+  timeGradient,
+} from '../../shaders/particles';
 import { device } from '../gpu';
 import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
 import { sameShape } from './shape';
-import { empty } from './tensor';
 import type { Tensor } from './tensor';
+import { empty } from './tensor';
 
 /** x + (τ_l − τ_{l−1})·f with τ_{−1} = 0. `x` and `f` have the same shape, `tau` [n]. */
 export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
@@ -17,7 +23,12 @@ export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tens
       'Change shapes in a module of its own in front of the particles.',
     );
   const y = empty('residual step', x.shape);
-  device().launch(stepKernel, [bind(contiguous(x)), bind(contiguous(f)), bind(tau), bind(y)], [x.size, l], gridFor(x.size, STEP_TILE));
+  device().launch(
+    stepKernel,
+    [bind(contiguous(x)), bind(contiguous(f)), bind(tau), bind(y)],
+    [x.size, l],
+    gridFor(x.size, STEP_TILE),
+  );
   return y;
 }
 
@@ -28,7 +39,11 @@ export const stepSums = (n: number): Tensor => empty('residual step gradient', [
 export function residualStepGradient(g: Tensor, f: Tensor, tau: Tensor, l: number, sums: Tensor): Tensor {
   const df = empty('residual step gradient', f.shape);
   const row = sums.view([SUMS], [1], l * SUMS);
-  device().launch(gradientKernel, [bind(contiguous(g)), bind(contiguous(f)), bind(tau), bind(df), bind(row)], [f.size, l]);
+  device().launch(
+    gradientKernel,
+    [bind(contiguous(g)), bind(contiguous(f)), bind(tau), bind(df), bind(row)],
+    [f.size, l],
+  );
   return df;
 }
 

@@ -1,7 +1,7 @@
 // Tensors side by side: packing several into one block of memory, and rows of such tensors that are exchanged as a whole.
 import { permuteRows } from '../../shaders/particles';
 import type { Binding } from '../gpu';
-import { InputError, device } from '../gpu';
+import { device, InputError } from '../gpu';
 import { bind } from './elementwise';
 import { sameShape, showShape } from './shape';
 import type { Tensor } from './tensor';
@@ -16,7 +16,8 @@ function span(tensor: Tensor): number {
 const MOST = 2 ** 26;
 
 /** True when the tensor is alone in its memory and covers all of it. */
-const isWhole = (tensor: Tensor): boolean => tensor.isContiguous && tensor.offset === 0 && tensor.storage.bytes === 4 * tensor.size;
+const isWhole = (tensor: Tensor): boolean =>
+  tensor.isContiguous && tensor.offset === 0 && tensor.storage.bytes === 4 * tensor.size;
 
 /**
  * Moves tensors side by side into blocks of at most 64 MiB, in their order, so that one launch can serve neighbours. Tensors keep their
@@ -69,14 +70,19 @@ export function permuteTensors(what: string, rows: readonly (readonly Tensor[])[
     row.forEach((tensor, k) => {
       const like = rows[0][k];
       if (row.length !== rows[0].length || !sameShape(tensor.shape, like.shape) || tensor.dtype !== like.dtype)
-        throw new InputError(`${what}: all must have the same tensors, but tensor ${k} of ${i} is ${showShape(tensor.shape)} and that of 0 ${showShape(like.shape)}`);
+        throw new InputError(
+          `${what}: all must have the same tensors, but tensor ${k} of ${i} is ${showShape(tensor.shape)} and that of 0 ${showShape(like.shape)}`,
+        );
     }),
   );
   let layout = layoutOf(rows);
   if (!layout) {
     pack(what, rows.flat());
     layout = layoutOf(rows);
-    if (!layout) throw new InputError(`${what}: the tensors share memory with others, or need more than 64 MiB: they cannot be exchanged in one go`);
+    if (!layout)
+      throw new InputError(
+        `${what}: the tensors share memory with others, or need more than 64 MiB: they cannot be exchanged in one go`,
+      );
   }
   permuteBlock(layout, rows.length, layout.bytes / 4 / rows.length, order);
   for (const row of rows) for (const tensor of row) tensor.memory.written();

@@ -1,6 +1,6 @@
 // PyTorch, step by step (../shared/parity): whole networks from the same weights: logits, gradients, ten training steps, particles.
 // Every folder there with a case.json is run.
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -25,7 +25,10 @@ function load(folder: string, files: string | string[]): Arrays {
   for (const file of [files].flat()) {
     const path = join(folder, file);
     for (const [name, entry] of parseSafetensors(readFileSync(path), path).tensors)
-      all.set(name, { shape: entry.shape, data: entry.dtype === 'U8' || entry.dtype === 'I32' ? (entry.data as ArrayLike<number>) : toFloat32(entry) });
+      all.set(name, {
+        shape: entry.shape,
+        data: entry.dtype === 'U8' || entry.dtype === 'I32' ? (entry.data as ArrayLike<number>) : toFloat32(entry),
+      });
   }
   return all;
 }
@@ -49,7 +52,16 @@ function batch(arrays: Arrays, k: number, size: number): { x: Tensor; y: Tensor 
 
 function build(config: Record<string, any>): Module {
   const { n, stem, inner, outer, classes, cardinality, shortcut } = config;
-  const options = { blocks: n, stem, inner, outer, classes, groups: cardinality, shortcut, bottleneck: config.block === 'bottleneck' };
+  const options = {
+    blocks: n,
+    stem,
+    inner,
+    outer,
+    classes,
+    groups: cardinality,
+    shortcut,
+    bottleneck: config.block === 'bottleneck',
+  };
   if (config.style === 'postact') return new PostActResNet(options);
   return config.mean_field ? new MeanFieldResNet(options) : new PreActResNet(options);
 }
@@ -66,7 +78,11 @@ interface Errors {
 }
 
 /** The worst tensor's max|a − b| / max|b|, and |a − b| / |b| of all as one vector. */
-async function compare(got: Iterable<[string, Tensor]>, want: Arrays, names: (name: string) => boolean = () => true): Promise<Errors> {
+async function compare(
+  got: Iterable<[string, Tensor]>,
+  want: Arrays,
+  names: (name: string) => boolean = () => true,
+): Promise<Errors> {
   let max = 0;
   let difference = 0;
   let length = 0;
@@ -92,7 +108,10 @@ async function compare(got: Iterable<[string, Tensor]>, want: Arrays, names: (na
 }
 
 /** Digests [L2 norm, sum]: |Δnorm| / norm and |Δsum| / (norm·√count), the worst tensor. */
-async function compareDigests(got: Iterable<[string, Tensor]>, want: Record<string, [number, number]>): Promise<number> {
+async function compareDigests(
+  got: Iterable<[string, Tensor]>,
+  want: Record<string, [number, number]>,
+): Promise<number> {
   let worst = 0;
   for (const [name, t] of got) {
     if (!(name in want)) continue;
@@ -104,7 +123,11 @@ async function compareDigests(got: Iterable<[string, Tensor]>, want: Record<stri
       sum += value;
     }
     const [norm, total] = want[name];
-    worst = Math.max(worst, Math.abs(Math.sqrt(square) - norm) / norm, Math.abs(sum - total) / (norm * Math.sqrt(data.length)));
+    worst = Math.max(
+      worst,
+      Math.abs(Math.sqrt(square) - norm) / norm,
+      Math.abs(sum - total) / (norm * Math.sqrt(data.length)),
+    );
   }
   return worst;
 }
@@ -121,7 +144,9 @@ if (!root) test.skip('networks of ../shared/parity (the folder is absent)', () =
 else {
   useGpu();
   const batches = load(root, 'batches.safetensors');
-  for (const name of readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name)) {
+  for (const name of readdirSync(root, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)) {
     const folder = join(root, name);
     const c = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8'));
     const digests = JSON.parse(readFileSync(join(folder, c.files.digests), 'utf8'));
@@ -135,7 +160,12 @@ else {
       const named = [...model.namedParameters()];
       const groups = [
         { params: named.filter(([key]) => !isTime(key)).map(([, p]) => p) },
-        { params: named.filter(([key]) => isTime(key)).map(([, p]) => p), lr: own.lr, momentum: own.momentum, weightDecay: own.weight_decay },
+        {
+          params: named.filter(([key]) => isTime(key)).map(([, p]) => p),
+          lr: own.lr,
+          momentum: own.momentum,
+          weightDecay: own.weight_decay,
+        },
       ].filter((group) => group.params.length);
       return { model, optimizer: new SGD(groups, { lr, momentum, weightDecay }) };
     };
@@ -162,7 +192,9 @@ else {
             for (const stage of Object.keys(particles.tau)) {
               const grad = await list.find(([key]) => key === `${stage}.tau`)![1].data();
               const top = Math.max(...particles.tau_grad[stage].map(Math.abs));
-              particles.tau_grad[stage].forEach((g: number, i: number) => within(c.tolerance, 'tau_grad_step1', Math.abs(g - grad[i]) / top));
+              particles.tau_grad[stage].forEach((g: number, i: number) =>
+                within(c.tolerance, 'tau_grad_step1', Math.abs(g - grad[i]) / top),
+              );
             }
         }
         optimizer.step();
@@ -180,8 +212,13 @@ else {
           }
         const digest = digests.steps.find((d: { step: number }) => d.step === step);
         if (digest) {
-          within(c.tolerance, `digest_state_${step}`, await compareDigests(Object.entries(model.stateDict()), digest.state));
-          if (`digest_momentum_${step}` in c.tolerance) within(c.tolerance, `digest_momentum_${step}`, await compareDigests(momenta(model), digest.momentum));
+          within(
+            c.tolerance,
+            `digest_state_${step}`,
+            await compareDigests(Object.entries(model.stateDict()), digest.state),
+          );
+          if (`digest_momentum_${step}` in c.tolerance)
+            within(c.tolerance, `digest_momentum_${step}`, await compareDigests(momenta(model), digest.momentum));
         }
       }
       const state = Object.entries(model.stateDict());

@@ -14,7 +14,8 @@ import { useGpu } from '../util';
 useGpu();
 
 type Matrix = number[][];
-const fixture = (name: string) => JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), 'utf8'));
+const fixture = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), 'utf8'));
 
 /** max|got − want| / max|want|, the error that the tolerances are for. */
 function error(got: ArrayLike<number>, want: unknown): number {
@@ -113,7 +114,10 @@ for (const c of fixture('lu_train_10steps').runs) {
     assert.ok(error(await now(theta), c.theta_final) < 3e-5, 'θ');
     assert.ok(error(await now([net.tau]), c.tau_final) < 3e-5, 'τ');
     if (c.mu) {
-      assert.ok(error(await now(theta.map((p) => p.companions.get('momentum')!)), c.mom_theta_final) < 3e-5, 'momentum of θ');
+      assert.ok(
+        error(await now(theta.map((p) => p.companions.get('momentum')!)), c.mom_theta_final) < 3e-5,
+        'momentum of θ',
+      );
       assert.ok(error(await now([net.tau.companions.get('momentum')!]), c.mom_tau_final) < 3e-5, 'momentum of τ');
     }
   });

@@ -42,7 +42,11 @@ test('a forced swap moves the whole particle', async () => {
   const net = new MeanField(5, block);
   const optimizer = new SGD(net.parameters(), { lr: 0.05, momentum: 0.9, weightDecay: 1e-3 });
   for (let step = 0; step < 2; step++) {
-    net.forward(image(2, 4, 6, step)).square().mean().backward();
+    net
+      .forward(image(2, 4, 6, step))
+      .square()
+      .mean()
+      .backward();
     optimizer.step();
     net.sortParticles();
   }
@@ -66,7 +70,8 @@ test('a forced swap moves the whole particle', async () => {
 test('statistics may stay at their position', async () => {
   const net = new MeanField(2, block, { statistics: 'position' });
   net.forward(image(2, 4, 6));
-  const statistics = () => values(net.particles.map((p) => (p as Sequential).layers[0] as BatchNorm2d).map((bn) => bn.runningMean));
+  const statistics = () =>
+    values(net.particles.map((p) => (p as Sequential).layers[0] as BatchNorm2d).map((bn) => bn.runningMean));
   const before = await statistics();
   assert.not.equal(before[0], before[1]);
   copyInto(net.tau, tensor([2, 1]));
@@ -101,7 +106,10 @@ test('clamped times do not go below zero', async () => {
 
 test('frozen times get no gradient and stay', async () => {
   const net = new MeanField(2, block, { trainTimes: false });
-  net.forward(image(1, 4, 6)).mean().backward();
+  net
+    .forward(image(1, 4, 6))
+    .mean()
+    .backward();
   assert.is(net.tau.grad, null);
   assert.ok((net.particles[0].parameters()[0] as Parameter).grad);
 });

@@ -1,0 +1,4 @@
+// data: batches of users' own data.
+
+export type { DataLoaderOptions, Dataset, HostArray } from './loader';
+export { collate, DataLoader } from './loader';

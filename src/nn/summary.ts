@@ -1,0 +1,63 @@
+// summary(model, input): a table of modules with the shapes they return and the parameters they own.
+import { noGrad, tensorsIn } from '../autograd/tape';
+import type { Module } from './module';
+import { Parameter } from './parameter';
+
+export interface SummaryRow {
+  /** Path of the module, '' for the model itself. */
+  path: string;
+  type: string;
+  /** Shape of what its last call returned; null when it was not called. */
+  output: readonly number[] | null;
+  /** Trained numbers that the module owns itself, those of its submodules apart. */
+  parameters: number;
+}
+
+/** Runs the model once without recording, in evaluation mode, and reports every module. `table` is for people. */
+export function summary(
+  model: Module,
+  ...inputs: unknown[]
+): { rows: SummaryRow[]; parameters: number; table: string } {
+  const outputs = new Map<Module, readonly number[]>();
+  const named = [...model.namedModules()];
+  const modes = named.map(([, module]) => module.training);
+  const remove = named.map(([, module]) =>
+    module.onForward((m, _, output) => {
+      for (const tensor of tensorsIn(output)) outputs.set(m, tensor.shape);
+    }),
+  );
+  try {
+    model.eval();
+    noGrad(() => {
+      (model.forward as (...given: unknown[]) => unknown)(...inputs);
+    });
+  } finally {
+    for (const off of remove) off();
+    named.forEach(([, module], i) => {
+      module.training = modes[i];
+    });
+  }
+  const own = (module: Module) =>
+    Object.values(module).reduce((sum: number, value) => sum + (value instanceof Parameter ? value.size : 0), 0);
+  const rows = named.map(([path, module]) => ({
+    path,
+    type: module.constructor.name,
+    output: outputs.get(module) ?? null,
+    parameters: own(module),
+  }));
+  const cells = rows.map((r) => [
+    r.path || '(model)',
+    r.type,
+    r.output ? `[${r.output.join(', ')}]` : '–',
+    r.parameters.toLocaleString('en'),
+  ]);
+  const table = [
+    ['module', 'type', 'output', 'parameters'],
+    ...cells,
+    ['total', '', '', model.parameterCount.toLocaleString('en')],
+  ];
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...table.map((row) => row[column].length)));
+  const line = (row: string[]) =>
+    row.map((cell, i) => (i === 3 ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join('  ');
+  return { rows, parameters: model.parameterCount, table: table.map(line).join('\n') };
+}
