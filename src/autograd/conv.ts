@@ -1,33 +1,25 @@
 // Differentiable convolutions.
+import { addBias } from '../tensor/bias';
 import { inputError } from '../tensor/context';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import * as raw from '../tensor/conv';
-import { evaluate } from '../tensor/elementwise';
 import { sum } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
 import { record } from './tape';
 import { reshape } from './views';
 
 export type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 
-/** y + bias on every pixel. */
-function biased(y: Tensor, bias: Tensor | null): Tensor {
-  if (!bias) return y;
-  const b = bias.view([bias.size, 1, 1], [bias.strides[0], 0, 0]);
-  return evaluate({
-    name: 'conv2d bias',
-    expression: 'a + b',
-    operands: { a: y, b },
-    shape: y.shape,
-    result: 'float32',
-  });
-}
+/** y + bias on every pixel, in place. */
+const biased = (y: Tensor, bias: Tensor | null): Tensor => (bias ? addBias(y, bias, y.shape[2] * y.shape[3]) : y);
 
 /**
  * Convolution (cross-correlation, as in PyTorch) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  requireTensors('conv2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.conv2dShape('conv2d', x, weight, bias, options);
   const y = biased(raw.conv2d('forward', x, weight, shape), bias);
   return record('conv2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], (g, needs) => [
@@ -44,6 +36,7 @@ export function convTranspose2d(
   bias: Tensor | null = null,
   options: ConvTranspose2dOptions = {},
 ): Tensor {
+  requireTensors('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.transposedShape('convTranspose2d', x, weight, bias, options);
   const y = biased(raw.conv2d('inputGradient', x, weight, shape), bias);
   return record('convTranspose2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], (g, needs) => [
@@ -64,10 +57,12 @@ export interface Conv1dOptions {
 /** Convolution along a line: x [N, C, L], weight [O, C/groups, K], bias [O]. */
 export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
   if (x.ndim !== 3 || weight.ndim !== 3)
-    throw inputError('conv1d', 'input [N, C, L] and weight [O, C/groups, K] have three dimensions', {
-      input: x.shape,
-      weight: weight.shape,
-    });
+    throw inputError(
+      'conv1d',
+      'input and weight have three dimensions',
+      { input: x.shape, weight: weight.shape },
+      'They are [N, C, L] and [O, C/groups, K].',
+    );
   const { stride = 1, padding = 0, dilation = 1, groups } = options;
   const sides = typeof padding === 'number' ? [padding, padding] : padding;
   const row = ([n, c, l]: readonly number[]) => [n, c, 1, l];

@@ -91,6 +91,7 @@ function binary(name: string, row: BinaryRow) {
   return (first: Operand, second: Operand): Tensor => {
     const like = first instanceof Tensor ? first : second;
     requireTensor(name, like);
+    for (const x of [first, second]) requireOperand(name, x, like);
     const type = (x: Operand): DType => (x instanceof Tensor ? x.dtype : numberType(x, like.dtype));
     const dtype = promote(type(first), type(second));
     const t = typed(name, row, dtype);
@@ -138,6 +139,12 @@ function requireTensor(name: string, x: unknown): asserts x is Tensor {
       {},
       'Make one with tensor(data).',
     );
+}
+
+function requireOperand(name: string, x: unknown, like: Tensor): void {
+  if (x instanceof Tensor || x instanceof Scalar || typeof x === 'number') return;
+  const problem = `the other operand is ${typeof x === 'string' ? `'${x}'` : String(x)}`;
+  throw inputError(name, problem, { a: like.shape }, 'Use a tensor or a number.');
 }
 
 type Scalars<K extends UnaryName> = (typeof unaryOps)[K] extends { scalars: Record<string, number> }

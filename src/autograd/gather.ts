@@ -23,7 +23,7 @@ const SORT_FROM = 64;
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const y = raw.indexSelect(x, dim, index);
   return record('indexSelect', [x], y, [index], (g) => {
-    const axis = normalizeAxis('indexSelect', dim, x.ndim);
+    const axis = normalizeAxis('indexSelect', dim, x.shape);
     const order = index.size >= SORT_FROM ? argsort(index, 0, false) : undefined;
     return [raw.scatterAdd(null, x.shape, axis, raw.alongAxis(index, x.shape, axis), g, order)];
   });

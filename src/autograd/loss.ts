@@ -6,6 +6,7 @@ import { evaluate } from '../tensor/elementwise';
 import { reduce } from '../tensor/reduce';
 import { broadcastShapes, reducedShape, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
 import { logSoftmax } from './softmax';
 import { record } from './tape';
 
@@ -24,6 +25,7 @@ const byLabel = (op: string, nll: boolean, x: Tensor, labels: Tensor, options: C
  * A label outside of 0 … C − 1 that is not `ignoreIndex` cannot throw, since labels stay on the GPU: it makes loss and gradient NaN.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  requireTensors('crossEntropy', { input: logits, target });
   return target.dtype === 'float32'
     ? withProbabilities(logits, target, options)
     : byLabel('crossEntropy', false, logits, target, options);
@@ -31,6 +33,7 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossO
 
 /** −weight[t] · x[t] for log-probabilities x [N, C, …] and labels t [N, …]; labels out of range give NaN as in `crossEntropy`. */
 export function nllLoss(x: Tensor, labels: Tensor, options: Omit<ClassLossOptions, 'labelSmoothing'> = {}): Tensor {
+  requireTensors('nllLoss', { input: x, target: labels });
   return byLabel('nllLoss', true, x, labels, { ...options, labelSmoothing: 0 });
 }
 
@@ -55,6 +58,7 @@ interface PointwiseOptions {
 
 function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseOptions = {}): Tensor {
   const { reduction = 'mean', parameter = 0, axes = [], weight, q } = o;
+  requireTensors(op, { input: a, target: b });
   const { shape } = a;
   if (!sameShape(shape, b.shape))
     throw inputError(
@@ -64,7 +68,7 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
       'Use expand or reshape to line them up.',
     );
   if (!['none', 'mean', 'sum'].includes(reduction))
-    throw inputError(op, `reduction '${reduction}'; use 'none', 'mean' or 'sum'`);
+    throw inputError(op, `reduction is '${reduction}'`, { input: shape }, "Use 'none', 'mean' or 'sum'.");
   const operands = { a, b, ...(q && { q }) };
   const weighted = weight ? { ...operands, w: weight } : operands;
   const value = weight ? `w * (${row.value})` : row.value;
@@ -159,7 +163,7 @@ export function huberLoss(
   target: Tensor,
   { delta = 1, reduction }: Reduced & { delta?: number } = {},
 ): Tensor {
-  if (!(delta > 0)) throw inputError('huberLoss', `delta ${delta} must be positive`);
+  if (!(delta > 0)) throw inputError('huberLoss', `delta is ${delta}`, { input: x.shape }, 'It must be positive.');
   const row = {
     value: 'select(s * (abs(a - b) - 0.5 * s), 0.5 * (a - b) * (a - b), abs(a - b) <= s)',
     da: 'clamp(a - b, -s, s)',
@@ -174,7 +178,8 @@ export function pseudoHuberLoss(
   target: Tensor,
   { delta = 1, reduction }: Reduced & { delta?: number } = {},
 ): Tensor {
-  if (!(delta > 0)) throw inputError('pseudoHuberLoss', `delta ${delta} must be positive`);
+  if (!(delta > 0))
+    throw inputError('pseudoHuberLoss', `delta is ${delta}`, { input: x.shape }, 'It must be positive.');
   const root = 'sqrt(1.0 + (a - b) / s * ((a - b) / s))';
   const row = { value: `(a - b) * (a - b) / (1.0 + ${root})`, da: `(a - b) / ${root}`, db: `(b - a) / ${root}` };
   return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });

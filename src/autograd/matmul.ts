@@ -1,10 +1,11 @@
 // Differentiable matrix products.
 
+import { addBias } from '../tensor/bias';
 import { inputError } from '../tensor/context';
-import { evaluate } from '../tensor/elementwise';
 import * as raw from '../tensor/matmul';
 import { sum, sumTo } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
 import * as views from '../tensor/views';
 import { record } from './tape';
 import { reshape } from './views';
@@ -24,6 +25,7 @@ const product = (a: Tensor, b: Tensor): Tensor =>
  * column on the right, and leave no dimension in the result. Transposed views are not copied.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  requireTensors('matmul', { a, b });
   const k = a.shape[a.ndim - 1];
   raw.checkMatmul(
     'matmul',
@@ -48,8 +50,14 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 
 /** y = x·Wᵀ + b on the last dimension. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  requireTensors('linear', { x, weight, ...(bias && { bias }) });
   if (weight.ndim !== 2)
-    throw inputError('linear', 'the weight is a matrix [out, in]', { x: x.shape, weight: weight.shape });
+    throw inputError(
+      'linear',
+      'the weight is no matrix',
+      { x: x.shape, weight: weight.shape },
+      'It has the shape [out, in].',
+    );
   const [outputs, inputs] = weight.shape;
   raw.checkMatmul(
     'linear',
@@ -60,22 +68,16 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
     'The last dimension of the input is the number of input features of weight [out, in].',
   );
   if (bias && (bias.ndim !== 1 || bias.shape[0] !== outputs))
-    throw inputError('linear', `the bias has one element for each of ${outputs} outputs`, {
-      weight: weight.shape,
-      bias: bias.shape,
-    });
+    throw inputError(
+      'linear',
+      'the bias does not fit the weight',
+      { weight: weight.shape, bias: bias.shape },
+      `It has one element for each of ${outputs} outputs: [${outputs}].`,
+    );
   const lead = x.shape.slice(0, -1);
   const flat = x.ndim === 2 ? x : reshape(x, [lead.reduce((n, m) => n * m, 1), inputs]);
   const products = raw.matmul(flat, swapped(weight));
-  const y = bias
-    ? evaluate({
-        name: 'linear',
-        expression: 'a + b',
-        operands: { a: products, b: bias },
-        shape: products.shape,
-        result: 'float32',
-      })
-    : products;
+  const y = bias ? addBias(products, bias, 1) : products;
   record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], (g, needs) => [
     needs[0] && raw.matmul(g, weight),
     needs[1] && raw.matmul(swapped(g), flat),

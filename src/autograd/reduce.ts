@@ -39,13 +39,13 @@ const forInput = (
 
 /** Sum. Integers stay integers (modulo 2³²), booleans are counted in int32. */
 export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('sum', axes, x.ndim);
+  const over = normalizeAxes('sum', axes, x.shape);
   return record('sum', [x], raw.sum(x, over, keepDims), [], (g) => [spreadOut(g, x, over)]);
 }
 
 /** Mean, in float32. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('mean', axes, x.ndim);
+  const over = normalizeAxes('mean', axes, x.shape);
   const share = 1 / raw.countOver(x, over);
   return record('mean', [x], raw.mean(x, over, keepDims), [], (g) => {
     const each = evaluate({
@@ -61,7 +61,7 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 }
 
 function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
-  const over = normalizeAxes(name, axes, x.ndim);
+  const over = normalizeAxes(name, axes, x.shape);
   const center = raw.mean(x, over, true);
   const y = raw.spread(name, x, center, over, keepDims, correction);
   const scale = (name === 'var' ? 2 : 1) / Math.max(0, raw.countOver(x, over) - correction);
@@ -82,7 +82,7 @@ export const std = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): T
 
 /** Product. The gradient is right where factors are zero. */
 export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('prod', axes, x.ndim);
+  const over = normalizeAxes('prod', axes, x.shape);
   const y = raw.prod(x, over, keepDims);
   if (!needsGradient(x)) return y;
   return record('prod', [x], y, [x], (g) => {
@@ -111,7 +111,7 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 }
 
 function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
-  const over = normalizeAxes(name, axes, x.ndim);
+  const over = normalizeAxes(name, axes, x.shape);
   const y = raw.extreme(name, x, over, keepDims);
   return record(name, [x], y, [x, y], (g) => {
     const operands = { a: x, y: restored(y, x, over) };
@@ -150,7 +150,7 @@ export const all = (x: Tensor, axes?: Axes, keepDims = false): Tensor => raw.tru
 
 /** log Σ eˣ without overflow. */
 export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('logsumexp', axes, x.ndim);
+  const over = normalizeAxes('logsumexp', axes, x.shape);
   const y = raw.logsumexp(x, over, keepDims);
   return record('logsumexp', [x], y, [x, y], (g) => {
     const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
@@ -160,7 +160,7 @@ export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 
 /** The p-norm (Σ|x|ᵖ)^(1/p), p = 2 by default; ∞, −∞ and 0 as in `torch.linalg.vector_norm`. */
 export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('norm', axes, x.ndim);
+  const over = normalizeAxes('norm', axes, x.shape);
   const y = raw.norm(x, p, over, keepDims);
   return record('norm', [x], y, [x, y], (g) => {
     const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
@@ -196,14 +196,14 @@ export interface ScanOptions {
 
 /** Running sum along a dimension. */
 export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
-  const [at] = normalizeAxes('cumsum', axis, x.ndim);
+  const [at] = normalizeAxes('cumsum', axis, x.shape);
   const y = scan('sum', x, at, options);
   return record('cumsum', [x], y, [], (g) => [scan('sum', g, at, { ...options, reverse: !options.reverse })]);
 }
 
 /** Running product along a dimension. The gradient is right where factors are zero. */
 export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
-  const [at] = normalizeAxes('cumprod', axis, x.ndim);
+  const [at] = normalizeAxes('cumprod', axis, x.shape);
   if (x.dtype !== 'float32')
     throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x.shape }, "Convert first: x.to('float32').");
   const y = scan('prod', x, at, options);

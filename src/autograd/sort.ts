@@ -12,7 +12,7 @@ export type { Sorted } from '../tensor/sort';
 
 /** The gradient for x of values picked at `indices` along an axis, each at most once. */
 function pickedFrom(x: Tensor, dim: number, { values, indices }: Sorted): Sorted {
-  const axis = normalizeAxis('sort', dim, x.ndim);
+  const axis = normalizeAxis('sort', dim, x.shape);
   const y = record('sort', [x], values, [indices], (g) => {
     const dx = evaluate({ name: 'sort', expression: '0.0', operands: {}, shape: x.shape, result: 'float32' });
     scatterInto(dx, axis, indices, g);

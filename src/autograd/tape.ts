@@ -1,7 +1,7 @@
 // Reverse-mode differentiation: operations leave a node with their gradient rule on what they compute; `backward` walks the nodes from
 // the loss to the leaves in the reverse order of their making.
 import { InputError, device } from '../gpu';
-import { insideModule, modulePath } from '../tensor/context';
+import { inputError, insideModule, modulePath } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { computedDuring, temporaries } from '../tensor/memory';
 import type { Memory } from '../tensor/memory';
@@ -162,6 +162,36 @@ function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
   before?.dispose();
 }
 
+/** Refuses, before anything is launched, a graph whose memory was given back, or of which a saved tensor was overwritten. */
+function checkGraph(root: Tensor): void {
+  const waiting: Node[] = root.gradNode ? [root.gradNode as Node] : [];
+  const seen = new Set(waiting);
+  for (let node = waiting.pop(); node; node = waiting.pop()) {
+    const { name, path, versions } = node;
+    if (node.done)
+      throw inputError(
+        'backward',
+        `the graph of '${name}' was used before and its memory given back`,
+        { output: node.shape },
+        'Call backward({ retainGraph: true }) the first time.',
+      );
+    const overwritten = node.saved.find((t, i) => t.memory.version !== versions[i]);
+    if (overwritten)
+      throw inputError(
+        'backward',
+        `a tensor that '${name}'${path ? ` in ${path}` : ''} needs for its gradient was overwritten in place after it was used`,
+        { overwritten: overwritten.shape },
+        'Call backward() before optimizer.step(), or compute it from a clone().',
+      );
+    for (const { gradNode } of node.inputs) {
+      const next = gradNode as Node | null;
+      if (!next || seen.has(next)) continue;
+      seen.add(next);
+      waiting.push(next);
+    }
+  }
+}
+
 /** Walks the recorded operations from `root` in reverse. */
 function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
   const gradients = new Map<Node, Tensor>();
@@ -192,16 +222,6 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
     const node = queue.splice(at, 1)[0];
     const gradient = gradients.get(node)!;
     gradients.delete(node);
-    if (node.done)
-      throw new InputError(
-        `backward: the graph of '${node.name}' was used before and its memory given back; call backward({ retainGraph: true }) the first time`,
-      );
-    node.saved.forEach((t, i) => {
-      if (t.memory.version !== node.versions[i])
-        throw new InputError(
-          `backward: a tensor of shape ${showShape(t.shape)} that '${node.name}'${node.path ? ` in ${node.path}` : ''} needs for its gradient was overwritten in place after it was used`,
-        );
-    });
     if (node.retained) accumulate(node.retained, gradient, false);
     const { result, made } = computedDuring(() => insideModule(node.path, () => node.rule(gradient, node.needs)));
     for (const memory of made) owned.add(memory);
@@ -235,11 +255,27 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
  */
 export function backward(loss: Tensor, { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
   if (!loss.requiresGrad)
-    throw new InputError('backward: this tensor was computed from nothing that requires a gradient, or under noGrad: there is nothing to differentiate');
+    throw inputError(
+      'backward',
+      'this tensor was computed from nothing that requires a gradient, or under noGrad',
+      { loss: loss.shape },
+      'Use parameters, or tensor(data, { requiresGrad: true }).',
+    );
   if (!gradient && loss.size !== 1)
-    throw new InputError(`backward: the loss has shape ${showShape(loss.shape)}; reduce it to one number (mean, sum) or pass { gradient } of that shape`);
+    throw inputError(
+      'backward',
+      `the loss has ${loss.size} elements`,
+      { loss: loss.shape },
+      'Reduce it to one number (mean, sum) or pass { gradient } of its shape.',
+    );
   if (gradient && !sameShape(gradient.shape, loss.shape))
-    throw new InputError(`backward: a gradient of shape ${showShape(gradient.shape)} for a loss of shape ${showShape(loss.shape)}`);
+    throw inputError(
+      'backward',
+      'the gradient does not have the shape of the loss',
+      { gradient: gradient.shape, loss: loss.shape },
+      'It is ∂(objective)/∂loss, element by element.',
+    );
+  checkGraph(loss);
   temporaries(
     () =>
       withRecording(false, () => {

@@ -21,11 +21,14 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
-  const to = order.map((axis) => normalizeAxis('permute', axis, x.ndim));
+  const to = order.map((axis) => normalizeAxis('permute', axis, x.shape));
   if (to.length !== x.ndim || new Set(to).size !== x.ndim)
-    throw inputError('permute', `[${order.join(', ')}] does not name each of ${x.ndim} dimensions once`, {
-      input: x.shape,
-    });
+    throw inputError(
+      'permute',
+      `the order [${order.join(', ')}] does not fit`,
+      { input: x.shape },
+      `Name each of the ${x.ndim} dimensions once.`,
+    );
   const back = to.map((_, i) => to.indexOf(i));
   return record('permute', [x], raw.permute(x, to), [], (g) => [raw.permute(g, back)]);
 }
@@ -33,7 +36,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 /** Swaps two dimensions, by default the last two. A view. */
 export function transpose(x: Tensor, first = -2, second = -1): Tensor {
   const order = x.shape.map((_, i) => i);
-  const [a, b] = [first, second].map((axis) => normalizeAxis('transpose', axis, x.ndim));
+  const [a, b] = [first, second].map((axis) => normalizeAxis('transpose', axis, x.shape));
   if (x.ndim) [order[a], order[b]] = [b, a];
   return permute(x, order);
 }
@@ -43,10 +46,15 @@ export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
   const drop =
     axes === undefined
       ? x.shape.map((_, i) => i).filter((i) => x.shape[i] === 1)
-      : normalizeAxes('squeeze', axes, x.ndim);
+      : normalizeAxes('squeeze', axes, x.shape);
   const wide = drop.find((i) => x.shape[i] !== 1);
   if (wide !== undefined)
-    throw inputError('squeeze', `dimension ${wide} has size ${x.shape[wide]}, not 1`, { input: x.shape });
+    throw inputError(
+      'squeeze',
+      `dimension ${wide} has size ${x.shape[wide]}`,
+      { input: x.shape },
+      'Only dimensions of size 1 can go; select(axis, index) takes one position.',
+    );
   return reshape(
     x,
     x.shape.filter((_, i) => !drop.includes(i)),
@@ -55,14 +63,14 @@ export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
 
 /** With a new dimension of size 1 at `axis`; negative ones count from the end of the result. A view. */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
-  const at = normalizeAxis('unsqueeze', axis, x.ndim + 1);
+  const at = normalizeAxis('unsqueeze', axis, [...x.shape, 1]);
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
 
 /** Dimensions `start` … `end` as one. */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
-  const from = normalizeAxis('flatten', start, x.ndim);
-  const to = normalizeAxis('flatten', end, x.ndim);
+  const from = normalizeAxis('flatten', start, x.shape);
+  const to = normalizeAxis('flatten', end, x.shape);
   if (from > to) throw inputError('flatten', `dimension ${start} comes after dimension ${end}`, { input: x.shape });
   const length = x.shape.slice(from, to + 1).reduce((product, n) => product * n, 1);
   return reshape(x, [...x.shape.slice(0, from), length, ...x.shape.slice(to + 1)]);
@@ -81,7 +89,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 /** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
   if (repeats.some((n) => !Number.isInteger(n) || n < 0))
-    throw inputError('tile', `repeats [${repeats.join(', ')}] are no counts`, { input: x.shape });
+    throw inputError('tile', `repeats are [${repeats.join(', ')}]`, { input: x.shape }, 'Use integers of at least 0.');
   const rank = Math.max(x.ndim, repeats.length);
   const sizes = [...new Array<number>(rank - x.ndim).fill(1), ...x.shape];
   const times = [...new Array<number>(rank - repeats.length).fill(1), ...repeats];
@@ -95,7 +103,7 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
 
 /** The elements in the opposite order along dimensions (all by default). A view. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
-  const over = normalizeAxes('flip', axes, x.ndim);
+  const over = normalizeAxes('flip', axes, x.shape);
   return record('flip', [x], raw.flip(x, over), [], (g) => [raw.flip(g, over)]);
 }
 
@@ -105,7 +113,12 @@ export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
  */
 export function slice(x: Tensor, indices: readonly SliceIndex[]): Tensor {
   if (indices.length > x.ndim)
-    throw inputError('slice', `${indices.length} indices for ${x.ndim} dimensions`, { input: x.shape });
+    throw inputError(
+      'slice',
+      `${indices.length} indices for ${x.ndim} dimensions`,
+      { input: x.shape },
+      'Give at most one for each dimension.',
+    );
   const steps = x.shape.map((_, i) => raw.resolveRange('slice', x, i, indices[i] ?? null));
   const part = sliceSteps(x, steps);
   return indices.some((index) => typeof index === 'number')
@@ -121,12 +134,13 @@ const sliceSteps = (x: Tensor, steps: readonly Steps[]): Tensor =>
 
 /** `length` elements from `start` along a dimension. A view. */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
-  const at = normalizeAxis('narrow', axis, x.ndim);
+  const at = normalizeAxis('narrow', axis, x.shape);
   if (start < 0 || length < 0 || start + length > x.shape[at])
     throw inputError(
       'narrow',
       `elements ${start} … ${start + length - 1} of dimension ${at}, which has size ${x.shape[at]}`,
       { input: x.shape },
+      'The arguments are axis, start, length.',
     );
   return sliceSteps(
     x,
@@ -136,7 +150,15 @@ export function narrow(x: Tensor, axis: number, start: number, length: number): 
 
 /** One position along a dimension, which is dropped: `x[:, index]` for axis 1. A view. */
 export function select(x: Tensor, axis: number, index: number): Tensor {
-  const at = normalizeAxis('select', axis, x.ndim);
+  const at = normalizeAxis('select', axis, x.shape);
+  const n = x.shape[at];
+  if (!Number.isInteger(index) || index < -n || index >= n)
+    throw inputError(
+      'select',
+      `position ${index} of dimension ${at}, which has size ${n}`,
+      { input: x.shape },
+      'Negative positions count from the end.',
+    );
   return slice(x, [...new Array<null>(at).fill(null), index]);
 }
 
@@ -161,34 +183,39 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
 
 /** Joins tensors of the same shape along a new dimension. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
-  if (!tensors.length) throw inputError('stack', 'an empty list of tensors');
+  if (!tensors.length) throw inputError('stack', 'an empty list of tensors', {}, 'Give at least one.');
   const odd = tensors.findIndex((t) => !sameShape(t.shape, tensors[0].shape));
   if (odd > 0)
-    throw inputError('stack', 'tensors of different shapes', {
-      'tensor 0': tensors[0].shape,
-      [`tensor ${odd}`]: tensors[odd].shape,
-    });
+    throw inputError(
+      'stack',
+      'tensors of different shapes',
+      { 'tensor 0': tensors[0].shape, [`tensor ${odd}`]: tensors[odd].shape },
+      'concat joins along a dimension that is there.',
+    );
   return concat(
     tensors.map((t) => unsqueeze(t, axis)),
-    axis < 0 ? axis : normalizeAxis('stack', axis, tensors[0].ndim + 1),
+    axis < 0 ? axis : normalizeAxis('stack', axis, [...tensors[0].shape, 1]),
   );
 }
 
 /** Parts along a dimension: of `sizes` elements each (the last may be shorter), or of the listed sizes. Views. */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
-  const at = normalizeAxis('split', axis, x.ndim);
+  const at = normalizeAxis('split', axis, x.shape);
   const length = x.shape[at];
   if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
-    throw inputError('split', `parts of ${sizes} elements`, { input: x.shape });
+    throw inputError('split', `parts of ${sizes} elements`, { input: x.shape }, 'Use a positive integer.');
   const list =
     typeof sizes === 'number'
       ? Array.from({ length: Math.max(1, Math.ceil(length / sizes)) }, (_, i) => Math.min(sizes, length - i * sizes))
       : sizes;
   const total = list.reduce((sum, n) => sum + n, 0);
   if (total !== length)
-    throw inputError('split', `parts of [${list.join(', ')}] are ${total} elements, dimension ${at} has ${length}`, {
-      input: x.shape,
-    });
+    throw inputError(
+      'split',
+      `parts of [${list.join(', ')}] are ${total} elements, dimension ${at} has ${length}`,
+      { input: x.shape },
+      'A single number makes parts of that size, and a shorter last one.',
+    );
   return list.map((n, i) =>
     narrow(
       x,
@@ -201,7 +228,7 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
 
 /** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`. Views. */
 export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
-  const at = normalizeAxis('chunk', axis, x.ndim);
+  const at = normalizeAxis('chunk', axis, x.shape);
   if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x.shape });
   return split(x, Math.max(1, Math.ceil(x.shape[at] / chunks)), at);
 }
@@ -221,8 +248,9 @@ export function pad(
   if (amounts.length !== x.ndim || amounts.flat().some((n) => !Number.isInteger(n) || n < 0))
     throw inputError(
       'pad',
-      `amounts are [before, after] for each of ${x.ndim} dimensions, got ${JSON.stringify(amounts)}`,
+      `the amounts are ${JSON.stringify(amounts)}`,
       { input: x.shape },
+      `Give [before, after] for each of ${x.ndim} dimensions, integers of at least 0.`,
     );
   if (mode !== 'constant')
     return amounts.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
@@ -238,8 +266,9 @@ function padAxis(x: Tensor, axis: number, before: number, after: number, mode: P
   if (Math.max(before, after) > most)
     throw inputError(
       'pad',
-      `mode '${mode}' adds at most ${most} elements to dimension ${axis} of size ${n}, not ${Math.max(before, after)}`,
+      `mode '${mode}' cannot add ${Math.max(before, after)} elements to dimension ${axis} of size ${n}`,
       { input: x.shape },
+      `At most ${most} on a side.`,
     );
   const part = (start: number, count: number) => narrow(x, axis, start, count);
   const repeated = (start: number, count: number) =>

@@ -25,6 +25,9 @@ export abstract class Optimizer<O extends { lr: number }> {
   constructor(params: Iterable<Parameter> | readonly ParamGroup<O>[], defaults: O) {
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
     if (list.length === 0) throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
+    for (const item of list)
+      if (!(item instanceof Parameter) && typeof item?.params?.[Symbol.iterator] !== 'function')
+        throw new InputError(`${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`);
     const groups = list[0] instanceof Parameter ? [{ params: list as Parameter[] }] : (list as ParamGroup<O>[]);
     this.groups = groups.map((group) => withScalars({ ...defaults, ...group, params: [...group.params] }));
     const seen = new Set<Parameter>();

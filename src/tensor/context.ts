@@ -1,6 +1,5 @@
 // Where the program is: the module being called, for error messages and for the rule of what outlives `backward()`.
 import { InputError, setPath } from '../gpu';
-import { showShape } from './shape';
 
 const modules: string[] = [];
 
@@ -24,14 +23,27 @@ setPath(modulePath);
 
 /** The line of the user's program that called in: the first frame outside of the framework. */
 function callSite(): string {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 200; // a deep model calls through many frames
   const frames = (new Error().stack ?? '').split('\n').slice(2);
-  const foreign = frames.find((frame) => !/[\\/](dawnfield[\\/](src|dist)|src[\\/](gpu|tensor|autograd|nn|optim|models|meanfield|featureflow|train))[\\/]|node:internal/.test(frame));
+  Error.stackTraceLimit = limit;
+  const foreign = frames.find(
+    (frame) =>
+      !/[\\/](dawnfield[\\/](src|dist)|src[\\/](gpu|tensor|autograd|nn|optim|models|meanfield|featureflow|train))[\\/]|node:internal|<anonymous>\)?$/.test(
+        frame,
+      ),
+  );
   return foreign?.trim().replace(/^at /, '') ?? '';
 }
 
 /** An error that names the operation, the shapes, the module's path, the user's line and a hint. */
-export function inputError(op: string, problem: string, shapes: Record<string, readonly number[]> = {}, hint = ''): InputError {
-  const list = Object.entries(shapes).map(([name, shape]) => `${name} ${showShape(shape)}`);
+export function inputError(
+  op: string,
+  problem: string,
+  shapes: Record<string, readonly number[]> = {},
+  hint = '',
+): InputError {
+  const list = Object.entries(shapes).map(([name, shape]) => `${name} [${shape.join(', ')}]`);
   const path = modulePath();
   const site = callSite();
   return new InputError(

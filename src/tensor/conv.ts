@@ -33,10 +33,15 @@ export interface ConvTranspose2dOptions {
   groups?: number;
 }
 
-function pair(op: string, name: string, value: Pair, least: number): readonly [number, number] {
+function pair(op: string, name: string, value: Pair, least: number, x: Tensor): readonly [number, number] {
   const [h, w] = typeof value === 'number' ? [value, value] : value;
   if (![h, w].every((n) => Number.isInteger(n) && n >= least))
-    throw inputError(op, `${name} ${JSON.stringify(value)}: integers of at least ${least} are needed`);
+    throw inputError(
+      op,
+      `${name} is ${JSON.stringify(value)}`,
+      { input: x.shape },
+      `Use integers of at least ${least}.`,
+    );
   return [h, w];
 }
 
@@ -60,6 +65,7 @@ function checkOperands(
       op,
       `${x.shape[1]} input and ${outputs} output channels do not divide into ${groups} groups`,
       shapes,
+      'Both must be multiples of groups.',
     );
   if (x.shape[1] !== channels)
     throw inputError(
@@ -69,15 +75,15 @@ function checkOperands(
       'Images are [N, C, H, W].',
     );
   if (bias && (bias.ndim !== 1 || bias.shape[0] !== outputs))
-    throw inputError(op, `the bias has one element for each of ${outputs} output channels`, shapes);
+    throw inputError(op, 'the bias does not fit', shapes, `It has one element for each output channel: [${outputs}].`);
 }
 
 /** Checks the operands of a convolution and works out its shape. `weight` is [outChannels, inChannels/groups, kH, kW]. */
 export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor | null, o: Conv2dOptions): Conv2dShape {
   const { groups = 1, padding = 0 } = o;
   checkOperands(op, x, weight, bias, weight.shape[1] * groups, weight.shape[0], groups);
-  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1);
-  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1);
+  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1, x);
+  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1, x);
   const [batch, inChannels, inHeight, inWidth] = x.shape;
   const [outChannels, , kernelHeight, kernelWidth] = weight.shape;
   const spanH = dilationH * (kernelHeight - 1) + 1;
@@ -85,13 +91,21 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
   let sides: readonly number[];
   if (padding === 'same') {
     if (strideH > 1 || strideW > 1)
-      throw inputError(op, "padding 'same' needs stride 1", { input: x.shape, weight: weight.shape });
+      throw inputError(
+        op,
+        "padding 'same' needs stride 1",
+        { input: x.shape, weight: weight.shape },
+        'Give the padding as a number.',
+      );
     sides = [(spanH - 1) >> 1, spanH >> 1, (spanW - 1) >> 1, spanW >> 1];
   } else if (padding === 'valid') sides = [0, 0, 0, 0];
   else if (typeof padding !== 'number' && padding.length === 4)
-    sides = [...pair(op, 'padding', [padding[0], padding[1]], 0), ...pair(op, 'padding', [padding[2], padding[3]], 0)];
+    sides = [
+      ...pair(op, 'padding', [padding[0], padding[1]], 0, x),
+      ...pair(op, 'padding', [padding[2], padding[3]], 0, x),
+    ];
   else {
-    const [h, w] = pair(op, 'padding', padding, 0);
+    const [h, w] = pair(op, 'padding', padding, 0, x);
     sides = [h, h, w, w];
   }
   const [padTop, padBottom, padLeft, padRight] = sides;
@@ -102,6 +116,7 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
       op,
       `a kernel that spans ${spanH}×${spanW} does not fit into ${inHeight + padTop + padBottom}×${inWidth + padLeft + padRight} pixels (with padding)`,
       { input: x.shape, weight: weight.shape },
+      'Use a smaller kernel or dilation, or more padding.',
     );
   return {
     batch,
@@ -134,18 +149,19 @@ export function transposedShape(
   const { groups = 1 } = o;
   const outputs = (weight.shape[1] ?? 0) * groups;
   checkOperands(op, x, weight, bias, weight.shape[0], outputs, groups);
-  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1);
-  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1);
-  const [padTop, padLeft] = pair(op, 'padding', o.padding ?? 0, 0);
-  const [moreH, moreW] = pair(op, 'outputPadding', o.outputPadding ?? 0, 0);
+  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1, x);
+  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1, x);
+  const [padTop, padLeft] = pair(op, 'padding', o.padding ?? 0, 0, x);
+  const [moreH, moreW] = pair(op, 'outputPadding', o.outputPadding ?? 0, 0, x);
   const [batch, outChannels, outHeight, outWidth] = x.shape;
   const [, , kernelHeight, kernelWidth] = weight.shape;
   const shapes = { input: x.shape, weight: weight.shape };
   if (moreH >= Math.max(strideH, dilationH) || moreW >= Math.max(strideW, dilationW))
-    throw inputError(op, 'outputPadding has to be smaller than stride or dilation', shapes);
+    throw inputError(op, 'outputPadding is too large', shapes, 'It has to be smaller than stride or dilation.');
   const inHeight = (outHeight - 1) * strideH - 2 * padTop + dilationH * (kernelHeight - 1) + 1 + moreH;
   const inWidth = (outWidth - 1) * strideW - 2 * padLeft + dilationW * (kernelWidth - 1) + 1 + moreW;
-  if (!(inHeight > 0 && inWidth > 0)) throw inputError(op, `the output would be ${inHeight}×${inWidth}`, shapes);
+  if (!(inHeight > 0 && inWidth > 0))
+    throw inputError(op, `the output would be ${inHeight}×${inWidth}`, shapes, 'Use less padding.');
   return {
     batch,
     inChannels: outputs,

@@ -2,11 +2,12 @@
 
 import type { Storage } from '../gpu';
 import { device, InputError } from '../gpu';
+import { inputError } from './context';
 import type { DType } from './dtype';
 import { hostArray, toHost } from './dtype';
 import { Memory, trackFactory } from './memory';
 import type { Shape } from './shape';
-import { checkShape, showShape, size } from './shape';
+import { checkShape, size } from './shape';
 import type { NestedArray } from './tensor';
 import { Tensor } from './tensor';
 
@@ -72,8 +73,11 @@ export function tensor(data: Data, options: TensorOptions & { shape?: Shape } = 
   if (options.shape) {
     checkShape('tensor', options.shape);
     if (size(options.shape) !== values.length)
-      throw new InputError(
-        `tensor: ${values.length} values do not fill the shape ${showShape(options.shape)} (${size(options.shape)} elements)`,
+      throw inputError(
+        'tensor',
+        `${values.length} values do not fill ${size(options.shape)} elements`,
+        { shape: options.shape },
+        'Leave the shape out, or correct it.',
       );
     shape = [...options.shape];
   }
@@ -88,15 +92,25 @@ function naturalType(data: Data, flat: readonly unknown[]): DType {
   return typeof flat[0] === 'boolean' ? 'bool' : 'float32';
 }
 
+const ragged = (shape: Shape, depth: number, problem: string) =>
+  inputError(
+    'tensor',
+    `nested arrays are ragged at depth ${depth}: ${problem}`,
+    { 'shape of the first items': shape },
+    'Arrays of one level have the same length.',
+  );
+
 function flatten(data: NestedArray, shape: readonly number[], depth: number, out: (number | boolean)[]): void {
   if (depth === shape.length) {
-    if (Array.isArray(data)) throw new InputError(`tensor: nested arrays are ragged at depth ${depth}`);
+    if (Array.isArray(data)) throw ragged(shape, depth, 'an array among numbers');
     out.push(data);
     return;
   }
   if (!Array.isArray(data) || data.length !== shape[depth])
-    throw new InputError(
-      `tensor: nested arrays are ragged at depth ${depth}: ${shape[depth]} items expected, found ${Array.isArray(data) ? data.length : 'a number'}`,
+    throw ragged(
+      shape,
+      depth,
+      `${shape[depth]} items expected, found ${Array.isArray(data) ? data.length : 'a number'}`,
     );
   for (const item of data) flatten(item, shape, depth + 1, out);
 }

@@ -55,16 +55,21 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
       x.shape.filter((_, i) => i !== axis),
     )
   )
-    throw inputError(op, 'the labels must have the shape of the input without its class dimension', shapes);
+    throw inputError(
+      op,
+      'the labels do not fit',
+      shapes,
+      'They have the shape of the input without its class dimension: [N, …] for [N, C, …].',
+    );
   if (weight && !sameShape(weight.shape, [along.n]))
     throw inputError(op, `weight must have one value for each of the ${along.n} classes`, {
       ...shapes,
       weight: weight.shape,
     });
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw inputError(op, `labelSmoothing ${labelSmoothing} is not in 0 … 1`);
+    throw inputError(op, `labelSmoothing is ${labelSmoothing}`, shapes, 'Use a number in 0 … 1.');
   if (!['none', 'mean', 'sum'].includes(reduction))
-    throw inputError(op, `reduction '${reduction}'; use 'none', 'mean' or 'sum'`);
+    throw inputError(op, `reduction is '${reduction}'`, shapes, "Use 'none', 'mean' or 'sum'.");
   const { perGroup, grid } = lineGrid(along);
   const options = { back: device().back, lines: perGroup, nll, weights: !!weight, smoothing: labelSmoothing > 0 };
   const constants = [along.lines, along.n, along.inner, ignoreIndex, f32(labelSmoothing), NAN_BITS];

@@ -40,7 +40,7 @@ function checkCover(op: string, x: Tensor, index: Tensor, axis: number): void {
 
 /** y[…, j, …] = x[…, index[…, j, …], …] along `dim`: the shape of the index. */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
-  const axis = normalizeAxis('gather', dim, x.ndim);
+  const axis = normalizeAxis('gather', dim, x.shape);
   checkCover('gather', x, index, axis);
   const y = empty('gather', index.shape, x.dtype);
   const n = y.size;
@@ -65,7 +65,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const op = 'indexSelect';
   checkIndex(op, index);
   if (index.ndim > 1) throw inputError(op, 'the index must have one dimension', { index: index.shape });
-  const axis = normalizeAxis(op, dim, x.ndim);
+  const axis = normalizeAxis(op, dim, x.shape);
   return gather(x, axis, alongAxis(index, x.shape, axis));
 }
 
@@ -82,7 +82,7 @@ export function scatterAdd(
   order?: Tensor,
 ): Tensor {
   const op = 'scatterAdd';
-  const axis = normalizeAxis(op, dim, shape.length);
+  const axis = normalizeAxis(op, dim, shape);
   const y = empty(op, shape, source.dtype);
   checkCover(op, y, index, axis);
   const shapes = { input: shape, index: index.shape, source: source.shape };

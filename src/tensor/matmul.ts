@@ -40,7 +40,7 @@ const operand = (x: Tensor, batch: Shape): Operand =>
 export function matmul(a: Tensor, b: Tensor): Tensor {
   const [m, k] = a.shape.slice(-2);
   const n = b.shape[b.ndim - 1];
-  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const batch = batchShape(a, b);
   const out = empty('matmul', [...batch, m, n]);
   if (out.size === 0) return out;
   const A = operand(a, batch);
@@ -57,6 +57,18 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   };
   runPlan('matmul', planMatmul(shape, device().back), A.binding, B.binding, out);
   return out;
+}
+
+/** Leading dimensions of the product. */
+function batchShape(a: Tensor, b: Tensor): number[] {
+  const [first, second] = [a.shape.slice(0, -2), b.shape.slice(0, -2)];
+  const fits = first.every((n, i) => {
+    const m = second[i - first.length + second.length] ?? 1;
+    return n === m || n === 1 || m === 1;
+  });
+  if (fits) return broadcastShapes('matmul', first, second);
+  const hint = 'All but the last two dimensions are batches: equal or 1, counted from the right.';
+  throw inputError('matmul', 'the batches cannot be broadcast', { a: a.shape, b: b.shape }, hint);
 }
 
 /** Refuses operands that no matrix product takes. */

@@ -47,7 +47,12 @@ function padding4(value: PoolOptions['padding'] = 0): readonly number[] {
 
 function check(op: string, x: Tensor): void {
   if ((x.ndim !== 4 && x.ndim !== 3) || x.dtype !== 'float32')
-    throw inputError(op, `the input must be float32 [N, C, H, W] or [C, H, W], it is ${x.dtype}`, { input: x.shape });
+    throw inputError(
+      op,
+      `the input is ${x.dtype} with ${x.ndim} dimensions`,
+      { input: x.shape },
+      'Images are float32 [N, C, H, W] or [C, H, W].',
+    );
 }
 
 /** Output positions along one axis (PyTorch's rule: with ceilMode the last window starts inside of the input or its leading padding). */
@@ -67,7 +72,7 @@ function outputs(
 
 /** The windows of max or average pooling. Throws InputError for windows that do not fit. */
 export function planPool(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions & AveragePoolOptions): PoolPlan {
-  const op = `${kind}Pool2d`;
+  const op = kind === 'max' ? 'maxPool2d' : 'avgPool2d';
   check(op, x);
   const kernel = pair(o.kernel);
   const stride = pair(o.stride ?? o.kernel);
@@ -75,13 +80,16 @@ export function planPool(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions &
   const [top, bottom, left, right] = padding4(o.padding);
   for (const [name, value] of Object.entries({ kernel, stride, dilation }))
     if (value.some((v) => !Number.isInteger(v) || v < 1))
-      throw inputError(op, `${name} [${value}] must be positive integers`, { input: x.shape });
+      throw inputError(op, `${name} is [${value}]`, { input: x.shape }, 'Use positive integers.');
   const padding = [top, bottom, left, right];
   const extent = kernel.map((k, i) => (k - 1) * dilation[i] + 1);
   if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v >= extent[i >> 1]))
-    throw inputError(op, `padding [${padding}] must be integers below the extent [${extent}] of a window`, {
-      input: x.shape,
-    });
+    throw inputError(
+      op,
+      `padding is [${padding}]`,
+      { input: x.shape },
+      `Use integers below the extent [${extent}] of a window.`,
+    );
   const [h, w] = x.shape.slice(-2);
   const oh = outputs(h, kernel[0], stride[0], top, bottom, dilation[0], o.ceilMode ?? false);
   const ow = outputs(w, kernel[1], stride[1], left, right, dilation[1], o.ceilMode ?? false);
@@ -103,7 +111,7 @@ export function planAdaptive(x: Tensor, outputSize: Pair): PoolPlan {
   check(op, x);
   const [oh, ow] = pair(outputSize);
   if (![oh, ow].every((n) => Number.isInteger(n) && n > 0))
-    throw inputError(op, `outputSize [${[oh, ow]}] must be positive integers`, { input: x.shape });
+    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x.shape }, 'Use positive integers.');
   const [h, w] = x.shape.slice(-2);
   if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x.shape });
   return {
@@ -130,7 +138,7 @@ export function maxPool(x: Tensor, plan: PoolPlan): { y: Tensor; index: Tensor }
 
 /** Means of the windows. */
 export function average(x: Tensor, plan: PoolPlan): Tensor {
-  const y = empty('averagePool2d', plan.output);
+  const y = empty('avgPool2d', plan.output);
   const n = size(plan.output);
   device().launch(
     averagePool(plan.kind === 'adaptive'),

@@ -163,7 +163,7 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 
 /** Largest or smallest value over dimensions. */
 export function extreme(reduction: 'max' | 'min', x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  refuseEmpty(reduction, x, normalizeAxes(reduction, axes, x.ndim));
+  refuseEmpty(reduction, x, normalizeAxes(reduction, axes, x.shape));
   return plain(reduction, reduction, x, axes, keepDims, x.dtype);
 }
 
@@ -176,7 +176,7 @@ function plain(
   result?: DType,
 ): Tensor {
   const compute = x.dtype === 'bool' ? 'int32' : x.dtype;
-  const over = normalizeAxes(name, axes, x.ndim);
+  const over = normalizeAxes(name, axes, x.shape);
   return reduce({
     name,
     reduction,
@@ -192,12 +192,12 @@ function plain(
 
 function refuseEmpty(name: string, x: Tensor, axes: readonly number[]): void {
   if (axes.some((axis) => x.shape[axis] === 0))
-    throw inputError(name, `there is no ${name} of nothing: a reduced dimension has size 0`, { input: x.shape });
+    throw inputError(name, `there is no ${name} of nothing`, { input: x.shape }, 'A reduced dimension has size 0.');
 }
 
 /** Position of the first largest or smallest value along a dimension, or in the flattened tensor when it is left out. */
 export function argExtreme(reduction: 'argmax' | 'argmin', x: Tensor, axis?: number | null, keepDims = false): Tensor {
-  const axes = normalizeAxes(reduction, axis, x.ndim);
+  const axes = normalizeAxes(reduction, axis, x.shape);
   refuseEmpty(reduction, x, axes);
   const compute = x.dtype === 'bool' ? 'int32' : x.dtype;
   return reduce({ name: reduction, reduction, map: 'a', operands: { a: x }, shape: x.shape, axes, keepDims, compute });
@@ -205,7 +205,7 @@ export function argExtreme(reduction: 'argmax' | 'argmin', x: Tensor, axis?: num
 
 /** Whether any or all elements are non-zero, over dimensions. */
 export function truth(name: 'any' | 'all', x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes(name, axes, x.ndim);
+  const over = normalizeAxes(name, axes, x.shape);
   const reduction = name === 'any' ? 'max' : 'min';
   const map = x.dtype === 'bool' ? 'a' : 'a != 0';
   const result = { compute: 'uint32', result: 'bool' } as const;
@@ -228,7 +228,7 @@ export const countOver = (x: Tensor, axes: readonly number[]): number =>
 
 /** Mean over dimensions, in float32. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('mean', axes, x.ndim);
+  const over = normalizeAxes('mean', axes, x.shape);
   const scalars = [1 / countOver(x, over)];
   return reduce({
     name: 'mean',
@@ -270,7 +270,7 @@ export function spread(
 
 /** log Σ eˣ over dimensions, with the largest x taken out first. */
 export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('logsumexp', axes, x.ndim);
+  const over = normalizeAxes('logsumexp', axes, x.shape);
   if (countOver(x, over) === 0)
     return reduce({
       name: 'logsumexp',
@@ -305,7 +305,7 @@ export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 
 /** (Σ|x|ᵖ)^(1/p) over dimensions; the largest |x| for p = ∞, the smallest for −∞, the number of non-zeros for 0. */
 export function norm(x: Tensor, p: number, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('norm', axes, x.ndim);
+  const over = normalizeAxes('norm', axes, x.shape);
   const common = { name: 'norm', operands: { a: x }, shape: x.shape, axes: over, keepDims, scalars: [p, 1 / p] };
   if (p === Infinity || p === -Infinity) {
     refuseEmpty('norm', x, over);

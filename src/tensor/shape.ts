@@ -1,5 +1,5 @@
 // Shapes, strides and broadcasting: pure index arithmetic.
-import { InputError } from '../gpu';
+import { inputError } from './context';
 
 export type Shape = readonly number[];
 
@@ -34,9 +34,11 @@ export function isContiguous(shape: Shape, strides: readonly number[]): boolean 
 /** Checks the dimensions of a new tensor. */
 export function checkShape(op: string, shape: Shape): void {
   if (!Array.isArray(shape) || shape.some((n) => !Number.isInteger(n) || n < 0))
-    throw new InputError(`${op}: a shape is a list of non-negative integers, got ${JSON.stringify(shape)}`);
-  if (shape.length > MAX_RANK) throw new InputError(`${op}: ${showShape(shape)} has ${shape.length} dimensions, at most ${MAX_RANK} are supported`);
-  if (size(shape) > 2 ** 31 - 1) throw new InputError(`${op}: ${showShape(shape)} has ${size(shape)} elements, at most 2147483647 are supported`);
+    throw inputError(op, `a shape is a list of non-negative integers, got ${JSON.stringify(shape)}`);
+  if (shape.length > MAX_RANK)
+    throw inputError(op, `${shape.length} dimensions, at most ${MAX_RANK} are supported`, { shape }, 'Merge some with reshape.');
+  if (size(shape) > 2 ** 31 - 1)
+    throw inputError(op, `${size(shape)} elements, at most 2147483647 are supported`, { shape }, 'Split the tensor.');
 }
 
 /** Most dimensions that kernels index. */
@@ -50,9 +52,11 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
     const m = a[a.length - i] ?? 1;
     const n = b[b.length - i] ?? 1;
     if (m !== n && m !== 1 && n !== 1)
-      throw new InputError(
-        `${op}: shapes ${showShape(a)} and ${showShape(b)} cannot be broadcast: dimension ${rank - i} is ${m} and ${n}. ` +
-          'Sizes must be equal or 1, counted from the right; use reshape or unsqueeze to line them up.',
+      throw inputError(
+        op,
+        `shapes ${showShape(a)} and ${showShape(b)} cannot be broadcast: dimension ${rank - i} is ${m} and ${n}`,
+        {},
+        'Sizes must be equal or 1, counted from the right; use reshape or unsqueeze to line them up.',
       );
     out[rank - i] = m === 1 ? n : m;
   }
@@ -65,19 +69,21 @@ export function broadcastStrides(shape: Shape, strides: readonly number[], to: S
   return to.map((n, i) => (i < lead || (shape[i - lead] === 1 && n !== 1) ? 0 : strides[i - lead]));
 }
 
-/** A dimension in 0 … rank − 1; negative ones count from the end. */
-export function normalizeAxis(op: string, axis: number, rank: number): number {
+/** A dimension of a tensor in 0 … rank − 1; negative ones count from the end. */
+export function normalizeAxis(op: string, axis: number, shape: Shape): number {
+  const rank = shape.length;
   const at = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(axis) || at < 0 || at >= Math.max(rank, 1))
-    throw new InputError(`${op}: dimension ${axis} of a tensor with ${rank} dimension${rank === 1 ? '' : 's'}; use ${-rank} … ${rank - 1}`);
+    throw inputError(op, `dimension ${axis} of a tensor with ${rank} dimension${rank === 1 ? '' : 's'}`, { input: shape }, `Use ${-rank} … ${rank - 1}.`);
   return at;
 }
 
 /** Sorted, distinct dimensions; all of them when `axes` is left out. */
-export function normalizeAxes(op: string, axes: number | readonly number[] | null | undefined, rank: number): number[] {
-  if (axes === null || axes === undefined) return Array.from({ length: rank }, (_, i) => i);
-  const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, rank));
-  if (new Set(list).size !== list.length) throw new InputError(`${op}: dimension ${JSON.stringify(axes)} is named twice`);
+export function normalizeAxes(op: string, axes: number | readonly number[] | null | undefined, shape: Shape): number[] {
+  if (axes === null || axes === undefined) return shape.map((_, i) => i);
+  const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, shape));
+  if (new Set(list).size !== list.length)
+    throw inputError(op, `a dimension of ${JSON.stringify(axes)} is named twice`, { input: shape }, 'Name each once; negative ones count from the end.');
   return list.sort((a, b) => a - b);
 }
 

@@ -30,8 +30,9 @@ export function lineGrid({ lines, n, inner }: Lines) {
 /** exp(x) / Σ exp(x) along an axis, or its logarithm. */
 export function softmax(x: Tensor, dim: number, log: boolean): Tensor {
   const op = log ? 'logSoftmax' : 'softmax';
-  if (x.dtype !== 'float32') throw inputError(op, `the input is ${x.dtype}, not float32`, { input: x.shape });
-  const along = linesAlong(x.shape, normalizeAxis(op, dim, x.ndim));
+  if (x.dtype !== 'float32')
+    throw inputError(op, `the input is ${x.dtype}`, { input: x.shape }, "Convert with to('float32').");
+  const along = linesAlong(x.shape, normalizeAxis(op, dim, x.shape));
   const { perGroup, grid } = lineGrid(along);
   const y = empty(op, x.shape);
   const constants = [along.lines, along.n, along.inner];
@@ -41,7 +42,7 @@ export function softmax(x: Tensor, dim: number, log: boolean): Tensor {
 
 /** The gradient of `softmax` for x, from its result y. */
 export function softmaxGradient(gradient: Tensor, y: Tensor, dim: number, log: boolean): Tensor {
-  const along = linesAlong(y.shape, normalizeAxis('softmax', dim, y.ndim));
+  const along = linesAlong(y.shape, normalizeAxis('softmax', dim, y.shape));
   const { perGroup, grid } = lineGrid(along);
   const dx = empty('softmax', y.shape);
   const constants = [along.lines, along.n, along.inner];

@@ -17,7 +17,7 @@ const RANK_LIMIT = 1024;
 
 /** Positions (int32) of the elements along `dim` in sorted order; NaN counts as the largest, equal values keep their order. */
 export function argsort(x: Tensor, dim: number, descending: boolean): Tensor {
-  const { lines, n, inner } = linesAlong(x.shape, normalizeAxis('sort', dim, x.ndim));
+  const { lines, n, inner } = linesAlong(x.shape, normalizeAxis('sort', dim, x.shape));
   const source = contiguous(x);
   const order = empty('sort', x.shape, 'int32');
   const natural = wgslType(x.dtype);
@@ -60,7 +60,7 @@ export function sort(x: Tensor, dim: number, descending: boolean): Sorted {
 
 /** The k largest (or smallest) along `dim`, the most extreme first. */
 export function topk(x: Tensor, k: number, dim: number, largest: boolean): Sorted {
-  const axis = normalizeAxis('topk', dim, x.ndim);
+  const axis = normalizeAxis('topk', dim, x.shape);
   const n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n)
     throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x.shape });

@@ -1,10 +1,11 @@
 // The Tensor: a typed, strided view of GPU memory. Operations live in files of their own; `autograd/methods.ts` hangs them on as methods.
 import type { Storage } from '../gpu';
-import { InputError, device } from '../gpu';
+import { device } from '../gpu';
+import { inputError } from './context';
 import { hostArray } from './dtype';
 import type { DType, TypedArray } from './dtype';
 import { Memory, trackComputed, unreachable } from './memory';
-import { contiguousStrides, isContiguous, showShape, size } from './shape';
+import { contiguousStrides, isContiguous, size } from './shape';
 import type { Shape } from './shape';
 
 /** What autograd hangs on a tensor: the operation that computed it. */
@@ -78,8 +79,8 @@ export class Tensor {
 
   /** Marks a leaf as trained, as in PyTorch's `requires_grad_()`. */
   requiresGrad_(value = true): this {
-    if (value && this.dtype !== 'float32') throw new InputError(`requiresGrad_: only float32 tensors have gradients, this one is ${this.dtype}`);
-    if (!this.isLeaf) throw new InputError('requiresGrad_: only of leaves; use detach() for a copy without history');
+    if (value && this.dtype !== 'float32') throw inputError('requiresGrad_', `a tensor of ${this.dtype} has no gradient`, { tensor: this.shape }, "Convert with to('float32').");
+    if (!this.isLeaf) throw inputError('requiresGrad_', 'the tensor was computed and is no leaf', { tensor: this.shape }, 'detach() gives one without history.');
     this.requiresGrad = value;
     return this;
   }
@@ -113,7 +114,7 @@ export class Tensor {
 
   /** The value of a tensor with one element (a boolean as 0 or 1). */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new InputError(`item: the tensor has ${this.size} elements, shape ${showShape(this.shape)}; use data() or toArray()`);
+    if (this.size !== 1) throw inputError('item', `the tensor has ${this.size} elements`, { tensor: this.shape }, 'Use data() or toArray().');
     return (await this.data())[0];
   }
 
@@ -129,6 +130,16 @@ export class Tensor {
     };
     return nest(0, 0, data.length);
   }
+}
+
+/** Refuses operands that are no tensors, before anything reads their shapes. */
+export function requireTensors(op: string, operands: Readonly<Record<string, unknown>>): void {
+  const shapes = Object.entries(operands).flatMap(([name, x]) => (x instanceof Tensor ? [[name, x.shape] as const] : []));
+  for (const [name, x] of Object.entries(operands))
+    if (!(x instanceof Tensor)) {
+      const kind = x === null || typeof x !== 'object' ? String(x) : x.constructor.name;
+      throw inputError(op, `${name} is no tensor, it is ${kind}`, Object.fromEntries(shapes), 'Make one with tensor(data).');
+    }
 }
 
 export type NestedArray = number | boolean | NestedArray[];

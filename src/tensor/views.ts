@@ -17,7 +17,7 @@ import {
   size,
 } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, requireTensors } from './tensor';
 
 /** Resolves a −1 in a wanted shape, and checks that the number of elements stays. */
 export function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
@@ -96,7 +96,12 @@ export function resolveRange(op: string, x: Tensor, axis: number, index: SliceIn
   if (typeof index === 'number') {
     const at = index < 0 ? index + n : index;
     if (!Number.isInteger(index) || at < 0 || at >= n)
-      throw inputError(op, `position ${index} of dimension ${axis}, which has size ${n}`, { input: x.shape });
+      throw inputError(
+        op,
+        `position ${index} of dimension ${axis}, which has size ${n}`,
+        { input: x.shape },
+        'Negative positions count from the end.',
+      );
     return { start: at, count: 1, step: 1 };
   }
   const { step = 1 } = index ?? {};
@@ -171,19 +176,19 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
 
 /** Checks that tensors can be joined along a dimension. */
 export function checkJoin(op: string, tensors: readonly Tensor[], axis: number): number {
-  if (!tensors.length) throw inputError(op, 'an empty list of tensors');
+  if (!Array.isArray(tensors) || !tensors.length)
+    throw inputError(op, 'no list of tensors, or an empty one', {}, 'Give an array of at least one.');
+  requireTensors(op, Object.fromEntries(tensors.map((t, i) => [`tensor ${i}`, t])));
   const [first] = tensors;
-  const at = normalizeAxis(op, axis, first.ndim);
+  const at = normalizeAxis(op, axis, first.shape);
   const others = (t: Tensor) => t.shape.filter((_, i) => i !== at);
   const odd = tensors.findIndex((t) => t.ndim !== first.ndim || !sameShape(others(t), others(first)));
   if (odd > 0 || first.ndim === 0)
     throw inputError(
       op,
-      `tensors that are joined along dimension ${at} agree in all others, and have at least one dimension`,
-      {
-        'tensor 0': first.shape,
-        ...(odd > 0 && { [`tensor ${odd}`]: tensors[odd].shape }),
-      },
+      `the tensors cannot be joined along dimension ${at}`,
+      { 'tensor 0': first.shape, ...(odd > 0 && { [`tensor ${odd}`]: tensors[odd].shape }) },
+      'They agree in all other dimensions, and have at least one; stack makes a new dimension.',
     );
   return at;
 }
