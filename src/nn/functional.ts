@@ -1,5 +1,6 @@
 // F: operations as functions, by their PyTorch names in camel case.
 export * from '../autograd/conv';
+export * from '../autograd/einsum';
 export * from '../autograd/elementwise';
 export * from '../autograd/gather';
 export * from '../autograd/loss';
