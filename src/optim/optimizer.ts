@@ -71,7 +71,9 @@ export abstract class Optimizer<O extends { lr: number }> {
   zeroGrad(): void {
     for (const parameter of this.parameters()) {
       parameter.grad?.dispose();
-      parameter.grad = null;
+      device().effect(() => {
+        parameter.grad = null;
+      });
     }
   }
 
