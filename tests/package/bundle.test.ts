@@ -44,7 +44,7 @@ const floors = [
   /^src\/tensor\//,
   /^src\/autograd\//,
   /^src\/nn\//,
-  /^datasets\//,
+  /^(datasets|src\/data)\//,
   /^src\/(optim|meanfield|featureflow)\//,
   /^src\/models\//,
   /^src\/train\//,
