@@ -56,7 +56,10 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
   const pixelGroups = Math.ceil(total / size);
   const groups = pixelGroups * blocks * g.groups * g.y.classes;
 
-  const row = loadRow(g.x, true);
+  // Left alone, the driver unrolls short loops into bodies that are slow to compile; an unknown bound costs a few percent.
+  const short = g.inChannels * block * tapsX <= 512;
+  const channels = short ? `${g.inChannels}u + ${opaqueZero('weights', 'vec4f')}` : `${g.inChannels}u`;
+  const row = loadRow(g.x);
   // The weights of one kernel row, kernelWidth × block floats, are contiguous: a vec4 per lane, or all by uniform loads.
   const weightLoads = Math.ceil((g.kernelWidth * vecs) / (lanes || 1));
   const weight = (tap: number, i: number) => {
@@ -91,7 +94,7 @@ enable subgroups;
     let inside = yy >= 0 && yy < ${g.y.inSize};
     var line = i32(image + u32(clamp(yy, 0, ${g.y.inSize - 1}))) * ${g.x.inSize};
     var w = (block * ${g.kernelHeight}u + u32(yTap + t * yTapStep)) * ${g.inChannels * g.kernelWidth * vecs}u;
-    for (var c = 0u; c < ${g.inChannels}u + ${opaqueZero('weights', 'vec4f')}; c++) {
+    for (var c = 0u; c < ${channels}; c++) {
       ${row.code}
       ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
       ${g.x.taps
@@ -133,10 +136,10 @@ enable subgroups;
 
 /**
  * Loads of everything that a lane's 4 positions read in one row: `at(offset)` names the float at `step * 4 * xq + offset`.
- * Uses `images`, `line` (the row's first index), `xq` and, where rows may lie outside, `inside`; outside is zero.
+ * Uses `images`, `line` (the row's first index), `xq` and `inside`: rows outside are zero.
  * Rows whose length is a multiple of 4 are read as vec4, each of which lies inside or outside as a whole.
  */
-function loadRow(x: Axis, guardY: boolean): { code: string; at: (offset: number) => string; vec4: boolean } {
+function loadRow(x: Axis): { code: string; at: (offset: number) => string; vec4: boolean } {
   const lane = Math.ceil(positions(x) / 4) - 1; // the last xq
   const offsets = new Set(x.taps.flat().flatMap(({ offset }) => [0, 1, 2, 3].map((j) => x.step * j + offset)));
   const vec4 = x.inSize % 4 === 0;
@@ -150,13 +153,13 @@ function loadRow(x: Axis, guardY: boolean): { code: string; at: (offset: number)
     const position = `${perLane} * xq + ${unit}`;
     const low = unit < 0;
     const high = perLane * lane + unit > last;
-    const tests = [guardY && 'inside', low && `${position} >= 0`, high && `${position} <= ${last}`].filter(Boolean);
+    const tests = ['inside', low && `${position} >= 0`, high && `${position} <= ${last}`].filter(Boolean);
     const clamped = low || high ? `clamp(${position}, 0, ${last})` : position;
     const scalar = !vec4 || used.length === 1;
     const component = vec4 && scalar ? `[${((used[0] % 4) + 4) % 4}]` : '';
     const load = `images[${vec4 ? 'line / 4' : 'line'} + ${clamped}]${component}`;
     const zero = scalar ? '0.0' : 'vec4f()';
-    const value = tests.length ? `select(${zero}, ${load}, ${tests.join(' && ')})` : load;
+    const value = `select(${zero}, ${load}, ${tests.join(' && ')})`;
     return { scalar, code: `let ${label(unit)} = ${value};` };
   });
   const at = (offset: number) => {
@@ -270,8 +273,10 @@ export function softwareWeightGradient(
   const groups = perSplit * splits;
 
   const quads = Math.ceil(s.outWidth / 4);
+  const short = quads * block * s.kernelWidth * 4 <= 256; // as in the gather
+  const lineQuads = short ? `${quads} + i32(${opaqueZero('partials', 'f32')})` : `${quads}`;
   const taps = Array.from({ length: s.kernelWidth }, (_, tap) => ({ tap, offset: tap * s.dilationW - s.padLeft }));
-  const row = loadRow({ size: s.outWidth, inSize: s.inWidth, classes: 1, step: s.strideW, taps: [taps] }, true);
+  const row = loadRow({ size: s.outWidth, inSize: s.inWidth, classes: 1, step: s.strideW, taps: [taps] });
   const dyVec4 = s.outWidth % 4 === 0;
   const plane = s.outHeight * s.outWidth;
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
@@ -317,7 +322,7 @@ enable subgroups;
     let inside = yy >= 0 && yy < ${s.inHeight};
     let line = i32((n * ${s.inChannels}u + g * ${inChannels}u + c) * ${s.inHeight}u + u32(clamp(yy, 0, ${s.inHeight - 1}))) * ${s.inWidth};
     let dyLine = i32((n * ${s.outChannels}u + g * ${outChannels}u) * ${s.outHeight}u + oy) * ${s.outWidth};
-    for (var q = 0; q < ${quads} + i32(${opaqueZero('partials', 'f32')}); q++) {
+    for (var q = 0; q < ${lineQuads}; q++) {
       let xq = q;
       ${row.code}
       ${unroll(loads, loadDy)}
