@@ -36,10 +36,13 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 }`,
 };
 
-/** Bindings: g, f, τ, ∂E/∂f, SUMS partial sums of ⟨g, f⟩. Constants: elements, l. Grid: SUMS / 64. */
-export const residualStepGradient: Kernel = {
+/**
+ * Bindings: g, f, τ, ∂E/∂f, SUMS partial sums of ⟨g, f⟩; with an addend also h and the total: then g + h takes the place of g.
+ * Constants: elements, l. Grid: SUMS / 64.
+ */
+export const residualStepGradient = memoized((addend) => ({
   name: 'meanfield.step.gradient',
-  access: 'rrrww',
+  access: addend ? 'rrrwwrw' : 'rrrww',
   uniforms: 16,
   workgroups: [SUMS / WORKGROUP, 1, 1],
   code: wgsl`
@@ -49,58 +52,91 @@ struct Params { n: u32, l: u32 }
 @group(0) @binding(2) var<storage, read> tau: array<f32>;
 @group(0) @binding(3) var<storage, read_write> df: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;
+#if ${addend === 1}
+@group(0) @binding(5) var<storage, read> h: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> total: array<vec4f>;
+#endif
 @group(1) @binding(0) var<uniform> p: Params;
 ${delta}
+fn gradient(i: u32) -> vec4f {
+#if ${addend === 1}
+  let a = g[i] + h[i];
+  total[i] = a;
+  return a;
+#else
+  return g[i];
+#endif
+}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let step = delta(p.l);
   let last = p.n / 4u;
   var sum = vec4f();
   for (var i = id.x; i < last; i += ${SUMS}u) {
-    let a = g[i];
+    let a = gradient(i);
     df[i] = step * a;
     sum += a * f[i];
   }
   if (id.x == 0u && p.n % 4u != 0u) {
-    let a = g[last];
+    let a = gradient(last);
     df[last] = step * a;
     sum += select(vec4f(), a * f[last], vec4u(0, 1, 2, 3) < vec4u(p.n % 4u));
   }
   sums[id.x] = sum.x + sum.y + sum.z + sum.w;
 }`,
-};
+}));
 
-/** ∂E/∂τ [n] from the partial sums [n, SUMS] of all steps up to `top`, the last that was differentiated. Constants: n, top. */
-export const timeGradient: Kernel = {
-  name: 'meanfield.time.gradient',
-  access: 'rw',
-  uniforms: 16,
-  workgroups: [1, 1, 1],
-  code: wgsl`
-struct Params { n: u32, top: u32 }
-@group(0) @binding(0) var<storage, read> sums: array<f32>;
-@group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
-var<workgroup> cells: array<f32, ${WORKGROUP}>;
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(local_invocation_index) t: u32) {
-  for (var l = 0u; l < p.n; l++) {
+/** WGSL that makes ∂E/∂τ of n partial sums, in one workgroup. */
+const timeGradients = (sums: string, gradient: string) => `
+  for (var l = 0u; l < n; l++) {
     var sum = 0.0;
-    if (l <= p.top) { for (var i = t; i < ${SUMS}u; i += ${WORKGROUP}u) { sum += sums[l * ${SUMS}u + i]; } }
-    cells[t] = sum;
+    if (l <= top) { for (var i = local; i < ${SUMS}u; i += ${WORKGROUP}u) { sum += ${sums}[at0 + l * ${SUMS}u + i]; } }
+    cells[local] = sum;
     for (var half = ${WORKGROUP / 2}u; half > 0u; half >>= 1u) {
       workgroupBarrier();
-      if (t < half) { cells[t] += cells[t + half]; }
+      if (local < half) { cells[local] += cells[local + half]; }
     }
     workgroupBarrier();
-    if (t == 0u) {
-      gradient[l] = cells[0];
-      if (l > 0u) { gradient[l - 1u] -= cells[0]; }
+    if (local == 0u) {
+      ${gradient}[at1 + l] = cells[0];
+      if (l > 0u) { ${gradient}[at1 + l - 1u] -= cells[0]; }
     }
     workgroupBarrier();
-  }
+  }`;
+
+const cells = `var<workgroup> cells: array<f32, ${WORKGROUP}>;`;
+
+const timeFamily = segmentedKernel({
+  name: 'meanfield.time.gradient.joined',
+  access: 'rw',
+  types: ['f32', 'f32'],
+  workgroupSize: WORKGROUP,
+  words: 2,
+  declarations: `${cells}\nvar<workgroup> shape: vec2u;`,
+  // A record is read by all threads alike, which the compiler cannot see: workgroupUniformLoad tells it.
+  body: `if (local == 0u) { shape = vec2u(word(0u), word(1u)); }
+  let size_ = workgroupUniformLoad(&shape);
+  let n = size_.x; let top = size_.y; ${timeGradients('b0', 'b1')}`,
+});
+
+/** ∂E/∂τ [n] from the partial sums [n, SUMS] of all steps up to `top`, the last that was differentiated. Bindings: sums, gradient. */
+export const timeGradient = memoized((n, top) => ({
+  name: 'meanfield.time.gradient',
+  access: 'rw',
+  workgroups: [1, 1, 1],
+  segment: { family: timeFamily, groups: 1, words: [n, top] },
+  code: wgsl`
+@group(0) @binding(0) var<storage, read> sums: array<f32>;
+@group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
+${cells}
+const n = ${n}u;
+const top = ${top}u;
+const at0 = 0u; const at1 = 0u;
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(local_invocation_index) local: u32) {
+  ${timeGradients('sums', 'gradient')}
 }`,
-};
+}));
 
 /**
  * WGSL that ranks n times from `TAU[AT …]`, for kernels of one workgroup. Times are compared as integers in the order of the floats: a comparison

@@ -1,7 +1,8 @@
 // The residual steps of the mean-field network, recorded.
 import * as raw from '../tensor/residual-step';
 import type { Tensor } from '../tensor/tensor';
-import { record } from './tape';
+import type { Rule } from './tape';
+import { record, sumOf } from './tape';
 
 /**
  * x ← x + (τ_l − τ_{l−1})·f_l(x) for l = 0 … n−1, τ_{−1} = 0 (Lu et al. 2020, eq. 4.1). `tau` is [n], every f_l keeps the shape of x.
@@ -13,20 +14,24 @@ export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tens
   let top = 0;
   const step = (input: Tensor, branch: (x: Tensor) => Tensor, l: number): Tensor => {
     const f = branch(input);
-    return record('residual step', [input, f, tau], raw.residualStep(input, f, tau, l), [f, tau], (g, needs) => {
-      if (!needs[1] && !needs[2]) return [g];
-      if (!needs[2]) return [g, raw.residualStepGradient(g, f, tau, l, raw.stepSums(branches.length)), null];
+    const rule: Rule = (g, needs, h = null) => {
+      if (!needs[1] && !needs[2]) return [h ? sumOf(g, h) : g];
+      if (!needs[2]) {
+        const { df, dx } = raw.residualStepGradient(g, h, f, tau, l, raw.stepSums(branches.length));
+        return [dx, df];
+      }
       if (!sums) {
         sums = raw.stepSums(branches.length).keep();
         top = l;
       }
-      const df = raw.residualStepGradient(g, f, tau, l, sums);
-      if (l > 0) return [g, df, null];
+      const { df, dx } = raw.residualStepGradient(g, h, f, tau, l, sums);
+      if (l > 0) return [dx, df];
       const dtau = raw.timesGradient(sums, tau, top);
       sums.dispose();
       sums = null;
-      return [g, df, dtau];
-    });
+      return [dx, df, dtau];
+    };
+    return record('residual step', [input, f, tau], raw.residualStep(input, f, tau, l), [f, tau], rule, true);
   };
   return branches.reduce(step, x);
 }

@@ -1,16 +1,22 @@
 // Reverse-mode differentiation: operations leave a node with their gradient rule on what they compute; `backward` walks the nodes from
 // the loss to the leaves in the reverse order of their making.
-import { InputError, device } from '../gpu';
+import { device, InputError } from '../gpu';
 import { inputError, insideModule, modulePath } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
-import { computedDuring, temporaries } from '../tensor/memory';
 import type { Memory } from '../tensor/memory';
+import { computedDuring, temporaries } from '../tensor/memory';
 import { sameShape, showShape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
 import type { GradientNode } from '../tensor/tensor';
+import { Tensor } from '../tensor/tensor';
+import { checkGradient, checkResult } from './anomaly';
 
 /** Gradients for the inputs, from those of the outputs; null where an input needs none. */
-export type Rule = (gradient: Tensor, needs: readonly boolean[]) => readonly (Tensor | null | undefined | false)[];
+export type Rule = (
+  gradient: Tensor,
+  needs: readonly boolean[],
+  /** For rules that add up themselves (`pairs`): another part of the gradient. */
+  addend?: Tensor | null,
+) => readonly (Tensor | null | undefined | false)[];
 
 let sequence = 0;
 /** Whether operations are recorded: the answer of the innermost `noGrad` or `enableGrad` that runs. */
@@ -37,6 +43,8 @@ class Node implements GradientNode {
     readonly shape: readonly number[],
     readonly saved: readonly Tensor[],
     readonly rule: Rule,
+    /** The rule takes a gradient in two parts, which saves the launch that adds them. */
+    readonly pairs: boolean,
   ) {
     this.versions = saved.map((t) => t.memory.version);
     this.needs = inputs.map((t) => t.requiresGrad);
@@ -54,7 +62,9 @@ class Node implements GradientNode {
     open--;
     if (!release) return;
     // What only this node needed: saved results that are neither inputs nor visible to the program.
-    const dead = this.saved.filter((t) => !t.memory.escaped && !this.inputs.some((i) => i.memory === t.memory)).map((t) => t.memory);
+    const dead = this.saved
+      .filter((t) => !t.memory.escaped && !this.inputs.some((i) => i.memory === t.memory))
+      .map((t) => t.memory);
     if (this.ownsOutput) dead.push(this.output);
     for (const memory of dead) if (memory.live && !memory.escaped && !memory.kept && !memory.recipe) memory.release();
   }
@@ -78,11 +88,19 @@ export const needsGradient = (...inputs: readonly Tensor[]): boolean => recordin
  * Records how `output` came from `inputs`. `saved` lists every tensor that `rule` reads later, so that overwriting one is noticed.
  * Returns `output`.
  */
-export function record(name: string, inputs: readonly Tensor[], output: Tensor, saved: readonly Tensor[], rule: Rule): Tensor {
+export function record(
+  name: string,
+  inputs: readonly Tensor[],
+  output: Tensor,
+  saved: readonly Tensor[],
+  rule: Rule,
+  pairs = false,
+): Tensor {
   if (!needsGradient(...inputs) || output.dtype !== 'float32') return output;
   bodies = 0;
   output.requiresGrad = true;
-  output.gradNode = new Node(name, inputs, output.memory, output.shape, saved, rule);
+  output.gradNode = new Node(name, inputs, output.memory, output.shape, saved, rule, pairs);
+  checkResult(name, inputs, output);
   return output;
 }
 
@@ -124,10 +142,14 @@ function withRecording<T>(value: boolean, body: () => T): T {
  */
 export function noGrad<T>(body: () => T): T {
   const outermost = recording;
-  return temporaries(() => withRecording(false, body), memoriesIn, () => {
-    if (isTapeOpen() && ++bodies > ABANDONED) abandonTape();
-    return outermost && !isTapeOpen();
-  });
+  return temporaries(
+    () => withRecording(false, body),
+    memoriesIn,
+    () => {
+      if (isTapeOpen() && ++bodies > ABANDONED) abandonTape();
+      return outermost && !isTapeOpen();
+    },
+  );
 }
 
 /** Runs `body` with recording on again, inside `noGrad`. */
@@ -145,17 +167,63 @@ export function retainGrad(x: Tensor): Tensor {
   return x;
 }
 
-const sum = (a: Tensor, b: Tensor): Tensor =>
+/** Sees the gradient of a tensor in `backward()`; another one that it returns takes its place. */
+export type GradientHook = ((gradient: Tensor) => Tensor) | ((gradient: Tensor) => void);
+
+/** By the node of a computed tensor, or by the leaf. */
+const hooks = new WeakMap<object, Set<GradientHook>>();
+
+/**
+ * Calls `hook` with ∂loss/∂x, all of it, at every `backward()`; what it returns, of the same shape, is used instead. Returns a function that
+ * removes the hook. As in PyTorch, of a leaf before the gradient is added to `grad`; the gradient lives until `backward()` ends: `keep()` it.
+ */
+export function registerHook(x: Tensor, hook: GradientHook): () => void {
+  if (!x.requiresGrad)
+    throw inputError('registerHook', 'this tensor has no gradient', { tensor: x.shape }, 'Only of what requires one.');
+  const target = x.gradNode ?? x;
+  const list = hooks.get(target) ?? new Set();
+  hooks.set(target, list.add(hook));
+  return () => void list.delete(hook);
+}
+
+/** The gradient after the hooks of its node or leaf. */
+function hooked(target: object, gradient: Tensor): Tensor {
+  let g = gradient;
+  for (const hook of hooks.get(target) ?? []) {
+    const next: unknown = hook(g);
+    if (!(next instanceof Tensor)) continue;
+    if (!sameShape(next.shape, g.shape))
+      throw inputError(
+        'registerHook',
+        'the hook returned a gradient of another shape',
+        { gradient: g.shape, returned: next.shape },
+        'Return one of the same shape, or nothing.',
+      );
+    g = next;
+  }
+  return g;
+}
+
+/** a + b, for gradients. */
+export const sumOf = (a: Tensor, b: Tensor): Tensor =>
   evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape, result: 'float32' });
 
 /** Adds to a leaf's `grad`, which is kept. A `fresh` gradient owns its memory alone and can be taken over. */
 function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
   const before = leaf.grad;
   const copied = (): Tensor =>
-    evaluate({ name: 'gradient', expression: 'a', operands: { a: gradient }, shape: gradient.shape, result: 'float32' });
+    evaluate({
+      name: 'gradient',
+      expression: 'a',
+      operands: { a: gradient },
+      shape: gradient.shape,
+      result: 'float32',
+    });
   if (before && device().tracing)
-    throw new InputError('compile: a gradient is already there; clear gradients inside the step, after optimizer.step(): optimizer.zeroGrad()');
-  const total = (before ? sum(before, gradient) : fresh ? gradient : copied()).keep();
+    throw new InputError(
+      'compile: a gradient is already there; clear gradients inside the step, after optimizer.step(): optimizer.zeroGrad()',
+    );
+  const total = (before ? sumOf(before, gradient) : fresh ? gradient : copied()).keep();
   device().effect(() => {
     leaf.grad = total;
   });
@@ -197,10 +265,17 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
   const gradients = new Map<Node, Tensor>();
   const leaves = new Map<Tensor, Tensor>();
   const owned = new Set<Memory>();
+  const addends = new Map<Node, Tensor>();
   const add = (target: Tensor, gradient: Tensor, made: boolean) => {
     const node = target.gradNode as Node | null;
     const before = node ? gradients.get(node) : leaves.get(target);
-    const total = before ? sum(before, gradient) : gradient;
+    if (before && node?.pairs && !addends.has(node) && !node.retained && !hooks.has(node)) {
+      if (made) owned.add(gradient.memory);
+      gradient.memory.holds++;
+      addends.set(node, gradient);
+      return;
+    }
+    const total = before ? sumOf(before, gradient) : gradient;
     if (made || before) owned.add(total.memory);
     total.memory.holds++;
     if (node) gradients.set(node, total);
@@ -222,14 +297,19 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
     const node = queue.splice(at, 1)[0];
     const gradient = gradients.get(node)!;
     gradients.delete(node);
-    if (node.retained) accumulate(node.retained, gradient, false);
-    const { result, made } = computedDuring(() => insideModule(node.path, () => node.rule(gradient, node.needs)));
+    const addend = addends.get(node) ?? null;
+    const final = hooked(node, gradient);
+    if (node.retained) accumulate(node.retained, final, false);
+    const { result, made } = computedDuring(() => insideModule(node.path, () => node.rule(final, node.needs, addend)));
     for (const memory of made) owned.add(memory);
     node.inputs.forEach((input, i) => {
       const g = result[i];
       if (!g || !node.needs[i]) return;
       if (!sameShape(g.shape, input.shape))
-        throw new InputError(`backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`);
+        throw new InputError(
+          `backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`,
+        );
+      checkGradient(node.name, node.path, i, g);
       const next = input.gradNode as Node | null;
       add(input, g, made.includes(g.memory));
       if (next && !queued.has(next)) {
@@ -239,12 +319,15 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
     });
     for (const memory of made) if (memory.holds === 0 && memory.live && !memory.kept) memory.release();
     drop(gradient);
+    if (addend) drop(addend);
     if (!retainGraph) node.finish(true);
   }
   for (const [leaf, gradient] of leaves) {
-    const { memory } = gradient;
-    const whole = gradient.isContiguous && memory.live && memory.storage.bytes === 4 * gradient.size;
-    if (leaf.requiresGrad) accumulate(leaf, gradient, whole && owned.has(memory) && memory.holds === 1);
+    const final = hooked(leaf, gradient);
+    const { memory } = final;
+    const whole = final.isContiguous && memory.live && memory.storage.bytes === 4 * final.size;
+    const fresh = whole && owned.has(memory) && memory.holds === 1 && !memory.kept;
+    if (leaf.requiresGrad) accumulate(leaf, final, fresh);
     drop(gradient);
   }
 }
@@ -253,7 +336,10 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
  * Fills `grad` of every leaf that `loss` was computed from, adding to what is there. `gradient` is ∂(objective)/∂loss, 1 by default, needed
  * when `loss` has more than one element. Gives back the memory of what was recorded unless `retainGraph`.
  */
-export function backward(loss: Tensor, { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
+export function backward(
+  loss: Tensor,
+  { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
+): void {
   if (!loss.requiresGrad)
     throw inputError(
       'backward',
@@ -279,11 +365,11 @@ export function backward(loss: Tensor, { gradient, retainGraph = false }: { grad
   temporaries(
     () =>
       withRecording(false, () => {
-        const seed = gradient ?? evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape, result: 'float32' });
+        const seed =
+          gradient ?? evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape, result: 'float32' });
         backwardFrom(loss, seed, retainGraph);
       }),
     () => [],
     null,
   );
 }
-

@@ -1,13 +1,13 @@
 // What all optimizers share: parameter groups, gradients, and the end of a step.
 import { abandonTape } from '../autograd/tape';
-import { InputError, Scalar, device } from '../gpu';
+import { device, InputError, Scalar } from '../gpu';
 import { Parameter } from '../nn/parameter';
+import { zeros } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';
 import { endStep } from '../tensor/memory';
 import { pack } from '../tensor/rows';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { zeros } from '../tensor/create';
 
 /** The numbers among the options, as scalars: changing one needs no new plan in compiled steps. */
 export type Scalars<O> = { [K in keyof O as O[K] extends number ? K : never]: Scalar };
@@ -24,16 +24,25 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   constructor(params: Iterable<Parameter> | readonly ParamGroup<O>[], defaults: O) {
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
-    if (list.length === 0) throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
+    if (list.length === 0)
+      throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
     for (const item of list)
       if (!(item instanceof Parameter) && typeof item?.params?.[Symbol.iterator] !== 'function')
-        throw new InputError(`${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`);
+        throw new InputError(
+          `${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
+        );
     const groups = list[0] instanceof Parameter ? [{ params: list as Parameter[] }] : (list as ParamGroup<O>[]);
     this.groups = groups.map((group) => withScalars({ ...defaults, ...group, params: [...group.params] }));
     const seen = new Set<Parameter>();
     for (const parameter of this.parameters()) {
-      if (!(parameter instanceof Parameter)) throw new InputError(`${this.constructor.name}: only Parameters can be optimized; wrap the tensor: new Parameter(tensor)`);
-      if (seen.has(parameter)) throw new InputError(`${this.constructor.name}: a parameter of shape [${parameter.shape.join(', ')}] is listed twice`);
+      if (!(parameter instanceof Parameter))
+        throw new InputError(
+          `${this.constructor.name}: only Parameters can be optimized; wrap the tensor: new Parameter(tensor)`,
+        );
+      if (seen.has(parameter))
+        throw new InputError(
+          `${this.constructor.name}: a parameter of shape [${parameter.shape.join(', ')}] is listed twice`,
+        );
       seen.add(parameter);
     }
     pack('parameters', [...this.parameters()]);
@@ -51,20 +60,23 @@ export abstract class Optimizer<O extends { lr: number }> {
       this.prepare?.();
     });
     for (const group of this.groups)
-      for (const parameter of group.params) if (parameter.grad) this.update(parameter, parameter.grad, group, group.scalars);
+      for (const parameter of group.params)
+        if (parameter.grad) this.update(parameter, parameter.grad, group, group.scalars);
     this.#packBuffers();
     abandonTape();
     device().effect(endStep);
   }
 
-  /** Lays the buffers of a kind side by side, once all are there: then one launch of a compiled step updates all parameters. */
+  /**
+   * Lays parameters and buffers side by side, once all buffers are there: then one launch of a compiled step updates all parameters, and one
+   * moves particles with everything of theirs.
+   */
   #packBuffers(): void {
     const all = [...this.parameters()];
-    for (const name of all[0].companions.keys()) {
-      if (this.#packed.has(name) || !all.every((p) => p.companions.has(name))) continue;
-      this.#packed.add(name);
-      pack(name, all.map((p) => p.companions.get(name)!));
-    }
+    const names = [...all[0].companions.keys()].filter((name) => all.every((p) => p.companions.has(name)));
+    if (names.every((name) => this.#packed.has(name))) return;
+    for (const name of names) this.#packed.add(name);
+    pack('parameters and their buffers', [...all, ...names.flatMap((name) => all.map((p) => p.companions.get(name)!))]);
   }
 
   /** Drops all gradients, as PyTorch's `zero_grad(set_to_none=True)`. */
@@ -109,7 +121,9 @@ export abstract class Optimizer<O extends { lr: number }> {
       const [index, name] = key.split('.');
       const parameter = parameters[Number(index)];
       if (!parameter || !sameShape(parameter.shape, value.shape))
-        throw new InputError(`${this.constructor.name}: the saved buffer ${key} [${value.shape.join(', ')}] fits no parameter of this optimizer`);
+        throw new InputError(
+          `${this.constructor.name}: the saved buffer ${key} [${value.shape.join(', ')}] fits no parameter of this optimizer`,
+        );
       copyInto(this.buffer(parameter, name).buffer, value);
     }
     this.steps = steps;
@@ -122,7 +136,11 @@ function withScalars<O, G extends O>(group: G): G & { readonly scalars: Scalars<
   for (const [key, value] of Object.entries(group as object)) {
     if (typeof value !== 'number') continue;
     const cell = (scalars[key] = new Scalar(value));
-    Object.defineProperty(group, key, { get: () => cell.value, set: (next: number) => (cell.value = next), enumerable: true });
+    Object.defineProperty(group, key, {
+      get: () => cell.value,
+      set: (next: number) => (cell.value = next),
+      enumerable: true,
+    });
   }
   return Object.assign(group as object, { scalars }) as G & { readonly scalars: Scalars<O> };
 }

@@ -35,21 +35,29 @@ export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tens
 /** Room for the partial sums of ⟨g, f⟩ of n steps. */
 export const stepSums = (n: number): Tensor => empty('residual step gradient', [n, SUMS]);
 
-/** ∂E/∂f from g = ∂E/∂y; ∂E/∂x is g itself. Leaves the partial sums of ⟨g, f⟩ in row l of `sums`. */
-export function residualStepGradient(g: Tensor, f: Tensor, tau: Tensor, l: number, sums: Tensor): Tensor {
+/**
+ * ∂E/∂f and ∂E/∂x from the gradient of the step's result, which is g, or g + h where `h` is given. Leaves the partial sums of ⟨∂E/∂x, f⟩ in
+ * row l of `sums`.
+ */
+export function residualStepGradient(
+  g: Tensor,
+  h: Tensor | null,
+  f: Tensor,
+  tau: Tensor,
+  l: number,
+  sums: Tensor,
+): { df: Tensor; dx: Tensor } {
   const df = empty('residual step gradient', f.shape);
+  const dx = h ? empty('residual step gradient', f.shape) : g;
   const row = sums.view([SUMS], [1], l * SUMS);
-  device().launch(
-    gradientKernel,
-    [bind(contiguous(g)), bind(contiguous(f)), bind(tau), bind(df), bind(row)],
-    [f.size, l],
-  );
-  return df;
+  const bindings = [contiguous(g), contiguous(f), tau, df, row, ...(h ? [contiguous(h), dx] : [])].map(bind);
+  device().launch(gradientKernel(h ? 1 : 0), bindings, [f.size, l]);
+  return { df, dx };
 }
 
-/** ∂E/∂τ [n]: ∂E/∂τ_l = s_l − s_{l+1}, s_l = ⟨g_l, f_l⟩, with s_l = 0 behind step `top`. */
+/** ∂E/∂τ [n]: ∂E/∂τ_l = s_l − s_{l+1}, s_l = ⟨∂E/∂X^{l+1}, f_l⟩, with s_l = 0 behind step `top`. */
 export function timesGradient(sums: Tensor, tau: Tensor, top: number): Tensor {
   const gradient = empty('residual step gradient', tau.shape);
-  device().launch(timeGradient, [bind(sums), bind(gradient)], [tau.size, top]);
+  device().launch(timeGradient(tau.size, top), [bind(sums), bind(gradient)]);
   return gradient;
 }
