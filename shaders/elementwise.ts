@@ -2,7 +2,9 @@
 //
 // 'flat': every operand is contiguous and starts at a binding: four elements a thread, as vec4.
 // 'strided': the element's index is decoded over up to eight dimensions, each operand has strides (0 where it is repeated) and an offset.
+// 'quads': the same for four neighbours along a last dimension that is a multiple of four, decoded once: integer division is what costs.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { decode } from './decode';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
@@ -16,13 +18,15 @@ export interface ElementwiseOptions {
   /** Operands are converted to this type first; 'own' leaves each as it is. */
   compute: ElementType | 'own';
   result: ElementType;
-  mode: 'flat' | 'strided';
+  mode: 'flat' | 'quads' | 'strided';
+  /** At most FEW dimensions. */
+  few: boolean;
 }
 
 const WORKGROUP = 64;
-/** Elements that one workgroup of a flat kernel covers. */
+/** Elements that one workgroup covers, four a thread. */
 export const FLAT_TILE = WORKGROUP * 4;
-/** Elements that one workgroup of a strided kernel covers. */
+/** The same for a strided kernel. */
 export const STRIDED_TILE = WORKGROUP;
 
 /** Words of the uniform struct in front of the strides: count, rank, 2 unused, 4 scalars, 8 dimensions. */
@@ -33,7 +37,10 @@ const memo = new Map<string, Kernel>();
 export function elementwise(o: ElementwiseOptions): Kernel {
   const key = JSON.stringify(o);
   let kernel = memo.get(key);
-  if (!kernel) memo.set(key, (kernel = build(o)));
+  if (!kernel) {
+    kernel = build(o);
+    memo.set(key, kernel);
+  }
   return kernel;
 }
 
@@ -42,11 +49,12 @@ const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
 function build(o: ElementwiseOptions): Kernel {
   const { operands, result } = o;
   const flat = o.mode === 'flat';
+  const quads = o.mode === 'quads';
   const computed = (type: ElementType) => (o.compute === 'own' ? type : o.compute);
   const n = operands.length;
-  const shape = (type: ElementType) => (flat ? `vec4<${stored(type)}>` : stored(type));
+  const shape = (type: ElementType, wide: boolean) => (wide ? `vec4<${stored(type)}>` : stored(type));
   const bindings = operands
-    .map((p, i) => `@group(0) @binding(${i}) var<storage, read> in${i}: array<${shape(p.type)}>;`)
+    .map((p, i) => `@group(0) @binding(${i}) var<storage, read> in${i}: array<${shape(p.type, flat)}>;`)
     .join('\n');
   const load = (i: number, index: string) => `${computed(operands[i].type)}(in${i}[${index}])`;
   const parameters = operands.map((p) => `${p.name}: ${computed(p.type)}`).join(', ');
@@ -55,10 +63,11 @@ function build(o: ElementwiseOptions): Kernel {
     return result === 'bool' ? `u32(${value})` : value;
   };
   const lanes = ['x', 'y', 'z', 'w'].map((lane) => call(operands.map((p, i) => `${computed(p.type)}(v${i}.${lane})`)));
+  const neighbours = [0, 1, 2, 3].map((j) => call(operands.map((_, k) => load(k, `at${k} + ${j} * step${k}`))));
   const code = wgsl`
 struct Params { n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u }
 ${bindings}
-@group(0) @binding(${n}) var<storage, read_write> out: array<${shape(result)}>;
+@group(0) @binding(${n}) var<storage, read_write> out: array<${shape(result, flat || quads)}>;
 @group(1) @binding(0) var<uniform> p: Params;
 ${functionsFor(o.expression)}
 fn f(${parameters}) -> ${result} {
@@ -71,19 +80,23 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #if ${flat}
   if (i * 4u >= p.n) { return; }
   ${operands.map((_, k) => `let v${k} = in${k}[i];`).join(' ')}
-  out[i] = ${shape(result)}(${lanes.join(', ')});
+  out[i] = ${shape(result, true)}(${lanes.join(', ')});
 #else
-  if (i >= p.n) { return; }
+  if (i * ${quads ? 4 : 1}u >= p.n) { return; }
   var rest = i;
-  ${operands.map((_, k) => `var at${k} = i32(p.offsets[${k}]);`).join(' ')}
-  for (var d = i32(p.rank) - 1; d >= 0; d--) {
-    let dim = p.dims[d >> 2][d & 3];
-    let c = i32(rest % dim);
-    rest = rest / dim;
-    ${operands.map((_, k) => `at${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
-  }
+${decode(
+  operands.map((_, k) => `i32(p.offsets[${k}])`),
+  o.few,
+)}
+#if ${quads}
+  // The strides of the last dimension count four elements.
+  let last = ${o.few ? 'vec2u(0u, 2u)' : 'vec2u((p.rank - 1u) >> 2u, (p.rank - 1u) & 3u)'};
+  ${operands.map((_, k) => `let step${k} = p.strides[${2 * k}u + last.x][last.y] / 4;`).join(' ')}
+  out[i] = ${shape(result, true)}(${neighbours.join(', ')});
+#else
   out[i] = ${call(operands.map((_, k) => load(k, `at${k}`)))};
 #endif
+#endif
 }`;
-  return { name: o.name, code, access: 'r'.repeat(n) + 'w', uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4) };
+  return { name: o.name, code, access: `${'r'.repeat(n)}w`, uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4) };
 }

@@ -1,17 +1,20 @@
 // Copies a strided tensor into strided places of another: the building block of concatenation, padding and gradients of slices.
 //   out[offset + Σ_d i_d·outStride_d] = x[xOffset + Σ_d i_d·xStride_d]   for every index i of the source
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { decode } from './decode';
 import type { Kernel } from './kernel';
 
 export const PLACE_TILE = 64;
 
-/** Moves 32-bit words, whatever their type. Constants: count, rank, both offsets, and padded to eight: dimensions, strides of x, of out. */
-export const place: Kernel = {
+const build = (few: boolean): Kernel => ({
   name: 'place',
   access: 'rx',
-  uniforms: 4 * 28,
+  uniforms: 4 * 32,
   code: wgsl`
-struct Params { n: u32, rank: u32, readAt: i32, writeAt: i32, dims: array<vec4u, 2>, read: array<vec4i, 2>, write: array<vec4i, 2> }
+struct Params {
+  n: u32, rank: u32, readAt: i32, writeAt: i32, run: i32, readStep: i32, writeStep: i32, gap: u32,
+  dims: array<vec4u, 2>, strides: array<vec4i, 4>
+}
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> out: array<u32>;
 @group(1) @binding(0) var<uniform> p: Params;
@@ -19,15 +22,14 @@ struct Params { n: u32, rank: u32, readAt: i32, writeAt: i32, dims: array<vec4u,
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   var rest = (w.y * groups.x + w.x) * ${PLACE_TILE}u + l;
   if (rest >= p.n) { return; }
-  var readAt = p.readAt;
-  var writeAt = p.writeAt;
-  for (var d = i32(p.rank) - 1; d >= 0; d--) {
-    let dim = p.dims[d >> 2][d & 3];
-    let c = i32(rest % dim);
-    rest = rest / dim;
-    readAt += c * p.read[d >> 2][d & 3];
-    writeAt += c * p.write[d >> 2][d & 3];
-  }
-  out[writeAt] = x[readAt];
+  ${decode(['p.readAt', 'p.writeAt'], few)}
+  for (var j = 0; j < p.run; j++) { out[at1 + j * p.writeStep] = x[at0 + j * p.readStep]; }
 }`,
-};
+});
+
+/**
+ * Moves 32-bit words, whatever their type: `run` neighbours along the last dimension in a thread (4 where its size allows, since decoding the
+ * index costs most). Constants: runs, rank, both offsets, run, steps of x and out within a run, unused, and padded to eight each:
+ * dimensions, strides of x, strides of out, counted in runs. `few`: at most FEW dimensions, padded in front.
+ */
+export const place = { few: build(true), many: build(false) };

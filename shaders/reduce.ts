@@ -103,8 +103,9 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   ${operands.map((_, k) => `var base${k} = i32(p.offsets[${k}]);`).join(' ')}
   for (var d = i32(p.keptRank) - 1; d >= 0; d--) {
     let dim = p.dims[d >> 2][d & 3];
-    let c = i32(rest % dim);
-    rest = rest / dim;
+    let next = rest / dim;
+    let c = i32(rest - next * dim);
+    rest = next;
     ${operands.map((_, k) => `base${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
   }
   var best = bitcast<${compute}>(p.identity);
@@ -124,8 +125,9 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
     var left = r;
     for (var d = i32(p.keptRank + p.reducedRank) - 1; d >= i32(p.keptRank); d--) {
       let dim = p.dims[d >> 2][d & 3];
-      let c = i32(left % dim);
-      left = left / dim;
+      let next = left / dim;
+      let c = i32(left - next * dim);
+      left = next;
       ${operands.map((_, k) => `at${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
     }
 #else

@@ -1,5 +1,6 @@
 // Elementwise operations without gradients: picks the kernel for the operands' layout and launches it.
 import { FLAT_TILE, STRIDED_TILE, STRIDES_AT, elementwise as kernelFor } from '../../shaders/elementwise';
+import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
 import type { Binding, Constant, Grid, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
@@ -40,13 +41,22 @@ export function evaluateInto(out: Tensor, e: Expression): void {
   const names = Object.keys(e.operands);
   const tensors = Object.values(e.operands);
   const flat = tensors.every((t) => sameShape(t.shape, e.shape) && isBindable(t));
+  const walk = collapse(e.shape, flat ? [] : tensors.map((t) => broadcastStrides(t.shape, t.strides, e.shape)));
+  const last = walk.shape.length - 1;
+  const quads = !flat && walk.shape[last] % 4 === 0;
+  if (quads) {
+    walk.shape[last] /= 4;
+    for (const strides of walk.strides) strides[last] *= 4;
+  }
+  while (walk.shape.length < FEW) for (const list of [walk.shape, ...walk.strides]) list.unshift(list === walk.shape ? 1 : 0);
   const options: ElementwiseOptions = {
     name: e.name,
     expression: e.expression,
     operands: tensors.map((t, i) => ({ name: names[i], type: wgslType(t.dtype) })),
     compute: e.compute ? wgslType(e.compute) : 'own',
     result: wgslType(e.result),
-    mode: flat ? 'flat' : 'strided',
+    mode: flat ? 'flat' : quads ? 'quads' : 'strided',
+    few: flat || walk.shape.length <= FEW,
   };
   const kernel = kernelFor(options);
   const n = size(e.shape);
@@ -57,14 +67,13 @@ export function evaluateInto(out: Tensor, e: Expression): void {
     constants[4 + i] = typeof s === 'number' ? f32(s) : s;
   }
   if (!flat) {
-    const full = tensors.map((t) => broadcastStrides(t.shape, t.strides, e.shape));
-    const { shape, strides } = collapse(e.shape, full);
+    const { shape, strides } = walk;
     constants[1] = shape.length;
     shape.forEach((dim, d) => (constants[8 + d] = dim));
     strides.forEach((list, k) => list.forEach((stride, d) => (constants[STRIDES_AT + 8 * k + d] = stride)));
     tensors.forEach((t, k) => (constants[STRIDES_AT + 8 * Math.max(1, tensors.length) + k] = t.offset));
   }
-  device().launch(kernel, [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)], constants, gridFor(n, flat ? FLAT_TILE : STRIDED_TILE));
+  device().launch(kernel, [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)], constants, gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE));
 }
 
 /** True when kernels can bind it as a plain array: contiguous, and starting where the adapter allows a binding to start. */

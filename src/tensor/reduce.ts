@@ -44,6 +44,8 @@ export interface ReduceExpression {
 /** Most elements that one thread adds up in a row: bounds the rounding error of long sums. */
 const ROWS_CHUNK = 256 * ROWS_WORKGROUP;
 const COLUMNS_CHUNK = 512;
+/** Elements from which a second launch costs less than decoding indices. */
+const MANY = 16384;
 /** Threads that fill a device: fewer results than this get more splits. */
 const ENOUGH_THREADS = 16384;
 
@@ -83,9 +85,29 @@ export function reduce(e: ReduceExpression): Tensor {
   const reduced = pick(false);
   const count = size(reduced.shape);
 
-  // A thread per result where neighbouring threads then read neighbouring elements, or where ranges are short.
+  if (reduced.shape.length > 1 && !arg && count * n > MANY) {
+    // The last run of neighbouring dimensions first: with one reduced dimension at a time no index has to be decoded.
+    const wide = axes.filter((axis) => shape[axis] !== 1);
+    const inner = wide.filter((axis, i) => wide.slice(i).every((a, k) => a === axis + k));
+    const rest = wide.filter((axis) => !inner.includes(axis));
+    if (rest.length) {
+      const first = reduce({ ...e, axes: inner, keepDims: true, final: undefined, result: compute });
+      const y = reduce({
+        ...e,
+        map: 'a',
+        operands: { a: first },
+        shape: first.shape,
+      });
+      first.dispose();
+      return y;
+    }
+  }
+
+  // A thread per result where neighbouring threads then read neighbouring elements, or where ranges are short. On the CPU drivers, whose
+  // barriers are dear, wherever there are results enough.
   const reach = (list: number[][]) => list.reduce((sum, s) => sum + Math.min(16, Math.abs(s[s.length - 1] ?? 0)), 0);
-  const columns = count <= 32 || (n >= 32 && reach(kept.strides) < reach(reduced.strides));
+  const serial = device().back.kind === 'software' && n >= 256;
+  const columns = serial || count <= 32 || (n >= 32 && reach(kept.strides) < reach(reduced.strides));
   const most = columns ? COLUMNS_CHUNK : ROWS_CHUNK;
   const least = columns ? 32 : 8 * ROWS_WORKGROUP;
   const wanted = Math.ceil(ENOUGH_THREADS / (Math.max(1, n) * (columns ? 1 : ROWS_WORKGROUP)));
@@ -207,7 +229,7 @@ export function argExtreme(reduction: 'argmax' | 'argmin', x: Tensor, axis?: num
 export function truth(name: 'any' | 'all', x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes(name, axes, x.shape);
   const reduction = name === 'any' ? 'max' : 'min';
-  const map = x.dtype === 'bool' ? 'a' : 'a != 0';
+  const map = x.dtype === 'bool' ? 'a' : '!(a == 0)'; // NaN counts as true
   const result = { compute: 'uint32', result: 'bool' } as const;
   return reduce({
     name,

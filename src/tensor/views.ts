@@ -1,5 +1,6 @@
 // Views and rearrangements without gradients. A view shares memory: only shape, strides and offset change.
-import { PLACE_TILE, place as placeKernel } from '../../shaders/place';
+import { FEW } from '../../shaders/decode';
+import { PLACE_TILE, place as placeKernels } from '../../shaders/place';
 import { device } from '../gpu';
 import { inputError } from './context';
 import type { DType } from './dtype';
@@ -136,11 +137,20 @@ export function flip(x: Tensor, axes: readonly number[]): Tensor {
 }
 
 /** Writes `source` into `target`, a view of the same shape and type into other memory. */
-function place(target: Tensor, source: Tensor): void {
+export function place(target: Tensor, source: Tensor): void {
   const { shape, strides } = collapse(source.shape, [source.strides, target.strides]);
+  const last = shape.length - 1;
+  const run = shape[last] % 4 === 0 ? 4 : 1;
+  const steps = strides.map((list) => list[last]);
+  shape[last] /= run;
+  for (const list of strides) list[last] *= run;
   const words = (list: readonly number[]) => [...list, ...new Array<number>(MAX_RANK - list.length).fill(0)];
-  const constants = [source.size, shape.length, source.offset, target.offset, ...[shape, ...strides].flatMap(words)];
-  device().launch(placeKernel, [source.storage, target.storage], constants, gridFor(source.size, PLACE_TILE));
+  const runs = source.size / run;
+  while (shape.length < FEW) for (const list of [shape, ...strides]) list.unshift(list === shape ? 1 : 0);
+  const kernel = shape.length === FEW ? placeKernels.few : placeKernels.many;
+  const head = [runs, shape.length, source.offset, target.offset, run, ...steps, 0];
+  const constants = [...head, ...[shape, ...strides].flatMap(words)];
+  device().launch(kernel, [source.storage, target.storage], constants, gridFor(runs, PLACE_TILE));
 }
 
 /** A new tensor of one value. */
