@@ -1,9 +1,11 @@
 // The public face of dawnfield, for browsers; `index.node.ts` adds what only Node has.
 import './autograd/methods';
 
+export { AnomalyError, detectAnomaly } from './autograd/anomaly';
 export type { CompiledStep } from './autograd/compile';
 export { compile } from './autograd/compile';
 export { gradcheck } from './autograd/gradcheck';
+export type { GradientHook } from './autograd/tape';
 export { backward, detach, enableGrad, noGrad } from './autograd/tape';
 export type { DataLoaderOptions, Dataset, HostArray } from './data';
 export { collate, DataLoader } from './data';

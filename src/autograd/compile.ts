@@ -10,6 +10,7 @@ import { contiguous } from '../tensor/elementwise';
 import { Memory, tracedMemories } from '../tensor/memory';
 import type { Shape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
+import { isDetecting } from './anomaly';
 import { consultedModes } from './modes';
 import { tensorsIn } from './tape';
 
@@ -41,6 +42,8 @@ interface Entry<R> {
   rebuild: (tensors: Tensor[]) => R;
 }
 
+/** The plan owns the memory of its results. */
+const returnNothing = () => undefined;
 const OVERWRITTEN = 'a compiled step (its results are overwritten by the next call)';
 
 /**
@@ -61,24 +64,27 @@ export function compile<A extends unknown[], R>(step: (...args: Inside<A>) => R)
   let warm = false;
   let results: Memory[] = [];
   const run = (...args: A): R => {
-    if (!warm) {
+    if (!warm || isDetecting()) {
       warm = true;
       return step(...(args.map((a) => (typeof a === 'number' ? new Scalar(a) : a)) as Inside<A>));
     }
     let entry = entries.find((e) => e.matches(args));
-    if (!entry) entries.push((entry = trace(step, args)));
-    else for (const effect of entry.effects) effect();
+    if (entry) for (const effect of entry.effects) effect();
+    else {
+      entry = trace(step, args);
+      entries.push(entry);
+    }
     args.forEach((arg, i) => {
       const target = entry.scalars[i];
       if (target) target.value = arg as unknown as number;
     });
     const inputs = [...tensorsIn(args)].map((t) => contiguous(t));
     const moved = new Map<Block, Block>();
-    inputs.forEach((t, i) => moved.set(entry.argBlocks[i], t.storage.block));
+    for (const [i, t] of inputs.entries()) moved.set(entry.argBlocks[i], t.storage.block);
     entry.plan.run(moved);
     for (const memory of results) if (memory.live) memory.release();
     const made = entry.outputs.map(({ block, bytes, dtype, shape, strides, offset }) => {
-      const memory = new Memory(new Storage(block, 0, bytes, () => {}), OVERWRITTEN);
+      const memory = new Memory(new Storage(block, 0, bytes, returnNothing), OVERWRITTEN);
       memory.escaped = memory.kept = true;
       return new Tensor(memory, dtype, shape, strides, offset);
     });

@@ -1,5 +1,6 @@
 // Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. One line a method; the functions tell what they do.
 import { Tensor } from '../tensor/tensor';
+import * as assign from './assign';
 import type { BinaryFunctions, UnaryFunctions } from './elementwise';
 import * as elementwise from './elementwise';
 import * as gather from './gather';
@@ -8,7 +9,7 @@ import { describe, print, show } from './print';
 import * as reduce from './reduce';
 import * as softmax from './softmax';
 import * as sort from './sort';
-import { backward, detach, retainGrad } from './tape';
+import { backward, detach, registerHook, retainGrad } from './tape';
 import * as views from './views';
 
 /** A function of a tensor as a method of it. */
@@ -63,8 +64,10 @@ const functions = {
   topk: sort.topk,
   show,
   print,
+  ...assign,
   backward,
   detach,
+  registerHook,
   retainGrad,
 };
 

@@ -22,7 +22,7 @@ export const modulePath = (): string => modules.findLast(Boolean) ?? '';
 setPath(modulePath);
 
 /** The line of the user's program that called in: the first frame outside of the framework. */
-function callSite(): string {
+export function callSite(): string {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 200; // a deep model calls through many frames
   const frames = (new Error().stack ?? '').split('\n').slice(2);

@@ -1,0 +1,26 @@
+// Looks for numbers that are not finite:  found ← min(found, number)  if any x[i] is NaN or infinite.
+//
+// `number` says which tensor x is, so `found` ends as the first of many. The test is on the bits, since WGSL lets drivers assume finite
+// numbers; the minimum of integers does not depend on the order.
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { entry, threadIndex } from './build';
+import type { Kernel } from './kernel';
+
+export const FINITE_TILE = 256;
+
+/** Bindings: x, found. Constants: elements, number. */
+export const findNonFinite: Kernel = {
+  name: 'find non-finite',
+  access: 'rx',
+  uniforms: 8,
+  code: wgsl`
+struct Params { n: u32, number: u32 }
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> found: atomic<u32>;
+@group(1) @binding(0) var<uniform> p: Params;
+${entry(FINITE_TILE)} {
+  ${threadIndex('i', FINITE_TILE)}
+  if (i >= p.n) { return; }
+  if ((x[i] & 0x7f800000u) == 0x7f800000u) { atomicMin(&found, p.number); }
+}`,
+};

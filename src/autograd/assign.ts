@@ -1,0 +1,77 @@
+// Writing into tensors in place: `x.assign_(y)` and its relatives, where no gradient is lost by it.
+import { inputError } from '../tensor/context';
+import { tensor } from '../tensor/create';
+import { copy, copyInto, isBindable } from '../tensor/elementwise';
+import { broadcastShapes, broadcastStrides, sameShape } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
+import { place } from '../tensor/views';
+import type { Operand } from './elementwise';
+import { add, mul } from './elementwise';
+import { isRecording } from './tape';
+
+function refuse(op: string, problem: string, x: Tensor, hint: string): never {
+  throw inputError(op, problem, { target: x.shape }, hint);
+}
+
+function write(op: string, x: Tensor, y: Tensor): Tensor {
+  if (!x.isLeaf)
+    refuse(
+      op,
+      'the target was computed from tensors with gradients, and writing would falsify them',
+      x,
+      'Use detach().',
+    );
+  if (isRecording() && x.requiresGrad)
+    refuse(
+      op,
+      'the target requires a gradient, and a write cannot be differentiated',
+      x,
+      'Wrap the write in noGrad().',
+    );
+  if (isRecording() && y.requiresGrad)
+    refuse(op, 'the source requires a gradient, which a write would lose', x, 'Give source.detach(), or use noGrad().');
+  if (x.strides.some((stride, i) => stride === 0 && x.shape[i] > 1))
+    refuse(op, 'elements of the target share memory: it is an expanded view', x, 'Write into a clone().');
+  if (!sameShape(broadcastShapes(op, x.shape, y.shape), x.shape))
+    throw inputError(
+      op,
+      'the source does not broadcast to the target',
+      { target: x.shape, source: y.shape },
+      'The shape of the target stays.',
+    );
+  if (isBindable(x) && 4 * x.size === x.memory.storage.bytes) {
+    copyInto(x, y);
+    return x;
+  }
+  // A view into larger memory: kernels for whole tensors would write over its end.
+  const source = y.dtype === x.dtype && y.memory !== x.memory ? y : copy(y, x.dtype);
+  place(x, source.view(x.shape, broadcastStrides(source.shape, source.strides, x.shape)));
+  x.memory.written();
+  return x;
+}
+
+/**
+ * Overwrites the elements of `x` with those of `y` (a tensor, broadcast and converted, or a number), as PyTorch's `copy_`. `x` may be a view:
+ * `x.select(0, 2).assign_(row)` writes a row. Not recorded: what requires gradients is refused outside of `noGrad`, and `backward()` refuses
+ * to use a tensor that was overwritten after an operation saved it. Returns `x`.
+ */
+export function assign_(x: Tensor, y: Operand): Tensor {
+  if (!(y instanceof Tensor || typeof y === 'number'))
+    refuse('assign_', 'the source is no tensor and no number', x, 'Make a tensor with tensor(data).');
+  return write('assign_', x, y instanceof Tensor ? y : tensor(y, { dtype: x.dtype }));
+}
+
+/** x ← 0 */
+export const zero_ = (x: Tensor): Tensor => assign_(x, 0);
+
+function update(op: string, x: Tensor, result: Tensor): Tensor {
+  if (result.dtype !== x.dtype)
+    refuse(op, `the result is ${result.dtype}, the target ${x.dtype}`, x, `Convert it: x.to('${result.dtype}').`);
+  return write(op, x, result);
+}
+
+/** x ← x + y, under the conditions of `assign_`. */
+export const add_ = (x: Tensor, y: Operand): Tensor => update('add_', x, add(x, y));
+
+/** x ← x · y, under the conditions of `assign_`. */
+export const mul_ = (x: Tensor, y: Operand): Tensor => update('mul_', x, mul(x, y));
