@@ -10,14 +10,14 @@ import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
 
-/** Bindings: logits [N, C], labels [N] (i32), loss [1], sums [3]. Constants: N, C, number of the step (from 1). */
+/** Bindings: logits [N, C], labels [N] (i32), loss [1], sums [3]. Constants: N, C, number of the step (f32, from 1). */
 export const tally: Kernel = {
   name: 'train.tally',
   access: 'rrrx',
   uniforms: 16,
   workgroups: [1, 1, 1],
   code: wgsl`
-struct Params { rows: u32, classes: u32, step: u32 }
+struct Params { rows: u32, classes: u32, step: f32 }
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> labels: array<i32>;
 @group(0) @binding(2) var<storage, read> loss: array<f32>;
@@ -42,6 +42,6 @@ fn main(@builtin(local_invocation_index) t: u32) {
   sums[0] += loss[0] * f32(p.rows);
   sums[1] += f32(total);
   let finite = (bitcast<u32>(loss[0]) & 0x7f800000u) != 0x7f800000u;
-  if (!finite && sums[2] == 0.0) { sums[2] = f32(p.step); }
+  if (!finite && sums[2] == 0.0) { sums[2] = p.step; }
 }`,
 };

@@ -79,6 +79,7 @@ async function main(given: Given, report: Report): Promise<void> {
     schedule: optim.multiStep(recipe.milestones, recipe.gamma),
     seed: recipe.seed,
     augment: recipe.augment,
+    compile: recipe.compile,
     evalEvery: recipe.evalEvery,
     checkpointEvery: recipe.checkpointEvery,
     store: folder,

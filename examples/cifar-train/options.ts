@@ -21,6 +21,7 @@ export interface Given {
   subset?: number;
   testSubset?: number;
   augment?: boolean;
+  compile?: boolean;
   epochs?: number;
   steps?: number;
   batch?: number;
@@ -51,6 +52,7 @@ export interface Recipe extends JsonObject {
   subset?: number;
   testSubset?: number;
   augment: boolean;
+  compile: boolean;
   epochs: number;
   steps?: number;
   batch: number;
@@ -122,6 +124,10 @@ export function createOptions() {
     .optionsGroup('The run:')
     .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
     .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)
+    .option(
+      '--no-compile',
+      'launch every operation of a step anew instead of replaying a plan (slower; other last bits)',
+    )
     .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
     .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
   return program;
@@ -140,6 +146,7 @@ export function completeRecipe(given: Given): Recipe {
     ...(given.subset && { subset: given.subset }),
     ...(given.testSubset && { testSubset: given.testSubset }),
     augment: given.augment ?? true,
+    compile: given.compile ?? true,
     epochs,
     ...(given.steps && { steps: given.steps }),
     batch: given.batch ?? 128,
@@ -179,13 +186,14 @@ export function changeRecipe(saved: Recipe, given: Given): Recipe {
 /** Sizes that finish in about two minutes on a processor of two cores, where there is no GPU and the user asked for nothing. */
 export const QUICK = {
   model: 'meanfield-resnet20',
-  subset: 640,
-  testSubset: 200,
+  subset: 960,
+  testSubset: 192,
   batch: 32,
-  epochs: 4,
+  epochs: 5,
   lr: 0.05,
-} as const;
+  milestones: [4],
+};
 
 /** Whether the command line leaves the size of the run open. */
 export const leavesSizeOpen = (given: Given): boolean =>
-  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment'].includes(key));
+  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment', 'compile'].includes(key));

@@ -47,10 +47,11 @@ export async function evaluate(
   };
   model.eval();
   try {
-    for (const { images, labels } of source.batches({ batchSize })) {
+    for (const { images, labels, size } of source.batches({ batchSize })) {
+      const step = tally.count(size);
       noGrad(() => {
         const logits = model.forward(images);
-        tally.add(logits, labels, lossFunction(logits, labels));
+        tally.add(logits, labels, lossFunction(logits, labels), step);
       });
       if (tally.steps === readEvery) await read();
       if (signal?.aborted) return null;

@@ -1,6 +1,7 @@
 // Tally: loss and correct answers summed up on the GPU over several steps, and read back at once.
 import { tally as kernel } from '../../shaders/tally';
-import { device } from '../gpu';
+import type { Scalar } from '../gpu';
+import { device, f32 } from '../gpu';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import { bind, contiguous } from '../tensor/elementwise';
@@ -22,8 +23,14 @@ export class Tally {
   steps = 0;
   images = 0;
 
-  /** Adds one batch: logits [N, C], labels [N] (int32), and the mean loss over the batch. */
-  add(logits: Tensor, labels: Tensor, loss: Tensor): void {
+  /** Counts a batch of so many images; returns the number of its step since the last read, for `add`. */
+  count(images: number): number {
+    this.images += images;
+    return ++this.steps;
+  }
+
+  /** Adds one batch: logits [N, C], labels [N] (int32), the mean loss over the batch, and what `count` has returned. */
+  add(logits: Tensor, labels: Tensor, loss: Tensor, step: number | Scalar): void {
     const [rows, classes] = logits.shape;
     if (logits.ndim !== 2 || labels.size !== rows || loss.size !== 1)
       throw inputError(
@@ -32,9 +39,9 @@ export class Tally {
         { logits: logits.shape, labels: labels.shape, loss: loss.shape },
       );
     const operands = [logits, labels, loss].map((x) => bind(contiguous(x)));
-    device().launch(kernel, [...operands, bind(this.sums)], [rows, classes, ++this.steps]);
+    const constants = [rows, classes, typeof step === 'number' ? f32(step) : step];
+    device().launch(kernel, [...operands, bind(this.sums)], constants);
     this.sums.memory.written();
-    this.images += rows;
   }
 
   /** Waits for the GPU, returns the sums and begins anew. */

@@ -1,6 +1,9 @@
 // The Trainer: epochs of steps with schedule, evaluation, metrics and checkpoints. A run that was interrupted at any step goes on bit for bit.
+
+import { compile } from '../autograd/compile';
 import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
+import type { Scalar } from '../gpu';
 import { device, InputError } from '../gpu';
 import { meanFieldsIn } from '../meanfield/mean-field';
 import type { Optimizer } from '../optim/optimizer';
@@ -8,6 +11,7 @@ import type { Schedule } from '../optim/schedule';
 import { constant, Scheduler } from '../optim/schedule';
 import type { RngState } from '../tensor/seed';
 import { getRngState, setRngState } from '../tensor/seed';
+import type { Tensor } from '../tensor/tensor';
 import type { Batch, BatchSource } from './batches';
 import type { Checkpoint, JsonObject } from './checkpoint';
 import { locateNonFinite, NonFiniteLossError } from './diagnose';
@@ -55,6 +59,11 @@ export interface TrainerOptions {
   /** Epochs between two evaluations and between two checkpoints (default 1); the last epoch always gets both. */
   evalEvery?: number;
   checkpointEvery?: number;
+  /**
+   * Compiles the step (default false): the same numbers with far less work for the host. Forward passes may then depend on nothing but
+   * tensors, modes and the framework's own randomness.
+   */
+  compile?: boolean;
   /** Steps between two read-backs of the loss, which are also what `onStep` and the metrics see. */
   readEvery?: number;
   store?: RunStore;
@@ -124,6 +133,7 @@ export class Trainer {
   readonly #tally = new Tally();
   readonly #lossFunction: LossFunction;
   readonly #readEvery: number;
+  #step: (images: Tensor, labels: Tensor, number: number) => void;
   #progress: Progress;
   /** The state at the start of the run or of the epoch: where the search for a bad number begins. */
   #good: Checkpoint | null = null;
@@ -141,6 +151,7 @@ export class Trainer {
     this.#scheduler = new Scheduler(options.optimizer, options.schedule ?? constant);
     this.#lossFunction = options.lossFunction ?? crossEntropy;
     this.#readEvery = options.readEvery ?? defaultReadEvery();
+    this.#step = this.#makeStep();
     this.#progress = {
       ...{ epoch: 0, position: 0, step: 0, loss: 0, correct: 0, images: 0, pendingSteps: 0, pendingImages: 0 },
       ...{ swaps: {}, rng: getRngState(), optimizerSteps: 0, seconds: 0, epochSeconds: 0 },
@@ -161,6 +172,7 @@ export class Trainer {
     const { epochs, steps = Infinity, store, signal, checkpointEvery = 1 } = this.#options;
     this.#startClock();
     this.#good = await this.state();
+    if (this.#options.compile && this.#progress.step > 0) this.#warmUp();
     if (!signal?.aborted && this.#progress.step === 0) store?.saveCheckpoint(this.#good, 'last');
     while (this.#progress.epoch < epochs && !(this.#progress.position === 0 && this.#progress.step >= steps)) {
       const ended = await this.#trainEpoch();
@@ -212,28 +224,46 @@ export class Trainer {
 
   /** Goes on from a checkpoint of `state()`: the model and the optimizer must be made with the options of its run. */
   restore(checkpoint: Checkpoint): void {
-    const { model, optimizer, onNotice } = this.#options;
-    const { tensors } = checkpoint;
-    const sums = tensors[SUMS];
-    if (!sums)
+    if (!checkpoint.tensors[SUMS])
       throw new InputError('Trainer: this checkpoint was not saved by a Trainer; load its weights with loadWeights()');
     const [saved, here] = [checkpoint.engine, engine()].map((e) => JSON.stringify(e));
     if (saved !== here)
-      onNotice?.(`this run was begun on ${saved}, now it is ${here}: the last bits of its numbers may change`);
+      this.#options.onNotice?.(
+        `this run was begun on ${saved}, now it is ${here}: the last bits of its numbers may change`,
+      );
+    this.#load(checkpoint);
+  }
+
+  #load({ tensors, progress }: Checkpoint): void {
+    const { model, optimizer } = this.#options;
     loadWeights(model, tensors);
     model.zeroGrad();
-    for (const parameter of optimizer.parameters()) parameter.companions.clear();
-    const buffers = Object.keys(tensors).filter((name) => name.startsWith(PRIVATE.optimizer));
-    const dict = Object.fromEntries(
-      buffers.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])]),
-    );
-    this.#progress = structuredClone(checkpoint.progress) as unknown as Progress;
-    optimizer.loadStateDict(dict, this.#progress.optimizerSteps);
-    device().write(this.#tally.sums.storage, Float32Array.from(sums.data as Float32Array));
+    const names = Object.keys(tensors).filter((name) => name.startsWith(PRIVATE.optimizer));
+    const buffers = names.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])] as const);
+    this.#progress = structuredClone(progress) as unknown as Progress;
+    optimizer.loadStateDict(Object.fromEntries(buffers), this.#progress.optimizerSteps);
+    if (names.length === 0) {
+      // The state of a run before its first step: buffers are made anew then, and that step is not compiled.
+      for (const parameter of optimizer.parameters()) parameter.companions.clear();
+      this.#step = this.#makeStep();
+    }
+    device().write(this.#tally.sums.storage, Float32Array.from(tensors[SUMS].data as Float32Array));
     this.#tally.sums.memory.written();
     this.#tally.steps = this.#progress.pendingSteps;
     this.#tally.images = this.#progress.pendingImages;
     setRngState(this.#progress.rng);
+  }
+
+  /**
+   * The first call of a compiled step runs uncompiled, with other last bits. In an uninterrupted run that is step 1; in a resumed one it is
+   * a step that is then undone.
+   */
+  #warmUp(): void {
+    for (const { images, labels } of this.#batches(0)) {
+      this.#step(images, labels, 1);
+      break;
+    }
+    this.#load(this.#good!);
   }
 
   /** Steps until the epoch ends, the limit on steps is reached, or the signal says stop. */
@@ -242,6 +272,7 @@ export class Trainer {
     const progress = this.#progress;
     this.#scheduler.setEpoch(progress.epoch);
     model.train();
+    model.zeroGrad();
     onEpochStart?.(progress.epoch + 1, progress.position, train.count);
     this.#rate = { since: performance.now(), images: 0, perSecond: 0 };
     if (progress.step >= steps) return 'limit';
@@ -254,25 +285,34 @@ export class Trainer {
     return 'epoch';
   }
 
-  #batches(): Iterable<Batch> {
+  #batches(start = this.#progress.position): Iterable<Batch> {
     const { train, batchSize, seed, augment = true } = this.#options;
-    const { epoch, position: start } = this.#progress;
+    const { epoch } = this.#progress;
     return train.batches({ batchSize, seed, epoch, augment, shuffle: true, start });
   }
 
   #trainStep({ images, labels, size, index }: Batch): void {
-    const { model, optimizer } = this.#options;
-    const logits = model.forward(images);
-    const loss = this.#lossFunction(logits, labels);
-    optimizer.zeroGrad();
-    backward(loss);
-    this.#tally.add(logits, labels, loss);
-    optimizer.step();
-    model.sortParticles?.();
+    this.#step(images, labels, this.#tally.count(size));
     this.#progress.step++;
     this.#progress.position = index + size;
     this.#rate.images += size;
   }
+
+  #makeStep() {
+    return this.#options.compile ? compile(this.#update) : this.#update;
+  }
+
+  /** One update. `number` counts the steps since the last read. */
+  #update = (images: Tensor, labels: Tensor, number: number | Scalar): void => {
+    const { model, optimizer } = this.#options;
+    const logits = model.forward(images);
+    const loss = this.#lossFunction(logits, labels);
+    backward(loss);
+    this.#tally.add(logits, labels, loss, number);
+    optimizer.step();
+    model.sortParticles?.();
+    optimizer.zeroGrad();
+  };
 
   /** Reads the sums of the steps since the last read, reports them, and stops the run when one was not finite. */
   async #readTally(): Promise<void> {
@@ -360,7 +400,7 @@ export class Trainer {
     const steps = badStep - Number(this.#good!.progress.step);
     if (steps > 1)
       onNotice?.(`the loss is not finite at step ${badStep}: repeating ${steps} steps to find out where it begins`);
-    this.restore(this.#good!);
+    this.#load(this.#good!);
     let where = 'the search for its origin was interrupted';
     for (const batch of this.#batches()) {
       if (this.#progress.step === badStep - 1) {

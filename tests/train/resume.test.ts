@@ -81,53 +81,57 @@ function interrupting(after: number | 'test') {
 
 let whole: Awaited<ReturnType<typeof runIn>>;
 
-test('an uninterrupted run: two epochs of six steps, particles change places', async () => {
-  whole = await runIn('whole');
-  assert.is(whole.summary.step, 12);
-  assert.is(whole.summary.finished, true);
-  assert.equal(
-    whole.metrics.map((line) => `${line.type} ${line.step}`),
-    ['step 4', 'step 6', 'epoch 6', 'step 10', 'step 12', 'epoch 12', 'summary 12'],
-  );
-  const epochs = whole.metrics.filter((line): line is EpochLine => line.type === 'epoch');
-  assert.equal(
-    epochs.map((line) => Number(line.lr.toFixed(6))),
-    [0.05, 0.005],
-  );
-  assert.ok(
-    epochs.some((line) => line.stages![0].swaps > 0),
-    'some particles changed places',
-  );
-});
+for (const compile of [true, false]) {
+  const mode = compile ? 'compiled' : 'eager';
 
-test('the same run again has the same bits', async () => {
-  const again = await runIn('again');
-  assert.equal(bits(again.last), bits(whole.last));
-  assert.equal(withoutTimes(again.metrics), withoutTimes(whole.metrics));
-});
+  test(`${mode}: an uninterrupted run: two epochs of six steps, particles change places`, async () => {
+    whole = await runIn(`${mode}-whole`, { compile });
+    assert.is(whole.summary.step, 12);
+    assert.is(whole.summary.finished, true);
+    assert.equal(
+      whole.metrics.map((line) => `${line.type} ${line.step}`),
+      ['step 4', 'step 6', 'epoch 6', 'step 10', 'step 12', 'epoch 12', 'summary 12'],
+    );
+    const epochs = whole.metrics.filter((line): line is EpochLine => line.type === 'epoch');
+    assert.equal(
+      epochs.map((line) => Number(line.lr.toFixed(6))),
+      [0.05, 0.005],
+    );
+    assert.ok(
+      epochs.some((line) => line.stages![0].swaps > 0),
+      'some particles changed places',
+    );
+  });
 
-for (const after of [3, 6, 9, 'test'] as const)
-  test(`interrupted at ${after === 'test' ? 'an evaluation' : `step ${after}`} and resumed`, async () => {
-    const name = `interrupted-${after}`;
-    const first = await runIn(name, interrupting(after));
-    assert.is(first.summary.finished, false);
-    assert.is(first.summary.step, after === 'test' ? 6 : after - 1);
-    const second = await runIn(name);
-    assert.is(second.summary.finished, true);
+  test(`${mode}: the same run again has the same bits`, async () => {
+    const again = await runIn(`${mode}-again`, { compile });
+    assert.equal(bits(again.last), bits(whole.last));
+    assert.equal(withoutTimes(again.metrics), withoutTimes(whole.metrics));
+  });
+
+  for (const after of [3, 6, 9, 'test'] as const)
+    test(`${mode}: interrupted at ${after === 'test' ? 'an evaluation' : `step ${after}`} and resumed`, async () => {
+      const name = `${mode}-interrupted-${after}`;
+      const first = await runIn(name, { compile, ...interrupting(after) });
+      assert.is(first.summary.finished, false);
+      assert.is(first.summary.step, after === 'test' ? 6 : after - 1);
+      const second = await runIn(name, { compile });
+      assert.is(second.summary.finished, true);
+      assert.equal(bits(second.last), bits(whole.last));
+      assert.equal(withoutTimes(second.metrics), withoutTimes(whole.metrics));
+    });
+
+  test(`${mode}: a limit on steps ends within an epoch; with a higher limit the run goes on as if there had been none`, async () => {
+    const first = await runIn(`${mode}-limited`, { compile, steps: 8 });
+    assert.equal(
+      first.metrics.slice(-3).map((line) => `${line.type} ${line.step}`),
+      ['step 8', 'epoch 8', 'summary 8'],
+    );
+    const second = await runIn(`${mode}-limited`, { compile });
     assert.equal(bits(second.last), bits(whole.last));
     assert.equal(withoutTimes(second.metrics), withoutTimes(whole.metrics));
   });
-
-test('a limit on steps ends within an epoch; with a higher limit the run goes on as if there had been none', async () => {
-  const first = await runIn('limited', { steps: 8 });
-  assert.equal(
-    first.metrics.slice(-3).map((line) => `${line.type} ${line.step}`),
-    ['step 8', 'epoch 8', 'summary 8'],
-  );
-  const second = await runIn('limited');
-  assert.equal(bits(second.last), bits(whole.last));
-  assert.equal(withoutTimes(second.metrics), withoutTimes(whole.metrics));
-});
+}
 
 test('a crash without warning costs the steps since the last checkpoint and doubles no line', async () => {
   class Crash extends Error {}

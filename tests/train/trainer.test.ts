@@ -41,14 +41,15 @@ test('the tally adds losses and right answers, and notes the first loss that is 
     const row = values.subarray(5 * i, 5 * i + 5);
     return row.indexOf(Math.max(...row)) === label;
   }).length;
-  tally.add(logits, tensor(labels), full([], 0.5));
-  tally.add(logits, tensor(labels), full([], 0.25));
+  const add = (loss: number) => tally.add(logits, tensor(labels), full([], loss), tally.count(70));
+  add(0.5);
+  add(0.25);
   assert.equal(await tally.read(), { loss: 70 * 0.75, correct: 2 * right, images: 140, badStep: 0 });
-  for (const loss of [1, Infinity, NaN, 1]) tally.add(logits, tensor(labels), full([], loss));
+  [1, Infinity, NaN, 1].forEach(add);
   assert.is((await tally.read()).badStep, 2);
-  tally.add(logits, tensor(labels), full([], 1));
+  add(1);
   assert.equal(await tally.read(), { loss: 70, correct: right, images: 70, badStep: 0 });
-  assert.throws(() => tally.add(logits, tensor(labels.slice(1)), full([], 1)), /labels \[69\]/);
+  assert.throws(() => tally.add(logits, tensor(labels.slice(1)), full([], 1), 1), /labels \[69\]/);
 });
 
 test('the loss falls, and the weights hold what the particles became', async () => {
