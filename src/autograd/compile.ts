@@ -4,12 +4,11 @@ import { device, GpuError, Scalar } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
 import { Plan } from '../gpu/plan';
-import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
-import { contiguous } from '../tensor/elementwise';
-import { Memory, tracedMemories } from '../tensor/memory';
+import { bind, contiguous } from '../tensor/elementwise';
+import { endStep, Memory, stepCount, tracedMemories } from '../tensor/memory';
 import type { Shape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
+import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
 import { consultedModes } from './modes';
 import { tensorsIn } from './tape';
@@ -27,8 +26,8 @@ export interface CompiledStep<A extends unknown[], R> {
 interface Entry<R> {
   plan: Plan;
   matches(args: readonly unknown[]): boolean;
-  /** Blocks of the arguments at the traced call, in order. */
-  argBlocks: readonly Block[];
+  /** Memory of the plan's own that tensor arguments are copied to, in the order of `tensorsIn`. */
+  inputs: readonly Tensor[];
   scalars: readonly (Scalar | null)[];
   effects: readonly (() => void)[];
   outputs: readonly {
@@ -69,19 +68,18 @@ export function compile<A extends unknown[], R>(step: (...args: Inside<A>) => R)
       return step(...(args.map((a) => (typeof a === 'number' ? new Scalar(a) : a)) as Inside<A>));
     }
     let entry = entries.find((e) => e.matches(args));
-    if (entry) for (const effect of entry.effects) effect();
-    else {
+    if (entry) {
+      fill(entry.inputs, args);
+      for (const effect of entry.effects) effect();
+    } else {
       entry = trace(step, args);
       entries.push(entry);
     }
-    args.forEach((arg, i) => {
-      const target = entry.scalars[i];
-      if (target) target.value = arg as unknown as number;
+    const { scalars, plan } = entry;
+    scalars.forEach((target, i) => {
+      if (target) target.value = args[i] as number;
     });
-    const inputs = [...tensorsIn(args)].map((t) => contiguous(t));
-    const moved = new Map<Block, Block>();
-    for (const [i, t] of inputs.entries()) moved.set(entry.argBlocks[i], t.storage.block);
-    entry.plan.run(moved);
+    plan.run();
     for (const memory of results) if (memory.live) memory.release();
     const made = entry.outputs.map(({ block, bytes, dtype, shape, strides, offset }) => {
       const memory = new Memory(new Storage(block, 0, bytes, returnNothing), OVERWRITTEN);
@@ -98,21 +96,18 @@ export function compile<A extends unknown[], R>(step: (...args: Inside<A>) => R)
 
 function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A): Entry<R> {
   const tensors = [...tensorsIn(args)];
-  for (const t of tensors)
-    if (!t.isContiguous || t.offset !== 0)
-      throw inputError('compile', 'an argument is a strided view; pass x.contiguous()', { argument: t.shape });
-  const argMemories = new Set(tensors.map((t) => t.memory));
-  if (argMemories.size !== tensors.length)
-    throw inputError('compile', 'two arguments share memory; pass a copy of one');
-  const argBlocks = tensors.map((t) => t.storage.block);
+  const inputs = tensors.map((t) => empty('argument of a compiled step', t.shape, t.dtype).keep());
+  fill(inputs, args);
   const scalars = args.map((arg) => (typeof arg === 'number' ? new Scalar(arg) : null));
-  const inside = args.map((arg, i) => scalars[i] ?? arg) as Inside<A>;
+  const own = rebuild(args, [...inputs]) as unknown[];
+  const inside = own.map((arg, i) => scalars[i] ?? arg) as Inside<A>;
   const gpu = device();
   let result!: R;
   let captured!: { made: Memory[]; used: Storage[] };
   let modes!: ReturnType<typeof consultedModes>;
+  const stepsBefore = stepCount();
   const recorded = gpu.traced(() => {
-    captured = tracedMemories(argMemories, () => {
+    captured = tracedMemories(() => {
       modes = consultedModes(() => {
         result = step(...inside);
       });
@@ -133,15 +128,16 @@ function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A)
   for (const memory of captured.made)
     if (memory.live && memory.kept) pinned.add(memory.storage.block);
     else if (memory.live) memory.release();
-  const plan = new Plan(recorded.launches, pinned, argBlocks, gpu.pool, gpu.pipelines, gpu.commands);
+  const plan = new Plan(recorded.launches, pinned, gpu.pool, gpu.pipelines, gpu.commands);
   for (const storage of captured.used) if (!storage.released) storage.retain();
   const shapes = tensors.map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
   const others = args.map((arg) => (typeof arg === 'number' || [...tensorsIn(arg)].length ? null : arg));
   return {
     plan,
-    argBlocks,
+    inputs,
     scalars,
-    effects: recorded.effects,
+    // A call is a step: one that does not end it itself, as an optimizer does, ends with the call.
+    effects: stepCount() === stepsBefore ? [...recorded.effects, endStep] : recorded.effects,
     outputs: outputs.map((o) => ({ ...o, block: placed(o.block) })),
     rebuild: (made) => rebuild(result, made) as R,
     matches(next) {
@@ -151,6 +147,13 @@ function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A)
       );
     },
   };
+}
+
+/** Copies the tensors among the arguments of a call to the memory that the plan reads them from. */
+function fill(inputs: readonly Tensor[], args: readonly unknown[]): void {
+  [...tensorsIn(args)].forEach((arg, i) => {
+    if (arg.size) device().copy(bind(contiguous(arg)), bind(inputs[i]));
+  });
 }
 
 /** The real block behind a result; one that no launch writes lies where it always lay. */

@@ -12,13 +12,13 @@ import type { Compiled, Pipelines } from './pipelines';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
 
-/** A launch as it is replayed. `group` is null where it binds an argument of the step, which may lie elsewhere at every call. */
+/** A launch as it is replayed. */
 interface Replay {
   readonly kernel: Kernel;
   readonly path: string;
   readonly compiled: Compiled;
   readonly bindings: readonly Binding[];
-  readonly group: GPUBindGroup | null;
+  readonly group: GPUBindGroup;
   readonly uniform: number;
   readonly grid: readonly [number, number, number];
 }
@@ -98,11 +98,9 @@ export class Plan {
   readonly #changing: { offset: number; constants: readonly Constant[] }[] = [];
   #fresh = true;
 
-  /** `args` are the blocks of the step's arguments at the traced call: another call may bring others. */
   constructor(
     launches: readonly Launch[],
     pinned: ReadonlySet<Block>,
-    args: readonly Block[],
     readonly pool: Pool,
     pipelines: Pipelines,
     readonly commands: Commands,
@@ -149,11 +147,9 @@ export class Plan {
       });
       pool.buffersCreated++;
     }
-    const moving = new Set(args);
     this.#replays = live.map(({ kernel, bindings, grid, path }, i) => {
       const compiled = pipelines.get(kernel);
-      const fixed = !bindings.some(({ block }) => moving.has(block));
-      const group = fixed ? commands.createBindGroup(compiled, bindings) : null;
+      const group = commands.createBindGroup(compiled, bindings);
       return { kernel, path, compiled, bindings, group, uniform: kernel.uniforms ? offsets[i] : -1, grid };
     });
   }
@@ -173,8 +169,8 @@ export class Plan {
     return this.#owned.reduce((sum, block) => sum + block.size, 0);
   }
 
-  /** Runs the step; `args` maps the blocks of the traced arguments to those of this call. */
-  run(args: ReadonlyMap<Block, Block>): void {
+  /** Runs the step. */
+  run(): void {
     const { queue } = this.pool.device;
     if (this.#uniforms) {
       const view = new DataView(this.#staging);
@@ -185,19 +181,11 @@ export class Plan {
     for (const { kernel, path, compiled, bindings, group, uniform, grid } of this.#replays) {
       const pass = this.commands.passFor(kernel, path, bindings);
       pass.setPipeline(compiled.pipeline);
-      pass.setBindGroup(
-        0,
-        group ??
-          this.commands.bindGroup(
-            compiled,
-            bindings.map((b) => ({ ...b, block: args.get(b.block) ?? b.block })),
-          ),
-      );
+      pass.setBindGroup(0, group);
       if (uniform >= 0) pass.setBindGroup(1, this.#uniformGroup!, [uniform]);
       pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
     }
     this.commands.dispatches += this.#replays.length;
-    for (const block of args.values()) block.batch = this.commands.batch;
     this.commands.flush();
   }
 

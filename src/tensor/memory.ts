@@ -123,8 +123,16 @@ function releaseAll(list: Iterable<Memory>): void {
   for (const memory of list) if (memory.live && !memory.kept) memory.release();
 }
 
+/** Steps ended so far. */
+export const stepCount = (): number => step;
+
+let ended = 0;
+/** How many steps have ended: tells a data loader whether its loop's body ended one. */
+export const stepsEnded = (): number => ended;
+
 /** Ends a step: what the step before it computed is given back. */
 export function endStep(): void {
+  ended++;
   releaseAll(previous);
   previous = scopes[0].splice(0);
   age();
@@ -144,7 +152,11 @@ function age(): void {
  * Runs `body` and gives back at once what it computed, except `survivors(result)`. These belong to the step around it or, where `endsStep`
  * says so, outlive a fixed number of further such bodies. `endsStep` is null for a part of a step. Works for async bodies too.
  */
-export function temporaries<T>(body: () => T, survivors: (result: Awaited<T>) => Iterable<Memory>, endsStep: (() => boolean) | null): T {
+export function temporaries<T>(
+  body: () => T,
+  survivors: (result: Awaited<T>) => Iterable<Memory>,
+  endsStep: (() => boolean) | null,
+): T {
   const mine: Memory[] = [];
   scopes.push(mine);
   const finish = (kept: Iterable<Memory>) => {
@@ -209,9 +221,9 @@ function capture(memory: Memory): void {
   traced!.used.push(memory.storage);
 }
 
-/** Tells which memory a traced step makes and which it uses from outside, its arguments apart. */
-export function tracedMemories(args: Iterable<Memory>, body: () => void): { made: Memory[]; used: Storage[] } {
-  traced = { made: [], used: [], seen: new Set(args) };
+/** Tells which memory a traced step makes and which it uses from outside. */
+export function tracedMemories(body: () => void): { made: Memory[]; used: Storage[] } {
+  traced = { made: [], used: [], seen: new Set() };
   try {
     body();
     return traced;

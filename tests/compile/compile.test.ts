@@ -1,0 +1,223 @@
+// Compiled steps: the bits of eager ones, one submit a call and nothing created, new plans where shapes or modes change, and clear
+// errors for what a step cannot do.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  compile,
+  device,
+  F,
+  manualSeed,
+  models,
+  nn,
+  noGrad,
+  optim,
+  type Scalar,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../src/index.node.js';
+import { close, numbers, useGpu } from '../util';
+
+useGpu();
+
+class Net extends nn.Module {
+  readonly conv = new nn.Conv2d(2, 4, 3, { padding: 1, bias: false });
+  readonly bn = new nn.BatchNorm2d(4, { activation: 'relu' });
+  readonly linear = new nn.Linear(4, 3);
+  override forward(x: Tensor): Tensor {
+    return this.linear.forward(F.globalAvgPool2d(this.bn.forward(this.conv.forward(x))));
+  }
+}
+
+function batch(seed: number, n = 4) {
+  const x = tensor(Float32Array.from(numbers(n * 50, seed)), { shape: [n, 2, 5, 5] });
+  return { x, y: tensor(Int32Array.from({ length: n }, (_, i) => (i + seed) % 3)) };
+}
+
+function training(compiled: boolean, seed = 3) {
+  manualSeed(seed);
+  const net = new Net();
+  const optimizer = new optim.SGD(net.parameters(), { lr: 0.1, momentum: 0.9, weightDecay: 1e-3 });
+  const body = (x: Tensor, y: Tensor) => {
+    const loss = F.crossEntropy(net.forward(x), y);
+    loss.backward();
+    optimizer.step();
+    optimizer.zeroGrad();
+    return loss;
+  };
+  return { net, optimizer, step: compiled ? compile(body) : body };
+}
+
+async function message(action: () => unknown): Promise<string> {
+  try {
+    await action();
+  } catch (error) {
+    return `${(error as Error).name}: ${(error as Error).message}`;
+  }
+  return 'nothing was thrown';
+}
+
+test('a compiled training step gives the bits of the eager one, also after the rate has changed', async () => {
+  const eager = training(false);
+  const fast = training(true);
+  const losses: number[][] = [];
+  for (let i = 0; i < 12; i++) {
+    if (i === 7) for (const { optimizer } of [eager, fast]) optimizer.groups[0].lr = 0.01;
+    const { x, y } = batch(i);
+    losses.push([await eager.step(x, y).item(), await fast.step(x, y).item()]);
+  }
+  for (const [i, [a, b]] of losses.entries()) assert.is(a, b, `loss of step ${i}`);
+  const [a, b] = [eager.net.stateDict(), fast.net.stateDict()];
+  for (const key of Object.keys(a)) assert.equal(await a[key].data(), await b[key].data(), key);
+  assert.is(fast.optimizer.steps, 12);
+  assert.ok(losses[11][0] < losses[0][0]);
+});
+
+test('a call submits once and creates nothing', () => {
+  const { step } = training(true);
+  const { x, y } = batch(0);
+  for (let i = 0; i < 3; i++) step(x, y);
+  const before = device().stats();
+  for (let i = 0; i < 10; i++) step(x, y);
+  const after = device().stats();
+  assert.is(after.submits - before.submits, 10);
+  for (const key of ['buffersCreated', 'bindGroupsCreated', 'pipelinesCreated', 'liveBytes', 'reservedBytes'] as const)
+    assert.is(after[key], before[key], key);
+  assert.ok(after.dispatches > before.dispatches);
+});
+
+test('a mean-field network with its sort inside the step equals the eager one', async () => {
+  const make = () => {
+    manualSeed(5);
+    const net = new models.MeanFieldResNet({ blocks: 3, classes: 3, inChannels: 2, stem: 4, inner: [4, 4, 4] });
+    const optimizer = new optim.SGD(net.parameters(), { lr: 0.2, momentum: 0.9 });
+    return (x: Tensor, y: Tensor) => {
+      const loss = F.crossEntropy(net.forward(x), y);
+      loss.backward();
+      optimizer.step();
+      net.sortParticles();
+      optimizer.zeroGrad();
+      return loss;
+    };
+  };
+  const eager = make();
+  const fast = compile(make());
+  for (let i = 0; i < 5; i++) {
+    const { x, y } = batch(i);
+    assert.is(await fast(x, y).item(), await eager(x, y).item(), `step ${i}`);
+  }
+});
+
+test('another shape and another mode make another plan; going back uses the old one', async () => {
+  const net = new Net();
+  const step = compile((x: Tensor) => noGrad(() => net.forward(x)));
+  const direct = async (x: Tensor) => (await noGrad(() => net.forward(x)).data()).slice();
+  const { x } = batch(0);
+  const { x: wide } = batch(1, 6);
+  net.eval();
+  step(x);
+  close(await step(x).data(), await direct(x));
+  assert.is(step.plans.length, 1);
+  close(await step(wide).data(), await direct(wide));
+  assert.is(step.plans.length, 2);
+  net.train();
+  assert.equal((await step(x).data()).length, 12);
+  assert.is(step.plans.length, 3);
+  net.eval();
+  close(await step(x).data(), await direct(x));
+  assert.is(step.plans.length, 3);
+});
+
+test('numbers among the arguments may change without a new plan, other values make one', async () => {
+  const step = compile((x: Tensor, factor: Scalar, name: unknown) => (name === 'double' ? x.mul(2) : x.mul(factor)));
+  const call = step as unknown as (x: Tensor, factor: number, name: string) => Tensor;
+  const x = tensor([1, 2, 3]);
+  for (const factor of [2, 3, 0.5, -1]) close(await call(x, factor, 'scale').data(), [factor, 2 * factor, 3 * factor]);
+  assert.is(step.plans.length, 1);
+  close(await call(x, 7, 'double').data(), [2, 4, 6]);
+  close(await call(x, 7, 'scale').data(), [7, 14, 21]);
+  assert.is(step.plans.length, 2);
+});
+
+test('constants made inside and tensors from outside keep their values', async () => {
+  const outside = tensor([10, 20, 30]);
+  const step = compile((x: Tensor) =>
+    x
+      .mul(tensor([1, 0, -1]))
+      .add(outside)
+      .add(1.5),
+  );
+  for (let i = 0; i < 4; i++)
+    close(await step(tensor([i, i, i])).data(), [11.5 + i, 21.5, 31.5 - i], 1e-6, `call ${i}`);
+  for (let i = 0; i < 5; i++) noGrad(() => zeros([3]).add(1)); // steps in which `outside` is not used
+  close(await step(tensor([1, 1, 1])).data(), [12.5, 21.5, 30.5]);
+});
+
+test('a structure of results comes back as it was; an argument may be returned', async () => {
+  const step = compile((x: Tensor) => ({ sums: [x.sum(), x.sum(0)], x, name: 'result' }));
+  const x = tensor([
+    [1, 2],
+    [3, 4],
+  ]);
+  for (let i = 0; i < 3; i++) {
+    const { sums, name } = step(x);
+    assert.is(await sums[0].item(), 10);
+    close(await sums[1].data(), [4, 6]);
+    assert.is(name, 'result');
+  }
+});
+
+test('a result is overwritten by the next call, and says so', async () => {
+  const step = compile((x: Tensor) => x.mul(2));
+  const x = tensor([1, 2]);
+  step(x);
+  const first = step(x);
+  close(await first.data(), [2, 4]);
+  step(x);
+  assert.match(await message(() => first.data()), /ReleasedError: .*compiled step.*overwritten by the next call/s);
+});
+
+test('what a step cannot do is said at once, and the device goes on', async () => {
+  const x = tensor([1, 2, 3]);
+  const twice = (step: (x: Tensor) => unknown) => async () => {
+    const compiled = compile(step as (x: Tensor) => Tensor);
+    await compiled(x);
+    await compiled(x);
+  };
+  assert.match(await message(twice((t) => t.add(1).item())), /compile: .*(async|read)/);
+  assert.match(await message(twice(async (t) => t.add(1))), /compile: the step is async/);
+  assert.match(await message(twice((t) => t.reshape([4]))), /InputError: reshape/);
+  const inner = compile((t: Tensor) => t.add(1));
+  inner(x);
+  assert.match(await message(twice((t) => inner(t))), /while another one is being traced/);
+  const pair = compile((a: Tensor, b: Tensor) => a.add(b));
+  pair(x, tensor([1, 1, 1]));
+  assert.match(await message(() => pair(x, x)), /two arguments share memory/);
+  close(await x.add(1).data(), [2, 3, 4]);
+  const { step } = training(true);
+  const { x: images, y } = batch(0);
+  for (let i = 0; i < 3; i++) assert.ok(Number.isFinite(await step(images, y).item()));
+});
+
+test('a tensor computed inside cannot be used outside unless it is returned', async () => {
+  let leaked: Tensor | null = null;
+  const step = compile((x: Tensor) => {
+    leaked = x.mul(2);
+    return leaked.add(1);
+  });
+  const x = tensor([1]);
+  step(x);
+  step(x);
+  const text = await message(() => leaked!.add(1).data());
+  assert.match(text, /given back|return it from the step/);
+});
+
+test('gradients that were there before the step are refused with what to do', async () => {
+  const { net, step } = training(true);
+  const { x, y } = batch(0);
+  step(x, y);
+  F.crossEntropy(net.forward(x), y).backward();
+  assert.match(await message(() => step(x, y)), /zeroGrad\(\)/);
+});
+
+test.run();

@@ -1,0 +1,133 @@
+// Compiled training steps: the same numbers as eager ones, and the exact counts that make them fast.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import '../../src/autograd/methods';
+import { compile } from '../../src/autograd/compile';
+import { crossEntropy } from '../../src/autograd/loss';
+import { backward } from '../../src/autograd/tape';
+import { device, type Scalar } from '../../src/gpu';
+import { createModel } from '../../src/models/catalog';
+import type { MeanFieldResNet } from '../../src/models/resnet';
+import { SGD } from '../../src/optim/sgd';
+import { tensor } from '../../src/tensor/create';
+import { manualSeed } from '../../src/tensor/seed';
+import type { Tensor } from '../../src/tensor/tensor';
+import { numbers, useGpu } from '../util';
+
+useGpu();
+
+function batch(n: number, seed: number): [Tensor, Tensor] {
+  const x = tensor(Float32Array.from(numbers(n * 3072, seed)), { shape: [n, 3, 32, 32] });
+  return [x, tensor(Int32Array.from({ length: n }, (_, i) => (i * 7 + seed) % 10))];
+}
+
+/** Losses and weights of a few steps, the rate changing on the way, and what a steady step costs. */
+async function train(name: string, compiled: boolean) {
+  manualSeed(5);
+  const model = createModel(name) as MeanFieldResNet;
+  const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, weightDecay: 1e-4 });
+  const update = (x: Tensor, y: Tensor) => {
+    const loss = crossEntropy(model.forward(x), y);
+    backward(loss);
+    optimizer.step();
+    model.sortParticles?.();
+    optimizer.zeroGrad();
+    return loss;
+  };
+  const step = compiled ? compile(update) : update;
+  const losses: number[] = [];
+  let cost = { dispatches: 0, submits: 0, objects: 0 };
+  for (let i = 0; i < 5; i++) {
+    optimizer.groups[0].lr = i < 3 ? 0.1 : 0.01;
+    const [x, y] = batch(4, i % 2);
+    await device().sync();
+    const before = device().stats();
+    const loss = step(x, y);
+    const after = device().stats();
+    const objects = (s: typeof before) => s.buffersCreated + s.bindGroupsCreated + s.pipelinesCreated;
+    cost = {
+      dispatches: after.dispatches - before.dispatches,
+      submits: after.submits - before.submits,
+      objects: objects(after) - objects(before),
+    };
+    losses.push(await loss.item());
+  }
+  const weights: Record<string, number[]> = {};
+  for (const [key, t] of Object.entries(model.stateDict())) weights[key] = [...(await t.data())];
+  return { losses, weights, cost };
+}
+
+const costs: Record<string, number> = {};
+for (const name of ['resnet20', 'meanfield-resnet20'])
+  test(`${name}: compiled equals eager, in one submit that creates nothing`, async () => {
+    const eager = await train(name, false);
+    const compiled = await train(name, true);
+    assert.equal(compiled.losses, eager.losses, 'losses');
+    assert.equal(compiled.weights, eager.weights, 'weights');
+    assert.is(compiled.cost.submits, 1);
+    assert.is(compiled.cost.objects, 0);
+    assert.ok(compiled.cost.dispatches <= 200, `${compiled.cost.dispatches} dispatches`);
+    costs[name] = compiled.cost.dispatches;
+  });
+
+test('mean-field training costs at most ten launches more', () => {
+  const extra = costs['meanfield-resnet20'] - costs.resnet20;
+  assert.ok(extra <= 10, `${extra} more`);
+});
+
+test('numbers may change from call to call, shapes and modes make plans of their own', async () => {
+  const step = compile<[Tensor, number], Tensor>((x, factor) => x.mul(factor));
+  const x = tensor([1, 2, 3]);
+  for (const factor of [2, 3, 4, 5])
+    assert.equal([...(await step(x, factor).data())], [factor, 2 * factor, 3 * factor]);
+  assert.is(step.plans.length, 1);
+  assert.equal([...(await step(tensor([7]), 2).data())], [14]);
+  assert.is(step.plans.length, 2);
+});
+
+test('a result that the next call has overwritten says so', async () => {
+  const step = compile((x: Tensor) => x.add(1));
+  step(tensor([1]));
+  const old = step(tensor([2]));
+  step(tensor([3]));
+  try {
+    await old.data();
+    assert.unreachable('the old result was read');
+  } catch (error) {
+    assert.match(String(error), /ReleasedError.*compiled step/s);
+  }
+});
+
+test('what cannot be traced is named', () => {
+  const reading = compile((x: Tensor) => {
+    void x.data();
+    return x.add(1);
+  });
+  reading(tensor([1]));
+  assert.throws(() => {
+    const step = compile((x: Tensor) => {
+      if (device().tracing) device().write(x.storage, new Float32Array(1));
+      return x.add(1);
+    });
+    step(tensor([1]));
+    step(tensor([1]));
+  }, /compile: a step cannot write host data/);
+});
+
+test('many steps leave bytes and counts flat', async () => {
+  const w = tensor([1, 2, 3]).keep();
+  const step = compile((x: Tensor) => w.mul(x).sum());
+  const run = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      step(tensor([i, 1, 2]));
+      if (i % 100 === 0) await device().sync();
+    }
+    await device().sync();
+    const { liveBytes, bindGroupsCreated, buffersCreated, pipelinesCreated } = device().stats();
+    return { liveBytes, bindGroupsCreated, buffersCreated, pipelinesCreated };
+  };
+  const before = await run(200);
+  assert.equal(await run(5000), before);
+});
+
+test.run();
