@@ -226,8 +226,7 @@ ${eachUnit(o, 'let row = stats[c];', o.relu ? `let v = ${value}; y[i] = select(v
 }
 
 /** (a, b, c, mean) of dx = a·g + b·(x − mean) + c in training, from the channel's sums and row. */
-const trainingCoefficients =
-  'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x)';
+const trainingCoefficients = 'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x)';
 
 /** Whether a workgroup walks a plane: then it can finish its channel's statistics itself, and a launch is saved. */
 export const walksPlanes = (back: Back, plane: number): boolean => applyShape(back, plane).tile === vector(plane).units;

@@ -34,5 +34,11 @@ export function sumPartials(name: string, parts: number, count: number): Kernel 
   for (var p = 1u; p < ${parts}u + ${opaqueZero('partials', 'f32')}; p++) { sum += partials[p * ${count}u + id]; }
   result[id] = sum;
 }`;
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups), segment: { family, groups, words: [count, parts] } };
+  return {
+    name,
+    code,
+    access: 'rw',
+    workgroups: foldWorkgroups(groups),
+    segment: { family, groups, words: [count, parts] },
+  };
 }

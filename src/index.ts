@@ -7,7 +7,7 @@ export { compile } from './autograd/compile';
 export { gradcheck } from './autograd/gradcheck';
 export type { GradientHook } from './autograd/tape';
 export { backward, detach, enableGrad, noGrad } from './autograd/tape';
-export type { DataLoaderOptions, Dataset, HostArray } from './data';
+export type { Collated, DataLoaderOptions, Dataset, HostArray } from './data';
 export { collate, DataLoader } from './data';
 export type { AdapterOptions, Device, DeviceStats } from './gpu';
 export {

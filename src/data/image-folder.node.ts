@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../gpu';
-import type { Dataset, HostArray } from './loader';
+import type { HostArray } from './collate';
+import type { Dataset } from './loader';
 
 export interface ImageFolderOptions {
   /** Height and width of the images (default 32). */

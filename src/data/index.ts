@@ -1,4 +1,6 @@
 // data: batches of users' own data.
 
-export type { DataLoaderOptions, Dataset, HostArray } from './loader';
-export { collate, DataLoader } from './loader';
+export type { Collated, HostArray } from './collate';
+export { collate } from './collate';
+export type { DataLoaderOptions, Dataset } from './loader';
+export { DataLoader } from './loader';

@@ -1,16 +1,17 @@
 // optim: optimizers, clipping of gradients, and learning-rate schedules.
-export { Optimizer } from './optimizer';
-export type { ParamGroup } from './optimizer';
-export { SGD } from './sgd';
-export type { SGDOptions } from './sgd';
-export { Adam, AdamW } from './adam';
-export type { AdamOptions } from './adam';
-export { Adamax } from './adamax';
-export type { AdamaxOptions } from './adamax';
-export { Adagrad } from './adagrad';
+
 export type { AdagradOptions } from './adagrad';
-export { RMSprop } from './rmsprop';
-export type { RMSpropOptions } from './rmsprop';
+export { Adagrad } from './adagrad';
+export type { AdamOptions } from './adam';
+export { Adam, AdamW } from './adam';
+export type { AdamaxOptions } from './adamax';
+export { Adamax } from './adamax';
 export { clipGradNorm, clipGradValue } from './clip';
-export { Scheduler, constant, cosine, exponential, multiStep, sequential, step, warmUp } from './schedule';
+export type { ParamGroup } from './optimizer';
+export { Optimizer } from './optimizer';
+export type { RMSpropOptions } from './rmsprop';
+export { RMSprop } from './rmsprop';
 export type { Schedule } from './schedule';
+export { constant, cosine, exponential, multiStep, Scheduler, sequential, step, warmUp } from './schedule';
+export type { SGDOptions } from './sgd';
+export { SGD } from './sgd';

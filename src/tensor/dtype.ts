@@ -5,7 +5,8 @@ export type DType = 'float32' | 'int32' | 'uint32' | 'bool';
 export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
 /** The WGSL type of an element as kernels compute with it. */
-export const wgslType = (dtype: DType) => ({ float32: 'f32', int32: 'i32', uint32: 'u32', bool: 'bool' })[dtype] as 'f32' | 'i32' | 'u32' | 'bool';
+export const wgslType = (dtype: DType) =>
+  ({ float32: 'f32', int32: 'i32', uint32: 'u32', bool: 'bool' })[dtype] as 'f32' | 'i32' | 'u32' | 'bool';
 
 /** A typed array for the raw bytes of a tensor. */
 export function hostArray(dtype: DType, buffer: ArrayBuffer): TypedArray {
@@ -21,7 +22,8 @@ export function toHost(values: ArrayLike<number | boolean>, dtype: DType): Typed
   else for (let i = 0; i < n; i++) out[i] = Number(values[i]);
   if (dtype === 'int32' || dtype === 'uint32')
     for (let i = 0; i < n; i++)
-      if (out[i] !== Number(values[i])) throw new InputError(`tensor: ${String(values[i])} at position ${i} is no ${dtype}`);
+      if (out[i] !== Number(values[i]))
+        throw new InputError(`tensor: ${String(values[i])} at position ${i} is no ${dtype}`);
   return out;
 }
 

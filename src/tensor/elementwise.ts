@@ -1,15 +1,16 @@
 // Elementwise operations without gradients: picks the kernel for the operands' layout and launches it.
-import { FLAT_TILE, STRIDED_TILE, STRIDES_AT, elementwise as kernelFor } from '../../shaders/elementwise';
+
 import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
+import { FLAT_TILE, elementwise as kernelFor, STRIDED_TILE, STRIDES_AT } from '../../shaders/elementwise';
 import type { Binding, Constant, Grid, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
-import { wgslType } from './dtype';
 import type { DType } from './dtype';
-import { broadcastStrides, collapse, sameShape, size } from './shape';
+import { wgslType } from './dtype';
 import type { Shape } from './shape';
-import { empty } from './tensor';
+import { broadcastStrides, collapse, sameShape, size } from './shape';
 import type { Tensor } from './tensor';
+import { empty } from './tensor';
 
 export interface Expression {
   name: string;
@@ -48,7 +49,8 @@ export function evaluateInto(out: Tensor, e: Expression): void {
     walk.shape[last] /= 4;
     for (const strides of walk.strides) strides[last] *= 4;
   }
-  while (walk.shape.length < FEW) for (const list of [walk.shape, ...walk.strides]) list.unshift(list === walk.shape ? 1 : 0);
+  while (walk.shape.length < FEW)
+    for (const list of [walk.shape, ...walk.strides]) list.unshift(list === walk.shape ? 1 : 0);
   const options: ElementwiseOptions = {
     name: e.name,
     expression: e.expression,
@@ -73,7 +75,12 @@ export function evaluateInto(out: Tensor, e: Expression): void {
     strides.forEach((list, k) => list.forEach((stride, d) => (constants[STRIDES_AT + 8 * k + d] = stride)));
     tensors.forEach((t, k) => (constants[STRIDES_AT + 8 * Math.max(1, tensors.length) + k] = t.offset));
   }
-  device().launch(kernel, [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)], constants, gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE));
+  device().launch(
+    kernel,
+    [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)],
+    constants,
+    gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE),
+  );
 }
 
 /** True when kernels can bind it as a plain array: contiguous, and starting where the adapter allows a binding to start. */
@@ -97,6 +104,12 @@ export function copy(x: Tensor, dtype: DType = x.dtype): Tensor {
 /** Overwrites the elements of `target`, which must be bindable, with those of `source` (broadcast, converted). */
 export function copyInto(target: Tensor, source: Tensor): void {
   const from = source.memory === target.memory ? copy(source) : source;
-  evaluateInto(target, { name: 'copy', expression: 'a', operands: { a: from }, shape: target.shape, result: target.dtype });
+  evaluateInto(target, {
+    name: 'copy',
+    expression: 'a',
+    operands: { a: from },
+    shape: target.shape,
+    result: target.dtype,
+  });
   target.memory.written();
 }

@@ -4,8 +4,8 @@ import {
   chunksFor,
   FINISH_TILE,
   normApply,
-  normFinishApply,
   normFinish,
+  normFinishApply,
   normGradientApply,
   normGradientFinish,
   normGradientFinishApply,
@@ -117,7 +117,8 @@ export function batchNorm(x: Tensor, o: BatchNormOptions): Normalized {
 function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
   const op = 'batchNorm';
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x.shape }, 'The input is [N, C, …].');
-  if (x.dtype !== 'float32') throw inputError(op, `the input is ${x.dtype}`, { input: x.shape }, "Convert with to('float32').");
+  if (x.dtype !== 'float32')
+    throw inputError(op, `the input is ${x.dtype}`, { input: x.shape }, "Convert with to('float32').");
   for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (t && (t.ndim !== 1 || t.size !== x.shape[1]))
       throw inputError(op, `${name} must have one value for each of the ${x.shape[1]} channels`, {

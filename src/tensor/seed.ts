@@ -1,5 +1,5 @@
 // The state of randomness: a seed and the number of draws made. Counter-based, so it is two numbers to save and restore.
-import { Rng, Stream, checkSeed } from '../../datasets/random';
+import { checkSeed, Rng, Stream } from '../../datasets/random';
 
 let seed = 0;
 let draws = 0;

@@ -36,7 +36,12 @@ export function checkShape(op: string, shape: Shape): void {
   if (!Array.isArray(shape) || shape.some((n) => !Number.isInteger(n) || n < 0))
     throw inputError(op, `a shape is a list of non-negative integers, got ${JSON.stringify(shape)}`);
   if (shape.length > MAX_RANK)
-    throw inputError(op, `${shape.length} dimensions, at most ${MAX_RANK} are supported`, { shape }, 'Merge some with reshape.');
+    throw inputError(
+      op,
+      `${shape.length} dimensions, at most ${MAX_RANK} are supported`,
+      { shape },
+      'Merge some with reshape.',
+    );
   if (size(shape) > 2 ** 31 - 1)
     throw inputError(op, `${size(shape)} elements, at most 2147483647 are supported`, { shape }, 'Split the tensor.');
 }
@@ -74,7 +79,12 @@ export function normalizeAxis(op: string, axis: number, shape: Shape): number {
   const rank = shape.length;
   const at = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(axis) || at < 0 || at >= Math.max(rank, 1))
-    throw inputError(op, `dimension ${axis} of a tensor with ${rank} dimension${rank === 1 ? '' : 's'}`, { input: shape }, `Use ${-rank} … ${rank - 1}.`);
+    throw inputError(
+      op,
+      `dimension ${axis} of a tensor with ${rank} dimension${rank === 1 ? '' : 's'}`,
+      { input: shape },
+      `Use ${-rank} … ${rank - 1}.`,
+    );
   return at;
 }
 
@@ -83,7 +93,12 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | nul
   if (axes === null || axes === undefined) return shape.map((_, i) => i);
   const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, shape));
   if (new Set(list).size !== list.length)
-    throw inputError(op, `a dimension of ${JSON.stringify(axes)} is named twice`, { input: shape }, 'Name each once; negative ones count from the end.');
+    throw inputError(
+      op,
+      `a dimension of ${JSON.stringify(axes)} is named twice`,
+      { input: shape },
+      'Name each once; negative ones count from the end.',
+    );
   return list.sort((a, b) => a - b);
 }
 
@@ -91,7 +106,10 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | nul
  * Merges dimensions that all of several stride lists walk in one go, and drops those of size 1: fewer dimensions for a kernel to decode.
  * Returns at least one dimension.
  */
-export function collapse(shape: Shape, strides: readonly (readonly number[])[]): { shape: number[]; strides: number[][] } {
+export function collapse(
+  shape: Shape,
+  strides: readonly (readonly number[])[],
+): { shape: number[]; strides: number[][] } {
   const dims: number[] = [];
   const out: number[][] = strides.map(() => []);
   for (let i = 0; i < shape.length; i++) {

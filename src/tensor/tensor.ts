@@ -2,11 +2,11 @@
 import type { Storage } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from './context';
-import { hostArray } from './dtype';
 import type { DType, TypedArray } from './dtype';
+import { hostArray } from './dtype';
 import { Memory, trackComputed, unreachable } from './memory';
-import { contiguousStrides, isContiguous, size } from './shape';
 import type { Shape } from './shape';
+import { contiguousStrides, isContiguous, size } from './shape';
 
 /** What autograd hangs on a tensor: the operation that computed it. */
 export interface GradientNode {
@@ -26,7 +26,13 @@ export class Tensor {
   grad: Tensor | null = null;
   gradNode: GradientNode | null = null;
 
-  constructor(memory: Memory, dtype: DType, shape: Shape, strides: readonly number[] = contiguousStrides(shape), offset = 0) {
+  constructor(
+    memory: Memory,
+    dtype: DType,
+    shape: Shape,
+    strides: readonly number[] = contiguousStrides(shape),
+    offset = 0,
+  ) {
     this.memory = memory;
     this.dtype = dtype;
     this.shape = shape;
@@ -79,8 +85,20 @@ export class Tensor {
 
   /** Marks a leaf as trained, as in PyTorch's `requires_grad_()`. */
   requiresGrad_(value = true): this {
-    if (value && this.dtype !== 'float32') throw inputError('requiresGrad_', `a tensor of ${this.dtype} has no gradient`, { tensor: this.shape }, "Convert with to('float32').");
-    if (!this.isLeaf) throw inputError('requiresGrad_', 'the tensor was computed and is no leaf', { tensor: this.shape }, 'detach() gives one without history.');
+    if (value && this.dtype !== 'float32')
+      throw inputError(
+        'requiresGrad_',
+        `a tensor of ${this.dtype} has no gradient`,
+        { tensor: this.shape },
+        "Convert with to('float32').",
+      );
+    if (!this.isLeaf)
+      throw inputError(
+        'requiresGrad_',
+        'the tensor was computed and is no leaf',
+        { tensor: this.shape },
+        'detach() gives one without history.',
+      );
     this.requiresGrad = value;
     return this;
   }
@@ -114,7 +132,13 @@ export class Tensor {
 
   /** The value of a tensor with one element (a boolean as 0 or 1). */
   async item(): Promise<number> {
-    if (this.size !== 1) throw inputError('item', `the tensor has ${this.size} elements`, { tensor: this.shape }, 'Use data() or toArray().');
+    if (this.size !== 1)
+      throw inputError(
+        'item',
+        `the tensor has ${this.size} elements`,
+        { tensor: this.shape },
+        'Use data() or toArray().',
+      );
     return (await this.data())[0];
   }
 
@@ -134,11 +158,18 @@ export class Tensor {
 
 /** Refuses operands that are no tensors, before anything reads their shapes. */
 export function requireTensors(op: string, operands: Readonly<Record<string, unknown>>): void {
-  const shapes = Object.entries(operands).flatMap(([name, x]) => (x instanceof Tensor ? [[name, x.shape] as const] : []));
+  const shapes = Object.entries(operands).flatMap(([name, x]) =>
+    x instanceof Tensor ? [[name, x.shape] as const] : [],
+  );
   for (const [name, x] of Object.entries(operands))
     if (!(x instanceof Tensor)) {
       const kind = x === null || typeof x !== 'object' ? String(x) : x.constructor.name;
-      throw inputError(op, `${name} is no tensor, it is ${kind}`, Object.fromEntries(shapes), 'Make one with tensor(data).');
+      throw inputError(
+        op,
+        `${name} is no tensor, it is ${kind}`,
+        Object.fromEntries(shapes),
+        'Make one with tensor(data).',
+      );
     }
 }
 

@@ -5,7 +5,7 @@ import '../../src/autograd/methods';
 import { compile } from '../../src/autograd/compile';
 import { crossEntropy } from '../../src/autograd/loss';
 import { backward } from '../../src/autograd/tape';
-import { device, type Scalar } from '../../src/gpu';
+import { device } from '../../src/gpu';
 import { createModel } from '../../src/models/catalog';
 import type { MeanFieldResNet } from '../../src/models/resnet';
 import { SGD } from '../../src/optim/sgd';

@@ -50,6 +50,7 @@ function batch(arrays: Arrays, k: number, size: number): { x: Tensor; y: Tensor 
   return { x: tensor(x, { shape: [size, ...images.shape.slice(1)] }), y: tensor(labels) };
 }
 
+// biome-ignore lint/suspicious/noExplicitAny: the configuration is JSON from elsewhere
 function build(config: Record<string, any>): Module {
   const { n, stem, inner, outer, classes, cardinality, shortcut } = config;
   const options = {
