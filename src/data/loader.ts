@@ -50,6 +50,9 @@ export class DataLoader<S, B = Collated<S>> {
       ...options,
     };
     const { batchSize, prefetch, shuffle } = this.#options;
+    const source = Object(data) as object;
+    if (!('length' in source || Symbol.iterator in source || Symbol.asyncIterator in source))
+      throw new InputError('DataLoader: data is an array, an iterable, or an object with length and get(index)');
     if (!Number.isInteger(batchSize) || batchSize < 1)
       throw new InputError(`DataLoader: batchSize ${batchSize} must be a whole number of at least 1`);
     if (!Number.isInteger(prefetch) || prefetch < 0)
