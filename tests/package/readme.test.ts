@@ -1,31 +1,105 @@
-// The README's own-model example runs as it stands, and learns.
+// README.md tells the truth: its code blocks type-check, run and learn, so does each cell of the table from PyTorch; its commands,
+// options, variables and dependencies exist.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 
-const root = new URL('../..', import.meta.url);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code);
 
-test('the example trains a network of its own', () => {
-  const [, code] = /```ts\n([\s\S]*?)```/.exec(readFileSync(new URL('README.md', root), 'utf8')) ?? [];
-  assert.ok(code, 'README.md has a ts block');
-  const folder = mkdtempSync(join(tmpdir(), 'dawnfield-readme-'));
-  try {
-    const file = join(folder, 'example.mts');
-    writeFileSync(file, code.replaceAll("'dawnfield'", `'${new URL('src/index.node.js', root).href}'`));
-    const loader = import.meta.resolve('tsx');
-    const output = execFileSync(process.execPath, ['--import', loader, file], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const losses = [...output.matchAll(/^\d+ (\S+) \[/gm)].map(([, loss]) => Number(loss));
+/** The table's right column, each piece of code in a scope of its own. */
+function tableProgram(): string {
+  const rows = [...section('From PyTorch').matchAll(/^\| `.*\| (.*) \|$/gm)].map(([, cell]) => cell);
+  const cells = rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, code]) => code));
+  assert.ok(cells.length >= 25, `${cells.length} cells`);
+  const scope = `
+    const x = rand([2, 3]), y = rand([2, 3]), w = rand([4, 3]), labels = tensor(new Int32Array([0, 1]));
+    const model = new nn.Linear(3, 4), opt = new optim.SGD(model.parameters(), { lr: 0.1 });
+    const logits = model.forward(x), loss = F.crossEntropy(logits, labels);
+    void [x, y, w, labels, model, opt, logits, loss];`;
+  const names = 'compile, F, init, manualSeed, nn, noGrad, optim, rand, shutdown, tensor, type Tensor, zeros';
+  const body = cells.map((code) => `{${scope}\n    ${code};\n  }`).join('\n');
+  return `import { ${names} } from 'dawnfield';\nawait init();\n${body}\nconsole.log('cells', ${cells.length});\nshutdown();\n`;
+}
+
+const section = (title: string) => readme.split(/^## /m).find((part) => part.startsWith(`${title}\n`)) ?? '';
+
+const folder = mkdtempSync(join(tmpdir(), 'dawnfield-readme-'));
+test.after(() => rmSync(folder, { recursive: true }));
+
+/** Writes a program that imports `dawnfield` from the sources, and runs it. */
+function run(name: string, code: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, code.replaceAll("'dawnfield'", `'${new URL('../../src/index.node.js', import.meta.url).href}'`));
+  return execFileSync(process.execPath, ['--import', import.meta.resolve('tsx'), file], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
+for (const [i, code] of blocks.entries())
+  test(`code block ${i + 1} runs and learns`, () => {
+    const output = run(`block${i + 1}.mts`, code);
+    const losses = [...output.matchAll(/^\d+ (\S+)/gm)].map(([, loss]) => Number(loss));
     assert.is(losses.length, 3, output);
     assert.ok(losses[2] < losses[0], output);
-  } finally {
-    rmSync(folder, { recursive: true });
+  });
+
+test('the cells of the table from PyTorch run', () => {
+  assert.match(run('table.mts', tableProgram()), /^cells \d+$/m);
+});
+
+test('code blocks and table are strictly typed', () => {
+  for (const [i, code] of blocks.entries()) writeFileSync(join(folder, `typed${i + 1}.mts`), code);
+  writeFileSync(join(folder, 'typed-table.mts'), tableProgram());
+  const options = {
+    baseUrl: root,
+    paths: { dawnfield: ['src/index.node.ts'], '*': ['node_modules/*', 'node_modules/@types/*'] },
+    typeRoots: [join(root, 'node_modules/@types'), join(root, 'node_modules')],
+    noEmit: true,
+  };
+  const config = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: options,
+    include: ['typed*.mts', join(root, 'shaders/*.d.ts')],
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
+  try {
+    execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], { encoding: 'utf8' });
+  } catch (error) {
+    assert.unreachable((error as { stdout: string }).stdout);
   }
+});
+
+test('commands and options exist', () => {
+  const text = (program: string) =>
+    readdirSync(join(root, 'examples', program))
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => readFileSync(join(root, 'examples', program, name), 'utf8'))
+      .join();
+  const shared = text('shared');
+  const commands = [...readme.matchAll(/npm run ([\w-]+)(?: -- ([^#`\n]*))?/g)];
+  assert.ok(commands.length >= 8);
+  for (const [, name, args = ''] of commands) {
+    assert.ok(name in manifest.scripts, `npm run ${name}`);
+    for (const [option] of args.matchAll(/--[\w-]+/g))
+      assert.ok(option === '--help' || text(name).includes(`'${option}`), `${name} ${option}`);
+  }
+  const table = section('Options').matchAll(/`(--[\w-]+)`/g);
+  for (const [, option] of table)
+    assert.ok(`${text('cifar-train')}${shared}`.includes(`'${option}`), `cifar-train ${option}`);
+});
+
+test('each dependency is there, and each is explained', () => {
+  const told = section('What it depends on, and why');
+  for (const name of Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }))
+    assert.ok(name.startsWith('@types/') || told.includes(`\`${name.replace('@biomejs/', '')}\``), name);
 });
 
 test.run();
