@@ -92,6 +92,8 @@ export class Device {
   /** Lists the launches of `body` instead of running them. */
   traced(body: () => void): Trace {
     if (this.#trace) throw new GpuError('a compiled step cannot be called while another one is being traced');
+    // A plan writes its tables at once, into memory that commands not yet submitted may still be using.
+    this.commands.flush();
     const trace = new Trace();
     this.#trace = trace;
     try {
