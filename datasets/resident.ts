@@ -87,7 +87,6 @@ export class ResidentImages implements BatchSource {
       if (before?.memory.live && !before.memory.kept && !isTapeOpen()) endStep();
       before = labels;
     }
-    order.dispose();
   }
 
   /** Gives the images back. */

@@ -242,8 +242,8 @@ export class Trainer {
     const buffers = names.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])] as const);
     this.#progress = structuredClone(progress) as unknown as Progress;
     optimizer.loadStateDict(Object.fromEntries(buffers), this.#progress.optimizerSteps);
-    if (names.length === 0) {
-      // The state of a run before its first step: buffers are made anew then, and that step is not compiled.
+    if (this.#progress.step === 0) {
+      // Buffers are made anew in the first step, which is not compiled.
       for (const parameter of optimizer.parameters()) parameter.companions.clear();
       this.#step = this.#makeStep();
     }

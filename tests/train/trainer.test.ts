@@ -137,18 +137,19 @@ async function failure(options: Parameters<typeof tinyTrainer>[0]): Promise<NonF
   return assert.unreachable('the run should have stopped') as never;
 }
 
-test('a loss that explodes stops the run with its step and the first module that broke', async () => {
-  const store = memoryStore();
-  const error = await failure({ lr: 1e30, readEvery: 4, store });
-  assert.is(error.step, 2);
-  assert.is(error.epoch, 1);
-  assert.is(error.lr, 1e30);
-  assert.match(
-    error.message,
-    /not finite at step 2 \(epoch 1, learning rate 1e\+30\): the output of [\w.]+ \(\w+\) \[16/,
-  );
-  assert.equal(store.saved, ['last'], 'the checkpoint of the start is untouched');
-});
+for (const compile of [false, true])
+  test(`a loss that explodes stops the run with its step and the first module that broke${compile ? ', compiled' : ''}`, async () => {
+    const store = memoryStore();
+    const error = await failure({ lr: 1e30, readEvery: 4, store, compile });
+    assert.is(error.step, 2);
+    assert.is(error.epoch, 1);
+    assert.is(error.lr, 1e30);
+    assert.match(
+      error.message,
+      /not finite at step 2 \(epoch 1, learning rate 1e\+30\): the output of [\w.]+ \(\w+\) \[16/,
+    );
+    assert.equal(store.saved, ['last'], 'the checkpoint of the start is untouched');
+  });
 
 test('a module, a weight and a loss function are named', async () => {
   class Logarithm extends TinyNet {
