@@ -1,51 +1,100 @@
-// Convolution layer.
-import { conv2d } from '../autograd/conv';
+// Convolution layers.
+import type { Conv1dOptions } from '../autograd/conv';
+import { conv1d, conv2d, convTranspose2d } from '../autograd/conv';
 import { inputError } from '../tensor/context';
-import type { Conv2dOptions } from '../tensor/conv';
+import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
 import { Parameter } from './parameter';
 
-export interface Conv2dLayerOptions extends Conv2dOptions {
+interface Common {
+  groups?: number;
+  /** Whether a number is added to each output channel (default true). */
   bias?: boolean;
 }
 
-/**
- * 2-d convolution of [N, inChannels, H, W]. `weight` [outChannels, inChannels/groups, kH, kW] and `bias` [outChannels] start uniform in
- * ±1/√fanIn, as in PyTorch. Options: stride 1, padding 0 (number, pair, four sides or 'same'), dilation 1, groups 1, bias true.
- */
-export class Conv2d extends Module {
+export type Conv1dLayerOptions = Conv1dOptions & Common;
+export type Conv2dLayerOptions = Conv2dOptions & Common;
+export type ConvTranspose2dLayerOptions = ConvTranspose2dOptions & Common;
+
+const pairOf = (value: number | readonly [number, number]): readonly [number, number] =>
+  typeof value === 'number' ? [value, value] : value;
+
+/** What the layers share: `weight` and `bias` start uniform in ±1/√fanIn, as in PyTorch. */
+abstract class Convolution<O extends Common> extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
-  readonly kernelSize: readonly [number, number];
 
   constructor(
     readonly inChannels: number,
     readonly outChannels: number,
-    kernelSize: number | readonly [number, number],
-    readonly options: Conv2dLayerOptions = {},
+    readonly kernelSize: readonly number[],
+    readonly options: O,
+    transposed = false,
   ) {
     super();
     const { groups = 1, bias = true } = options;
     if (inChannels % groups || outChannels % groups)
       throw inputError(
-        'Conv2d',
+        this.constructor.name,
         `${inChannels} input and ${outChannels} output channels do not divide into ${groups} groups`,
       );
-    this.kernelSize = typeof kernelSize === 'number' ? [kernelSize, kernelSize] : kernelSize;
-    const shape = [outChannels, inChannels / groups, ...this.kernelSize];
+    const channels = transposed ? [inChannels, outChannels / groups] : [outChannels, inChannels / groups];
+    const shape = [...channels, ...kernelSize];
     const bound = 1 / Math.sqrt(init.fans(shape).fanIn);
     this.weight = new Parameter(init.uniform(shape, -bound, bound));
     this.bias = bias ? new Parameter(init.uniform([outChannels], -bound, bound)) : null;
   }
 
-  override forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options);
-  }
-
   protected override describe(): string {
     const options = Object.entries(this.options).map(([key, value]) => `, ${key}=${JSON.stringify(value)}`);
     return `${this.inChannels}, ${this.outChannels}, kernel=${this.kernelSize.join('×')}${options.join('')}`;
+  }
+}
+
+/**
+ * 2-d convolution of [N, inChannels, H, W] with `weight` [outChannels, inChannels/groups, kH, kW] and `bias` [outChannels].
+ * Options: stride 1, padding 0 (number, pair, four sides or 'same'), dilation 1, groups 1, bias true.
+ */
+export class Conv2d extends Convolution<Conv2dLayerOptions> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly [number, number],
+    options: Conv2dLayerOptions = {},
+  ) {
+    super(inChannels, outChannels, pairOf(kernelSize), options);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Convolution along a line: [N, inChannels, L] with `weight` [outChannels, inChannels/groups, K]. Options as of Conv2d. */
+export class Conv1d extends Convolution<Conv1dLayerOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: number, options: Conv1dLayerOptions = {}) {
+    super(inChannels, outChannels, [kernelSize], options);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return conv1d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Transposed convolution of [N, inChannels, H, W] with `weight` [inChannels, outChannels/groups, kH, kW]: a stride enlarges the image. */
+export class ConvTranspose2d extends Convolution<ConvTranspose2dLayerOptions> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly [number, number],
+    options: ConvTranspose2dLayerOptions = {},
+  ) {
+    super(inChannels, outChannels, pairOf(kernelSize), options, true);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return convTranspose2d(x, this.weight, this.bias, this.options);
   }
 }

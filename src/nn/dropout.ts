@@ -8,7 +8,7 @@ import { Module } from './module';
 export class Dropout extends Module {
   constructor(readonly p = 0.5) {
     super();
-    if (!(p >= 0 && p < 1)) throw new InputError(`Dropout: p = ${p} must be in [0, 1)`);
+    if (!(p >= 0 && p <= 1)) throw new InputError(`Dropout: p = ${p} is no probability`);
   }
 
   override forward(x: Tensor): Tensor {

@@ -1,8 +1,9 @@
 // nn: modules, layers, containers, initial values.
 
+export * from './activations';
 export { ModuleList, Sequential } from './containers';
-export type { Conv2dLayerOptions } from './conv';
-export { Conv2d } from './conv';
+export type { Conv1dLayerOptions, Conv2dLayerOptions, ConvTranspose2dLayerOptions } from './conv';
+export { Conv1d, Conv2d, ConvTranspose2d } from './conv';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export * as init from './init';
@@ -13,7 +14,7 @@ export * from './loss';
 export type { ForwardHook, LoadReport, StateDict } from './module';
 export { Module } from './module';
 export type { BatchNormLayerOptions } from './norm';
-export { BatchNorm2d } from './norm';
+export { BatchNorm1d, BatchNorm2d } from './norm';
 export { Parameter, State } from './parameter';
 export type { SummaryRow } from './summary';
 export { summary } from './summary';

@@ -1,6 +1,6 @@
 // Initial values. Drawn on the host from a counter-based generator, so a seed gives the same weights on every adapter.
 
-import { device } from '../gpu';
+import { device, InputError } from '../gpu';
 import { inputError } from '../tensor/context';
 import { factory } from '../tensor/create';
 import { initialRng } from '../tensor/seed';
@@ -20,6 +20,20 @@ export function normal(shape: Shape, mean = 0, std = 1): Tensor {
     shape,
     Float32Array.from({ length: size(shape) }, () => mean + std * rng.normal()),
   );
+}
+
+/** Normal numbers, drawn again until they lie in [low, high]. */
+export function truncatedNormal(shape: Shape, mean = 0, std = 1, low = -2, high = 2): Tensor {
+  if (!(std > 0) || !(low < high) || mean + 5 * std < low || mean - 5 * std > high)
+    throw new InputError(`truncatedNormal: [${low}, ${high}] holds next to nothing of N(${mean}, ${std}²)`);
+  const rng = initialRng();
+  const draw = (): number => {
+    for (;;) {
+      const x = mean + std * rng.normal();
+      if (x >= low && x <= high) return x;
+    }
+  };
+  return filled('truncatedNormal', shape, Float32Array.from({ length: size(shape) }, draw));
 }
 
 /** Independent uniform numbers in [low, high). */
@@ -88,4 +102,34 @@ export function xavierUniform(shape: Shape, factor = 1): Tensor {
   const { fanIn, fanOut } = fans(shape);
   const bound = factor * Math.sqrt(6 / (fanIn + fanOut));
   return uniform(shape, -bound, bound);
+}
+
+/**
+ * Saxe et al. 2013: rows (or columns, where these are fewer) of the weight as a matrix [out, in·taps] are orthogonal, of length `factor`. Random
+ * normal vectors, made orthogonal one after the other.
+ */
+export function orthogonal(shape: Shape, factor = 1): Tensor {
+  const { fanIn } = fans(shape);
+  const [count, length] = [Math.min(shape[0], fanIn), Math.max(shape[0], fanIn)];
+  const rng = initialRng();
+  const vectors: Float64Array[] = [];
+  while (vectors.length < count) {
+    const v = Float64Array.from({ length }, () => rng.normal());
+    // Twice, since one pass leaves rounding errors of the size of what it took away.
+    for (const u of [...vectors, ...vectors]) {
+      const along = u.reduce((sum, x, i) => sum + x * v[i], 0);
+      for (let i = 0; i < length; i++) v[i] -= along * u[i];
+    }
+    const norm = Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
+    vectors.push(v.map((x) => x / norm));
+  }
+  const at = (i: number) => {
+    const [row, column] = [Math.floor(i / fanIn), i % fanIn];
+    return factor * (shape[0] <= fanIn ? vectors[row][column] : vectors[column][row]);
+  };
+  return filled(
+    'orthogonal',
+    shape,
+    Float32Array.from({ length: size(shape) }, (_, i) => at(i)),
+  );
 }

@@ -1,5 +1,5 @@
 // Losses as modules, for those who keep the loss with the model; `F` has them as functions.
-import { bceWithLogits, crossEntropy, huberLoss, l1Loss, mseLoss } from '../autograd/loss';
+import { bceWithLogits, crossEntropy, huberLoss, l1Loss, mseLoss, nllLoss } from '../autograd/loss';
 import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 
@@ -13,6 +13,17 @@ export class CrossEntropyLoss extends Module {
 
   override forward(logits: Tensor, target: Tensor): Tensor {
     return crossEntropy(logits, target, this.options);
+  }
+}
+
+/** The same of log-probabilities, such as LogSoftmax gives, with int32 labels. */
+export class NLLLoss extends Module {
+  constructor(readonly options: Options<typeof nllLoss> = {}) {
+    super();
+  }
+
+  override forward(x: Tensor, target: Tensor): Tensor {
+    return nllLoss(x, target, this.options);
   }
 }
 

@@ -1,4 +1,5 @@
-// Module: plain classes with plain fields. Parameters, states and submodules are found by walking own properties when they are asked for.
+// Module: plain classes with plain fields. Parameters, states and submodules are found by walking own properties, and the arrays and plain
+// objects in them, when they are asked for. What stands in #private fields is not found.
 
 import { consult } from '../autograd/modes';
 import { tensorsIn } from '../autograd/tape';
@@ -19,6 +20,18 @@ export interface LoadReport {
 
 /** `runningMean` → `running_mean`: state dicts speak PyTorch's names. */
 export const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+const isPlain = (x: unknown): x is object =>
+  !!x && typeof x === 'object' && Object.getPrototypeOf(x) === Object.prototype;
+
+/** The fields of an object, those in arrays and plain objects by dotted names. */
+function* fields(owner: object, prefix = '', seen = new Set<object>()): Iterable<[string, unknown]> {
+  if (seen.has(owner)) return;
+  seen.add(owner);
+  for (const [key, value] of Object.entries(owner))
+    if (Array.isArray(value) || isPlain(value)) yield* fields(value, `${prefix}${key}.`, seen);
+    else yield [prefix + key, value];
+}
 
 type Forward = (...inputs: never[]) => unknown;
 /** Called after forward with the module, its inputs and its result; may return another result. */
@@ -59,12 +72,13 @@ export abstract class Module {
 
   /** Direct submodules with their names. Containers override it. */
   *children(): Iterable<[string, Module]> {
-    for (const key of Object.keys(this)) {
-      const value = (this as Record<string, unknown>)[key];
-      if (value instanceof Module) yield [key, value];
-      else if (Array.isArray(value))
-        for (let i = 0; i < value.length; i++) if (value[i] instanceof Module) yield [`${key}.${i}`, value[i]];
-    }
+    for (const [name, value] of fields(this)) if (value instanceof Module) yield [name, value];
+  }
+
+  /** Parameters and states of this module itself, by the names of their fields. */
+  *ownTensors(): Iterable<[string, Parameter | State]> {
+    for (const [name, value] of fields(this))
+      if (value instanceof Parameter || value instanceof State) yield [name, value];
   }
 
   /** This module and all below it, each once, with dotted names. */
@@ -84,11 +98,10 @@ export abstract class Module {
   *namedTensors(): Iterable<[string, Parameter | State]> {
     const seen = new Set<Tensor>();
     for (const [prefix, module] of this.namedModules())
-      for (const key of Object.keys(module)) {
-        const value = (module as unknown as Record<string, unknown>)[key];
-        if (!(value instanceof Parameter || value instanceof State) || seen.has(value)) continue;
+      for (const [name, value] of module.ownTensors()) {
+        if (seen.has(value)) continue;
         seen.add(value);
-        yield [snakeCase(prefix ? `${prefix}.${key}` : key), value];
+        yield [snakeCase(prefix ? `${prefix}.${name}` : name), value];
       }
   }
 
@@ -185,12 +198,15 @@ export abstract class Module {
     return '';
   }
 
+  /** The tree of modules with their options and the trained numbers below each. */
   toString(): string {
     const lines = [...this.children()].map(
       ([name, child]) => `  (${name}): ${child.toString().replaceAll('\n', '\n  ')}`,
     );
-    const head = `${this.constructor.name}(${this.describe()}`;
-    return lines.length ? `${head}\n${lines.join('\n')}\n)` : `${head})`;
+    const body = lines.length ? `\n${lines.join('\n')}\n` : '';
+    const count = this.parameterCount;
+    const counted = count ? ` · ${count.toLocaleString('en')} parameter${count === 1 ? '' : 's'}` : '';
+    return `${this.constructor.name}(${this.describe()}${body})${counted}`;
   }
 
   #call(forward: Forward, inputs: never[]): unknown {

@@ -42,7 +42,7 @@ export class BatchNorm2d extends Module {
   override forward(x: Tensor): Tensor {
     if (x.shape[1] !== this.channels)
       throw inputError(
-        'BatchNorm2d',
+        this.constructor.name,
         `made for ${this.channels} channels`,
         { input: x.shape },
         'Channels are dimension 1: [N, C, …].',
@@ -56,3 +56,6 @@ export class BatchNorm2d extends Module {
     return `${this.channels}${this.options.activation ? `, ${this.options.activation}` : ''}`;
   }
 }
+
+/** The same for [N, C] and [N, C, L]. */
+export class BatchNorm1d extends BatchNorm2d {}

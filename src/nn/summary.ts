@@ -38,7 +38,7 @@ export function summary(
     });
   }
   const own = (module: Module) =>
-    Object.values(module).reduce((sum: number, value) => sum + (value instanceof Parameter ? value.size : 0), 0);
+    [...module.ownTensors()].reduce((sum, [, tensor]) => sum + (tensor instanceof Parameter ? tensor.size : 0), 0);
   const rows = named.map(([path, module]) => ({
     path,
     type: module.constructor.name,

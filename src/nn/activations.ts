@@ -1,0 +1,164 @@
+// Activations as layers; `F` has them as functions.
+import { binaryFunctions, gelu, unaryFunctions } from '../autograd/elementwise';
+import { logSoftmax, softmax } from '../autograd/softmax';
+import { reshape } from '../autograd/views';
+import { full } from '../tensor/create';
+import type { Tensor } from '../tensor/tensor';
+import { Apply } from './apply';
+import { Module } from './module';
+import { Parameter } from './parameter';
+
+/** max(x, 0) */
+export class ReLU extends Apply {
+  constructor() {
+    super(unaryFunctions.relu);
+  }
+}
+
+/** x where positive, slope·x elsewhere (default slope 0.01). */
+export class LeakyReLU extends Apply {
+  constructor(slope = 0.01) {
+    super((x) => unaryFunctions.leakyRelu(x, slope), `slope=${slope}`);
+  }
+}
+
+/** x·Φ(x), exactly or by the tanh approximation. */
+export class GELU extends Apply {
+  constructor(approximate: 'none' | 'tanh' = 'none') {
+    super((x) => gelu(x, { approximate }), `approximate=${approximate}`);
+  }
+}
+
+/** x·sigmoid(x) */
+export class SiLU extends Apply {
+  constructor() {
+    super(unaryFunctions.silu);
+  }
+}
+
+/** (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ) */
+export class Tanh extends Apply {
+  constructor() {
+    super(unaryFunctions.tanh);
+  }
+}
+
+/** 1 / (1 + e⁻ˣ) */
+export class Sigmoid extends Apply {
+  constructor() {
+    super(unaryFunctions.sigmoid);
+  }
+}
+
+/** x between 0 and 6. */
+export class ReLU6 extends Apply {
+  constructor() {
+    super(unaryFunctions.relu6);
+  }
+}
+
+/** λx where positive, λα(eˣ − 1) elsewhere, with the constants of self-normalising networks. */
+export class SELU extends Apply {
+  constructor() {
+    super(unaryFunctions.selu);
+  }
+}
+
+/** x·tanh(softplus(x)) */
+export class Mish extends Apply {
+  constructor() {
+    super(unaryFunctions.mish);
+  }
+}
+
+/** x / (1 + |x|) */
+export class Softsign extends Apply {
+  constructor() {
+    super(unaryFunctions.softsign);
+  }
+}
+
+/** log(sigmoid(x)), stable for large |x|. */
+export class LogSigmoid extends Apply {
+  constructor() {
+    super(unaryFunctions.logSigmoid);
+  }
+}
+
+/** x · clamp(x + 3, 0, 6) / 6 */
+export class Hardswish extends Apply {
+  constructor() {
+    super(unaryFunctions.hardSwish);
+  }
+}
+
+/** x/6 + 1/2 between 0 and 1. */
+export class Hardsigmoid extends Apply {
+  constructor() {
+    super((x) => unaryFunctions.hardSigmoid(x));
+  }
+}
+
+/** x where positive, α(eˣ − 1) elsewhere (default α 1). */
+export class ELU extends Apply {
+  constructor(alpha = 1) {
+    super((x) => unaryFunctions.elu(x, alpha), `alpha=${alpha}`);
+  }
+}
+
+/** x where positive, α(e^(x/α) − 1) elsewhere (default α 1). */
+export class CELU extends Apply {
+  constructor(alpha = 1) {
+    super((x) => unaryFunctions.celu(x, alpha), `alpha=${alpha}`);
+  }
+}
+
+/** log(1 + e^βx) / β, and x itself where βx is above the threshold (default β 1, threshold 20). */
+export class Softplus extends Apply {
+  constructor(beta = 1, threshold = 20) {
+    super((x) => unaryFunctions.softplus(x, beta, threshold), `beta=${beta}, threshold=${threshold}`);
+  }
+}
+
+/** x between two numbers (default −1 and 1). */
+export class Hardtanh extends Apply {
+  constructor(min = -1, max = 1) {
+    super((x) => unaryFunctions.hardTanh(x, min, max), `min=${min}, max=${max}`);
+  }
+}
+
+/** x where positive, w·x elsewhere, with one trained w or one for each channel (dimension 1); it starts at 0.25. */
+export class PReLU extends Module {
+  readonly weight: Parameter;
+
+  constructor(
+    readonly count = 1,
+    initial = 0.25,
+  ) {
+    super();
+    this.weight = new Parameter(full([count], initial));
+  }
+
+  override forward(x: Tensor): Tensor {
+    const perChannel = [this.count, ...x.shape.slice(2).map(() => 1)];
+    return binaryFunctions.prelu(x, this.count === 1 ? this.weight : reshape(this.weight, perChannel));
+  }
+
+  protected override describe(): string {
+    return String(this.count);
+  }
+}
+
+/** exp(x) / Σ exp(x) along `axis`. */
+export class Softmax extends Apply {
+  constructor(axis = -1) {
+    super((x) => softmax(x, axis), `axis=${axis}`);
+  }
+}
+
+/** log of softmax along `axis`. */
+export class LogSoftmax extends Apply {
+  constructor(axis = -1) {
+    super((x) => logSoftmax(x, axis), `axis=${axis}`);
+  }
+}

@@ -1,0 +1,21 @@
+// Apply: what layers without parameters are made of.
+import type { Tensor } from '../tensor/tensor';
+import { Module } from './module';
+
+/** A layer that applies a function; `toString` shows its name and options. */
+export class Apply extends Module {
+  constructor(
+    readonly apply_: (x: Tensor) => Tensor,
+    readonly text = '',
+  ) {
+    super();
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.apply_(x);
+  }
+
+  protected override describe(): string {
+    return this.text;
+  }
+}
