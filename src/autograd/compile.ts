@@ -13,8 +13,8 @@ import { isDetecting } from './anomaly';
 import { consultedModes } from './modes';
 import { tensorsIn } from './tape';
 
-/** A number argument arrives in the step as a Scalar: it may change from call to call. */
-type Inside<A> = { [K in keyof A]: A[K] extends number ? Scalar : A[K] };
+/** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
+type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] };
 
 /** A compiled step, with what its plans are like. */
 export interface CompiledStep<A extends unknown[], R> {
@@ -58,14 +58,15 @@ const OVERWRITTEN = 'a compiled step (its results are overwritten by the next ca
  *       return loss;
  *     });
  */
-export function compile<A extends unknown[], R>(step: (...args: Inside<A>) => R): CompiledStep<A, R> {
+export function compile<A extends unknown[], R>(step: (...args: A) => R): CompiledStep<Outside<A>, R> {
   const entries: Entry<R>[] = [];
   let warm = false;
   let results: Memory[] = [];
-  const run = (...args: A): R => {
-    if (!warm || isDetecting()) {
+  const run = (...args: Outside<A>): R => {
+    // Inside of another compiled step it becomes part of that one.
+    if (!warm || isDetecting() || device().tracing) {
       warm = true;
-      return step(...(args.map((a) => (typeof a === 'number' ? new Scalar(a) : a)) as Inside<A>));
+      return step(...(args.map((a) => (typeof a === 'number' ? new Scalar(a) : a)) as A));
     }
     let entry = entries.find((e) => e.matches(args));
     if (entry) {
@@ -91,16 +92,16 @@ export function compile<A extends unknown[], R>(step: (...args: Inside<A>) => R)
   };
   return Object.defineProperty(run, 'plans', {
     get: () => entries.map(({ plan }) => ({ dispatches: plan.dispatches, bytes: plan.bytes, kernels: plan.kernels })),
-  }) as CompiledStep<A, R>;
+  }) as CompiledStep<Outside<A>, R>;
 }
 
-function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A): Entry<R> {
+function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>): Entry<R> {
   const tensors = [...tensorsIn(args)];
   const inputs = tensors.map((t) => empty('argument of a compiled step', t.shape, t.dtype).keep());
   fill(inputs, args);
   const scalars = args.map((arg) => (typeof arg === 'number' ? new Scalar(arg) : null));
   const own = rebuild(args, [...inputs]) as unknown[];
-  const inside = own.map((arg, i) => scalars[i] ?? arg) as Inside<A>;
+  const inside = own.map((arg, i) => scalars[i] ?? arg) as A;
   const gpu = device();
   let result!: R;
   let captured!: { made: Memory[]; used: Storage[] };
@@ -113,8 +114,10 @@ function trace<A extends unknown[], R>(step: (...args: Inside<A>) => R, args: A)
       });
     });
   });
-  if (result instanceof Promise)
+  if (result instanceof Promise) {
+    result.catch(() => undefined); // what it says is not the cause
     throw new GpuError('compile: the step is async; a step cannot wait for the GPU inside. Read its results outside.');
+  }
   const returned = [...tensorsIn(result)];
   const outputs = returned.map((t) => ({
     block: t.storage.block,

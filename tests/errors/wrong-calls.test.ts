@@ -2,18 +2,7 @@
 // line of the caller.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  compile,
-  DawnfieldError,
-  device,
-  F,
-  models,
-  nn,
-  optim,
-  type Tensor,
-  tensor,
-  zeros,
-} from '../../src/index.node.js';
+import { DawnfieldError, device, F, models, nn, optim, type Tensor, tensor, zeros } from '../../src/index.node.js';
 import { useGpu } from '../util';
 
 useGpu();
@@ -34,9 +23,6 @@ function operands() {
   const x = zeros([2, 3], { requiresGrad: true });
   const used = x.mul(2).sum();
   used.backward();
-  const step = compile((a: Tensor) => a.add(1));
-  step(zeros([2, 3]));
-  step(zeros([2, 3]));
   const overwritten = new nn.Parameter(zeros([3]));
   const square = overwritten.mul(overwritten).sum();
   const optimizer = new optim.SGD([overwritten], { lr: 1 });
@@ -49,7 +35,6 @@ function operands() {
     vector: zeros([3]),
     doubled: x.mul(2),
     used,
-    step,
     square,
     labels: tensor(new Int32Array([0, 1, 2])),
     integers: zeros([2, 3], { dtype: 'int32' }),
@@ -282,13 +267,6 @@ function table(o: ReturnType<typeof operands>): Row[] {
     { what: 'nothing to train', call: () => new optim.SGD([], { lr: 1 }), op: 'SGD', hint: /empty/ },
     { what: 'rate', call: () => new optim.SGD(o.net.parameters(), { lr: -1 }), op: 'SGD', hint: /≥ 0/ },
     { what: 'model', call: () => models.createModel('resnet21'), op: "model 'resnet21'", hint: /6n \+ 2.*resnet20/ },
-    {
-      what: 'view as an argument',
-      call: () => o.step(o.a.transpose(0, 1)),
-      op: 'compile',
-      shapes: ['[3, 2]'],
-      hint: /contiguous\(\)/,
-    },
   ];
 }
 
