@@ -1,0 +1,140 @@
+// Optimizers in compiled steps and after a restart, clipping, schedules. Their formulas are checked in tests/conformance.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import '../../src/autograd/methods';
+import { compile } from '../../src/autograd/compile';
+import { mul, square } from '../../src/autograd/elementwise';
+import { sum } from '../../src/autograd/reduce';
+import { backward } from '../../src/autograd/tape';
+import { Parameter } from '../../src/nn/parameter';
+import {
+  Adagrad,
+  Adam,
+  Adamax,
+  AdamW,
+  clipGradNorm,
+  clipGradValue,
+  cosine,
+  exponential,
+  multiStep,
+  RMSprop,
+  Scheduler,
+  SGD,
+  sequential,
+  step,
+  warmUp,
+} from '../../src/optim';
+import { tensor } from '../../src/tensor/create';
+import type { Tensor } from '../../src/tensor/tensor';
+import { close, useGpu } from '../util';
+
+useGpu();
+
+const makers = {
+  SGD: (p: Parameter[]) => new SGD(p, { lr: 0.1, momentum: 0.9, nesterov: true }),
+  Adam: (p: Parameter[]) => new Adam(p, { lr: 0.1, amsgrad: true }),
+  AdamW: (p: Parameter[]) => new AdamW(p, { lr: 0.1 }),
+  Adamax: (p: Parameter[]) => new Adamax(p, { lr: 0.1 }),
+  Adagrad: (p: Parameter[]) => new Adagrad(p, { lr: 0.1, lrDecay: 0.1, initialAccumulator: 0.1 }),
+  RMSprop: (p: Parameter[]) => new RMSprop(p, { lr: 0.1, momentum: 0.9, centered: true }),
+};
+const initial = () => [new Parameter(tensor([1, -2, 3])), new Parameter(tensor([0.5, 4]))];
+const scale = [1, 0.5, -2, 3, 1.5, -0.25, 0.75, 2];
+
+function objective([p, q]: Parameter[], s: Tensor): Tensor {
+  return sum(square(mul(p, s))).add(sum(square(mul(q, s)).add(q)));
+}
+
+for (const [name, make] of Object.entries(makers)) {
+  const run = async (compiled: boolean, restartAt = -1) => {
+    let params = initial();
+    let optimizer = make(params);
+    const body = (s: Tensor) => {
+      backward(objective(params, s));
+      optimizer.step();
+      optimizer.zeroGrad();
+    };
+    const update = compiled ? compile(body) : body;
+    for (const [t, s] of scale.entries()) {
+      if (t === restartAt) {
+        const before = params;
+        params = await Promise.all(before.map(async (p) => new Parameter(tensor(await p.data()))));
+        const { steps } = optimizer;
+        const saved = optimizer.stateDict();
+        optimizer = make(params);
+        optimizer.loadStateDict(saved, steps);
+      }
+      optimizer.groups[0].lr = 0.1 / (1 + t); // read anew by compiled steps
+      update(tensor([s]));
+    }
+    return [...(await params[0].data()), ...(await params[1].data())];
+  };
+
+  test(`${name}: compiled steps and a restart end where eager steps do`, async () => {
+    const eager = await run(false);
+    assert.ok(eager.every(Number.isFinite));
+    assert.equal(await run(true), eager);
+    assert.equal(await run(false, 4), eager);
+  });
+}
+
+function withGradients(...lists: number[][]): Parameter[] {
+  return lists.map((list) => {
+    const parameter = new Parameter(tensor(list.map(() => 0)));
+    parameter.grad = tensor(list);
+    return parameter;
+  });
+}
+
+test('clipGradNorm scales all gradients by one factor', async () => {
+  const params = withGradients([3, 0], [0, 4, 0]);
+  const before = clipGradNorm(params, 1)!;
+  close(await before.data(), [5], 1e-6);
+  close(await params[0].grad!.data(), [0.6, 0], 1e-6);
+  close(await params[1].grad!.data(), [0, 0.8, 0], 1e-6);
+  const within = withGradients([0.3, -0.4]);
+  close(await clipGradNorm(within, 1)!.data(), [0.5], 1e-6);
+  close(await within[0].grad!.data(), [0.3, -0.4], 1e-6);
+  const largest = withGradients([1, -8], [2]);
+  close(await clipGradNorm(largest, 4, { normType: Infinity })!.data(), [8], 1e-6);
+  close(await largest[1].grad!.data(), [1], 1e-6);
+  assert.is(clipGradNorm([new Parameter(tensor([1]))], 1), null);
+});
+
+test('clipGradValue clamps, also in compiled steps', async () => {
+  const params = [new Parameter(tensor([1, -1, 0.01]))];
+  const optimizer = new SGD(params, { lr: 1 });
+  const update = compile((s: Tensor) => {
+    backward(sum(mul(params[0], s)));
+    clipGradValue(params, 0.5);
+    optimizer.step();
+    optimizer.zeroGrad();
+  });
+  for (const s of [3, -3, 0.25, 0.25]) update(tensor([s]));
+  close(await params[0].data(), [0.5, -1.5, -0.49], 1e-6);
+});
+
+test('schedules', () => {
+  const rates = (schedule: (epoch: number) => number, epochs: number) =>
+    Array.from({ length: epochs }, (_, e) => schedule(e));
+  close(rates(step(2, 0.5), 5), [1, 1, 0.5, 0.5, 0.25]);
+  close(rates(exponential(0.5), 4), [1, 0.5, 0.25, 0.125]);
+  close(rates(multiStep([1, 3], 0.1), 5), [1, 0.1, 0.1, 0.01, 0.01]);
+  close(rates(warmUp(4, 0.2), 6), [0.2, 0.4, 0.6, 0.8, 1, 1]);
+  close(rates(cosine(4, 0.1), 5), [1, 0.1 + 0.45 * (1 + Math.SQRT1_2), 0.55, 0.1 + 0.45 * (1 - Math.SQRT1_2), 0.1]);
+  close(rates(sequential([warmUp(2, 0.5), cosine(2)], [2]), 5), [0.5, 0.75, 1, 0.5, 0]);
+  assert.throws(() => sequential([warmUp(2)], [2]), /one ascending milestone less/);
+  const optimizer = new SGD(initial(), { lr: 0.4 });
+  const scheduler = new Scheduler(optimizer, (epoch) => 1 / (1 + epoch)); // any function is a schedule
+  scheduler.step();
+  close([optimizer.groups[0].lr], [0.2]);
+});
+
+test('wrong options are refused', () => {
+  assert.throws(() => new Adam(initial(), { betas: [0.9, 1] }), /Adam: betas \[0.9, 1\] must be in 0 ≤ β < 1/);
+  assert.throws(() => new AdamW(initial(), { lr: -1 }), /AdamW: lr -1 must be a number ≥ 0/);
+  assert.throws(() => new RMSprop(initial(), { alpha: Number.NaN }), /RMSprop: alpha NaN/);
+  assert.throws(() => clipGradNorm(initial(), Number.NaN), /maxNorm NaN/);
+});
+
+test.run();
