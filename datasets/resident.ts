@@ -6,7 +6,7 @@ import type { Storage } from '../src/gpu';
 import { device, InputError } from '../src/gpu';
 import { tensor } from '../src/tensor/create';
 import { bind } from '../src/tensor/elementwise';
-import { endStep } from '../src/tensor/memory';
+import { endStep, stepsEnded } from '../src/tensor/memory';
 import type { Tensor } from '../src/tensor/tensor';
 import { empty } from '../src/tensor/tensor';
 import type { Batch, BatchOptions, BatchSource } from '../src/train/batches';
@@ -69,7 +69,6 @@ export class ResidentImages implements BatchSource {
       ? new Rng(seed, Stream.shuffle, epoch).permutation(this.count)
       : Uint32Array.from({ length: this.count }, (_, i) => i);
     const order = tensor(indices);
-    let before: Tensor | null = null;
     for (let index = start; index < this.count; index += batchSize) {
       const size = Math.min(batchSize, this.count - index);
       if (size === 1 && batchSize > 1 && shuffle) break;
@@ -82,10 +81,9 @@ export class ResidentImages implements BatchSource {
           [seed, Stream.augment, epoch, index, size, part.first, part.count, Number(augment)],
           augmentWorkgroups(size),
         );
+      const ended = stepsEnded();
       yield { images, labels, size, index };
-      // Had the loop's body ended its steps, the batch before this one would be gone by now.
-      if (before?.memory.live && !before.memory.kept && !isTapeOpen()) endStep();
-      before = labels;
+      if (stepsEnded() === ended && !isTapeOpen()) endStep();
     }
   }
 

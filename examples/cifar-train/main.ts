@@ -87,14 +87,14 @@ async function main(given: Given, report: Report): Promise<void> {
     signal: whenInterrupted(report),
     ...report.events(recipe.epochs),
   });
-  report.say(`${recipe.model}: ${model.parameterCount.toLocaleString('en')} parameters`);
-  report.say(`${data.source}: ${count(data.train)} training and ${count(data.test)} test images`);
-  report.say(`run folder: ${folder.path}`);
+  const images = data.synthetic ? data.source : data.name;
+  report.say(`${images}: ${count(data.train.count)} training and ${count(data.test.count)} test images`);
+  report.say(`${recipe.model}: ${count(model.parameterCount)} parameters; run folder ${folder.path}`);
   if (old) {
     const checkpoint = old.loadCheckpoint();
     trainer.restore(checkpoint);
     old.truncateMetrics(checkpoint);
-    report.say(`going on after step ${trainer.step.toLocaleString('en')}`);
+    report.say(`going on after step ${count(trainer.step)}`);
   }
 
   const summary = await trainer.run();
@@ -144,6 +144,6 @@ function announceQuick(report: Report): void {
   );
 }
 
-function count(split: { count: number }): string {
-  return split.count.toLocaleString('en');
+function count(n: number): string {
+  return n.toLocaleString('en');
 }
