@@ -194,18 +194,22 @@ const packFamily = segmentedKernel({
   types: ['f32', 'f32'],
   workgroupSize: 64,
   words: 11,
-  body: `let id = group * 64u + local;
-  if (id >= word(10u)) { return; }
+  // A thread packs the block of channels of one tap: divisions are dear on a CPU, and this needs one set for up to 32 numbers.
+  body: `let row = group * 64u + local;
+  if (row >= word(10u)) { return; }
   let block = word(0u); let blocks = word(1u); let kernelWidth = word(2u); let inChannels = word(3u); let kernelHeight = word(4u); let outChannels = word(5u);
   let plane = kernelHeight * kernelWidth;
-  let kx = id / block % kernelWidth;
-  let c = id / (block * kernelWidth) % inChannels;
-  let ky = id / (block * kernelWidth * inChannels) % kernelHeight;
-  let part = id / (block * plane * inChannels);
-  let channel = part % blocks * block + id % block;
-  let source = part / blocks * word(6u) + min(channel, outChannels - 1u) * word(7u) + c * word(8u);
+  let kx = row % kernelWidth;
+  let c = row / kernelWidth % inChannels;
+  let ky = row / (kernelWidth * inChannels) % kernelHeight;
+  let part = row / (plane * inChannels);
   let tap = ky * kernelWidth + kx;
-  b1[at1 + id] = select(0.0, b0[at0 + source * plane + select(tap, plane - 1u - tap, word(9u) != 0u)], channel < outChannels);`,
+  let first = part % blocks * block;
+  let source = at0 + (part / blocks * word(6u) + c * word(8u)) * plane + select(tap, plane - 1u - tap, word(9u) != 0u);
+  for (var i = 0u; i < block; i++) {
+    let channel = first + i;
+    b1[at1 + row * block + i] = select(0.0, b0[source + min(channel, outChannels - 1u) * word(7u) * plane], channel < outChannels);
+  }`,
 });
 
 /** OIHW weights to [group][block][ky][in][kx][block of out], zeros where the last block is not full. */
@@ -240,11 +244,10 @@ function packWeights(name: string, g: Gather, block: number, count: number): Ker
     out,
     step,
     g.flipped ? 1 : 0,
-    count,
+    count / block,
   ];
-  const groups = Math.ceil(count / 64);
-  const segment = { family: packFamily, groups, words };
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups), segment };
+  const segment = { family: packFamily, groups: Math.ceil(count / block / 64), words };
+  return { name, code, access: 'rw', workgroups: foldWorkgroups(Math.ceil(count / 64)), segment };
 }
 
 /**
