@@ -17,13 +17,15 @@ const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => c
 function tableProgram(): string {
   const rows = [...section('From PyTorch').matchAll(/^\| `.*\| (.*) \|$/gm)].map(([, cell]) => cell);
   const cells = rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, code]) => code));
-  assert.ok(cells.length >= 25, `${cells.length} cells`);
+  assert.ok(cells.length >= 70, `${cells.length} cells`);
   const scope = `
     const x = rand([2, 3]), y = rand([2, 3]), w = rand([4, 3]), labels = tensor(new Int32Array([0, 1]));
     const model = new nn.Linear(3, 4), opt = new optim.SGD(model.parameters(), { lr: 0.1 });
     const logits = model.forward(x), loss = F.crossEntropy(logits, labels);
     void [x, y, w, labels, model, opt, logits, loss];`;
-  const names = 'compile, F, init, manualSeed, nn, noGrad, optim, rand, shutdown, tensor, type Tensor, zeros';
+  const names =
+    'arange, compile, DataLoader, detectAnomaly, device, F, full, gradcheck, init, manualSeed, nn, noGrad, optim, rand, ' +
+    'serializeSafetensors, shutdown, tensor, type Tensor, toStored, zeros';
   const body = cells.map((code) => `{${scope}\n    ${code};\n  }`).join('\n');
   return `import { ${names} } from 'dawnfield';\nawait init();\n${body}\nconsole.log('cells', ${cells.length});\nshutdown();\n`;
 }
