@@ -8,7 +8,16 @@ import { SetupError, say } from './say.mjs';
 
 const dist = join(root, 'dist');
 const stamp = join(dist, '.sources');
-const sources = ['src', 'shaders', 'datasets', 'examples', 'scripts/doctor.ts', 'tsup.config.ts', 'package-lock.json'];
+const sources = [
+  'src',
+  'shaders',
+  'datasets',
+  'examples',
+  'scripts/doctor.ts',
+  'scripts/ceilings.ts',
+  'tsup.config.ts',
+  'package-lock.json',
+];
 
 /**
  * Builds beside dist/ and swaps at the end, so that a failed or interrupted build leaves the old one.

@@ -1,6 +1,6 @@
 // Set-up step 1: node_modules as the lock file says.
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { readJson } from './files.mjs';
 import { root } from './places.mjs';
 import { SetupError, say } from './say.mjs';
@@ -25,21 +25,21 @@ export function firstDifference(lock, installed) {
 }
 
 /** Installs the packages where node_modules is missing or differs from the lock file. */
-export function ensurePackages() {
-  const lock = readJson(join(root, 'package-lock.json'));
+export function ensurePackages(folder = root) {
+  const lock = readJson(join(folder, 'package-lock.json'));
   if (!lock) throw new SetupError('package-lock.json is missing or damaged: restore it with git.');
-  const installed = readJson(join(root, 'node_modules', '.package-lock.json'));
+  const installed = readJson(join(folder, 'node_modules', '.package-lock.json'));
   const different = firstDifference(lock, installed);
   if (different === null) return;
   say(
-    `installing the packages of package-lock.json (npm ci): ` +
+    `installing the packages of ${relative(root, join(folder, 'package-lock.json'))} (npm ci): ` +
       (installed ? `'${different}' is not the locked version` : 'there is no node_modules yet'),
   );
   const flags = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   const npm = process.env.npm_execpath;
   const stdio = /** @type {const} */ (['ignore', 'ignore', 'inherit']);
   const { status } = npm?.endsWith('.js')
-    ? spawnSync(process.execPath, [npm, ...flags], { cwd: root, stdio: [...stdio] })
-    : spawnSync('npm', flags, { cwd: root, stdio: [...stdio], shell: process.platform === 'win32' });
+    ? spawnSync(process.execPath, [npm, ...flags], { cwd: folder, stdio: [...stdio] })
+    : spawnSync('npm', flags, { cwd: folder, stdio: [...stdio], shell: process.platform === 'win32' });
   if (status !== 0) throw new SetupError('npm ci failed (its message is above): is the package registry reachable?');
 }

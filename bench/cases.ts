@@ -1,0 +1,70 @@
+// What `npm run bench` measures: names, shapes, and the work that rates are counted in.
+import { NETS, type Net, survey } from './net';
+
+/** Images of a batch, but for the memory of a step. */
+export const BATCH = 32;
+export const MEMORY_BATCH = 128;
+
+export type Case =
+  | { kind: 'ceiling' }
+  | { kind: 'matmul'; n: number }
+  | { kind: 'conv' | 'batchnorm'; channels: number; size: number }
+  | { kind: 'train' | 'memory' | 'first-step'; net: Net };
+
+const image = (kind: 'conv' | 'batchnorm', channels: number, size: number): [string, Case] => [
+  `${kind}-${channels}x${size}x${size}`,
+  { kind, channels, size },
+];
+
+export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
+  ['ceiling', { kind: 'ceiling' }],
+  ['matmul-512', { kind: 'matmul', n: 512 }],
+  image('conv', 16, 32),
+  image('conv', 32, 16),
+  image('conv', 64, 8),
+  image('batchnorm', 16, 32),
+  ...Object.entries(NETS).map(([name, net]): [string, Case] => [`train-${name}`, { kind: 'train', net }]),
+  ['memory-resnet20', { kind: 'memory', net: NETS.resnet20 }],
+  ['first-step-resnet20', { kind: 'first-step', net: NETS.resnet20 }],
+]);
+
+/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8` or `train-resnet8`; undefined where the name says nothing. */
+export function findCase(name: string): Case | undefined {
+  const matmul = /^matmul-(\d+)$/.exec(name);
+  if (matmul) return { kind: 'matmul', n: Number(matmul[1]) };
+  const images = /^(conv|batchnorm)-(\d+)x(\d+)x\3$/.exec(name);
+  if (images) return { kind: images[1] as 'conv', channels: Number(images[2]), size: Number(images[3]) };
+  const train = /^train-(meanfield-)?resnet(\d+)$/.exec(name);
+  const blocks = (Number(train?.[2]) - 2) / 6;
+  if (train && blocks >= 1 && Number.isInteger(blocks))
+    return { kind: 'train', net: { blocks, particles: train[1] !== undefined } };
+  return CASES.get(name);
+}
+
+/** Whether other frameworks are measured as well. */
+export const hasPeers = (name: string): boolean =>
+  ['matmul', 'conv', 'batchnorm', 'train'].includes(findCase(name)!.kind);
+
+/** Work of one run, in the unit of its rate. */
+export function workOf(given: Case): { amount: number; unit: string } {
+  switch (given.kind) {
+    case 'matmul':
+      return { amount: (2 * given.n ** 3) / 1e9, unit: 'GFLOP/s' };
+    case 'conv':
+      return { amount: (2 * BATCH * given.channels ** 2 * 9 * given.size ** 2) / 1e9, unit: 'GFLOP/s' };
+    case 'batchnorm':
+      // The least that a training step moves: x twice and y forward; x and dy twice and dx backward.
+      return { amount: (8 * 4 * BATCH * given.channels * given.size ** 2) / 1e9, unit: 'GB/s' };
+    case 'train':
+      return { amount: BATCH, unit: 'images/s' };
+    default:
+      throw new Error(`${given.kind} has no rate`);
+  }
+}
+
+/** The most that a device with these ceilings (by unit) can reach; undefined where there is no such limit. */
+export function limitOf(name: string, unit: string, ceilings: ReadonlyMap<string, number>): number | undefined {
+  const given = findCase(name)!;
+  if (given.kind !== 'train') return given.kind === 'ceiling' ? undefined : ceilings.get(unit);
+  return unit === 'images/s' ? (1e9 * ceilings.get('GFLOP/s')!) / survey(given.net).flops : undefined;
+}

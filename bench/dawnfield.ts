@@ -1,0 +1,130 @@
+// This framework as a contestant.
+import type { Conv2dKind } from '../shaders/conv2d';
+import {
+  backward,
+  compile,
+  type Device,
+  endStep,
+  F,
+  init,
+  models,
+  noGrad,
+  optim,
+  randint,
+  randn,
+  type Tensor,
+} from '../src/index.node.js';
+import { conv2d, conv2dShape } from '../src/tensor/conv';
+import { batchNorm, batchNormGradient } from '../src/tensor/norm';
+import { BATCH, type Case, MEMORY_BATCH } from './cases';
+import { options } from './gpu';
+import { CLASSES, IMAGE, type Net } from './net';
+import { type Contestant, checkLosses, type Workload } from './workload';
+
+export async function create(): Promise<Contestant> {
+  const gpu = await init(options);
+  /** Launches `body` again and again, then waits. */
+  const repeated = (part: string, body: () => void): Workload => ({
+    part,
+    async run(times) {
+      noGrad(() => {
+        for (let i = 0; i < times; i++) body();
+      });
+      await gpu.sync();
+    },
+  });
+
+  async function prepare(given: Case): Promise<Workload[]> {
+    switch (given.kind) {
+      case 'matmul': {
+        const [a, b] = [randn([given.n, given.n]).keep(), randn([given.n, given.n]).keep()];
+        return [repeated('', () => F.matmul(a, b).dispose())];
+      }
+      case 'conv': {
+        const { channels, size } = given;
+        const x = randn([BATCH, channels, size, size]).keep();
+        const dy = randn([BATCH, channels, size, size]).keep();
+        const weight = randn([channels, channels, 3, 3]).keep();
+        const shape = conv2dShape('conv2d', x, weight, null, { padding: 1 });
+        const part = (kind: Conv2dKind, a: Tensor, b: Tensor) =>
+          repeated(kind, () => conv2d(kind, a, b, shape).dispose());
+        return [part('forward', x, weight), part('inputGradient', dy, weight), part('weightGradient', x, dy)];
+      }
+      case 'batchnorm': {
+        const { channels, size } = given;
+        const x = randn([BATCH, channels, size, size]).keep();
+        const dy = randn([BATCH, channels, size, size]).keep();
+        const [weight, bias] = [randn([channels]).keep(), randn([channels]).keep()];
+        const body = () => {
+          const { y, stats } = batchNorm(x, { weight, bias, training: true });
+          const { dx, dWeight, dBias } = batchNormGradient(dy, x, stats, { training: true });
+          for (const t of [y, stats, dx!, dWeight, dBias]) t.dispose();
+        };
+        return [repeated('', body)];
+      }
+      case 'train':
+        return [training(gpu, given.net)];
+      default:
+        throw new Error(`${given.kind} is not timed`);
+    }
+  }
+  return { adapter: gpu.info, prepare };
+}
+
+/** A compiled step as users write it: SGD with momentum on one batch that stays on the GPU. */
+function makeStep(net: Net, batch: number) {
+  const { particles, ...options } = net;
+  const model = particles ? new models.MeanFieldResNet(options) : new models.PreActResNet(options);
+  const optimizer = new optim.SGD(model.parameters(), { lr: 0.02, momentum: 0.9 });
+  const images = randn([batch, 3, IMAGE, IMAGE]).keep();
+  const labels = randint(0, CLASSES, [batch]).keep();
+  const step = compile((x: Tensor, y: Tensor) => {
+    const loss = F.crossEntropy(model.forward(x), y);
+    backward(loss);
+    optimizer.step();
+    if (model instanceof models.MeanFieldResNet) model.sortParticles();
+    optimizer.zeroGrad();
+    return loss;
+  });
+  return () => step(images, labels);
+}
+
+function training(gpu: Device, net: Net): Workload {
+  const step = makeStep(net, BATCH);
+  let first: number | undefined;
+  let loss: Tensor;
+  return {
+    part: '',
+    async run(times) {
+      for (let i = 0; i < times; i++) loss = step();
+      first ??= await loss.item();
+      await gpu.sync();
+    },
+    check: async () => checkLosses(first!, await loss.item()),
+  };
+}
+
+/** Bytes on the GPU of a compiled training step: what it uses, and what the device holds once the uncompiled first call's is freed. */
+export async function memoryOfStep(net: Net): Promise<Record<string, number>> {
+  const gpu = await init(options);
+  const step = makeStep(net, MEMORY_BATCH);
+  for (let i = 0; i < 3; i++) step();
+  await gpu.sync();
+  endStep();
+  gpu.pool.trim();
+  const { peakBytes, liveBytes, reservedBytes } = gpu.stats();
+  return { compiled: liveBytes, reserved: reservedBytes, 'first call': peakBytes };
+}
+
+/** Seconds from the first call of a step to the end of its first replay: every kernel compiled, two steps done. */
+export async function secondsOfFirstStep(net: Net): Promise<number> {
+  const gpu = await init(options);
+  const step = makeStep(net, BATCH);
+  await gpu.sync();
+  const begin = performance.now();
+  for (let i = 0; i < 2; i++) {
+    step();
+    await gpu.sync();
+  }
+  return (performance.now() - begin) / 1000;
+}

@@ -1,0 +1,74 @@
+// Runs one case with one contestant in a process of its own, so that none can disturb another.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findCase } from './cases';
+
+export const PEERS = ['tfjs', 'jax-js'] as const;
+export type Who = 'dawnfield' | (typeof PEERS)[number];
+
+/** One number of a case. */
+export interface Finding {
+  /** What follows the case's name; '' for nothing. */
+  readonly part: string;
+  /** null where there is an error instead. */
+  readonly value: number | null;
+  readonly unit: string;
+  /** Where the value is the median of several samples. */
+  readonly least?: number;
+  readonly most?: number;
+  readonly samples?: number;
+  readonly error?: string;
+}
+
+export interface Findings {
+  readonly adapter: string;
+  readonly driver: string;
+  readonly findings: readonly Finding[];
+}
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const MINUTES = 15; // the most that a process may take
+
+/** The version of a contestant's package. */
+export function versionOf(who: Who): string {
+  const folder = { dawnfield: '..', tfjs: 'node_modules/@tensorflow/tfjs', 'jax-js': 'node_modules/@jax-js/jax' }[who];
+  return JSON.parse(readFileSync(join(here, folder, 'package.json'), 'utf8')).version;
+}
+
+/** What a contestant achieves in a case; its failure is a finding too. */
+export async function examine(who: Who, name: string, repeat: number): Promise<Findings> {
+  if (findCase(name)!.kind !== 'first-step') return run(who, name, repeat);
+  const cache = mkdtempSync(join(tmpdir(), 'dawnfield-bench-'));
+  try {
+    // The driver's cache of compiled shaders, of Mesa and of NVIDIA: empty, then full.
+    const env = { MESA_SHADER_CACHE_DIR: cache, __GL_SHADER_DISK_CACHE_PATH: cache };
+    const cold = await run(who, name, repeat, env);
+    const warm = await run(who, name, repeat, env);
+    const as = (part: string, { findings }: Findings) => findings.map((finding) => ({ ...finding, part }));
+    return { ...cold, findings: [...as('cold driver cache', cold), ...as('warm', warm)] };
+  } finally {
+    rmSync(cache, { recursive: true, force: true });
+  }
+}
+
+function run(who: Who, name: string, repeat: number, env: Record<string, string> = {}): Promise<Findings> {
+  const args = ['--import', 'tsx', join(here, 'child.ts'), who, name, String(repeat)];
+  const child = spawn(process.execPath, args, { env: { ...process.env, ...env } });
+  const said = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const)
+    child[stream].setEncoding('utf8').on('data', (text) => (said[stream] += text));
+  const timer = setTimeout(() => child.kill('SIGKILL'), MINUTES * 60_000);
+  return new Promise((resolve) =>
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      // Libraries print to stdout what they like: the findings are the last line.
+      if (code === 0) return resolve(JSON.parse(said.stdout.trimEnd().split('\n').at(-1)!));
+      const reason = /^\w*Error: .*$/m.exec(said.stderr)?.[0] ?? said.stderr.trim().split('\n').at(-1);
+      const error = signal ? `stopped by ${signal}` : reason || `ended with exit code ${code}`;
+      resolve({ adapter: '', driver: '', findings: [{ part: '', value: null, unit: '', error }] });
+    }),
+  );
+}

@@ -1,0 +1,71 @@
+// `npm run bench [-- NAME …]`: speed of kernels and of training steps beside TensorFlow.js and jax-js, on the same adapter in the same run.
+import { loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import {
+  createProgram,
+  didYouMean,
+  positiveInteger,
+  printJson,
+  runProgram,
+  UsageError,
+} from '../examples/shared/options';
+import { ensurePackages } from '../scripts/setup/packages.mjs';
+import { CASES, findCase, hasPeers, limitOf } from './cases';
+import { examine, PEERS, versionOf, type Who } from './examine';
+import { type Row, showHead, showRows } from './table';
+
+interface Options {
+  json?: boolean;
+  repeat: number;
+  peers: boolean;
+}
+
+const program = createProgram(
+  'bench',
+  'Measures speed: dawnfield beside TensorFlow.js and jax-js, on the same adapter.',
+);
+program
+  .argument('[names...]', `what to measure (default: everything): ${[...CASES.keys()].join(', ')}`)
+  .option(
+    '--repeat <samples>',
+    'samples whose median counts; where they last long, three are enough',
+    positiveInteger,
+    5,
+  )
+  .option('--no-peers', 'dawnfield alone, and nothing to install');
+
+await runProgram<Options>(program, async ({ json = false, repeat, peers }, typed) => {
+  for (const name of typed)
+    if (!findCase(name))
+      throw new UsageError(`there is nothing called '${name}'. ${didYouMean(name, [...CASES.keys()])}See --help.`);
+  // The ceiling comes first: the other numbers are fractions of it.
+  const names = [...new Set(['ceiling', ...(typed.length ? typed : CASES.keys())])];
+  if (peers && names.some(hasPeers)) ensurePackages(fileURLToPath(new URL('.', import.meta.url)));
+  if (!json) console.log(showHead());
+  const limits = new Map<string, number>();
+  for (const name of names) {
+    const rows: Row[] = [];
+    const contestants: Who[] = peers && hasPeers(name) ? ['dawnfield', ...PEERS] : ['dawnfield'];
+    for (const peer of contestants) {
+      const load = loadavg()[0];
+      const { findings, ...where } = await examine(peer, name, repeat);
+      for (const { part, ...finding } of findings) {
+        if (name === 'ceiling') limits.set(finding.unit, finding.value!);
+        const row: Row = {
+          name: part ? `${name}/${part}` : name,
+          peer,
+          version: versionOf(peer),
+          ...where,
+          ...finding,
+          load,
+        };
+        const limit = limitOf(name, finding.unit, limits);
+        if (limit && row.value !== null) row.fractionOfLimit = row.value / limit;
+        rows.push(row);
+        if (json) printJson(row);
+      }
+      if (peer === 'dawnfield' && findings.some(({ error }) => error)) process.exitCode = 1;
+    }
+    if (!json) for (const line of showRows(rows)) console.log(line);
+  }
+});

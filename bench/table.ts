@@ -1,0 +1,52 @@
+// Results as rows: what `--json` prints one by one, and the table.
+import { cpus, loadavg } from 'node:os';
+import type { Finding, Who } from './examine';
+import { PEERS } from './examine';
+
+/** One line of `--json`. */
+export interface Row extends Omit<Finding, 'part'> {
+  readonly name: string;
+  readonly peer: Who;
+  readonly version: string;
+  readonly adapter: string;
+  readonly driver: string;
+  /** Of the machine over the last minute, before the measurement. */
+  readonly load: number;
+  fractionOfLimit?: number;
+}
+
+const WIDTHS = [38, 11, 12, 10, 10, 10, 10];
+
+const line = (cells: readonly string[]): string =>
+  cells
+    .map((cell, i) => (i < 2 ? cell.padEnd(WIDTHS[i]) : cell.padStart(WIDTHS[i])))
+    .join(' ')
+    .trimEnd();
+
+export function showHead(): string {
+  const [{ model }] = cpus();
+  return [
+    `${new Date().toISOString().slice(0, 16)}Z, node ${process.version}, ${cpus().length} × ${model.trim()}, load ${loadavg()[0].toFixed(1)}`,
+    line(['', 'unit', 'dawnfield', ...PEERS.flatMap((peer) => [peer, 'ratio']).slice(0, 4), 'of limit']),
+  ].join('\n');
+}
+
+/** One line for each name, the contestants side by side; and one for each failure. */
+export function* showRows(rows: readonly Row[]): Iterable<string> {
+  if (rows[0]?.name.startsWith('ceiling')) yield `on ${rows[0].adapter} (${rows[0].driver})`;
+  for (const name of new Set(rows.filter(({ error }) => !error).map((row) => row.name))) {
+    const values = new Map(rows.map((row) => [row.name === name ? row.peer : '', row]));
+    const own = values.get('dawnfield');
+    const { unit } = rows.find((row) => row.name === name)!;
+    const cells = PEERS.flatMap((peer) => {
+      const theirs = values.get(peer);
+      return [number(theirs?.value), own?.value && theirs?.value ? `${number(own.value / theirs.value)}×` : ''];
+    });
+    const limit = own?.fractionOfLimit ? `${Math.round(100 * own.fractionOfLimit)} %` : '';
+    yield line([name, unit, number(own?.value), ...cells, limit]);
+  }
+  for (const { peer, version, name, error } of rows) if (error) yield `${name}: ${peer} ${version} failed: ${error}`;
+}
+
+const number = (x: number | null | undefined): string =>
+  x === null || x === undefined ? '' : x >= 100 ? x.toFixed(0) : x.toPrecision(3);
