@@ -110,6 +110,27 @@ test('a kernel that does not compile: its name, the message and the line of WGSL
   assert.is(new Float32Array(await gpu.read(b))[10], 20);
 });
 
+test('what the GPU refuses later becomes an exception that names the operation', async () => {
+  const failure = async () => {
+    try {
+      await gpu.sync();
+    } catch (error) {
+      return `${(error as Error).name}: ${(error as Error).message}`;
+    }
+    return 'nothing was thrown';
+  };
+  const a = gpu.allocate(1000, 'a');
+  const b = gpu.allocate(1000, 'b');
+  const third = '@group(0) @binding(2) var<storage, read> c: array<f32>;';
+  const odd = { ...scale, name: 'odd', code: `${third}${scale.code.replace('= factor *', '= c[0] + factor *')}` };
+  gpu.launch(odd, [a, b], [f32(1)], [4, 1, 1]);
+  assert.match(await failure(), /^GpuError: compiling the kernel 'odd': /);
+  // An adapter without memory cannot be had here: its report can.
+  gpu.pool.report('allocating 3.00 GiB for conv2d', Promise.resolve(new GPUOutOfMemoryError('no memory')));
+  assert.match(await failure(), /^OutOfMemoryError: out of GPU memory while allocating 3\.00 GiB for conv2d: .*batch/);
+  assert.is(await failure(), 'nothing was thrown');
+});
+
 test('memory beyond the limits of the adapter is refused before anything is submitted', () => {
   const { maxBufferSize, maxStorageBufferBindingSize } = gpu.limits;
   const refused = (action: () => void, pattern: RegExp) => {
