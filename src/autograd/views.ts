@@ -4,7 +4,7 @@ import { inputError } from '../tensor/context';
 import { copy } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { broadcastShapes, checkShape, normalizeAxes, normalizeAxis, sameShape } from '../tensor/shape';
+import { broadcastShapes, checkShape, normalizeAxes, normalizeAxis, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import type { SliceIndex, Steps } from '../tensor/views';
 import * as raw from '../tensor/views';
@@ -93,11 +93,16 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
   const rank = Math.max(x.ndim, repeats.length);
   const sizes = [...new Array<number>(rank - x.ndim).fill(1), ...x.shape];
   const times = [...new Array<number>(rank - repeats.length).fill(1), ...repeats];
-  const interleaved = sizes.flatMap((n, i) => (times[i] === 1 ? [n] : [1, n]));
-  const repeated = sizes.flatMap((n, i) => (times[i] === 1 ? [n] : [times[i], n]));
+  return times.reduce((y, count, axis) => (count === 1 ? y : repeated(y, axis, count)), reshape(x, sizes));
+}
+
+/** One dimension repeated: through three dimensions, so that tensors of any rank can be. */
+function repeated(x: Tensor, axis: number, count: number): Tensor {
+  const [outer, inner] = [size(x.shape.slice(0, axis)), size(x.shape.slice(axis))];
+  const wide = expand(reshape(x, [outer, 1, inner]), [outer, count, inner]);
   return reshape(
-    expand(reshape(x, interleaved), repeated),
-    sizes.map((n, i) => n * times[i]),
+    wide,
+    x.shape.map((n, i) => (i === axis ? n * count : n)),
   );
 }
 
