@@ -3,42 +3,26 @@ import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 
-/** Modules applied one after the other. Children are named 0, 1, … */
-export class Sequential extends Module {
-  readonly layers: readonly Module[];
+/** What the containers share: a list of modules, whose children are named 0, 1, … */
+abstract class Row<T extends Module> extends Module {
+  protected readonly items: T[];
 
-  constructor(...layers: Module[]) {
-    super();
-    this.layers = layers;
-  }
-
-  override *children(): Iterable<[string, Module]> {
-    for (const [i, layer] of this.layers.entries()) yield [String(i), layer];
-  }
-
-  override forward(x: Tensor): Tensor {
-    let y = x;
-    for (const layer of this.layers) y = layer.forward(y as never) as Tensor;
-    return y;
-  }
-}
-
-/** A list of modules that a parent calls as it likes. Children are named 0, 1, … */
-export class ModuleList<T extends Module = Module> extends Module {
-  readonly items: T[];
-
-  constructor(items: Iterable<T> = []) {
+  constructor(items: Iterable<T>) {
     super();
     this.items = [...items];
+    const odd = this.items.findIndex((item) => !(item instanceof Module));
+    if (odd >= 0)
+      throw inputError(this.constructor.name, `item ${odd} is no module`, {}, 'Write a class with forward().');
   }
 
   get length(): number {
     return this.items.length;
   }
 
+  /** The module at a position; negative ones count from the end. */
   at(index: number): T {
     const item = this.items.at(index);
-    if (!item) throw inputError('ModuleList', `there is no module ${index} among ${this.items.length}`);
+    if (!item) throw inputError(this.constructor.name, `there is no module ${index} among ${this.items.length}`);
     return item;
   }
 
@@ -53,6 +37,30 @@ export class ModuleList<T extends Module = Module> extends Module {
 
   override *children(): Iterable<[string, Module]> {
     for (const [i, item] of this.items.entries()) yield [String(i), item];
+  }
+}
+
+/** Modules applied one after the other. */
+export class Sequential extends Row<Module> {
+  constructor(...layers: Module[]) {
+    super(layers);
+  }
+
+  get layers(): readonly Module[] {
+    return this.items;
+  }
+
+  override forward(x: Tensor): Tensor {
+    let y = x;
+    for (const layer of this.items) y = layer.forward(y as never) as Tensor;
+    return y;
+  }
+}
+
+/** A list of modules that a parent calls as it likes. */
+export class ModuleList<T extends Module = Module> extends Row<T> {
+  constructor(items: Iterable<T> = []) {
+    super(items);
   }
 
   override forward(): never {

@@ -1,7 +1,7 @@
 // Autograd beyond single operations: accumulation, graphs used twice, detach and modes, retained gradients, hooks.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { enableGrad, F, nn, noGrad, type Tensor, tensor, zeros } from '../../src/index.node.js';
+import { compile, enableGrad, F, nn, noGrad, optim, type Tensor, tensor, zeros } from '../../src/index.node.js';
 import { close, numbers, useGpu } from '../util';
 
 useGpu();
@@ -143,6 +143,23 @@ test('a hook of a computed tensor changes what flows on', async () => {
   y.square().sum().backward();
   close(await y.grad!.data(), [2, 2], 1e-6, 'retained after the hooks');
   close(await x.grad!.data(), [6, 6]);
+});
+
+test('hooks work in compiled steps', async () => {
+  const weight = new nn.Parameter(tensor([1, 2]));
+  weight.registerHook((g) => g.mul(10));
+  const optimizer = new optim.SGD([weight], { lr: 0.01 });
+  const step = compile((x: Tensor) => {
+    const y = weight.mul(x);
+    y.registerHook((g) => g.mul(2));
+    const loss = y.sum();
+    loss.backward();
+    optimizer.step();
+    optimizer.zeroGrad();
+    return loss;
+  });
+  for (let i = 0; i < 4; i++) step(tensor([1, i]));
+  close(await weight.data(), [1 - 4 * 0.2, 2 - 6 * 0.2]);
 });
 
 test('hooks where there is no gradient, or with a gradient of another shape, are refused', () => {

@@ -238,6 +238,10 @@ test('Sequential and ModuleList', async () => {
   close(await net.forward(x).data(), await parts[2].forward(parts[0].forward(x).tanh()).data());
   assert.equal(Object.keys(net.stateDict()), ['0.weight', '0.bias', '2.weight', '2.bias']);
   assert.is(new nn.Sequential().forward(x), x);
+  assert.is(net.at(1), parts[1]);
+  assert.is(net.push(new nn.ReLU()).length, 4);
+  assert.equal([...net].slice(0, 3), [...parts]);
+  assert.throws(() => new nn.Sequential(parts[0], F.relu as never), /Sequential: item 1 is no module/);
 
   const list = new nn.ModuleList([parts[0]]).push(parts[2]);
   assert.is(list.length, 2);
