@@ -10,7 +10,7 @@ import { forwardGather, type Gather, inputGradientGather } from './conv2d-gather
 import type { Conv2dShape } from './conv2d-shape';
 import { simtGather, simtWeightGradient } from './conv2d-simt';
 import { softwareGather, softwareWeightGradient } from './conv2d-software';
-import type { Back, Plan } from './kernel';
+import { type Back, countOperations, type Plan } from './kernel';
 import { sumPartials } from './sum-partials';
 
 export type { Conv2dShape } from './conv2d-shape';
@@ -30,6 +30,9 @@ export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back): Pl
       kind === 'weightGradient'
         ? planWeightGradient(`conv2d.${kind}`, shape.outWidth % 4 ? flat : shape, back)
         : planGather(`conv2d.${kind}`, kind === 'forward' ? forwardGather(flat) : inputGradientGather(flat), back);
+    const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
+    const terms = (inChannels / groups) * kernelHeight * kernelWidth;
+    plan = countOperations(plan, 2 * batch * outChannels * outHeight * outWidth * terms);
     plans.set(key, plan);
   }
   return plan;

@@ -53,6 +53,13 @@ export interface Plan {
   readonly stages: readonly Stage[];
 }
 
+/** The plan with its floating-point operations noted on the launch that does them: the only one that reads two buffers. */
+export function countOperations({ scratch, stages }: Plan, flops: number): Plan {
+  const count = (stage: Stage): Stage =>
+    stage.inputs.length === 2 ? { ...stage, kernel: { ...stage.kernel, flops } } : stage;
+  return { scratch, stages: stages.map(count) };
+}
+
 const MAX_WORKGROUPS = 65_535;
 
 /** A grid of at least `count` workgroups, none of whose dimensions exceeds WebGPU's limit. */

@@ -1,6 +1,7 @@
 // The main job: trains a mean-field ResNet (or a vanilla one) on CIFAR. `npm run cifar-train -- --help` lists the options.
 
 import { ResidentImages } from '../../datasets/resident';
+import { chromeTrace } from '../../src/gpu';
 import {
   type Classifier,
   device,
@@ -16,6 +17,7 @@ import {
 import { defaultRunPath, RunFolder } from '../../src/train/run-folder.node.js';
 import { type DatasetName, describeDataset, loadDataset } from '../shared/datasets';
 import { runProgram, UsageError } from '../shared/options';
+import { describeProfile } from '../shared/profile';
 import { newestRun } from '../shared/runs';
 import { changeRecipe, completeRecipe, createOptions, type Given, leavesSizeOpen, QUICK, type Recipe } from './options';
 import { createReport, type Report } from './report';
@@ -97,6 +99,7 @@ async function main(given: Given, report: Report): Promise<void> {
     report.say(`going on after step ${count(trainer.step)}`);
   }
 
+  if (given.profile) await profile(trainer, given.profile === true ? 5 : given.profile, folder, report);
   const summary = await trainer.run();
   const { drawRun } = await import('../shared/figure'); // a chart library: not before it is needed
   const title = `${recipe.model} on ${recipe.dataset}, seed ${recipe.seed}`;
@@ -104,6 +107,13 @@ async function main(given: Given, report: Report): Promise<void> {
   report.finish(summary, folder.path, figure);
   folder.close();
   if (!summary.finished) process.exitCode = 130;
+}
+
+/** Where the time of a step goes, before the run: tables, and `trace.json` for Perfetto or chrome://tracing. */
+async function profile(trainer: Trainer, steps: number, folder: RunFolder, report: Report): Promise<void> {
+  const launches = await trainer.profile(steps);
+  for (const line of describeProfile(launches, steps)) report.say(line);
+  report.say(`trace of ${steps} steps: ${folder.write('trace.json', chromeTrace(launches))}`);
 }
 
 /** SGD with the times τ in a group of their own. */

@@ -41,6 +41,7 @@ export interface Given {
   evalEvery?: number;
   checkpointEvery?: number;
   out?: string;
+  profile?: number | true;
   resume?: string | true;
   json?: boolean;
 }
@@ -129,6 +130,7 @@ export function createOptions() {
       'launch every operation of a step anew instead of replaying a plan (slower; other last bits)',
     )
     .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
+    .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', positiveInteger)
     .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
   return program;
 }
@@ -173,7 +175,7 @@ const CHANGEABLE = ['epochs', 'steps', 'evalEvery', 'checkpointEvery'] as const;
 
 /** The recipe of a saved run with what the command line changes. Throws an error that names every option that cannot be changed. */
 export function changeRecipe(saved: Recipe, given: Given): Recipe {
-  const { data: _, out: __, resume: ___, json: ____, ...typed } = given;
+  const { data: _, out: __, resume: ___, json: ____, profile: _____, ...typed } = given;
   const stated: JsonObject = typed.tauWeightDecay === false ? { ...typed, tauWeightDecay: 0 } : (typed as JsonObject);
   checkResumable(
     saved,
@@ -196,4 +198,4 @@ export const QUICK = {
 
 /** Whether the command line leaves the size of the run open. */
 export const leavesSizeOpen = (given: Given): boolean =>
-  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment', 'compile'].includes(key));
+  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment', 'compile', 'profile'].includes(key));

@@ -3,7 +3,7 @@
 import { compile } from '../autograd/compile';
 import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
-import type { Scalar } from '../gpu';
+import type { ProfiledLaunch, Scalar } from '../gpu';
 import { device, InputError } from '../gpu';
 import { meanFieldsIn } from '../meanfield/mean-field';
 import type { Optimizer } from '../optim/optimizer';
@@ -234,6 +234,20 @@ export class Trainer {
     this.#load(checkpoint);
   }
 
+  /**
+   * GPU times of every launch of `steps` training steps, after two that compile them. Then everything is as before.
+   * Throws AdapterError where the adapter has no timestamps.
+   */
+  async profile(steps: number): Promise<ProfiledLaunch[]> {
+    const before = await this.state();
+    this.#options.model.train();
+    this.#options.model.zeroGrad();
+    this.#rehearse(2);
+    const launches = await device().timed(() => this.#rehearse(steps));
+    this.#load(before);
+    return launches;
+  }
+
   #load({ tensors, progress }: Checkpoint): void {
     const { model, optimizer } = this.#options;
     loadWeights(model, tensors);
@@ -259,11 +273,17 @@ export class Trainer {
    * a step that is then undone.
    */
   #warmUp(): void {
+    this.#rehearse(1);
+    this.#load(this.#good!);
+  }
+
+  /** Steps from the beginning of the epoch, which are to be undone. */
+  #rehearse(steps: number): void {
+    let done = 0;
     for (const { images, labels } of this.#batches(0)) {
       this.#step(images, labels, 1);
-      break;
+      if (++done === steps) break;
     }
-    this.#load(this.#good!);
   }
 
   /** Steps until the epoch ends, the limit on steps is reached, or the signal says stop. */
