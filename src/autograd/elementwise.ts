@@ -4,7 +4,7 @@ import { Scalar } from '../gpu';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
-import { promote, wgslType } from '../tensor/dtype';
+import { checkDType, promote, wgslType } from '../tensor/dtype';
 import { copy, evaluate } from '../tensor/elementwise';
 import type { BinaryName, BinaryRow, UnaryName, UnaryRow } from '../tensor/op-table';
 import { binaryOps, unaryOps } from '../tensor/op-table';
@@ -73,6 +73,7 @@ function unary(name: string, row: UnaryRow) {
   const defaults = Object.values(row.scalars ?? {});
   return (x: Tensor, ...given: (Numeric | null | undefined)[]): Tensor => {
     requireTensor(name, x);
+    for (const s of given) if (s !== undefined && s !== null) requireOperand(name, s, x);
     const scalars = defaults.map((value, i) => given[i] ?? value);
     const dtype = scalars.reduce<DType>((type, s) => promote(type, numberType(s, x.dtype)), x.dtype);
     const { expression, compute, result } = typed(name, row, dtype);
@@ -195,6 +196,7 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const scalars: Numeric[] = [0, 0];
   let dtype: DType | null = null;
   for (const [i, value] of [a, b].entries()) {
+    requireOperand('where', value, condition);
     const type = value instanceof Tensor ? value.dtype : numberType(value, like === condition ? 'float32' : like.dtype);
     dtype = dtype ? promote(dtype, type) : type;
     if (value instanceof Tensor) operands['ab'[i]] = value;
@@ -224,6 +226,6 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 
 /** The elements as another type: floats are truncated towards zero for integers, bool is true where non-zero. The gradient passes through float32. */
 export function cast(x: Tensor, dtype: DType): Tensor {
-  if (x.dtype === dtype) return x;
-  return copy(x, dtype);
+  checkDType('cast', dtype);
+  return x.dtype === dtype ? x : copy(x, dtype);
 }

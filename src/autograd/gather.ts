@@ -32,7 +32,12 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 /** Rows of weight [V, D] for an index of any shape: [..., D]. */
 export function embedding(weight: Tensor, index: Tensor): Tensor {
   if (weight.ndim !== 2)
-    throw inputError('embedding', 'the weight must be [V, D]', { weight: weight.shape, index: index.shape });
+    throw inputError(
+      'embedding',
+      'the weight is no table',
+      { weight: weight.shape, index: index.shape },
+      'It is [V, D].',
+    );
   return reshape(indexSelect(weight, 0, reshape(index, [index.size])), [...index.shape, weight.shape[1]]);
 }
 

@@ -79,7 +79,7 @@ export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOpti
   const op = 'layerNorm';
   const at = x.ndim - normalizedShape.length;
   if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
-    throw inputError(op, 'the input must end with the normalised shape', { input: x.shape, normalizedShape });
+    throw inputError(op, 'the shapes do not fit', { input: x.shape, normalizedShape }, 'The input ends with it.');
   for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
     if (t && !sameShape(t.shape, normalizedShape))
       throw inputError(op, `${name} must have the normalised shape`, { normalizedShape, [name]: t.shape });
@@ -91,9 +91,9 @@ export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOpti
 export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
   const op = 'groupNorm';
   const [N, C] = x.shape;
-  if (x.ndim < 2) throw inputError(op, 'the input needs at least two dimensions [N, C, …]', { input: x.shape });
+  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x.shape }, 'The input is [N, C, …].');
   if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
-    throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x.shape });
+    throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x.shape }, 'Use a divisor.');
   for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
     if (t && !sameShape(t.shape, [C]))
       throw inputError(op, `${name} must have one value for each of the ${C} channels`, {

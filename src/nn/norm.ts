@@ -3,6 +3,7 @@ import { batchNorm } from '../autograd/norm';
 import { inputError } from '../tensor/context';
 import { ones, zeros } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
 import { Module } from './module';
 import { Parameter, State } from './parameter';
 
@@ -40,6 +41,7 @@ export class BatchNorm2d extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    requireTensors(this.constructor.name, { input: x });
     if (x.shape[1] !== this.channels)
       throw inputError(
         this.constructor.name,

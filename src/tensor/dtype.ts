@@ -1,5 +1,5 @@
 // Element types. All are stored in four bytes; a bool is a u32 that is 0 or 1.
-import { InputError } from '../gpu';
+import { inputError } from './context';
 
 export type DType = 'float32' | 'int32' | 'uint32' | 'bool';
 export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
@@ -16,18 +16,34 @@ export function hostArray(dtype: DType, buffer: ArrayBuffer): TypedArray {
 
 /** Host numbers as the tensor stores them. Integers out of range or fractions for an integer type are refused. */
 export function toHost(values: ArrayLike<number | boolean>, dtype: DType): TypedArray {
+  checkDType('tensor', dtype);
   const n = values.length;
+  if (!ArrayBuffer.isView(values))
+    for (let i = 0; i < n; i++)
+      if (typeof values[i] !== 'number' && typeof values[i] !== 'boolean')
+        throw inputError(
+          'tensor',
+          `${JSON.stringify(values[i]) ?? values[i]} at position ${i}`,
+          {},
+          'Use numbers or booleans.',
+        );
   const out = hostArray(dtype, new ArrayBuffer(4 * n));
   if (dtype === 'bool') for (let i = 0; i < n; i++) out[i] = values[i] ? 1 : 0;
   else for (let i = 0; i < n; i++) out[i] = Number(values[i]);
   if (dtype === 'int32' || dtype === 'uint32')
     for (let i = 0; i < n; i++)
       if (out[i] !== Number(values[i]))
-        throw new InputError(`tensor: ${String(values[i])} at position ${i} is no ${dtype}`);
+        throw inputError('tensor', `${String(values[i])} at position ${i} is no ${dtype}`, {}, 'Round it first.');
   return out;
 }
 
 const RANK: Record<DType, number> = { bool: 0, uint32: 1, int32: 2, float32: 3 };
+
+/** Refuses types that there are not, such as PyTorch's other ones. */
+export function checkDType(op: string, dtype: DType): void {
+  if (!(dtype in RANK))
+    throw inputError(op, `there is no dtype '${dtype}'`, {}, `Use ${Object.keys(RANK).join(', ')}.`);
+}
 
 /** The type that an operation on two types computes in, as in PyTorch: bool < uint32 < int32 < float32. */
 export const promote = (a: DType, b: DType): DType => (RANK[a] >= RANK[b] ? a : b);

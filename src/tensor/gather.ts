@@ -33,9 +33,15 @@ export function checkIndex(op: string, index: Tensor): void {
 function checkCover(op: string, x: Tensor, index: Tensor, axis: number): void {
   checkIndex(op, index);
   const shapes = { input: x.shape, index: index.shape };
-  if (index.ndim !== x.ndim) throw inputError(op, 'index and input need the same number of dimensions', shapes);
+  if (index.ndim !== x.ndim)
+    throw inputError(
+      op,
+      'index and input differ in the number of dimensions',
+      shapes,
+      'indexSelect takes an index [N].',
+    );
   if (index.shape.some((n, d) => d !== axis && n > x.shape[d]))
-    throw inputError(op, `the index is larger than the input in another dimension than ${axis}`, shapes);
+    throw inputError(op, `the index is larger than the input`, shapes, `Only dimension ${axis} may be.`);
 }
 
 /** y[…, j, …] = x[…, index[…, j, …], …] along `dim`: the shape of the index. */
@@ -64,7 +70,8 @@ export function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const op = 'indexSelect';
   checkIndex(op, index);
-  if (index.ndim > 1) throw inputError(op, 'the index must have one dimension', { index: index.shape });
+  if (index.ndim > 1)
+    throw inputError(op, 'the index has too many dimensions', { input: x.shape, index: index.shape }, 'It is [N].');
   const axis = normalizeAxis(op, dim, x.shape);
   return gather(x, axis, alongAxis(index, x.shape, axis));
 }
@@ -89,11 +96,12 @@ export function scatterAdd(
   if (source.dtype === 'bool' || (x && x.dtype !== source.dtype))
     throw inputError(
       op,
-      `the input is ${x?.dtype}, the source ${source.dtype}; both must have the same numeric type`,
+      `the input is ${x?.dtype}, the source ${source.dtype}`,
       shapes,
+      'Both have the same numeric type.',
     );
   if (source.ndim !== index.ndim || index.shape.some((n, d) => n > source.shape[d]))
-    throw inputError(op, 'the source must cover the index', shapes);
+    throw inputError(op, 'the source does not cover the index', shapes, 'It is as large or larger in each dimension.');
   const type = ({ float32: 'f32', int32: 'i32', uint32: 'u32' } as const)[source.dtype];
   const n = y.size;
   const head: Constant[] = [
@@ -133,7 +141,7 @@ export function scatterInto(into: Tensor, axis: number, index: Tensor, x: Tensor
 export function oneHot(labels: Tensor, classes: number): Tensor {
   checkIndex('oneHot', labels);
   if (!Number.isInteger(classes) || classes < 1)
-    throw inputError('oneHot', `classes = ${classes} must be a positive integer`, { labels: labels.shape });
+    throw inputError('oneHot', `classes is ${classes}`, { labels: labels.shape }, 'Use a positive integer.');
   const y = empty('oneHot', [...labels.shape, classes], 'int32');
   device().launch(
     oneHotKernel(),

@@ -6,7 +6,7 @@ import { bind, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { size } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, requireTensors } from './tensor';
 
 /** One number for both axes, or [height, width]. */
 export type Pair = number | readonly [number, number];
@@ -46,6 +46,7 @@ function padding4(value: PoolOptions['padding'] = 0): readonly number[] {
 }
 
 function check(op: string, x: Tensor): void {
+  requireTensors(op, { input: x });
   if ((x.ndim !== 4 && x.ndim !== 3) || x.dtype !== 'float32')
     throw inputError(
       op,

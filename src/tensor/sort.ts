@@ -63,7 +63,7 @@ export function topk(x: Tensor, k: number, dim: number, largest: boolean): Sorte
   const axis = normalizeAxis('topk', dim, x.shape);
   const n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n)
-    throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x.shape });
+    throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x.shape }, `Use 0 … ${n}.`);
   const order = argsort(x, axis, largest);
   const indices = copy(
     order.view(

@@ -60,6 +60,9 @@ function table(o: ReturnType<typeof operands>): Row[] {
     { what: 'no operand', call: () => a.add(none), op: 'add', shapes: [A], hint: /tensor or a number/ },
     { what: 'no tensor', call: () => F.relu([1] as never), op: 'relu', hint: /tensor\(data\)/ },
     { what: 'minus a boolean', call: () => o.bits.neg(), op: 'neg', hint: /to\('int32'\)/ },
+    { what: 'limit', call: () => F.clamp(a, '0' as never), op: 'clamp', shapes: [A], hint: /tensor or a number/ },
+    { what: 'nothing to choose', call: () => F.where(o.bits, none, 1), op: 'where', shapes: [A], hint: /a number/ },
+    { what: 'type', call: () => a.cast('float16' as never), op: 'cast', hint: /Use .*float32/ },
     // Matrix products
     { what: 'inner dimensions', call: () => a.matmul(b), op: 'matmul', shapes: [A, B], hint: /transpose/ },
     {
@@ -153,6 +156,16 @@ function table(o: ReturnType<typeof operands>): Row[] {
       shapes: ['[1, 3, 1, 1]'],
       hint: /larger batch/,
     },
+    { what: 'no input', call: () => new nn.BatchNorm2d(3).forward(none), op: 'BatchNorm2d', hint: /tensor\(data\)/ },
+    { what: 'no image to pool', call: () => F.maxPool2d(none, { kernel: 2 }), op: 'maxPool2d', hint: /tensor\(data\)/ },
+    {
+      what: 'normalised shape',
+      call: () => F.layerNorm(a, [4]),
+      op: 'layerNorm',
+      shapes: [A, '[4]'],
+      hint: /ends with it/,
+    },
+    { what: 'probability', call: () => F.dropout(a, { p: 2 }), op: 'dropout', shapes: [A], hint: /0 … 1/ },
     // Losses
     {
       what: 'labels',
@@ -199,12 +212,28 @@ function table(o: ReturnType<typeof operands>): Row[] {
       shapes: [A],
       hint: /At most 1/,
     },
+    { what: 'index', call: () => F.gather(a, 0, labels), op: 'gather', shapes: [A, '[3]'], hint: /indexSelect/ },
+    { what: 'float index', call: () => F.gather(a, 0, a), op: 'gather', shapes: [A], hint: /cast/ },
+    {
+      what: 'matrix of indices',
+      call: () => F.indexSelect(a, 0, integers),
+      op: 'indexSelect',
+      shapes: [A],
+      hint: /It is \[N\]/,
+    },
+    { what: 'table', call: () => F.embedding(o.vector, labels), op: 'embedding', shapes: ['[3]'], hint: /\[V, D\]/ },
+    { what: 'classes', call: () => F.oneHot(labels, 0), op: 'oneHot', shapes: ['[3]'], hint: /positive integer/ },
+    { what: 'too many of the best', call: () => F.topk(a, 9), op: 'topk', shapes: [A], hint: /0 … 3/ },
     // Reductions
     { what: 'axis', call: () => a.sum(2), op: 'sum', shapes: [A], hint: /-2 … 1/ },
     { what: 'axis twice', call: () => a.sum([0, -2]), op: 'sum', shapes: [A], hint: /once/ },
     { what: 'maximum of nothing', call: () => zeros([0, 3]).max(0), op: 'max', shapes: ['[0, 3]'], hint: /size 0/ },
     { what: 'softmax', call: () => F.softmax(a, 3), op: 'softmax', shapes: [A], hint: /-2 … 1/ },
     // Making tensors
+    { what: 'null', call: () => tensor(null as never), op: 'tensor', hint: /numbers or booleans/ },
+    { what: 'strings', call: () => tensor(['1'] as never), op: 'tensor', hint: /numbers or booleans/ },
+    { what: 'a type of PyTorch', call: () => zeros([2], { dtype: 'long' as never }), op: 'tensor', hint: /int32/ },
+    { what: 'fractions', call: () => tensor([1.5], { dtype: 'int32' }), op: 'tensor', hint: /Round/ },
     { what: 'ragged', call: () => tensor([[1, 2], [3]]), op: 'tensor', shapes: ['[2, 2]'], hint: /same length/ },
     {
       what: 'number of values',

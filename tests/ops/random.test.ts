@@ -92,7 +92,7 @@ test('dropout keeps the expectation, and its gradient has the same mask', async 
   );
   assert.is(dropout(x, { training: false }), x);
   assert.ok((await dropout(x, { p: 1 }).data()).every((v) => v === 0));
-  assert.throws(() => dropout(x, { p: 1.5 }), /dropout: p = 1.5/);
+  assert.throws(() => dropout(x, { p: 1.5 }), /dropout: p is 1.5/);
   assert.throws(() => dropout(tensor(Int32Array.from([1]))), /int32/);
 });
 
