@@ -1,0 +1,58 @@
+// The recipe that fills in what the command line leaves open, and what a resumed run may change of it.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  changeRecipe,
+  completeRecipe,
+  createOptions,
+  type Given,
+  leavesSizeOpen,
+} from '../../examples/cifar-train/options';
+
+const parse = (line: string): Given => {
+  const program = createOptions();
+  program.parse(['node', 'cifar-train', ...line.split(' ').filter(Boolean)]);
+  const typed = Object.entries(program.opts()).filter(([key]) => program.getOptionValueSource(key) === 'cli');
+  return Object.fromEntries(typed);
+};
+
+test("without options the paper's recipe", () => {
+  const recipe = completeRecipe(parse(''));
+  const { model, dataset, epochs, batch, lr, momentum, weightDecay, milestones, gamma } = recipe;
+  assert.equal([model, dataset, epochs, batch], ['meanfield-resnet20', 'cifar10', 160, 128]);
+  assert.equal([lr, momentum, weightDecay, gamma], [0.1, 0.9, 1e-4, 0.1]);
+  assert.equal(milestones, [80, 120]);
+  assert.equal([recipe.tauLr, recipe.tauMomentum, recipe.tauWeightDecay], [0.1, 0.9, 1e-4]);
+  assert.equal([recipe.augment, recipe.freezeTau, recipe.clampTau], [true, false, false]);
+});
+
+test('milestones follow the epochs, the times follow the weights, unless they are given', () => {
+  assert.equal(completeRecipe(parse('--dataset cifar100')).milestones, [150, 225]);
+  assert.equal(completeRecipe(parse('--epochs 20')).milestones, [10, 15]);
+  assert.equal(completeRecipe(parse('--epochs 20 --milestones 5,18')).milestones, [5, 18]);
+  const recipe = completeRecipe(
+    parse('--lr 0.2 --weight-decay 5e-4 --tau-momentum 0 --no-tau-weight-decay --no-augment'),
+  );
+  assert.equal([recipe.tauLr, recipe.tauMomentum, recipe.tauWeightDecay, recipe.augment], [0.2, 0, 0, false]);
+  assert.is(completeRecipe(parse('--tau-weight-decay 0.5')).tauWeightDecay, 0.5);
+  assert.throws(() => completeRecipe(parse('--milestones 9,3')), /ascending order/);
+});
+
+test('a resumed run may become longer, and nothing else', () => {
+  const saved = JSON.parse(JSON.stringify(completeRecipe(parse('--epochs 4 --no-tau-weight-decay --subset 100'))));
+  const longer = changeRecipe(saved, parse('--resume --epochs 6 --steps 9 --eval-every 2 --json --data x'));
+  assert.equal(longer, { ...saved, epochs: 6, steps: 9, evalEvery: 2 });
+  assert.equal(longer.milestones, [2, 3], 'those of the run');
+  assert.equal(changeRecipe(saved, parse('--subset 100 --no-tau-weight-decay')), saved, 'what agrees may be repeated');
+  const refusal =
+    /cannot change these options:\n {2}batch: the run has 128, given is 64\n {2}clampTau: the run has false/;
+  assert.throws(() => changeRecipe(saved, parse('--batch 64 --clamp-tau --epochs 9')), refusal);
+});
+
+test('the demonstration is for those who ask for no size', () => {
+  for (const line of ['', '--json', '--out x --seed 3']) assert.ok(leavesSizeOpen(parse(line)), line);
+  for (const line of ['--epochs 3', '--model resnet20', '--resume', '--dataset cifar10'])
+    assert.not(leavesSizeOpen(parse(line)), line);
+});
+
+test.run();
