@@ -15,7 +15,7 @@ export interface Row extends Omit<Finding, 'part'> {
   fractionOfLimit?: number;
 }
 
-const WIDTHS = [38, 11, 12, 10, 10, 10, 10];
+const WIDTHS = [34, 9, 10, 8, 8, 8, 8, 9];
 
 const line = (cells: readonly string[]): string =>
   cells
@@ -27,7 +27,7 @@ export function showHead(): string {
   const [{ model }] = cpus();
   return [
     `${new Date().toISOString().slice(0, 16)}Z, node ${process.version}, ${cpus().length} × ${model.trim()}, load ${loadavg()[0].toFixed(1)}`,
-    line(['', 'unit', 'dawnfield', ...PEERS.flatMap((peer) => [peer, 'ratio']).slice(0, 4), 'of limit']),
+    line(['', 'unit', 'dawnfield', ...PEERS.flatMap((peer) => [peer, 'ratio']), 'of limit']),
   ].join('\n');
 }
 
@@ -40,7 +40,8 @@ export function* showRows(rows: readonly Row[]): Iterable<string> {
     const { unit } = rows.find((row) => row.name === name)!;
     const cells = PEERS.flatMap((peer) => {
       const theirs = values.get(peer);
-      return [number(theirs?.value), own?.value && theirs?.value ? `${number(own.value / theirs.value)}×` : ''];
+      const comparable = unit.endsWith('/s') && own?.value && theirs?.value;
+      return [number(theirs?.value), comparable ? `${number(own.value! / theirs.value!)}×` : ''];
     });
     const limit = own?.fractionOfLimit ? `${Math.round(100 * own.fractionOfLimit)} %` : '';
     yield line([name, unit, number(own?.value), ...cells, limit]);
@@ -49,4 +50,4 @@ export function* showRows(rows: readonly Row[]): Iterable<string> {
 }
 
 const number = (x: number | null | undefined): string =>
-  x === null || x === undefined ? '' : x >= 100 ? x.toFixed(0) : x.toPrecision(3);
+  x === null || x === undefined ? '' : x >= 100 || Number.isInteger(x) ? x.toFixed(0) : x.toPrecision(3);

@@ -239,6 +239,7 @@ export class Trainer {
    * Throws AdapterError where the adapter has no timestamps.
    */
   async profile(steps: number): Promise<ProfiledLaunch[]> {
+    this.#startClock();
     const before = await this.state();
     this.#options.model.train();
     this.#options.model.zeroGrad();

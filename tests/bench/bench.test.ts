@@ -1,0 +1,70 @@
+// The bench program: what it prints for machines, and that profiling a step leaves a run as it was.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { survey } from '../../bench/net';
+import { models } from '../../src/index.node.js';
+import { toStored } from '../../src/train/state';
+import { tinyTrainer } from '../train/tiny';
+import { useGpu } from '../util';
+
+useGpu();
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+const bench = (...args: string[]) =>
+  spawnSync(process.execPath, ['--import', 'tsx', 'bench/main.ts', ...args], { cwd: root, encoding: 'utf8' });
+
+test('--json prints one number a line with its place', () => {
+  const { stdout, status } = bench('matmul-32', '--no-peers', '--json', '--repeat', '1');
+  assert.is(status, 0);
+  const rows = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(
+    rows.map(({ name, peer, unit }) => [name, peer, unit]),
+    [
+      ['ceiling/multiply-add', 'dawnfield', 'GFLOP/s'],
+      ['ceiling/copy', 'dawnfield', 'GB/s'],
+      ['matmul-32', 'dawnfield', 'GFLOP/s'],
+    ],
+  );
+  for (const row of rows) assert.ok(row.value > 0 && row.adapter && row.driver && row.version, JSON.stringify(row));
+});
+
+test('an unknown name is refused with the nearest one', () => {
+  const { stderr, status } = bench('train-resnt20');
+  assert.is(status, 2);
+  assert.match(stderr, 'Did you mean train-resnet20?');
+});
+
+test('the nets of the peers have the parameters of ours', () => {
+  for (const net of [{ blocks: 1 }, { blocks: 2, bottleneck: true, groups: 8, inner: [32, 64, 128] as const }]) {
+    const sizes = survey(net).parameters.map(({ shape }) => shape.reduce((a, b) => a * b));
+    assert.is(
+      sizes.reduce((a, b) => a + b),
+      new models.PreActResNet(net).parameterCount,
+    );
+  }
+  // 40.81 M multiply-adds forward, of which the first convolution has 0.44 M and no gradient for its input.
+  assert.is((survey({ blocks: 3 }).flops / 1e6).toFixed(1), '244.0');
+});
+
+test('profiling finds the launches of a step and leaves the run as it was', async () => {
+  const [plain, profiled] = [tinyTrainer({ epochs: 1 }), tinyTrainer({ epochs: 1, compile: true })];
+  const before = await profiled.trainer.state();
+  const launches = await profiled.trainer.profile(2);
+  assert.is(launches.length % 2, 0);
+  assert.ok(launches.some(({ kernel, path, flops }) => kernel === 'conv2d.forward' && path === 'stem' && flops > 0));
+  const after = await profiled.trainer.state();
+  assert.equal(after.tensors, before.tensors);
+  assert.equal(after.progress.rng, before.progress.rng);
+  await plain.trainer.run();
+  await profiled.trainer.run();
+  const [a, b] = await Promise.all([plain, profiled].map(({ model }) => toStored(model.head.weight)));
+  (b.data as Float32Array).forEach((value, i) => assert.ok(Math.abs(value - Number(a.data[i])) < 1e-4));
+});
+
+test.run();
