@@ -42,9 +42,10 @@ function product(tape: Tape, a: Nd, b: Nd): Nd {
 }
 
 property('matrix products', 48, async (random) => {
-  const edge = () => random.pick([1, 2, 3, 15, 16, 17, 31, 33]);
-  const [m, k, n] = [edge(), random.chance(0.04) ? 0 : edge(), edge()];
   const batch = random.chance(0.4) ? [random.int(1, 3), random.int(1, 2)].slice(random.int(0, 1)) : [];
+  const sizes = [1, 2, 3, 15, 16, 17, 31, 33, ...(batch.length ? [] : [63, 64, 65])];
+  const edge = () => random.pick(sizes);
+  const [m, k, n] = [edge(), random.chance(0.04) ? 0 : edge(), edge()];
   const part = () => batch.map((b) => (random.chance(0.3) ? 1 : b)).slice(random.chance(0.3) ? batch.length : 0);
   const kind = random.pick(['matrices', 'matrices', 'row', 'column', 'linear']);
   if (kind === 'linear')
@@ -124,7 +125,10 @@ const biased = (tape: Tape, y: Nd, bias?: Nd): Nd =>
 
 property('convolutions', 32, async (random) => {
   const groups = random.pick([1, 1, 1, 2, 3]);
-  const [C, O] = [groups * random.int(1, 3), groups * random.int(1, 4)];
+  // Some with as many channels as a tile has, or one more.
+  const wide = groups === 1 && random.chance(0.3);
+  const C = wide ? random.pick([8, 16, 17]) : groups * random.int(1, 3);
+  const O = wide ? random.pick([16, 32, 33]) : groups * random.int(1, 4);
   const [KH, KW] = [random.int(1, 4), random.int(1, 3)];
   const geometry: Geometry = {
     stride: [random.int(1, 3), random.int(1, 2)],
@@ -136,7 +140,7 @@ property('convolutions', 32, async (random) => {
     geometry.dilation[0] * (KH - 1) + random.int(1, 6),
     geometry.dilation[1] * (KW - 1) + random.pick([1, 3, 5, 8]),
   ];
-  const x = input(random, [random.int(1, 2), C, H, W]);
+  const x = input(random, [wide ? 1 : random.int(1, 2), C, H, W]);
   const w = input(random, [O, C / groups, KH, KW]);
   await agree(random, {
     what: `conv2d ${JSON.stringify(geometry)}`,
