@@ -21,7 +21,7 @@ export interface Given {
   subset?: number;
   testSubset?: number;
   augment?: boolean;
-  compile?: boolean;
+  eager?: boolean;
   epochs?: number;
   steps?: number;
   batch?: number;
@@ -125,10 +125,7 @@ export function createOptions() {
     .optionsGroup('The run:')
     .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
     .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)
-    .option(
-      '--no-compile',
-      'launch every operation of a step anew instead of replaying a plan (slower; other last bits)',
-    )
+    .option('--eager', 'launch every operation of a step anew instead of replaying a plan (slower; other last bits)')
     .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
     .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', positiveInteger)
     .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
@@ -148,7 +145,7 @@ export function completeRecipe(given: Given): Recipe {
     ...(given.subset && { subset: given.subset }),
     ...(given.testSubset && { testSubset: given.testSubset }),
     augment: given.augment ?? true,
-    compile: given.compile ?? true,
+    compile: !given.eager,
     epochs,
     ...(given.steps && { steps: given.steps }),
     batch: given.batch ?? 128,
@@ -198,4 +195,4 @@ export const QUICK = {
 
 /** Whether the command line leaves the size of the run open. */
 export const leavesSizeOpen = (given: Given): boolean =>
-  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment', 'compile', 'profile'].includes(key));
+  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment', 'eager', 'profile'].includes(key));

@@ -60,7 +60,7 @@ export interface TrainerOptions {
   evalEvery?: number;
   checkpointEvery?: number;
   /**
-   * Compiles the step (default false): the same numbers with far less work for the host. Forward passes may then depend on nothing but
+   * Compiles the step (default true): the same numbers with far less work for the host. Forward passes may then depend on nothing but
    * tensors, modes and the framework's own randomness.
    */
   compile?: boolean;
@@ -159,6 +159,10 @@ export class Trainer {
     };
   }
 
+  get #compiles(): boolean {
+    return this.#options.compile ?? true;
+  }
+
   /** Steps done so far. */
   get step(): number {
     return this.#progress.step;
@@ -172,7 +176,7 @@ export class Trainer {
     const { epochs, steps = Infinity, store, signal, checkpointEvery = 1 } = this.#options;
     this.#startClock();
     this.#good = await this.state();
-    if (this.#options.compile && this.#progress.step > 0) this.#warmUp();
+    if (this.#compiles && this.#progress.step > 0) this.#warmUp();
     if (!signal?.aborted && this.#progress.step === 0) store?.saveCheckpoint(this.#good, 'last');
     while (this.#progress.epoch < epochs && !(this.#progress.position === 0 && this.#progress.step >= steps)) {
       const ended = await this.#trainEpoch();
@@ -320,7 +324,7 @@ export class Trainer {
   }
 
   #makeStep() {
-    return this.#options.compile ? compile(this.#update) : this.#update;
+    return this.#compiles ? compile(this.#update) : this.#update;
   }
 
   /** One update. `number` counts the steps since the last read. */

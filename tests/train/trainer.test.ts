@@ -92,7 +92,8 @@ test('memory stays flat over training steps and over evaluation', async () => {
     onStep: () => live.push(device().stats().liveBytes),
   });
   await trainer.run();
-  assert.ok(Math.max(...live.slice(6)) <= Math.max(...live.slice(0, 6)), `bytes after each step: ${live}`);
+  // The first epoch compiles the steps; the second is the first that only replays them, from its order's upload on.
+  assert.ok(Math.max(...live.slice(8)) <= Math.max(...live.slice(0, 8)), `bytes after each step: ${live}`);
   const during: number[] = [];
   const { train } = tinyData();
   await evaluate(model, train, {
