@@ -9,6 +9,7 @@ export type { GradientHook } from './autograd/tape';
 export { backward, detach, enableGrad, noGrad } from './autograd/tape';
 export type { Collated, DataLoaderOptions, Dataset, HostArray } from './data';
 export { collate, DataLoader } from './data';
+export * as featureFlow from './featureflow';
 export type { AdapterOptions, Device, DeviceStats } from './gpu';
 export {
   AdapterError,

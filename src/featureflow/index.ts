@@ -1,0 +1,8 @@
+// featureFlow: discrete Res-Nets of Fang et al. 2020, their losses, scaled gradient descent and initialisation.
+
+export type { Activation } from './activation';
+export * from './loss';
+export type { FeatureFlowNetOptions, Layers } from './net';
+export { FeatureFlowNet } from './net';
+export type { ScaledGradientDescentOptions } from './scaled-gradient-descent';
+export { ScaledGradientDescent, ScaledParameter } from './scaled-gradient-descent';

@@ -1,0 +1,72 @@
+// Algorithm 1 of Fang et al. 2020: gradient descent whose steps are scaled by the widths of the layers that a weight connects.
+
+import { f32, InputError, Scalar } from '../gpu';
+import { Parameter } from '../nn/parameter';
+import type { ParamGroup, Scalars } from '../optim/optimizer';
+import { Optimizer, requireNonNegative } from '../optim/optimizer';
+import { update } from '../optim/update';
+import { showShape } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+
+/** A weight between two layers of units that knows the scale of its steps: m_{l−1}·m_l, for a k×k convolution C_in·k²·C_out. */
+export class ScaledParameter extends Parameter {
+  constructor(
+    initial: Tensor,
+    readonly scale: number,
+  ) {
+    super(initial);
+    if (!(scale > 0)) throw new InputError(`ScaledParameter: scale ${scale} must be a number > 0`);
+  }
+}
+
+export interface ScaledGradientDescentOptions {
+  /** η, in the time units of the neural feature flow: one rate serves every width. */
+  lr: number;
+  /** Heavy-ball momentum. Not in the paper: our extension, with the scale on the step and not in the buffer. */
+  momentum: number;
+}
+
+/**
+ * v ← v − lr·scale·∂L/∂v with the scale of each `ScaledParameter` (Algorithm 1; on minibatches its footnote 1), with momentum b ← momentum·b +
+ * ∂L/∂v and v ← v − lr·scale·b. Throws InputError for a parameter without a scale.
+ */
+export class ScaledGradientDescent extends Optimizer<ScaledGradientDescentOptions> {
+  /** lr·scale of each group, by scale. */
+  readonly #rates = new Map<ScaledGradientDescentOptions, Map<number, Scalar>>();
+
+  constructor(
+    params: Iterable<Parameter> | readonly ParamGroup<ScaledGradientDescentOptions>[],
+    options: { lr: number } & Partial<ScaledGradientDescentOptions>,
+  ) {
+    super(params, { momentum: 0, ...options });
+    for (const group of this.groups) {
+      requireNonNegative(this, { lr: group.lr, momentum: group.momentum });
+      this.#rates.set(group, new Map(group.params.map((p) => [scaleOf(p), new Scalar(group.lr * scaleOf(p))])));
+    }
+  }
+
+  protected override prepare(): void {
+    for (const [group, rates] of this.#rates) for (const [scale, rate] of rates) rate.value = group.lr * scale;
+  }
+
+  protected override update(
+    parameter: Parameter,
+    gradient: Tensor,
+    o: ScaledGradientDescentOptions,
+    s: Scalars<ScaledGradientDescentOptions>,
+  ): void {
+    const momentum = o.momentum !== 0;
+    const state = momentum ? this.buffer(parameter, 'momentum') : null;
+    const lr = this.#rates.get(o)!.get(scaleOf(parameter))!;
+    const values = { ...s, lr, weightDecay: f32(0), dampening: f32(0), first: f32(state?.fresh ? 1 : 0) };
+    update({ rule: 'sgd', momentum }, parameter, gradient, state ? [state.buffer] : [], values);
+  }
+}
+
+function scaleOf(parameter: Parameter): number {
+  if (parameter instanceof ScaledParameter) return parameter.scale;
+  throw new InputError(
+    `ScaledGradientDescent: a parameter of shape ${showShape(parameter.shape)} has no scale m_{l−1}·m_l. Train the parameters of a ` +
+      'FeatureFlowNet or FeatureFlowResNet, or make weights of your own with new ScaledParameter(tensor, sources * targets).',
+  );
+}
