@@ -1,6 +1,8 @@
 // featureFlow: discrete Res-Nets of Fang et al. 2020, their losses, scaled gradient descent and initialisation.
 
 export type { Activation } from './activation';
+export type { Regressable, RegressionLayer, RegressionReport, RegressOptions } from './algorithm-2';
+export { regress } from './algorithm-2';
 export * from './loss';
 export type { FeatureFlowNetOptions, Layers } from './net';
 export { FeatureFlowNet } from './net';

@@ -1,18 +1,21 @@
 // The discrete Res-Net (3.1)–(3.5) of Fang et al. 2020, and its fully connected variant.
 import { add, mul } from '../autograd/elementwise';
 import { matmul } from '../autograd/matmul';
+import { noGrad } from '../autograd/tape';
 import { select } from '../autograd/views';
 import { InputError } from '../gpu';
 import { normal } from '../nn/init';
 import { Module } from '../nn/module';
 import { inputError } from '../tensor/context';
 import { full, tensor } from '../tensor/create';
+import { copyInto } from '../tensor/elementwise';
 import { initialRng } from '../tensor/seed';
 import type { Shape } from '../tensor/shape';
 import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import type { Activation } from './activation';
 import { activation } from './activation';
+import type { RegressionLayer } from './algorithm-2';
 import { ScaledParameter } from './scaled-gradient-descent';
 
 export interface FeatureFlowNetOptions {
@@ -106,6 +109,36 @@ export class FeatureFlowNet extends Module {
     }
     const output = propagate(this.h1(features[layers]), layers + 1);
     return { features, residuals, output: outputs === 1 ? select(output, -1, 0) : output };
+  }
+
+  /** For `regress`: all samples, float32 as they are on the GPU. */
+  async regressionLayers(x: Tensor): Promise<RegressionLayer[]> {
+    const { width, layers } = this.options;
+    const replicas = this.options.replicas ?? 1;
+    const parts = async (tensor: Tensor) => {
+      const values = await tensor.data();
+      const size = values.length / replicas;
+      return Array.from({ length: replicas }, (_, r) => values.subarray(r * size, (r + 1) * size));
+    };
+    const made = noGrad(() => {
+      const { features, residuals } = this.layers(x);
+      return { sources: features.slice(1).map((beta) => this.h1(beta)), residuals: residuals.slice(2) };
+    });
+    const found: RegressionLayer[] = [];
+    for (let l = 2; l <= layers; l++) {
+      const weight = this.weights[l - 1];
+      const [sources, residuals] = [await parts(made.sources[l - 2]), await parts(made.residuals[l - 2])];
+      found.push({
+        ...{ layer: l, rows: sources[0].length / width, units: [width, width] },
+        ...{ sources, residuals, weights: await parts(weight) },
+        assign(values) {
+          const flat = new Float32Array(weight.size);
+          values.forEach((v, r) => flat.set(v, r * v.length));
+          copyInto(weight, tensor(flat, { shape: weight.shape }));
+        },
+      });
+    }
+    return found;
   }
 
   protected override describe(): string {

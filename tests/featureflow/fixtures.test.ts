@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
 import { compile } from '../../src/autograd/compile';
-import { FeatureFlowNet, logistic, pseudoHuber, ScaledGradientDescent } from '../../src/featureflow';
+import { FeatureFlowNet, logistic, pseudoHuber, regress, ScaledGradientDescent } from '../../src/featureflow';
 import { tensor } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
@@ -94,5 +94,38 @@ for (const compiled of [false, true])
       }
     }
   });
+
+withFixtures('Algorithm 2, hard: weights, condition numbers, mean squares; residuals and outputs stay', async () => {
+  const c = fixture('algorithm2_hard');
+  const model = net(c, c.v_standard);
+  const reports = await regress(model, tensor(c.X), { form: 'hard' });
+  for (const [i, weight] of model.weights.entries()) await near(weight, c.v_hard[i], 2e-4, `v_${i + 1}`);
+  const { residuals, output } = model.layers(tensor(c.X));
+  for (const { layer, condition, meanSquareBefore, meanSquareAfter, residualChange, system } of reports) {
+    assert.is(system, 'dual');
+    assert.ok(Math.abs(condition / c.khat_cond[layer - 1] - 1) < 1e-3, `κ of layer ${layer}: ${condition}`);
+    assert.ok(Math.abs(Math.sqrt(meanSquareBefore) / c.rms_before[layer] - 1) < 1e-5, 'rms before');
+    assert.ok(Math.abs(Math.sqrt(meanSquareAfter) / c.rms_after[layer] - 1) < 2e-4, 'rms after');
+    assert.ok(residualChange < 1e-5, `residuals of layer ${layer} change by ${residualChange}`);
+    await near(residuals[layer], c.alpha_standard[layer], 1e-5, `α_${layer}`);
+  }
+  assert.is(reports.length, c.L - 1);
+  await near(output, c.out_standard, 1e-4, 'outputs');
+});
+
+for (const form of ['soft', 'sequential'] as const)
+  for (const system of ['dual', 'primal'] as const)
+    withFixtures(`Algorithm 2, ${form}, ${system} system`, async () => {
+      const c = fixture('algorithm2_soft');
+      const prefix = form === 'soft' ? 'soft' : 'soft_sequential';
+      const model = net(c, c.v_standard);
+      await regress(model, tensor(c.X), { form, system, lambda: c.lam });
+      const { residuals, output } = model.layers(tensor(c.X));
+      for (let l = 2; l <= c.L; l++) {
+        await near(model.weights[l - 1], c[`${prefix}_v`][l], 1e-4, `v_${l}`);
+        await near(residuals[l], c[`${prefix}_alpha_after`][l], 3e-5, `α_${l}`);
+      }
+      await near(output, c[`${prefix}_out`], 1e-4, 'outputs');
+    });
 
 test.run();

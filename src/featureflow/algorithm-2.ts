@@ -1,0 +1,157 @@
+// Algorithm 2 of Fang et al. 2020, lines 10–14: after the standard initialisation each layer's weights are exchanged for the smallest that keep its
+// residuals (hard), or nearly keep them (soft). Solved in float64.
+//
+//   K̂ = H Hᵀ/m for H = h1(β_{l−1}) [N, m]:   hard  v_l = Hᵀ K̂⁻¹ α_l        soft  v_l = Hᵀ (K̂ + λI)⁻¹ α_l = (HᵀH/m + λI)⁻¹ Hᵀ α_l
+import { CholeskyDecomposition, Matrix } from 'ml-matrix';
+import { InputError } from '../gpu';
+import type { Tensor } from '../tensor/tensor';
+
+/** One layer of a net with its residuals on samples, which are linear in its weights: α = sources·v / m_{l−1}. */
+export interface RegressionLayer {
+  /** l, from 2 on. */
+  readonly layer: number;
+  /** Samples, or sampled pixels. */
+  readonly rows: number;
+  /** m_{l−1} and m_l. */
+  readonly units: readonly [sources: number, targets: number];
+  /** Of each replica, row-major: h1(β_{l−1}) [rows, m_{l−1}], α_l [rows, m_l], v_l [m_{l−1}, m_l]. */
+  readonly sources: readonly ArrayLike<number>[];
+  readonly residuals: readonly ArrayLike<number>[];
+  readonly weights: readonly ArrayLike<number>[];
+  /** Overwrites the weights of all replicas. */
+  assign(weights: readonly ArrayLike<number>[]): void;
+}
+
+/** A net whose layers can be regressed. */
+export interface Regressable {
+  /** Runs the net on samples. */
+  regressionLayers(x: Tensor): Promise<RegressionLayer[]>;
+}
+
+export interface RegressOptions {
+  /**
+   * 'hard' keeps every residual exactly; 'soft' (footnote 2) trades exactness for smaller weights, each layer on the features of the standard
+   * initialisation; 'sequential' is soft on the features that the layers below give once they are regressed.
+   */
+  form: 'hard' | 'soft' | 'sequential';
+  /** λ > 0 of the soft forms. */
+  lambda?: number;
+  /** The system solved: of the N samples, or of the m units. The smaller one by default; both give the same weights. */
+  system?: 'dual' | 'primal';
+}
+
+/** What the regression did to one layer of one replica. */
+export interface RegressionReport {
+  layer: number;
+  replica: number;
+  system: 'dual' | 'primal';
+  /** Largest by smallest eigenvalue of the matrix that was inverted, λ included; by power iteration. */
+  condition: number;
+  /** Mean square of the weights: mσ² before, Nσ² at most after the hard form. */
+  meanSquareBefore: number;
+  meanSquareAfter: number;
+  /** ‖α after − α before‖ / ‖α before‖ in the finished net. */
+  residualChange: number;
+}
+
+/** κ(K̂) from which hard regression gives up: features are float32, so eigenvalues this far below the largest are noise. */
+const SINGULAR = 1e7;
+
+/**
+ * Regresses the weights of the layers 2 … L of a net that was just made, on samples x. Throws InputError where the hard form has no solution,
+ * which names the samples that are parallel.
+ */
+export async function regress(
+  net: Regressable,
+  x: Tensor,
+  { form, lambda = 0, system }: RegressOptions,
+): Promise<RegressionReport[]> {
+  if (form === 'hard' ? lambda !== 0 || system === 'primal' : !(lambda > 0))
+    throw new InputError(
+      form === 'hard'
+        ? "regress: the hard form solves the dual system without lambda; form: 'soft' takes both options"
+        : `regress: the ${form} form needs lambda > 0, got ${lambda}`,
+    );
+  const before = await net.regressionLayers(x);
+  const reports: RegressionReport[] = [];
+  for (const [i, standard] of before.entries()) {
+    const { layer, rows, units } = standard;
+    const [m, targets] = units;
+    const { sources } = form === 'sequential' ? (await net.regressionLayers(x))[i] : standard;
+    const solved = sources.map((source, replica) => {
+      const h = Matrix.from1DArray(rows, m, source);
+      const alpha = Matrix.from1DArray(rows, targets, standard.residuals[replica]);
+      const which = system ?? (form === 'hard' || rows <= m ? 'dual' : 'primal');
+      const { v, condition } = solve(which, h, alpha, lambda, layer);
+      const weights = v.to1DArray();
+      reports.push({
+        ...{ layer, replica, system: which, condition, residualChange: Number.NaN },
+        meanSquareBefore: meanSquare(standard.weights[replica]),
+        meanSquareAfter: meanSquare(weights),
+      });
+      return weights;
+    });
+    standard.assign(solved);
+  }
+  const after = await net.regressionLayers(x);
+  for (const report of reports) {
+    const i = before.findIndex(({ layer }) => layer === report.layer);
+    const was = before[i].residuals[report.replica];
+    const change = Float64Array.from(was, (value, k) => after[i].residuals[report.replica][k] - value);
+    report.residualChange = Math.sqrt(meanSquare(change) / meanSquare(was));
+  }
+  return reports;
+}
+
+/** h [N, m], α [N, targets] → v [m, targets]. */
+function solve(system: 'dual' | 'primal', h: Matrix, alpha: Matrix, lambda: number, layer: number) {
+  const ht = h.transpose();
+  const gram = (system === 'dual' ? ht : h).gram().div(h.columns);
+  for (let i = 0; i < gram.rows; i++) gram.set(i, i, gram.get(i, i) + lambda);
+  const cholesky = new CholeskyDecomposition(gram);
+  const condition = cholesky.isPositiveDefinite() ? conditionOf(gram, cholesky) : Number.POSITIVE_INFINITY;
+  if (lambda === 0 && !(condition < SINGULAR)) throw singular(gram, h.columns, condition, layer);
+  const v = system === 'dual' ? ht.mmul(cholesky.solve(alpha)) : cholesky.solve(ht.mmul(alpha));
+  return { v, condition };
+}
+
+/** Power iteration for the largest eigenvalue, with the inverse for the smallest. */
+function conditionOf(k: Matrix, cholesky: CholeskyDecomposition): number {
+  const largest = (times: (x: Matrix) => Matrix): number => {
+    let x = Matrix.columnVector(Array.from({ length: k.rows }, (_, i) => 1 + Math.sin(1 + i)));
+    let norm = 1;
+    for (let i = 0; i < 60; i++) {
+      x = times(x.div(x.norm()));
+      norm = x.norm();
+    }
+    return norm;
+  };
+  return largest((x) => k.mmul(x)) * largest((x) => cholesky.solve(x));
+}
+
+function singular(k: Matrix, units: number, condition: number, layer: number): InputError {
+  const empty = k.diagonal().indexOf(0);
+  let [a, b, most] = [0, 0, 0];
+  for (let i = 0; i < k.rows; i++)
+    for (let j = 0; j < i; j++) {
+      const cosine = Math.abs(k.get(i, j)) / Math.sqrt(k.get(i, i) * k.get(j, j));
+      if (cosine > most) [a, b, most] = [j, i, cosine];
+    }
+  const cause =
+    empty >= 0
+      ? `the features of sample ${empty} are all zero; leave it out`
+      : most > 1 - 1e-5
+        ? `those of the samples ${a} and ${b} are ${most === 1 ? '' : 'nearly '}parallel (cosine ±${most.toFixed(7)}); leave one out`
+        : k.rows > units
+          ? `${k.rows} samples are more than the ${units} units of a layer; make it wider`
+          : `its condition number is ${condition.toExponential(1)}; make the net wider`;
+  return new InputError(
+    `regress: the Gram matrix of the features below layer ${layer} is singular: ${cause}, or use form: 'soft' with a lambda > 0`,
+  );
+}
+
+function meanSquare(x: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i] * x[i];
+  return sum / x.length;
+}
