@@ -3,6 +3,7 @@ import { InputError } from '../gpu';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
 import type { Module } from '../nn/module';
 import type { Shortcut } from './blocks';
+import type { ResNetOptions } from './resnet';
 import { MeanFieldResNet, PostActResNet, PreActResNet } from './resnet';
 
 export interface ModelOptions {
@@ -10,31 +11,65 @@ export interface ModelOptions {
   particles?: MeanFieldOptions;
 }
 
+/** Table 1 of Lu et al. 2020: names of the vanilla networks. With `meanfield-` in front they are the paper's. */
+export const TABLE_1 = [
+  'resnet20',
+  'resnet32',
+  'resnet44',
+  'resnet56',
+  'resnet110',
+  'resnet164',
+  'resnext29-8x64d',
+  'resnext29-16x64d',
+] as const;
+
 /** Names that users see first; every depth 6n + 2 works. */
 export const MODEL_NAMES = [
   'resnet20',
   'resnet56',
   'meanfield-resnet20',
   'meanfield-resnet56',
+  'meanfield-resnet164',
+  'meanfield-resnext29-8x64d',
   'resnet20-post-a',
   'resnet56-post-a',
 ] as const;
 
 const HELP =
-  "A name is [meanfield-]resnetD[-post][-a|-b|-b-own-bn] with depth D = 6n + 2 (20, 32, 44, 56, 110 …), such as 'resnet20', " +
-  "'meanfield-resnet20' or 'resnet56-post-a'. Shortcuts: a = zero channels, b = 1×1 convolution, b-own-bn = with its own batch norm (default; a for post-activation nets).";
+  "A name is [meanfield-]resnetD[-post][-a|-b|-b-own-bn] with depth D = 6n + 2 (20, 32, 44, 56, 110 …), such as 'resnet20' or " +
+  "'resnet56-post-a', or with bottleneck blocks D = 164 and other depths 9n + 2, such as 'meanfield-resnet164'; or [meanfield-]resnextD-GxWd " +
+  "with G groups of width W and D = 9n + 2, such as 'resnext29-8x64d'. Shortcuts: a = zero channels, b = 1×1 convolution, b-own-bn = with " +
+  'its own batch norm (default; a for post-activation nets).';
 
 const SHORTCUTS: Record<string, Shortcut> = { a: 'A', b: 'B', 'b-own-bn': 'B-own-bn' };
 
 /** Makes a model by its name; an unknown one gets an error that says what names there are. */
 export function createModel(name: string, { classes = 10, particles }: ModelOptions = {}): Module {
-  const match = /^(meanfield-)?resnet(\d+)(-post)?(?:-(a|b|b-own-bn))?$/.exec(name);
+  const pattern = /^(meanfield-)?(?:resnet(\d+)(-post)?|resnext(\d+)-([1-9]\d*)x([1-9]\d*)d)(?:-(a|b|b-own-bn))?$/;
+  const match = pattern.exec(name);
   if (!match) throw new InputError(`unknown model '${name}'. ${HELP}`);
-  const [, meanField, depthText, post, kind] = match;
-  const depth = Number(depthText);
-  if (depth < 8 || (depth - 2) % 6) throw new InputError(`model '${name}': depth ${depth} is not 6n + 2. ${HELP}`);
+  const [, meanField, plainDepth, post, nextDepth, groups, width, kind] = match;
+  const depth = Number(plainDepth ?? nextDepth);
+  // 164 is 6n + 2 as well, but the network of that name has bottlenecks (He et al. 2016).
+  const bottleneck = Boolean(groups) || (!post && (depth === 164 || (depth - 2) % 6 !== 0));
+  const blocks = (depth - 2) / (bottleneck ? 9 : 6);
+  if (blocks < 1 || !Number.isInteger(blocks))
+    throw new InputError(`model '${name}': depth ${depth} is not ${groups ? '' : '6n + 2 or '}9n + 2. ${HELP}`);
   if (meanField && post) throw new InputError(`model '${name}': mean-field networks are pre-activation. ${HELP}`);
-  const options = { blocks: (depth - 2) / 6, classes, ...(kind && { shortcut: SHORTCUTS[kind] }) };
+  const shape = groups ? resnextShape(Number(groups), Number(width)) : bottleneck ? BOTTLENECK : {};
+  const options = { blocks, classes, ...shape, ...(kind && { shortcut: SHORTCUTS[kind] }) };
   if (meanField) return new MeanFieldResNet({ ...options, particles });
   return post ? new PostActResNet(options) : new PreActResNet(options);
 }
+
+/** Blocks are four times as wide outside as inside. */
+const BOTTLENECK = { bottleneck: true, outer: [64, 128, 256] } as const;
+
+/** Xie et al. 2017 for CIFAR: the width of the groups doubles from stage to stage, their number stays. */
+const resnextShape = (groups: number, width: number): Omit<ResNetOptions, 'blocks'> => ({
+  bottleneck: true,
+  groups,
+  stem: 64,
+  inner: [groups * width, 2 * groups * width, 4 * groups * width],
+  outer: [256, 512, 1024],
+});

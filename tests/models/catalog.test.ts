@@ -1,0 +1,126 @@
+// Table 1 of Lu et al.: exact parameter counts of all networks by name, both arms equal at step 0, a training step of the deep and wide kinds.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import '../../src/autograd/methods';
+import { Rng } from '../../datasets/random';
+import { crossEntropy } from '../../src/autograd/loss';
+import { backward } from '../../src/autograd/tape';
+import { device } from '../../src/gpu';
+import { meanFieldsIn } from '../../src/meanfield/mean-field';
+import { createModel, TABLE_1 } from '../../src/models/catalog';
+import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
+import { SGD } from '../../src/optim/sgd';
+import { tensor } from '../../src/tensor/create';
+import { manualSeed } from '../../src/tensor/seed';
+import type { Classifier } from '../../src/train/evaluate';
+import { numbers, useGpu } from '../util';
+
+useGpu();
+
+/** Parameters with shortcut B, B with its own batch norm, A (where methods.md has it); particles of the mean-field net. */
+const COUNTS: Record<string, [b: number, own: number, particles: number, a?: number]> = {
+  resnet20: [272_282, 272_378, 7, 269_722],
+  resnet32: [466_714, 466_810, 13],
+  resnet44: [661_146, 661_242, 19],
+  resnet56: [855_578, 855_674, 25, 853_018],
+  resnet110: [1_730_522, 1_730_618, 52, 1_727_962],
+  resnet164: [1_703_258, 1_703_674, 51],
+  'resnext29-8x64d': [34_515_364, 34_517_028, 6],
+  'resnext29-16x64d': [68_243_876, 68_245_540, 6],
+};
+
+/** Shapes alone: draws no numbers and writes none, so that the memory of 68 million weights is never touched. */
+function countParameters(name: string): number {
+  const { uniform, normal } = Rng.prototype;
+  const { write } = device();
+  Object.assign(Rng.prototype, { uniform: () => 0, normal: () => 0 });
+  Object.assign(device(), { write: () => {} });
+  try {
+    const model = createModel(name, { classes: name.includes('resnext') ? 100 : 10 });
+    for (const [, x] of model.namedTensors()) x.dispose();
+    return model.parameterCount;
+  } finally {
+    Object.assign(Rng.prototype, { uniform, normal });
+    Object.assign(device(), { write });
+  }
+}
+
+test('the table has a count for each of its networks', () => assert.equal(Object.keys(COUNTS), [...TABLE_1]));
+
+for (const [name, [b, own, particles, a]] of Object.entries(COUNTS))
+  test(`${name} has as many parameters as it must, in both arms`, () => {
+    assert.is(countParameters(name), own);
+    assert.is(countParameters(`${name}-b`), b);
+    assert.is(countParameters(`meanfield-${name}`), own + particles);
+    if (a) assert.is(countParameters(`${name}-a`), a);
+  });
+
+/** ResNeXt-29 in small: three bottleneck blocks a stage, grouped convolutions, widths that change before the first block. */
+const SLIM = { blocks: 3, bottleneck: true, groups: 4, stem: 8, inner: [8, 16, 32], outer: [16, 32, 64] } as const;
+
+const PAIRS: [string, () => Classifier, () => Classifier][] = [
+  ...['resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110', 'resnet164', 'resnet20-a', 'resnet20-b'].map(
+    (name): [string, () => Classifier, () => Classifier] => [
+      name,
+      () => createModel(name) as Classifier,
+      () => createModel(`meanfield-${name}`) as Classifier,
+    ],
+  ),
+  ['a slim resnext29', () => new PreActResNet(SLIM), () => new MeanFieldResNet(SLIM)],
+];
+const images = () => tensor(Float32Array.from(numbers(2 * 3 * 16 * 16, 5)), { shape: [2, 3, 16, 16] });
+const labels = () => tensor(new Int32Array([3, 8]));
+
+for (const [name, vanilla, meanField] of PAIRS)
+  test(`${name}: from one seed both arms give the same bits, in training and in evaluation`, async () => {
+    const outputs = async (make: () => Classifier) => {
+      manualSeed(21);
+      const model = make();
+      const trained = await model.forward(images()).data();
+      model.eval();
+      return [trained, await model.forward(images()).data()];
+    };
+    const got = await outputs(meanField);
+    assert.ok(got[0].every(Number.isFinite) && new Set(got[0]).size > 10, 'outputs that tell something');
+    assert.equal(got, await outputs(vanilla));
+  });
+
+for (const name of ['resnet164', 'a slim resnext29'])
+  test(`${name}: steps on one batch lower its loss in both arms, and times move`, async () => {
+    const [, vanilla, meanField] = PAIRS.find(([other]) => other === name)!;
+    for (const make of [vanilla, meanField]) {
+      manualSeed(22);
+      const model = make() as Classifier & { sortParticles?(): void };
+      const optimizer = new SGD(model.parameters(), { lr: 0.02, momentum: 0.9 });
+      const losses: number[] = [];
+      for (let step = 0; step < 3; step++) {
+        const loss = crossEntropy(model.forward(images()), labels());
+        backward(loss);
+        optimizer.step();
+        model.sortParticles?.();
+        optimizer.zeroGrad();
+        losses.push(await loss.item());
+      }
+      assert.ok(losses[2] < losses[0], losses.join(', '));
+      for (const [, stage] of meanFieldsIn(model)) {
+        const { tau } = await stage.telemetry();
+        assert.ok(
+          tau.every((t, i) => Number.isFinite(t) && t !== i + 1),
+          tau.join(', '),
+        );
+      }
+    }
+  });
+
+test('names of no network are refused with what there is', () => {
+  const refuse = (name: string, message: RegExp) => assert.throws(() => createModel(name), message);
+  refuse('resnet21', /depth 21 is not 6n \+ 2 or 9n \+ 2/);
+  refuse('resnext28-8x64d', /depth 28 is not 9n \+ 2/);
+  refuse('resnext29', /unknown model 'resnext29'.*resnext29-8x64d/s);
+  refuse('resnext29-0x64d', /unknown model/);
+  refuse('resnet20-8x64d', /unknown model/);
+  refuse('meanfield-resnet20-post', /pre-activation/);
+  refuse('resnet47-post', /not 6n/);
+});
+
+test.run();
