@@ -2,11 +2,14 @@
 import './autograd/methods';
 
 export { AnomalyError, detectAnomaly } from './autograd/anomaly';
+export { checkpoint, checkpointSequential } from './autograd/checkpoint';
 export type { CompiledStep } from './autograd/compile';
 export { compile } from './autograd/compile';
+export { jvp } from './autograd/forward-mode';
 export { gradcheck } from './autograd/gradcheck';
+export { isRecomputing } from './autograd/modes';
 export type { GradientHook } from './autograd/tape';
-export { backward, detach, enableGrad, noGrad } from './autograd/tape';
+export { backward, detach, enableGrad, grad, noGrad } from './autograd/tape';
 export type { Collated, DataLoaderOptions, Dataset, HostArray } from './data';
 export { collate, DataLoader } from './data';
 export * as featureFlow from './featureflow';

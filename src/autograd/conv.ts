@@ -6,13 +6,23 @@ import * as raw from '../tensor/conv';
 import { sum } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
-import { record } from './tape';
+import { expand } from '../tensor/views';
+import type { PushForward, Rule } from './tape';
+import { record, sumOfAll } from './tape';
 import { reshape } from './views';
 
 export type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 
 /** y + bias on every pixel, in place. */
 const biased = (y: Tensor, bias: Tensor | null): Tensor => (bias ? addBias(y, bias, y.shape[2] * y.shape[3]) : y);
+
+/** The push-forward of product(x, weight) + bias. */
+const bilinear =
+  (y: Tensor, product: (x: Tensor, weight: Tensor) => Tensor, x: Tensor, weight: Tensor): PushForward =>
+  (s, t, b) => {
+    const planes = b && expand(b.view([1, b.size, 1, 1], [0, b.strides[0], 0, 0]), y.shape);
+    return sumOfAll(s && product(s, weight), t && product(x, t), planes);
+  };
 
 /**
  * Convolution (cross-correlation, as in PyTorch) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
@@ -22,11 +32,13 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   requireTensors('conv2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.conv2dShape('conv2d', x, weight, bias, options);
   const y = biased(raw.conv2d('forward', x, weight, shape), bias);
-  return record('conv2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], (g, needs) => [
+  const rule: Rule = (g, needs) => [
     needs[0] && raw.conv2d('inputGradient', g, weight, shape),
     needs[1] && raw.conv2d('weightGradient', x, g, shape),
     needs[2] && sum(g, [0, 2, 3]),
-  ]);
+  ];
+  const push = bilinear(y, (a, w) => raw.conv2d('forward', a, w, shape), x, weight);
+  return record('conv2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
 }
 
 /** The transpose of a convolution, its input gradient as an operation: x [N, C, H, W], weight [C, O/groups, kH, kW], bias [O]. */
@@ -39,11 +51,13 @@ export function convTranspose2d(
   requireTensors('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.transposedShape('convTranspose2d', x, weight, bias, options);
   const y = biased(raw.conv2d('inputGradient', x, weight, shape), bias);
-  return record('convTranspose2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], (g, needs) => [
+  const rule: Rule = (g, needs) => [
     needs[0] && raw.conv2d('forward', g, weight, shape),
     needs[1] && raw.conv2d('weightGradient', g, x, shape),
     needs[2] && sum(g, [0, 2, 3]),
-  ]);
+  ];
+  const push = bilinear(y, (a, w) => raw.conv2d('inputGradient', a, w, shape), x, weight);
+  return record('convTranspose2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
 }
 
 export interface Conv1dOptions {

@@ -5,6 +5,7 @@ import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { checkDType, promote, wgslType } from '../tensor/dtype';
+import type { Expression } from '../tensor/elementwise';
 import { copy, evaluate } from '../tensor/elementwise';
 import type { BinaryName, BinaryRow, UnaryName, UnaryRow } from '../tensor/op-table';
 import { binaryOps, unaryOps } from '../tensor/op-table';
@@ -12,7 +13,8 @@ import { evaluateTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import { broadcastShapes, sameShape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
-import { needsGradient, record } from './tape';
+import type { PushForward, Rule } from './tape';
+import { needsGradient, record, SYMMETRIC, sumOfAll } from './tape';
 
 /** A number, or a `scalar()` that compiled steps read anew. */
 export type Numeric = number | Scalar;
@@ -57,17 +59,30 @@ function gradient(
   shape: Shape,
 ): Tensor {
   if (expression === 'g' && sameShape(all.g.shape, shape)) return all.g;
-  const operands = named(expression, all);
-  return evaluateTo(shape, {
-    name: `${name} gradient`,
-    expression,
-    operands,
-    scalars,
-    shape: all.g.shape,
-    result: 'float32',
-    compute: 'float32',
-  });
+  return evaluateTo(shape, derivative(name, expression, all, scalars, all.g.shape));
 }
+
+const derivative = (
+  name: string,
+  expression: string,
+  all: Record<string, Tensor>,
+  scalars: readonly Numeric[],
+  shape: Shape,
+): Expression => ({
+  name: `${name} gradient`,
+  expression,
+  operands: named(expression, all),
+  scalars,
+  shape,
+  result: 'float32',
+  compute: 'float32',
+});
+
+/** The part of a result's tangent that comes from one operand's tangent g, which may have to be repeated to the result's shape. */
+const partial = (...[name, expression, all, scalars, shape]: Parameters<typeof derivative>): Tensor =>
+  expression === 'g' && sameShape(all.g.shape, shape)
+    ? all.g
+    : evaluate(derivative(name, expression, all, scalars, shape));
 
 function unary(name: string, row: UnaryRow) {
   const defaults = Object.values(row.scalars ?? {});
@@ -81,7 +96,8 @@ function unary(name: string, row: UnaryRow) {
     const { da } = row;
     if (!da || !needsGradient(x)) return y;
     const kept = named(da, { a: x, y });
-    return record(name, [x], y, Object.values(kept), (g) => [gradient(name, da, { ...kept, g }, scalars, x.shape)]);
+    const rule: Rule = (g) => [gradient(name, da, { ...kept, g }, scalars, x.shape)];
+    return record(name, [x], y, Object.values(kept), rule, { push: SYMMETRIC });
   };
 }
 
@@ -126,9 +142,11 @@ function binary(name: string, row: BinaryRow) {
     const rules = [a && entered(da, 'float32'), b && entered(db, 'float32')].filter(Boolean) as string[];
     const needed = rules.filter((_, i) => inputs[i].requiresGrad).join(' ');
     const kept = named(needed, { ...operands, y });
-    return record(name, inputs, y, Object.values(kept), (g, needs) =>
-      rules.map((rule, i) => needs[i] && gradient(name, rule, { ...kept, g }, scalars, inputs[i].shape)),
-    );
+    const rule: Rule = (g, needs) =>
+      rules.map((expression, i) => needs[i] && gradient(name, expression, { ...kept, g }, scalars, inputs[i].shape));
+    const push: PushForward = (...tangents) =>
+      sumOfAll(...tangents.map((t, i) => t && partial(name, rules[i], { ...kept, g: t }, scalars, shape)));
+    return record(name, inputs, y, Object.values(kept), rule, { push });
   };
 }
 
@@ -210,18 +228,20 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const inputs = [operands.a, operands.b].filter(Boolean);
   if (!needsGradient(...inputs)) return y;
   const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'].filter(Boolean);
-  return record('where', inputs, y, [condition], (g, needs) =>
-    rules.map((rule, i) => {
+  const push: PushForward = (...tangents) =>
+    sumOfAll(...tangents.map((t, i) => t && partial('where', rules[i], { g: t, c: condition }, [], shape)));
+  const rule: Rule = (g, needs) =>
+    rules.map((expression, i) => {
       const e = {
         name: 'where gradient',
-        expression: rule,
+        expression,
         operands: { g, c: condition },
         shape: g.shape,
         result: 'float32' as const,
       };
       return needs[i] && evaluateTo(inputs[i].shape, e);
-    }),
-  );
+    });
+  return record('where', inputs, y, [condition], rule, { push });
 }
 
 /** The elements as another type: floats are truncated towards zero for integers, bool is true where non-zero. The gradient passes through float32. */

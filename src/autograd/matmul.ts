@@ -7,7 +7,8 @@ import { sum, sumTo } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
 import * as views from '../tensor/views';
-import { record } from './tape';
+import type { PushForward, Rule } from './tape';
+import { record, sumOfAll } from './tape';
 import { reshape } from './views';
 
 const swapped = (x: Tensor): Tensor =>
@@ -15,10 +16,17 @@ const swapped = (x: Tensor): Tensor =>
 
 /** Of at least two dimensions each. */
 const product = (a: Tensor, b: Tensor): Tensor =>
-  record('matmul', [a, b], raw.matmul(a, b), [a, b], (g, needs) => [
-    needs[0] && sumTo(raw.matmul(g, swapped(b)), a.shape),
-    needs[1] && sumTo(raw.matmul(swapped(a), g), b.shape),
-  ]);
+  record(
+    'matmul',
+    [a, b],
+    raw.matmul(a, b),
+    [a, b],
+    (g, needs) => [
+      needs[0] && sumTo(raw.matmul(g, swapped(b)), a.shape),
+      needs[1] && sumTo(raw.matmul(swapped(a), g), b.shape),
+    ],
+    { push: (s, t) => sumOfAll(s && raw.matmul(s, b), t && raw.matmul(a, t)) },
+  );
 
 /**
  * Matrix product as in NumPy: [m, k]·[k, n] → [m, n]; leading dimensions are batches and broadcast; vectors are a row on the left and a
@@ -78,10 +86,13 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   const flat = x.ndim === 2 ? x : reshape(x, [lead.reduce((n, m) => n * m, 1), inputs]);
   const products = raw.matmul(flat, swapped(weight));
   const y = bias ? addBias(products, bias, 1) : products;
-  record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], (g, needs) => [
+  const rule: Rule = (g, needs) => [
     needs[0] && raw.matmul(g, weight),
     needs[1] && raw.matmul(swapped(g), flat),
     needs[2] && sum(g, 0),
-  ]);
+  ];
+  const push: PushForward = (s, t, b) =>
+    sumOfAll(s && raw.matmul(s, swapped(weight)), t && raw.matmul(flat, swapped(t)), b && views.expand(b, y.shape));
+  record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], rule, { push });
   return x.ndim === 2 ? y : reshape(y, [...lead, outputs]);
 }

@@ -1,4 +1,5 @@
-// Which modules a step has asked for their training mode: a plan is valid only while the answers stay the same.
+// Modes of a running step: which modules it has asked for their training mode (a plan is valid only while the answers stay the same), and
+// whether a forward pass is computed once more for its gradient.
 
 interface Moded {
   readonly training: boolean;
@@ -26,4 +27,22 @@ export function consultedModes(body: () => void): { unchanged: () => boolean } {
       return true;
     },
   };
+}
+
+let repeats = 0;
+
+/**
+ * Whether a forward pass is being repeated for its gradient, by `checkpoint` or an adjoint: what it changes beside its result, such as running
+ * statistics, must stay as it is.
+ */
+export const isRecomputing = (): boolean => repeats > 0;
+
+/** Runs `body` as such a repetition. */
+export function recomputing<T>(body: () => T): T {
+  repeats++;
+  try {
+    return body();
+  } finally {
+    repeats--;
+  }
 }

@@ -7,6 +7,7 @@ import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import { contiguousStrides, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import type { PushForward, Rule } from './tape';
 import { record } from './tape';
 
 /**
@@ -19,10 +20,23 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const { weight, bias, training, activation } = options;
   const { y, stats } = raw.batchNorm(x, options);
   const inputs = weight && bias ? [x, weight, bias] : [x];
-  return record('batchNorm', inputs, y, [x, stats], (gradient, needs) => {
+  const rule: Rule = (gradient, needs) => {
     const { dx, dWeight, dBias } = raw.batchNormGradient(gradient, x, stats, { training, activation }, needs[0]);
     return [dx, dWeight, dBias];
-  });
+  };
+  // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
+  const push: PushForward = (t, ...affine) => {
+    const a = raw.batchNormGradient(onlyInput('batchNorm', t, affine), x, stats, { training }).dx!;
+    const through = { name: 'batchNorm tangent', expression: 'select(0.0, a, y > 0.0)', shape: y.shape };
+    return activation ? evaluate({ ...through, operands: { a, y }, result: 'float32' }) : a;
+  };
+  return record('batchNorm', inputs, y, [x, stats], rule, { push });
+}
+
+/** The tangent of a norm's input; of weight and bias there is no rule. */
+function onlyInput(op: string, tangent: Tensor | null, others: readonly (Tensor | null)[]): Tensor {
+  if (tangent && !others.some(Boolean)) return tangent;
+  throw inputError('jvp', `of ${op} only the derivative for its input is known, not for weight and bias`);
 }
 
 export interface AffineOptions {
@@ -56,7 +70,7 @@ function normRows(
   const y = w || b ? evaluate({ name: op, expression, operands, shape, result: 'float32' }) : xhat;
   const inputs = [x, weight, bias].filter((t) => !!t);
   const saved = weight ? [x, stats, weight] : [x, stats];
-  return record(op, inputs, seen(y, x.shape), saved, (gradient, needs) => {
+  const rule: Rule = (gradient, needs) => {
     const g = seen(gradient, shape);
     const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...w }, shape, result: 'float32' }) : g;
     const row = (column: number) =>
@@ -71,7 +85,13 @@ function normRows(
     if (weight) grads.push(needs[1] && sum('g * (a - m) * r', { a: seen(x, shape), m: row(0), r: row(1) }, weight));
     if (bias) grads.push(needs[inputs.length - 1] && sum('g', {}, bias));
     return grads;
-  });
+  };
+  const push: PushForward = (t, ...affine_) => {
+    const a = seen(raw.normalizeRowsGradient(onlyInput(op, t, affine_), x, stats), shape);
+    const e = { name: `${op} tangent`, expression: 'a * w', shape, result: 'float32' as const };
+    return seen(w ? evaluate({ ...e, operands: { a, ...w } }) : a, x.shape);
+  };
+  return record(op, inputs, seen(y, x.shape), saved, rule, { push });
 }
 
 /** Normalises over the last dimensions, which must have the sizes `normalizedShape`; weight and bias have that shape. */

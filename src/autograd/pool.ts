@@ -23,13 +23,17 @@ export function maxPool2dWithIndices(x: Tensor, options: MaxPoolOptions): { valu
 /** Mean of each window. */
 export function avgPool2d(x: Tensor, options: AveragePoolOptions): Tensor {
   const plan = raw.planPool('average', x, options);
-  return record('avgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)]);
+  return record('avgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)], {
+    push: (t) => raw.average(t!, plan),
+  });
 }
 
 /** Means of windows ⌊i·H/OH⌋ … ⌈(i+1)·H/OH⌉ − 1, so that y is [N, C, OH, OW] for any input size. */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
   const plan = raw.planAdaptive(x, outputSize);
-  return record('adaptiveAvgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)]);
+  return record('adaptiveAvgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)], {
+    push: (t) => raw.average(t!, plan),
+  });
 }
 
 /** Mean of each plane: [N, C, H, W] → [N, C], or with `keepDims` [N, C, 1, 1]. */
@@ -39,9 +43,12 @@ export function globalAvgPool2d(x: Tensor, { keepDims = false } = {}): Tensor {
   const axes = [x.ndim - 2, x.ndim - 1];
   const pixels = x.shape[axes[0]] * x.shape[axes[1]];
   const common = { name: op, operands: { a: x }, scalars: [pixels], shape: x.shape };
-  const y = reduce({ ...common, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
-  return record(op, [x], y, [], (gradient) => {
+  const pooled = (t: Tensor) =>
+    reduce({ ...common, operands: { a: t }, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
+  const y = pooled(x);
+  const rule = (gradient: Tensor) => {
     const g = gradient.view([...y.shape.slice(0, x.ndim - 2), 1, 1], [...gradient.strides.slice(0, x.ndim - 2), 0, 0]);
     return [evaluate({ ...common, expression: 'g / s', operands: { g }, result: 'float32' })];
-  });
+  };
+  return record(op, [x], y, [], rule, { push: (t) => pooled(t!) });
 }

@@ -2,7 +2,7 @@
 import { inputError } from '../tensor/context';
 import * as raw from '../tensor/random';
 import type { Tensor } from '../tensor/tensor';
-import { record } from './tape';
+import { record, SYMMETRIC } from './tape';
 
 /**
  * In training sets elements to 0 with probability p and divides the others by 1 − p; otherwise returns x.
@@ -13,5 +13,7 @@ export function dropout(x: Tensor, { p = 0.5, training = true }: { p?: number; t
   if (x.dtype !== 'float32') throw inputError('dropout', `the input is ${x.dtype}, not float32`, { input: x.shape });
   if (!training || p === 0) return x;
   const draw = raw.takeDraw();
-  return record('dropout', [x], raw.dropout(x, p, draw), [], (gradient) => [raw.dropout(gradient, p, draw)]);
+  return record('dropout', [x], raw.dropout(x, p, draw), [], (gradient) => [raw.dropout(gradient, p, draw)], {
+    push: SYMMETRIC,
+  });
 }

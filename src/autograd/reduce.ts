@@ -40,14 +40,16 @@ const forInput = (
 /** Sum. Integers stay integers (modulo 2³²), booleans are counted in int32. */
 export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('sum', axes, x.shape);
-  return record('sum', [x], raw.sum(x, over, keepDims), [], (g) => [spreadOut(g, x, over)]);
+  return record('sum', [x], raw.sum(x, over, keepDims), [], (g) => [spreadOut(g, x, over)], {
+    push: (t) => raw.sum(t!, over, keepDims),
+  });
 }
 
 /** Mean, in float32. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('mean', axes, x.shape);
   const share = 1 / raw.countOver(x, over);
-  return record('mean', [x], raw.mean(x, over, keepDims), [], (g) => {
+  const rule = (g: Tensor) => {
     const each = evaluate({
       name: 'mean gradient',
       expression: 'g * s',
@@ -57,7 +59,8 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
       result: 'float32',
     });
     return [spreadOut(each, x, over)];
-  });
+  };
+  return record('mean', [x], raw.mean(x, over, keepDims), [], rule, { push: (t) => raw.mean(t!, over, keepDims) });
 }
 
 function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
@@ -198,7 +201,9 @@ export interface ScanOptions {
 export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
   const [at] = normalizeAxes('cumsum', axis, x.shape);
   const y = scan('sum', x, at, options);
-  return record('cumsum', [x], y, [], (g) => [scan('sum', g, at, { ...options, reverse: !options.reverse })]);
+  return record('cumsum', [x], y, [], (g) => [scan('sum', g, at, { ...options, reverse: !options.reverse })], {
+    push: (t) => scan('sum', t!, at, options),
+  });
 }
 
 /** Running product along a dimension. The gradient is right where factors are zero. */

@@ -1,7 +1,9 @@
 // The residual steps of the mean-field network, recorded.
+import { inputError } from '../tensor/context';
+import { zeros } from '../tensor/create';
 import * as raw from '../tensor/residual-step';
 import type { Tensor } from '../tensor/tensor';
-import type { Rule } from './tape';
+import type { PushForward, Rule } from './tape';
 import { record, sumOf } from './tape';
 
 /**
@@ -31,7 +33,12 @@ export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tens
       sums = null;
       return [dx, df, dtau];
     };
-    return record('residual step', [input, f, tau], raw.residualStep(input, f, tau, l), [f, tau], rule, true);
+    const push: PushForward = (dx, df, dtau) => {
+      if (dtau) throw inputError('jvp', 'of the residual steps there is no rule for the times');
+      return raw.residualStep(dx ?? zeros(x.shape), df ?? zeros(x.shape), tau, l);
+    };
+    const y = raw.residualStep(input, f, tau, l);
+    return record('residual step', [input, f, tau], y, [f, tau], rule, { pairs: true, push });
   };
   return branches.reduce(step, x);
 }

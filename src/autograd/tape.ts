@@ -28,7 +28,22 @@ let open = 0;
 let bodies = 0;
 const ABANDONED = 256;
 
-class Node implements GradientNode {
+/** The tangent of an operation's result from those of its inputs, null for zero: its Jacobian times them (forward mode). */
+export type PushForward = (...tangents: (Tensor | null)[]) => Tensor;
+
+/** An operation whose Jacobian is symmetric, as that of every elementwise function: its gradient rule is its push-forward. */
+export const SYMMETRIC = 'symmetric';
+
+export interface NodeOptions {
+  /** The rule takes a gradient in two parts, which saves the launch that adds them. */
+  pairs?: boolean;
+  /** Without it `jvp` refuses the operation. */
+  push?: PushForward | typeof SYMMETRIC;
+  /** The rule records its operation anew and hands the gradient on to that record with `resume`. */
+  recomputes?: boolean;
+}
+
+export class Node implements GradientNode {
   readonly id = sequence++;
   readonly path = modulePath();
   readonly versions: number[];
@@ -43,8 +58,7 @@ class Node implements GradientNode {
     readonly shape: readonly number[],
     readonly saved: readonly Tensor[],
     readonly rule: Rule,
-    /** The rule takes a gradient in two parts, which saves the launch that adds them. */
-    readonly pairs: boolean,
+    readonly options: NodeOptions,
   ) {
     this.versions = saved.map((t) => t.memory.version);
     this.needs = inputs.map((t) => t.requiresGrad);
@@ -76,6 +90,29 @@ export const isRecording = (): boolean => recording;
 /** Whether something was recorded that no backward pass has used yet. */
 export const isTapeOpen = (): boolean => open > 0;
 
+/**
+ * The nodes behind `output` that were recorded since `sequence` was `since`, oldest first, and the tensors with gradients that they take from
+ * outside.
+ */
+export function recordedSince(since: number, output: Tensor): { nodes: Node[]; sources: Tensor[] } {
+  const nodes = new Set<Node>();
+  const sources = new Set<Tensor>();
+  const visit = (x: Tensor): void => {
+    const node = x.gradNode as Node | null;
+    if (!node || node.id < since) {
+      if (x.requiresGrad) sources.add(x);
+    } else if (!nodes.has(node)) {
+      nodes.add(node);
+      node.inputs.forEach(visit);
+    }
+  };
+  visit(output);
+  return { nodes: [...nodes].sort((a, b) => a.id - b.id), sources: [...sources] };
+}
+
+/** The number of the next operation to be recorded. */
+export const nextNode = (): number => sequence;
+
 /** Drops what was recorded and not used: called when a step ends. */
 export function abandonTape(): void {
   open = 0;
@@ -94,12 +131,12 @@ export function record(
   output: Tensor,
   saved: readonly Tensor[],
   rule: Rule,
-  pairs = false,
+  options: NodeOptions = {},
 ): Tensor {
   if (!needsGradient(...inputs) || output.dtype !== 'float32') return output;
   bodies = 0;
   output.requiresGrad = true;
-  output.gradNode = new Node(name, inputs, output.memory, output.shape, saved, rule, pairs);
+  output.gradNode = new Node(name, inputs, output.memory, output.shape, saved, rule, options);
   checkResult(name, inputs, output);
   return output;
 }
@@ -208,22 +245,22 @@ function hooked(target: object, gradient: Tensor): Tensor {
 export const sumOf = (a: Tensor, b: Tensor): Tensor =>
   evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape, result: 'float32' });
 
+const copied = (a: Tensor): Tensor =>
+  evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape, result: 'float32' });
+
+/** The sum of what there is, for push-forwards of operations with several inputs: at least one. */
+export function sumOfAll(...terms: (Tensor | null | false)[]): Tensor {
+  return terms.filter((t) => !!t).reduce(sumOf);
+}
+
 /** Adds to a leaf's `grad`, which is kept. A `fresh` gradient owns its memory alone and can be taken over. */
 function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
   const before = leaf.grad;
-  const copied = (): Tensor =>
-    evaluate({
-      name: 'gradient',
-      expression: 'a',
-      operands: { a: gradient },
-      shape: gradient.shape,
-      result: 'float32',
-    });
   if (before && device().tracing)
     throw new InputError(
       'compile: a gradient is already there; clear gradients inside the step, after optimizer.step(): optimizer.zeroGrad()',
     );
-  const total = (before ? sumOf(before, gradient) : fresh ? gradient : copied()).keep();
+  const total = (before ? sumOf(before, gradient) : fresh ? gradient : copied(gradient)).keep();
   device().effect(() => {
     leaf.grad = total;
   });
@@ -260,8 +297,23 @@ function checkGraph(root: Tensor): void {
   }
 }
 
-/** Walks the recorded operations from `root` in reverse. */
-function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
+/** Hands a gradient on to a graph that a rule has recorded anew, in the backward pass that runs. */
+export let resume: (root: Tensor, gradient: Tensor) => void = () => {
+  throw new InputError('resume: no backward pass is running');
+};
+
+/** What a backward pass does with the gradient of a leaf or of a tensor asked for. `fresh`: its memory may be taken over. */
+type Receive = (target: Tensor, gradient: Tensor, fresh: boolean) => void;
+
+/** Walks the recorded operations from `root` in reverse. `wanted` are tensors that are no leaves but are to be received as well. */
+function backwardFrom(
+  root: Tensor,
+  seed: Tensor,
+  retainGraph: boolean,
+  receive: Receive,
+  wanted: ReadonlyMap<object, Tensor> = new Map(),
+): void {
+  const firstNew = sequence;
   const gradients = new Map<Node, Tensor>();
   const leaves = new Map<Tensor, Tensor>();
   const owned = new Set<Memory>();
@@ -269,7 +321,14 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
   const add = (target: Tensor, gradient: Tensor, made: boolean) => {
     const node = target.gradNode as Node | null;
     const before = node ? gradients.get(node) : leaves.get(target);
-    if (before && node?.pairs && !addends.has(node) && !node.retained && !hooks.has(node)) {
+    if (
+      before &&
+      node?.options.pairs &&
+      !addends.has(node) &&
+      !node.retained &&
+      !hooks.has(node) &&
+      !wanted.has(node)
+    ) {
       if (made) owned.add(gradient.memory);
       gradient.memory.holds++;
       addends.set(node, gradient);
@@ -287,20 +346,28 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
     if (--memory.holds === 0 && owned.has(memory) && memory.live && !memory.kept) memory.release();
   };
 
-  add(root, seed, false);
-  const queue: Node[] = root.gradNode ? [root.gradNode as Node] : [];
-  const queued = new Set(queue);
-  while (queue.length) {
-    // The youngest node: all that used its output are older in the walk. Few nodes wait at a time, so a scan is enough.
-    let at = 0;
-    for (let i = 1; i < queue.length; i++) if (queue[i].id > queue[at].id) at = i;
-    const node = queue.splice(at, 1)[0];
+  const queue: Node[] = [];
+  const queued = new Set<Node>();
+  const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
+    add(target, gradient, made);
+    const node = target.gradNode as Node | null;
+    if (!node || queued.has(node)) return;
+    queued.add(node);
+    queue.push(node);
+  };
+  const visit = (node: Node): void => {
     const gradient = gradients.get(node)!;
     gradients.delete(node);
     const addend = addends.get(node) ?? null;
     const final = hooked(node, gradient);
     if (node.retained) accumulate(node.retained, final, false);
-    const { result, made } = computedDuring(() => insideModule(node.path, () => node.rule(final, node.needs, addend)));
+    const asked = wanted.get(node);
+    if (asked) receive(asked, final, false);
+    const { result, made: computed } = computedDuring(() =>
+      insideModule(node.path, () => node.rule(final, node.needs, addend)),
+    );
+    // What a rule has recorded anew belongs to its nodes.
+    const made = node.options.recomputes ? [] : computed;
     for (const memory of made) owned.add(memory);
     node.inputs.forEach((input, i) => {
       const g = result[i];
@@ -310,24 +377,33 @@ function backwardFrom(root: Tensor, seed: Tensor, retainGraph: boolean): void {
           `backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`,
         );
       checkGradient(node.name, node.path, i, g);
-      const next = input.gradNode as Node | null;
-      add(input, g, made.includes(g.memory));
-      if (next && !queued.has(next)) {
-        queued.add(next);
-        queue.push(next);
-      }
+      enqueue(input, g, made.includes(g.memory));
     });
     for (const memory of made) if (memory.holds === 0 && memory.live && !memory.kept) memory.release();
     drop(gradient);
     if (addend) drop(addend);
-    if (!retainGraph) node.finish(true);
+    if (!retainGraph || node.id >= firstNew) node.finish(true);
+  };
+
+  enqueue(root, seed, false);
+  const outer = resume;
+  resume = (target, gradient) => enqueue(target, gradient, false);
+  try {
+    while (queue.length) {
+      // The youngest node: all that used its output are older in the walk. Few nodes wait at a time, so a scan is enough.
+      let at = 0;
+      for (let i = 1; i < queue.length; i++) if (queue[i].id > queue[at].id) at = i;
+      visit(queue.splice(at, 1)[0]);
+    }
+  } finally {
+    resume = outer;
   }
   for (const [leaf, gradient] of leaves) {
     const final = hooked(leaf, gradient);
     const { memory } = final;
     const whole = final.isContiguous && memory.live && memory.storage.bytes === 4 * final.size;
     const fresh = whole && owned.has(memory) && memory.holds === 1 && !memory.kept;
-    if (leaf.requiresGrad) accumulate(leaf, final, fresh);
+    if (leaf.requiresGrad) receive(leaf, final, fresh);
     drop(gradient);
   }
 }
@@ -340,36 +416,65 @@ export function backward(
   loss: Tensor,
   { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
 ): void {
+  checkRoot('backward', loss, gradient);
+  temporaries(
+    () => withRecording(false, () => backwardFrom(loss, gradient ?? one(loss), retainGraph, accumulate)),
+    () => [],
+    null,
+  );
+}
+
+/**
+ * Gradients of `output` for `inputs`, leaves or computed, as `torch.autograd.grad`: nothing is added to any `grad`. `gradient` is
+ * ∂(objective)/∂output, 1 by default. Null for an input that `output` does not depend on.
+ */
+export function grad(
+  output: Tensor,
+  inputs: readonly Tensor[],
+  { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
+): (Tensor | null)[] {
+  checkRoot('grad', output, gradient);
+  const found = new Map<Tensor, Tensor>();
+  const wanted = new Map(inputs.filter((x) => x.gradNode).map((x) => [x.gradNode!, x]));
+  const receive: Receive = (target, g) => {
+    if (inputs.includes(target)) found.set(target, copied(g));
+  };
+  return temporaries(
+    () =>
+      withRecording(false, () => {
+        backwardFrom(output, gradient ?? one(output), retainGraph, receive, wanted);
+        return inputs.map((x) => found.get(x) ?? null);
+      }),
+    memoriesIn,
+    null,
+  );
+}
+
+const one = (loss: Tensor): Tensor =>
+  evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape, result: 'float32' });
+
+/** Refuses what no backward pass can begin with. */
+function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
   if (!loss.requiresGrad)
     throw inputError(
-      'backward',
+      op,
       'this tensor was computed from nothing that requires a gradient, or under noGrad',
       { loss: loss.shape },
       'Use parameters, or tensor(data, { requiresGrad: true }).',
     );
   if (!gradient && loss.size !== 1)
     throw inputError(
-      'backward',
+      op,
       `the loss has ${loss.size} elements`,
       { loss: loss.shape },
       'Reduce it to one number (mean, sum) or pass { gradient } of its shape.',
     );
   if (gradient && !sameShape(gradient.shape, loss.shape))
     throw inputError(
-      'backward',
+      op,
       'the gradient does not have the shape of the loss',
       { gradient: gradient.shape, loss: loss.shape },
       'It is ∂(objective)/∂loss, element by element.',
     );
   checkGraph(loss);
-  temporaries(
-    () =>
-      withRecording(false, () => {
-        const seed =
-          gradient ?? evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape, result: 'float32' });
-        backwardFrom(loss, seed, retainGraph);
-      }),
-    () => [],
-    null,
-  );
 }

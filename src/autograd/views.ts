@@ -1,6 +1,7 @@
 // Differentiable views and rearrangements. Views share memory with their input; the gradient of a view is a view of the gradient wherever
 // strides allow.
 import { inputError } from '../tensor/context';
+import { zeros } from '../tensor/create';
 import { copy } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
@@ -8,7 +9,8 @@ import { broadcastShapes, checkShape, normalizeAxes, normalizeAxis, sameShape, s
 import type { Tensor } from '../tensor/tensor';
 import type { SliceIndex, Steps } from '../tensor/views';
 import * as raw from '../tensor/views';
-import { record } from './tape';
+import type { Rule } from './tape';
+import { record, SYMMETRIC } from './tape';
 
 export type { Range, SliceIndex } from '../tensor/views';
 
@@ -16,7 +18,9 @@ export type { Range, SliceIndex } from '../tensor/views';
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const to = raw.resolveShape('reshape', x, shape);
   checkShape('reshape', to);
-  return record('reshape', [x], raw.reshape(x, to), [], (g) => [raw.reshape(g, x.shape)]);
+  return record('reshape', [x], raw.reshape(x, to), [], (g) => [raw.reshape(g, x.shape)], {
+    push: (t) => raw.reshape(t!, to),
+  });
 }
 
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
@@ -30,7 +34,9 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
       `Name each of the ${x.ndim} dimensions once.`,
     );
   const back = to.map((_, i) => to.indexOf(i));
-  return record('permute', [x], raw.permute(x, to), [], (g) => [raw.permute(g, back)]);
+  return record('permute', [x], raw.permute(x, to), [], (g) => [raw.permute(g, back)], {
+    push: (t) => raw.permute(t!, to),
+  });
 }
 
 /** Swaps two dimensions, by default the last two. A view. */
@@ -83,7 +89,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   checkShape('expand', to);
   if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, to), to))
     throw inputError('expand', 'only dimensions of size 1 can be repeated', { input: x.shape, wanted: shape });
-  return record('expand', [x], raw.expand(x, to), [], (g) => [sumTo(g, x.shape)]);
+  return record('expand', [x], raw.expand(x, to), [], (g) => [sumTo(g, x.shape)], { push: (t) => raw.expand(t!, to) });
 }
 
 /** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
@@ -109,7 +115,7 @@ function repeated(x: Tensor, axis: number, count: number): Tensor {
 /** The elements in the opposite order along dimensions (all by default). A view. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   const over = normalizeAxes('flip', axes, x.shape);
-  return record('flip', [x], raw.flip(x, over), [], (g) => [raw.flip(g, over)]);
+  return record('flip', [x], raw.flip(x, over), [], (g) => [raw.flip(g, over)], { push: (t) => raw.flip(t!, over) });
 }
 
 /**
@@ -135,7 +141,9 @@ export function slice(x: Tensor, indices: readonly SliceIndex[]): Tensor {
 }
 
 const sliceSteps = (x: Tensor, steps: readonly Steps[]): Tensor =>
-  record('slice', [x], raw.slice(x, steps), [], (g) => [raw.embed('slice gradient', g, x.shape, steps)]);
+  record('slice', [x], raw.slice(x, steps), [], (g) => [raw.embed('slice gradient', g, x.shape, steps)], {
+    push: (t) => raw.slice(t!, steps),
+  });
 
 /** `length` elements from `start` along a dimension. A view. */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
@@ -170,7 +178,12 @@ export function select(x: Tensor, axis: number, index: number): Tensor {
 /** Joins tensors along a dimension; all other dimensions agree. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const at = raw.checkJoin('concat', tensors, axis);
-  return record('concat', tensors, raw.concat(tensors, at), [], (g, needs) => {
+  const push = (...tangents: (Tensor | null)[]) =>
+    raw.concat(
+      tangents.map((t, i) => t ?? zeros(tensors[i].shape)),
+      at,
+    );
+  const rule: Rule = (g, needs) => {
     let start = 0;
     return tensors.map((t, k) => {
       const from = start;
@@ -183,7 +196,8 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
         )
       );
     });
-  });
+  };
+  return record('concat', tensors, raw.concat(tensors, at), [], rule, { push });
 }
 
 /** Joins tensors of the same shape along a new dimension. */
@@ -261,7 +275,9 @@ export function pad(
     return amounts.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
   const steps = x.shape.map((count, i) => ({ start: amounts[i][0], count, step: 1 }));
   const shape = x.shape.map((n, i) => n + amounts[i][0] + amounts[i][1]);
-  return record('pad', [x], raw.embed('pad', x, shape, steps, value), [], (g) => [raw.slice(g, steps)]);
+  return record('pad', [x], raw.embed('pad', x, shape, steps, value), [], (g) => [raw.slice(g, steps)], {
+    push: (t) => raw.embed('pad', t!, shape, steps, 0),
+  });
 }
 
 function padAxis(x: Tensor, axis: number, before: number, after: number, mode: PadMode): Tensor {
@@ -295,7 +311,7 @@ function padAxis(x: Tensor, axis: number, before: number, after: number, mode: P
 }
 
 /** A copy with memory of its own. */
-export const clone = (x: Tensor): Tensor => record('clone', [x], copy(x), [], (g) => [g]);
+export const clone = (x: Tensor): Tensor => record('clone', [x], copy(x), [], (g) => [g], { push: SYMMETRIC });
 
 /** The tensor itself when it is contiguous, else a contiguous copy. */
 export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : clone(x));

@@ -1,4 +1,5 @@
 // Normalisation layers.
+import { isRecomputing } from '../autograd/modes';
 import { batchNorm } from '../autograd/norm';
 import { inputError } from '../tensor/context';
 import { ones, zeros } from '../tensor/create';
@@ -50,7 +51,8 @@ export class BatchNorm2d extends Module {
         'Channels are dimension 1: [N, C, …].',
       );
     const { weight, bias, runningMean, runningVar, training } = this;
-    const { eps, momentum, activation } = this.options;
+    const { eps, activation } = this.options;
+    const momentum = isRecomputing() ? 0 : this.options.momentum; // statistics move once
     return batchNorm(x, { weight, bias, runningMean, runningVar, training, eps, momentum, activation });
   }
 

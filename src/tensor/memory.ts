@@ -196,12 +196,13 @@ export function temporaries<T>(
 export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } {
   const current = scopes[scopes.length - 1];
   const from = current.length;
+  const nested = compactAt === Infinity;
   compactAt = Infinity; // positions must hold while the body runs
   try {
     const result = body();
     return { result, made: current.slice(from) };
   } finally {
-    compactAt = Math.max(4096, 2 * current.length);
+    if (!nested) compactAt = Math.max(4096, 2 * current.length);
   }
 }
 

@@ -23,14 +23,43 @@ export interface Draw {
   readonly draws: Scalar;
 }
 
+let log: Draw[] | null = null;
+let script: Draw[] | null = null;
+
+/** Runs `body` and lists the draws that it took. */
+export function loggedDraws<T>(body: () => T): { result: T; draws: readonly Draw[] } {
+  const outer = log;
+  const draws = (log = [] as Draw[]);
+  try {
+    return { result: body(), draws };
+  } finally {
+    log = outer;
+    outer?.push(...draws);
+  }
+}
+
+/** Runs `body` with these draws in place of new ones. */
+export function withDraws<T>(draws: readonly Draw[], body: () => T): T {
+  const outer = script;
+  script = [...draws];
+  try {
+    return body();
+  } finally {
+    script = outer;
+  }
+}
+
 /** Takes the next draw of the global generator. */
 export function takeDraw(): Draw {
+  const given = script?.shift();
+  if (given) return given;
   const draw = { seed: scalar(0, 'u32'), draws: scalar(0, 'u32') };
   device().effect(() => {
     const state = nextDraw();
     draw.seed.value = state.seed;
     draw.draws.value = state.draws;
   });
+  log?.push(draw);
   return draw;
 }
 

@@ -1,0 +1,110 @@
+// Forward mode: jvp against ⟨u, J·v⟩ = ⟨Jᵀu, v⟩, with Jᵀu of backward, for every operation that has a push-forward.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import '../../src/autograd/methods';
+import { conv2d, convTranspose2d } from '../../src/autograd/conv';
+import { where } from '../../src/autograd/elementwise';
+import { jvp } from '../../src/autograd/forward-mode';
+import { linear } from '../../src/autograd/matmul';
+import { batchNorm, groupNorm, layerNorm } from '../../src/autograd/norm';
+import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d } from '../../src/autograd/pool';
+import { grad } from '../../src/autograd/tape';
+import { concat, pad } from '../../src/autograd/views';
+import { PreActBranch } from '../../src/models/blocks';
+import { tensor } from '../../src/tensor/create';
+import type { Shape } from '../../src/tensor/shape';
+import { size } from '../../src/tensor/shape';
+import type { Tensor } from '../../src/tensor/tensor';
+import { numbers, useGpu } from '../util';
+
+useGpu();
+
+const draw = (shape: Shape, seed: number, requiresGrad = false) =>
+  tensor(Float32Array.from(numbers(size(shape), seed)), { shape, requiresGrad });
+const dot = async (a: Tensor, b: Tensor) => {
+  const [x, y] = [[...(await a.data())], await b.data()];
+  return x.reduce((sum, value, i) => sum + value * y[i], 0);
+};
+
+/** ⟨u, J·v⟩ against ⟨Jᵀu, v⟩ for random u and v, and the value against f itself. */
+async function agrees(what: string, f: (...inputs: Tensor[]) => Tensor, shapes: Shape[]): Promise<void> {
+  const inputs = shapes.map((shape, i) => draw(shape, 10 + i, true));
+  const directions = shapes.map((shape, i) => draw(shape, 20 + i));
+  const y = f(...inputs);
+  const u = draw(y.shape, 30);
+  const back = grad(y, inputs, { gradient: u });
+  const { value, tangent } = jvp(
+    f,
+    inputs.map((x) => x.detach()),
+    directions,
+  );
+  assert.equal(await value.data(), await f(...inputs).data(), `${what}: value`);
+  const forward = await dot(u, tangent);
+  let want = 0;
+  for (const [i, g] of back.entries()) if (g) want += await dot(g, directions[i]);
+  assert.ok(Math.abs(want) > 1e-3, `${what}: the derivative is not zero`);
+  assert.ok(Math.abs(forward - want) < 1e-4 * Math.max(1, Math.abs(want)), `${what}: ${forward} against ${want}`);
+}
+
+const image: Shape = [2, 4, 5, 5];
+const cases: [string, (...inputs: Tensor[]) => Tensor, Shape[]][] = [
+  ['unary', (x) => x.tanh().exp().square().relu(), [[3, 4]]],
+  ['binary, broadcast', (a, b) => a.mul(b).sub(b.div(2).add(a)).div(b.square().add(1)), [[3, 4], [4]]],
+  [
+    'one operand repeated',
+    (a, b) => a.add(b),
+    [
+      [1, 4],
+      [3, 1],
+    ],
+  ],
+  ['where', (a, b) => where(a.gt(0), a.mul(3), b), [[6], [6]]],
+  ['views', (x) => x.transpose(0, 1).reshape([2, 6]).flip(1).narrow(1, 1, 4).expand([3, 2, 4]), [[3, 4]]],
+  [
+    'concat and pad',
+    (a, b) =>
+      pad(concat([a, a, b.detach()], 1), [
+        [1, 0],
+        [0, 2],
+      ]),
+    [
+      [2, 2],
+      [2, 3],
+    ],
+  ],
+  ['sum, mean, cumsum', (x) => x.cumsum(0).mean(1, true).add(x.sum(0)), [[3, 4]]],
+  [
+    'matmul',
+    (a, b) => a.matmul(b),
+    [
+      [2, 3, 4],
+      [4, 5],
+    ],
+  ],
+  ['linear', (x, w, b) => linear(x, w, b), [[2, 3, 4], [5, 4], [5]]],
+  ['conv2d', (x, w, b) => conv2d(x, w, b, { stride: 2, padding: 1, groups: 2 }), [image, [6, 2, 3, 3], [6]]],
+  ['convTranspose2d', (x, w, b) => convTranspose2d(x, w, b, { stride: 2 }), [image, [4, 3, 2, 2], [3]]],
+  ['pools', (x) => globalAvgPool2d(adaptiveAvgPool2d(avgPool2d(x, { kernel: 2, stride: 1 }), [2, 2])), [image]],
+  ['softmax', (x) => x.softmax(1), [[3, 5]]],
+  ['batchNorm', (x) => batchNorm(x, { training: true, activation: 'relu' }), [image]],
+  ['layerNorm', (x) => layerNorm(x, [5], { weight: draw([5], 3), bias: draw([5], 4) }), [[3, 5]]],
+  ['groupNorm', (x) => groupNorm(x, 2, { weight: draw([4], 3), bias: draw([4], 4) }), [image]],
+];
+for (const [what, f, shapes] of cases) test(`J·v of ${what}`, () => agrees(what, f, shapes));
+
+test('J·v of a block with weights of its own, in training and in evaluation', async () => {
+  const block = new PreActBranch({ inChannels: 4, innerChannels: 6, outChannels: 4 });
+  await agrees('training', (x) => block.forward(x), [image]);
+  block.eval();
+  await agrees('evaluation', (x) => block.forward(x), [image]);
+  assert.ok(block.parameters().every((p) => p.grad === null));
+});
+
+test('a constant has the tangent zero; refusals name the operation and the shapes', async () => {
+  const x = draw([2, 3], 1);
+  assert.equal([...(await jvp(() => draw([2], 5), [x], [x]).tangent.data())], [0, 0]);
+  assert.throws(() => jvp((a) => a.sort().values, [x], [x]), /jvp: 'sort' has no forward-mode rule/);
+  assert.throws(() => jvp((a) => a, [x], [draw([3], 2)]), /jvp: tangent 0 .*input \[2, 3\], tangent \[3\]/);
+});
+
+test.run();
