@@ -3,12 +3,16 @@ import { InputError } from '../gpu';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
 import type { Module } from '../nn/module';
 import type { Shortcut } from './blocks';
+import type { FeatureFlowResNetOptions } from './feature-flow';
+import { FeatureFlowResNet } from './feature-flow';
 import type { ResNetOptions } from './resnet';
 import { MeanFieldResNet, PostActResNet, PreActResNet } from './resnet';
 
 export interface ModelOptions {
   classes?: number;
   particles?: MeanFieldOptions;
+  /** Options of feature-flow networks: width and so on. */
+  featureFlow?: Partial<FeatureFlowResNetOptions>;
 }
 
 /** Table 1 of Lu et al. 2020: names of the vanilla networks. With `meanfield-` in front they are the paper's. */
@@ -33,6 +37,7 @@ export const MODEL_NAMES = [
   'meanfield-resnext29-8x64d',
   'resnet20-post-a',
   'resnet56-post-a',
+  'feature-flow-resnet20',
 ] as const;
 
 const HELP =
@@ -44,7 +49,14 @@ const HELP =
 const SHORTCUTS: Record<string, Shortcut> = { a: 'A', b: 'B', 'b-own-bn': 'B-own-bn' };
 
 /** Makes a model by its name; an unknown one gets an error that says what names there are. */
-export function createModel(name: string, { classes = 10, particles }: ModelOptions = {}): Module {
+export function createModel(name: string, { classes = 10, particles, featureFlow }: ModelOptions = {}): Module {
+  const flow = /^feature-flow-resnet(\d+)$/.exec(name);
+  if (flow) {
+    const blocks = (Number(flow[1]) - 2) / 6;
+    if (blocks < 1 || !Number.isInteger(blocks))
+      throw new InputError(`model '${name}': depth ${flow[1]} is not 6n + 2. ${HELP}`);
+    return new FeatureFlowResNet({ ...featureFlow, blocks, classes });
+  }
   const pattern = /^(meanfield-)?(?:resnet(\d+)(-post)?|resnext(\d+)-([1-9]\d*)x([1-9]\d*)d)(?:-(a|b|b-own-bn))?$/;
   const match = pattern.exec(name);
   if (!match) throw new InputError(`unknown model '${name}'. ${HELP}`);

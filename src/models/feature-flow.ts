@@ -1,0 +1,207 @@
+// FeatureFlowResNet: the convolutional form of the discrete Res-Net of Fang et al. 2020, for images.
+
+import { Rng, Stream } from '../../datasets/random';
+import { conv2d } from '../autograd/conv';
+import { add, mul } from '../autograd/elementwise';
+import { matmul } from '../autograd/matmul';
+import { globalAvgPool2d } from '../autograd/pool';
+import { noGrad } from '../autograd/tape';
+import type { Activation } from '../featureflow/activation';
+import { activation } from '../featureflow/activation';
+import type { RegressionLayer, RegressionReport, RegressOptions } from '../featureflow/algorithm-2';
+import { regress } from '../featureflow/algorithm-2';
+import type { Layers } from '../featureflow/net';
+import { signs } from '../featureflow/net';
+import { ScaledParameter } from '../featureflow/scaled-gradient-descent';
+import { InputError } from '../gpu';
+import { normal } from '../nn/init';
+import { Module } from '../nn/module';
+import { tensor } from '../tensor/create';
+import { copyInto } from '../tensor/elementwise';
+import type { Tensor } from '../tensor/tensor';
+
+/**
+ * 'mean-field': multipliers 1/m_{l−1}, weights of variance m_{l−1}σ², steps scaled by m_{l−1}·m_l. 'standard', to compare with: no multipliers,
+ * variance σ²/m_{l−1}, plain steps. Both are the same random function before training, but for the readout.
+ */
+export type Parametrisation = 'mean-field' | 'standard';
+
+export interface FeatureFlowResNetOptions {
+  /** n of depth 6n + 2: layers of three stages, 2n each. */
+  blocks: number;
+  /** Factor on the channels 16, 32, 64 of the stages (default 1). */
+  width?: number;
+  classes?: number;
+  inChannels?: number;
+  parametrisation?: Parametrisation;
+  /** σ of the standard initialisation (default 1). */
+  sigma?: number;
+  /** C: the readout's weights are ±C (default 1). */
+  readout?: number;
+  h1?: Activation;
+  h2?: Activation;
+}
+
+/** α = conv(h)/(C_in k²): a source unit is a channel at one of the 3×3 taps. */
+class UnitConv extends Module {
+  readonly weight: ScaledParameter;
+  /** m_{l−1} = C_in·k² */
+  readonly sources: number;
+
+  constructor(
+    inChannels: number,
+    readonly outChannels: number,
+    readonly stride: 1 | 2,
+    readonly parametrisation: Parametrisation,
+    sigma: number,
+  ) {
+    super();
+    this.sources = 9 * inChannels;
+    const meanField = parametrisation === 'mean-field';
+    const std = sigma * (meanField ? Math.sqrt(this.sources) : 1 / Math.sqrt(this.sources));
+    const shape = [outChannels, inChannels, 3, 3];
+    this.weight = new ScaledParameter(normal(shape, 0, std), meanField ? this.sources * outChannels : 1);
+  }
+
+  override forward(h: Tensor): Tensor {
+    const weight = this.parametrisation === 'mean-field' ? mul(this.weight, 1 / this.sources) : this.weight;
+    return conv2d(h, weight, null, { stride: this.stride, padding: 1 });
+  }
+
+  protected override describe(): string {
+    return `${this.sources / 9}, ${this.outChannels}, kernel=3×3, stride=${this.stride}`;
+  }
+}
+
+/**
+ * β_1 = conv(x)/d; α = conv(h1(β))/m and β ← β + h2(α) in three stages of 1×, 2×, 4× channels; between stages β ← α with stride 2; logits are
+ * the mean over pixels and channels of h1(β_L)·v_{L+1}, one column a class. No norms, no biases. Train it with `ScaledGradientDescent`.
+ */
+export class FeatureFlowResNet extends Module {
+  /** The layers 1 … L: a stem, then the layers of the stages, of which the first of the later stages has stride 2. */
+  readonly convs: readonly UnitConv[];
+  /** v_{L+1} [channels, classes]; m_{L+1} = 1 whatever the number of classes. */
+  readonly readout: ScaledParameter;
+  readonly parametrisation: Parametrisation;
+  readonly #multiplier: number;
+  readonly #h1: (x: Tensor) => Tensor;
+  readonly #h2: (x: Tensor) => Tensor;
+
+  constructor(options: FeatureFlowResNetOptions) {
+    super();
+    const { blocks, width = 1, classes = 10, inChannels = 3, parametrisation = 'mean-field' } = options;
+    const { sigma = 1, readout = 1, h1 = 'tanh', h2 = 'tanh' } = options;
+    const channels = [16, 32, 64].map((c) => c * width);
+    if (!channels.every((c) => Number.isInteger(c) && c > 0))
+      throw new InputError(
+        `FeatureFlowResNet: width ${width} gives ${channels.join(', ')} channels; use multiples of 1/16`,
+      );
+    [this.#h1, this.#h2] = [activation(h1), activation(h2)];
+    const make = (from: number, to: number, stride: 1 | 2 = 1) =>
+      new UnitConv(from, to, stride, parametrisation, sigma);
+    this.convs = [
+      make(inChannels, channels[0]),
+      ...channels.flatMap((c, s) =>
+        Array.from({ length: 2 * blocks }, (_, i) => (s && !i ? make(channels[s - 1], c, 2) : make(c, c))),
+      ),
+    ];
+    const last = channels[2];
+    this.parametrisation = parametrisation;
+    const meanField = parametrisation === 'mean-field';
+    this.#multiplier = meanField ? 1 / last : 1;
+    const columns = meanField ? signs([last, classes], readout) : normal([last, classes], 0, 1 / Math.sqrt(last));
+    this.readout = new ScaledParameter(columns, meanField ? last : 1);
+  }
+
+  /** Images [N, channels, H, W] → logits [N, classes]. */
+  override forward(x: Tensor): Tensor {
+    return this.layers(x).output;
+  }
+
+  /** The forward pass with all features β_0 … β_L and residuals α_2 … α_L, [N, channels, H, W]. */
+  layers(x: Tensor): Layers {
+    const features = [x, this.convs[0].forward(x)];
+    const residuals: Tensor[] = [];
+    for (let l = 2; l <= this.convs.length; l++) {
+      const conv = this.convs[l - 1];
+      const alpha = conv.forward(this.#h1(features[l - 1]));
+      residuals[l] = alpha;
+      features[l] = conv.stride === 1 ? add(features[l - 1], this.#h2(alpha)) : alpha;
+    }
+    const pooled = globalAvgPool2d(this.#h1(features[this.convs.length]));
+    return { features, residuals, output: mul(matmul(pooled, this.readout), this.#multiplier) };
+  }
+
+  /**
+   * Algorithm 2 on a new net: exchanges the weights of layers 2 … L for smaller ones that nearly keep their residuals on `rows` pixels drawn
+   * from `images` [N, channels, H, W]. `lambda` is per row, so that it means the same for any number of them.
+   */
+  async initialise(
+    images: Tensor,
+    { lambda = 1e-3, rows = 1024, form = 'soft' }: Partial<RegressOptions> & { rows?: number } = {},
+  ): Promise<RegressionReport[]> {
+    if (this.parametrisation === 'standard')
+      throw new InputError("FeatureFlowResNet: Algorithm 2 belongs to the 'mean-field' parametrisation");
+    return regress({ regressionLayers: (x) => this.#regressionLayers(x, rows) }, images, {
+      form,
+      lambda: lambda * rows,
+    });
+  }
+
+  async #regressionLayers(x: Tensor, rows: number): Promise<RegressionLayer[]> {
+    const made = noGrad(() => {
+      const { features, residuals } = this.layers(x);
+      return { sources: features.slice(1, -1).map((beta) => this.#h1(beta)), residuals: residuals.slice(2) };
+    });
+    const found: RegressionLayer[] = [];
+    for (const [i, conv] of this.convs.slice(1).entries()) {
+      const [from, to] = [made.sources[i], made.residuals[i]];
+      const [images, channels, height, width] = to.shape;
+      const pixels = height * width;
+      // The same pixels at every call.
+      const rng = new Rng(0, Stream.init, i);
+      const at = Array.from({ length: rows }, () => Math.floor(rng.uniform() * images * pixels));
+      const alpha = await to.data();
+      const residuals = new Float32Array(rows * channels);
+      at.forEach((p, r) => {
+        const first = Math.floor(p / pixels) * channels * pixels + (p % pixels);
+        for (let c = 0; c < channels; c++) residuals[r * channels + c] = alpha[first + c * pixels];
+      });
+      const { weight, sources, stride } = conv;
+      found.push({
+        ...{ layer: i + 2, rows, units: [sources, channels], residuals: [residuals] },
+        sources: [patches(await from.data(), from.shape, at, width, pixels, stride)],
+        weights: [await weight.data()],
+        assign([v]) {
+          const transposed = Float32Array.from({ length: weight.size }, (_, k) => {
+            return v[(k % sources) * channels + Math.floor(k / sources)];
+          });
+          copyInto(weight, tensor(transposed, { shape: weight.shape }));
+        },
+      });
+    }
+    return found;
+  }
+}
+
+/** The 3×3 patches of images [N, C, H, W] around the places `at` among the outputs of a convolution with padding 1: rows of C·9 numbers. */
+function patches(
+  x: ArrayLike<number>,
+  [, C, H, W]: readonly number[],
+  at: readonly number[],
+  width: number,
+  pixels: number,
+  stride: number,
+): Float32Array {
+  const rows = new Float32Array(at.length * C * 9);
+  at.forEach((p, r) => {
+    const image = Math.floor(p / pixels) * C;
+    const [y, x0] = [Math.floor((p % pixels) / width) * stride - 1, (p % width) * stride - 1];
+    for (let k = 0; k < C * 9; k++) {
+      const [row, column] = [y + (Math.floor(k / 3) % 3), x0 + (k % 3)];
+      if (row < 0 || row >= H || column < 0 || column >= W) continue;
+      rows[r * C * 9 + k] = x[((image + Math.floor(k / 9)) * H + row) * W + column];
+    }
+  });
+  return rows;
+}
