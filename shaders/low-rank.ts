@@ -1,0 +1,149 @@
+/**
+ * Matrices between particles that are kept as a product of two factors, v = AᵀB: the neural feature flow adds a few rows to A and B in every
+ * step and never builds the P×P matrix. A few samples are multiplied with a factor F of many rows r and very many particles p:
+ *
+ *   append     rows of F ← s·x, for samples n as rows                    x [N, P]
+ *   contract   C[r, n] = Σ_p F[r, p] x[n, p], in `splits` partial sums   → [splits, quads, N, 4]
+ *   expand     y[n, p] (+)= Σ_r F[r, p] C[r, n]                          → [N, P]
+ *
+ * P is a multiple of 32. A factor lies in tiles of 32 particles, its rows in fours ("quads"): (r, p) is at [p / 32][r / 4][p mod 32][r mod 4].
+ * Rows one after the other would cost a cache and a TLB miss for each of them. On CPU drivers loads cost far more than multiplications: there
+ * a lane loads what all lanes need once, and the subgroup broadcasts it.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { type Back, type Kernel, unroll } from './kernel';
+
+/** Particles of a tile. */
+export const TILE = 32;
+/** Samples that one workgroup covers at most; more are further workgroups. */
+const SAMPLES = 8;
+
+const memo = new Map<string, Kernel>();
+const remember = (name: string, access: string, samples: number, back: Back, code: () => string): Kernel => {
+  const key = [name, samples, ...Object.values(back)].join();
+  let kernel = memo.get(key);
+  if (!kernel) memo.set(key, (kernel = { name, access, uniforms: 32, code: code() }));
+  return kernel;
+};
+
+/** How N samples are divided: workgroups along z, and samples in each (the last may have fewer). */
+export function sampleBlocks(samples: number): { count: number; size: number } {
+  const count = Math.ceil(samples / SAMPLES);
+  return { count, size: Math.ceil(samples / count) };
+}
+
+/** Invocations of a workgroup: a CPU driver's are one subgroup. */
+export const workgroupSize = (back: Back): number => (back.kind === 'software' ? 8 : TILE);
+
+/**
+ * WGSL that lets all lanes know `size` values of type T that are `load(n)`, and the expression of value n.
+ * Without subgroups each lane loads them all.
+ */
+function shared(size: number, back: Back, load: (n: string) => string) {
+  const lanes = back.kind === 'software' && back.subgroups ? back.subgroupSize : 0;
+  if (!lanes) return { code: unroll(size, (n) => `let own${n} = ${load(`${n}u`)};`), value: (n: number) => `own${n}` };
+  return {
+    code: unroll(
+      Math.ceil(size / lanes),
+      (i) => `let own${i} = ${load(`min(${i * lanes}u + subgroupLane, ${size - 1}u)`)};`,
+    ),
+    value: (n: number) => `subgroupBroadcast(own${Math.floor(n / lanes)}, ${n % lanes}u)`,
+  };
+}
+
+const head = (back: Back) =>
+  back.kind === 'software' && back.subgroups && back.subgroupSize ? 'enable subgroups;' : '';
+const main = (back: Back) => `@compute @workgroup_size(${workgroupSize(back)})
+fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32${
+  head(back) && ', @builtin(subgroup_invocation_id) subgroupLane: u32'
+})`;
+
+/** Bindings: x [N, P], factor. Constants: P, first quad, capacity in quads, N, s. Grid: tiles, ⌈N / 4⌉. Rows up to a multiple of 4 are zeros. */
+export const append: Kernel = {
+  name: 'lowRank.append',
+  access: 'rx',
+  uniforms: 32,
+  code: wgsl`
+struct Params { particles: u32, first: u32, capacity: u32, samples: u32, scale: f32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> factor: array<vec4f>;
+@group(1) @binding(0) var<uniform> params: Params;
+@compute @workgroup_size(${TILE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var rows = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    let n = wid.y * 4u + i;
+    if (n < params.samples) { rows[i] = params.scale * x[n * params.particles + wid.x * ${TILE}u + lane]; }
+  }
+  factor[(wid.x * params.capacity + params.first + wid.y) * ${TILE}u + lane] = rows;
+}`,
+};
+
+/**
+ * Bindings: x [N, P], factor, sums. Constants: P / 4, quads, capacity, tiles, tiles of a split. A lane sums one quad.
+ * Grid: ⌈quads / workgroup size⌉, splits, sample blocks.
+ */
+export const contract = (samples: number, back: Back): Kernel =>
+  remember('lowRank.contract', 'rrw', samples, back, () => {
+    const { size } = sampleBlocks(samples);
+    const x = shared(size, back, (n) => `x[min(first + ${n}, ${samples - 1}u) * params.particles + p]`);
+    return wgsl`${head(back)}
+struct Params { particles: u32, quads: u32, capacity: u32, tiles: u32, perSplit: u32 }
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> factor: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> sums: array<vec4f>;
+@group(1) @binding(0) var<uniform> params: Params;
+${main(back)} {
+  let quad = wid.x * ${workgroupSize(back)}u + lane;
+  let first = wid.z * ${size}u;
+  ${unroll(size, (n) => `var sum${n} = vec4f();`)}
+  for (var tile = wid.y * params.perSplit; tile < min((wid.y + 1u) * params.perSplit, params.tiles); tile++) {
+    let row = (tile * params.capacity + min(quad, params.quads - 1u)) * ${TILE}u;
+    for (var i = 0u; i < ${TILE / 4}u; i++) {
+      let p = tile * ${TILE / 4}u + i;
+      ${x.code}
+      ${unroll(4, (j) => `let f${j} = factor[row + 4u * i + ${j}u];`)}
+      ${unroll(
+        size,
+        (n) => `let x${n} = ${x.value(n)};
+      ${unroll(4, (j) => `sum${n} = fma(vec4f(x${n}[${j}]), f${j}, sum${n});`)}`,
+      )}
+    }
+  }
+  if (quad >= params.quads) { return; }
+  let at = (wid.y * params.quads + quad) * ${samples}u + first;
+  ${unroll(size, (n) => `if (first + ${n}u < ${samples}u) { sums[at + ${n}u] = sum${n}; }`)}
+}`;
+  });
+
+/** Bindings: C [quads, N, 4], factor, y [N, P]. Constants: P, quads, capacity, whether y is added to. Grid: tiles, 1, sample blocks. */
+export const expand = (samples: number, back: Back): Kernel =>
+  remember('lowRank.expand', 'rrx', samples, back, () => {
+    const { size } = sampleBlocks(samples);
+    const lanes = workgroupSize(back);
+    const particles = TILE / lanes; // of one lane
+    const c = shared(size, back, (n) => `c[q * ${samples}u + min(first + ${n}, ${samples - 1}u)]`);
+    const each = (f: (n: number, i: number) => string) => unroll(size, (n) => unroll(particles, (i) => f(n, i)));
+    return wgsl`${head(back)}
+struct Params { particles: u32, quads: u32, capacity: u32, added: u32 }
+@group(0) @binding(0) var<storage, read> c: array<vec4f>;
+@group(0) @binding(1) var<storage, read> factor: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(1) @binding(0) var<uniform> params: Params;
+${main(back)} {
+  let first = wid.z * ${size}u;
+  ${each((n, i) => `var sum${n}_${i} = 0.0;`)}
+  for (var q = 0u; q < params.quads; q++) {
+    let row = (wid.x * params.capacity + q) * ${TILE}u + lane;
+    ${c.code}
+    ${unroll(particles, (i) => `let f${i} = factor[row + ${i * lanes}u];`)}
+    ${unroll(size, (n) => `let c${n} = ${c.value(n)};`)}
+    ${each((n, i) => `sum${n}_${i} += dot(c${n}, f${i});`)}
+  }
+  ${each(
+    (n, i) => `if (first + ${n}u < ${samples}u) {
+    let at = (first + ${n}u) * params.particles + wid.x * ${TILE}u + lane + ${i * lanes}u;
+    y[at] = select(sum${n}_${i}, y[at] + sum${n}_${i}, params.added == 1u);
+  }`,
+  )}
+}`;
+  });

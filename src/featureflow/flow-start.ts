@@ -1,0 +1,109 @@
+// Lemma 2's start of the neural feature flow: independent paths Θ = (v_1, α_2, …, α_L) and what the weights between them begin with.
+import { CholeskyDecomposition, Matrix } from 'ml-matrix';
+import { add, mul } from '../autograd/elementwise';
+import { matmul } from '../autograd/matmul';
+import { noGrad } from '../autograd/tape';
+import { concat, transpose } from '../autograd/views';
+import { InputError } from '../gpu';
+import { inputError } from '../tensor/context';
+import { full, tensor, zeros } from '../tensor/create';
+import { randn } from '../tensor/random';
+import type { Tensor } from '../tensor/tensor';
+import type { Activation } from './activation';
+import { activation } from './activation';
+
+/** Particles at t = 0. Arrays are indexed by the paper's l. */
+export interface FlowStart {
+  /** v_1 [d, P]. */
+  readonly first: Tensor;
+  /** α_l [N, P], l = 2 … L. */
+  readonly residuals: readonly Tensor[];
+  /** v_{L+1} [P]. */
+  readonly readout: Tensor;
+  /** K_l = ∫ h1(β_l) h1(β_l)ᵀ dp [N, N], l = 1 … L − 1: v_{l+1}(Θ, Θ̄) = h1(β_l(Θ))ᵀ K_l⁻¹ ᾱ_{l+1}. */
+  readonly grams: readonly Matrix[];
+  /** The share of each particle in ∫ dp [P]; a particle with 0 is carried by the flow and does not act on it. Default: 1/P. */
+  readonly shares?: Tensor;
+}
+
+export interface FlowStartOptions {
+  /** L, the number of hidden layers. */
+  layers: number;
+  /** P. */
+  particles: number;
+  /** Default 1. */
+  sigma?: number;
+  /** C, the readout's weights (default 1). */
+  readout?: number;
+  /** Draws Θ and −Θ together (default): for odd h1 and h2 every odd moment is exact. */
+  antithetic?: boolean;
+  h1?: Activation;
+  h2?: Activation;
+}
+
+/**
+ * Draws v_1 ~ N(0, dσ²I), α_l ~ N(0, σ²K_{l−1}), all independent, with K_l of the particles themselves, in the order of the layers. x [N, d].
+ * Draws of `manualSeed`'s generator. Throws InputError where a K_l is singular: parallel samples, or fewer particles than samples.
+ */
+export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<FlowStart> {
+  const { layers, particles, sigma = 1, readout = 1, antithetic = true } = options;
+  const [h1, h2] = [activation(options.h1 ?? 'tanh'), activation(options.h2 ?? 'tanh')];
+  if (x.ndim !== 2) throw inputError('flowStart', 'the samples are no matrix', { x: x.shape }, 'x is [N, d].');
+  if (!Number.isInteger(layers) || layers < 1 || !Number.isInteger(particles) || particles < (antithetic ? 2 : 1))
+    throw new InputError(`flowStart: ${layers} layers and ${particles} particles must be whole numbers of at least 1`);
+  if (antithetic && particles % 2)
+    throw new InputError(`flowStart: antithetic particles come in pairs, got ${particles}; take an even number`);
+  const [samples, d] = x.shape;
+  const draw = (rows: number) => {
+    if (!antithetic) return randn([rows, particles]);
+    const half = randn([rows, particles / 2]);
+    return concat([half, mul(half, -1)], 1);
+  };
+  const first = noGrad(() => mul(draw(d), sigma * Math.sqrt(d)).keep());
+  let features = noGrad(() => mul(matmul(x, first), 1 / d).keep());
+  const residuals: Tensor[] = [];
+  const grams: Matrix[] = [];
+  for (let l = 2; l <= layers; l++) {
+    const gram = noGrad(() => {
+      const h = h1(features);
+      return mul(matmul(h, transpose(h)), 1 / particles);
+    });
+    const k = (grams[l - 1] = Matrix.from1DArray(samples, samples, await gram.data()));
+    const root = mul(matrixTensor(cholesky(k, l - 1).lowerTriangularMatrix), sigma);
+    residuals[l] = noGrad(() => matmul(root, draw(samples)).keep());
+    const below = features;
+    features = noGrad(() => add(below, h2(residuals[l])).keep());
+    below.dispose();
+  }
+  features.dispose();
+  return { first, residuals, readout: full([particles], readout), grams };
+}
+
+/** K_l = R Rᵀ, or an error that says why not. */
+export function cholesky(gram: Matrix, l: number): CholeskyDecomposition {
+  const found = new CholeskyDecomposition(gram);
+  if (found.isPositiveDefinite()) return found;
+  throw new InputError(
+    `feature flow: the Gram matrix K_${l} is singular: take samples that are not parallel, and more particles than the ${gram.rows} samples`,
+  );
+}
+
+export const matrixTensor = (m: Matrix): Tensor => tensor(m.to1DArray(), { shape: [m.rows, m.columns] });
+
+/** The start with further particles that the flow carries along: Θ given as columns, which do not act on the others. */
+export function withPassengers(
+  start: FlowStart,
+  first: Tensor,
+  residuals: readonly Tensor[],
+  readout: Tensor,
+): FlowStart {
+  const acting = start.readout.shape[0];
+  const shares = start.shares ?? full([acting], 1 / acting);
+  return noGrad(() => ({
+    first: concat([start.first, first], 1).keep(),
+    residuals: start.residuals.map((alpha, l) => concat([alpha, residuals[l]], 1).keep()),
+    readout: concat([start.readout, readout]).keep(),
+    grams: start.grams,
+    shares: concat([shares, zeros([readout.shape[0]])]).keep(),
+  }));
+}

@@ -1,0 +1,346 @@
+// The neural feature flow of Fang et al. 2020 (Definition 1), the limit of Algorithm 1 for infinite width: an ODE for the weights *and* the
+// features of particles, by forward Euler.
+//
+//   backward   D_{L+1} = φ′(β_{L+1}, y)                          D^β_L = [D_{L+1} v_{L+1}] ∘ h1′(β_L)
+//              D^α_l = D^β_l ∘ h2′(α_l)                          D^β_{l−1} = D^β_l + [∫ v_l D^α_l dp] ∘ h1′(β_{l−1})
+//   drift      G_{L+1} = h1(β_L)ᵀ D_{L+1} / N                    G_l = h1(β_{l−1})ᵀ D^α_l / N         G_1 = Xᵀ D^β_1 / N
+//              G^β_1 = X G_1 / d                                 G^β_{l+1} = G^β_l + G^α_{l+1} ∘ h2′(α_{l+1})
+//              G^α_{l+1} = ∫ v_{l+1} [h1′(β_l) ∘ G^β_l] dp + (1/N) [∫ h1 h1ᵀ(β_l) dp] D^α_{l+1}
+//   step       every quantity moves by −Δt·G
+import { inverse } from 'ml-matrix';
+import { TILE } from '../../shaders/low-rank';
+import { add, mul, sub } from '../autograd/elementwise';
+import { matmul } from '../autograd/matmul';
+import { max } from '../autograd/reduce';
+import { enableGrad, grad, noGrad } from '../autograd/tape';
+import { narrow, pad, reshape, transpose } from '../autograd/views';
+import { InputError } from '../gpu';
+import { inputError } from '../tensor/context';
+import { full } from '../tensor/create';
+import { evaluate } from '../tensor/elementwise';
+import type { Tensor } from '../tensor/tensor';
+import type { Activation } from './activation';
+import { activation } from './activation';
+import type { FlowStart } from './flow-start';
+import { matrixTensor } from './flow-start';
+import { FlowWeights } from './flow-weights';
+import { pseudoHuber } from './loss';
+
+export interface FeatureFlowOptions {
+  /**
+   * 'flow' moves the features by their own drift, as Definition 1 has it; 'gd' computes them anew from the weights: Algorithm 1 on a net whose
+   * units are the particles. Both have the same limit for Δt → 0.
+   */
+  mode?: 'flow' | 'gd';
+  h1?: Activation;
+  h2?: Activation;
+  /** φ, of outputs [N] and targets [N], averaged over the samples (default: pseudo-Huber). */
+  loss?: (output: Tensor, target: Tensor) => Tensor;
+}
+
+export interface RunOptions {
+  /** Δt: the largest step, and the spacing of what is recorded. */
+  dt: number;
+  /**
+   * A step whose error in β_L (largest over samples and particles, ½Δt·|G^β_L after − before|) would exceed this is halved, as often as needed,
+   * and doubled again where a quarter of it is met. Default: every step is Δt.
+   */
+  tolerance?: number;
+  /** Called with k and the loss at t = k·Δt, from k = 0 on. It is awaited, and may read the flow. */
+  onStep?: (k: number, loss: number) => void | Promise<void>;
+}
+
+/** What moves, but for the weights between hidden layers. Arrays are indexed by l. */
+interface State {
+  readonly first: Tensor;
+  readonly features: readonly Tensor[];
+  readonly residuals: readonly Tensor[];
+  readonly readout: Tensor;
+}
+
+interface Drift {
+  readonly loss: Tensor;
+  readonly first: Tensor;
+  readonly readout: Tensor;
+  /** h1(β_l) and D^α_l: G_l = h1(β_{l−1})ᵀ D^α_l / N. */
+  readonly sources: readonly Tensor[];
+  readonly targets: readonly Tensor[];
+  /** G^β_l and G^α_l; empty where nobody asked. */
+  readonly features: readonly Tensor[];
+  readonly residuals: readonly Tensor[];
+}
+
+/** An expression of tensors that broadcast to the first of them, in one launch. */
+const fused = (expression: string, operands: Record<string, Tensor>, ...scalars: number[]): Tensor => {
+  const { shape } = Object.values(operands)[0];
+  return evaluate({ name: 'feature flow', expression, operands, scalars, shape, result: 'float32' });
+};
+
+const tensorsOf = (part: State | Drift): Tensor[] =>
+  Object.values(part)
+    .flat()
+    .filter((t) => t !== undefined) as Tensor[];
+
+/** h(x) and h′(x), elementwise. */
+function withSlope(h: (x: Tensor) => Tensor, x: Tensor): { value: Tensor; slope: Tensor } {
+  const leaf = x.view(x.shape, x.strides);
+  leaf.requiresGrad = true;
+  const value = enableGrad(() => h(leaf));
+  const [slope] = grad(value, [leaf], { gradient: fused('1.0', { a: x }) });
+  return { value: value.view(value.shape, value.strides), slope: slope! };
+}
+
+/**
+ * The flow of P particles from a start, on samples x [N, d] with targets y [N].
+ *
+ *     const flow = new FeatureFlow(x, y, await flowStart(x, { layers: 3, particles: 32768 }));
+ *     const { losses } = await flow.run(10, { dt: 0.05 });
+ */
+export class FeatureFlow {
+  readonly #x: Tensor;
+  readonly #y: Tensor;
+  readonly #h1: (x: Tensor) => Tensor;
+  readonly #h2: (x: Tensor) => Tensor;
+  readonly #loss: (output: Tensor, target: Tensor) => Tensor;
+  readonly mode: 'flow' | 'gd';
+  /** P. */
+  readonly particles: number;
+  /** L. */
+  readonly layers: number;
+  readonly #shares: Tensor;
+  /** v_l at index l = 2 … L. */
+  readonly #weights: FlowWeights[] = [];
+  #state: State;
+
+  constructor(x: Tensor, y: Tensor, start: FlowStart, options: FeatureFlowOptions = {}) {
+    const { first, residuals, readout, grams } = start;
+    const [samples, d] = x.shape;
+    this.particles = first.shape[1];
+    this.layers = Math.max(1, residuals.length - 1);
+    const sizes = { x: x.shape, y: y.shape, v_1: first.shape, 'v_{L+1}': readout.shape };
+    if (
+      x.ndim !== 2 ||
+      y.ndim !== 1 ||
+      y.shape[0] !== samples ||
+      first.shape[0] !== d ||
+      readout.shape[0] !== this.particles
+    )
+      throw inputError('FeatureFlow', 'the shapes do not fit', sizes, 'x [N, d], y [N], v_1 [d, P], v_{L+1} [P].');
+    this.#x = x.keep();
+    this.#y = y.keep();
+    this.#h1 = activation(options.h1 ?? 'tanh');
+    this.#h2 = activation(options.h2 ?? 'tanh');
+    this.#loss = options.loss ?? pseudoHuber;
+    this.mode = options.mode ?? 'flow';
+    // Tiles are filled up with particles that have no share.
+    const missing = TILE * Math.ceil(this.particles / TILE) - this.particles;
+    const filled = (t: Tensor): Tensor =>
+      pad(
+        t,
+        t.shape.map((_, i) => [0, i === t.ndim - 1 ? missing : 0] as [number, number]),
+      ).keep();
+    this.#shares = noGrad(() => filled(start.shares ?? full([this.particles], 1 / this.particles)));
+    this.#state = noGrad(() => {
+      const alpha = residuals.map(filled);
+      const v1 = filled(first);
+      const features: Tensor[] = [];
+      features[1] = mul(matmul(x, v1), 1 / d).keep();
+      for (let l = 2; l <= this.layers; l++) {
+        const inverted = matrixTensor(inverse(grams[l - 1]));
+        this.#weights[l] = new FlowWeights(samples, v1.shape[1]);
+        this.#weights[l].update(this.#h1(features[l - 1]), matmul(inverted, alpha[l]), 1);
+        features[l] = add(features[l - 1], this.#h2(alpha[l])).keep();
+      }
+      return { first: v1, features, residuals: alpha, readout: filled(readout) };
+    });
+    if (this.mode === 'gd') this.#state = noGrad(() => this.#kept(this.#forward(this.#state)));
+  }
+
+  /** v_1 [d, P]. */
+  get first(): Tensor {
+    return this.#seen(this.#state.first);
+  }
+
+  /** v_{L+1} [P]. */
+  get readout(): Tensor {
+    return this.#seen(this.#state.readout);
+  }
+
+  /** β_l [N, P], l = 1 … L. */
+  features(l: number): Tensor {
+    return this.#seen(this.#state.features[l]);
+  }
+
+  /** α_l [N, P], l = 2 … L. */
+  residuals(l: number): Tensor {
+    return this.#seen(this.#state.residuals[l]);
+  }
+
+  /** v_l between `count` neighbouring particles, all by default: source × target. */
+  weights(l: number, from = 0, count = this.particles): Tensor {
+    return noGrad(() => this.#weights[l].block(from, count));
+  }
+
+  /** ∫ h1(β_l) h1(β_l)ᵀ dp, [N, N]. */
+  gram(l: number): Tensor {
+    return noGrad(() => this.#gram(this.#h1(this.#state.features[l])));
+  }
+
+  /**
+   * Goes on for `duration` time units. Returns the losses at 0, Δt, 2Δt … from where it stood, and how many steps that took. Throws InputError
+   * where the loss is no number any more: Δt is too large.
+   */
+  async run(
+    duration: number,
+    { dt, tolerance = Infinity, onStep }: RunOptions,
+  ): Promise<{ losses: number[]; steps: number }> {
+    const count = Math.round(duration / dt);
+    if (!(dt > 0 && tolerance > 0 && count >= 0 && Number.isFinite(duration)))
+      throw new InputError(
+        `FeatureFlow.run: duration ${duration}, dt ${dt} and tolerance ${tolerance} must be positive`,
+      );
+    const controlled = tolerance < Infinity;
+    const losses: number[] = [];
+    let steps = 0;
+    let drift = this.#drift(controlled);
+    const record = async (): Promise<void> => {
+      const loss = await drift.loss.item();
+      if (!Number.isFinite(loss))
+        throw new InputError(`FeatureFlow.run: the loss is ${loss} after ${steps} steps; take a smaller dt`);
+      losses.push(loss);
+      await onStep?.(losses.length - 1, loss);
+    };
+    await record();
+    let h = dt;
+    for (let k = 0; k < count; k++) {
+      // Multiples of the step in use, so that halving and doubling meet k·Δt exactly.
+      for (let done = 0; done < dt; ) {
+        const before = this.#state;
+        this.#advance(drift, h);
+        const next = this.#drift(controlled);
+        const error = controlled ? await this.#error(drift, next, h) : 0;
+        if (error > tolerance && h > dt / 2 ** 20) {
+          release(this.#state, next);
+          for (const weights of this.#weights) weights?.retract();
+          this.#state = before;
+          h /= 2;
+          continue;
+        }
+        release(before, drift);
+        drift = next;
+        done += h;
+        steps++;
+        if (error < tolerance / 4 && h < dt && done % (2 * h) === 0) h *= 2;
+      }
+      await record();
+    }
+    release(drift);
+    return { losses, steps };
+  }
+
+  /** Gives the memory back. */
+  dispose(): void {
+    release(this.#state);
+    for (const weights of this.#weights) weights?.dispose();
+  }
+
+  #seen(x: Tensor): Tensor {
+    return narrow(x, x.ndim - 1, 0, this.particles);
+  }
+
+  #kept<T extends State | Drift>(part: T): T {
+    for (const t of tensorsOf(part)) t.keep();
+    return part;
+  }
+
+  /** ∫ h hᵀ dp for h [N, P]. */
+  #gram(h: Tensor): Tensor {
+    return matmul(fused('a * w', { a: h, w: this.#shares }), transpose(h));
+  }
+
+  #drift(withFeatures: boolean): Drift {
+    const { layers } = this;
+    const { features, residuals, readout } = this.#state;
+    const [w, x] = [this.#shares, this.#x];
+    const [samples, d] = x.shape;
+    return noGrad(() => {
+      const h = features.map((beta) => withSlope(this.#h1, beta));
+      const k = residuals.map((alpha) => withSlope(this.#h2, alpha));
+      const output = matmul(h[layers].value, mul(readout, w));
+      output.requiresGrad = true;
+      const loss = enableGrad(() => this.#loss(output, this.#y));
+      const [dOutput] = grad(loss, [output]).map((g) => mul(g!, samples));
+      const column = reshape(dOutput, [samples, 1]);
+      let dBeta = fused('a * d * c', { a: h[layers].slope, d: column, c: readout });
+      const targets: Tensor[] = [];
+      for (let l = layers; l > 1; l--) {
+        targets[l] = fused('a * b', { a: dBeta, b: k[l].slope });
+        const back = this.#weights[l].backward(fused('a * w', { a: targets[l], w }));
+        dBeta = fused('a + b * c', { a: dBeta, b: back, c: h[l - 1].slope });
+      }
+      const first = mul(matmul(transpose(x), dBeta), 1 / samples);
+      const gBeta: Tensor[] = [];
+      const gAlpha: Tensor[] = [];
+      if (withFeatures || this.mode === 'flow') {
+        gBeta[1] = mul(matmul(x, first), 1 / d);
+        for (let l = 1; l < layers; l++) {
+          const moved = this.#weights[l + 1].forward(fused('a * g * w', { a: h[l].slope, g: gBeta[l], w }));
+          const grown = matmul(this.#gram(h[l].value), targets[l + 1]);
+          gAlpha[l + 1] = fused('a + s * b', { a: moved, b: grown }, 1 / samples);
+          gBeta[l + 1] = fused('g + a * b', { g: gBeta[l], a: gAlpha[l + 1], b: k[l + 1].slope });
+        }
+      }
+      const gReadout = mul(matmul(dOutput, h[layers].value), 1 / samples);
+      const sources = h.map(({ value }) => value);
+      return this.#kept({
+        loss: loss.detach(),
+        first,
+        readout: gReadout,
+        sources,
+        targets,
+        features: gBeta,
+        residuals: gAlpha,
+      });
+    });
+  }
+
+  /** One step of Euler's. */
+  #advance(drift: Drift, dt: number): void {
+    const samples = this.#x.shape[0];
+    const move = (v: Tensor, g: Tensor) => fused('a - s * g', { a: v, g }, dt);
+    const { first, features, residuals, readout } = this.#state;
+    this.#state = noGrad(() => {
+      for (let l = 2; l <= this.layers; l++)
+        this.#weights[l].update(drift.sources[l - 1], drift.targets[l], -dt / samples);
+      const moved = {
+        first: move(first, drift.first),
+        features: this.mode === 'flow' ? features.map((beta, l) => move(beta, drift.features[l])) : features,
+        residuals: this.mode === 'flow' ? residuals.map((alpha, l) => move(alpha, drift.residuals[l])) : residuals,
+        readout: move(readout, drift.readout),
+      };
+      return this.#kept(this.mode === 'flow' ? moved : this.#forward(moved));
+    });
+  }
+
+  /** Features and residuals from the weights: (3.2)–(3.4). */
+  #forward(state: State): State {
+    const features: Tensor[] = [];
+    const residuals: Tensor[] = [];
+    features[1] = mul(matmul(this.#x, state.first), 1 / this.#x.shape[1]);
+    for (let l = 2; l <= this.layers; l++) {
+      residuals[l] = this.#weights[l].forward(fused('a * w', { a: this.#h1(features[l - 1]), w: this.#shares }));
+      features[l] = add(features[l - 1], this.#h2(residuals[l]));
+    }
+    return { ...state, features, residuals };
+  }
+
+  /** ½Δt·max|G^β_L after − before|. */
+  #error(before: Drift, after: Drift, dt: number): Promise<number> {
+    const [a, b] = [before, after].map(({ features }) => this.#seen(features[this.layers]));
+    return noGrad(() => mul(max(sub(a, b).abs()), dt / 2)).item();
+  }
+}
+
+function release(...parts: (State | Drift)[]): void {
+  for (const t of parts.flatMap(tensorsOf)) t.dispose();
+}
