@@ -1,26 +1,18 @@
 // The main job: trains a mean-field ResNet (or a vanilla one) on CIFAR. `npm run cifar-train -- --help` lists the options.
 
-import { ResidentImages } from '../../datasets/resident';
 import { chromeTrace } from '../../src/gpu';
-import {
-  type Classifier,
-  device,
-  init,
-  manualSeed,
-  meanFieldsIn,
-  models,
-  type nn,
-  optim,
-  shutdown,
-  Trainer,
-} from '../../src/index.node.js';
+import { device, init, shutdown, type Trainer } from '../../src/index.node.js';
 import { defaultRunPath, RunFolder } from '../../src/train/run-folder.node.js';
-import { type DatasetName, describeDataset, loadDataset } from '../shared/datasets';
+import type { RunSummary } from '../../src/train/trainer';
+import { type DatasetName, loadDataset } from '../shared/datasets';
 import { runProgram, UsageError } from '../shared/options';
 import { describeProfile } from '../shared/profile';
+import { formatDuration } from '../shared/progress';
+import { completeRecipe, type Recipe } from '../shared/recipe';
+import { createReport, percent, type Report } from '../shared/report';
 import { newestRun } from '../shared/runs';
-import { changeRecipe, completeRecipe, createOptions, type Given, leavesSizeOpen, QUICK, type Recipe } from './options';
-import { createReport, type Report } from './report';
+import { createNetwork, createTrainer, whenInterrupted } from '../shared/training';
+import { changeRecipe, createOptions, type Given, leavesSizeOpen, QUICK } from './options';
 
 const program = createOptions();
 
@@ -48,16 +40,7 @@ async function main(given: Given, report: Report): Promise<void> {
   const wanted = old
     ? changeRecipe(old.config.options as Recipe, given)
     : completeRecipe({ ...(quick && QUICK), ...given });
-  manualSeed(wanted.seed);
-  const model = models.createModel(wanted.model, {
-    classes: describeDataset(wanted.dataset).classes.length,
-    particles: {
-      times: wanted.tauTimes,
-      trainTimes: !wanted.freezeTau,
-      clampTimes: wanted.clampTau,
-      statistics: wanted.statistics,
-    },
-  });
+  const model = createNetwork(wanted);
   const data = await loadDataset({
     dataset: wanted.dataset,
     train: wanted.subset,
@@ -70,22 +53,8 @@ async function main(given: Given, report: Report): Promise<void> {
   });
   const recipe: Recipe = { ...wanted, dataset: data.name as DatasetName };
   const folder = old ?? RunFolder.create(given.out ?? defaultRunPath(recipe.model, data.name, recipe.seed), recipe);
-  const trainer = new Trainer({
-    model: model as Classifier,
-    optimizer: createOptimizer(model, recipe),
-    train: new ResidentImages(data.train, data),
-    test: new ResidentImages(data.test, data),
-    epochs: recipe.epochs,
-    steps: recipe.steps,
-    batchSize: recipe.batch,
-    schedule: optim.multiStep(recipe.milestones, recipe.gamma),
-    seed: recipe.seed,
-    augment: recipe.augment,
-    compile: recipe.compile,
-    evalEvery: recipe.evalEvery,
-    checkpointEvery: recipe.checkpointEvery,
+  const trainer = createTrainer(model, recipe, data, {
     store: folder,
-    config: recipe,
     signal: whenInterrupted(report),
     ...report.events(recipe.epochs),
   });
@@ -104,7 +73,7 @@ async function main(given: Given, report: Report): Promise<void> {
   const { drawRun } = await import('../shared/figure'); // a chart library: not before it is needed
   const title = `${recipe.model} on ${recipe.dataset}, seed ${recipe.seed}`;
   const figure = folder.write('figure.svg', drawRun(folder.readMetrics(), title));
-  report.finish(summary, folder.path, figure);
+  tellEnd(report, summary, folder.path, figure);
   folder.close();
   if (!summary.finished) process.exitCode = 130;
 }
@@ -116,16 +85,6 @@ async function profile(trainer: Trainer, steps: number, folder: RunFolder, repor
   report.say(`trace of ${steps} steps: ${folder.write('trace.json', chromeTrace(launches))}`);
 }
 
-/** SGD with the times τ in a group of their own. */
-function createOptimizer(model: nn.Module, recipe: Recipe) {
-  const times = [...meanFieldsIn(model)].map(([, stage]) => stage.tau);
-  const weights = model.parameters().filter((parameter) => !times.includes(parameter));
-  const { lr, momentum, weightDecay } = recipe;
-  const ofTimes = { lr: recipe.tauLr, momentum: recipe.tauMomentum, weightDecay: recipe.tauWeightDecay };
-  const groups = [{ params: weights }, ...(times.length ? [{ params: times, ...ofTimes }] : [])];
-  return new optim.SGD(groups, { lr, momentum, weightDecay });
-}
-
 /** The folder named by --resume, else by --out, else the newest one. */
 function openRun({ resume, out }: Given): RunFolder {
   const path = typeof resume === 'string' ? resume : (out ?? newestRun());
@@ -133,20 +92,17 @@ function openRun({ resume, out }: Given): RunFolder {
   return RunFolder.open(path);
 }
 
-/** The first Ctrl-C asks the trainer to save and stop, the second one ends the process at once. */
-function whenInterrupted(report: Report): AbortSignal {
-  const controller = new AbortController();
-  let first = 0;
-  const interrupt = () => {
-    // One Ctrl-C may arrive twice: from the terminal and from the npm process above.
-    if (controller.signal.aborted && performance.now() - first < 500) return;
-    if (controller.signal.aborted) process.exit(130);
-    first = performance.now();
-    controller.abort();
-    report.say('saving after this step … (Ctrl-C again quits at once, without saving)');
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt);
-  return controller.signal;
+function tellEnd(report: Report, summary: RunSummary, folder: string, figure: string): void {
+  report.end();
+  const { finished, step, testError, bestError, bestEpoch, seconds } = summary;
+  const resume = `npm run cifar-train -- --resume ${folder}`;
+  if (finished) {
+    const best =
+      testError === null ? '' : `test error ${percent(testError)}, best ${percent(bestError!)} in epoch ${bestEpoch}; `;
+    report.say(`done: ${best}${formatDuration(seconds)}`);
+    report.say(`figure: ${figure}`);
+  } else report.say(`stopped and saved after step ${step.toLocaleString('en')}. Go on with:\n  ${resume}`);
+  report.emit({ ...summary, folder, figure, ...(!finished && { resume }) });
 }
 
 function announceQuick(report: Report): void {

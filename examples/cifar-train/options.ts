@@ -1,77 +1,18 @@
-// The options of cifar-train: what can be set, the recipe that fills in the rest, and what a resumed run may change.
+// The options of cifar-train: what can be set, and what a resumed run may change.
 
 import { MODEL_NAMES } from '../../src/models/catalog';
 import { checkResumable, type JsonObject } from '../../src/train/checkpoint';
-import { DATASETS, type DatasetName } from '../shared/datasets';
-import {
-  choice,
-  createProgram,
-  integerFrom,
-  numberFrom,
-  numberList,
-  positiveInteger,
-  UsageError,
-} from '../shared/options';
+import { DATASETS } from '../shared/datasets';
+import { choice, createProgram, integerFrom, numberFrom, numberList, positiveInteger } from '../shared/options';
+import type { Recipe, Wanted } from '../shared/recipe';
 
 /** What the command line gives; what is absent comes from the recipe. */
-export interface Given {
-  model?: string;
-  dataset?: DatasetName;
+export interface Given extends Wanted {
   data?: string;
-  subset?: number;
-  testSubset?: number;
-  augment?: boolean;
-  eager?: boolean;
-  epochs?: number;
-  steps?: number;
-  batch?: number;
-  lr?: number;
-  momentum?: number;
-  weightDecay?: number;
-  milestones?: number[];
-  gamma?: number;
-  seed?: number;
-  tauTimes?: 'ordinal' | 'fraction' | 'random';
-  tauLr?: number;
-  tauMomentum?: number;
-  tauWeightDecay?: number | false;
-  freezeTau?: boolean;
-  clampTau?: boolean;
-  statistics?: 'particle' | 'position';
-  evalEvery?: number;
-  checkpointEvery?: number;
   out?: string;
   profile?: number | true;
   resume?: string | true;
   json?: boolean;
-}
-
-/** A complete recipe: the options of a run as config.json and checkpoints hold them. */
-export interface Recipe extends JsonObject {
-  model: string;
-  dataset: DatasetName;
-  subset?: number;
-  testSubset?: number;
-  augment: boolean;
-  compile: boolean;
-  epochs: number;
-  steps?: number;
-  batch: number;
-  lr: number;
-  momentum: number;
-  weightDecay: number;
-  milestones: readonly number[];
-  gamma: number;
-  seed: number;
-  tauTimes: 'ordinal' | 'fraction' | 'random';
-  tauLr: number;
-  tauMomentum: number;
-  tauWeightDecay: number;
-  freezeTau: boolean;
-  clampTau: boolean;
-  statistics: 'particle' | 'position';
-  evalEvery: number;
-  checkpointEvery: number;
 }
 
 const rate = numberFrom(0);
@@ -130,41 +71,6 @@ export function createOptions() {
     .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', positiveInteger)
     .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
   return program;
-}
-
-/** Fills in the paper's recipe: batch 128, SGD with momentum 0.9, weight decay 1e-4, rate 0.1 divided by 10 at 1/2 and 3/4 of the epochs. */
-export function completeRecipe(given: Given): Recipe {
-  const dataset = given.dataset ?? 'cifar10';
-  const { epochs = dataset === 'cifar100' ? 300 : 160, lr = 0.1, momentum = 0.9, weightDecay = 1e-4 } = given;
-  const milestones = given.milestones ?? [0.5, 0.75].map((part) => Math.round(part * epochs));
-  if (milestones.some((m, i) => !Number.isInteger(m) || m < 0 || m < milestones[i - 1]))
-    throw new UsageError(`--milestones ${milestones.join(',')}: these must be epochs in ascending order`);
-  return {
-    model: given.model ?? 'meanfield-resnet20',
-    dataset,
-    ...(given.subset && { subset: given.subset }),
-    ...(given.testSubset && { testSubset: given.testSubset }),
-    augment: given.augment ?? true,
-    compile: !given.eager,
-    epochs,
-    ...(given.steps && { steps: given.steps }),
-    batch: given.batch ?? 128,
-    lr,
-    momentum,
-    weightDecay,
-    milestones,
-    gamma: given.gamma ?? 0.1,
-    seed: given.seed ?? 0,
-    tauTimes: given.tauTimes ?? 'ordinal',
-    tauLr: given.tauLr ?? lr,
-    tauMomentum: given.tauMomentum ?? momentum,
-    tauWeightDecay: given.tauWeightDecay === false ? 0 : (given.tauWeightDecay ?? weightDecay),
-    freezeTau: given.freezeTau ?? false,
-    clampTau: given.clampTau ?? false,
-    statistics: given.statistics ?? 'particle',
-    evalEvery: given.evalEvery ?? 1,
-    checkpointEvery: given.checkpointEvery ?? 1,
-  };
 }
 
 /** What a resumed run may change; everything else decides over its bits. */

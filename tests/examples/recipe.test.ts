@@ -1,13 +1,8 @@
 // The recipe that fills in what the command line leaves open, and what a resumed run may change of it.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  changeRecipe,
-  completeRecipe,
-  createOptions,
-  type Given,
-  leavesSizeOpen,
-} from '../../examples/cifar-train/options';
+import { changeRecipe, createOptions, type Given, leavesSizeOpen } from '../../examples/cifar-train/options';
+import { completeRecipe } from '../../examples/shared/recipe';
 
 const parse = (line: string): Given => {
   const program = createOptions();
@@ -24,6 +19,11 @@ test("without options the paper's recipe", () => {
   assert.equal(milestones, [80, 120]);
   assert.equal([recipe.tauLr, recipe.tauMomentum, recipe.tauWeightDecay], [0.1, 0.9, 1e-4]);
   assert.equal([recipe.augment, recipe.freezeTau, recipe.clampTau], [true, false, false]);
+});
+
+test('ResNeXt and CIFAR-100 train for longer, ResNeXt with more weight decay', () => {
+  const { epochs, weightDecay, tauWeightDecay } = completeRecipe(parse('--model resnext29-8x64d --dataset cifar100'));
+  assert.equal([epochs, weightDecay, tauWeightDecay], [300, 5e-4, 5e-4]);
 });
 
 test('milestones follow the epochs, the times follow the weights, unless they are given', () => {

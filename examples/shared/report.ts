@@ -1,0 +1,69 @@
+// What a training program tells: bars and lines for people, JSON lines for machines.
+
+import type { EpochLine } from '../../src/train/metrics';
+import type { TrainerOptions } from '../../src/train/trainer';
+import { printJson } from './options';
+import { createProgress, formatDuration } from './progress';
+
+type Events = Required<Pick<TrainerOptions, 'onEpochStart' | 'onStep' | 'onEvaluate' | 'onEpoch' | 'onNotice'>>;
+
+export interface Report {
+  /** Prints a line for people: to stdout, or to stderr where stdout is for machines. */
+  say(line: string): void;
+  /** Prints an object for machines, where they are asked for. */
+  emit(line: object): void;
+  /** Tells of a run of so many epochs; `run` stands before its lines, and in its objects. */
+  events(epochs: number, run?: string): Events;
+  /** Ends the bar of a run that has ended or was stopped. */
+  end(): void;
+}
+
+export function createReport(json: boolean): Report {
+  const progress = createProgress({ stream: json ? process.stderr : process.stdout });
+  let bar = '';
+  const begin = (title: string, total: number, done = 0) => {
+    if (bar === title) return;
+    if (bar) progress.end();
+    bar = title;
+    if (title) progress.begin(title, total, done);
+  };
+  const emit = (line: object) => void (json && printJson(line));
+
+  return {
+    say: progress.log,
+    emit,
+    end: () => begin('', 0),
+    events(epochs, run) {
+      const [prefix, tag] = run ? [`${run}  `, { run }] : ['', {}];
+      return {
+        onEpochStart: (epoch, done, total) => begin(`${prefix}epoch ${epoch}/${epochs}`, total, done),
+        onStep({ done, loss, accuracy }, line) {
+          progress.update(done, { loss, accuracy });
+          emit({ ...tag, ...line });
+        },
+        onEvaluate(done, total) {
+          begin(`${prefix}test`, total);
+          progress.update(done);
+        },
+        onEpoch(line) {
+          begin('', 0);
+          for (const text of describeEpoch(line, epochs)) progress.log(`${prefix}${text}`);
+          emit({ ...tag, ...line });
+        },
+        onNotice: progress.log,
+      };
+    },
+  };
+}
+
+export const percent = (x: number): string => `${x.toFixed(2)} %`;
+
+/** One line of numbers, and one for each stage of particles. */
+function* describeEpoch(line: EpochLine, epochs: number): Iterable<string> {
+  const { epoch, trainLoss, trainError, testLoss, testError, lr, imagesPerSecond, seconds } = line;
+  const test = testError === undefined ? '' : `   test loss ${testLoss?.toFixed(3)}, error ${percent(testError)}`;
+  yield `epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}, error ${percent(trainError)}${test}` +
+    `   lr ${Number(lr.toPrecision(3))}   ${imagesPerSecond.toFixed(1)} images/s   ${formatDuration(seconds)}`;
+  for (const { stage, order, swaps, tau } of line.stages ?? [])
+    yield `  ${stage}   order ${order.join(' ')}   swaps ${swaps}   τ ${tau.map((t) => t.toFixed(4)).join(' ')}`;
+}
