@@ -15,6 +15,10 @@ export interface Line {
   color: string;
   points: Point[];
   width?: number;
+  /** Of a line that nobody measured: a fit, a prediction. */
+  dashed?: boolean;
+  /** Dots alone, without a line or a label beside them. */
+  dots?: boolean;
   /** Drawn as steps that hold each value until the next point, filled below: the outline of a histogram. */
   stepped?: boolean;
 }
@@ -27,6 +31,8 @@ export interface Panel {
   fromZero: boolean;
   /** Whether the horizontal axis spans the points; by default it begins at zero and has whole numbers, as steps and epochs do. */
   freeX?: boolean;
+  /** Axes with logarithmic scales; their points must be positive. */
+  log?: 'x' | 'y' | 'xy';
 }
 
 interface Box {
@@ -47,9 +53,9 @@ export function drawChart(title: string, subtitle: string, rows: readonly (reado
   const height = 52 + rows.length * panelHeight;
   const chart = init(null, null, { renderer: 'svg', ssr: true, width, height });
   const parts = rows.flatMap((row, r) =>
-    row.map((panel, column) => {
+    row.map(onLogAxes).map((panel, column) => {
       const cell = (width - 20) / row.length;
-      const labels = 12 + 6.2 * Math.max(...panel.lines.map((line) => line.label.length), 0);
+      const labels = 12 + 6.2 * Math.max(...panel.lines.map((line) => (line.dots ? 0 : line.label.length)), 0);
       const left = 10 + column * cell + 46;
       const box = { left, top: 88 + r * panelHeight, width: cell - 46 - labels, height: panelHeight - 78 };
       return { panel, box, scale: scaleOf(panel) };
@@ -85,22 +91,28 @@ export function drawChart(title: string, subtitle: string, rows: readonly (reado
       splitLine: { lineStyle: { color: '#e9ecef' } },
     })),
     series: parts.flatMap(({ panel }, index) =>
-      panel.lines.map(({ label, color, points, width: lineWidth = 1.8, stepped = false }) => ({
+      panel.lines.map(({ label, color, points, width: lineWidth = 1.8, dashed, dots, stepped = false }) => ({
         type: 'line',
         name: `${panel.title}: ${label}`,
         xAxisIndex: index,
         yAxisIndex: index,
         data: points,
         color,
-        lineStyle: { width: lineWidth },
-        showSymbol: points.length <= 12 && !stepped,
+        lineStyle: { width: dots ? 0 : lineWidth, type: dashed ? 'dashed' : 'solid' },
+        showSymbol: dots || (points.length <= 12 && !stepped && !dashed),
         symbol: 'circle',
         symbolSize: 5,
         ...(stepped && { step: 'end', areaStyle: { opacity: 0.25 } }),
         silent: true,
       })),
     ),
-    graphic: parts.flatMap(({ panel, box, scale }) => endLabels(panel.lines, box, scale)),
+    graphic: parts.flatMap(({ panel, box, scale }) =>
+      endLabels(
+        panel.lines.filter((line) => !line.dots),
+        box,
+        scale,
+      ),
+    ),
   });
   const svg = chart.renderToSVGString();
   chart.dispose();
@@ -111,6 +123,19 @@ interface Scale {
   min: number;
   max: number;
   ticks: number[];
+  /** Ticks are logarithms to the base 10. */
+  log?: boolean;
+}
+
+/** The panel with the logarithms of its points where an axis is logarithmic. */
+function onLogAxes(panel: Panel): Panel {
+  const { log = '' } = panel;
+  const at = (axis: string, value: number) => (log.includes(axis) ? Math.log10(value) : value);
+  const lines = panel.lines.map((line) => ({
+    ...line,
+    points: line.points.map(([x, y]): Point => [at('x', x), at('y', y)]),
+  }));
+  return { ...panel, lines };
 }
 
 function scaleOf(panel: Panel): { x: Scale; y: Scale } {
@@ -118,7 +143,11 @@ function scaleOf(panel: Panel): { x: Scale; y: Scale } {
   if (all.length === 0) return { x: ticked(0, 1, 1), y: ticked(0, 1, 1) };
   const xs = all.map(([x]) => x);
   const ys = all.map(([, y]) => y);
-  const y = ticked(panel.fromZero ? 0 : Math.min(...ys), Math.max(...ys), 5);
+  const { log = '' } = panel;
+  const y = log.includes('y')
+    ? decades(Math.min(...ys), Math.max(...ys), 5)
+    : ticked(panel.fromZero ? 0 : Math.min(...ys), Math.max(...ys) || (panel.fromZero ? 1 : 0), 5);
+  if (log.includes('x')) return { x: decades(Math.min(...xs), Math.max(...xs), 6), y };
   if (panel.freeX) return { x: ticked(Math.min(...xs), Math.max(...xs), 6), y };
   const max = Math.max(...xs, 1);
   const x = ticked(0, max, 6, 1);
@@ -137,22 +166,45 @@ function ticked(low: number, high: number, count: number, least = 0): Scale {
   return { min: ticks[0]!, max: ticks.at(-1)!, ticks };
 }
 
+/** Ticks of a logarithmic axis: powers of 10, every k-th where there are many, with 2 and 5 between where there are few. */
+function decades(low: number, high: number, count: number): Scale {
+  const [first, last] = [Math.floor(low), Math.ceil(high)];
+  const step = Math.max(1, Math.ceil((last - first) / count));
+  const factors = last - first <= 2 ? [1, 2, 5] : [1];
+  const all = Array.from({ length: Math.ceil((last - first) / step) + 1 }, (_, i) =>
+    factors.map((factor) => first + i * step + Math.log10(factor)),
+  ).flat();
+  // The nearest ticks outside of the points, and those between.
+  const min = Math.max(...all.filter((tick) => tick <= low + 1e-9));
+  const max = Math.min(...all.filter((tick) => tick >= high - 1e-9 && tick > min));
+  return { min, max, ticks: all.filter((tick) => tick >= min && tick <= max), log: true };
+}
+
 function axis(scale: Scale, gridIndex: number) {
   return {
     type: 'value',
     gridIndex,
     min: scale.min,
     max: scale.max,
-    interval: scale.ticks[1]! - scale.ticks[0]!,
+    interval: scale.log ? scale.max - scale.min : scale.ticks[1]! - scale.ticks[0]!,
     axisLine: { lineStyle: { color: faint }, onZero: false },
     axisTick: { customValues: scale.ticks, length: 4 },
     axisLabel: {
       customValues: scale.ticks,
       color: faint,
       fontSize: 11,
-      formatter: (value: number) => value.toLocaleString('en').replace('-', '−'),
+      formatter: (value: number) => (scale.log ? power(value) : value.toLocaleString('en').replace('-', '−')),
     },
   };
+}
+
+/** 10 to the power: 0.05, 200, 10⁻⁷. */
+function power(exponent: number): string {
+  const value = Number((10 ** exponent).toPrecision(3));
+  if (value >= 1e-3 && value < 1e5) return value.toLocaleString('en', { maximumSignificantDigits: 3 });
+  const digits = [...String(Math.floor(exponent + 1e-9))].map((c) => (c === '-' ? '⁻' : '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(c)]));
+  const factor = Math.round(value / 10 ** Math.floor(exponent + 1e-9));
+  return `${factor === 1 ? '' : `${factor}·`}10${digits.join('')}`;
 }
 
 /** Labels right of the last points, pushed apart and kept within the panel. */

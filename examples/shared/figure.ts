@@ -1,6 +1,7 @@
-// The figure of a run: loss per step, errors per epoch and, for mean-field models, the times of all particles.
+// The figure of a run: loss per step, errors per epoch and, for mean-field models, the times of all particles, their steps Δτ at the end,
+// swaps per epoch, and how far the particles' order is from the first one.
 
-import type { EpochLine, MetricsLine } from '../../src/train/metrics';
+import type { EpochLine, MetricsLine, StageLine, StepLine } from '../../src/train/metrics';
 import { drawChart, type Line, type Panel, type Point, ramp } from './chart';
 
 const trainColor = '#3a6ea5';
@@ -9,8 +10,14 @@ const testColor = '#c8502d';
 /** Draws the lines of metrics.jsonl as an SVG document, `width` pixels wide. */
 export function drawRun(metrics: readonly MetricsLine[], title: string, width = 960): string {
   const epochs = metrics.filter((line) => line.type === 'epoch');
-  const rows = [[lossPanel(metrics, epochs), errorPanel(epochs)], stagePanels(epochs)].filter((row) => row.length > 0);
-  return drawChart(title, outcome(epochs), rows, width);
+  const times = timePanels(metrics);
+  const rows = [[lossPanel(metrics, epochs), errorPanel(epochs)], times, times.length ? orderPanels(epochs) : []];
+  return drawChart(
+    title,
+    outcome(epochs),
+    rows.filter((row) => row.length > 0),
+    width,
+  );
 }
 
 function lossPanel(metrics: readonly MetricsLine[], epochs: readonly EpochLine[]): Panel {
@@ -31,28 +38,90 @@ function errorPanel(epochs: readonly EpochLine[]): Panel {
   return { title: 'Error (%)', xName: 'epoch', lines: lines.filter(hasPoints), fromZero: true };
 }
 
+const stageNames = (lines: readonly { stages?: StageLine[] }[]): string[] => [
+  ...new Set(lines.flatMap((line) => line.stages?.map(({ stage }) => stage) ?? [])),
+];
+const stageIn = (line: { stages?: StageLine[] }, name: string) => line.stages?.find(({ stage }) => stage === name);
+const colorOf = (i: number, n: number): string => ramp(n < 2 ? 0 : i / (n - 1));
+
 /** One panel a stage, one line a particle: a particle keeps its color while it moves through the order. */
-function stagePanels(epochs: readonly EpochLine[]): Panel[] {
-  const names = [...new Set(epochs.flatMap((line) => line.stages?.map(({ stage }) => stage) ?? []))];
-  return names.map((name) => {
-    const stageOf = (line: EpochLine) => line.stages?.find(({ stage }) => stage === name);
-    const ids = [...new Set(epochs.flatMap((line) => stageOf(line)?.order ?? []))].sort((a, b) => a - b);
-    const lines = ids.map((id, i) => ({
+function timePanels(metrics: readonly MetricsLine[]): Panel[] {
+  const lines = metrics.filter((line): line is EpochLine | StepLine => 'stages' in line);
+  return stageNames(lines).map((name) => {
+    const ids = [...new Set(lines.flatMap((line) => stageIn(line, name)?.order ?? []))].sort((a, b) => a - b);
+    const particles = ids.map((id, i) => ({
       label: String(id),
-      color: ramp(ids.length < 2 ? 0 : i / (ids.length - 1)),
-      points: points(epochs, 'epoch', (line) => {
-        const stage = stageOf(line);
+      color: colorOf(i, ids.length),
+      points: points(lines, 'step', (line) => {
+        const stage = stageIn(line, name);
         return stage?.tau[stage.order.indexOf(id)];
       }),
       width: 1.5,
     }));
     return {
       title: `Times τ of ${name.replace(/(?<=\D)(?=\d)/, ' ')}`,
-      xName: 'epoch',
-      lines: lines.filter(hasPoints),
+      xName: 'step',
+      lines: particles.filter(hasPoints),
       fromZero: false,
     };
   });
+}
+
+/** Histogram of the last Δτ, swaps per epoch, and Kendall's distance to the first order, a line for each stage. */
+function orderPanels(epochs: readonly EpochLine[]): Panel[] {
+  const names = stageNames(epochs);
+  const perStage = (pointsOf: (name: string) => Point[]) =>
+    names
+      .map((name, i) => ({ label: name, color: colorOf(i, names.length), points: pointsOf(name) }))
+      .filter(hasPoints);
+  const last = epochs.at(-1);
+  const gaps = (name: string) => (last && stageIn(last, name)?.tau.map((t, i, all) => t - (all[i - 1] ?? 0))) ?? [];
+  const everyGap = names.flatMap(gaps);
+  return [
+    {
+      title: `Steps Δτ after epoch ${last?.epoch}`,
+      xName: 'Δτ',
+      lines: perStage((name) => histogram(gaps(name), Math.min(...everyGap), Math.max(...everyGap))).map((line) => ({
+        ...line,
+        stepped: true,
+      })),
+      fromZero: true,
+      freeX: true,
+    },
+    {
+      title: 'Swaps per epoch',
+      xName: 'epoch',
+      lines: perStage((name) => points(epochs, 'epoch', (line) => stageIn(line, name)?.swaps)),
+      fromZero: true,
+    },
+    {
+      title: "Kendall's distance to the first order (% of pairs)",
+      xName: 'epoch',
+      lines: perStage((name) =>
+        points(epochs, 'epoch', (line) => {
+          const order = stageIn(line, name)?.order;
+          return order && 100 * kendallDistance(order);
+        }),
+      ),
+      fromZero: true,
+    },
+  ];
+}
+
+/** The part of all pairs in `order` that stand the other way round than their numbers, from 0 to 1; 0 for fewer than two. */
+export function kendallDistance(order: readonly number[]): number {
+  const pairs = (order.length * (order.length - 1)) / 2;
+  const inverted = order.flatMap((a, i) => order.slice(i + 1).filter((b) => b < a)).length;
+  return pairs && inverted / pairs;
+}
+
+/** Counts in 20 bins from `low` to `high` as the corners of steps. */
+function histogram(values: readonly number[], low: number, high: number): Point[] {
+  if (values.length === 0) return [];
+  const [bins, width] = [20, Math.max(high - low, 0.02) / 20];
+  const counts = new Array<number>(bins + 1).fill(0);
+  for (const value of values) counts[Math.min(Math.floor((value - low) / width), bins - 1)]++;
+  return counts.map((n, i) => [low + i * width, n]);
 }
 
 /** Values that are absent or not finite (null in JSON) leave a gap. */

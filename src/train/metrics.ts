@@ -7,6 +7,8 @@ export interface StageLine {
   order: number[];
   /** Pairs of particles that changed places in the epoch. */
   swaps: number;
+  /** Births and deaths that the epoch began with, by the ids of the particles. */
+  turnover?: { killed: number; parent: number; child: number }[];
 }
 
 export interface StepLine {
@@ -18,6 +20,8 @@ export interface StepLine {
   imagesPerSecond: number;
   /** Seconds since the run began. */
   time: number;
+  /** The particles so far in the epoch, about twenty times in each. */
+  stages?: StageLine[];
 }
 
 /** Errors are percentages; test values are absent in epochs without evaluation. */

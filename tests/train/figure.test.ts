@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { drawRun } from '../../examples/shared/figure';
+import { drawRun, kendallDistance } from '../../examples/shared/figure';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
 
 const test = suite('figure');
@@ -68,6 +68,24 @@ test('a line follows its particle through the sort', () => {
   const [[other, otherSecond]] = paths(svg, 'rgb(190,60,50)') as [[number, number][]];
   assert.ok(first![1] > other![1], 'particle 0 begins below');
   assert.ok(second![1] < otherSecond![1], 'and ends above');
+});
+
+test('swaps, the last steps and the distance to the first order are there; times are drawn within epochs as well', () => {
+  const within = { ...step(6), stages: [{ stage: 'stage1', tau: [1.2, 2.9], order: [1, 0], swaps: 1 }] };
+  const svg = drawRun([particles[0]!, within, particles[1]!], 'orders');
+  const all = texts(svg);
+  for (const text of ['Steps Δτ after epoch 2', 'Swaps per epoch'])
+    assert.ok(all.includes(text), `'${text}' in ${all}`);
+  assert.match(svg, /Kendall.*s distance to the first order/);
+  assert.is(paths(svg, 'rgb(190,60,50)')[0]!.length, 3, 'points of a particle');
+});
+
+test("Kendall's distance counts inverted pairs", () => {
+  assert.is(kendallDistance([0, 1, 2, 3]), 0);
+  assert.is(kendallDistance([3, 2, 1, 0]), 1);
+  assert.is(kendallDistance([1, 0, 2, 3]), 1 / 6);
+  assert.is(kendallDistance([5, 0, 2]), 2 / 3);
+  assert.is(kendallDistance([0]), 0);
 });
 
 test('heights are those of the values', () => {
