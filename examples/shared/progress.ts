@@ -10,8 +10,8 @@ export interface ProgressValues {
 }
 
 export interface Progress {
-  /** Begins a bar over `images` images, `done` of which are behind us already (in a resumed epoch). */
-  begin(title: string, images: number, done?: number): void;
+  /** Begins a bar over so many images (or other units), `done` of which are behind us already (in a resumed epoch). */
+  begin(title: string, total: number, done?: number): void;
   update(done: number, values?: ProgressValues): void;
   end(): void;
   /** Prints a line without tearing the bar. */
@@ -22,6 +22,8 @@ export interface ProgressOptions {
   /** Print nothing at all: the output is for a machine. */
   silent?: boolean;
   stream?: Writable & { isTTY?: boolean };
+  /** What is counted (default: images). */
+  unit?: string;
   /** Seconds between plain lines where the stream is no terminal. */
   every?: number;
   /** Clock in milliseconds. */
@@ -29,7 +31,7 @@ export interface ProgressOptions {
 }
 
 export function createProgress(options: ProgressOptions = {}): Progress {
-  const { silent = false, stream = process.stderr, every = 10, now = Date.now } = options;
+  const { silent = false, stream = process.stderr, unit = 'images', every = 10, now = Date.now } = options;
   const bar = !silent && stream.isTTY ? createBar(stream) : undefined;
   const print = (line: string) => void (silent || stream.write(`${line}\n`));
   let title = '';
@@ -43,7 +45,7 @@ export function createProgress(options: ProgressOptions = {}): Progress {
     const seconds = (now() - began) / 1000;
     const rate = seconds > 0 ? (done - first) / seconds : 0;
     const parts = [`${count(done)}/${count(images)}`];
-    if (rate > 0) parts.push(`${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} images/s`);
+    if (rate > 0) parts.push(`${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} ${unit}/s`);
     if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}`);
     if (accuracy !== undefined) parts.push(`accuracy ${accuracy.toFixed(1)} %`);
     if (rate > 0 && done < images) parts.push(`${formatDuration((images - done) / rate)} left`);
