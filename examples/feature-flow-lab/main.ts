@@ -1,0 +1,85 @@
+// The laboratory of feature flows: experiments with what Fang et al. 2020 prove. `npm run feature-flow-lab -- --help` lists them.
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { device, init, shutdown } from '../../src/index.node.js';
+import { createProgram, printJson, runProgram } from '../shared/options';
+import { createProgress, formatDuration, type Progress } from '../shared/progress';
+import { coordinates, coordinatesOptions, coordinatesSummary, drawCoordinates } from './coordinates';
+import { type Outcome, writeReport } from './report';
+import { drawTheorem1, theorem1, theorem1Options, theorem1Summary } from './theorem-1';
+import { drawTransfer, transfer, transferOptions, transferSummary } from './transfer';
+
+/** Its options come from the command line, its result is what is drawn and written; `summary` in it is the last line of --json. */
+interface Experiment {
+  summary: string;
+  options: (command: Command) => Command;
+  run: (options: never, say: (line: string) => void, progress: Progress) => Promise<object & { summary?: object }>;
+  draw: (result: never) => string;
+}
+
+const experiments: Record<string, Experiment> = {
+  'theorem-1': { summary: theorem1Summary, options: theorem1Options, run: theorem1, draw: drawTheorem1 },
+  coordinates: { summary: coordinatesSummary, options: coordinatesOptions, run: coordinates, draw: drawCoordinates },
+  transfer: { summary: transferSummary, options: transferOptions, run: transfer, draw: drawTransfer },
+};
+
+interface Shared {
+  out: string;
+  json?: boolean;
+}
+
+let chosen: [name: string, options: Shared][] = [];
+const program = createProgram('feature-flow-lab', 'Experiments with what Fang et al. 2020 prove of wide nets.');
+const shared = (command: Command) =>
+  command
+    .option('--out <folder>', 'where results, figures and report.html are written', join('runs', 'feature-flow-lab'))
+    .option('--json', 'print JSON and nothing else; the last line is the outcome');
+for (const [name, { summary, options }] of Object.entries(experiments))
+  shared(options(program.command(name).description(summary))).action((given) => {
+    chosen = [[name, given]];
+  });
+shared(program.command('all').description('all of them with their defaults, one after the other')).action((given) => {
+  chosen = Object.entries(experiments).map(([name, { options }]) => {
+    const defaults = options(program.createCommand(name)).parse([], { from: 'user' }).opts();
+    return [name, { ...defaults, ...given }];
+  });
+});
+
+await runProgram(program, async () => {
+  await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
+  try {
+    for (const [name, options] of chosen) await perform(name, options);
+  } finally {
+    shutdown();
+  }
+});
+
+async function perform(name: string, options: Shared): Promise<void> {
+  const { out, json } = options;
+  const { summary, run, draw } = experiments[name];
+  const progress = createProgress({ silent: json, unit: 'steps' });
+  const said: string[] = [];
+  const say = (line: string) => {
+    said.push(line);
+    if (!json) progress.log(line);
+  };
+  const began = performance.now();
+  const result = await run(options as never, say, progress);
+  const seconds = (performance.now() - began) / 1000;
+  mkdirSync(out, { recursive: true });
+  const { out: _, json: __, ...own } = options;
+  const figure = draw(result as never);
+  const outcome: Outcome = {
+    ...{ name, summary, options: own, said, seconds, date: new Date().toISOString().slice(0, 10) },
+    adapter: device().info.description || device().info.device,
+  };
+  writeFileSync(join(out, `${name}.svg`), figure);
+  writeFileSync(join(out, `${name}.json`), `${JSON.stringify({ ...outcome, result }, null, 1)}\n`);
+  const report = writeReport(out);
+  if (json) {
+    printJson(result);
+    if (result.summary) printJson(result.summary);
+  } else progress.log(`${formatDuration(seconds)} minutes; ${join(out, `${name}.svg`)}, .json and ${report}`);
+}

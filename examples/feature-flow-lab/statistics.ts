@@ -1,0 +1,51 @@
+// Slopes on logarithmic axes, with bootstrap intervals over seeds.
+
+import { Rng } from '../../datasets/random';
+
+/** What was measured with every seed at one width (or step size). */
+export interface Group {
+  x: number;
+  values: number[];
+}
+
+export interface PowerLaw {
+  /** log mean value against log x, by least squares. */
+  slope: number;
+  intercept: number;
+  /** 95 % of the slopes that come out when the seeds of every group are drawn anew, with replacement. */
+  interval: [number, number];
+}
+
+/** The stream of the bootstrap's draws, beside those of datasets/random.ts. */
+const STREAM = 0xb007;
+const DRAWS = 2000;
+
+export const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;
+
+/** Fits mean value = e^intercept · x^slope. Values must be positive, x differ. */
+export function powerLaw(groups: readonly Group[], seed = 0): PowerLaw {
+  const rng = new Rng(seed, STREAM);
+  const fit = (pick: (values: number[]) => number) =>
+    leastSquares(groups.map(({ x, values }) => [Math.log(x), Math.log(pick(values))]));
+  const slopes = Array.from({ length: DRAWS }, () => fit((v) => mean(v.map(() => v[rng.int(v.length)]))).slope);
+  slopes.sort((a, b) => a - b);
+  const quantile = (q: number) => slopes[Math.round(q * (DRAWS - 1))];
+  return { ...fit(mean), interval: [quantile(0.025), quantile(0.975)] };
+}
+
+function leastSquares(points: [number, number][]): { slope: number; intercept: number } {
+  const [x0, y0] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))];
+  const slope =
+    points.reduce((sum, [x, y]) => sum + (x - x0) * (y - y0), 0) / points.reduce((sum, [x]) => sum + (x - x0) ** 2, 0);
+  return { slope, intercept: y0 - slope * x0 };
+}
+
+/** '−0.52 (95 %: −0.59 … −0.45)' */
+export function describeSlope({ slope, interval }: PowerLaw): string {
+  const show = (x: number) => x.toFixed(2).replace('-', '−');
+  return `${show(slope)} (95 %: ${show(interval[0])} … ${show(interval[1])})`;
+}
+
+/** Whether a slope is where it should be, in words. */
+export const verdict = (value: number, low: number, high: number): string =>
+  `expected ${low} … ${high}: ${value >= low && value <= high ? 'met' : 'NOT MET'}`.replaceAll('-', '−');
