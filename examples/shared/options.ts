@@ -99,6 +99,20 @@ export function choice<Value extends string>(allowed: readonly Value[]) {
   };
 }
 
+/** Words as 'a,b,c', at least one. */
+export function words() {
+  return (text: string): string[] => {
+    const found = text.split(',').map((word) => word.trim());
+    if (found.some((word) => word === '')) throw new InvalidArgumentError('It needs names separated by commas.');
+    return found;
+  };
+}
+
+/** Several of `allowed`, separated by commas. */
+export function choices<Value extends string>(allowed: readonly Value[]) {
+  return (text: string): Value[] => words()(text).map(choice(allowed));
+}
+
 /** 'Did you mean X? ' where one of `known` is close to `word`, else nothing. */
 export function didYouMean(word: string, known: readonly string[]): string {
   const nearest = known

@@ -1,0 +1,112 @@
+// The options of table-1, and the grid they ask for: rows × arms × seeds.
+
+import { TABLE_1 } from '../../src/models/catalog';
+import { DATASETS, type DatasetName } from '../shared/datasets';
+import {
+  choice,
+  choices,
+  createProgram,
+  integerFrom,
+  numberFrom,
+  positiveInteger,
+  UsageError,
+  words,
+} from '../shared/options';
+import type { Wanted } from '../shared/recipe';
+
+/** What an arm changes in the recipe of its row. */
+export const ARMS = {
+  vanilla: {},
+  meanfield: {},
+  'meanfield-no-decay': { tauWeightDecay: false },
+  'meanfield-frozen': { freezeTau: true },
+  'meanfield-fraction': { tauTimes: 'fraction' },
+} as const satisfies Record<string, Wanted>;
+export type Arm = keyof typeof ARMS;
+
+export interface Given {
+  rows: string[];
+  arms: Arm[];
+  seeds: number;
+  firstSeed: number;
+  dataset?: DatasetName;
+  data?: string;
+  epochs?: number;
+  subset?: number;
+  testSubset?: number;
+  batch?: number;
+  lr?: number;
+  evalEvery?: number;
+  checkpointEvery?: number;
+  out: string;
+  plan?: boolean;
+  estimate: boolean;
+  json?: boolean;
+}
+
+/** One run of the grid. */
+export interface Cell {
+  /** The run's folder within the table's. */
+  readonly name: string;
+  /** The vanilla network. */
+  readonly row: string;
+  readonly arm: Arm;
+  readonly seed: number;
+  readonly wanted: Wanted & { dataset: DatasetName };
+}
+
+export function createOptions() {
+  const program = createProgram(
+    'table-1',
+    "Table 1 of the mean-field paper: trains each network (row) as vanilla and as mean-field (arms) from the same seeds, and compares. A run that was stopped or killed goes on when the command is given again; what is finished is not run again. Runs lie in the table's folder, with table.md, table.json and figures.",
+  );
+  program.configureHelp({ sortOptions: false });
+  const names = Object.keys(ARMS) as Arm[];
+  return program
+    .optionsGroup('The grid:')
+    .option('--rows <names>', `networks, or depths of ResNets: ${TABLE_1.join(', ')}`, words(), [...TABLE_1])
+    .option('--arms <names>', names.join(', '), choices(names), ['vanilla', 'meanfield'])
+    .option(
+      '--seeds <number>',
+      'runs of each network and arm; the arms of a seed share weights and batches',
+      positiveInteger,
+      3,
+    )
+    .option('--first-seed <number>', 'the seeds go up from here', integerFrom(0), 0)
+    .optionsGroup('Each run:')
+    .option('--epochs <number>', '(default: 160, ResNeXt 300); the rate falls at 1/2 and 3/4', positiveInteger)
+    .option('--subset <images>', 'train on so many images, the same number of each class', positiveInteger)
+    .option('--test-subset <images>', 'evaluate on so many', positiveInteger)
+    .option('--batch <images>', 'images per update (default: 128)', positiveInteger)
+    .option('--lr <rate>', 'learning rate (default: 0.1)', numberFrom(0))
+    .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
+    .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)
+    .option('--dataset <name>', `${DATASETS.join(', ')} (default: cifar10, ResNeXt cifar100)`, choice(DATASETS))
+    .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
+    .optionsGroup('The program:')
+    .option('--out <folder>', 'folder of the table', 'runs/table-1')
+    .option('--plan', 'say what would be run and how long it would take, and end')
+    .option('--no-estimate', 'begin without timing a step of each network');
+}
+
+/** The runs, in an order that completes pairs of arms first and then adds seeds. Throws UsageError for what is named twice. */
+export function gridOf(given: Given): Cell[] {
+  const { dataset, epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery } = given;
+  const rows = given.rows.map((row) => (/^\d+$/.test(row) ? `resnet${row}` : row));
+  for (const list of [rows, given.arms]) {
+    const twice = list.find((name, i) => list.indexOf(name) < i);
+    if (twice) throw new UsageError(`'${twice}' is named twice`);
+  }
+  const seeds = Array.from({ length: given.seeds }, (_, i) => given.firstSeed + i);
+  const common = { epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery };
+  return seeds.flatMap((seed) =>
+    rows.flatMap((row) =>
+      given.arms.map((arm): Cell => {
+        const model = arm === 'vanilla' ? row : `meanfield-${row}`;
+        const images = dataset ?? (row.includes('resnext') ? 'cifar100' : 'cifar10');
+        const wanted = { ...common, ...ARMS[arm], model, seed, dataset: images };
+        return { name: `${row}-${arm}-seed${seed}`, row, arm, seed, wanted };
+      }),
+    ),
+  );
+}

@@ -1,0 +1,174 @@
+// Table 1 from the folders of its runs: one entry for each network and arm, as JSON and as Markdown.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { EpochLine, MetricsLine } from '../../src/train/metrics';
+import { readMetrics, readRunConfig } from '../../src/train/run-folder.node.js';
+import { formatDuration } from '../shared/progress';
+import type { Recipe } from '../shared/recipe';
+import type { Arm, Cell } from './options';
+import { type Difference, pairedDifference, type Spread, spread } from './statistics';
+
+/** Errors in percent that the paper prints (vanilla, mean-field), and those of public vanilla runs. */
+const PUBLISHED: Record<string, { paper: [number, number]; publicRuns?: string }> = {
+  resnet20: { paper: [8.75, 8.19], publicRuns: '8.1–8.3' },
+  resnet32: { paper: [7.51, 7.15] },
+  resnet44: { paper: [7.17, 6.91], publicRuns: '6.9–7.1' },
+  resnet56: { paper: [6.97, 6.72], publicRuns: '6.6–7.4' },
+  resnet110: { paper: [6.37, 6.1], publicRuns: '5.9–6.7' },
+  resnet164: { paper: [5.46, 5.19] },
+  'resnext29-8x64d': { paper: [17.92, 17.53] },
+  'resnext29-16x64d': { paper: [17.65, 16.81] },
+};
+
+/** What the folder of a run holds. */
+export interface RunState {
+  readonly metrics: readonly MetricsLine[];
+  readonly epochs: readonly EpochLine[];
+  readonly recipe: Recipe;
+  /** The numbers at the end, or the step at which the loss stopped being finite. */
+  readonly end:
+    | { testError: number; bestError: number; bestEpoch: number; seconds: number }
+    | { divergedAt: number }
+    | null;
+}
+
+/** The run in a folder, or null where none was begun. */
+export function readRun(path: string): RunState | null {
+  if (!existsSync(join(path, 'config.json'))) return null;
+  const recipe = readRunConfig(path).options as Recipe;
+  const metrics = existsSync(join(path, 'metrics.jsonl')) ? readMetrics(path) : [];
+  const epochs = metrics.filter((line) => line.type === 'epoch');
+  const last = metrics.at(-1);
+  return { metrics, epochs, recipe, end: last?.type === 'summary' ? (last as unknown as RunState['end']) : null };
+}
+
+export interface Entry {
+  row: string;
+  arm: Arm;
+  dataset: string;
+  epochs: number;
+  batch: number;
+  /** Training and test images; null for all of the set. */
+  subset: number | null;
+  testSubset: number | null;
+  asked: number;
+  diverged: number;
+  /** Test error in percent over the finished seeds. The best epoch is chosen by the test set. */
+  last: Spread | null;
+  best: Spread | null;
+  /** This arm minus vanilla after the last epoch, over the seeds that both have finished. */
+  difference: Difference | null;
+  paper: number | null;
+  publicRuns: string | null;
+  runs: { seed: number; testError: number; bestError: number; bestEpoch: number; seconds: number; folder: string }[];
+}
+
+/** An entry for each network and arm of the grid of which a run was begun in `out`. */
+export function gather(cells: readonly Cell[], out: string): Entry[] {
+  const entries = new Map<string, Entry>();
+  for (const { name, row, arm, seed } of cells) {
+    const run = readRun(join(out, name));
+    if (!run) continue;
+    const key = `${row} ${arm}`;
+    const { dataset, epochs, batch, subset = null, testSubset = null } = run.recipe;
+    const { paper, publicRuns } = PUBLISHED[row] ?? {};
+    const entry: Entry = entries.get(key) ?? {
+      ...{
+        row,
+        arm,
+        dataset,
+        epochs,
+        batch,
+        subset,
+        testSubset,
+        diverged: 0,
+        last: null,
+        best: null,
+        difference: null,
+      },
+      asked: cells.filter((cell) => cell.row === row && cell.arm === arm).length,
+      paper: paper?.[arm === 'vanilla' ? 0 : 1] ?? null,
+      publicRuns: (arm === 'vanilla' && publicRuns) || null,
+      runs: [],
+    };
+    entries.set(key, entry);
+    if (run.end && 'divergedAt' in run.end) entry.diverged++;
+    else if (run.end) {
+      const { testError, bestError, bestEpoch, seconds } = run.end;
+      entry.runs.push({ seed, testError, bestError, bestEpoch, seconds, folder: name });
+    }
+  }
+  for (const entry of entries.values()) {
+    entry.last = spread(entry.runs.map((run) => run.testError));
+    entry.best = spread(entry.runs.map((run) => run.bestError));
+    const vanilla = entries.get(`${entry.row} vanilla`);
+    if (!vanilla || entry === vanilla) continue;
+    const differences = entry.runs.flatMap(({ seed, testError }) => {
+      const partner = vanilla.runs.find((run) => run.seed === seed);
+      return partner ? [testError - partner.testError] : [];
+    });
+    entry.difference = pairedDifference(differences);
+  }
+  return [...entries.values()];
+}
+
+const HEAD = [
+  'network',
+  'arm',
+  'last epoch',
+  'best epoch',
+  'minus vanilla, paired',
+  'paper',
+  'public runs',
+  'what was run',
+];
+
+/** The table for people. `adapter` is what it ran on, `figures` files beside it. */
+export function describeTable(entries: readonly Entry[], adapter: string, figures: readonly string[]): string {
+  const cells = entries.map((entry) => [
+    entry.row,
+    entry.arm,
+    describeSpread(entry.last),
+    describeSpread(entry.best),
+    describeDifference(entry),
+    entry.paper?.toFixed(2) ?? '',
+    entry.publicRuns ?? '',
+    describeRuns(entry),
+  ]);
+  const line = (row: readonly string[]) => `| ${row.join(' | ')} |`;
+  const seconds = entries.flatMap(({ runs }) => runs).reduce((sum, run) => sum + run.seconds, 0);
+  return `# Table 1
+
+Test error in percent, mean ± standard deviation over the seeds; the intervals are 95 % bootstrap intervals of the mean over pairs.
+
+${[line(HEAD), line(HEAD.map(() => '---')), ...cells.map(line)].join('\n')}
+
+- Last epoch is the number to compare. The best epoch is chosen by the test set itself and therefore too good.
+- The arms of a seed share initial weights, batches and augmentation. Seeds differ by about 0.2, so a gain of 0.3 takes about 7 pairs to see.
+- The paper's columns are for 160 epochs (ResNeXt 300) on all training images; its vanilla ResNet numbers equal He et al. 2015/2016 digit for
+  digit and were probably quoted. The public runs are vanilla networks trained by others.
+- Ran on ${adapter}.
+- Took ${formatDuration(seconds)} of training and evaluation.
+
+${figures.map((name) => `![${name.replace('.svg', '')}](${name})`).join('\n')}
+`;
+}
+
+const describeSpread = (x: Spread | null): string =>
+  x ? `${x.mean.toFixed(2)}${x.sd === null ? '' : ` ± ${x.sd.toFixed(2)}`}` : '';
+
+function describeDifference({ difference }: Entry): string {
+  if (!difference) return '';
+  const signed = (x: number) => `${x < 0 ? '−' : '+'}${Math.abs(x).toFixed(2)}`;
+  const interval = difference.interval ? ` [${difference.interval.map(signed).join(', ')}]` : '';
+  return `${signed(difference.mean)}${interval}, ${difference.pairs} pair${difference.pairs === 1 ? '' : 's'}`;
+}
+
+function describeRuns({ dataset, epochs, subset, testSubset, batch, runs, asked, diverged }: Entry): string {
+  const images = subset ? `${subset.toLocaleString('en')} images` : 'all images';
+  const test = testSubset ? `, tested on ${testSubset.toLocaleString('en')}` : '';
+  const seeds = `seeds ${runs.map(({ seed }) => seed).join(', ') || 'none'}`;
+  const open = asked > runs.length ? ` (${runs.length} of ${asked}${diverged ? `, ${diverged} diverged` : ''})` : '';
+  return `${dataset}, ${images}${test}, ${epochs} epochs, batch ${batch}, ${seeds}${open}`;
+}
