@@ -76,13 +76,17 @@ function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Po
 /** Proves that no launch reads memory that another virtual block has overwritten since. */
 function checkPlacement(launches: readonly Launch[], pinned: ReadonlySet<Block>): void {
   const owner = new Map<Block, VirtualBlock>();
+  const begun = new Set<VirtualBlock>();
   for (const { kernel, bindings } of launches)
     bindings.forEach(({ block }, i) => {
       if (!(block instanceof VirtualBlock)) return;
       const holder = owner.get(block.place!);
-      if (holder && holder !== block && kernel.access[i] !== 'w')
+      // A first 'x' fills a part of fresh memory, whatever was there before.
+      const reads = kernel.access[i] === 'r' || (kernel.access[i] === 'x' && begun.has(block));
+      if (holder && holder !== block && reads)
         throw new GpuError(`${kernel.name} would read ${block.what} after ${holder.what} has overwritten it`);
       owner.set(block.place!, block);
+      begun.add(block);
     });
   for (const block of pinned)
     if (block instanceof VirtualBlock && block.place && owner.has(block.place) && owner.get(block.place) !== block)

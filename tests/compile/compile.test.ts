@@ -213,6 +213,13 @@ test('what a step cannot do is said at once, and the device goes on', async () =
   for (let i = 0; i < 3; i++) assert.ok(Number.isFinite(await step(images, y).item()));
 });
 
+test('what is joined piece by piece takes the place of what is not needed any more', async () => {
+  const [a, b] = [numbers(64, 1), numbers(64, 2)].map((v) => tensor(Float32Array.from(v), { shape: [2, 4, 8] }));
+  const joined = () => F.stack([a.mean(-1).mean(-1), b.mean(-1).mean(-1)]);
+  const step = compile(joined);
+  for (let i = 0; i < 3; i++) close(await step().data(), await joined().data(), 1e-7);
+});
+
 test('a tensor computed inside cannot be used outside unless it is returned', async () => {
   let leaked: Tensor | null = null;
   const step = compile((x: Tensor) => {
