@@ -193,7 +193,8 @@ function axis(scale: Scale, gridIndex: number) {
       customValues: scale.ticks,
       color: faint,
       fontSize: 11,
-      formatter: (value: number) => (scale.log ? power(value) : value.toLocaleString('en').replace('-', '−')),
+      formatter: (value: number) =>
+        scale.log ? power(value) : value.toLocaleString('en', { maximumFractionDigits: 6 }).replace('-', '−'),
     },
   };
 }

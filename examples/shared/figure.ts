@@ -95,7 +95,7 @@ function orderPanels(epochs: readonly EpochLine[]): Panel[] {
       fromZero: true,
     },
     {
-      title: "Kendall's distance to the first order (% of pairs)",
+      title: 'Kendall distance to first order (%)',
       xName: 'epoch',
       lines: perStage((name) =>
         points(epochs, 'epoch', (line) => {

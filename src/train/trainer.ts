@@ -351,6 +351,9 @@ export class Trainer {
     progress.images += images;
     this.#stopClock();
     this.#rate.perSecond = (1000 * this.#rate.images) / (performance.now() - this.#rate.since);
+    const { store, onStep, train } = this.#options;
+    const twentieth = (position: number) => Math.floor((20 * position) / train.count);
+    const stages = twentieth(progress.position) > twentieth(progress.position - images) ? await this.#stages() : [];
     const line: StepLine = {
       type: 'step',
       step: progress.step,
@@ -359,8 +362,8 @@ export class Trainer {
       lr: this.#lr,
       imagesPerSecond: this.#rate.perSecond,
       time: progress.seconds,
+      ...(stages.length && { stages }),
     };
-    const { store, onStep, train } = this.#options;
     store?.appendMetrics(line);
     const means = { loss: progress.loss / progress.images, accuracy: (100 * progress.correct) / progress.images };
     onStep?.({ epoch: line.epoch, step: line.step, done: progress.position, total: train.count, ...means }, line);
