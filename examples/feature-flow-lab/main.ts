@@ -6,9 +6,13 @@ import type { Command } from 'commander';
 import { device, init, shutdown } from '../../src/index.node.js';
 import { createProgram, printJson, runProgram } from '../shared/options';
 import { createProgress, formatDuration, type Progress } from '../shared/progress';
+import { collapse, collapseOptions, collapseSummary, drawCollapse } from './collapse';
 import { coordinates, coordinatesOptions, coordinatesSummary, drawCoordinates } from './coordinates';
+import { distance, distanceOptions, distanceSummary, drawDistance } from './distance';
+import { drawGram, gram, gramOptions, gramSummary } from './gram';
 import { type Outcome, writeReport } from './report';
 import { drawTheorem1, theorem1, theorem1Options, theorem1Summary } from './theorem-1';
+import { drawTheorem2, theorem2, theorem2Options, theorem2Summary } from './theorem-2';
 import { drawTransfer, transfer, transferOptions, transferSummary } from './transfer';
 
 /** Its options come from the command line, its result is what is drawn and written; `summary` in it is the last line of --json. */
@@ -21,6 +25,10 @@ interface Experiment {
 
 const experiments: Record<string, Experiment> = {
   'theorem-1': { summary: theorem1Summary, options: theorem1Options, run: theorem1, draw: drawTheorem1 },
+  'theorem-2': { summary: theorem2Summary, options: theorem2Options, run: theorem2, draw: drawTheorem2 },
+  collapse: { summary: collapseSummary, options: collapseOptions, run: collapse, draw: drawCollapse },
+  gram: { summary: gramSummary, options: gramOptions, run: gram, draw: drawGram },
+  distance: { summary: distanceSummary, options: distanceOptions, run: distance, draw: drawDistance },
   coordinates: { summary: coordinatesSummary, options: coordinatesOptions, run: coordinates, draw: drawCoordinates },
   transfer: { summary: transferSummary, options: transferOptions, run: transfer, draw: drawTransfer },
 };
