@@ -11,7 +11,7 @@ import { formatDuration } from '../shared/progress';
 import { completeRecipe, type Recipe } from '../shared/recipe';
 import { createReport, percent, type Report } from '../shared/report';
 import { newestRun } from '../shared/runs';
-import { createNetwork, createTrainer, whenInterrupted } from '../shared/training';
+import { createNetwork, createTrainer, initialise, whenInterrupted } from '../shared/training';
 import { changeRecipe, createOptions, type Given, leavesSizeOpen, QUICK } from './options';
 
 const program = createOptions();
@@ -53,6 +53,7 @@ async function main(given: Given, report: Report): Promise<void> {
   });
   const recipe: Recipe = { ...wanted, dataset: data.name as DatasetName };
   const folder = old ?? RunFolder.create(given.out ?? defaultRunPath(recipe.model, data.name, recipe.seed), recipe);
+  if (!old) await initialise(model, recipe, data, report);
   const trainer = createTrainer(model, recipe, data, {
     store: folder,
     signal: whenInterrupted(report),

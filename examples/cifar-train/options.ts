@@ -25,7 +25,10 @@ export function createOptions() {
   program.configureHelp({ sortOptions: false });
   program
     .optionsGroup('What to train, on what:')
-    .option('--model <name>', `${MODEL_NAMES.slice(0, 4).join(', ')}, … any depth 6n + 2 (default: meanfield-resnet20)`)
+    .option(
+      '--model <name>',
+      `${[...MODEL_NAMES.slice(0, 4), 'feature-flow-resnet20'].join(', ')}, … any depth 6n + 2 (default: meanfield-resnet20)`,
+    )
     .option('--dataset <name>', `${DATASETS.join(', ')} (default: cifar10)`, choice(DATASETS))
     .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
     .option('--subset <images>', 'train on so many images, the same number of each class', positiveInteger)
@@ -63,6 +66,9 @@ export function createOptions() {
       "whether batch norm's statistics move with the particle or stay at the position (default: particle)",
       choice(['particle', 'position']),
     )
+    .optionsGroup('Feature-flow networks (rate 3 by default, no weight decay):')
+    .option('--width <factor>', 'factor on the channels 16, 32, 64 (default: 1)', rate)
+    .option('--lambda <number>', "λ of Algorithm 2's soft initialisation, 0 for none (default: 1e-4)", rate)
     .optionsGroup('The run:')
     .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
     .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)

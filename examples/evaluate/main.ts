@@ -1,7 +1,7 @@
 // The test error of any weights on any data set: `npm run evaluate -- --model resnet20 --weights FILE`.
 
 import { ResidentImages } from '../../datasets/resident';
-import { type Classifier, evaluate, init, loadWeights, models, shutdown } from '../../src/index.node.js';
+import { evaluate, init, loadWeights, models, shutdown } from '../../src/index.node.js';
 import { DATASETS, type DatasetName, loadDataset } from '../shared/datasets';
 import {
   choice,
@@ -13,7 +13,7 @@ import {
   UsageError,
 } from '../shared/options';
 import { createProgress } from '../shared/progress';
-import { readWeights } from '../shared/runs';
+import { createSavedModel, readWeights } from '../shared/runs';
 
 interface Options {
   weights: string;
@@ -57,7 +57,7 @@ await runProgram<Options>(program, async (options) => {
 
   await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
   try {
-    const model = models.createModel(name, { classes: data.classes.length }) as Classifier;
+    const model = createSavedModel(name, data.classes.length, file);
     loadWeights(model, file.tensors);
     const images = new ResidentImages(data[split], { mean, std });
     progress.begin(name, images.count);

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ResidentImages } from '../../datasets/resident';
-import { type Classifier, F, init, loadWeights, models, noGrad, shutdown } from '../../src/index.node.js';
+import { F, init, loadWeights, models, noGrad, shutdown } from '../../src/index.node.js';
 import { checkpointFile } from '../../src/train/run-folder.node.js';
 import { DATASETS, type DatasetName, describeDataset } from '../shared/datasets';
 import { loadImage } from '../shared/image';
@@ -16,7 +16,7 @@ import {
   runProgram,
   UsageError,
 } from '../shared/options';
-import { newestRun, readWeights } from '../shared/runs';
+import { createSavedModel, newestRun, readWeights } from '../shared/runs';
 
 interface Options {
   weights?: string;
@@ -55,7 +55,7 @@ await runProgram<Options>(program, async (options, paths) => {
 
   await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
   try {
-    const model = models.createModel(name, { classes: classes.length }) as Classifier;
+    const model = createSavedModel(name, classes.length, file);
     loadWeights(model, file.tensors);
     model.eval();
     const images = Uint8Array.from(pixels.flatMap((image) => [...image]));

@@ -27,6 +27,9 @@ export type Recipe = {
   freezeTau: boolean;
   clampTau: boolean;
   statistics: 'particle' | 'position';
+  /** Feature-flow networks: factor on the channels, λ of Algorithm 2 (0: left out). */
+  width?: number;
+  lambda?: number;
   evalEvery: number;
   checkpointEvery: number;
 };
@@ -40,12 +43,22 @@ export interface Wanted extends Partial<Omit<Recipe, 'compile' | 'tauWeightDecay
 
 /**
  * Fills in the paper's recipe: batch 128, SGD with momentum 0.9, weight decay 1e-4 (ResNeXt 5e-4), rate 0.1 divided by 10 at 1/2 and 3/4 of
- * the 160 epochs (CIFAR-100 and ResNeXt 300). The times follow the weights.
+ * the 160 epochs (CIFAR-100 and ResNeXt 300). The times follow the weights. Feature-flow networks have a rate in time units of their own and
+ * no weight decay.
  */
 export function completeRecipe(given: Wanted): Recipe {
-  const { model = 'meanfield-resnet20', dataset = 'cifar10', lr = 0.1, momentum = 0.9 } = given;
+  const { model = 'meanfield-resnet20', dataset = 'cifar10', momentum = 0.9 } = given;
+  const flow = model.startsWith('feature-flow');
+  if (flow ? given.weightDecay : given.width !== undefined || given.lambda !== undefined)
+    throw new UsageError(
+      flow
+        ? '--weight-decay: scaled gradient descent has none'
+        : `--width and --lambda belong to feature-flow networks, not to ${model}`,
+    );
+  const lr = given.lr ?? (flow ? 3 : 0.1);
   const resnext = model.includes('resnext');
-  const { epochs = dataset === 'cifar100' || resnext ? 300 : 160, weightDecay = resnext ? 5e-4 : 1e-4 } = given;
+  const { epochs = dataset === 'cifar100' || resnext ? 300 : 160, weightDecay = flow ? 0 : resnext ? 5e-4 : 1e-4 } =
+    given;
   const milestones = given.milestones ?? [0.5, 0.75].map((part) => Math.round(part * epochs));
   if (milestones.some((m, i) => !Number.isInteger(m) || m < 0 || m < milestones[i - 1]))
     throw new UsageError(`--milestones ${milestones.join(',')}: these must be epochs in ascending order`);
@@ -72,6 +85,7 @@ export function completeRecipe(given: Wanted): Recipe {
     freezeTau: given.freezeTau ?? false,
     clampTau: given.clampTau ?? false,
     statistics: given.statistics ?? 'particle',
+    ...(flow && { width: given.width ?? 1, lambda: given.lambda ?? 1e-4 }),
     evalEvery: given.evalEvery ?? 1,
     checkpointEvery: given.checkpointEvery ?? 1,
   };

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Classifier, models } from '../../src/index.node.js';
 import { decodeCheckpoint, type JsonObject } from '../../src/train/checkpoint';
 import { readBytes } from '../../src/train/files.node.js';
 import { parseSafetensors, type StoredTensor } from '../../src/train/safetensors';
@@ -28,4 +29,12 @@ export function readWeights(path: string): WeightsFile {
   const { tensors, metadata } = parseSafetensors(bytes, path);
   if (metadata.format === 'dawnfield-checkpoint') return decodeCheckpoint(bytes, path);
   return { tensors: Object.fromEntries(tensors), options: null };
+}
+
+/** The network that a file's weights are of: a feature-flow network's width is among the options of its run. */
+export function createSavedModel(name: string, classes: number, { options }: WeightsFile): Classifier {
+  return models.createModel(name, {
+    classes,
+    featureFlow: { width: options?.width as number | undefined },
+  }) as Classifier;
 }

@@ -1,12 +1,21 @@
 // Between a recipe and a Trainer: the network, its optimizer, its data on the GPU.
 
-import type { ImageDataset } from '../../datasets/cifar';
+import { type ImageDataset, subset } from '../../datasets/cifar';
 import { ResidentImages } from '../../datasets/resident';
-import { type Classifier, manualSeed, meanFieldsIn, models, type nn, optim, Trainer } from '../../src/index.node.js';
+import {
+  type Classifier,
+  featureFlow,
+  manualSeed,
+  meanFieldsIn,
+  models,
+  type nn,
+  optim,
+  Trainer,
+} from '../../src/index.node.js';
 import type { TrainerOptions } from '../../src/train/trainer';
 import { describeDataset } from './datasets';
 import type { Recipe } from './recipe';
-import type { Report } from './report';
+import { percent, type Report } from './report';
 
 /** The recipe's network with the initial weights of its seed: the same ones in a vanilla network and its mean-field form. */
 export function createNetwork(recipe: Recipe): Classifier {
@@ -19,11 +28,33 @@ export function createNetwork(recipe: Recipe): Classifier {
       clampTimes: recipe.clampTau,
       statistics: recipe.statistics,
     },
+    featureFlow: { width: recipe.width },
   }) as Classifier;
 }
 
-/** SGD with the times τ in a group of their own. */
+/** Images that Algorithm 2 draws its pixels from. */
+const REGRESSED = 60;
+
+/** Feature-flow networks start from Algorithm 2's soft form on a few training images; the others as they were made. */
+export async function initialise(model: Classifier, { lambda, seed }: Recipe, data: ImageDataset, report: Report) {
+  if (!(model instanceof models.FeatureFlowResNet) || !lambda) return;
+  const few = new ResidentImages(subset(data.train, Math.min(REGRESSED, data.train.count), seed), data);
+  const [{ images, size }] = few.batches({ batchSize: REGRESSED });
+  const layers = await model.initialise(images, { lambda });
+  few.dispose();
+  const mean = (list: number[]) => list.reduce((sum, x) => sum + x, 0) / list.length;
+  const squares = [layers.map((l) => l.meanSquareBefore), layers.map((l) => l.meanSquareAfter)].map(mean);
+  report.say(
+    `Algorithm 2, soft with λ ${lambda} on ${size} images: mean square of the weights ${squares.map((x) => x.toFixed(0)).join(' → ')}, ` +
+      `residuals change by ${percent(100 * mean(layers.map((l) => l.residualChange)))}, ` +
+      `condition numbers up to ${Math.max(...layers.map((l) => l.condition)).toFixed(0)}`,
+  );
+}
+
+/** SGD with the times τ in a group of their own; scaled gradient descent for feature-flow networks. */
 function createOptimizer(model: nn.Module, recipe: Recipe) {
+  if (model instanceof models.FeatureFlowResNet)
+    return new featureFlow.ScaledGradientDescent(model.parameters(), { lr: recipe.lr, momentum: recipe.momentum });
   const times = [...meanFieldsIn(model)].map(([, stage]) => stage.tau);
   const weights = model.parameters().filter((parameter) => !times.includes(parameter));
   const { lr, momentum, weightDecay } = recipe;
