@@ -55,7 +55,7 @@ export function completeRecipe(given: Wanted): Recipe {
         ? '--weight-decay: scaled gradient descent has none'
         : `--width and --lambda belong to feature-flow networks, not to ${model}`,
     );
-  const lr = given.lr ?? (flow ? 3 : 0.1);
+  const lr = given.lr ?? (flow ? 1 : 0.1);
   const resnext = model.includes('resnext');
   const { epochs = dataset === 'cifar100' || resnext ? 300 : 160, weightDecay = flow ? 0 : resnext ? 5e-4 : 1e-4 } =
     given;
