@@ -3,7 +3,7 @@
 // a resumed run goes on where it stopped. shaders/random.ts holds the same generator in WGSL.
 
 /** Who draws what: one key per purpose, so that adding a consumer never shifts another one's numbers. */
-export const Stream = { shuffle: 1, augment: 2, subset: 3, synthetic: 4, init: 5, dropout: 6 } as const;
+export const Stream = { shuffle: 1, augment: 2, subset: 3, synthetic: 4, init: 5, dropout: 6, turnover: 8 } as const;
 
 /** High 32 bits of the product of two u32: 16-bit halves keep every partial product below 2^32. */
 function mulHigh(a: number, b: number): number {

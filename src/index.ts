@@ -28,8 +28,13 @@ export {
   scalar,
   shutdown,
 } from './gpu';
-export type { MeanFieldOptions, ParticleTelemetry } from './meanfield/mean-field';
+export type { Turnover } from './meanfield/birth-death';
+export { birthDeath, countEffects } from './meanfield/birth-death';
+export { expand } from './meanfield/expansion';
+export type { MeanFieldOptions, ParticleTelemetry, Placed } from './meanfield/mean-field';
 export { MeanField, meanFieldsIn } from './meanfield/mean-field';
+export type { SolverOptions } from './meanfield/ode';
+export { solve } from './meanfield/ode';
 export * as models from './models';
 export * as nn from './nn';
 export * as F from './nn/functional';

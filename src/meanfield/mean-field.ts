@@ -1,16 +1,24 @@
 // MeanField: residual blocks as particles (θ, τ) of a continuous-depth network, sorted by their times after every update.
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
 import { rankParticles } from '../../shaders/particles';
+import { add, mul, sub } from '../autograd/elementwise';
 import { residualSteps } from '../autograd/residual-step';
 import { device, InputError } from '../gpu';
 import { Module } from '../nn/module';
 import { Parameter, State } from '../nn/parameter';
+import { inputError } from '../tensor/context';
 import { tensor, zeros } from '../tensor/create';
 import { bind, copyInto, evaluate } from '../tensor/elementwise';
 import { permuteFirstAxis, permuteTensors } from '../tensor/rows';
 import { initialRng } from '../tensor/seed';
+import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
+import { expand } from './expansion';
+import type { SolverOptions } from './ode';
+import { solve } from './ode';
+import type { Branch } from './runge-kutta';
+import { stepLength } from './runge-kutta';
 
 export interface MeanFieldOptions {
   /** Initial times: 'ordinal' 1 … n (default: every step is 1, the vanilla network), 'fraction' i/n, 'random' uniform in (0, 1), or numbers. */
@@ -21,6 +29,17 @@ export interface MeanFieldOptions {
   clampTimes?: boolean;
   /** Whether states such as running statistics travel with their particle (default) or stay at the position. */
   statistics?: 'particle' | 'position';
+  /** What a particle's forward gives: f(x) (default), or with its skip connection g(x) = x + f(x), as the blocks of common networks do. */
+  skip?: 'outside' | 'inside';
+  /** Another solver of the continuous equation than eq. 4.1, or another way to its gradient. */
+  solver?: SolverOptions;
+}
+
+/** A particle of a stage that is put together anew: a copy of the one at a position, with a time and an id of its own. */
+export interface Placed {
+  source: number;
+  time: number;
+  id: number;
 }
 
 /** What `telemetry()` reads back. */
@@ -86,14 +105,53 @@ export class MeanField extends Module {
     if (options.times === 'random' || Array.isArray(options.times)) this.sortParticles();
   }
 
+  /**
+   * Turns blocks in a row into a mean-field stack that computes the same, bit for bit, until its times are trained: `MeanField.from(sequential)`.
+   * The blocks are alike and keep the shape of their input. They hold their skip connection themselves, if they have one: f(x) = block(x) − x,
+   * unless `skip: 'outside'` says that they are the branches.
+   */
+  static from(blocks: Iterable<Module>, options: MeanFieldOptions = {}): MeanField {
+    return new MeanField([...blocks], { skip: 'inside', ...options });
+  }
+
+  /** What the particles add, f_l, in order. */
+  get branches(): Branch[] {
+    const inside = this.options.skip === 'inside';
+    return this.particles.map((particle) => (x) => {
+      const y = particle.forward(x as never) as Tensor;
+      return inside ? sub(y, x) : y;
+    });
+  }
+
   override *children(): Iterable<[string, Module]> {
     for (const [i, particle] of this.particles.entries()) yield [String(i), particle];
   }
 
   override forward(x: Tensor): Tensor {
-    const branches = this.particles.map((particle) => (y: Tensor) => particle.forward(y as never) as Tensor);
-    return residualSteps(x, branches, this.tau);
+    const { solver, skip } = this.options;
+    if (solver) return this.solve(x, solver);
+    return skip === 'inside' ? this.particles.reduce(this.#blend, x) : residualSteps(x, this.branches, this.tau);
   }
+
+  /** The continuous equation of these particles, by any method and with any number of steps. */
+  solve(x: Tensor, options: SolverOptions = {}): Tensor {
+    const parameters = this.particles.map((particle) => particle.parameters());
+    return solve(x, this.branches, this.tau, options, parameters);
+  }
+
+  /** The stage as an ensemble of shallow networks: its Taylor expansion of first or second order (see `expand`). */
+  expand(x: Tensor, order: 1 | 2): Tensor {
+    return expand(x, this.branches, this.tau, order);
+  }
+
+  /** (1 − Δ)·x + Δ·g(x): exactly g(x) where Δ is 1. */
+  #blend = (x: Tensor, particle: Module, l: number): Tensor => {
+    const g = particle.forward(x as never) as Tensor;
+    if (!sameShape(x.shape, g.shape))
+      throw inputError('MeanField', 'a block must keep the shape of its input', { x: x.shape, 'g(x)': g.shape });
+    const delta = stepLength(this.tau, l);
+    return add(mul(x, sub(1, delta)), mul(g, delta));
+  };
 
   /** What moves in the sort beside weights and times: put side by side for several stages, one launch of a compiled step sorts them all. */
   get bookkeeping(): readonly Tensor[] {
@@ -118,6 +176,12 @@ export class MeanField extends Module {
     }
     const order = empty('sort particles', [n], 'uint32');
     device().launch(rankParticles(n), [bind(this.tau), bind(order), bind(this.#swaps)]);
+    this.#arrange(order);
+    order.dispose();
+  }
+
+  /** Position r gets all that belonged to the particle at position order[r], which is [n] uint32. */
+  #arrange(order: Tensor): void {
     const { particles } = this;
     permuteTensors(
       'parameters of particles',
@@ -132,8 +196,32 @@ export class MeanField extends Module {
         order,
       );
     for (const x of [this.tau, this.ids, ...this.tau.companions.values()]) permuteFirstAxis(x, order);
-    order.dispose();
     this.zeroGrad();
+  }
+
+  /**
+   * Puts the stage together anew from copies of its particles, n of them in ascending order of their times: weights, states and the optimizer's
+   * buffers are those of the source. What is named twice is there twice afterwards, what is not named is gone.
+   */
+  placeParticles(placed: readonly Placed[]): void {
+    const n = this.particles.length;
+    const bad = placed.find(
+      ({ source, time }, i) => !this.particles[source] || !(i === 0 || time >= placed[i - 1].time),
+    );
+    if (placed.length !== n || bad)
+      throw new InputError(`MeanField: ${n} particles in ascending order are needed, not ${JSON.stringify(placed)}`);
+    const order = tensor(Uint32Array.from(placed, ({ source }) => source));
+    this.#arrange(order);
+    order.dispose();
+    device().write(
+      this.tau.storage,
+      Float32Array.from(placed, ({ time }) => time),
+    );
+    device().write(
+      this.ids.storage,
+      Int32Array.from(placed, ({ id }) => id),
+    );
+    for (const x of [this.tau, this.ids]) x.memory.written();
   }
 
   /** Reads times, order and the number of swaps since the last call. */

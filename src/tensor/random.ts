@@ -14,7 +14,7 @@ import { checkShape, size } from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
 
-/** The Philox stream of tensors, beside those of `datasets/random.ts`. */
+/** The Philox stream of tensors, beside those of `datasets/random.ts`: they leave 7 free. */
 export const TENSOR_STREAM = 7;
 
 /** The key of one draw. In a compiled step every call draws anew, so its constants are read at each launch. */

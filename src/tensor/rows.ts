@@ -63,7 +63,7 @@ function layoutOf(rows: readonly (readonly Tensor[])[]): Binding | null {
   return { block, offset, bytes: at - offset };
 }
 
-/** Row r becomes what was row order[r]; `order` [rows] is a uint32 tensor that holds a permutation. All rows hold tensors alike. */
+/** Row r becomes what was row order[r]; `order` [rows] is a uint32 tensor, a permutation or with repetitions. All rows hold tensors alike. */
 export function permuteTensors(what: string, rows: readonly (readonly Tensor[])[], order: Tensor): void {
   if (rows[0].length === 0) return;
   rows.forEach((row, i) =>

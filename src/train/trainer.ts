@@ -1,10 +1,13 @@
 // The Trainer: epochs of steps with schedule, evaluation, metrics and checkpoints. A run that was interrupted at any step goes on bit for bit.
 
+import { Rng, Stream } from '../../datasets/random';
 import { compile } from '../autograd/compile';
 import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
 import type { ProfiledLaunch, Scalar } from '../gpu';
 import { device, InputError } from '../gpu';
+import type { Turnover } from '../meanfield/birth-death';
+import { birthDeath, countEffects } from '../meanfield/birth-death';
 import { meanFieldsIn } from '../meanfield/mean-field';
 import type { Optimizer } from '../optim/optimizer';
 import type { Schedule } from '../optim/schedule';
@@ -56,6 +59,8 @@ export interface TrainerOptions {
   seed?: number;
   /** Random crops and flips (default true). */
   augment?: boolean;
+  /** Kills and clones particles by their effect on the loss, before every `every`th epoch (default 1); see `birthDeath`. Off by default. */
+  birthDeath?: { rate: number; every?: number };
   /** Epochs between two evaluations and between two checkpoints (default 1); the last epoch always gets both. */
   evalEvery?: number;
   checkpointEvery?: number;
@@ -107,6 +112,10 @@ interface Progress {
   pendingImages: number;
   /** Exchanges of particles in the epoch, by stage. */
   swaps: Record<string, number>;
+  /** The last epoch that began with births and deaths, those of this epoch, and the births of the run so far, by stage. */
+  turnoverEpoch: number;
+  turnover: Record<string, Turnover[]>;
+  births: Record<string, number>;
   rng: RngState;
   optimizerSteps: number;
   trainLoss: number | null;
@@ -147,6 +156,9 @@ export class Trainer {
       if (value !== undefined && !(Number.isInteger(value) && value >= 1))
         throw new InputError(`Trainer: ${name} is ${value}, it must be a whole number of at least 1`);
     }
+    const frozen = [...meanFieldsIn(options.model)].find(([, stage]) => !stage.tau.requiresGrad);
+    if (options.birthDeath && frozen)
+      throw new InputError(`Trainer: birthDeath needs trained times, those of ${frozen[0]} are frozen`);
     this.#options = options;
     this.#scheduler = new Scheduler(options.optimizer, options.schedule ?? constant);
     this.#lossFunction = options.lossFunction ?? crossEntropy;
@@ -154,6 +166,7 @@ export class Trainer {
     this.#step = this.#makeStep();
     this.#progress = {
       ...{ epoch: 0, position: 0, step: 0, loss: 0, correct: 0, images: 0, pendingSteps: 0, pendingImages: 0 },
+      ...{ turnoverEpoch: 0, turnover: {}, births: {} },
       ...{ swaps: {}, rng: getRngState(), optimizerSteps: 0, seconds: 0, epochSeconds: 0 },
       ...{ trainLoss: null, testError: null, bestError: null, bestEpoch: null },
     };
@@ -218,6 +231,8 @@ export class Trainer {
     const progress: Progress = {
       ...this.#progress,
       swaps: { ...this.#progress.swaps },
+      turnover: { ...this.#progress.turnover },
+      births: { ...this.#progress.births },
       pendingSteps: this.#tally.steps,
       pendingImages: this.#tally.images,
       rng: getRngState(),
@@ -259,7 +274,11 @@ export class Trainer {
     model.zeroGrad();
     const names = Object.keys(tensors).filter((name) => name.startsWith(PRIVATE.optimizer));
     const buffers = names.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])] as const);
-    this.#progress = structuredClone(progress) as unknown as Progress;
+    const noTurnover = { turnoverEpoch: 0, turnover: {}, births: {} }; // runs begun before there was any do not tell
+    this.#progress = {
+      ...noTurnover,
+      ...(structuredClone(progress) as unknown as Omit<Progress, keyof typeof noTurnover>),
+    };
     optimizer.loadStateDict(Object.fromEntries(buffers), this.#progress.optimizerSteps);
     if (this.#progress.step === 0) {
       // Buffers are made anew in the first step, which is not compiled.
@@ -296,6 +315,7 @@ export class Trainer {
     const { model, train, steps = Infinity, signal, onEpochStart } = this.#options;
     const progress = this.#progress;
     this.#scheduler.setEpoch(progress.epoch);
+    await this.#turnOver();
     model.train();
     model.zeroGrad();
     onEpochStart?.(progress.epoch + 1, progress.position, train.count);
@@ -333,11 +353,28 @@ export class Trainer {
     const logits = model.forward(images);
     const loss = this.#lossFunction(logits, labels);
     backward(loss);
+    if (this.#options.birthDeath) for (const [, stage] of meanFieldsIn(model)) countEffects(stage);
     this.#tally.add(logits, labels, loss, number);
     optimizer.step();
     model.sortParticles?.();
     optimizer.zeroGrad();
   };
+
+  /** Births and deaths where the epoch begins with them: once, also when the run is resumed right after. */
+  async #turnOver(): Promise<void> {
+    const { birthDeath: options, model, seed = 0 } = this.#options;
+    const progress = this.#progress;
+    const { epoch } = progress;
+    if (!options || epoch === 0 || epoch % (options.every ?? 1) || progress.turnoverEpoch === epoch) return;
+    const rng = new Rng(seed, Stream.turnover, epoch);
+    for (const [name, stage] of meanFieldsIn(model)) {
+      const births = progress.births[name] ?? 0;
+      const firstId = stage.particles.length + births;
+      const events = (progress.turnover[name] = await birthDeath(stage, { rate: options.rate, rng, firstId }));
+      progress.births[name] = births + events.length;
+    }
+    progress.turnoverEpoch = epoch;
+  }
 
   /** Reads the sums of the steps since the last read, reports them, and stops the run when one was not finite. */
   async #readTally(): Promise<void> {
@@ -404,7 +441,7 @@ export class Trainer {
     if (test) progress.testError = test.error;
     progress.trainLoss = trainLoss;
     progress.epoch++;
-    Object.assign(progress, { position: 0, loss: 0, correct: 0, images: 0, epochSeconds: 0, swaps: {} });
+    Object.assign(progress, { position: 0, loss: 0, correct: 0, images: 0, epochSeconds: 0, swaps: {}, turnover: {} });
     onEpoch?.(line);
     return improved;
   }
@@ -416,7 +453,8 @@ export class Trainer {
     for (const [stage, particles] of meanFieldsIn(this.#options.model)) {
       const { tau, order, swaps: since } = await particles.telemetry();
       swaps[stage] = (swaps[stage] ?? 0) + since;
-      lines.push({ stage, tau, order, swaps: swaps[stage] });
+      const turnover = this.#progress.turnover[stage] ?? [];
+      lines.push({ stage, tau, order, swaps: swaps[stage], ...(turnover.length && { turnover }) });
     }
     return lines;
   }
@@ -429,6 +467,7 @@ export class Trainer {
     if (steps > 1)
       onNotice?.(`the loss is not finite at step ${badStep}: repeating ${steps} steps to find out where it begins`);
     this.#load(this.#good!);
+    await this.#turnOver();
     let where = 'the search for its origin was interrupted';
     for (const batch of this.#batches()) {
       if (this.#progress.step === badStep - 1) {

@@ -1,0 +1,52 @@
+// The continuous view: a mean-field stage as the equation dX/dt = f(X, θ_l) for τ_{l−1} < t ≤ τ_l (Lu et al. 2020, eq. 2.2 with particles that
+// are constant on their interval), solved with several steps on every interval.
+import { checkpointSequential } from '../autograd/checkpoint';
+import { InputError } from '../gpu';
+import type { Tensor } from '../tensor/tensor';
+import { adjointSolve } from './adjoint';
+import type { Branch, Tableau } from './runge-kutta';
+import { advance, METHODS, stepLength } from './runge-kutta';
+
+export interface SolverOptions {
+  /** Runge–Kutta method. Euler with one step is eq. 4.1, the residual network itself (default). */
+  method?: keyof typeof METHODS;
+  /** Equal steps on the interval of each particle (default 1). */
+  substeps?: number;
+  /**
+   * How gradients are found: 'backprop' through all steps (default); 'checkpoint', the same numbers with memory O(√n), computing everything
+   * once more; 'adjoint', by the equation of Theorem 3.1 with memory O(1), which differs from the others by O(1/n).
+   */
+  gradient?: 'backprop' | 'checkpoint' | 'adjoint';
+}
+
+/**
+ * X at the end of time, from x at its beginning. `tau` [n] are the ends of the intervals in ascending order; every branch keeps the shape of x.
+ * `parameters` are those of each branch: only the adjoint must be told.
+ */
+export function solve(
+  x: Tensor,
+  branches: readonly Branch[],
+  tau: Tensor,
+  options: SolverOptions = {},
+  parameters: readonly (readonly Tensor[])[] = [],
+): Tensor {
+  const { method = 'euler', substeps = 1, gradient = 'backprop' } = options;
+  if (!(method in METHODS) || !(Number.isInteger(substeps) && substeps >= 1))
+    throw new InputError(
+      `solve: method '${method}' with ${substeps} steps a particle; use ${Object.keys(METHODS).join(', ')} with at least 1`,
+    );
+  const tableau: Tableau = METHODS[method];
+  const flows = branches.map((f, l) => (start: Tensor) => {
+    const h = stepLength(tau, l, substeps);
+    let y = start;
+    for (let k = 0; k < substeps; k++) {
+      const slopes: Tensor[] = [];
+      for (const row of tableau.a) slopes.push(f(advance(y, h, row, slopes)));
+      y = advance(y, h, tableau.b, slopes);
+    }
+    return y;
+  });
+  if (gradient === 'checkpoint') return checkpointSequential(flows, x);
+  const flow = (start: Tensor) => flows.reduce((y, f) => f(y), start);
+  return gradient === 'adjoint' ? adjointSolve(flow, x, { branches, tau, parameters, tableau, substeps }) : flow(x);
+}
