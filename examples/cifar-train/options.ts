@@ -69,6 +69,12 @@ export function createOptions() {
     .optionsGroup('Feature-flow networks (rate 1 by default, no weight decay):')
     .option('--width <factor>', 'factor on the channels 16, 32, 64 (default: 1)', rate)
     .option('--lambda <number>', "λ of Algorithm 2's soft initialisation, 0 for none (default: 1e-4)", rate)
+    .option(
+      '--birth-death <rate>',
+      'kill and clone particles by their effect on the loss: one standard deviation off, with probability 1 − e^−rate (default: off)',
+      numberFrom(0),
+    )
+    .option('--birth-death-every <epochs>', 'before every so many epochs (default: 1)', positiveInteger)
     .optionsGroup('The run:')
     .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
     .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)

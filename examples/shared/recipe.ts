@@ -27,6 +27,9 @@ export type Recipe = {
   freezeTau: boolean;
   clampTau: boolean;
   statistics: 'particle' | 'position';
+  /** Rate of births and deaths of particles, and epochs between two rounds. */
+  birthDeath?: number;
+  birthDeathEvery?: number;
   /** Feature-flow networks: factor on the channels, λ of Algorithm 2 (0: left out). */
   width?: number;
   lambda?: number;
@@ -86,6 +89,7 @@ export function completeRecipe(given: Wanted): Recipe {
     clampTau: given.clampTau ?? false,
     statistics: given.statistics ?? 'particle',
     ...(flow && { width: given.width ?? 1, lambda: given.lambda ?? 1e-4 }),
+    ...(given.birthDeath && { birthDeath: given.birthDeath, birthDeathEvery: given.birthDeathEvery ?? 1 }),
     evalEvery: given.evalEvery ?? 1,
     checkpointEvery: given.checkpointEvery ?? 1,
   };

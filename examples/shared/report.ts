@@ -64,6 +64,8 @@ function* describeEpoch(line: EpochLine, epochs: number): Iterable<string> {
   const test = testError === undefined ? '' : `   test loss ${testLoss?.toFixed(3)}, error ${percent(testError)}`;
   yield `epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}, error ${percent(trainError)}${test}` +
     `   lr ${Number(lr.toPrecision(3))}   ${imagesPerSecond.toFixed(1)} images/s   ${formatDuration(seconds)}`;
-  for (const { stage, order, swaps, tau } of line.stages ?? [])
-    yield `  ${stage}   order ${order.join(' ')}   swaps ${swaps}   τ ${tau.map((t) => t.toFixed(4)).join(' ')}`;
+  for (const { stage, order, swaps, tau, turnover = [] } of line.stages ?? []) {
+    const births = turnover.map(({ killed, parent, child }) => `   ${killed} died for ${child}, copied from ${parent}`);
+    yield `  ${stage}   order ${order.join(' ')}   swaps ${swaps}   τ ${tau.map((t) => t.toFixed(4)).join(' ')}${births.join('')}`;
+  }
 }

@@ -82,6 +82,7 @@ export function createTrainer(
     seed: recipe.seed,
     augment: recipe.augment,
     compile: recipe.compile,
+    ...(recipe.birthDeath && { birthDeath: { rate: recipe.birthDeath, every: recipe.birthDeathEvery } }),
     evalEvery: recipe.evalEvery,
     checkpointEvery: recipe.checkpointEvery,
     config: recipe,
