@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { F, featureFlow, noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { positiveInteger } from '../shared/options';
+import type { Progress } from '../shared/progress';
 import {
   ARMS,
   type Arm,
@@ -54,6 +55,7 @@ export interface CoordinatesResult {
 export async function coordinates(
   options: CoordinatesOptions,
   say: (line: string) => void,
+  progress?: Progress,
 ): Promise<CoordinatesResult> {
   const { widths, batch: batchSize, seed, seeds } = options;
   const source = await loadImages(options, say);
@@ -64,8 +66,13 @@ export async function coordinates(
     const sizes: Sizes = { arm, features: [], updates: [] };
     for (const width of widths) {
       const all: Awaited<ReturnType<typeof measure>>[] = [];
-      for (let s = 0; s < (seeds * Math.max(...widths)) / width; s++)
+      const nets = Math.ceil((seeds * Math.max(...widths)) / width);
+      progress?.begin(`${arm} ×${width}`, nets * options.steps);
+      for (let s = 0; s < nets; s++) {
         all.push(await measure(arm, width, seed + s, images, labels, options));
+        progress?.update((s + 1) * options.steps);
+      }
+      progress?.end();
       const mean = (part: 'features' | 'updates') =>
         all[0][part].map((_, l) => Math.sqrt(all.reduce((sum, one) => sum + one[part][l], 0) / all.length));
       sizes.features.push(mean('features'));

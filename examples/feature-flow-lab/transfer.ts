@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { compile, F, featureFlow, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { numberList } from '../shared/options';
+import type { Progress } from '../shared/progress';
 import { ARMS, type Arm, addNetworkOptions, loadImages, makeNetwork, type NetworkOptions, pooled } from './images';
 
 export interface TransferOptions extends NetworkOptions {
@@ -17,7 +18,7 @@ export const transferSummary =
   'training loss against the learning rate at several widths, beside the standard parametrisation';
 
 export const transferOptions = (command: Command): Command =>
-  addNetworkOptions(command, { widths: [0.25, 0.5, 1, 2], steps: 60, batch: 32, pool: 2 })
+  addNetworkOptions(command, { widths: [0.25, 0.5, 1, 2], steps: 60, batch: 32, pool: 4 })
     .option('--rates <list>', 'learning rates of ours', numberList(), powers(-1, 6))
     .option('--standard-rates <list>', 'learning rates of the standard parametrisation', numberList(), powers(-6, 1));
 
@@ -37,7 +38,11 @@ export interface TransferResult {
   drift: Record<Arm, number>;
 }
 
-export async function transfer(options: TransferOptions, say: (line: string) => void): Promise<TransferResult> {
+export async function transfer(
+  options: TransferOptions,
+  say: (line: string) => void,
+  progress?: Progress,
+): Promise<TransferResult> {
   const source = await loadImages(options, say);
   const batches: [Tensor, Tensor][] = [];
   for (let epoch = 0; batches.length < options.steps; epoch++)
@@ -48,7 +53,9 @@ export async function transfer(options: TransferOptions, say: (line: string) => 
   for (const arm of ARMS)
     for (const width of options.widths) {
       const rates = arm === 'standard' ? options.standardRates : options.rates;
-      const losses = await train(arm, width, rates, batches, options);
+      progress?.begin(`${arm} ×${width}`, rates.length * options.steps);
+      const losses = await train(arm, width, rates, batches, options, (steps) => progress?.update(steps));
+      progress?.end();
       const finite = losses.map((loss) => loss ?? Number.POSITIVE_INFINITY);
       const best = rates[finite.indexOf(Math.min(...finite))];
       curves.push({ arm, width, rates, losses, best });
@@ -65,7 +72,14 @@ export async function transfer(options: TransferOptions, say: (line: string) => 
 }
 
 /** The loss at each rate, all from the same weights with the same batches: one compiled step serves them. */
-async function train(arm: Arm, width: number, rates: number[], batches: [Tensor, Tensor][], options: TransferOptions) {
+async function train(
+  arm: Arm,
+  width: number,
+  rates: number[],
+  batches: [Tensor, Tensor][],
+  options: TransferOptions,
+  onSteps: (done: number) => void,
+) {
   const net = makeNetwork(arm, width, options, options.seed);
   const start = Object.fromEntries(
     Object.entries(net.stateDict()).map(([name, v]) => [name, v.detach().clone().keep()]),
@@ -81,7 +95,7 @@ async function train(arm: Arm, width: number, rates: number[], batches: [Tensor,
   // The first call of a compiled step runs another way: no rate's run may begin with it.
   step(...batches[0]);
   const losses: (number | null)[] = [];
-  for (const rate of rates) {
+  for (const [r, rate] of rates.entries()) {
     net.loadStateDict(start);
     optimizer.groups[0].lr = rate;
     const late: number[] = [];
@@ -91,6 +105,7 @@ async function train(arm: Arm, width: number, rates: number[], batches: [Tensor,
     }
     const mean = late.reduce((sum, loss) => sum + loss, 0) / late.length;
     losses.push(Number.isFinite(mean) ? mean : null);
+    onSteps((r + 1) * batches.length);
   }
   for (const v of Object.values(start)) v.dispose();
   return losses;
