@@ -39,21 +39,22 @@ interface Shared {
 }
 
 let chosen: [name: string, options: Shared][] = [];
-const program = createProgram('feature-flow-lab', 'Experiments with what Fang et al. 2020 prove of wide nets.');
-const shared = (command: Command) =>
-  command
-    .option('--out <folder>', 'where results, figures and report.html are written', join('runs', 'feature-flow-lab'))
-    .option('--json', 'print JSON and nothing else; the last line is the outcome');
+const program = createProgram('feature-flow-lab', 'Experiments with what Fang et al. 2020 prove of wide nets.')
+  .option('--out <folder>', 'where results, figures and report.html are written', join('runs', 'feature-flow-lab'))
+  .configureHelp({ showGlobalOptions: true });
 for (const [name, { summary, options }] of Object.entries(experiments))
-  shared(options(program.command(name).description(summary))).action((given) => {
-    chosen = [[name, given]];
+  options(program.command(name).description(summary)).action((_, command: Command) => {
+    chosen = [[name, command.optsWithGlobals()]];
   });
-shared(program.command('all').description('all of them with their defaults, one after the other')).action((given) => {
-  chosen = Object.entries(experiments).map(([name, { options }]) => {
-    const defaults = options(program.createCommand(name)).parse([], { from: 'user' }).opts();
-    return [name, { ...defaults, ...given }];
+program
+  .command('all')
+  .description('all of them with their defaults, one after the other')
+  .action((_, command: Command) => {
+    chosen = Object.entries(experiments).map(([name, { options }]) => {
+      const defaults = options(program.createCommand(name)).parse([], { from: 'user' }).opts();
+      return [name, { ...defaults, ...command.optsWithGlobals<Shared>() }];
+    });
   });
-});
 
 await runProgram(program, async () => {
   await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
