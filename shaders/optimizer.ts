@@ -1,4 +1,4 @@
-// Optimizer updates in place, one thread per number. With the weight w, its gradient g and t = 1, 2, …:
+// Optimizer updates in place, four numbers to a thread. With the weight w, its gradient g and t = 1, 2, …:
 //
 //   first      d = g + weightDecay·w, or decoupled: d = g and w shrinks by 1 − lr·weightDecay
 //   SGD        b = d at the first step, momentum·b + (1 − dampening)·d later;  w ← w − lr·(nesterov ? d + momentum·b : b)
@@ -13,7 +13,7 @@ import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
 /** Numbers that one workgroup updates. */
-export const UPDATE_TILE = WORKGROUP;
+export const UPDATE_TILE = 4 * WORKGROUP;
 
 /** The scalars of each rule, in the order of the uniform struct after n. Complements 1 − β are rounded once, so they come from the host. */
 export const updateScalars = {
@@ -68,7 +68,7 @@ function ruleOf(o: UpdateOptions): { buffers: string[]; body: string } {
         buffers: ['a', ...(o.centered ? ['c'] : []), ...(o.momentum ? ['b'] : [])],
         body: `a[i] = p.alpha * a[i] + p.rest * d * d;
   ${o.centered ? 'c[i] = p.alpha * c[i] + p.rest * d;' : ''}
-  let square = max(0.0, a[i]${o.centered ? ' - c[i] * c[i]' : ''});
+  let square = max(vec4f(), a[i]${o.centered ? ' - c[i] * c[i]' : ''});
   let q = d / (${o.epsInside ? 'sqrt(square + p.eps)' : 'sqrt(square) + p.eps'});
   ${o.momentum ? 'b[i] = p.momentum * b[i] + q;' : ''}
   let step = ${o.momentum ? 'b[i]' : 'q'};`,
@@ -85,17 +85,17 @@ export function updateKernel(o: UpdateOptions): Kernel {
   if (kernel) return kernel;
   const scalars = updateScalars[o.rule];
   const { buffers, body } = ruleOf(o);
-  const declared = buffers.map((b, i) => `@group(0) @binding(${i + 2}) var<storage, read_write> ${b}: array<f32>;`);
+  const declared = buffers.map((b, i) => `@group(0) @binding(${i + 2}) var<storage, read_write> ${b}: array<vec4f>;`);
   const code = wgsl`
 struct Params { n: u32, ${scalars.map((s) => `${s}: f32`).join(', ')} }
-@group(0) @binding(0) var<storage, read_write> w: array<f32>;
-@group(0) @binding(1) var<storage, read> g: array<f32>;
+@group(0) @binding(0) var<storage, read_write> w: array<vec4f>;
+@group(0) @binding(1) var<storage, read> g: array<vec4f>;
 ${declared.join('\n')}
 @group(1) @binding(0) var<uniform> p: Params;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   let i = (group.y * groups.x + group.x) * ${WORKGROUP}u + l;
-  if (i >= p.n) { return; }
+  if (4u * i >= p.n) { return; }
 #if ${!!o.decoupled}
   let x = w[i] - p.lr * p.weightDecay * w[i];
   let d = g[i];
