@@ -1,0 +1,76 @@
+// A trained checkpoint as a subject: any of the pre-activation networks, vanilla or mean-field.
+
+import { join } from 'node:path';
+import { ResidentImages } from '../../datasets/resident';
+import { evaluate, F, loadWeights, type MeanField, models, nn, type Tensor, tensor } from '../../src/index.node.js';
+import { checkpointFile, readCheckpoint } from '../../src/train/run-folder.node.js';
+import { loadDataset } from '../shared/datasets';
+import { UsageError } from '../shared/options';
+import type { Recipe } from '../shared/recipe';
+import type { Stage, Subject } from './subject';
+
+export interface NetworkOptions {
+  checkpoint: 'last' | 'best';
+  data?: string;
+  /** Test images, and how many at a time. */
+  images?: number;
+  batch: number;
+}
+
+/** The network of a run folder of cifar-train, with test images of its data set. */
+export async function networkSubject(folder: string, options: NetworkOptions): Promise<Subject> {
+  const { tensors, options: saved } = readCheckpoint(join(folder, checkpointFile(options.checkpoint)));
+  const recipe = saved as Recipe;
+  const request = { dataset: recipe.dataset, data: options.data, splits: ['test' as const], fallback: false };
+  const data = await loadDataset({ ...request, test: options.images, seed: recipe.seed });
+  const model = models.createModel(recipe.model, { classes: data.classes.length });
+  if (!(model instanceof models.PreActResNet || model instanceof models.MeanFieldResNet))
+    throw new UsageError(`${folder}: the network is ${recipe.model}; studies are of pre-activation residual networks`);
+  loadWeights(model, tensors);
+  model.eval();
+  const parts = new Map(model.children());
+  const part = (name: string) => parts.get(name) as nn.Module & { forward(x: Tensor): Tensor };
+  const stages = [1, 2, 3].map((s) => stageOf(s, parts));
+  const forward: Subject['forward'] = (x, reading) => {
+    let y = part('conv1').forward(x);
+    for (const { first, stage } of stages) {
+      if (first) y = first.forward(y);
+      y = stage ? reading(stage, y) : y;
+    }
+    return part('linear').forward(F.globalAvgPool2d(part('bn').forward(y)));
+  };
+  const images = new ResidentImages(data.test, data);
+  const [{ images: x, labels: y }] = images.batches({ batchSize: options.batch });
+  return {
+    name: recipe.model,
+    stages: stages.flatMap(({ stage }) => stage ?? []),
+    forward,
+    batch: { x: x.keep(), y: y.keep() },
+    lossOf: F.crossEntropy,
+    async measure(reading) {
+      /** The network read this way, as `evaluate` takes it. */
+      class Variant extends nn.Module {
+        readonly model = model;
+        override forward(z: Tensor): Tensor {
+          return forward(z, reading);
+        }
+      }
+      const { loss, error } = (await evaluate(new Variant().eval(), images, { batchSize: options.batch }))!;
+      return { loss, error };
+    },
+  };
+}
+
+/** Stage s of a network by the names of its blocks, and the block in front that changes the shape. */
+function stageOf(s: number, parts: ReadonlyMap<string, nn.Module>) {
+  type Block = nn.Module & { forward(x: Tensor): Tensor };
+  const blocks = [...parts].filter(([name]) => name.startsWith(`layer${s}.`)).map(([, block]) => block as Block);
+  const first = blocks[0] instanceof models.PreActTransition ? blocks.shift()! : null;
+  const meanField = (parts.get(`stage${s}`) as MeanField | undefined) ?? null;
+  // A mean-field stage sorts its list of particles in place: weights move, the modules stay.
+  const particles = meanField?.particles ?? blocks;
+  const tau = meanField?.tau ?? tensor(blocks.map((_, l) => l + 1)).keep();
+  const branches = meanField?.branches ?? blocks.map((block) => (x: Tensor) => block.forward(x));
+  const stage: Stage | null = blocks.length ? { name: `stage ${s}`, branches, particles, tau, meanField } : null;
+  return { first, stage };
+}
