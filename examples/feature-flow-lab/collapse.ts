@@ -30,7 +30,7 @@ export const collapseSummary = 'units of middle layers become one with growing w
 export const collapseOptions = (command: Command): Command =>
   addNetOptions(command, { layers: 4, eta: 0.1, seeds: 4 })
     .option('--steps <number>', 'updates', positiveInteger, 200)
-    .option('--widths <list>', 'm', widthList, WIDTHS);
+    .option('--widths <list>', 'm', widthList, WIDTHS.slice(0, -1));
 
 const ARMS = ['independent', 'algorithm-2'] as const;
 

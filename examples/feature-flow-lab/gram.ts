@@ -20,9 +20,9 @@ export const gramSummary =
 
 export const gramOptions = (command: Command): Command =>
   addNetOptions(command, { layers: 5, eta: 0.05, seeds: 4 })
-    .option('--width <m>', 'units of a hidden layer', positiveInteger, 512)
+    .option('--width <m>', 'units of a hidden layer', positiveInteger, 256)
     .option('--time <T>', 'duration', positive, 10)
-    .option('--particles <P>', 'of the flow', positiveInteger, 4096);
+    .option('--particles <P>', 'of the flow', positiveInteger, 2048);
 
 export interface GramResult {
   experiment: 'gram';

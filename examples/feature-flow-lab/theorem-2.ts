@@ -23,7 +23,7 @@ export const theorem2Options = (command: Command): Command =>
   addNetOptions(command, { layers: 3, eta: 0.5, seeds: 4 })
     .option('--width <m>', 'units of a hidden layer', positiveInteger, 128)
     .option('--time <T>', 'duration of scaled gradient descent', positive, 800)
-    .option('--particles <P>', 'of the flow', positiveInteger, 2048)
+    .option('--particles <P>', 'of the flow', positiveInteger, 1024)
     .option('--flow-time <T>', 'duration of the flow', positive, 100)
     .option('--dt <Δt>', 'step of the flow', positive, 0.1);
 

@@ -50,6 +50,9 @@ export interface RunOptions {
   onStep?: (k: number, loss: number) => void | Promise<void>;
 }
 
+/** Into so many parts Δt can be divided by halving: integers, so that halved and doubled steps meet k·Δt exactly. */
+const PARTS = 2 ** 20;
+
 /** What moves, but for the weights between hidden layers. Arrays are indexed by l. */
 interface State {
   readonly first: Tensor;
@@ -211,26 +214,26 @@ export class FeatureFlow {
       await onStep?.(losses.length - 1, loss);
     };
     await record();
-    let h = dt;
+    let part = PARTS;
     for (let k = 0; k < count; k++) {
-      // Multiples of the step in use, so that halving and doubling meet k·Δt exactly.
-      for (let done = 0; done < dt; ) {
+      for (let done = 0; done < PARTS; ) {
         const before = this.#state;
+        const h = (dt * part) / PARTS;
         this.#advance(drift, h);
         const next = this.#drift(controlled);
         const error = controlled ? await this.#error(drift, next, h) : 0;
-        if (error > tolerance && h > dt / 2 ** 20) {
+        if (error > tolerance && part > 1) {
           release(this.#state, next);
           for (const weights of this.#weights) weights?.retract();
           this.#state = before;
-          h /= 2;
+          part /= 2;
           continue;
         }
         release(before, drift);
         drift = next;
-        done += h;
+        done += part;
         steps++;
-        if (error < tolerance / 4 && h < dt && done % (2 * h) === 0) h *= 2;
+        if (error < tolerance / 4 && part < PARTS && done % (2 * part) === 0) part *= 2;
       }
       await record();
     }
