@@ -66,8 +66,9 @@ export function createOptions() {
       "whether batch norm's statistics move with the particle or stay at the position (default: particle)",
       choice(['particle', 'position']),
     )
-    .optionsGroup('Feature-flow networks (rate 1 by default, no weight decay):')
+    .optionsGroup('Feature-flow networks (no weight decay):')
     .option('--width <factor>', 'factor on the channels 16, 32, 64 (default: 1)', rate)
+    .option('--readout <number>', "C: the readout's first weights are ±C (default: 20)", rate)
     .option('--lambda <number>', "λ of Algorithm 2's soft initialisation, 0 for none (default: 1e-4)", rate)
     .option(
       '--birth-death <rate>',

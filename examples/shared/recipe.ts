@@ -30,8 +30,9 @@ export type Recipe = {
   /** Rate of births and deaths of particles, and epochs between two rounds. */
   birthDeath?: number;
   birthDeathEvery?: number;
-  /** Feature-flow networks: factor on the channels, λ of Algorithm 2 (0: left out). */
+  /** Feature-flow networks: factor on the channels, C of the readout, λ of Algorithm 2 (0: left out). */
   width?: number;
+  readout?: number;
   lambda?: number;
   evalEvery: number;
   checkpointEvery: number;
@@ -46,19 +47,17 @@ export interface Wanted extends Partial<Omit<Recipe, 'compile' | 'tauWeightDecay
 
 /**
  * Fills in the paper's recipe: batch 128, SGD with momentum 0.9, weight decay 1e-4 (ResNeXt 5e-4), rate 0.1 divided by 10 at 1/2 and 3/4 of
- * the 160 epochs (CIFAR-100 and ResNeXt 300). The times follow the weights. Feature-flow networks have a rate in time units of their own and
- * no weight decay.
+ * the 160 epochs (CIFAR-100 and ResNeXt 300). The times follow the weights. Feature-flow networks have no weight decay.
  */
 export function completeRecipe(given: Wanted): Recipe {
   const { model = 'meanfield-resnet20', dataset = 'cifar10', momentum = 0.9 } = given;
   const flow = model.startsWith('feature-flow');
-  if (flow ? given.weightDecay : given.width !== undefined || given.lambda !== undefined)
-    throw new UsageError(
-      flow
-        ? '--weight-decay: scaled gradient descent has none'
-        : `--width and --lambda belong to feature-flow networks, not to ${model}`,
-    );
-  const lr = given.lr ?? (flow ? 1 : 0.1);
+  if (flow && given.weightDecay) throw new UsageError('--weight-decay: scaled gradient descent has none');
+  const foreign = flow
+    ? undefined
+    : (['width', 'readout', 'lambda'] as const).find((name) => given[name] !== undefined);
+  if (foreign) throw new UsageError(`--${foreign} belongs to feature-flow networks, not to ${model}`);
+  const { lr = 0.1 } = given;
   const resnext = model.includes('resnext');
   const { epochs = dataset === 'cifar100' || resnext ? 300 : 160, weightDecay = flow ? 0 : resnext ? 5e-4 : 1e-4 } =
     given;
@@ -88,7 +87,7 @@ export function completeRecipe(given: Wanted): Recipe {
     freezeTau: given.freezeTau ?? false,
     clampTau: given.clampTau ?? false,
     statistics: given.statistics ?? 'particle',
-    ...(flow && { width: given.width ?? 1, lambda: given.lambda ?? 1e-4 }),
+    ...(flow && { width: given.width ?? 1, readout: given.readout ?? 20, lambda: given.lambda ?? 1e-4 }),
     ...(given.birthDeath && { birthDeath: given.birthDeath, birthDeathEvery: given.birthDeathEvery ?? 1 }),
     evalEvery: given.evalEvery ?? 1,
     checkpointEvery: given.checkpointEvery ?? 1,

@@ -28,7 +28,7 @@ export function createNetwork(recipe: Recipe): Classifier {
       clampTimes: recipe.clampTau,
       statistics: recipe.statistics,
     },
-    featureFlow: { width: recipe.width },
+    featureFlow: { width: recipe.width, readout: recipe.readout },
   }) as Classifier;
 }
 

@@ -26,12 +26,15 @@ test('ResNeXt and CIFAR-100 train for longer, ResNeXt with more weight decay', (
   assert.equal([epochs, weightDecay, tauWeightDecay], [300, 5e-4, 5e-4]);
 });
 
-test('feature-flow networks have a rate of their own, no weight decay, a width and λ; the others have none of these', () => {
-  const { lr, momentum, weightDecay, width, lambda } = completeRecipe(parse('--model feature-flow-resnet20'));
-  assert.equal([lr, momentum, weightDecay, width, lambda], [1, 0.9, 0, 1, 1e-4]);
+test('feature-flow networks have no weight decay, but a width, C and λ; the others have none of these', () => {
+  const { lr, momentum, weightDecay, width, readout, lambda } = completeRecipe(parse('--model feature-flow-resnet20'));
+  assert.equal([lr, momentum, weightDecay, width, readout, lambda], [0.1, 0.9, 0, 1, 20, 1e-4]);
   assert.is(completeRecipe(parse('--model feature-flow-resnet20 --lambda 0 --width 2')).lambda, 0);
   assert.throws(() => completeRecipe(parse('--model feature-flow-resnet20 --weight-decay 1e-4')), /descent has none/);
-  assert.throws(() => completeRecipe(parse('--width 2')), /belong to feature-flow networks, not to meanfield-resnet20/);
+  assert.throws(
+    () => completeRecipe(parse('--width 2')),
+    /--width belongs to feature-flow networks, not to meanfield-resnet20/,
+  );
 });
 
 test('milestones follow the epochs, the times follow the weights, unless they are given', () => {
