@@ -1,24 +1,31 @@
 /**
- * Convolution for CPU drivers (lavapipe, SwiftShader), where invocations are SIMD lanes and a divergent load is a
- * loop over them: what counts is loads per FMA. Two formulations keep it low, both without workgroup memory.
+ * Convolution for CPU drivers (lavapipe, SwiftShader), where invocations are SIMD lanes. A divergent load is a loop over
+ * them (a vec4 costs as much as 6 vec4 FMAs), and each accumulator is loaded, masked and stored in every turn of a loop
+ * (as much as 4 FMAs), but moving values between lanes is nearly free. So both formulations hold many accumulators, do
+ * all taps of a channel in one turn, and share what lanes load, without workgroup memory or barriers:
  *
- * - Gather (forward, input gradient): a lane owns 4 neighbouring x-positions (of every class) and up to 32 output
- *   channels. The weights of those channels are one vec4 per lane, spread to all by `subgroupBroadcast`.
- *   They are packed to [group][block][ky][in][kx][outBlock] beforehand, which also transposes them for the gradient.
- * - Weight gradient: a lane owns one column (input channel, ky) and all kx of up to 32 output channels; per 4 pixels it
- *   loads its stretch of x, and dy of one output channel, which is broadcast.
+ * - Gather (forward, input gradient): a lane owns 4 neighbouring x-positions (of every class) in 1 or 2 rows, and up to 32
+ *   output channels. The weights of those channels are one vec4 per lane, spread to all by `subgroupBroadcast`.
+ *   They are packed to [group][block][in][ky][kx][outBlock] beforehand, which also transposes them for the gradient.
+ *   Where a row fits into a subgroup, what a window reads beyond the lane's own positions comes from its neighbours.
+ * - Weight gradient: a lane owns one input channel (or one row of its kernel, where channels are few) and all taps of up
+ *   to 32 output channels; per 4 or 8 pixels it loads its stretches of x, and dy of one output channel, which is broadcast.
  *
- * An accumulator's FMAs stand side by side, because there are more accumulators than registers.
- * Without subgroups the broadcasts become uniform loads, which drivers also do once.
+ * An accumulator's FMAs stand side by side, because there are more accumulators than registers. Extents are uniforms: the
+ * driver takes a second or more to compile such a body, and the layers of a network, forward and backward, then share a few.
+ * Without subgroups the broadcasts become uniform loads.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Axis, type Gather, planeIndex, positions, tapProgression } from './conv2d-gather';
+import { type Axis, type Gather, positions } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
-import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, unroll } from './kernel';
+import { type Back, foldWorkgroups, type Kernel, opaqueZero, uniformShape, unroll } from './kernel';
 import { segmentedKernel } from './segments';
 
-const MAX_FMAS = 256; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
-const MAX_ACCUMULATORS = 32;
+const MAX_FMAS = 288; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
+const MAX_STRIDED_FMAS = 144; // networks have few strided convolutions, so what they gain is less than what compiling costs
+const MAX_ACCUMULATORS = 32; // vec4
+const ENOUGH_FMAS = 8; // for one accumulator in one turn of the loop
+const STORED = 4; // accumulators of a position in one turn of the storing loop
 const FEW_INVOCATIONS = 512; // below this, prefer more invocations with fewer channels each
 
 const lanesOf = (back: Back): number => (back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0);
@@ -39,135 +46,250 @@ export interface PackedGather {
 /** Null where the unrolled body would grow too large: very wide kernels or strides. */
 export function softwareGather(name: string, g: Gather, back: Back): PackedGather | null {
   const lanes = lanesOf(back);
-  const classes = g.x.classes;
-  const tapsX = g.x.taps.reduce((sum, taps) => sum + taps.length, 0);
-  const quads = Math.ceil(positions(g.x) / 4);
-  const rows = positions(g.y);
-  const total = g.batch * rows * quads;
-  let most = Math.min(4 * (lanes || 4), MAX_ACCUMULATORS / classes, MAX_FMAS / Math.max(tapsX, 1));
-  while (most > 8 && total * g.groups * g.y.classes * Math.ceil(g.outChannels / most) < FEW_INVOCATIONS) most /= 2;
+  const { x, y } = g;
+  const classes = x.classes * y.classes;
+  const count = (axis: Axis) => axis.taps.reduce((sum, taps) => sum + taps.length, 0);
+  const taps = count(x) * count(y);
+  const plane = g.kernelHeight * g.kernelWidth;
+  const strided = classes > 1 || x.step > 1;
+  const budget = strided ? MAX_STRIDED_FMAS : MAX_FMAS;
+  const spans = Math.ceil(positions(x) / 4);
+  const invocations = (rows: number, channels: number) =>
+    g.batch * spans * Math.ceil(positions(y) / rows) * g.groups * Math.ceil(g.outChannels / channels);
+  const mostChannels = (rows: number) =>
+    Math.min(4 * (lanes || 4), MAX_ACCUMULATORS / (rows * classes), budget / Math.max(1, rows * taps));
+  // Two rows share the input rows between them.
+  const rows =
+    !strided && positions(y) % 2 === 0 && taps > 1 && invocations(2, mostChannels(2)) >= FEW_INVOCATIONS ? 2 : 1;
+  let most = mostChannels(rows);
+  while (most > 8 && invocations(rows, most) < FEW_INVOCATIONS) most /= 2;
   most -= most % 4;
   if (most < 4) return null;
 
   const block = blockSize(g.outChannels, most);
   const blocks = Math.ceil(g.outChannels / block);
   const vecs = block / 4;
-  const size = total * blocks * g.groups * g.y.classes >= 2 * FEW_INVOCATIONS ? 64 : Math.max(16, lanes);
-  const pixelGroups = Math.ceil(total / size);
-  const groups = pixelGroups * blocks * g.groups * g.y.classes;
+  let channels = 1; // read in one turn of the loop
+  while (
+    channels * taps < ENOUGH_FMAS * classes &&
+    g.inChannels % (2 * channels) === 0 &&
+    2 * channels * rows * taps * block <= budget
+  )
+    channels *= 2;
+  const rowGroups = Math.ceil(positions(y) / rows);
+  const total = g.batch * rowGroups * spans;
+  const size = invocations(rows, block) >= 2 * FEW_INVOCATIONS ? 64 : Math.max(16, lanes);
+  const pixelGroups = foldWorkgroups(Math.ceil(total / size));
+  const unit = x.inSize % 4 ? 1 : 4; // floats of a load
+  const shape = uniformShape({
+    total,
+    spans,
+    rowGroups,
+    across: pixelGroups[0],
+    blocks,
+    inChannels: g.inChannels,
+    inAll: g.groups * g.inChannels,
+    turns: g.inChannels / channels,
+    outChannels: g.outChannels,
+    outAll: g.groups * g.outChannels,
+    inHeight: y.inSize,
+    inWidth: x.inSize / unit,
+    outHeight: y.size,
+    outWidth: x.size,
+  });
 
-  // Left alone, the driver unrolls short loops into bodies that are slow to compile; an unknown bound costs a few percent.
-  const short = g.inChannels * block * tapsX <= 512;
-  const channels = short ? `${g.inChannels}u + ${opaqueZero('weights', 'vec4f')}` : `${g.inChannels}u`;
-  const row = loadRow(g.x);
-  // The weights of one kernel row, kernelWidth × block floats, are contiguous: a vec4 per lane, or all by uniform loads.
-  const weightLoads = Math.ceil((g.kernelWidth * vecs) / (lanes || 1));
-  const weight = (tap: number, i: number) => {
-    const vec = tap * vecs + (i >> 2);
+  // The rows that a lane reads, as offsets from `step * rows * yq`, and which of them a tap of an output row needs.
+  const outRows = Array.from({ length: rows * y.classes }, (_, r) => ({
+    q: Math.floor(r / y.classes),
+    taps: y.taps[r % y.classes],
+  }));
+  const offsets = [...new Set(outRows.flatMap((r) => r.taps.map((t) => y.step * r.q + t.offset)))].sort(
+    (a, b) => a - b,
+  );
+  const inRow = (r: (typeof outRows)[number], offset: number) => offsets.indexOf(y.step * r.q + offset);
+  const neighbours = lanes > 0 && lanes % spans === 0;
+  const inputs = Array.from({ length: channels }, (_, c) =>
+    offsets.map((_, i) =>
+      loadRow(x, 1, {
+        id: `${c}_${i}`,
+        line: `plane + at${i}${c ? ` + ${c} * planeSize` : ''}`,
+        inside: `inside${i}`,
+        neighbours,
+      }),
+    ),
+  );
+  // The weights of one turn are contiguous: a vec4 per lane, or all by uniform loads.
+  const weightLoads = Math.ceil((channels * plane * vecs) / (lanes || 1));
+  const weight = (index: number, i: number) => {
+    const vec = index * vecs + (i >> 2);
     return lanes ? `subgroupBroadcast(w${Math.floor(vec / lanes)}[${i % 4}], ${vec % lanes}u)` : `w${vec}[${i % 4}]`;
   };
+  const accumulator = (r: number, cx: number, i: number) => `acc${(r * x.classes + cx) * block + i}`;
+  const fmas = (c: number, i: number) =>
+    unroll(x.classes, (cx) =>
+      outRows
+        .map((row, r) =>
+          row.taps
+            .flatMap((ty) =>
+              x.taps[cx].map((tx) => {
+                const input = `vec4f(${[0, 1, 2, 3].map((j) => inputs[c][inRow(row, ty.offset)].at(x.step * j + tx.offset)).join(', ')})`;
+                return `${accumulator(r, cx, i)} = fma(s${ty.tap}_${tx.tap}, ${input}, ${accumulator(r, cx, i)});`;
+              }),
+            )
+            .join(' '),
+        )
+        .join('\n'),
+    );
+  const spread = (c: number, i: number) =>
+    y.taps.flatMap((ty) =>
+      ty.flatMap(({ tap: ky }) =>
+        x.taps.flatMap((tx) =>
+          tx.map(({ tap: kx }) => `let s${ky}_${kx} = vec4f(${weight(c * plane + ky * g.kernelWidth + kx, i)});`),
+        ),
+      ),
+    );
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
 #endif
-@group(0) @binding(0) var<storage, read> images: array<${row.vec4 ? 'vec4f' : 'f32'}>;
+${shape.struct}
+@group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? 'vec4f' : 'f32'}>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> result: array<${g.x.size % (4 * classes) ? 'f32' : 'vec4f'}>;
+@group(0) @binding(2) var<storage, read_write> result: array<${x.size % (4 * x.classes) ? 'f32' : 'vec4f'}>;
 
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32${lanes ? ', @builtin(subgroup_invocation_id) lane: u32' : ''}) {
-  ${foldedIndex(groups)}
-  let index = group % ${pixelGroups}u * ${size}u + local;
-  let id = min(index, ${total - 1}u);
-  let part = group / ${pixelGroups}u;
-  let block = part % ${blocks * g.groups}u;
-  let classY = part / ${blocks * g.groups}u;
-  let channel = block % ${blocks}u * ${block}u; // the first written, within its group
-  let g = block / ${blocks}u;
-  let xq = i32(id % ${quads}u);
-  let yq = i32(id / ${quads}u % ${rows}u);
-  let n = id / ${quads * rows}u;
-  ${tapProgression(g.y, 'y', 'classY')}
-  ${unroll(classes * block, (i) => `var acc${i} = vec4f();`)}
-  let image = (n * ${g.groups * g.inChannels}u + g * ${g.inChannels}u) * ${g.y.inSize}u;
-  for (var t = 0; t < yCount; t++) {
-    let yy = ${g.y.step} * yq + yOffset + t * yOffsetStep;
-    let inside = yy >= 0 && yy < ${g.y.inSize};
-    var line = i32(image + u32(clamp(yy, 0, ${g.y.inSize - 1}))) * ${g.x.inSize};
-    var w = (block * ${g.kernelHeight}u + u32(yTap + t * yTapStep)) * ${g.inChannels * g.kernelWidth * vecs}u;
-    for (var c = 0u; c < ${channels}; c++) {
-      ${row.code}
-      ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
-      ${g.x.taps
-        .map((taps, cx) => {
-          const at = (offset: number) => [0, 1, 2, 3].map((j) => row.at(g.x.step * j + offset)).join(', ');
-          const inputs = taps.map(({ tap, offset }) => `let p${tap} = vec4f(${at(offset)});`).join('\n      ');
-          const fma = (acc: string, i: number) =>
-            taps.map(({ tap }) => `${acc} = fma(vec4f(${weight(tap, i)}), p${tap}, ${acc});`).join(' ');
-          return `${inputs}
-      ${unroll(block, (i) => fma(`acc${cx * block + i}`, i))}`;
-        })
-        .join('\n')}
-      line += ${g.y.inSize * g.x.inSize};
-      w += ${g.kernelWidth * vecs}u;
-    }
+  let index = (wid.x + wid.y * p.across) * ${size}u + local;
+  let id = min(index, p.total - 1u);
+  let channel = wid.z % p.blocks * ${block}u; // the first written, within its group
+  let g = wid.z / p.blocks;
+  let line = id / p.spans;
+  let n = line / p.rowGroups;
+  let xq = i32(id - line * p.spans);
+  let yq = i32(line - n * p.rowGroups) * ${rows};
+  let inHeight = i32(p.inHeight);
+  let inWidth = i32(p.inWidth);
+  let planeSize = inHeight * inWidth;
+  let lastUnit = inWidth - 1;
+  let turns = p.turns;
+  ${unroll(outRows.length * x.classes * block, (i) => `var acc${i} = vec4f();`)}
+  ${offsets
+    .map(
+      (offset, i) => `let y${i} = ${y.step} * yq + ${offset};
+  let inside${i} = y${i} >= 0 && y${i} < inHeight;
+  let at${i} = clamp(y${i}, 0, inHeight - 1) * inWidth;`,
+    )
+    .join('\n')}
+  var plane = i32(n * p.inAll + g * p.inChannels) * planeSize;
+  var w = wid.z * p.inChannels * ${plane * vecs}u;
+  for (var turn = 0u; turn < turns; turn++) {
+    ${inputs.flatMap((channel) => channel.map(({ code }) => code)).join('\n')}
+    ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
+    ${unroll(channels * block, (k) => {
+      const [c, i] = [k % channels, Math.floor(k / channels)];
+      return `{ ${spread(c, i).join(' ')}\n${fmas(c, i)} }`;
+    })}
+    plane += ${channels} * planeSize;
+    w += ${channels * plane * vecs}u;
   }
-  let y = ${g.y.classes} * yq + i32(classY);
-  if (index >= ${total}u || y >= ${g.y.size}) { return; }
+  if (index >= p.total) { return; }
+  let outWidth = i32(p.outWidth);
+  let outHeight = i32(p.outHeight);
   // A store costs the driver's compiler as much as 16 FMAs: store a few accumulators, shift the others down.
-  for (var i = 0u; i < ${Math.min(block, g.outChannels)}u + ${opaqueZero('weights', 'vec4f')}; i += 4u) {
+  for (var i = 0u; i < min(${block}u, p.outChannels - channel); i += ${STORED}u) {
     ${unroll(
-      4,
-      (i) => `if (channel + i + ${i}u < ${g.outChannels}u) {
-      let at = i32((n * ${g.groups * g.outChannels}u + g * ${g.outChannels}u + channel + i + ${i}u) * ${g.y.size}u + u32(y)) * ${g.x.size} + ${4 * classes} * xq;
-      ${storeRow(g.x, (cx) => `acc${cx * block + i}`)}
+      STORED,
+      (i) => `if (channel + i + ${i}u < p.outChannels) {
+      let image = i32(n * p.outAll + g * p.outChannels + channel + i + ${i}u) * outHeight;
+      ${outRows
+        .map(
+          (_, r) => `${y.size % outRows.length ? `if (${y.classes} * yq + ${r} < outHeight) ` : ''}{
+        let at = (image + ${y.classes} * yq + ${r}) * outWidth + ${4 * x.classes} * xq;
+        ${storeRow(x, (cx) => accumulator(r, cx, i))}
+      }`,
+        )
+        .join('\n')}
     }`,
     )}
-    ${unroll(classes * block, (i) => (i % block < block - 4 ? `acc${i} = acc${i + 4};` : ''))}
+    ${unroll(outRows.length * x.classes * block, (i) => (i % block < block - STORED ? `acc${i} = acc${i + STORED};` : ''))}
   }
 }`;
-  const count = g.groups * blocks * g.inChannels * g.kernelHeight * g.kernelWidth * block;
-  const packedFloats = count + 4 * lanes; // the last load may reach beyond the weights
+  const packed = g.groups * blocks * g.inChannels * plane * block;
   return {
-    pack: packWeights(`${name}.pack`, g, block, count),
-    packedFloats,
-    gather: { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) },
+    pack: packWeights(`${name}.pack`, g, block, packed / block),
+    packedFloats: packed + 4 * lanes, // the last load may reach beyond the weights
+    gather: {
+      name,
+      code,
+      access: 'rrw',
+      ...shape.kernel,
+      workgroups: [pixelGroups[0], pixelGroups[1], blocks * g.groups],
+    },
   };
 }
 
+interface RowLoads {
+  readonly code: string;
+  /** Names the float at `offset` from the first that the lane's first position reads with its tap of offset 0. */
+  readonly at: (offset: number) => string;
+}
+
+interface RowOptions {
+  /** Suffix that keeps the names of several rows apart. */
+  readonly id: string;
+  /** WGSL for the row's first index in `images`, and for whether the row exists: rows outside are zero. */
+  readonly line: string;
+  readonly inside: string;
+  /** The lanes of a row are neighbours in one subgroup. */
+  readonly neighbours?: boolean;
+}
+
 /**
- * Loads of everything that a lane's 4 positions read in one row: `at(offset)` names the float at `step * 4 * xq + offset`.
- * Uses `images`, `line` (the row's first index), `xq` and `inside`: rows outside are zero.
+ * Loads of everything that a lane's `4 * vectors` positions read in one row of `images`; `xq` is the lane's place in the row.
  * Rows whose length is a multiple of 4 are read as vec4, each of which lies inside or outside as a whole.
  */
-function loadRow(x: Axis): { code: string; at: (offset: number) => string; vec4: boolean } {
-  const lane = Math.ceil(positions(x) / 4) - 1; // the last xq
-  const offsets = new Set(x.taps.flat().flatMap(({ offset }) => [0, 1, 2, 3].map((j) => x.step * j + offset)));
-  const vec4 = x.inSize % 4 === 0;
-  const width = vec4 ? 4 : 1;
-  const units = [...new Set([...offsets].map((o) => Math.floor(o / width)))].sort((a, b) => a - b);
-  const label = (unit: number) => `v${unit < 0 ? 'm' : ''}${Math.abs(unit)}`;
-  const perLane = (4 * x.step) / width;
-  const last = x.inSize / width - 1;
-  const lines = units.map((unit) => {
-    const used = [...offsets].filter((o) => Math.floor(o / width) === unit);
-    const position = `${perLane} * xq + ${unit}`;
+function loadRow(x: Axis, vectors: number, { id, line, inside, neighbours = false }: RowOptions): RowLoads {
+  const span = 4 * vectors;
+  const lastSpan = Math.ceil(positions(x) / span) - 1;
+  const steps = Array.from({ length: span }, (_, j) => x.step * j);
+  const offsets = [...new Set(x.taps.flat().flatMap(({ offset }) => steps.map((step) => step + offset)))];
+  const width = x.inSize % 4 ? 1 : 4;
+  const units = [...new Set(offsets.map((o) => Math.floor(o / width)))];
+  const perSpan = (span * x.step) / width;
+  const last = 'lastUnit';
+  const highest = x.inSize / width - 1;
+  const label = (unit: number) => `v${id}_${unit < 0 ? 'm' : ''}${Math.abs(unit)}`;
+  const used = (unit: number) => [
+    ...new Set(offsets.filter((o) => Math.floor(o / width) === unit).map((o) => o - unit * width)),
+  ];
+  const scalar = (unit: number) => width === 1 || used(unit).length === 1;
+  /** The unit of a neighbouring lane that a unit outside the lane's own span is. */
+  const lender = (unit: number) => (unit < 0 ? unit + perSpan : unit - perSpan);
+  const borrowed = (unit: number) =>
+    neighbours && (unit < 0 || unit >= perSpan) && units.includes(lender(unit)) && !scalar(lender(unit));
+  const load = (unit: number) => {
+    const position = `${perSpan} * xq + ${unit}`;
     const low = unit < 0;
-    const high = perLane * lane + unit > last;
-    const tests = ['inside', low && `${position} >= 0`, high && `${position} <= ${last}`].filter(Boolean);
+    const high = perSpan * lastSpan + unit > highest;
+    const zero = scalar(unit) ? '0.0' : 'vec4f()';
+    if (lastSpan === 0 && (low || unit > highest)) return `let ${label(unit)} = ${zero};`;
+    const tests = [low && `${position} >= 0`, high && `${position} <= ${last}`].filter(Boolean);
+    if (borrowed(unit)) {
+      const shuffle = (k: number) => `subgroupShuffle${low ? 'Up' : 'Down'}(${label(lender(unit))}[${k}], 1u)`;
+      const value = scalar(unit) ? shuffle(used(unit)[0]) : `vec4f(${[0, 1, 2, 3].map(shuffle).join(', ')})`;
+      return `let ${label(unit)} = ${tests.length ? `select(${zero}, ${value}, ${tests.join(' && ')})` : value};`;
+    }
     const clamped = low || high ? `clamp(${position}, 0, ${last})` : position;
-    const scalar = !vec4 || used.length === 1;
-    const component = vec4 && scalar ? `[${((used[0] % 4) + 4) % 4}]` : '';
-    const load = `images[${vec4 ? 'line / 4' : 'line'} + ${clamped}]${component}`;
-    const zero = scalar ? '0.0' : 'vec4f()';
-    const value = `select(${zero}, ${load}, ${tests.join(' && ')})`;
-    return { scalar, code: `let ${label(unit)} = ${value};` };
-  });
-  const at = (offset: number) => {
-    const unit = Math.floor(offset / width);
-    const scalar = lines[units.indexOf(unit)].scalar;
-    return `${label(unit)}${scalar ? '' : `[${offset - 4 * unit}]`}`;
+    const component = scalar(unit) && width === 4 ? `[${used(unit)[0]}]` : '';
+    return `let ${label(unit)} = select(${zero}, images[${line} + ${clamped}]${component}, ${[inside, ...tests].join(' && ')});`;
   };
-  return { code: lines.map((l) => l.code).join('\n      '), at, vec4 };
+  const own = units.filter((unit) => !borrowed(unit));
+  return {
+    code: [...own, ...units.filter(borrowed)].map(load).join('\n      '),
+    at: (offset) => {
+      const unit = Math.floor(offset / width);
+      return `${label(unit)}${scalar(unit) ? '' : `[${offset - unit * width}]`}`;
+    },
+  };
 }
 
 /** Stores a lane's 4 positions of every class at `result[at …]`, as vec4 where rows allow it. */
@@ -183,71 +305,77 @@ function storeRow(x: Axis, acc: (cx: number) => string): string {
   const sure = x.size - count * (Math.ceil(positions(x) / 4) - 1); // positions that even the last lane has
   return unroll(count, (i) => {
     const store = `result[at + ${i}] = ${value(i)};`;
-    return i < sure ? store : `if (${count} * xq + ${i} < ${x.size}) { ${store} }`;
+    return i < sure ? store : `if (${count} * xq + ${i} < outWidth) { ${store} }`;
   });
 }
 
-/** All packings of a compiled step in one launch. The words are what `packWeights` bakes in. */
+// A thread packs the block of channels of one tap: divisions are dear on a CPU, and this needs one set for up to 32 numbers.
+const PACK_WORDS = [
+  'block',
+  'blocks',
+  'plane',
+  'inChannels',
+  'outChannels',
+  'groupStride',
+  'outStride',
+  'inStride',
+  'flipped',
+  'rows',
+];
+const packBody = (word: (name: string) => string, from: string, to: string): string => `
+  if (row >= ${word('rows')}) { return; }
+  let plane = ${word('plane')};
+  let tap = row % plane;
+  let line = row / plane;
+  let c = line % ${word('inChannels')};
+  let part = line / ${word('inChannels')};
+  let first = part % ${word('blocks')} * ${word('block')};
+  let source = (part / ${word('blocks')} * ${word('groupStride')} + c * ${word('inStride')}) * plane + select(tap, plane - 1u - tap, ${word('flipped')} != 0u);
+  for (var i = 0u; i < ${word('block')}; i++) {
+    let channel = first + i;
+    let value = ${from} source + min(channel, ${word('outChannels')} - 1u) * ${word('outStride')} * plane];
+    ${to} row * ${word('block')} + i] = select(0.0, value, channel < ${word('outChannels')});
+  }`;
+
+/** All packings of a compiled step in one launch. */
 const packFamily = segmentedKernel({
   name: 'conv2d.pack.joined',
   access: 'rw',
   types: ['f32', 'f32'],
   workgroupSize: 64,
-  words: 11,
-  // A thread packs the block of channels of one tap: divisions are dear on a CPU, and this needs one set for up to 32 numbers.
+  words: PACK_WORDS.length,
   body: `let row = group * 64u + local;
-  if (row >= word(10u)) { return; }
-  let block = word(0u); let blocks = word(1u); let kernelWidth = word(2u); let inChannels = word(3u); let kernelHeight = word(4u); let outChannels = word(5u);
-  let plane = kernelHeight * kernelWidth;
-  let kx = row % kernelWidth;
-  let c = row / kernelWidth % inChannels;
-  let ky = row / (kernelWidth * inChannels) % kernelHeight;
-  let part = row / (plane * inChannels);
-  let tap = ky * kernelWidth + kx;
-  let first = part % blocks * block;
-  let source = at0 + (part / blocks * word(6u) + c * word(8u)) * plane + select(tap, plane - 1u - tap, word(9u) != 0u);
-  for (var i = 0u; i < block; i++) {
-    let channel = first + i;
-    b1[at1 + row * block + i] = select(0.0, b0[source + min(channel, outChannels - 1u) * word(7u) * plane], channel < outChannels);
-  }`,
+  ${packBody((name) => `word(${PACK_WORDS.indexOf(name)}u)`, 'b0[at0 +', 'b1[at1 +')}`,
 });
 
-/** OIHW weights to [group][block][ky][in][kx][block of out], zeros where the last block is not full. */
-function packWeights(name: string, g: Gather, block: number, count: number): Kernel {
-  const plane = g.kernelHeight * g.kernelWidth;
-  const blocks = Math.ceil(g.outChannels / block);
+/** OIHW weights to [group][block][in][ky][kx][block of out], zeros where the last block is not full. */
+function packWeights(name: string, g: Gather, block: number, rows: number): Kernel {
+  const groups = Math.ceil(rows / 64);
+  const workgroups = foldWorkgroups(groups);
+  const values: Record<string, number> = {
+    block,
+    blocks: Math.ceil(g.outChannels / block),
+    plane: g.kernelHeight * g.kernelWidth,
+    inChannels: g.inChannels,
+    outChannels: g.outChannels,
+    groupStride: g.weightStride.group,
+    outStride: g.weightStride.out,
+    inStride: g.weightStride.in,
+    flipped: g.flipped ? 1 : 0,
+    rows,
+  };
+  const shape = uniformShape({ ...values, across: workgroups[0] });
   const code = wgsl`
+${shape.struct}
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<storage, read_write> packed: array<f32>;
 
 @compute @workgroup_size(64) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
-  ${foldedIndex(Math.ceil(count / 64))}
-  let id = group * 64u + local;
-  if (id >= ${count}u) { return; }
-  let kx = id / ${block}u % ${g.kernelWidth}u;
-  let c = id / ${block * g.kernelWidth}u % ${g.inChannels}u;
-  let ky = id / ${block * g.kernelWidth * g.inChannels}u % ${g.kernelHeight}u;
-  let block = id / ${block * plane * g.inChannels}u;
-  let channel = block % ${blocks}u * ${block}u + id % ${block}u;
-  let source = block / ${blocks}u * ${g.weightStride.group}u + min(channel, ${g.outChannels - 1}u) * ${g.weightStride.out}u + c * ${g.weightStride.in}u;
-  packed[id] = select(0.0, weights[source * ${plane}u + ${planeIndex(g, `ky * ${g.kernelWidth}u + kx`)}], channel < ${g.outChannels}u);
+  let row = (wid.x + wid.y * p.across) * 64u + local;
+  ${packBody((name) => `p.${name}`, 'weights[', 'packed[')}
 }`;
-  const { group, out, in: step } = g.weightStride;
-  const words = [
-    block,
-    blocks,
-    g.kernelWidth,
-    g.inChannels,
-    g.kernelHeight,
-    g.outChannels,
-    group,
-    out,
-    step,
-    g.flipped ? 1 : 0,
-    count / block,
-  ];
-  const segment = { family: packFamily, groups: Math.ceil(count / block / 64), words };
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(Math.ceil(count / 64)), segment };
+  const segment = { family: packFamily, groups, words: PACK_WORDS.map((word) => values[word]) };
+  return { name, code, access: 'rw', ...shape.kernel, workgroups, segment };
 }
 
 /**
@@ -263,86 +391,145 @@ export function softwareWeightGradient(
   const width = lanes || 8;
   const inChannels = s.inChannels / s.groups;
   const outChannels = s.outChannels / s.groups;
-  const most = Math.min(lanes ? 32 : 8, Math.floor(MAX_FMAS / (4 * s.kernelWidth)));
+  const plane = s.kernelHeight * s.kernelWidth;
+  // A lane with all rows of the kernel uses a broadcast dy for kernelHeight times the FMAs.
+  const tall = inChannels >= width && 4 * plane <= MAX_FMAS / 4 ? s.kernelHeight : 1;
+  const taps = tall * s.kernelWidth;
+  const strided = s.strideW > 1;
+  const vectors = s.outWidth % 8 === 0 && !strided ? 2 : 1;
+  const most = Math.min(lanes ? 32 : 8, Math.floor((strided ? MAX_STRIDED_FMAS : MAX_FMAS) / (taps * vectors)));
   if (most < 4) return null;
   const block = blockSize(outChannels, most - (most % 4));
   const blocks = Math.ceil(outChannels / block);
-  const columns = inChannels * s.kernelHeight;
+  const heads = s.kernelHeight / tall; // lanes that share an input channel
+  const columns = inChannels * heads;
   const columnGroups = Math.ceil(columns / width);
   const rows = s.batch * s.outHeight;
   const perSplit = columnGroups * blocks * s.groups;
   const rowsPerSplit = Math.ceil(rows / Math.min(Math.max(1, Math.ceil(192 / perSplit)), Math.ceil(rows / 4)));
   const splits = Math.ceil(rows / rowsPerSplit);
-  const groups = perSplit * splits;
+  const workgroups = foldWorkgroups(columnGroups * splits);
 
-  const quads = Math.ceil(s.outWidth / 4);
-  const short = quads * block * s.kernelWidth * 4 <= 256; // as in the gather
-  const lineQuads = short ? `${quads} + i32(${opaqueZero('partials', 'f32')})` : `${quads}`;
-  const taps = Array.from({ length: s.kernelWidth }, (_, tap) => ({ tap, offset: tap * s.dilationW - s.padLeft }));
-  const row = loadRow({ size: s.outWidth, inSize: s.inWidth, classes: 1, step: s.strideW, taps: [taps] });
-  const dyVec4 = s.outWidth % 4 === 0;
-  const plane = s.outHeight * s.outWidth;
+  const span = 4 * vectors;
+  const spans = Math.ceil(s.outWidth / span);
+  const tapsX = Array.from({ length: s.kernelWidth }, (_, tap) => ({ tap, offset: tap * s.dilationW - s.padLeft }));
+  const axis = { size: s.outWidth, inSize: s.inWidth, classes: 1, step: s.strideW, taps: [tapsX] };
+  // Baked in: where rows are short the driver unrolls this loop, which pays. But small bodies it would unroll into large ones.
+  const lineSpans =
+    spans * block * taps * vectors <= 64 ? `${spans} + i32(${opaqueZero('partials', 'f32')})` : `${spans}`;
+  const unit = s.inWidth % 4 ? 1 : 4; // floats of a load
+  const dyUnit = s.outWidth % 4 ? 1 : 4;
+  const shape = uniformShape({
+    columns,
+    columnGroups,
+    across: workgroups[0],
+    parts: columnGroups * splits,
+    blocks,
+    rows,
+    rowsPerSplit,
+    inChannels,
+    inAll: s.inChannels,
+    outChannels,
+    outAll: s.outChannels,
+    inHeight: s.inHeight,
+    inWidth: s.inWidth / unit,
+    outHeight: s.outHeight,
+    outWidth: s.outWidth / dyUnit,
+  });
+  const images = Array.from({ length: tall }, (_, k) =>
+    loadRow(axis, vectors, { id: `${k}`, line: `line${k}`, inside: `inside${k}` }),
+  );
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
   const loads = lanes ? Math.ceil(block / width) : block;
+  const channelOf = (i: number) => (lanes ? `${i * width}u + lane` : `${i}u`);
   const loadDy = (i: number) => {
-    const first = lanes
-      ? `min(channel + ${i * width}u + lane, ${outChannels - 1}u)`
-      : `min(channel + ${i}u, ${outChannels - 1}u)`;
-    const at = `dyLine + i32(${first}) * ${plane} + 4 * q`;
-    if (dyVec4) return `let d${i} = dy[(${at}) / 4];`;
+    const at = `dyLine + plane${i} + ${span / dyUnit} * xq`;
+    if (dyUnit === 4) return unroll(vectors, (v) => `let d${i}_${v} = dy[${at} + ${v}];`);
     const each = (j: number) => {
-      const sure = j < s.outWidth - 4 * (quads - 1);
+      const sure = j < s.outWidth - 4 * (spans - 1);
       return sure
         ? `dy[${at} + ${j}]`
-        : `select(0.0, dy[${at} + min(${j}, ${s.outWidth - 1} - 4 * q)], 4 * q + ${j} < ${s.outWidth})`;
+        : `select(0.0, dy[${at} + min(${j}, outWidth - 1 - 4 * xq)], 4 * xq + ${j} < outWidth)`;
     };
-    return `let d${i} = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
+    return `let d${i}_0 = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
   };
-  const dyAt = (i: number, j: number) =>
-    lanes ? `subgroupBroadcast(d${Math.floor(i / width)}[${j}], ${i % width}u)` : `d${i}[${j}]`;
+  const dyAt = (i: number, j: number) => {
+    const from = `d${lanes ? Math.floor(i / width) : i}_${j >> 2}[${j % 4}]`;
+    return lanes ? `subgroupBroadcast(${from}, ${i % width}u)` : from;
+  };
+  const fma = (acc: string, image: RowLoads, offset: number) =>
+    unroll(span, (j) => `${acc} = fma(s${j}, ${image.at(s.strideW * j + offset)}, ${acc});`);
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
 #endif
-@group(0) @binding(0) var<storage, read> images: array<${row.vec4 ? 'vec4f' : 'f32'}>;
-@group(0) @binding(1) var<storage, read> dy: array<${dyVec4 ? 'vec4f' : 'f32'}>;
+${shape.struct}
+@group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? 'vec4f' : 'f32'}>;
+@group(0) @binding(1) var<storage, read> dy: array<${dyUnit === 4 ? 'vec4f' : 'f32'}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(${width}) fn main(@builtin(workgroup_id) wid: vec3u, ${lanes ? '@builtin(subgroup_invocation_id)' : '@builtin(local_invocation_index)'} lane: u32) {
-  ${foldedIndex(groups)}
-  let column = group % ${columnGroups}u * ${width}u + lane;
-  let block = group / ${columnGroups}u % ${blocks * s.groups}u;
-  let part = group / ${columnGroups * blocks * s.groups}u;
-  let channel = block % ${blocks}u * ${block}u;
-  let g = block / ${blocks}u;
-  let c = min(column, ${columns - 1}u) / ${s.kernelHeight}u;
-  let ky = min(column, ${columns - 1}u) % ${s.kernelHeight}u;
-  ${unroll(block * s.kernelWidth, (i) => `var acc${i} = 0.0;`)}
-  for (var r = part * ${rowsPerSplit}u; r < min((part + 1u) * ${rowsPerSplit}u, ${rows}u); r++) {
-    let n = r / ${s.outHeight}u;
-    let oy = r % ${s.outHeight}u;
-    let yy = i32(oy * ${s.strideH}u + ky * ${s.dilationH}u) - ${s.padTop};
-    let inside = yy >= 0 && yy < ${s.inHeight};
-    let line = i32((n * ${s.inChannels}u + g * ${inChannels}u + c) * ${s.inHeight}u + u32(clamp(yy, 0, ${s.inHeight - 1}))) * ${s.inWidth};
-    let dyLine = i32((n * ${s.outChannels}u + g * ${outChannels}u) * ${s.outHeight}u + oy) * ${s.outWidth};
-    for (var q = 0; q < ${lineQuads}; q++) {
-      let xq = q;
-      ${row.code}
+  let group = wid.x + wid.y * p.across;
+  if (group >= p.parts) { return; }
+  let part = group / p.columnGroups;
+  let column = (group - part * p.columnGroups) * ${width}u + lane;
+  let channel = wid.z % p.blocks * ${block}u;
+  let g = wid.z / p.blocks;
+  let known = min(column, p.columns - 1u);
+  let c = known / ${heads}u;
+  let head = known % ${heads}u;
+  // Uniforms are read here: the driver would read them again in every turn.
+  let inHeight = i32(p.inHeight);
+  let inWidth = i32(p.inWidth);
+  let lastUnit = inWidth - 1;
+  let outWidth = i32(p.outWidth);
+  let outHeight = p.outHeight;
+  let dyPlane = outHeight * p.outWidth;
+  ${unroll(loads, (i) => `let plane${i} = i32(min(channel + ${channelOf(i)}, p.outChannels - 1u) * dyPlane);`)}
+  let xChannels = p.inAll;
+  let xChannel = g * p.inChannels + c;
+  let dyChannels = p.outAll;
+  let dyChannel = g * p.outChannels;
+  ${unroll(block * taps, (i) => `var acc${i} = 0.0;`)}
+  let first = part * p.rowsPerSplit;
+  let end = min(first + p.rowsPerSplit, p.rows);
+  var n = first / outHeight;
+  var oy = first % outHeight;
+  for (var r = first; r < end; r++) {
+    let plane = i32(n * xChannels + xChannel) * inHeight;
+    ${unroll(
+      tall,
+      (k) => `let y${k} = i32(oy * ${s.strideH}u + (head + ${k}u) * ${s.dilationH}u) - ${s.padTop};
+    let inside${k} = y${k} >= 0 && y${k} < inHeight;
+    let line${k} = (plane + clamp(y${k}, 0, inHeight - 1)) * inWidth;`,
+    )}
+    let dyLine = i32((n * dyChannels + dyChannel) * outHeight + oy) * outWidth;
+    for (var xq = 0; xq < ${lineSpans}; xq++) {
+      ${images.map((row) => row.code).join('\n')}
       ${unroll(loads, loadDy)}
       ${unroll(block, (i) => {
-        const fma = (acc: string, k: number) =>
-          unroll(4, (j) => `${acc} = fma(d${i}_${j}, ${row.at(s.strideW * j + taps[k].offset)}, ${acc});`);
-        return `${unroll(4, (j) => `let d${i}_${j} = ${dyAt(i, j)};`)}
-      ${unroll(s.kernelWidth, (k) => fma(`acc${i * s.kernelWidth + k}`, k))}`;
+        const each = images.map((row, k) =>
+          unroll(s.kernelWidth, (kx) => fma(`acc${i * taps + k * s.kernelWidth + kx}`, row, tapsX[kx].offset)),
+        );
+        return `{ ${unroll(span, (j) => `let s${j} = ${dyAt(i, j)};`)}\n${each.join('\n')} }`;
       })}
     }
+    oy++;
+    if (oy == outHeight) { oy = 0u; n++; }
   }
-  if (column >= ${columns}u) { return; }
-  for (var i = 0u; i < min(${block}u, ${outChannels}u - channel) + ${opaqueZero('partials', 'f32')}; i++) {
-    let at = ((part * ${s.outChannels}u + g * ${outChannels}u + channel + i) * ${columns}u + column) * ${s.kernelWidth}u;
-    ${unroll(s.kernelWidth, (k) => `partials[at + ${k}u] = acc${k};`)}
-    ${unroll((block - 1) * s.kernelWidth, (i) => `acc${i} = acc${i + s.kernelWidth};`)}
+  if (column >= p.columns) { return; }
+  for (var i = 0u; i < min(${block}u, p.outChannels - channel); i++) {
+    let at = ((part * p.outAll + g * p.outChannels + channel + i) * p.columns + column) * ${taps}u;
+    ${unroll(taps, (k) => `partials[at + ${k}u] = acc${k};`)}
+    ${unroll((block - 1) * taps, (i) => `acc${i} = acc${i + taps};`)}
   }
 }`;
-  return { kernel: { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) }, splits };
+  const kernel: Kernel = {
+    name,
+    code,
+    access: 'rrw',
+    ...shape.kernel,
+    workgroups: [workgroups[0], workgroups[1], blocks * s.groups],
+  };
+  return { kernel, splits };
 }

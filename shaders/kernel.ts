@@ -14,6 +14,8 @@ export interface Kernel {
   readonly access: string;
   /** Bytes of the uniform struct at `@group(1) @binding(0)`; absent means none. */
   readonly uniforms?: number;
+  /** What the struct holds where a launch gives nothing: shapes that many launches of one code differ in. */
+  readonly constants?: readonly number[];
   /** Floating-point operations of one launch, for profiles; absent where nobody asks. */
   readonly flops?: number;
   /**
@@ -89,4 +91,20 @@ export function unroll(n: number, f: (i: number) => string): string {
  */
 export function opaqueZero(buffer: string, type: 'f32' | 'vec4f'): string {
   return `(arrayLength(&${buffer}) >> ${type === 'f32' ? 29 : 27}u)`;
+}
+
+/**
+ * Whole numbers as the uniform struct `p`, for kernels that serve many shapes with one code: a CPU driver takes a second or
+ * more to compile a large one. `kernel` is what the kernel's description then holds.
+ */
+export function uniformShape(values: Readonly<Record<string, number>>): {
+  struct: string;
+  kernel: Pick<Kernel, 'uniforms' | 'constants'>;
+} {
+  const constants = Object.values(values);
+  const fields = Object.keys(values).map((name) => `${name}: u32`);
+  return {
+    struct: `struct Shape { ${fields.join(', ')} }\n@group(1) @binding(0) var<uniform> p: Shape;`,
+    kernel: { uniforms: 4 * constants.length, constants },
+  };
 }

@@ -1,6 +1,6 @@
 /** The second phase of a deterministic two-phase sum: result[i] = Σ_p partials[p][i], in the order of p. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero } from './kernel';
+import { foldWorkgroups, type Kernel, uniformShape } from './kernel';
 import { segmentedKernel } from './segments';
 
 const SIZE = 64;
@@ -22,23 +22,26 @@ const family = segmentedKernel({
 /** Bindings: partials [parts][count], result [count]. */
 export function sumPartials(name: string, parts: number, count: number): Kernel {
   const groups = Math.ceil(count / SIZE);
+  const workgroups = foldWorkgroups(groups);
+  const shape = uniformShape({ parts, count, across: workgroups[0] });
   const code = wgsl`
+${shape.struct}
 @group(0) @binding(0) var<storage, read> partials: array<f32>;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
-  ${foldedIndex(groups)}
-  let id = group * ${SIZE}u + local;
-  if (id >= ${count}u) { return; }
+  let id = (wid.x + wid.y * p.across) * ${SIZE}u + local;
+  if (id >= p.count) { return; }
   var sum = partials[id];
-  for (var p = 1u; p < ${parts}u + ${opaqueZero('partials', 'f32')}; p++) { sum += partials[p * ${count}u + id]; }
+  for (var part = 1u; part < p.parts; part++) { sum += partials[part * p.count + id]; }
   result[id] = sum;
 }`;
   return {
     name,
     code,
     access: 'rw',
-    workgroups: foldWorkgroups(groups),
+    ...shape.kernel,
+    workgroups,
     segment: { family, groups, words: [count, parts] },
   };
 }

@@ -129,13 +129,13 @@ export class Device {
 
   /**
    * Runs `kernel` on `storages`, one for each letter of `kernel.access`: 'r' is read, 'w' is written, 'x' is read and written in place.
-   * `constants` fill its uniform struct; `grid` is the number of workgroups, needed where the kernel does not bake it in.
+   * `constants` fill its uniform struct, `grid` is the number of workgroups: both needed where the kernel does not say them itself.
    * Throws before anything is encoded when a limit of the adapter is broken.
    */
   launch(
     kernel: Kernel,
     storages: readonly Binding[],
-    constants: readonly Constant[] = [],
+    constants: readonly Constant[] = kernel.constants ?? [],
     grid: Grid | undefined = kernel.workgroups,
   ): void {
     this.check();
