@@ -2,11 +2,13 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
+import { noGrad } from '../../src/autograd/tape';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
 import { Sequential } from '../../src/nn/containers';
 import { Conv2d } from '../../src/nn/conv';
 import { Linear } from '../../src/nn/linear';
+import { Module } from '../../src/nn/module';
 import { BatchNorm2d } from '../../src/nn/norm';
 import type { Parameter } from '../../src/nn/parameter';
 import { SGD } from '../../src/optim/sgd';
@@ -126,6 +128,46 @@ test('a state dict with unsorted times is sorted when loaded', async () => {
     [0, 0],
   ]);
   assert.equal((await net.telemetry()).tau, [1, 2, 3]);
+});
+
+test('a Sequential of equal blocks becomes a stack with the same bits; its gradients follow', async () => {
+  /** A block that holds its skip connection, as most do. */
+  class Block extends Module {
+    inner = block();
+    override forward(x: Tensor): Tensor {
+      return x.add(this.inner.forward(x).tanh());
+    }
+  }
+  manualSeed(8);
+  const sequential = new Sequential(new Block(), new Block(), new Block());
+  const net = MeanField.from(sequential);
+  const x = image(2, 4, 6);
+  const gradients = async (model: Module) => {
+    model.zeroGrad();
+    const y = model.forward(x as never) as Tensor;
+    y.square().mean().backward();
+    return { y: [...(await y.data())], grads: await values(sequential.parameters().map((p) => p.grad!)) };
+  };
+  assert.equal(await gradients(net), await gradients(sequential));
+  assert.equal(net.particles, sequential.layers, 'the modules themselves');
+  const [before] = await values([net.tau]);
+  assert.equal(before, [1, 2, 3]);
+  net.eval();
+  net.zeroGrad();
+  net.forward(x).square().mean().backward();
+  const [analytic] = await values([net.tau.grad!]);
+  for (let l = 0; l < 3; l++) {
+    const at = async (step: number) => {
+      copyInto(net.tau, tensor(before.map((t, i) => (i === l ? t + step : t))));
+      return noGrad(() => net.forward(x).square().mean()).item();
+    };
+    const numeric = ((await at(0.02)) - (await at(-0.02))) / 0.04;
+    assert.ok(Math.abs(analytic[l] - numeric) < 2e-3 * Math.max(1, Math.abs(numeric)), `${analytic[l]}, ${numeric}`);
+  }
+  assert.throws(
+    () => MeanField.from([new Linear(2, 3)]).forward(tensor([[1, 2]])),
+    /keep the shape.*\[1, 2\].*\[1, 3\]/s,
+  );
 });
 
 test('refusals name the cause', () => {
