@@ -26,11 +26,12 @@ function command({ name, options }: Outcome): string {
   return `npm run feature-flow-lab -- ${name} ${flags.join(' ')}`;
 }
 
-const section = (outcome: Outcome, figure: string): string => `
+/** Figures are images of their own: names inside of several SVGs in one page would clash. */
+const section = (outcome: Outcome, figure: Buffer): string => `
 <section>
 <h2 id="${outcome.name}">${outcome.name}</h2>
 <p>${escaped(outcome.summary)}</p>
-${figure}
+<img alt="${outcome.name}" src="data:image/svg+xml;base64,${figure.toString('base64')}">
 <ul>${outcome.said.map((line) => `<li>${escaped(line)}</li>`).join('\n')}</ul>
 <p class="small">${outcome.date}, ${escaped(outcome.adapter)}, ${formatDuration(outcome.seconds)} minutes<br><code>${escaped(command(outcome))}</code></p>
 </section>`;
@@ -42,7 +43,7 @@ export function writeReport(folder: string): string {
     .sort()
     .map((file) => {
       const outcome = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Outcome;
-      return section(outcome, readFileSync(join(folder, `${outcome.name}.svg`), 'utf8'));
+      return section(outcome, readFileSync(join(folder, `${outcome.name}.svg`)));
     });
   const path = join(folder, 'report.html');
   writeFileSync(
@@ -53,7 +54,7 @@ export function writeReport(folder: string): string {
 <title>Feature flows</title>
 <style>
 body { font: 15px/1.5 Helvetica, Arial, sans-serif; color: #22262b; max-width: 980px; margin: 2em auto; padding: 0 1em; }
-svg { max-width: 100%; height: auto; }
+img { max-width: 100%; height: auto; }
 .small { color: #6a717a; font-size: 12px; }
 </style>
 <h1>Feature flows</h1>
