@@ -141,14 +141,15 @@ const worst = (sizes: number[][]): number =>
 
 /** A row of panels for each arm: a line for each layer, relative to the smallest width. */
 export function drawCoordinates({ widths, arms, spread }: CoordinatesResult): string {
+  const logits = arms[0].features[0].length - 1;
   const panel = (title: string, sizes: number[][]): Panel => ({
     title,
     xName: 'log₂ of width',
     fromZero: true,
     freeX: true,
     lines: sizes[0].map((first, l) => ({
-      label: l === sizes[0].length - 1 ? 'logits' : `β${l + 1}`,
-      color: ramp(l / (sizes[0].length - 1)),
+      label: l === logits ? 'logits' : `β${l + 1}`,
+      color: ramp(l / logits),
       points: widths.map((width, i) => [Math.log2(width), sizes[i][l] / first]),
     })),
   });
@@ -157,7 +158,7 @@ export function drawCoordinates({ widths, arms, spread }: CoordinatesResult): st
       `${arm}: size of features, by that at the smallest width`,
       features.map((list) => list.slice(0, -1)),
     ),
-    panel(`${arm}: size of their updates`, updates),
+    panel(`${arm}: size of their updates, by the smallest width`, updates),
   ]);
   const { 'mean-field': ours } = spread;
   return drawChart(
