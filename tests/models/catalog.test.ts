@@ -2,10 +2,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
-import { Rng } from '../../datasets/random';
 import { crossEntropy } from '../../src/autograd/loss';
 import { backward } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
+import type { MeanFieldOptions } from '../../src/meanfield/mean-field';
 import { meanFieldsIn } from '../../src/meanfield/mean-field';
 import { createModel, TABLE_1 } from '../../src/models/catalog';
 import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
@@ -29,18 +29,20 @@ const COUNTS: Record<string, [b: number, own: number, particles: number, a?: num
   'resnext29-16x64d': [68_243_876, 68_245_540, 6],
 };
 
-/** Shapes alone: draws no numbers and writes none, so that the memory of 68 million weights is never touched. */
+/** Shapes alone: no numbers are drawn or written, so that the memory of 68 million weights is never touched. */
 function countParameters(name: string): number {
-  const { uniform, normal } = Rng.prototype;
+  const { map } = Float32Array.prototype;
   const { write } = device();
-  Object.assign(Rng.prototype, { uniform: () => 0, normal: () => 0 });
+  Float32Array.prototype.map = function (this: Float32Array<ArrayBuffer>) {
+    return this;
+  };
   Object.assign(device(), { write: () => {} });
   try {
     const model = createModel(name, { classes: name.includes('resnext') ? 100 : 10 });
     for (const [, x] of model.namedTensors()) x.dispose();
     return model.parameterCount;
   } finally {
-    Object.assign(Rng.prototype, { uniform, normal });
+    Float32Array.prototype.map = map;
     Object.assign(device(), { write });
   }
 }
@@ -59,20 +61,21 @@ for (const [name, [b, own, particles, a]] of Object.entries(COUNTS))
 /** ResNeXt-29 in small: three bottleneck blocks a stage, grouped convolutions, widths that change before the first block. */
 const SLIM = { blocks: 3, bottleneck: true, groups: 4, stem: 8, inner: [8, 16, 32], outer: [16, 32, 64] } as const;
 
-const PAIRS: [string, () => Classifier, () => Classifier][] = [
-  ...['resnet20', 'resnet110', 'resnet164', 'resnet20-a'].map((name): [string, () => Classifier, () => Classifier] => [
+type Make = (particles?: MeanFieldOptions) => Classifier;
+const PAIRS: [name: string, vanilla: Make, meanField: Make][] = [
+  ...['resnet20', 'resnet110', 'resnet164', 'resnet20-a'].map((name): [string, Make, Make] => [
     name,
     () => createModel(name) as Classifier,
-    () => createModel(`meanfield-${name}`) as Classifier,
+    (particles) => createModel(`meanfield-${name}`, { particles }) as Classifier,
   ]),
-  ['a slim resnext29', () => new PreActResNet(SLIM), () => new MeanFieldResNet(SLIM)],
+  ['a slim resnext29', () => new PreActResNet(SLIM), (particles) => new MeanFieldResNet({ ...SLIM, particles })],
 ];
 const images = () => tensor(Float32Array.from(numbers(2 * 3 * 16 * 16, 5)), { shape: [2, 3, 16, 16] });
 const labels = () => tensor(new Int32Array([3, 8]));
 
 for (const [name, vanilla, meanField] of PAIRS)
   test(`${name}: from one seed both arms give the same bits, in training and in evaluation`, async () => {
-    const outputs = async (make: () => Classifier) => {
+    const outputs = async (make: Make) => {
       manualSeed(21);
       const model = make();
       const trained = await model.forward(images()).data();
@@ -85,12 +88,12 @@ for (const [name, vanilla, meanField] of PAIRS)
   });
 
 for (const name of ['resnet164', 'a slim resnext29'])
-  test(`${name}: steps on one batch lower its loss in both arms, and times move`, async () => {
+  test(`${name}: steps on one batch lower its loss in both arms, and times move; frozen at 1 … n they change no bit`, async () => {
     const [, vanilla, meanField] = PAIRS.find(([other]) => other === name)!;
-    for (const make of [vanilla, meanField]) {
+    const train = async (make: () => Classifier, timesMove: boolean) => {
       manualSeed(22);
       const model = make() as Classifier & { sortParticles?(): void };
-      const optimizer = new SGD(model.parameters(), { lr: 0.02, momentum: 0.9 });
+      const optimizer = new SGD(model.parameters(), { lr: 0.02, momentum: 0.9, weightDecay: 1e-4 });
       const losses: number[] = [];
       for (let step = 0; step < 3; step++) {
         const loss = crossEntropy(model.forward(images()), labels());
@@ -104,11 +107,15 @@ for (const name of ['resnet164', 'a slim resnext29'])
       for (const [, stage] of meanFieldsIn(model)) {
         const { tau } = await stage.telemetry();
         assert.ok(
-          tau.every((t, i) => Number.isFinite(t) && t !== i + 1),
+          tau.every((t, i) => Number.isFinite(t) && (t !== i + 1) === timesMove),
           tau.join(', '),
         );
       }
-    }
+      return losses;
+    };
+    const losses = await train(vanilla, false);
+    assert.not.equal(await train(meanField, true), losses);
+    assert.equal(await train(() => meanField({ trainTimes: false }), false), losses);
   });
 
 test('names of no network are refused with what there is', () => {
