@@ -86,9 +86,10 @@ await runProgram(program, async () => {
 async function perform(name: string, options: Options): Promise<void> {
   const { json } = options;
   const say = (line: string) => void (json ? process.stderr : process.stdout).write(`${line}\n`);
+  const table = createTable(say);
   const show = (row: object) => {
     if (json) printJson({ study: name, ...row });
-    else say(describe(row));
+    else table(row);
   };
   say(`adapter: ${device().info.description || device().info.device}`);
   const folders = options.toy ? [] : foldersOf(options);
@@ -145,15 +146,31 @@ async function subjectsOf(folders: readonly string[], options: Options): Promise
   return subjects;
 }
 
-/** A row for people: `key value` side by side. */
-function describe(row: object): string {
-  const text = (value: unknown): string => {
-    if (typeof value === 'number') return String(Number(value.toPrecision(4)));
-    if (Array.isArray(value)) return value.map(text).join(' ') || '–';
-    if (value && typeof value === 'object') return describe(value);
-    return String(value ?? '–');
+/** Rows as a table, whose heading is printed where the columns change. */
+function createTable(print: (line: string) => void): (row: object) => void {
+  let heading = '';
+  return (row) => {
+    const cells = Object.entries(row).map(([key, value]) => [key, text(value)] as const);
+    const width = ([key, value]: readonly [string, string]) =>
+      Math.max(key.length, value.length, Number.isNaN(Number(value)) ? 16 : 10) + 2;
+    const columns = cells.map(([key]) => key).join();
+    if (columns !== heading) print(`\n${cells.map((cell) => cell[0].padEnd(width(cell))).join('')}`.trimEnd());
+    heading = columns;
+    print(
+      cells
+        .map((cell) => cell[1].padEnd(width(cell)))
+        .join('')
+        .trimEnd(),
+    );
   };
-  return Object.entries(row)
-    .map(([key, value]) => `${key} ${text(value)}`)
-    .join('   ');
+}
+
+function text(value: unknown): string {
+  if (typeof value === 'number') return String(Number(value.toPrecision(4)));
+  if (Array.isArray(value)) return value.map(text).join(' ') || '–';
+  if (value && typeof value === 'object')
+    return Object.entries(value)
+      .map(([key, entry]) => `${key} ${text(entry)}`)
+      .join(', ');
+  return String(value ?? '–');
 }
