@@ -52,35 +52,43 @@ const walk = (size: number, units: number) => `
   for (var u = begin + local; u < end; u += ${size}u) {
     let at = ((u / ${units}u) * p.channels + c) * ${units}u + u % ${units}u;`;
 
+/** WGSL of a thread's running (mean, m2) of `k` loads, and of taking in the load `v`. */
+const welford = (type: string) => `var mean = ${type}(); var m2 = ${type}(); var k = 0.0;`;
+const welfordUpdate = `k += 1.0;
+    let d = v - mean;
+    mean += d * (1.0 / k);
+    m2 += d * (v - mean);`;
+
+/** WGSL that merges the team's: declares center and m2Total, alike in all threads. */
+const mergeThreads = (plane: number) => {
+  const { type, sum, w } = vector(plane);
+  return `let n = k * ${w}.0;
+  let m = ${sum('mean')} * ${1 / w};
+  let off = mean - ${type}(m);
+  let s = ${sum('m2')} + k * ${sum('off * off')};
+  let total = teamSum(vec2f(n * m, n), local);
+  let center = total.x / max(total.y, 1.0);
+  let m2Total = teamSum(vec2f(s + n * (m - center) * (m - center), 0.0), local).x;`;
+};
+
 /** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
 export function normPartials({ back, plane }: NormOptions): Kernel {
   return cached(['norm.partials', back, plane], () => {
     const team = teamFor(back);
-    const { type, sum, w, units } = vector(plane);
+    const { type, units } = vector(plane);
     const code = wgsl`${team.code}
 ${chunked}
 @group(0) @binding(0) var<storage, read> x: array<${type}>;
 @group(0) @binding(1) var<storage, read_write> partials: array<vec2f>;
 @group(1) @binding(0) var<uniform> p: Params;
 ${entry(team.size)} {
-  var mean = ${type}();
-  var m2 = ${type}();
-  var k = 0.0;
+  ${welford(type)}
   ${walk(team.size, units)}
     let v = x[at];
-    k += 1.0;
-    let d = v - mean;
-    mean += d * (1.0 / k);
-    m2 += d * (v - mean);
+    ${welfordUpdate}
   }
-  let n = k * ${w}.0;
-  let m = ${sum('mean')} * ${1 / w};
-  let off = mean - ${type}(m);
-  let s = ${sum('m2')} + k * ${sum('off * off')};
-  let total = teamSum(vec2f(n * m, n), local);
-  let center = total.x / max(total.y, 1.0);
-  let q = teamSum(vec2f(s + n * (m - center) * (m - center), 0.0), local).x;
-  if (local == 0u) { partials[group] = vec2f(center, q); }
+  ${mergeThreads(plane)}
+  if (local == 0u) { partials[group] = vec2f(center, m2Total); }
 }`;
     return { name: 'batchNorm.partials', code, access: 'rw', uniforms: CHUNKED_BYTES };
   });
@@ -228,86 +236,89 @@ ${eachUnit(o, 'let row = stats[c];', o.relu ? `let v = ${value}; y[i] = select(v
 /** (a, b, c, mean) of dx = a·g + b·(x − mean) + c in training, from the channel's sums and row. */
 const trainingCoefficients = 'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x)';
 
-/** Whether a workgroup walks a plane: then it can finish its channel's statistics itself, and a launch is saved. */
-export const walksPlanes = (back: Back, plane: number): boolean => applyShape(back, plane).tile === vector(plane).units;
+/** Fewest channels that occupy a CPU when each is the work of one workgroup. */
+const MANY_CHANNELS = 8;
 
-/**
- * `normFinish` of the batch and `normApply` in one, where workgroups walk planes: each merges the few chunks of its channel, and the first of a
- * channel writes `stats` and the running statistics. Bindings: partials, weight, bias, running mean and variance, x, stats, y.
- */
-export function normFinishApply(o: ApplyOptions): Kernel {
-  return cached(['norm.finishApply', ...applyKey(o)], () => {
-    const team = teamFor(o.back);
-    const { type, units } = vector(o.plane);
+/** Whether one launch does all of a training step's normalisation (or its gradient): a workgroup walks a channel twice, and finds it in the cache. */
+export const walksChannels = (back: Back, plane: number, channels: number): boolean =>
+  channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
+
+/** WGSL that runs `body` for every unit `i` of channel `c`. */
+const eachOfChannel = (size: number, units: number, body: string) => `
+  for (var n = 0u; n < p.units / ${units}u; n++) {
+    let first = (n * p.channels + c) * ${units}u;
+    for (var i = first + local; i < first + ${units}u; i += ${size}u) {
+      ${body}
+    }
+  }`;
+
+/** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y. */
+export function normForward({ back, plane, relu }: NormOptions): Kernel {
+  return cached(['norm.forward', back, plane, relu], () => {
+    const team = teamFor(back);
+    const { type, units } = vector(plane);
     const value = 'x[i] * row.z + row.w';
     const code = wgsl`${team.code}
 ${chunked}
-@group(0) @binding(0) var<storage, read> partials: array<vec2f>;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> runningMean: array<f32>;
-@group(0) @binding(4) var<storage, read_write> runningVar: array<f32>;
-@group(0) @binding(5) var<storage, read> x: array<${type}>;
-@group(0) @binding(6) var<storage, read_write> stats: array<vec4f>;
-@group(0) @binding(7) var<storage, read_write> y: array<${type}>;
+@group(0) @binding(0) var<storage, read> weight: array<f32>;
+@group(0) @binding(1) var<storage, read> bias: array<f32>;
+@group(0) @binding(2) var<storage, read_write> runningMean: array<f32>;
+@group(0) @binding(3) var<storage, read_write> runningVar: array<f32>;
+@group(0) @binding(4) var<storage, read> x: array<${type}>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> y: array<${type}>;
 @group(1) @binding(0) var<uniform> p: Params;
 ${entry(team.size)} {
-  let group = wid.y * grid.x + wid.x;
-  let c = group % p.channels;
-  ${mergeStatistics(team.size, o.plane)}
+  let c = wid.y * grid.x + wid.x;
+  if (c >= p.channels) { return; }
+  ${welford(type)}
+  ${eachOfChannel(team.size, units, `let v = x[i]; ${welfordUpdate}`)}
+  ${mergeThreads(plane)}
+  let variance = m2Total / p.count;
   let rstd = 1.0 / sqrt(variance + p.eps);
-  let row = ${statsRow(true)};
-  if (group >= ${o.samples}u * p.channels) { return; }
-  if (group < p.channels && local == 0u) {
+  let row = vec4f(center, rstd, weight[c] * rstd, bias[c] - center * (weight[c] * rstd));
+  if (local == 0u) {
     stats[c] = row;
-    ${moveRunning}
+    runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * center;
+    runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2Total / (p.count - 1.0));
   }
-  for (var k = local; k < ${units}u; k += ${team.size}u) {
-    let i = group * ${units}u + k;
-    ${o.relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`}
-  }
+  ${eachOfChannel(team.size, units, relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}
 }`;
-    return { name: 'batchNorm.finishApply', code, access: 'rrrxxrww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.forward', code, access: 'rrxxrww', uniforms: CHUNKED_BYTES };
   });
 }
 
-/**
- * `normGradientFinish` in training and `normGradientApply` in one, where workgroups walk planes.
- * Bindings: partials, stats, gradient, x, dWeight, dBias, dx.
- */
-export function normGradientFinishApply(o: ApplyOptions): Kernel {
-  return cached(['norm.gradientFinishApply', ...applyKey(o)], () => {
-    const team = teamFor(o.back);
-    const { type, units } = vector(o.plane);
+/** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
+export function normBackward({ back, plane, relu }: NormOptions): Kernel {
+  return cached(['norm.backward', back, plane, relu], () => {
+    const team = teamFor(back);
+    const { type, sum, units } = vector(plane);
+    const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
     const code = wgsl`${team.code}
 ${chunked}
-@group(0) @binding(0) var<storage, read> partials: array<vec2f>;
-@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(2) var<storage, read> gradient: array<${type}>;
-@group(0) @binding(3) var<storage, read> x: array<${type}>;
-@group(0) @binding(4) var<storage, read_write> dWeight: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dBias: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<${type}>;
+@group(0) @binding(0) var<storage, read> stats: array<vec4f>;
+@group(0) @binding(1) var<storage, read> gradient: array<${type}>;
+@group(0) @binding(2) var<storage, read> x: array<${type}>;
+@group(0) @binding(3) var<storage, read_write> dWeight: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dBias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dx: array<${type}>;
 @group(1) @binding(0) var<uniform> p: Params;
 ${entry(team.size)} {
-  let group = wid.y * grid.x + wid.x;
-  let c = group % p.channels;
-  var sum = vec2f();
-  for (var i = local; i < p.chunks; i += ${team.size}u) { sum += partials[c * p.chunks + i]; }
-  sum = teamSum(sum, local);
-  if (group >= ${o.samples}u * p.channels) { return; }
+  let c = wid.y * grid.x + wid.x;
+  if (c >= p.channels) { return; }
   let row = stats[c];
-  if (group < p.channels && local == 0u) {
+  var s1 = ${type}();
+  var s2 = ${type}();
+  ${eachOfChannel(team.size, units, `${load} s1 += g; s2 += g * (v - row.x);`)}
+  let sum = teamSum(vec2f(${sum('s1')}, ${sum('s2')}), local);
+  if (local == 0u) {
     dBias[c] = sum.x;
     dWeight[c] = sum.y * row.y;
   }
   let m = ${trainingCoefficients};
-  for (var k = local; k < ${units}u; k += ${team.size}u) {
-    let i = group * ${units}u + k;
-    let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = m.x * g + m.y * (v - m.w) + m.z;
-  }
+  ${eachOfChannel(team.size, units, `${load} dx[i] = m.x * g + m.y * (v - m.w) + m.z;`)}
 }`;
-    return { name: 'batchNorm.gradientFinishApply', code, access: 'rrrrwww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.backward', code, access: 'rrrwww', uniforms: CHUNKED_BYTES };
   });
 }
 

@@ -4,14 +4,14 @@ import {
   chunksFor,
   FINISH_TILE,
   normApply,
+  normBackward,
   normFinish,
-  normFinishApply,
+  normForward,
   normGradientApply,
   normGradientFinish,
-  normGradientFinishApply,
   normGradientPartials,
   normPartials,
-  walksPlanes,
+  walksChannels,
   width,
 } from '../../shaders/norm';
 import type { Constant, Scalar } from '../gpu';
@@ -92,17 +92,17 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
     apply();
     return { y, stats };
   }
-  const partials = empty('batchNorm', [channels, chunks, 2]);
-  const reads = [bind(x), bind(partials)];
-  device().launch(normPartials({ back, plane, relu: false }), reads, constants, gridFor(channels * chunks, 1));
-  if (walksPlanes(back, plane) && affine.length && running.length) {
-    const bindings = [bind(partials), ...affine, ...running, bind(x), bind(stats), bind(y)];
-    device().launch(normFinishApply({ back, ...layout, relu }), bindings, constants, grid);
+  if (walksChannels(back, plane, channels) && affine.length && running.length) {
+    const bindings = [...affine, ...running, bind(x), bind(stats), bind(y)];
+    device().launch(normForward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
   } else {
+    const partials = empty('batchNorm', [channels, chunks, 2]);
+    const reads = [bind(x), bind(partials)];
+    device().launch(normPartials({ back, plane, relu: false }), reads, constants, gridFor(channels * chunks, 1));
     device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
     apply();
+    partials.dispose();
   }
-  partials.dispose();
   o.runningMean?.memory.written();
   o.runningVar?.memory.written();
   return { y, stats };
@@ -176,25 +176,27 @@ function gradientOf(
   const { chunks, constants } = chunking(layout);
   const g = contiguous(gradient);
   const x = contiguous(input);
-  const partials = empty('batchNorm', [channels, chunks, 2]);
   const dWeight = empty('batchNorm', [channels]);
   const dBias = empty('batchNorm', [channels]);
-  const sums = [bind(g), bind(x), bind(stats), bind(partials)];
-  device().launch(normGradientPartials({ back, plane, relu }), sums, constants, gridFor(channels * chunks, 1));
-  const n = x.size / width(plane);
-  const grid = gridFor(n, applyShape(back, plane).tile);
   const dx = needsInput ? empty('batchNorm', input.shape) : null;
-  if (dx && training && walksPlanes(back, plane)) {
-    const bindings = [partials, stats, g, x, dWeight, dBias, dx].map(bind);
-    device().launch(normGradientFinishApply({ back, ...layout, relu }), bindings, constants, grid);
-  } else {
-    const coefficients = empty('batchNorm', [channels, 4]);
-    const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
-    device().launch(normGradientFinish(back, training), finished, constants, gridFor(channels, 1));
-    const reads = [g, x, coefficients, ...(relu ? [stats] : [])].map(bind);
-    if (dx) device().launch(normGradientApply({ back, ...layout, relu }), [...reads, bind(dx)], [n], grid);
-    coefficients.dispose();
+  if (dx && training && walksChannels(back, plane, channels)) {
+    const bindings = [stats, g, x, dWeight, dBias, dx].map(bind);
+    device().launch(normBackward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
+    return { dx, dWeight, dBias };
   }
+  const partials = empty('batchNorm', [channels, chunks, 2]);
+  const sums = [g, x, stats, partials].map(bind);
+  device().launch(normGradientPartials({ back, plane, relu }), sums, constants, gridFor(channels * chunks, 1));
+  const coefficients = empty('batchNorm', [channels, 4]);
+  const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
+  device().launch(normGradientFinish(back, training), finished, constants, gridFor(channels, 1));
+  if (dx) {
+    const n = x.size / width(plane);
+    const reads = [g, x, coefficients, ...(relu ? [stats] : []), dx].map(bind);
+    const grid = gridFor(n, applyShape(back, plane).tile);
+    device().launch(normGradientApply({ back, ...layout, relu }), reads, [n], grid);
+  }
+  coefficients.dispose();
   partials.dispose();
   return { dx, dWeight, dBias };
 }

@@ -22,7 +22,7 @@ function batch(n: number, seed: number): [Tensor, Tensor] {
 }
 
 /** Losses and weights of a few steps, the rate changing on the way, and what a steady step costs. */
-async function train(name: string, compiled: boolean) {
+async function train(name: string, compiled: boolean, steps = 5) {
   manualSeed(5);
   const model = createModel(name) as MeanFieldResNet;
   const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, weightDecay: 1e-4 });
@@ -37,8 +37,8 @@ async function train(name: string, compiled: boolean) {
   const step = compiled ? compile(update) : update;
   const losses: number[] = [];
   let cost = { dispatches: 0, submits: 0, objects: 0 };
-  for (let i = 0; i < 5; i++) {
-    optimizer.groups[0].lr = i < 3 ? 0.1 : 0.01;
+  for (let i = 0; i < steps; i++) {
+    optimizer.groups[0].lr = i < steps - 2 ? 0.1 : 0.01;
     const [x, y] = batch(4, i % 2);
     await device().sync();
     const before = device().stats();
@@ -66,8 +66,20 @@ for (const name of ['resnet20', 'meanfield-resnet20'])
     assert.equal(compiled.weights, eager.weights, 'weights');
     assert.is(compiled.cost.submits, 1);
     assert.is(compiled.cost.objects, 0);
-    assert.ok(compiled.cost.dispatches <= 200, `${compiled.cost.dispatches} dispatches`);
+    // On software drivers one launch does a batch norm, forward or backward; elsewhere three.
+    const most = device().back.kind === 'software' ? 150 : 240;
+    assert.ok(compiled.cost.dispatches <= most, `${compiled.cost.dispatches} dispatches`);
     costs[name] = compiled.cost.dispatches;
+  });
+
+// Small members of the other families: post-activation, bottleneck, groups, feature flow.
+for (const name of ['resnet8-post-a', 'meanfield-resnet11', 'resnext11-4x8d', 'feature-flow-resnet8'])
+  test(`${name}: compiled equals eager`, async () => {
+    const eager = await train(name, false, 3);
+    const compiled = await train(name, true, 3);
+    assert.equal(compiled.losses, eager.losses, 'losses');
+    assert.equal(compiled.weights, eager.weights, 'weights');
+    assert.is(compiled.cost.submits, 1);
   });
 
 test('mean-field training costs at most ten launches more', () => {
