@@ -22,12 +22,19 @@ const DRAWS = 2000;
 
 export const mean = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;
 
-/** Fits mean value = e^intercept · x^slope. Values must be positive, x differ. */
-export function powerLaw(groups: readonly Group[], seed = 0): PowerLaw {
+/**
+ * Fits mean value = e^intercept · x^slope. Values must be positive, x differ. `paired`: the same nets in every group, which are then drawn
+ * together.
+ */
+export function powerLaw(groups: readonly Group[], seed = 0, paired = false): PowerLaw {
   const rng = new Rng(seed, STREAM);
   const fit = (pick: (values: number[]) => number) =>
     leastSquares(groups.map(({ x, values }) => [Math.log(x), Math.log(pick(values))]));
-  const slopes = Array.from({ length: DRAWS }, () => fit((v) => mean(v.map(() => v[rng.int(v.length)]))).slope);
+  const draw = (values: number[]) => values.map(() => rng.int(values.length));
+  const slopes = Array.from({ length: DRAWS }, () => {
+    const together = paired && draw(groups[0].values);
+    return fit((values) => mean((together || draw(values)).map((i) => values[i]))).slope;
+  });
   slopes.sort((a, b) => a - b);
   const quantile = (q: number) => slopes[Math.round(q * (DRAWS - 1))];
   return { ...fit(mean), interval: [quantile(0.025), quantile(0.975)] };

@@ -106,7 +106,7 @@ export async function theorem1(
   );
 
   const etaGaps = await gapsInEta(options, x, y, progress);
-  const etaFit = powerLaw(etaGaps, seed);
+  const etaFit = powerLaw(etaGaps, seed, true);
   for (const { x: step, values } of etaGaps) say(`η ${step}: gap ${mean(values).toExponential(2)}`);
   say(`slope in η ${describeSlope(etaFit)}; ${verdict(etaFit.slope, 0.9, 1.15)}`);
   const summary = { slope: fit.slope, interval: fit.interval, etaSlope: etaFit.slope };

@@ -47,6 +47,9 @@ test('powerLaw: an exact law, an interval that holds noise and narrows with seed
   assert.ok(few.interval[0] < few.slope && few.slope < few.interval[1]);
   assert.ok(width(many) < 0.5 * width(few), `${width(many)} of ${width(few)}`);
   assert.equal(powerLaw(law(4, 0.3)), few);
+  const nets = [1, 2, 5]; // each an exact law of its own
+  const paired = [16, 64].map((x) => ({ x, values: nets.map((factor) => factor / x) }));
+  assert.ok(width(powerLaw(paired, 0, true)) < 1e-12 && width(powerLaw(paired)) > 0.1);
   assert.match(verdict(-0.5, -0.6, -0.4), /met/);
   assert.match(verdict(-0.7, -0.6, -0.4), /NOT MET/);
 });
