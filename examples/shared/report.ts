@@ -12,8 +12,8 @@ export interface Report {
   say(line: string): void;
   /** Prints an object for machines, where they are asked for. */
   emit(line: object): void;
-  /** Tells of a run of so many epochs; `run` stands before its lines, and in its objects. */
-  events(epochs: number, run?: string): Events;
+  /** Tells of a run of so many epochs; its name `run` is in its objects, `title` stands before its lines. */
+  events(epochs: number, run?: string, title?: string): Events;
   /** Ends the bar of a run that has ended or was stopped. */
   end(): void;
 }
@@ -33,8 +33,8 @@ export function createReport(json: boolean): Report {
     say: progress.log,
     emit,
     end: () => begin('', 0),
-    events(epochs, run) {
-      const [prefix, tag] = run ? [`${run}  `, { run }] : ['', {}];
+    events(epochs, run, title = run) {
+      const [prefix, tag] = run ? [`${title}  `, { run }] : ['', {}];
       return {
         onEpochStart: (epoch, done, total) => begin(`${prefix}epoch ${epoch}/${epochs}`, total, done),
         onStep({ done, loss, accuracy }, line) {

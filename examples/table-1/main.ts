@@ -13,7 +13,6 @@ import { formatDuration } from '../shared/progress';
 import { completeRecipe } from '../shared/recipe';
 import { createReport, percent, type Report } from '../shared/report';
 import { createNetwork, createTrainer, whenInterrupted } from '../shared/training';
-import { drawErrors } from './figures';
 import { type Cell, createOptions, type Given, gridOf } from './options';
 import { epochsLeft, type Planned, secondsFor, timeSteps } from './plan';
 import { describeTable, gather, readRun } from './table';
@@ -158,7 +157,7 @@ async function train(
   const model = createNetwork(recipe); // first: a name of no network leaves no folder
   const folder = readRun(path) ? RunFolder.open(path) : RunFolder.create(path, recipe);
   try {
-    const events = report.events(recipe.epochs, title);
+    const events = report.events(recipe.epochs, name, title);
     const trainer = createTrainer(model, recipe, await load(cell.wanted, given), { store: folder, signal, ...events });
     // A process that was killed before its first checkpoint leaves nothing to go on from.
     const checkpoint = folder.hasCheckpoint() ? folder.loadCheckpoint() : null;
@@ -185,7 +184,8 @@ async function train(
 
 /** Writes table.md and table.json with what is there, and the figures of `row` or of all rows; returns the Markdown. */
 async function writeTable(cells: readonly Cell[], { out }: Given, report: Report, row?: string): Promise<string> {
-  const { drawRun } = await import('../shared/figure'); // a chart library: not before it is needed
+  // A chart library: not before it is needed.
+  const [{ drawRun }, { drawErrors }] = await Promise.all([import('../shared/figure'), import('./figures')]);
   const entries = gather(cells, out);
   const write = async (file: string, svg: string) => {
     writeAtomic(join(out, file), svg);

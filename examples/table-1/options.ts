@@ -25,8 +25,8 @@ export const ARMS = {
 export type Arm = keyof typeof ARMS;
 
 export interface Given {
-  rows: string[];
-  arms: Arm[];
+  rows?: string[];
+  arms?: Arm[];
   seeds: number;
   firstSeed: number;
   dataset?: DatasetName;
@@ -64,8 +64,8 @@ export function createOptions() {
   const names = Object.keys(ARMS) as Arm[];
   return program
     .optionsGroup('The grid:')
-    .option('--rows <names>', `networks, or depths of ResNets: ${TABLE_1.join(', ')}`, words(), [...TABLE_1])
-    .option('--arms <names>', names.join(', '), choices(names), ['vanilla', 'meanfield'])
+    .option('--rows <names>', `networks, or depths of ResNets (default: all, ${TABLE_1.join(', ')})`, words())
+    .option('--arms <names>', `of ${names.join(', ')} (default: vanilla,meanfield)`, choices(names))
     .option(
       '--seeds <number>',
       'runs of each network and arm; the arms of a seed share weights and batches',
@@ -92,8 +92,9 @@ export function createOptions() {
 /** The runs, in an order that completes pairs of arms first and then adds seeds. Throws UsageError for what is named twice. */
 export function gridOf(given: Given): Cell[] {
   const { dataset, epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery } = given;
-  const rows = given.rows.map((row) => (/^\d+$/.test(row) ? `resnet${row}` : row));
-  for (const list of [rows, given.arms]) {
+  const { rows: asked = TABLE_1, arms = ['vanilla', 'meanfield'] } = given;
+  const rows = asked.map((row) => (/^\d+$/.test(row) ? `resnet${row}` : row));
+  for (const list of [rows, arms]) {
     const twice = list.find((name, i) => list.indexOf(name) < i);
     if (twice) throw new UsageError(`'${twice}' is named twice`);
   }
@@ -101,7 +102,7 @@ export function gridOf(given: Given): Cell[] {
   const common = { epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery };
   return seeds.flatMap((seed) =>
     rows.flatMap((row) =>
-      given.arms.map((arm): Cell => {
+      arms.map((arm): Cell => {
         const model = arm === 'vanilla' ? row : `meanfield-${row}`;
         const images = dataset ?? (row.includes('resnext') ? 'cifar100' : 'cifar10');
         const wanted = { ...common, ...ARMS[arm], model, seed, dataset: images };
