@@ -14,7 +14,7 @@ export interface SolverOptions {
   substeps?: number;
   /**
    * How gradients are found: 'backprop' through all steps (default); 'checkpoint', the same numbers with memory O(√n), computing everything
-   * once more; 'adjoint', by the equation of Theorem 3.1 with memory O(1), which differs from the others by O(1/n).
+   * once more; 'adjoint', by the equation of Theorem 3.1 with memory O(1), which differs from the others by O(1/n) (no dropout in branches).
    */
   gradient?: 'backprop' | 'checkpoint' | 'adjoint';
 }
