@@ -1,8 +1,8 @@
 // What `npm run bench` measures: names, shapes, and the work that rates are counted in.
 import { NETS, type Net, survey } from './net';
 
-/** Images of a batch, but for the memory of a step. */
-export const BATCH = 32;
+/** Images of a batch, but for the memory of a step: 32, or what `--batch` says, which reaches the measuring processes by their environment. */
+export const BATCH = Number(process.env.BENCH_BATCH ?? 32);
 export const MEMORY_BATCH = 128;
 
 export type Case =

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { findCase } from './cases';
 
 export const PEERS = ['tfjs', 'jax-js'] as const;
-export type Who = 'dawnfield' | (typeof PEERS)[number];
+export type Who = 'dawnfield' | (typeof PEERS)[number] | 'pytorch';
 
 /** One number of a case. */
 export interface Finding {
@@ -32,15 +32,26 @@ export interface Findings {
 const here = fileURLToPath(new URL('.', import.meta.url));
 const MINUTES = 15; // the most that a process may take
 
-/** The version of a contestant's package. */
-export function versionOf(who: Who): string {
+/** The version of a contestant's package; PyTorch tells its own. */
+export function versionOf(who: Who): string | undefined {
+  if (who === 'pytorch') return;
   const folder = { dawnfield: '..', tfjs: 'node_modules/@tensorflow/tfjs', 'jax-js': 'node_modules/@jax-js/jax' }[who];
   return JSON.parse(readFileSync(join(here, folder, 'package.json'), 'utf8')).version;
 }
 
+export interface How {
+  readonly repeat: number;
+  readonly batch: number;
+  /** The Python that has PyTorch. */
+  readonly python?: string;
+}
+
 /** What a contestant achieves in a case; its failure is a finding too. */
-export async function examine(who: Who, name: string, repeat: number): Promise<Findings> {
-  if (findCase(name)!.kind !== 'first-step') return run(who, name, repeat);
+export async function examine(who: Who, name: string, { repeat, batch, python }: How): Promise<Findings> {
+  const given = findCase(name)!;
+  if (who === 'pytorch' && given.kind === 'train')
+    return start(python!, [join(here, 'peers/pytorch.py'), JSON.stringify(given.net), String(batch), String(repeat)]);
+  if (given.kind !== 'first-step') return run(who, name, repeat);
   const cache = mkdtempSync(join(tmpdir(), 'dawnfield-bench-'));
   try {
     // The driver's cache of compiled shaders, of Mesa and of NVIDIA: empty, then full.
@@ -55,13 +66,18 @@ export async function examine(who: Who, name: string, repeat: number): Promise<F
 }
 
 function run(who: Who, name: string, repeat: number, env: Record<string, string> = {}): Promise<Findings> {
-  const args = ['--import', 'tsx', join(here, 'child.ts'), who, name, String(repeat)];
-  const child = spawn(process.execPath, args, { env: { ...process.env, ...env } });
+  return start(process.execPath, ['--import', 'tsx', join(here, 'child.ts'), who, name, String(repeat)], env);
+}
+
+/** Starts a program whose last line of output is what it found. */
+function start(program: string, args: string[], env: Record<string, string> = {}): Promise<Findings> {
+  const child = spawn(program, args, { env: { ...process.env, ...env } });
   const said = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const)
     child[stream].setEncoding('utf8').on('data', (text) => (said[stream] += text));
   const timer = setTimeout(() => child.kill('SIGKILL'), MINUTES * 60_000);
-  return new Promise((resolve) =>
+  return new Promise((resolve) => {
+    child.on('error', (error) => (said.stderr += `Error: ${error.message}`));
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       // Libraries print to stdout what they like: the findings are the last line.
@@ -69,6 +85,6 @@ function run(who: Who, name: string, repeat: number, env: Record<string, string>
       const reason = /^\w*Error: .*$/m.exec(said.stderr)?.[0] ?? said.stderr.trim().split('\n').at(-1);
       const error = signal ? `stopped by ${signal}` : reason || `ended with exit code ${code}`;
       resolve({ adapter: '', driver: '', findings: [{ part: '', value: null, unit: '', error }] });
-    }),
-  );
+    });
+  });
 }

@@ -18,6 +18,8 @@ interface Options {
   json?: boolean;
   repeat: number;
   peers: boolean;
+  batch: number;
+  pytorch?: string;
 }
 
 const program = createProgram(
@@ -32,12 +34,15 @@ program
     positiveInteger,
     5,
   )
+  .option('--batch <images>', 'images of a batch', positiveInteger, 32)
+  .option('--pytorch <python>', 'training steps also with PyTorch, eager and compiled, by this Python')
   .option('--no-peers', 'dawnfield alone, and nothing to install');
 
-await runProgram<Options>(program, async ({ json = false, repeat, peers }, typed) => {
+await runProgram<Options>(program, async ({ json = false, repeat, peers, batch, pytorch }, typed) => {
   for (const name of typed)
     if (!findCase(name))
       throw new UsageError(`there is nothing called '${name}'. ${didYouMean(name, [...CASES.keys()])}See --help.`);
+  process.env.BENCH_BATCH = String(batch);
   // The ceiling comes first: the other numbers are fractions of it.
   const names = [...new Set(['ceiling', ...(typed.length ? typed : CASES.keys())])];
   if (peers && names.some(hasPeers)) ensurePackages(fileURLToPath(new URL('.', import.meta.url)));
@@ -45,16 +50,18 @@ await runProgram<Options>(program, async ({ json = false, repeat, peers }, typed
   const limits = new Map<string, number>();
   for (const name of names) {
     const rows: Row[] = [];
-    const contestants: Who[] = peers && hasPeers(name) ? ['dawnfield', ...PEERS] : ['dawnfield'];
+    const contestants: Who[] = ['dawnfield'];
+    if (peers && hasPeers(name)) contestants.push(...PEERS);
+    if (pytorch && findCase(name)!.kind === 'train') contestants.push('pytorch');
     for (const peer of contestants) {
       const load = loadavg()[0];
-      const { findings, ...where } = await examine(peer, name, repeat);
+      const { findings, ...where } = await examine(peer, name, { repeat, batch, python: pytorch });
       for (const { part, ...finding } of findings) {
         if (name === 'ceiling') limits.set(finding.unit, finding.value!);
         const row: Row = {
           name: part ? `${name}/${part}` : name,
           peer,
-          version: versionOf(peer),
+          version: versionOf(peer) ?? where.driver,
           ...where,
           ...finding,
           load,

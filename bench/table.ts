@@ -34,7 +34,7 @@ export function showHead(): string {
 /** One line for each name, the contestants side by side; and one for each failure. */
 export function* showRows(rows: readonly Row[]): Iterable<string> {
   if (rows[0]?.name.startsWith('ceiling')) yield `on ${rows[0].adapter} (${rows[0].driver})`;
-  for (const name of new Set(rows.filter(({ error }) => !error).map((row) => row.name))) {
+  for (const name of new Set(rows.filter(({ peer, error }) => peer !== 'pytorch' && !error).map((row) => row.name))) {
     const values = new Map(rows.map((row) => [row.name === name ? row.peer : '', row]));
     const own = values.get('dawnfield');
     const { unit } = rows.find((row) => row.name === name)!;
@@ -46,6 +46,10 @@ export function* showRows(rows: readonly Row[]): Iterable<string> {
     const limit = own?.fractionOfLimit ? `${Math.round(100 * own.fractionOfLimit)} %` : '';
     yield line([name, unit, number(own?.value), ...cells, limit]);
   }
+  const [own] = rows;
+  for (const { peer, name, value, unit, adapter, driver } of rows)
+    if (peer === 'pytorch' && value)
+      yield `${name}, ${driver} on ${adapter}: ${number(value)} ${unit}${own.value ? `, dawnfield ${number(own.value / value)}×` : ''}`;
   for (const { peer, version, name, error } of rows) if (error) yield `${name}: ${peer} ${version} failed: ${error}`;
 }
 

@@ -1,0 +1,110 @@
+"""PyTorch, eager and compiled, on a training step of a net of the comparison: what `npm run bench -- --pytorch PYTHON` starts.
+
+    python pytorch.py NET BATCH REPEAT
+
+NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there. Prints one line of JSON. On CUDA where there is
+one, in float32 without TF32, as WebGPU has it; else on the CPU.
+"""
+
+import json
+import sys
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def conv(inputs, outputs, kernel, stride=1, groups=1):
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+
+
+def norm_relu(channels):
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+
+
+class Branch(nn.Sequential):
+    def __init__(self, net, inputs, middle, outputs, stride=1):
+        if net.get("bottleneck"):
+            layers = [norm_relu(inputs), conv(inputs, middle, 1), norm_relu(middle)]
+            layers += [conv(middle, middle, 3, stride, net.get("groups", 1)), norm_relu(middle), conv(middle, outputs, 1)]
+        else:
+            layers = [norm_relu(inputs), conv(inputs, middle, 3, stride), norm_relu(middle), conv(middle, outputs, 3)]
+        super().__init__(*layers)
+
+
+class Stage(nn.Module):
+    """A transition where the shape changes, then blocks of one shape; with particles they have times."""
+
+    def __init__(self, net, inputs, middle, outputs, stride):
+        super().__init__()
+        changes = stride > 1 or inputs != outputs
+        self.carry = nn.Sequential(norm_relu(inputs), conv(inputs, outputs, 1, stride)) if changes else None
+        self.first = Branch(net, inputs, middle, outputs, stride) if changes else None
+        self.blocks = nn.ModuleList(Branch(net, outputs, middle, outputs) for _ in range(net["blocks"] - changes))
+        ordinal = torch.arange(1.0, len(self.blocks) + 1)
+        self.times = nn.Parameter(ordinal) if net.get("particles") and len(self.blocks) else None
+
+    def forward(self, x):
+        if self.first is not None:
+            x = self.carry(x) + self.first(x)
+        steps = None if self.times is None else torch.diff(self.times, prepend=self.times.new_zeros(1))
+        for i, block in enumerate(self.blocks):
+            x = x + block(x) if steps is None else x + steps[i] * block(x)
+        return x
+
+
+class Net(nn.Sequential):
+    def __init__(self, net):
+        inner = net.get("inner", [16, 32, 64])
+        outer = net.get("outer", inner)
+        inputs = [16, outer[0], outer[1]]
+        stages = [Stage(net, inputs[s], inner[s], outer[s], 2 if s else 1) for s in range(3)]
+        head = [norm_relu(outer[2]), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(outer[2], 10)]
+        super().__init__(conv(3, 16, 3), *stages, *head)
+
+
+def rates(net, batch, repeat, device, compiled):
+    """Images per second of `repeat` samples of several steps each, sorted."""
+    torch.manual_seed(0)
+    model = Net(net).to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    images = torch.randn(batch, 3, 32, 32, device=device)
+    labels = torch.randint(10, (batch,), device=device)
+    forward = torch.compile(model) if compiled else model
+
+    def step():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(forward(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def seconds(steps):
+        begin = time.perf_counter()
+        for _ in range(steps):
+            loss = step()
+        loss.item()
+        return time.perf_counter() - begin
+
+    seconds(3)
+    steps = max(1, int(0.5 / seconds(1)))
+    return sorted(batch * steps / seconds(steps) for _ in range(repeat))
+
+
+def main():
+    net, batch, repeat = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    findings = []
+    for part, compiled in ("eager", False), ("torch.compile", True):
+        try:
+            found = rates(net, batch, repeat, device, compiled)
+            numbers = {"value": found[len(found) // 2], "least": found[0], "most": found[-1], "samples": repeat}
+        except Exception as error:  # torch.compile needs a C++ compiler, which may be absent
+            numbers = {"value": None, "error": str(error).strip().splitlines()[0]}
+        findings.append({"part": part, "unit": "images/s", **numbers})
+    adapter = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    print(json.dumps({"adapter": adapter, "driver": f"torch {torch.__version__}", "findings": findings}))
+
+
+main()
