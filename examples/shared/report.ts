@@ -21,6 +21,7 @@ export interface Report {
 export function createReport(json: boolean): Report {
   const progress = createProgress({ stream: json ? process.stderr : process.stdout });
   let bar = '';
+  let started = false;
   const begin = (title: string, total: number, done = 0) => {
     if (bar === title) return;
     if (bar) progress.end();
@@ -36,7 +37,12 @@ export function createReport(json: boolean): Report {
     events(epochs, run, title = run) {
       const [prefix, tag] = run ? [`${title}  `, { run }] : ['', {}];
       return {
-        onEpochStart: (epoch, done, total) => begin(`${prefix}epoch ${epoch}/${epochs}`, total, done),
+        onEpochStart(epoch, done, total) {
+          begin(`${prefix}epoch ${epoch}/${epochs}`, total, done);
+          // The driver keeps what it has compiled: the first run on a machine waits longest.
+          if (!started) progress.log('The first step compiles its kernels …');
+          started = true;
+        },
         onStep({ done, loss, accuracy }, line) {
           progress.update(done, { loss, accuracy });
           emit({ ...tag, ...line });
