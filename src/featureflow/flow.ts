@@ -94,7 +94,7 @@ function withSlope(h: (x: Tensor) => Tensor, x: Tensor): { value: Tensor; slope:
 }
 
 /**
- * The flow of P particles from a start, on samples x [N, d] with targets y [N].
+ * The flow of P particles from a start, on samples x [N, d] with targets y [N]. What it hands out of its state holds until its next step.
  *
  *     const flow = new FeatureFlow(x, y, await flowStart(x, { layers: 3, particles: 32768 }));
  *     const { losses } = await flow.run(10, { dt: 0.05 });
@@ -156,7 +156,10 @@ export class FeatureFlow {
       }
       return { first: v1, features, residuals: alpha, readout: filled(readout) };
     });
-    if (this.mode === 'gd') this.#state = noGrad(() => this.#kept(this.#forward(this.#state)));
+    if (this.mode === 'flow') return;
+    const given = this.#state;
+    this.#state = noGrad(() => this.#kept(this.#forward(given)));
+    for (const t of [...given.features, ...given.residuals]) t?.dispose();
   }
 
   /** v_1 [d, P]. */
