@@ -24,12 +24,17 @@ const isWhole = (tensor: Tensor): boolean =>
  * identity. Those that share their memory with others stay where they are.
  */
 export function pack(what: string, tensors: readonly Tensor[]): void {
+  for (const [from, to] of runs(tensors, MOST)) packBlock(what, tensors.slice(from, to).filter(isWhole));
+}
+
+/** Cuts a list into runs that take at most `most` bytes each, or consist of one tensor that takes more. */
+function* runs(tensors: readonly Tensor[], most: number): Iterable<[from: number, to: number]> {
   let from = 0;
   while (from < tensors.length) {
     let bytes = 0;
     let to = from;
-    while (to < tensors.length && (to === from || bytes + span(tensors[to]) <= MOST)) bytes += span(tensors[to++]);
-    packBlock(what, tensors.slice(from, to).filter(isWhole));
+    while (to < tensors.length && (to === from || bytes + span(tensors[to]) <= most)) bytes += span(tensors[to++]);
+    yield [from, to];
     from = to;
   }
 }
@@ -75,16 +80,18 @@ export function permuteTensors(what: string, rows: readonly (readonly Tensor[])[
         );
     }),
   );
-  let layout = layoutOf(rows);
-  if (!layout) {
-    pack(what, rows.flat());
-    layout = layoutOf(rows);
+  // One launch where all rows fit into a block, else one for every few tensors of each row.
+  for (const [from, to] of runs(rows[0], MOST / rows.length)) {
+    const part = rows.map((row) => row.slice(from, to));
+    let layout = layoutOf(part);
+    if (!layout) {
+      packBlock(what, part.flat().filter(isWhole));
+      layout = layoutOf(part);
+    }
     if (!layout)
-      throw new InputError(
-        `${what}: the tensors share memory with others, or need more than 64 MiB: they cannot be exchanged in one go`,
-      );
+      throw new InputError(`${what}: the tensors share memory with others, so they cannot be exchanged in one go`);
+    permuteBlock(layout, rows.length, layout.bytes / 4 / rows.length, order);
   }
-  permuteBlock(layout, rows.length, layout.bytes / 4 / rows.length, order);
   for (const row of rows) for (const tensor of row) tensor.memory.written();
 }
 

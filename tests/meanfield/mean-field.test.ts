@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
 import { noGrad } from '../../src/autograd/tape';
+import { narrow } from '../../src/autograd/views';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
 import { Sequential } from '../../src/nn/containers';
@@ -10,9 +11,9 @@ import { Conv2d } from '../../src/nn/conv';
 import { Linear } from '../../src/nn/linear';
 import { Module } from '../../src/nn/module';
 import { BatchNorm2d } from '../../src/nn/norm';
-import type { Parameter } from '../../src/nn/parameter';
+import { Parameter } from '../../src/nn/parameter';
 import { SGD } from '../../src/optim/sgd';
-import { tensor } from '../../src/tensor/create';
+import { full, tensor } from '../../src/tensor/create';
 import { copyInto } from '../../src/tensor/elementwise';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
@@ -66,6 +67,30 @@ test('a forced swap moves the whole particle', async () => {
     assert.is(after.tau, times[id]);
     assert.is(after.tauMomentum, before[id].tauMomentum, `momentum of τ of particle ${id}`);
     assert.equal(after.tensors, before[id].tensors, `weights, statistics and momenta of particle ${id}`);
+  }
+});
+
+test('particles of more than 64 MiB, as those of ResNeXt-29, are moved in parts', async () => {
+  class Wide extends Module {
+    readonly large: Parameter;
+    readonly small: Parameter;
+    constructor(id: number) {
+      super();
+      this.large = new Parameter(full([9_000_000], id + 0.25));
+      this.small = new Parameter(full([1_000_000], id + 0.5));
+    }
+    override forward(x: Tensor): Tensor {
+      return x;
+    }
+  }
+  const net = new MeanField(2, (id) => new Wide(id));
+  copyInto(net.tau, tensor([2, 1]));
+  net.sortParticles();
+  assert.equal((await net.telemetry()).order, [1, 0]);
+  for (const [at, id] of [1, 0].entries()) {
+    const { large, small } = net.particles[at] as Wide;
+    for (const i of [0, 8_999_999]) assert.is(await narrow(large, 0, i, 1).item(), id + 0.25);
+    for (const i of [0, 999_999]) assert.is(await narrow(small, 0, i, 1).item(), id + 0.5);
   }
 });
 
