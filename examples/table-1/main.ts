@@ -1,6 +1,6 @@
 // `npm run table-1`: trains the grid of networks × arms × seeds, run by run, and writes Table 1. Given again, it goes on where it was.
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { device, init, NonFiniteLossError, shutdown } from '../../src/index.node.js';
 import { checkResumable } from '../../src/train/checkpoint';
@@ -63,7 +63,7 @@ async function main(given: Given, report: Report): Promise<void> {
   for (const [i, cell] of plan.entries()) {
     if (epochsLeft(cell, given.out) === 0) continue;
     const finished = await train(cell, `[${i + 1}/${plan.length}] ${cell.name}`, given, signal, report);
-    await writeTable(cells, given, report, cell.row);
+    await writeTable(cells, given, report);
     if (!finished) {
       report.say('stopped and saved. The same command goes on from here.');
       process.exitCode = 130;
@@ -182,14 +182,14 @@ async function train(
   }
 }
 
-/** Writes table.md and table.json with what is there, and the figures of `row` or of all rows; returns the Markdown. */
-async function writeTable(cells: readonly Cell[], { out }: Given, report: Report, row?: string): Promise<string> {
+/** Writes table.md, table.json and the figures with what is there; returns the Markdown. */
+async function writeTable(cells: readonly Cell[], { out }: Given, report: Report): Promise<string> {
   // A chart library: not before it is needed.
   const [{ drawRun }, { drawErrors }] = await Promise.all([import('../shared/figure'), import('./figures')]);
   const entries = gather(cells, out);
   const write = async (file: string, svg: string) => {
+    await writePng(join(out, file.replace(/svg$/, 'png')), svg); // first: once the SVG is there, both are
     writeAtomic(join(out, file), svg);
-    await writePng(join(out, file.replace(/svg$/, 'png')), svg);
   };
   const figures: string[] = [];
   for (const name of new Set(entries.map((entry) => entry.row))) {
@@ -204,13 +204,19 @@ async function writeTable(cells: readonly Cell[], { out }: Given, report: Report
       `errors-${name}.svg`,
       ...runs.filter(({ arm }) => arm !== 'vanilla').map((run) => `${run.name}/figure.svg`),
     );
-    if (row && row !== name) continue;
     await write(`errors-${name}.svg`, drawErrors(`${name} on ${runs[0]!.recipe.dataset}`, runs));
-    for (const run of runs) await write(`${run.name}/figure.svg`, drawRun(run.metrics, run.name));
+    for (const run of runs)
+      if (isOlder(join(out, run.name, 'figure.svg'), join(out, run.name, 'metrics.jsonl')))
+        await write(`${run.name}/figure.svg`, drawRun(run.metrics, run.name));
   }
   const table = describeTable(entries, adapterName(), figures);
   writeAtomic(join(out, 'table.md'), table);
   writeAtomic(join(out, 'table.json'), `${JSON.stringify({ adapter: adapterName(), entries, figures }, null, 2)}\n`);
   report.emit({ type: 'table', entries, folder: out });
   return table;
+}
+
+/** Whether a file is older than what it was made from, or not there. */
+function isOlder(file: string, source: string): boolean {
+  return (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0) < statSync(source).mtimeMs;
 }
