@@ -156,7 +156,7 @@ async function board(
       const h = net.h1(features[l - 1]);
       return h.matmul(h.transpose()).mul(1 / width);
     }).data();
-    const root = power(start.grams[l - 1], 0.5);
+    const root = power(new Matrix(start.grams[l - 1]), 0.5);
     const flat = Array.from({ length: replicas! }, (_, r) => {
       const gram = Matrix.from1DArray(samples, samples, [...grams.subarray(r * samples ** 2, (r + 1) * samples ** 2)]);
       return root.mmul(power(gram, -0.5)).to1DArray();

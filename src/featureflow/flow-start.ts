@@ -21,7 +21,7 @@ export interface FlowStart {
   /** v_{L+1} [P]. */
   readonly readout: Tensor;
   /** K_l = ∫ h1(β_l) h1(β_l)ᵀ dp [N, N], l = 1 … L − 1: v_{l+1}(Θ, Θ̄) = h1(β_l(Θ))ᵀ K_l⁻¹ ᾱ_{l+1}. */
-  readonly grams: readonly Matrix[];
+  readonly grams: readonly number[][][];
   /** The share of each particle in ∫ dp [P]; a particle with 0 is carried by the flow and does not act on it. Default: 1/P. */
   readonly shares?: Tensor;
 }
@@ -62,13 +62,14 @@ export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<F
   const first = noGrad(() => mul(draw(d), sigma * Math.sqrt(d)).keep());
   let features = noGrad(() => mul(matmul(x, first), 1 / d).keep());
   const residuals: Tensor[] = [];
-  const grams: Matrix[] = [];
+  const grams: number[][][] = [];
   for (let l = 2; l <= layers; l++) {
     const gram = noGrad(() => {
       const h = h1(features);
       return mul(matmul(h, transpose(h)), 1 / particles);
     });
-    const k = (grams[l - 1] = Matrix.from1DArray(samples, samples, await gram.data()));
+    const k = Matrix.from1DArray(samples, samples, await gram.data());
+    grams[l - 1] = k.to2DArray();
     const root = mul(matrixTensor(cholesky(k, l - 1).lowerTriangularMatrix), sigma);
     residuals[l] = noGrad(() => matmul(root, draw(samples)).keep());
     const below = features;
