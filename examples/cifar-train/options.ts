@@ -72,7 +72,7 @@ export function createOptions() {
     .option('--lambda <number>', "λ of Algorithm 2's soft initialisation, 0 for none (default: 1e-4)", rate)
     .option(
       '--birth-death <rate>',
-      'kill and clone particles by their effect on the loss: one standard deviation off, with probability 1 − e^−rate (default: off)',
+      'kill and clone particles by their effect on the loss, at this rate per step and unit of effect, such as 0.01 (default: off)',
       numberFrom(0),
     )
     .option('--birth-death-every <epochs>', 'before every so many epochs (default: 1)', positiveInteger)

@@ -8,7 +8,7 @@ import { asTrained, type Quality, type Subject } from './subject';
 import { createToy, type ToyOptions, trainToy } from './toy';
 
 export interface BirthDeathOptions {
-  /** A particle one standard deviation off is killed or cloned with probability 1 − e^−rate. */
+  /** Of deaths and births, per step and unit of effect on the loss. */
   rate: number;
   /** Steps between two rounds, and seeds to train with; for the toy. */
   every: number;

@@ -70,7 +70,7 @@ study('discretisation', 'halve every step, or take a better method than Euler: w
   8,
 );
 study('birth-death', 'births and deaths of particles (Section 6.2): in training the toy; one round in a checkpoint')
-  .option('--rate <number>', 'one standard deviation off, with probability 1 − e^−rate', numberFrom(0), 0.5)
+  .option('--rate <number>', 'of deaths and births, per step and unit of effect on the loss', numberFrom(0), 1)
   .option('--every <steps>', 'between two rounds, for the toy', positiveInteger, 20)
   .option('--seeds <number>', 'to train the toy with', positiveInteger, 4);
 

@@ -44,21 +44,17 @@ export type Turnover = {
   child: number;
 };
 
-/** Which positions vanish and which ones are doubled, equally many. `effects` decide over probabilities, `uniform` draws. */
+/** Which positions vanish and which ones are doubled, equally many. `uniform` draws from [0, 1). */
 export function chooseTurnover(
   effects: readonly number[],
   rate: number,
   uniform: () => number,
 ): { killed: number[]; parents: number[] } {
-  const n = effects.length;
-  const mean = effects.reduce((sum, v) => sum + v, 0) / n;
-  const spread = Math.sqrt(effects.reduce((sum, v) => sum + (v - mean) ** 2, 0) / n);
+  const mean = effects.reduce((sum, v) => sum + v, 0) / effects.length;
   const killed: number[] = [];
   const parents: number[] = [];
-  if (!(spread > 0)) return { killed, parents };
   effects.forEach((v, i) => {
-    const z = (v - mean) / spread;
-    if (uniform() < 1 - Math.exp(-rate * Math.abs(z))) (z > 0 ? killed : parents).push(i);
+    if (uniform() < 1 - Math.exp(-rate * Math.abs(v - mean))) (v > mean ? killed : parents).push(i);
   });
   const any = (list: readonly number[]) => list[Math.floor(uniform() * list.length)];
   const positions = effects.map((_, i) => i);
@@ -72,8 +68,9 @@ export function chooseTurnover(
 }
 
 /**
- * One round of deaths and births from the effects counted since the last one, which begin anew. A particle whose effect is z standard deviations
- * above the mean (harmful) vanishes with probability 1 − exp(−rate·|z|), one below is doubled with that probability; particles drawn at random
+ * One round of deaths and births from the effects summed since the last one, which begin anew. A particle whose sum ΣV is above the mean of its
+ * stage (harmful) vanishes with probability 1 − exp(−rate·|ΣV − mean|), one below is doubled with that probability: deaths and births at `rate`
+ * per step and unit of effect, which end where the times stand still, since all V are 0 there. Particles drawn at random
  * make up the difference, as in Rotskoff et al. A copy halves the interval of its parent, which leaves ρ as it is; the time of the dead falls to
  * its successor. The copy has its parent's weights, states, momenta, and a new id: `firstId` and on.
  */

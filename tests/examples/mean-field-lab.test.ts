@@ -144,7 +144,7 @@ test('discretisation: one Euler step is the network; better methods agree with e
 });
 
 test('births and deaths: the toy repeats itself; one round in a checkpoint; a vanilla network is refused', async () => {
-  const options = { rate: 2, every: 5, seeds: 1 };
+  const options = { rate: 1000, every: 5, seeds: 1 };
   const { rows } = await birthDeathOfToy(toy, options, ignore);
   assert.equal((await birthDeathOfToy(toy, options, ignore)).rows, rows);
   assert.ok(rows[0].births > 0 && rows[0].with !== rows[0].without);

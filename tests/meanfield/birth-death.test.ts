@@ -72,7 +72,7 @@ test('as many go as come; harmful ones go, useful ones come; nobody both goes an
   for (let round = 0; round < 200; round++) {
     const n = 2 + (round % 9);
     const effects = Array.from({ length: n }, () => rng.uniform() - 0.5);
-    const { killed, parents } = chooseTurnover(effects, 1, () => rng.uniform());
+    const { killed, parents } = chooseTurnover(effects, 4, () => rng.uniform());
     assert.is(killed.length, parents.length);
     assert.is(new Set(killed).size, killed.length, 'nobody dies twice');
     assert.not(parents.some((p) => killed.includes(p)));
@@ -121,7 +121,7 @@ test('a copy has weights, statistics and momenta of its parent, half its interva
   );
 });
 
-const options = { epochs: 3, birthDeath: { rate: 3 } } satisfies Partial<TrainerOptions>;
+const options = { epochs: 3, birthDeath: { rate: 100 } } satisfies Partial<TrainerOptions>;
 
 /** Runs a tiny trainer; gives its last checkpoint as a file, a digest of all tensors in it, and the epochs' lines. */
 async function run(given: Partial<TrainerOptions>, from?: Uint8Array) {
