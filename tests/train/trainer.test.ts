@@ -78,7 +78,7 @@ test('between two reads of the loss nothing is read back', async () => {
     onStep: () => reads.push(device().stats().reads),
   });
   await trainer.run();
-  // One read of the losses, and as the epoch is that short also three of the particles: times, Δτ, order.
+  // One read of the losses, and as the epoch is that short also three of the particles: times, order, swaps.
   assert.equal(
     reads.map((n) => n - reads[0]),
     [0, 4, 8, 12],
