@@ -9,7 +9,7 @@
  *   They are packed to [group][block][in][ky][kx][outBlock] beforehand, which also transposes them for the gradient.
  *   Where a row fits into a subgroup, what a window reads beyond the lane's own positions comes from its neighbours.
  * - Weight gradient: a lane owns one input channel (or one row of its kernel, where channels are few) and all taps of up
- *   to 32 output channels; per 4 or 8 pixels it loads its stretches of x, and dy of one output channel, which is broadcast.
+ *   to 32 output channels; per 4 pixels it loads its stretches of x, and dy of one output channel, which is broadcast.
  *
  * An accumulator's FMAs stand side by side, because there are more accumulators than registers. Extents are uniforms: the
  * driver takes a second or more to compile such a body, and the layers of a network, forward and backward, then share a few.
@@ -18,11 +18,13 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Axis, type Gather, positions } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
-import { type Back, foldWorkgroups, type Kernel, opaqueZero, uniformShape, unroll } from './kernel';
+import { type Back, foldWorkgroups, type Kernel, uniformShape, unroll } from './kernel';
 import { segmentedKernel } from './segments';
 
 const MAX_FMAS = 288; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
-const MAX_STRIDED_FMAS = 144; // networks have few strided convolutions, so what they gain is less than what compiling costs
+const MAX_RARE_FMAS = 96; // where strides or few channels make a layer rare in a network: less is gained than compiling costs
+const MAX_TALL_TAPS = 9; // of a kernel whose rows are all one lane's in the weight gradient
+const MAX_CHANNELS = 4; // read in one turn
 const MAX_ACCUMULATORS = 32; // vec4
 const ENOUGH_FMAS = 8; // for one accumulator in one turn of the loop
 const STORED = 4; // accumulators of a position in one turn of the storing loop
@@ -52,7 +54,7 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
   const taps = count(x) * count(y);
   const plane = g.kernelHeight * g.kernelWidth;
   const strided = classes > 1 || x.step > 1;
-  const budget = strided ? MAX_STRIDED_FMAS : MAX_FMAS;
+  const budget = strided ? MAX_RARE_FMAS : MAX_FMAS;
   const spans = Math.ceil(positions(x) / 4);
   const invocations = (rows: number, channels: number) =>
     g.batch * spans * Math.ceil(positions(y) / rows) * g.groups * Math.ceil(g.outChannels / channels);
@@ -71,6 +73,7 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
   const vecs = block / 4;
   let channels = 1; // read in one turn of the loop
   while (
+    channels < MAX_CHANNELS &&
     channels * taps < ENOUGH_FMAS * classes &&
     g.inChannels % (2 * channels) === 0 &&
     2 * channels * rows * taps * block <= budget
@@ -110,7 +113,7 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
   const neighbours = lanes > 0 && lanes % spans === 0;
   const inputs = Array.from({ length: channels }, (_, c) =>
     offsets.map((_, i) =>
-      loadRow(x, 1, {
+      loadRow(x, {
         id: `${c}_${i}`,
         line: `plane + at${i}${c ? ` + ${c} * planeSize` : ''}`,
         inside: `inside${i}`,
@@ -244,17 +247,16 @@ interface RowOptions {
 }
 
 /**
- * Loads of everything that a lane's `4 * vectors` positions read in one row of `images`; `xq` is the lane's place in the row.
+ * Loads of everything that a lane's 4 positions read in one row of `images`; `xq` is the lane's place in the row.
  * Rows whose length is a multiple of 4 are read as vec4, each of which lies inside or outside as a whole.
  */
-function loadRow(x: Axis, vectors: number, { id, line, inside, neighbours = false }: RowOptions): RowLoads {
-  const span = 4 * vectors;
-  const lastSpan = Math.ceil(positions(x) / span) - 1;
-  const steps = Array.from({ length: span }, (_, j) => x.step * j);
+function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOptions): RowLoads {
+  const lastSpan = Math.ceil(positions(x) / 4) - 1;
+  const steps = [0, 1, 2, 3].map((j) => x.step * j);
   const offsets = [...new Set(x.taps.flat().flatMap(({ offset }) => steps.map((step) => step + offset)))];
   const width = x.inSize % 4 ? 1 : 4;
   const units = [...new Set(offsets.map((o) => Math.floor(o / width)))];
-  const perSpan = (span * x.step) / width;
+  const perSpan = (4 * x.step) / width;
   const last = 'lastUnit';
   const highest = x.inSize / width - 1;
   const label = (unit: number) => `v${id}_${unit < 0 ? 'm' : ''}${Math.abs(unit)}`;
@@ -393,11 +395,9 @@ export function softwareWeightGradient(
   const outChannels = s.outChannels / s.groups;
   const plane = s.kernelHeight * s.kernelWidth;
   // A lane with all rows of the kernel uses a broadcast dy for kernelHeight times the FMAs.
-  const tall = inChannels >= width && 4 * plane <= MAX_FMAS / 4 ? s.kernelHeight : 1;
+  const tall = s.strideW === 1 && inChannels >= width && plane <= MAX_TALL_TAPS ? s.kernelHeight : 1;
   const taps = tall * s.kernelWidth;
-  const strided = s.strideW > 1;
-  const vectors = s.outWidth % 8 === 0 && !strided ? 2 : 1;
-  const most = Math.min(lanes ? 32 : 8, Math.floor((strided ? MAX_STRIDED_FMAS : MAX_FMAS) / (taps * vectors)));
+  const most = tall > 1 ? 16 : Math.min(lanes ? 32 : 8, Math.floor(MAX_RARE_FMAS / taps));
   if (most < 4) return null;
   const block = blockSize(outChannels, most - (most % 4));
   const blocks = Math.ceil(outChannels / block);
@@ -410,13 +410,9 @@ export function softwareWeightGradient(
   const splits = Math.ceil(rows / rowsPerSplit);
   const workgroups = foldWorkgroups(columnGroups * splits);
 
-  const span = 4 * vectors;
-  const spans = Math.ceil(s.outWidth / span);
+  const spans = Math.ceil(s.outWidth / 4);
   const tapsX = Array.from({ length: s.kernelWidth }, (_, tap) => ({ tap, offset: tap * s.dilationW - s.padLeft }));
   const axis = { size: s.outWidth, inSize: s.inWidth, classes: 1, step: s.strideW, taps: [tapsX] };
-  // Baked in: where rows are short the driver unrolls this loop, which pays. But small bodies it would unroll into large ones.
-  const lineSpans =
-    spans * block * taps * vectors <= 64 ? `${spans} + i32(${opaqueZero('partials', 'f32')})` : `${spans}`;
   const unit = s.inWidth % 4 ? 1 : 4; // floats of a load
   const dyUnit = s.outWidth % 4 ? 1 : 4;
   const shape = uniformShape({
@@ -435,30 +431,31 @@ export function softwareWeightGradient(
     inWidth: s.inWidth / unit,
     outHeight: s.outHeight,
     outWidth: s.outWidth / dyUnit,
+    spans,
   });
   const images = Array.from({ length: tall }, (_, k) =>
-    loadRow(axis, vectors, { id: `${k}`, line: `line${k}`, inside: `inside${k}` }),
+    loadRow(axis, { id: `${k}`, line: `line${k}`, inside: `inside${k}` }),
   );
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
   const loads = lanes ? Math.ceil(block / width) : block;
   const channelOf = (i: number) => (lanes ? `${i * width}u + lane` : `${i}u`);
   const loadDy = (i: number) => {
-    const at = `dyLine + plane${i} + ${span / dyUnit} * xq`;
-    if (dyUnit === 4) return unroll(vectors, (v) => `let d${i}_${v} = dy[${at} + ${v}];`);
+    const at = `dyLine + plane${i} + ${4 / dyUnit} * xq`;
+    if (dyUnit === 4) return `let d${i} = dy[${at}];`;
     const each = (j: number) => {
       const sure = j < s.outWidth - 4 * (spans - 1);
       return sure
         ? `dy[${at} + ${j}]`
         : `select(0.0, dy[${at} + min(${j}, outWidth - 1 - 4 * xq)], 4 * xq + ${j} < outWidth)`;
     };
-    return `let d${i}_0 = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
+    return `let d${i} = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
   };
   const dyAt = (i: number, j: number) => {
-    const from = `d${lanes ? Math.floor(i / width) : i}_${j >> 2}[${j % 4}]`;
+    const from = `d${lanes ? Math.floor(i / width) : i}[${j}]`;
     return lanes ? `subgroupBroadcast(${from}, ${i % width}u)` : from;
   };
   const fma = (acc: string, image: RowLoads, offset: number) =>
-    unroll(span, (j) => `${acc} = fma(s${j}, ${image.at(s.strideW * j + offset)}, ${acc});`);
+    unroll(4, (j) => `${acc} = fma(s${j}, ${image.at(s.strideW * j + offset)}, ${acc});`);
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
@@ -485,6 +482,7 @@ ${shape.struct}
   let outWidth = i32(p.outWidth);
   let outHeight = p.outHeight;
   let dyPlane = outHeight * p.outWidth;
+  let spans = i32(p.spans);
   ${unroll(loads, (i) => `let plane${i} = i32(min(channel + ${channelOf(i)}, p.outChannels - 1u) * dyPlane);`)}
   let xChannels = p.inAll;
   let xChannel = g * p.inChannels + c;
@@ -504,14 +502,14 @@ ${shape.struct}
     let line${k} = (plane + clamp(y${k}, 0, inHeight - 1)) * inWidth;`,
     )}
     let dyLine = i32((n * dyChannels + dyChannel) * outHeight + oy) * outWidth;
-    for (var xq = 0; xq < ${lineSpans}; xq++) {
+    for (var xq = 0; xq < spans; xq++) {
       ${images.map((row) => row.code).join('\n')}
       ${unroll(loads, loadDy)}
       ${unroll(block, (i) => {
         const each = images.map((row, k) =>
           unroll(s.kernelWidth, (kx) => fma(`acc${i * taps + k * s.kernelWidth + kx}`, row, tapsX[kx].offset)),
         );
-        return `{ ${unroll(span, (j) => `let s${j} = ${dyAt(i, j)};`)}\n${each.join('\n')} }`;
+        return `{ ${unroll(4, (j) => `let s${j} = ${dyAt(i, j)};`)}\n${each.join('\n')} }`;
       })}
     }
     oy++;

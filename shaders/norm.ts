@@ -243,20 +243,19 @@ const MANY_CHANNELS = 8;
 export const walksChannels = (back: Back, plane: number, channels: number): boolean =>
   channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
 
-/** WGSL that runs `body` for every unit `i` of channel `c`. */
-const eachOfChannel = (size: number, units: number, body: string) => `
-  for (var n = 0u; n < p.units / ${units}u; n++) {
-    let first = (n * p.channels + c) * ${units}u;
-    for (var i = first + local; i < first + ${units}u; i += ${size}u) {
+/** WGSL that runs `body` for every unit `i` of channel `c`; `length` is that of a plane, so that one kernel serves all of them. */
+const eachOfChannel = (size: number, body: string) => `
+  for (var first = c * plane; first < p.units * p.channels; first += p.channels * plane) {
+    for (var i = first + local; i < first + plane; i += ${size}u) {
       ${body}
     }
   }`;
 
 /** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y. */
 export function normForward({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.forward', back, plane, relu], () => {
+  return cached(['norm.forward', back, width(plane), relu], () => {
     const team = teamFor(back);
-    const { type, units } = vector(plane);
+    const { type } = vector(plane);
     const value = 'x[i] * row.z + row.w';
     const code = wgsl`${team.code}
 ${chunked}
@@ -271,8 +270,9 @@ ${chunked}
 ${entry(team.size)} {
   let c = wid.y * grid.x + wid.x;
   if (c >= p.channels) { return; }
+  let plane = p.length;
   ${welford(type)}
-  ${eachOfChannel(team.size, units, `let v = x[i]; ${welfordUpdate}`)}
+  ${eachOfChannel(team.size, `let v = x[i]; ${welfordUpdate}`)}
   ${mergeThreads(plane)}
   let variance = m2Total / p.count;
   let rstd = 1.0 / sqrt(variance + p.eps);
@@ -282,7 +282,7 @@ ${entry(team.size)} {
     runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * center;
     runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2Total / (p.count - 1.0));
   }
-  ${eachOfChannel(team.size, units, relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}
+  ${eachOfChannel(team.size, relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}
 }`;
     return { name: 'batchNorm.forward', code, access: 'rrxxrww', uniforms: CHUNKED_BYTES };
   });
@@ -290,9 +290,9 @@ ${entry(team.size)} {
 
 /** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
 export function normBackward({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.backward', back, plane, relu], () => {
+  return cached(['norm.backward', back, width(plane), relu], () => {
     const team = teamFor(back);
-    const { type, sum, units } = vector(plane);
+    const { type, sum } = vector(plane);
     const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
     const code = wgsl`${team.code}
 ${chunked}
@@ -306,17 +306,18 @@ ${chunked}
 ${entry(team.size)} {
   let c = wid.y * grid.x + wid.x;
   if (c >= p.channels) { return; }
+  let plane = p.length;
   let row = stats[c];
   var s1 = ${type}();
   var s2 = ${type}();
-  ${eachOfChannel(team.size, units, `${load} s1 += g; s2 += g * (v - row.x);`)}
+  ${eachOfChannel(team.size, `${load} s1 += g; s2 += g * (v - row.x);`)}
   let sum = teamSum(vec2f(${sum('s1')}, ${sum('s2')}), local);
   if (local == 0u) {
     dBias[c] = sum.x;
     dWeight[c] = sum.y * row.y;
   }
   let m = ${trainingCoefficients};
-  ${eachOfChannel(team.size, units, `${load} dx[i] = m.x * g + m.y * (v - m.w) + m.z;`)}
+  ${eachOfChannel(team.size, `${load} dx[i] = m.x * g + m.y * (v - m.w) + m.z;`)}
 }`;
     return { name: 'batchNorm.backward', code, access: 'rrrwww', uniforms: CHUNKED_BYTES };
   });

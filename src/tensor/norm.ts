@@ -54,11 +54,11 @@ interface Layout {
 
 const layoutOf = (x: Tensor): Layout => ({ samples: x.shape[0], channels: x.shape[1], plane: size(x.shape.slice(2)) });
 
-/** The kernels' view of a walk over channels in chunks, for the statistics or the gradient's sums. */
-function chunking({ samples, channels, plane }: Layout, eps = 0, momentum: number | Scalar = 0) {
+/** The kernels' view of a walk over channels in chunks, for the statistics or the gradient's sums; or of one over whole channels, plane by plane. */
+function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0, momentum: number | Scalar = 0) {
   const units = (samples * plane) / width(plane);
   const wanted = chunksFor(device().back, channels, units);
-  const length = Math.max(1, Math.ceil(units / wanted));
+  const length = whole ? plane / width(plane) : Math.max(1, Math.ceil(units / wanted));
   const chunks = Math.max(1, Math.ceil(units / length));
   const weight = typeof momentum === 'number' ? f32(momentum) : momentum;
   const constants: Constant[] = [channels, chunks, length, units, f32(eps), weight, f32(samples * plane)];
@@ -78,8 +78,9 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
   const { back } = device();
   const { channels, plane } = layout;
   const { training = false, eps = 1e-5, momentum = 0.1, activation } = o;
-  const { chunks, constants } = chunking(layout, eps, momentum);
   const { affine, running } = operands(o);
+  const whole = training && walksChannels(back, plane, channels) && affine.length > 0 && running.length > 0;
+  const { chunks, constants } = chunking(layout, whole, eps, momentum);
   const relu = activation === 'relu';
   const stats = empty('batchNorm', [channels, 4]);
   const y = empty('batchNorm', shape);
@@ -92,7 +93,7 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
     apply();
     return { y, stats };
   }
-  if (walksChannels(back, plane, channels) && affine.length && running.length) {
+  if (whole) {
     const bindings = [...affine, ...running, bind(x), bind(stats), bind(y)];
     device().launch(normForward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
   } else {
@@ -173,13 +174,14 @@ function gradientOf(
 ): NormGradient {
   const { back } = device();
   const { channels, plane } = layout;
-  const { chunks, constants } = chunking(layout);
+  const whole = needsInput && training && walksChannels(back, plane, channels);
+  const { chunks, constants } = chunking(layout, whole);
   const g = contiguous(gradient);
   const x = contiguous(input);
   const dWeight = empty('batchNorm', [channels]);
   const dBias = empty('batchNorm', [channels]);
   const dx = needsInput ? empty('batchNorm', input.shape) : null;
-  if (dx && training && walksChannels(back, plane, channels)) {
+  if (dx && whole) {
     const bindings = [stats, g, x, dWeight, dBias, dx].map(bind);
     device().launch(normBackward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
     return { dx, dWeight, dBias };
