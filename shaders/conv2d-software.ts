@@ -110,7 +110,8 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
     (a, b) => a - b,
   );
   const inRow = (r: (typeof outRows)[number], offset: number) => offsets.indexOf(y.step * r.q + offset);
-  const neighbours = lanes > 0 && lanes % spans === 0;
+  // Lanes that cover the rows read, without a rest, find in their neighbours what lies beside their own stretch.
+  const neighbours = lanes > 0 && lanes % spans === 0 && 4 * spans * x.step === x.inSize;
   const inputs = Array.from({ length: channels }, (_, c) =>
     offsets.map((_, i) =>
       loadRow(x, {
@@ -266,8 +267,9 @@ function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOptions):
   const scalar = (unit: number) => width === 1 || used(unit).length === 1;
   /** The unit of a neighbouring lane that a unit outside the lane's own span is. */
   const lender = (unit: number) => (unit < 0 ? unit + perSpan : unit - perSpan);
+  const own = (unit: number) => unit >= 0 && unit < perSpan;
   const borrowed = (unit: number) =>
-    neighbours && (unit < 0 || unit >= perSpan) && units.includes(lender(unit)) && !scalar(lender(unit));
+    neighbours && !own(unit) && own(lender(unit)) && units.includes(lender(unit)) && !scalar(lender(unit));
   const load = (unit: number) => {
     const position = `${perSpan} * xq + ${unit}`;
     const low = unit < 0;
@@ -284,9 +286,8 @@ function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOptions):
     const component = scalar(unit) && width === 4 ? `[${used(unit)[0]}]` : '';
     return `let ${label(unit)} = select(${zero}, images[${line} + ${clamped}]${component}, ${[inside, ...tests].join(' && ')});`;
   };
-  const own = units.filter((unit) => !borrowed(unit));
   return {
-    code: [...own, ...units.filter(borrowed)].map(load).join('\n      '),
+    code: [...units.filter((unit) => !borrowed(unit)), ...units.filter(borrowed)].map(load).join('\n      '),
     at: (offset) => {
       const unit = Math.floor(offset / width);
       return `${label(unit)}${scalar(unit) ? '' : `[${offset - unit * width}]`}`;

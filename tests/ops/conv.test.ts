@@ -73,6 +73,16 @@ const cases: [string, Shape, Shape, Conv2dOptions, Partial<Geometry>][] = [
   ['groups', [2, 4, 5, 5], [6, 2, 3, 3], { groups: 2, padding: 1 }, { groups: 2, sides: [1, 1, 1, 1] }],
   ['depthwise', [1, 4, 6, 5], [4, 1, 3, 3], { groups: 4 }, { groups: 4 }],
   ['leftover columns with stride 2', [1, 1, 6, 8], [1, 1, 3, 3], { stride: 3 }, { stride: [3, 3] }],
+  // Lanes of a CPU driver borrow from their neighbours: rows read that are longer than what the lanes of a row own.
+  ['rows far longer than written', [2, 2, 8, 8], [2, 2, 3, 3], { dilation: 3 }, { dilation: [3, 3] }],
+  ['rows of several lanes', [1, 2, 3, 16], [4, 2, 3, 3], { padding: 1 }, { sides: [1, 1, 1, 1] }],
+  [
+    'wide dilation across lanes',
+    [1, 2, 6, 16],
+    [4, 2, 3, 3],
+    { dilation: [1, 6], padding: [1, 6] },
+    { dilation: [1, 6], sides: [1, 1, 6, 6] },
+  ],
 ];
 for (const [i, [name, xShape, wShape, options, geometry]] of cases.entries())
   test(`conv2d: ${name}`, () =>
