@@ -102,6 +102,32 @@ test('running statistics move to the mean and the unbiased variance', async () =
   );
 });
 
+test('a training step of one launch: many channels, whole turns of a subgroup per plane', () =>
+  onBothBacks(async () => {
+    const shape = [3, 9, 4, 8];
+    const C = shape[1];
+    const [before, x] = [numbers(C, 4, 0.5, 2), numbers(size(shape), 1, -1, 3)];
+    const { mean, m2, count } = moments(x, shape);
+    for (const activation of [undefined, 'relu'] as const) {
+      const runningMean = tensor(Float32Array.from(before));
+      const runningVar = tensor(Float32Array.from(before));
+      // momentum 1: the running statistics are the batch's, however often the checks run the step
+      const options = { runningMean, runningVar, training: true, momentum: 1, activation };
+      await checkOperation(`[${shape}] ${activation}`, {
+        shapes: [shape, [C], [C]],
+        values: [x, numbers(C, 2, 0.5, 1.5), numbers(C, 3)],
+        reference: reference(shape, activation === 'relu'),
+        run: (input, weight, bias) => batchNorm(input, { ...options, weight, bias }),
+      });
+      close(await runningMean.data(), mean, 1e-6);
+      close(
+        await runningVar.data(),
+        m2.map((v) => v / (count - 1)),
+        1e-6,
+      );
+    }
+  }));
+
 test('statistics of values far from zero keep their digits', async () => {
   const shape = [8, 2, 16, 16];
   const x = numbers(size(shape), 9, 999, 1001);
