@@ -71,6 +71,10 @@ function* products(s: Conv2dShape): Generator<[number, number, number]> {
 // biome-ignore format: one case a line
 const convolutions: Record<string, ConvCase> = {
   '3×3, 20 to 40 channels': { inChannels: 20, outChannels: 40, kernel: [3, 3], image: [5, 8], padTop: 1, padLeft: 1, end: [1, 1], quick: true },
+  // Enough images for several rows a lane: 4 where they divide the height, else 2.
+  'four rows a lane': { batch: 24, inChannels: 3, outChannels: 17, kernel: [3, 3], image: [8, 16], padTop: 1, padLeft: 1, end: [1, 1], quick: true },
+  'four rows a lane, dilation, one side padded': { batch: 40, inChannels: 2, outChannels: 12, kernel: [3, 2], image: [12, 7], dilationH: 2, padTop: 3, end: [1, 2], quick: true },
+  'two rows a lane': { batch: 40, inChannels: 4, outChannels: 16, kernel: [2, 3], image: [10, 8], padTop: 1, padLeft: 1, end: [0, 1], quick: true },
   'stride 2, odd size': { inChannels: 9, outChannels: 17, kernel: [3, 3], image: [7, 9], strideH: 2, strideW: 2, padTop: 1, padLeft: 1, end: [1, 1] },
   '1×1, stride 2': { inChannels: 8, outChannels: 12, kernel: [1, 1], image: [6, 8], strideH: 2, strideW: 2, quick: true },
   'groups, dilation, stride 3 × 2, uneven padding': {
