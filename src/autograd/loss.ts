@@ -143,7 +143,7 @@ function withProbabilities(
   return pointwise('crossEntropy', row, logSoftmax(x, axis), target, options);
 }
 
-interface Reduced {
+export interface Reduced {
   reduction?: LossReduction;
 }
 
@@ -185,7 +185,7 @@ export function pseudoHuberLoss(
   return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });
 }
 
-interface BceOptions extends Reduced {
+export interface BceOptions extends Reduced {
   /** Factor of each loss; its shape is broadcast. */
   weight?: Tensor | null;
   /** Factor of the positive part of each loss; its shape is broadcast. */

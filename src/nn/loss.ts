@@ -3,70 +3,35 @@ import { bceWithLogits, crossEntropy, huberLoss, l1Loss, mseLoss, nllLoss } from
 import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 
-type Options<F> = F extends (a: Tensor, b: Tensor, options?: infer O) => Tensor ? O : never;
+/** A loss as a module: its options are given once, `forward(x, target)` is the loss. */
+export type Loss<O> = Module & { readonly options?: O; forward(x: Tensor, target: Tensor): Tensor };
+
+function lossModule<O>(loss: (x: Tensor, target: Tensor, options?: O) => Tensor): new (options?: O) => Loss<O> {
+  return class extends Module {
+    constructor(readonly options?: O) {
+      super();
+    }
+
+    override forward(x: Tensor, target: Tensor): Tensor {
+      return loss(x, target, this.options);
+    }
+  };
+}
 
 /** Cross-entropy of logits [N, C, …] with int32 labels [N, …] or probabilities. */
-export class CrossEntropyLoss extends Module {
-  constructor(readonly options: Options<typeof crossEntropy> = {}) {
-    super();
-  }
-
-  override forward(logits: Tensor, target: Tensor): Tensor {
-    return crossEntropy(logits, target, this.options);
-  }
-}
+export class CrossEntropyLoss extends lossModule(crossEntropy) {}
 
 /** The same of log-probabilities, such as LogSoftmax gives, with int32 labels. */
-export class NLLLoss extends Module {
-  constructor(readonly options: Options<typeof nllLoss> = {}) {
-    super();
-  }
-
-  override forward(x: Tensor, target: Tensor): Tensor {
-    return nllLoss(x, target, this.options);
-  }
-}
+export class NLLLoss extends lossModule(nllLoss) {}
 
 /** (x − target)² */
-export class MSELoss extends Module {
-  constructor(readonly options: Options<typeof mseLoss> = {}) {
-    super();
-  }
-
-  override forward(x: Tensor, target: Tensor): Tensor {
-    return mseLoss(x, target, this.options);
-  }
-}
+export class MSELoss extends lossModule(mseLoss) {}
 
 /** |x − target| */
-export class L1Loss extends Module {
-  constructor(readonly options: Options<typeof l1Loss> = {}) {
-    super();
-  }
-
-  override forward(x: Tensor, target: Tensor): Tensor {
-    return l1Loss(x, target, this.options);
-  }
-}
+export class L1Loss extends lossModule(l1Loss) {}
 
 /** Squared near zero, linear beyond `delta`. */
-export class HuberLoss extends Module {
-  constructor(readonly options: Options<typeof huberLoss> = {}) {
-    super();
-  }
-
-  override forward(x: Tensor, target: Tensor): Tensor {
-    return huberLoss(x, target, this.options);
-  }
-}
+export class HuberLoss extends lossModule(huberLoss) {}
 
 /** Binary cross-entropy of logits, stable for large ones. */
-export class BCEWithLogitsLoss extends Module {
-  constructor(readonly options: Options<typeof bceWithLogits> = {}) {
-    super();
-  }
-
-  override forward(x: Tensor, target: Tensor): Tensor {
-    return bceWithLogits(x, target, this.options);
-  }
-}
+export class BCEWithLogitsLoss extends lossModule(bceWithLogits) {}
