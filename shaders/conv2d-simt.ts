@@ -10,6 +10,7 @@ import { type Gather, planeIndex, positions, tapProgression } from './conv2d-gat
 import type { Conv2dShape } from './conv2d-shape';
 import type { Kernel } from './kernel';
 import { chooseTile, tiledProduct } from './tile';
+import { scaleSplits, type Variant } from './variants';
 
 const ENOUGH_WORKGROUPS = 264; // two for each multiprocessor of a large GPU
 
@@ -19,7 +20,7 @@ const bindings = (a: string, b: string, out: string) => `
 @group(0) @binding(2) var<storage, read_write> ${out}: array<f32>;`;
 
 /** Bindings: the images read, OIHW weights, the images written. Null where a tile would be mostly empty. */
-export function simtGather(name: string, g: Gather): Kernel | null {
+export function simtGather(name: string, g: Gather, variant: Variant): Kernel | null {
   if (g.outChannels < 8) return null;
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
@@ -38,7 +39,7 @@ export function simtGather(name: string, g: Gather): Kernel | null {
     m: g.outChannels,
     n: g.batch * ys * xs,
     z: g.groups * g.y.classes * g.x.classes,
-    tile: chooseTile(g.outChannels),
+    tile: chooseTile(g.outChannels, variant.tile),
     fastA: 'k',
     fastB: 'n',
     bindings: bindings('images', 'weights', 'result'),
@@ -72,15 +73,19 @@ fn store(z: u32, m: u32, n: u32, value: f32) {
 }
 
 /** Partial weight gradients, [split][outChannel][inChannel][ky][kx]. Bindings: x, dy, partials. */
-export function simtWeightGradient(name: string, s: Conv2dShape): { kernel: Kernel; splits: number } | null {
+export function simtWeightGradient(
+  name: string,
+  s: Conv2dShape,
+  variant: Variant,
+): { kernel: Kernel; splits: number } | null {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const columns = inChannels * s.kernelHeight * s.kernelWidth;
   if (outChannels < 8 || columns < 8) return null;
-  const tile = chooseTile(outChannels);
+  const tile = chooseTile(outChannels, variant.tile);
   const plane = s.outHeight * s.outWidth;
   const pixels = s.batch * plane;
   const tiles = Math.ceil(outChannels / tile.rows) * Math.ceil(columns / tile.columns) * s.groups;
-  const wanted = Math.min(Math.ceil(ENOUGH_WORKGROUPS / tiles), Math.ceil(pixels / 128));
+  const wanted = scaleSplits(Math.min(Math.ceil(ENOUGH_WORKGROUPS / tiles), Math.ceil(pixels / 128)), variant);
   const perSplit = Math.ceil(pixels / wanted);
   const splits = Math.ceil(pixels / perSplit);
   const kernel = tiledProduct(name, {

@@ -25,6 +25,7 @@ import { type Axis, type Gather, positions } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
 import { type Back, foldWorkgroups, type Kernel, uniformShape, unroll } from './kernel';
 import { segmentedKernel } from './segments';
+import { scaleSplits, type Variant } from './variants';
 
 const MAX_FMAS = 288; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
 const MAX_RARE_FMAS = 96; // where strides or few channels make a layer rare in a network: less is gained than compiling costs
@@ -52,7 +53,7 @@ export interface PackedGather {
 }
 
 /** Null where the unrolled body would grow too large: very wide kernels or strides. */
-export function softwareGather(name: string, g: Gather, back: Back): PackedGather | null {
+export function softwareGather(name: string, g: Gather, back: Back, variant: Variant): PackedGather | null {
   const lanes = lanesOf(back);
   const { x, y } = g;
   const classes = x.classes * y.classes;
@@ -76,8 +77,8 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
         mostChannels(n) >= 4 &&
         invocations(n, mostChannels(n)) >= FEW_INVOCATIONS,
     ) ?? 1;
-  let most = mostChannels(rows);
-  while (most > 8 && invocations(rows, most) < FEW_INVOCATIONS) most /= 2;
+  let most = Math.min(variant.block ?? Infinity, mostChannels(rows));
+  while (!variant.block && most > 8 && invocations(rows, most) < FEW_INVOCATIONS) most /= 2;
   most -= most % 4;
   if (most < 4) return null;
 
@@ -402,6 +403,7 @@ export function softwareWeightGradient(
   name: string,
   s: Conv2dShape,
   back: Back,
+  variant: Variant,
 ): { kernel: Kernel; splits: number } | null {
   const lanes = lanesOf(back);
   const width = lanes || 8;
@@ -411,7 +413,8 @@ export function softwareWeightGradient(
   // A lane with all rows of the kernel uses a broadcast dy for kernelHeight times the FMAs.
   const tall = s.strideW === 1 && inChannels >= width && plane <= MAX_TALL_TAPS ? s.kernelHeight : 1;
   const taps = tall * s.kernelWidth;
-  const most = tall > 1 ? 16 : Math.min(lanes ? 32 : 8, Math.floor(MAX_RARE_FMAS / taps));
+  const limit = tall > 1 ? 16 : Math.min(lanes ? 32 : 8, Math.floor(MAX_RARE_FMAS / taps));
+  const most = Math.min(limit, variant.block ?? Infinity);
   if (most < 4) return null;
   const block = blockSize(outChannels, most - (most % 4));
   const blocks = Math.ceil(outChannels / block);
@@ -420,9 +423,8 @@ export function softwareWeightGradient(
   const columnGroups = Math.ceil(columns / width);
   const rows = s.batch * s.outHeight;
   const perSplit = columnGroups * blocks * s.groups;
-  const rowsPerSplit = Math.ceil(
-    rows / Math.min(Math.max(1, Math.ceil(ENOUGH_WORKGROUPS / perSplit)), Math.ceil(rows / 4)),
-  );
+  const wanted = Math.min(Math.max(1, Math.ceil(ENOUGH_WORKGROUPS / perSplit)), Math.ceil(rows / 4));
+  const rowsPerSplit = Math.ceil(rows / scaleSplits(wanted, variant));
   const splits = Math.ceil(rows / rowsPerSplit);
   const workgroups = foldWorkgroups(columnGroups * splits);
 

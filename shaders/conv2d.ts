@@ -12,6 +12,7 @@ import { simtGather, simtWeightGradient } from './conv2d-simt';
 import { softwareGather, softwareWeightGradient } from './conv2d-software';
 import { type Back, countOperations, type Plan } from './kernel';
 import { sumPartials } from './sum-partials';
+import type { Variant } from './variants';
 
 export type { Conv2dShape } from './conv2d-shape';
 
@@ -21,15 +22,16 @@ export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';
 const plans = new Map<string, Plan>();
 
 /** The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. */
-export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back): Plan {
-  const key = JSON.stringify([kind, Object.entries(shape).sort(), back.kind, back.subgroups, back.subgroupSize]);
+export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back, variant: Variant = {}): Plan {
+  const key = JSON.stringify([kind, Object.entries(shape).sort(), back, variant]);
   let plan = plans.get(key);
   if (!plan) {
     const flat = flattened(shape);
+    const gather = kind === 'forward' ? forwardGather : inputGradientGather;
     plan =
       kind === 'weightGradient'
-        ? planWeightGradient(`conv2d.${kind}`, shape.outWidth % 4 ? flat : shape, back)
-        : planGather(`conv2d.${kind}`, kind === 'forward' ? forwardGather(flat) : inputGradientGather(flat), back);
+        ? planWeightGradient(`conv2d.${kind}`, shape.outWidth % 4 ? flat : shape, back, variant)
+        : planGather(`conv2d.${kind}`, gather(flat), back, variant);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
     plan = countOperations(plan, 2 * batch * outChannels * outHeight * outWidth * terms);
@@ -46,8 +48,8 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function planGather(name: string, gather: Gather, back: Back): Plan {
-  const packed = back.kind === 'software' ? softwareGather(name, gather, back) : null;
+function planGather(name: string, gather: Gather, back: Back, variant: Variant): Plan {
+  const packed = back.kind === 'software' ? softwareGather(name, gather, back, variant) : null;
   if (packed) {
     return {
       scratch: [packed.packedFloats],
@@ -57,13 +59,15 @@ function planGather(name: string, gather: Gather, back: Back): Plan {
       ],
     };
   }
-  const kernel = (back.kind === 'simt' && simtGather(name, gather)) || directGather(name, gather);
+  const kernel = (back.kind === 'simt' && simtGather(name, gather, variant)) || directGather(name, gather);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
 }
 
-function planWeightGradient(name: string, shape: Conv2dShape, back: Back): Plan {
+function planWeightGradient(name: string, shape: Conv2dShape, back: Back, variant: Variant): Plan {
   const special =
-    back.kind === 'software' ? softwareWeightGradient(name, shape, back) : simtWeightGradient(name, shape);
+    back.kind === 'software'
+      ? softwareWeightGradient(name, shape, back, variant)
+      : simtWeightGradient(name, shape, variant);
   const { kernel, splits } = special ?? directWeightGradient(name, shape);
   if (splits === 1) return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;

@@ -7,6 +7,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, unroll } from './kernel';
+import { scaleSplits, type Variant } from './variants';
 
 /** One factor as element(batch, k, e) = buffer[batch · batchStride + k · kStride + e · stride], e < extent. */
 export interface Operand {
@@ -34,16 +35,17 @@ export function softwareProduct(
   name: string,
   p: SoftwareProduct,
   back: Back,
+  variant: Variant,
 ): { pack: Stage[]; product: Kernel; inputs: Stage['inputs']; scratch: number[]; splits: number } {
   const lanes = back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0;
   const panel = 4 * (lanes || 8);
   const quads = Math.ceil(p.columns.extent / 4);
-  let block = Math.min(32, panel, 4 * Math.ceil(p.rows.extent / 4));
-  while (block > 8 && p.batch * quads * Math.ceil(p.rows.extent / block) < FEW_INVOCATIONS)
+  let block = Math.min(variant.block ?? 32, panel, 4 * Math.ceil(p.rows.extent / 4));
+  while (!variant.block && block > 8 && p.batch * quads * Math.ceil(p.rows.extent / block) < FEW_INVOCATIONS)
     block = 4 * Math.ceil(block / 8);
   const rowBlocks = Math.ceil(p.rows.extent / block);
   const invocations = p.batch * quads * rowBlocks;
-  const wanted = Math.max(1, Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64)));
+  const wanted = scaleSplits(Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64)), variant);
   const kPerSplit = 2 * Math.ceil(p.k / wanted / 2);
   const splits = Math.ceil(p.k / kPerSplit);
 

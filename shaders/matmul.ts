@@ -7,6 +7,7 @@ import { type Back, countOperations, foldedIndex, foldWorkgroups, type Kernel, t
 import { softwareProduct } from './matmul-software';
 import { sumPartials } from './sum-partials';
 import { chooseTile, tiledProduct } from './tile';
+import { scaleSplits, type Variant } from './variants';
 
 export interface MatmulShape {
   readonly batch: number;
@@ -28,12 +29,12 @@ const ENOUGH_WORKGROUPS = 264;
 const plans = new Map<string, Plan>();
 
 /** The launches of one product with everything baked in. batch, m and n are at least 1; k = 0 gives zeros. */
-export function planMatmul(shape: MatmulShape, back: Back): Plan {
-  const key = JSON.stringify([Object.entries(shape).sort(), back.kind, back.subgroups, back.subgroupSize]);
+export function planMatmul(shape: MatmulShape, back: Back, variant: Variant = {}): Plan {
+  const key = JSON.stringify([Object.entries(shape).sort(), back, variant]);
   let plan = plans.get(key);
   if (!plan) {
     const { m, n, k, aBatchStride = m * k, bBatchStride = k * n } = shape;
-    plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), back);
+    plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), back, variant);
     plan = countOperations(plan, 2 * shape.batch * m * n * k);
     plans.set(key, plan);
   }
@@ -46,11 +47,11 @@ function foldBatch(s: Required<MatmulShape>): Required<MatmulShape> {
   return foldable ? { ...s, batch: 1, m: s.batch * s.m } : s;
 }
 
-function choose(s: Required<MatmulShape>, back: Back): Plan {
+function choose(s: Required<MatmulShape>, back: Back, variant: Variant): Plan {
   if (s.k === 0) return { scratch: [], stages: [{ kernel: zeros(s.batch * s.m * s.n), inputs: [], output: 'out' }] };
   const small = s.batch * s.m * s.n * s.k <= SMALL || Math.min(s.m, s.n) < (back.kind === 'simt' ? 16 : 4);
   if (small) return summed(s, directProduct(s));
-  return back.kind === 'simt' ? summed(s, simtProduct(s)) : planSoftware(s, back);
+  return back.kind === 'simt' ? summed(s, simtProduct(s, variant)) : planSoftware(s, back, variant);
 }
 
 /** A plan of one kernel that reads both operands and writes one or several partial results. */
@@ -66,7 +67,7 @@ function summed(s: MatmulShape, { kernel, splits }: { kernel: Kernel; splits: nu
   };
 }
 
-function planSoftware(s: Required<MatmulShape>, back: Back): Plan {
+function planSoftware(s: Required<MatmulShape>, back: Back, variant: Variant): Plan {
   const a = { name: 'a', extent: s.m, batchStride: s.aBatchStride, ...strides(!s.transposeA, s.m, s.k) } as const;
   const b = { name: 'b', extent: s.n, batchStride: s.bBatchStride, ...strides(s.transposeB, s.n, s.k) } as const;
   // Lanes lie along columns: give them the longer side where n leaves many idle.
@@ -77,6 +78,7 @@ function planSoftware(s: Required<MatmulShape>, back: Back): Plan {
     'matmul',
     { batch: s.batch, k: s.k, rows, columns, outRow, outColumn },
     back,
+    variant,
   );
   if (splits === 1) return { scratch, stages: [...pack, { kernel: product, inputs, output: 'out' }] };
   const count = s.batch * s.m * s.n;
@@ -108,8 +110,8 @@ const elementB = (s: Required<MatmulShape>, z: string, k: string, n: string) =>
   `b[${z} * ${s.bBatchStride}u + ${s.transposeB ? `(${n}) * ${s.k}u + ${k}` : `(${k}) * ${s.n}u + ${n}`}]`;
 
 /** k split so that `outputs × splits` reaches `enough`, with at least `least` terms in each part. */
-function splitK(k: number, outputs: number, enough: number, least: number): { splits: number; perSplit: number } {
-  const wanted = Math.max(1, Math.min(Math.ceil(enough / outputs), Math.floor(k / least)));
+function splitK(k: number, outputs: number, enough: number, least: number, variant: Variant) {
+  const wanted = scaleSplits(Math.min(Math.ceil(enough / outputs), Math.floor(k / least)), variant);
   const perSplit = Math.ceil(k / wanted);
   return { splits: Math.ceil(k / perSplit), perSplit };
 }
@@ -117,7 +119,7 @@ function splitK(k: number, outputs: number, enough: number, least: number): { sp
 /** One sum per invocation: vectors, tiny matrices. */
 function directProduct(s: Required<MatmulShape>): { kernel: Kernel; splits: number } {
   const count = s.batch * s.m * s.n;
-  const { splits, perSplit } = splitK(s.k, count, ENOUGH_OUTPUTS, 32);
+  const { splits, perSplit } = splitK(s.k, count, ENOUGH_OUTPUTS, 32, {});
   const groups = Math.ceil((count * splits) / 64);
   const code = wgsl`${BINDINGS}
 
@@ -138,10 +140,10 @@ function directProduct(s: Required<MatmulShape>): { kernel: Kernel; splits: numb
   return { kernel: { name: 'matmul.direct', code, access: 'rrw', workgroups: foldWorkgroups(groups) }, splits };
 }
 
-function simtProduct(s: Required<MatmulShape>): { kernel: Kernel; splits: number } {
-  const tile = chooseTile(s.m);
+function simtProduct(s: Required<MatmulShape>, variant: Variant): { kernel: Kernel; splits: number } {
+  const tile = chooseTile(s.m, variant.tile);
   const tiles = Math.ceil(s.m / tile.rows) * Math.ceil(s.n / tile.columns) * s.batch;
-  const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128);
+  const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128, variant);
   const batch = `z % ${s.batch}u`;
   const kernel = tiledProduct('matmul', {
     m: s.m,

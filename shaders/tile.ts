@@ -103,9 +103,20 @@ ${p.functions}
   return { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
 }
 
-/** A tile of 128 invocations with 16 to 32 sums each, no taller than the product needs. */
-export function chooseTile(m: number): Tile {
-  if (m <= 16) return { rows: 16, columns: 128, blockRows: 4, blockColumns: 4 };
-  if (m <= 32) return { rows: 32, columns: 128, blockRows: 4, blockColumns: 8 };
-  return { rows: 64, columns: 64, blockRows: 8, blockColumns: 4 };
+/** Tiles by rows × columns, of 64 or 128 invocations; the two operands fit into 16 KiB. */
+export const TILES = {
+  '16x64': { rows: 16, columns: 64, blockRows: 4, blockColumns: 4 },
+  '16x128': { rows: 16, columns: 128, blockRows: 4, blockColumns: 4 },
+  '32x64': { rows: 32, columns: 64, blockRows: 4, blockColumns: 4 },
+  '32x128': { rows: 32, columns: 128, blockRows: 4, blockColumns: 8 },
+  '64x64': { rows: 64, columns: 64, blockRows: 8, blockColumns: 4 },
+  '64x128': { rows: 64, columns: 128, blockRows: 8, blockColumns: 8 },
+  '128x64': { rows: 128, columns: 64, blockRows: 8, blockColumns: 8 },
+} as const satisfies Record<string, Tile>;
+
+/** The tile asked for, unless it is far too tall or too low for `m` rows; by default one no taller than the product needs. */
+export function chooseTile(m: number, wanted?: keyof typeof TILES): Tile {
+  const { rows } = TILES[wanted ?? '64x64'];
+  if (wanted && rows < 2 * Math.max(m, 16) && 2 * rows >= Math.min(m, 128)) return TILES[wanted];
+  return TILES[m <= 16 ? '16x128' : m <= 32 ? '32x128' : '64x64'];
 }

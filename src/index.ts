@@ -13,7 +13,7 @@ export { backward, detach, enableGrad, grad, noGrad } from './autograd/tape';
 export type { Collated, DataLoaderOptions, Dataset, HostArray } from './data';
 export { collate, DataLoader } from './data';
 export * as featureFlow from './featureflow';
-export type { AdapterOptions, Device, DeviceStats } from './gpu';
+export type { AdapterOptions, Device, DeviceStats, TuneOptions, TuningTable } from './gpu';
 export {
   AdapterError,
   DawnfieldError,
@@ -27,6 +27,7 @@ export {
   Scalar,
   scalar,
   shutdown,
+  tune,
 } from './gpu';
 export type { Turnover } from './meanfield/birth-death';
 export { birthDeath, countEffects } from './meanfield/birth-death';

@@ -23,7 +23,10 @@ await runProgram<Given>(program, async (all) => {
     if (program.getOptionValueSource(key) !== 'cli') delete given[key];
   const report = createReport(given.json ?? false);
   try {
-    await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
+    await init({
+      ...(!process.env.DAWNFIELD_PROFILE && { profile: 'fast' }),
+      ...(given.autotune && { autotune: true }),
+    });
     await main(given, report);
   } finally {
     shutdown();

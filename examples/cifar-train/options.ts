@@ -10,6 +10,7 @@ import type { Recipe, Wanted } from '../shared/recipe';
 export interface Given extends Wanted {
   data?: string;
   out?: string;
+  autotune?: boolean;
   profile?: number | true;
   resume?: string | true;
   json?: boolean;
@@ -80,6 +81,10 @@ export function createOptions() {
     .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
     .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)
     .option('--eager', 'launch every operation of a step anew instead of replaying a plan (slower; other last bits)')
+    .option(
+      '--autotune',
+      'first try which kernels are fastest here; cached, and kept by a resumed run (other last bits)',
+    )
     .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
     .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', positiveInteger)
     .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
@@ -91,7 +96,7 @@ const CHANGEABLE = ['epochs', 'steps', 'evalEvery', 'checkpointEvery'] as const;
 
 /** The recipe of a saved run with what the command line changes. Throws an error that names every option that cannot be changed. */
 export function changeRecipe(saved: Recipe, given: Given): Recipe {
-  const { data: _, out: __, resume: ___, json: ____, profile: _____, ...typed } = given;
+  const { data: _, out: __, resume: ___, json: ____, profile: _____, autotune: ______, ...typed } = given;
   const stated: JsonObject = typed.tauWeightDecay === false ? { ...typed, tauWeightDecay: 0 } : (typed as JsonObject);
   checkResumable(
     saved,
@@ -114,4 +119,6 @@ export const QUICK = {
 
 /** Whether the command line leaves the size of the run open. */
 export const leavesSizeOpen = (given: Given): boolean =>
-  Object.keys(given).every((key) => ['json', 'out', 'seed', 'data', 'augment', 'eager', 'profile'].includes(key));
+  Object.keys(given).every((key) =>
+    ['json', 'out', 'seed', 'data', 'augment', 'eager', 'profile', 'autotune'].includes(key),
+  );

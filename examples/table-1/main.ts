@@ -25,7 +25,7 @@ const QUICK = { rows: ['resnet20'], seeds: 2, subset: 5000, epochs: 3 };
 await runProgram<Given>(program, async (given) => {
   const report = createReport(given.json ?? false);
   try {
-    await openDevice();
+    await openDevice(given);
     const noGpu = device().back.kind === 'software';
     report.say(`adapter: ${adapterName()}${noGpu ? ' (no GPU)' : ''}`);
     const typed = ['rows', 'arms', 'seeds', 'epochs', 'subset'].some(
@@ -44,8 +44,8 @@ await runProgram<Given>(program, async (given) => {
   }
 });
 
-async function openDevice(): Promise<void> {
-  await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
+async function openDevice({ autotune }: Given): Promise<void> {
+  await init({ ...(!process.env.DAWNFIELD_PROFILE && { profile: 'fast' }), ...(autotune && { autotune }) });
 }
 
 function adapterName(): string {
@@ -71,7 +71,7 @@ async function main(given: Given, report: Report): Promise<void> {
     }
     // The next run finds the memory of this one free, whatever became of its tensors.
     shutdown();
-    await openDevice();
+    await openDevice(given);
   }
   const table = await writeTable(cells, given, report);
   report.say(`\n${table}`);
@@ -132,7 +132,7 @@ async function tellPlan(plan: readonly Planned[], given: Given, report: Report):
     }
     const { imagesPerSecond, parameters } = await timeSteps(open[0]!.recipe);
     shutdown();
-    await openDevice();
+    await openDevice(given);
     const seconds = open.reduce((sum, cell) => sum + secondsFor(epochsLeft(cell, given.out), cell, imagesPerSecond), 0);
     total += seconds;
     report.say(

@@ -39,6 +39,7 @@ export interface Given {
   evalEvery?: number;
   checkpointEvery?: number;
   out: string;
+  autotune?: boolean;
   plan?: boolean;
   estimate: boolean;
   json?: boolean;
@@ -84,6 +85,10 @@ export function createOptions() {
     .option('--dataset <name>', `${DATASETS.join(', ')} (default: cifar10, ResNeXt cifar100)`, choice(DATASETS))
     .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
     .optionsGroup('The program:')
+    .option(
+      '--autotune',
+      'first try which kernels are fastest here; cached, and kept by resumed runs (other last bits)',
+    )
     .option('--out <folder>', 'folder of the table', 'runs/table-1')
     .option('--plan', 'say what would be run and how long it would take, and end')
     .option('--no-estimate', 'begin without timing a step of each network');

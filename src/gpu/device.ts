@@ -1,5 +1,5 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
-import type { Back, Kernel } from '../../shaders/kernel';
+import type { Back, Kernel, Plan } from '../../shaders/kernel';
 import { backFor } from './back';
 import type { Binding } from './blocks';
 import { Pool, Storage } from './blocks';
@@ -12,6 +12,7 @@ import { Profiler } from './profiler';
 import type { AdapterOptions } from './provider';
 import { provider } from './provider';
 import { Trace, VirtualBlock } from './trace';
+import { Tuning } from './tuning';
 
 /** Counters since the device was made (bytes: now and at most). All are exact. */
 export interface DeviceStats {
@@ -39,6 +40,7 @@ export class Device {
   readonly pool: Pool;
   readonly pipelines: Pipelines;
   readonly commands: Commands;
+  readonly tuning: Tuning;
   #lost: string | null = null;
   /** Names what launches; set by the layer above that knows modules. */
   path: () => string = () => '';
@@ -57,6 +59,7 @@ export class Device {
     readonly gpu: GPUDevice,
     adapter: GPUAdapter,
     readonly profile: 'safe' | 'fast',
+    autotune: boolean,
   ) {
     this.info = adapter.info;
     this.limits = gpu.limits;
@@ -67,6 +70,7 @@ export class Device {
     this.pool = new Pool(gpu, report, () => this.commands.forget());
     this.pipelines = new Pipelines(gpu, report);
     this.commands = new Commands(gpu, this.pipelines, report, profile === 'safe');
+    this.tuning = new Tuning(this, autotune);
     void gpu.lost.then(({ message, reason }) => this.#lose(message || reason));
     gpu.onuncapturederror = (event) => this.#faults.push(new GpuError(`the GPU reported: ${event.error.message}`));
   }
@@ -151,6 +155,15 @@ export class Device {
         path: this.path(),
       });
     else this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid, this.path());
+  }
+
+  /** Runs the few launches of a plan. Its scratch goes back to the pool at once: the queue keeps its order. */
+  launchPlan({ scratch, stages }: Plan, a: Binding, b: Binding, out: Binding): void {
+    const places = scratch.map((floats) => this.allocate(4 * floats, `${stages[0].kernel.name} scratch`));
+    const at = (place: 'a' | 'b' | 'out' | number) =>
+      typeof place === 'number' ? places[place] : { a, b, out }[place];
+    for (const { kernel, inputs, output } of stages) this.launch(kernel, [...inputs, output].map(at));
+    for (const place of places) place.release();
   }
 
   /** Copies host data into a storage, after everything launched before. */
@@ -362,7 +375,7 @@ const WANTED = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
 
 /** Opens the adapter that `options` and the environment ask for. */
 export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
-  const options = { profile: 'safe' as const, ...provider().environment?.(), ...given };
+  const options = { profile: 'safe' as const, autotune: false, ...provider().environment?.(), ...given };
   const adapter = await provider().requestAdapter(options);
   if (!adapter) throw new AdapterError(`there is no WebGPU adapter. ${provider().explain()}`);
   const requiredFeatures = WANTED.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
@@ -389,5 +402,5 @@ export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
       `the adapter '${adapter.info.description}' gave no device: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  return new Device(gpu, adapter, options.profile);
+  return new Device(gpu, adapter, options.profile, options.autotune);
 }

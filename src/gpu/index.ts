@@ -3,6 +3,7 @@ import type { Device } from './device';
 import { openDevice } from './device';
 import { AdapterError } from './errors';
 import type { AdapterOptions } from './provider';
+import type { TuneOptions, TuningTable } from './tuning';
 
 export type { Binding } from './blocks';
 export { Storage } from './blocks';
@@ -13,6 +14,7 @@ export * from './errors';
 export type { ProfiledLaunch } from './profiler';
 export { chromeTrace, summarize } from './profiler';
 export type { AdapterOptions } from './provider';
+export type { TuneOptions, TuningTable } from './tuning';
 
 /** Told by the layer that knows modules where launches come from. */
 let describePath: () => string = () => '';
@@ -45,6 +47,20 @@ export async function init(options: AdapterOptions = {}): Promise<Device> {
 export function device(): Device {
   if (!current) throw new AdapterError('no device yet: `await init()` once before the first tensor is made');
   return current;
+}
+
+/**
+ * Chooses the fastest kernels for the convolutions and matrix products that ran since `init({ autotune: true })`: from the cache of this
+ * adapter, else by trying the variants of each on scratch memory. Launches from then on use them; a compiled step keeps what it was
+ * traced with, so call it after the first, uncompiled step. Another variant may add up in another order: the last bits may change, once.
+ * Resolves to what was chosen other than built in, by operation, shape and adapter class. Throws InputError where tuning is off.
+ *
+ *     await init({ autotune: true });
+ *     step(images, labels);
+ *     await tune();
+ */
+export function tune(options?: TuneOptions): Promise<TuningTable> {
+  return device().tuning.tune(options);
 }
 
 const closing: (() => void)[] = [];

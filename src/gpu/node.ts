@@ -1,7 +1,10 @@
 // The Node adapter: Dawn through the npm package `webgpu`. The only place under src/gpu that knows Node.
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { create, globals } from 'webgpu';
 import { AdapterError } from './errors';
-import type { AdapterOptions } from './provider';
+import type { AdapterOptions, TextStore } from './provider';
 import { setProvider } from './provider';
 
 Object.assign(globalThis, globals);
@@ -34,10 +37,16 @@ function matches(adapter: GPUAdapter, wanted: string): boolean {
 }
 
 function environment(): AdapterOptions {
-  const { DAWNFIELD_ADAPTER: adapter, DAWNFIELD_PROFILE: profile } = process.env;
+  const { DAWNFIELD_ADAPTER: adapter, DAWNFIELD_PROFILE: profile, DAWNFIELD_AUTOTUNE: autotune } = process.env;
   if (profile && profile !== 'safe' && profile !== 'fast')
     throw new AdapterError(`DAWNFIELD_PROFILE is '${profile}': it must be 'safe' or 'fast'`);
-  return { ...(adapter && { adapter }), ...(profile && { profile: profile as 'safe' | 'fast' }) };
+  if (autotune && autotune !== '1')
+    throw new AdapterError(`DAWNFIELD_AUTOTUNE is '${autotune}': it must be 1, or not set`);
+  return {
+    ...(adapter && { adapter }),
+    ...(profile && { profile: profile as 'safe' | 'fast' }),
+    ...(autotune && { autotune: true }),
+  };
 }
 
 async function requestAdapter(options: AdapterOptions): Promise<GPUAdapter | null> {
@@ -62,12 +71,26 @@ async function requestAdapter(options: AdapterOptions): Promise<GPUAdapter | nul
   return null;
 }
 
+/** Files in `$XDG_CACHE_HOME/dawnfield`, by default `~/.cache/dawnfield`. */
+const store: TextStore = {
+  place: (name) => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'dawnfield', `${name}.json`),
+  read: (name) =>
+    statSync(store.place(name), { throwIfNoEntry: false }) ? readFileSync(store.place(name), 'utf8') : null,
+  write(name, text) {
+    const path = store.place(name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(`${path}.${process.pid}.tmp`, text);
+    renameSync(`${path}.${process.pid}.tmp`, path);
+  },
+};
+
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
 setProvider({
   name: 'node',
   environment,
   requestAdapter,
+  store,
   explain: () =>
     'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npm run doctor` in a clone of dawnfield: it looks for a driver and, ' +
     'on Debian, installs a software one in a private folder. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',

@@ -7,6 +7,18 @@ export interface AdapterOptions {
   powerPreference?: GPUPowerPreference;
   /** 'safe': what browsers run. 'fast': no bounds checks and no validation; native only. */
   profile?: 'safe' | 'fast';
+  /** Notes the shapes of convolutions and matrix products, so that `tune()` can choose among their kernels (default false). */
+  autotune?: boolean;
+}
+
+/** Keeps small texts from one session to the next. Its methods may throw. */
+export interface TextStore {
+  /** Where the text of this name lies, for messages. */
+  place(name: string): string;
+  /** The text, or null where there is none. */
+  read(name: string): string | null;
+  /** Replaces the text: a reader sees the old one or all of the new one. */
+  write(name: string, text: string): void;
 }
 
 /** A source of adapters. */
@@ -18,12 +30,18 @@ export interface Provider {
   requestAdapter(options: AdapterOptions): Promise<GPUAdapter | null>;
   /** What a user can do when there is no adapter. */
   explain(): string;
+  readonly store: TextStore;
   /** Blocks the thread for about half a millisecond. Only where awaiting spins and steals a core from a software driver. */
   nap?(): void;
 }
 
 const browser: Provider = {
   name: 'browser',
+  store: {
+    place: (name) => `localStorage['dawnfield/${name}']`,
+    read: (name) => globalThis.localStorage?.getItem(`dawnfield/${name}`) ?? null,
+    write: (name, text) => globalThis.localStorage?.setItem(`dawnfield/${name}`, text),
+  },
   async requestAdapter({ powerPreference, adapter }) {
     const gpu = globalThis.navigator?.gpu;
     if (!gpu) return null;

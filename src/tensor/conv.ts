@@ -2,10 +2,11 @@
 
 import type { Conv2dKind, Conv2dShape } from '../../shaders/conv2d';
 import { planConv2d } from '../../shaders/conv2d';
+import type { Back } from '../../shaders/kernel';
+import type { Variant } from '../../shaders/variants';
 import { device } from '../gpu';
 import { inputError } from './context';
 import { bind, contiguous } from './elementwise';
-import { runPlan } from './plan';
 import type { Shape } from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
@@ -191,6 +192,8 @@ export function conv2d(kind: Conv2dKind, a: Tensor, b: Tensor, s: Conv2dShape): 
   };
   if (a.size === 0 || b.size === 0) return filled('conv2d', shapes[kind], 0, 'float32');
   const out = empty('conv2d', shapes[kind]);
-  runPlan('conv2d', planConv2d(kind, s, device().back), bind(contiguous(a)), bind(contiguous(b)), out);
+  const operands = [bind(contiguous(a)), bind(contiguous(b)), bind(out)] as const;
+  const plan = (back: Back, variant: Variant) => planConv2d(kind, s, back, variant);
+  device().launchPlan(device().tuning.plan(`conv2d.${kind}`, s, operands, plan), ...operands);
   return out;
 }

@@ -1,10 +1,11 @@
 // Matrix products without gradients. Transposed and batch-strided operands are read as they lie, without a copy.
+import type { Back } from '../../shaders/kernel';
 import { planMatmul } from '../../shaders/matmul';
+import type { Variant } from '../../shaders/variants';
 import type { Binding } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from './context';
-import { copy } from './elementwise';
-import { runPlan } from './plan';
+import { bind, copy } from './elementwise';
 import type { Shape } from './shape';
 import { broadcastShapes, collapse, size } from './shape';
 import type { Tensor } from './tensor';
@@ -55,7 +56,9 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     aBatchStride: A.batchStride,
     bBatchStride: B.batchStride,
   };
-  runPlan('matmul', planMatmul(shape, device().back), A.binding, B.binding, out);
+  const operands = [A.binding, B.binding, bind(out)] as const;
+  const plan = (back: Back, variant: Variant) => planMatmul(shape, back, variant);
+  device().launchPlan(device().tuning.plan('matmul', shape, operands, plan), ...operands);
   return out;
 }
 

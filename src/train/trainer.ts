@@ -4,8 +4,8 @@ import { Rng, Stream } from '../../datasets/random';
 import { compile } from '../autograd/compile';
 import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
-import type { ProfiledLaunch, Scalar } from '../gpu';
-import { device, InputError } from '../gpu';
+import type { ProfiledLaunch, Scalar, TuningTable } from '../gpu';
+import { device, InputError, tune } from '../gpu';
 import type { Turnover } from '../meanfield/birth-death';
 import { birthDeath, countEffects } from '../meanfield/birth-death';
 import { meanFieldsIn } from '../meanfield/mean-field';
@@ -146,6 +146,7 @@ export class Trainer {
   #progress: Progress;
   /** The state at the start of the run or of the epoch: where the search for a bad number begins. */
   #good: Checkpoint | null = null;
+  #tuned = false;
   #clock = 0;
   /** Speed of training in this epoch and session, evaluation left out. */
   #rate = { since: 0, images: 0, perSecond: 0 };
@@ -188,6 +189,7 @@ export class Trainer {
   async run(): Promise<RunSummary> {
     const { epochs, steps = Infinity, store, signal, checkpointEvery = 1 } = this.#options;
     this.#startClock();
+    await this.#tune();
     this.#good = await this.state();
     if (this.#compiles && this.#progress.step > 0) this.#warmUp();
     if (!signal?.aborted && this.#progress.step === 0) store?.saveCheckpoint(this.#good, 'last');
@@ -245,7 +247,9 @@ export class Trainer {
   restore(checkpoint: Checkpoint): void {
     if (!checkpoint.tensors[SUMS])
       throw new InputError('Trainer: this checkpoint was not saved by a Trainer; load its weights with loadWeights()');
-    const [saved, here] = [checkpoint.engine, engine()].map((e) => JSON.stringify(e));
+    // Another variant of a kernel may add up in another order: the run's own decide, before anything is launched.
+    device().tuning.install((checkpoint.engine.kernels ?? {}) as TuningTable);
+    const [saved, here] = [checkpoint.engine, engine()].map((e) => JSON.stringify({ ...e, kernels: undefined }));
     if (saved !== here)
       this.#options.onNotice?.(
         `this run was begun on ${saved}, now it is ${here}: the last bits of its numbers may change`,
@@ -259,9 +263,8 @@ export class Trainer {
    */
   async profile(steps: number): Promise<ProfiledLaunch[]> {
     this.#startClock();
+    await this.#tune();
     const before = await this.state();
-    this.#options.model.train();
-    this.#options.model.zeroGrad();
     this.#rehearse(2);
     const launches = await device().timed(() => this.#rehearse(steps));
     this.#load(before);
@@ -301,8 +304,24 @@ export class Trainer {
     this.#load(this.#good!);
   }
 
+  /**
+   * Where tuning is on, chooses the kernels of a step before the first one: all steps of the run have the same, whether the choices come
+   * from measurements or from the cache.
+   */
+  async #tune(): Promise<void> {
+    if (this.#tuned || !device().tuning.on) return;
+    this.#tuned = true;
+    const before = await this.state();
+    this.#rehearse(1);
+    await tune({ onNotice: this.#options.onNotice });
+    this.#load(before);
+    this.#startClock(); // trials are no training
+  }
+
   /** Steps from the beginning of the epoch, which are to be undone. */
   #rehearse(steps: number): void {
+    this.#options.model.train();
+    this.#options.model.zeroGrad();
     let done = 0;
     for (const { images, labels } of this.#batches(0)) {
       this.#step(images, labels, 1);
@@ -507,6 +526,13 @@ export class Trainer {
 
 /** What the bits of the results depend on besides the options. */
 function engine(): JsonObject {
-  const { info, back, profile } = device();
-  return { adapter: info.description || info.device, vendor: info.vendor, back: back.kind, profile };
+  const { info, back, profile, tuning } = device();
+  const kernels = Object.keys(tuning.table).length && tuning.table;
+  return {
+    adapter: info.description || info.device,
+    vendor: info.vendor,
+    back: back.kind,
+    profile,
+    ...(kernels && { kernels }),
+  };
 }

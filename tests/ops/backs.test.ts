@@ -8,7 +8,6 @@ import { planMatmul } from '../../shaders/matmul';
 import { device } from '../../src/gpu';
 import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
-import { runPlan } from '../../src/tensor/plan';
 import { empty } from '../../src/tensor/tensor';
 import { close, numbers, useGpu } from '../util';
 
@@ -24,7 +23,7 @@ const broadcast = (): Back[] => (device().back.subgroupSize >= 4 ? [{ ...device(
 async function run(plan: Plan, a: Float64Array, b: Float64Array, size: number): Promise<Float32Array> {
   const [ta, tb] = [a, b].map((v) => tensor(Float32Array.from(v)));
   const out = empty('result', [size]);
-  runPlan('plan', plan, bind(ta), bind(tb), out);
+  device().launchPlan(plan, bind(ta), bind(tb), bind(out));
   return (await out.data()) as Float32Array;
 }
 

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { device } from '../../src/gpu';
+import { Tuning } from '../../src/gpu/tuning';
 import { multiStep } from '../../src/optim/schedule';
 import type { Checkpoint } from '../../src/train/checkpoint';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
@@ -141,6 +143,47 @@ for (const compile of [true, false]) {
 test('compiled and eager steps compute the same', () => {
   const [compiled, eager] = wholes;
   close(compiled, eager, 1e-6, 'losses');
+});
+
+test('tuned kernels: a resumed run keeps those of its checkpoint, whatever was tuned meanwhile', async () => {
+  process.env.XDG_CACHE_HOME = join(base, 'cache');
+  const plain = device().tuning;
+  const untuned = await runIn('untuned');
+  let measured = 0;
+  /** As after init({ autotune: true }), with a clock by which `favourite` is the fastest variant. */
+  const tune = (favourite: string) => {
+    const tuning = new Tuning(device(), true);
+    tuning.measure = async (_, runs) => [...runs.keys()].map((name) => (measured++, name === favourite ? 1 : 2));
+    Object.assign(device(), { tuning });
+  };
+  const notices: string[] = [];
+  const options = { onNotice: (text: string) => notices.push(text) };
+  tune('splits*2');
+  const tuned = await runIn('tuned-whole', options);
+  assert.match(notices.join(), /^tuning \d+ kernels …$/);
+  const { kernels } = tuned.last.engine as { kernels: Record<string, string> };
+  assert.ok(Object.keys(kernels).some((key) => key.startsWith('conv2d.weightGradient ')));
+  assert.not.equal(bits(tuned.last), bits(untuned.last), 'other parts add up to other bits');
+
+  const before = measured;
+  tune('splits/2');
+  const first = await runIn('tuned-interrupted', { ...interrupting(3), ...options });
+  assert.equal([measured, first.last.engine.kernels], [before, kernels], 'those of the cache');
+  rmSync(process.env.XDG_CACHE_HOME, { recursive: true });
+  tune('splits/2');
+  const other = await runIn('tuned-otherwise', options);
+  assert.not.equal(other.last.engine.kernels, kernels);
+  tune('splits/2');
+  const second = await runIn('tuned-interrupted', options);
+  assert.equal(second.last.engine.kernels, kernels);
+  assert.equal(bits(second.last), bits(tuned.last));
+  assert.equal(withoutTimes(second.metrics), withoutTimes(tuned.metrics));
+
+  tune('splits/2');
+  tinyTrainer(options).trainer.restore(untuned.last);
+  assert.equal([device().tuning.on, device().tuning.table], [false, {}], 'a run without choices gets none');
+  assert.is(notices.length, 2, 'nothing is said of other kernels');
+  Object.assign(device(), { tuning: plain });
 });
 
 test('a crash without warning costs the steps since the last checkpoint and doubles no line', async () => {

@@ -1,0 +1,51 @@
+/**
+ * Other formulations of a convolution or a matrix product, for the autotune: the same sums in other tiles or in more or
+ * fewer parts. They differ in speed, and where parts are added up in the last bits.
+ */
+import type { Back, Plan } from './kernel';
+import { TILES } from './tile';
+
+export interface Variant {
+  /** Workgroup tile on GPUs, used where it suits the product's extents. */
+  readonly tile?: keyof typeof TILES;
+  /** Most output channels (or rows) that an invocation accumulates on CPU drivers, however few invocations that leaves. */
+  readonly block?: number;
+  /** Factor on the number of parts that a long sum is split into. */
+  readonly splits?: number;
+}
+
+const SPLITS: Record<string, Variant> = { 'splits/2': { splits: 0.5 }, 'splits*2': { splits: 2 } };
+const VARIANTS: Record<Back['kind'], Record<string, Variant>> = {
+  simt: {
+    ...Object.fromEntries(Object.keys(TILES).map((tile) => [`tile ${tile}`, { tile: tile as keyof typeof TILES }])),
+    ...SPLITS,
+  },
+  software: { 'block 8': { block: 8 }, 'block 16': { block: 16 }, ...SPLITS },
+};
+
+export interface Candidates {
+  /** Plans by the name of their variant, the built-in one first under ''; those that come to the same kernels only once. */
+  readonly plans: ReadonlyMap<string, Plan>;
+  /** Changes with the code of any of the kernels. */
+  readonly fingerprint: string;
+}
+
+/** All plans worth a trial for one operation on `back`. */
+export function candidates(back: Back, plan: (variant: Variant) => Plan): Candidates {
+  const plans = new Map<string, Plan>();
+  const seen = new Set<string>();
+  let hash = 0x811c9dc5; // FNV-1a
+  for (const [name, variant] of Object.entries({ '': {}, ...VARIANTS[back.kind] })) {
+    const made = plan(variant);
+    const kernels = made.stages.map(({ kernel: { code, constants, workgroups } }) => [code, constants, workgroups]);
+    const text = JSON.stringify(kernels);
+    if (seen.has(text)) continue;
+    seen.add(text);
+    plans.set(name, made);
+    for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  }
+  return { plans, fingerprint: (hash >>> 0).toString(16) };
+}
+
+/** `parts` times the variant's factor, at least 1. */
+export const scaleSplits = (parts: number, { splits = 1 }: Variant): number => Math.max(1, Math.round(parts * splits));

@@ -1,0 +1,177 @@
+// Autotune: which variant of its kernels an operation of some shape gets. The built-in one, unless a measurement on this adapter or a
+// checkpoint says otherwise. Only names of variants are stored, in the adapter's cache and in checkpoints.
+import type { Back, Plan } from '../../shaders/kernel';
+import { type Candidates, candidates, type Variant } from '../../shaders/variants';
+import type { Binding } from './blocks';
+import type { Device } from './device';
+import { InputError } from './errors';
+import { provider } from './provider';
+
+/** The name of the chosen variant by operation, shape, adapter class and fingerprint of the kernels. */
+export type TuningTable = Readonly<Record<string, string>>;
+
+export interface TuneOptions {
+  /** Sentences for people (default: console.warn). */
+  onNotice?: (text: string) => void;
+}
+
+/** An operation that ran while tuning was on. */
+interface Noted extends Candidates {
+  readonly key: string;
+  /** Bytes of both operands and the result. */
+  readonly bytes: readonly number[];
+}
+
+type Run = () => void;
+
+const FASTER = 0.95; // of the built-in variant's time: what another one must stay below, lest noise should flip the choice
+const REPETITIONS = 5;
+const SAMPLE = 5; // milliseconds: short kernels are launched several times, as clocks are coarse
+const MOST_LAUNCHES = 50;
+const FORMAT = 'dawnfield-tuning-1';
+
+export class Tuning {
+  /** Settled operations; '' is the built-in variant. */
+  #table = new Map<string, string>();
+  #noted = new Map<string, Noted>();
+  /** Times of the variants of one operation in any unit, in their order; by default measured on the device. */
+  measure: (key: string, runs: ReadonlyMap<string, Run>) => Promise<readonly number[]>;
+
+  constructor(
+    readonly device: Device,
+    /** Whether operations are noted. */
+    public on: boolean,
+  ) {
+    this.measure = (_, runs) => medians(device, [...runs.values()]);
+  }
+
+  /** The choices other than built in. */
+  get table(): TuningTable {
+    return Object.fromEntries([...this.#table].filter(([, variant]) => variant));
+  }
+
+  /** Takes over the choices of a checkpoint in place of all others, for good. */
+  install(table: TuningTable): void {
+    this.#table = new Map(Object.entries(table));
+    this.on = false;
+  }
+
+  /** The plan for an operation (two operands, one result) on this device. `shape` lists its numbers in a fixed order. */
+  plan(name: string, shape: object, operands: readonly Binding[], make: (back: Back, variant: Variant) => Plan): Plan {
+    const { back } = this.device;
+    if (!this.on && this.#table.size === 0) return make(back, {});
+    const operation = `${name} ${Object.values(shape).join()} ${back.kind}/${back.subgroupSize}`;
+    let noted = this.#noted.get(operation);
+    if (!noted) {
+      const found = candidates(back, (variant) => make(back, variant));
+      noted = { ...found, key: `${operation} ${found.fingerprint}`, bytes: operands.map(({ bytes }) => bytes) };
+      this.#noted.set(operation, noted);
+    }
+    return noted.plans.get(this.#table.get(noted.key) ?? '') ?? noted.plans.get('')!;
+  }
+
+  /** See `tune`. */
+  async tune({ onNotice = console.warn }: TuneOptions = {}): Promise<TuningTable> {
+    if (!this.on)
+      throw new InputError(
+        'tune: tuning is off. Turn it on with init({ autotune: true }); a resumed run keeps the choices of its checkpoint.',
+      );
+    const unsettled = () =>
+      [...this.#noted.values()].filter(({ key, plans }) => plans.size > 1 && !this.#table.has(key));
+    const before = unsettled().length;
+    const cached = before ? this.#readCache(onNotice) : {};
+    for (const { key, plans } of unsettled()) if (plans.has(cached[key])) this.#table.set(key, cached[key]);
+    const open = unsettled();
+    if (open.length) onNotice(`tuning ${open.length} kernels${open.length < before ? ', others are known' : ''} …`);
+    for (const noted of open) this.#table.set(noted.key, await this.#fastest(noted));
+    if (open.length) this.#writeCache(onNotice);
+    return this.table;
+  }
+
+  async #fastest({ key, plans, bytes }: Noted): Promise<string> {
+    const { device } = this;
+    const [a, b, out] = bytes.map((size) => device.allocate(size, 'tuning'));
+    // Numbers as they come in training: zeros or what lay there before may be faster or, where denormal, slower.
+    for (const operand of [a, b])
+      device.write(
+        operand,
+        new Float32Array(operand.bytes / 4).map((_, i) => ((i * 7919) % 257) / 128 - 1),
+      );
+    const runs = new Map([...plans].map(([name, plan]) => [name, () => device.launchPlan(plan, a, b, out)]));
+    const times = await this.measure(key, runs);
+    for (const storage of [a, b, out]) storage.release();
+    const fastest = times.indexOf(Math.min(...times));
+    return times[fastest] < FASTER * times[0] ? [...plans.keys()][fastest] : '';
+  }
+
+  get #adapter(): string {
+    const { info, profile } = this.device;
+    return [info.vendor, info.architecture, info.device, info.description, profile].join(' ');
+  }
+
+  get #cache(): string {
+    return `tuning-${this.#adapter.replace(/\W+/g, '-').toLowerCase()}`;
+  }
+
+  /** The choices made on this adapter before; none where the cache cannot be used. */
+  #readCache(onNotice: (text: string) => void): TuningTable {
+    const { store } = provider();
+    try {
+      const text = store.read(this.#cache);
+      if (text === null) return {};
+      const { format, adapter, choices } = JSON.parse(text) ?? {};
+      if (format === FORMAT && adapter === this.#adapter) return { ...choices };
+      onNotice(`${store.place(this.#cache)}: holds no choices of kernels for this adapter; it is ignored`);
+    } catch (error) {
+      onNotice(`${store.place(this.#cache)}: cannot be read (${(error as Error).message}); it is ignored`);
+    }
+    return {};
+  }
+
+  #writeCache(onNotice: (text: string) => void): void {
+    const { store } = provider();
+    try {
+      // Read anew: another process may have tuned meanwhile.
+      const choices = { ...this.#readCache(() => {}), ...Object.fromEntries(this.#table) };
+      const content = { format: FORMAT, adapter: this.#adapter, choices };
+      store.write(this.#cache, `${JSON.stringify(content, null, 1)}\n`);
+    } catch (error) {
+      onNotice(
+        `${store.place(this.#cache)}: cannot be written (${(error as Error).message}); the next run tunes again`,
+      );
+    }
+  }
+}
+
+/** Median time of each of `runs`, taken in turns so that a slow moment of the machine hits all of them. */
+async function medians(device: Device, runs: readonly Run[]): Promise<number[]> {
+  const launches: number[] = [];
+  for (const run of runs) {
+    run(); // compiles
+    await device.sync();
+    launches.push(Math.min(MOST_LAUNCHES, Math.ceil(SAMPLE / (await wallClock(device, run)))));
+  }
+  const clock = device.features.has('timestamp-query') ? gpuClock : wallClock;
+  const samples = runs.map((): number[] => []);
+  for (let repetition = 0; repetition < REPETITIONS; repetition++)
+    for (const [i, run] of runs.entries()) {
+      const time = await clock(device, () => {
+        for (let n = 0; n < launches[i]; n++) run();
+      });
+      samples[i].push(time / launches[i]);
+    }
+  return samples.map((times) => times.sort((x, y) => x - y)[REPETITIONS >> 1]);
+}
+
+/** Milliseconds until the GPU has done what `body` launches. */
+async function wallClock(device: Device, body: Run): Promise<number> {
+  const begin = performance.now();
+  body();
+  await device.sync();
+  return performance.now() - begin;
+}
+
+/** The same as the sum over its launches, by timestamps. */
+async function gpuClock(device: Device, body: Run): Promise<number> {
+  return (await device.timed(body)).reduce((sum, { duration }) => sum + duration, 0) / 1000;
+}
