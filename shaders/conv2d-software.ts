@@ -17,6 +17,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Axis, type Gather, positions } from './conv2d-gather';
+import { type ImageNorm, imageLoad } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
 import { type Back, foldWorkgroups, type Kernel, uniformShape, unroll } from './kernel';
 import { segmentedKernel } from './segments';
@@ -41,12 +42,12 @@ function blockSize(n: number, max: number): number {
 export interface PackedGather {
   readonly pack: Kernel;
   readonly packedFloats: number;
-  /** Bindings: the images read, the packed weights, the images written. */
+  /** Bindings: the images read, the packed weights, the images written, `stats` where there is a norm. */
   readonly gather: Kernel;
 }
 
 /** Null where the unrolled body would grow too large: very wide kernels or strides. */
-export function softwareGather(name: string, g: Gather, back: Back): PackedGather | null {
+export function softwareGather(name: string, g: Gather, back: Back, norm?: ImageNorm): PackedGather | null {
   const lanes = lanesOf(back);
   const { x, y } = g;
   const classes = x.classes * y.classes;
@@ -84,6 +85,7 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
   const size = invocations(rows, block) >= 2 * FEW_INVOCATIONS ? 64 : Math.max(16, lanes);
   const pixelGroups = foldWorkgroups(Math.ceil(total / size));
   const unit = x.inSize % 4 ? 1 : 4; // floats of a load
+  const load = imageLoad(unit === 4 ? 'vec4f' : 'f32', norm);
   const shape = uniformShape({
     total,
     spans,
@@ -118,6 +120,7 @@ export function softwareGather(name: string, g: Gather, back: Back): PackedGathe
         id: `${c}_${i}`,
         line: `plane + at${i}${c ? ` + ${c} * planeSize` : ''}`,
         inside: `inside${i}`,
+        value: (v) => load.value(v, `row${c}`),
         neighbours,
       }),
     ),
@@ -160,6 +163,7 @@ ${shape.struct}
 @group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? 'vec4f' : 'f32'}>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> result: array<${x.size % (4 * x.classes) ? 'f32' : 'vec4f'}>;
+${load.declarations}
 
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32${lanes ? ', @builtin(subgroup_invocation_id) lane: u32' : ''}) {
   let index = (wid.x + wid.y * p.across) * ${size}u + local;
@@ -186,6 +190,7 @@ ${shape.struct}
   var plane = i32(n * p.inAll + g * p.inChannels) * planeSize;
   var w = wid.z * p.inChannels * ${plane * vecs}u;
   for (var turn = 0u; turn < turns; turn++) {
+    ${norm ? unroll(channels, (c) => `let row${c} = stats[g * p.inChannels + turn * ${channels}u + ${c}u];`) : ''}
     ${inputs.flatMap((channel) => channel.map(({ code }) => code)).join('\n')}
     ${unroll(weightLoads, (i) => `let w${i} = weights[w + ${lanes ? `${i * lanes}u + lane` : `${i}u`}];`)}
     ${unroll(channels * block, (k) => {
@@ -224,7 +229,7 @@ ${shape.struct}
     gather: {
       name,
       code,
-      access: 'rrw',
+      access: load.access,
       ...shape.kernel,
       workgroups: [pixelGroups[0], pixelGroups[1], blocks * g.groups],
     },
@@ -243,6 +248,8 @@ interface RowOptions {
   /** WGSL for the row's first index in `images`, and for whether the row exists: rows outside are zero. */
   readonly line: string;
   readonly inside: string;
+  /** WGSL of what a loaded value of `images` stands for. */
+  readonly value: (v: string) => string;
   /** The lanes of a row are neighbours in one subgroup. */
   readonly neighbours?: boolean;
 }
@@ -251,7 +258,7 @@ interface RowOptions {
  * Loads of everything that a lane's 4 positions read in one row of `images`; `xq` is the lane's place in the row.
  * Rows whose length is a multiple of 4 are read as vec4, each of which lies inside or outside as a whole.
  */
-function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOptions): RowLoads {
+function loadRow(x: Axis, { id, line, inside, value, neighbours = false }: RowOptions): RowLoads {
   const lastSpan = Math.ceil(positions(x) / 4) - 1;
   const steps = [0, 1, 2, 3].map((j) => x.step * j);
   const offsets = [...new Set(x.taps.flat().flatMap(({ offset }) => steps.map((step) => step + offset)))];
@@ -279,12 +286,12 @@ function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOptions):
     const tests = [low && `${position} >= 0`, high && `${position} <= ${last}`].filter(Boolean);
     if (borrowed(unit)) {
       const shuffle = (k: number) => `subgroupShuffle${low ? 'Up' : 'Down'}(${label(lender(unit))}[${k}], 1u)`;
-      const value = scalar(unit) ? shuffle(used(unit)[0]) : `vec4f(${[0, 1, 2, 3].map(shuffle).join(', ')})`;
-      return `let ${label(unit)} = ${tests.length ? `select(${zero}, ${value}, ${tests.join(' && ')})` : value};`;
+      const lent = scalar(unit) ? shuffle(used(unit)[0]) : `vec4f(${[0, 1, 2, 3].map(shuffle).join(', ')})`;
+      return `let ${label(unit)} = ${tests.length ? `select(${zero}, ${lent}, ${tests.join(' && ')})` : lent};`;
     }
     const clamped = low || high ? `clamp(${position}, 0, ${last})` : position;
     const component = scalar(unit) && width === 4 ? `[${used(unit)[0]}]` : '';
-    return `let ${label(unit)} = select(${zero}, images[${line} + ${clamped}]${component}, ${[inside, ...tests].join(' && ')});`;
+    return `let ${label(unit)} = select(${zero}, ${value(`images[${line} + ${clamped}]`)}${component}, ${[inside, ...tests].join(' && ')});`;
   };
   return {
     code: [...units.filter((unit) => !borrowed(unit)), ...units.filter(borrowed)].map(load).join('\n      '),
@@ -383,12 +390,13 @@ ${shape.struct}
 
 /**
  * Partial weight gradients, [split][outChannel][inChannel][ky][kx], of `splits` equal ranges of output rows.
- * Bindings: x, dy, partials. Null where the unrolled body would grow too large.
+ * Bindings: x, dy, partials, `stats` where there is a norm. Null where the unrolled body would grow too large.
  */
 export function softwareWeightGradient(
   name: string,
   s: Conv2dShape,
   back: Back,
+  norm?: ImageNorm,
 ): { kernel: Kernel; splits: number } | null {
   const lanes = lanesOf(back);
   const width = lanes || 8;
@@ -434,8 +442,9 @@ export function softwareWeightGradient(
     outWidth: s.outWidth / dyUnit,
     spans,
   });
+  const load = imageLoad(unit === 4 ? 'vec4f' : 'f32', norm);
   const images = Array.from({ length: tall }, (_, k) =>
-    loadRow(axis, { id: `${k}`, line: `line${k}`, inside: `inside${k}` }),
+    loadRow(axis, { id: `${k}`, line: `line${k}`, inside: `inside${k}`, value: (v) => load.value(v, 'row') }),
   );
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
   const loads = lanes ? Math.ceil(block / width) : block;
@@ -465,6 +474,7 @@ ${shape.struct}
 @group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? 'vec4f' : 'f32'}>;
 @group(0) @binding(1) var<storage, read> dy: array<${dyUnit === 4 ? 'vec4f' : 'f32'}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+${load.declarations}
 
 @compute @workgroup_size(${width}) fn main(@builtin(workgroup_id) wid: vec3u, ${lanes ? '@builtin(subgroup_invocation_id)' : '@builtin(local_invocation_index)'} lane: u32) {
   let group = wid.x + wid.y * p.across;
@@ -487,6 +497,7 @@ ${shape.struct}
   ${unroll(loads, (i) => `let plane${i} = i32(min(channel + ${channelOf(i)}, p.outChannels - 1u) * dyPlane);`)}
   let xChannels = p.inAll;
   let xChannel = g * p.inChannels + c;
+  ${norm ? 'let row = stats[xChannel];' : ''}
   let dyChannels = p.outAll;
   let dyChannel = g * p.outChannels;
   ${unroll(block * taps, (i) => `var acc${i} = 0.0;`)}
@@ -526,7 +537,7 @@ ${shape.struct}
   const kernel: Kernel = {
     name,
     code,
-    access: 'rrw',
+    access: load.access,
     ...shape.kernel,
     workgroups: [workgroups[0], workgroups[1], blocks * s.groups],
   };

@@ -7,10 +7,11 @@
  */
 import { directGather, directWeightGradient } from './conv2d-direct';
 import { forwardGather, type Gather, inputGradientGather } from './conv2d-gather';
+import type { ImageNorm } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
 import { simtGather, simtWeightGradient } from './conv2d-simt';
 import { softwareGather, softwareWeightGradient } from './conv2d-software';
-import { type Back, countOperations, type Plan } from './kernel';
+import { type Back, describeProduct, isProduct, type OnLoad, type Plan } from './kernel';
 import { sumPartials } from './sum-partials';
 
 export type { Conv2dShape } from './conv2d-shape';
@@ -20,19 +21,29 @@ export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';
 
 const plans = new Map<string, Plan>();
 
-/** The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. */
-export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back): Plan {
-  const key = JSON.stringify([kind, Object.entries(shape).sort(), back.kind, back.subgroups, back.subgroupSize]);
+/**
+ * The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. With `norm`, operand `a` is
+ * normalised as it is loaded and the launch that reads it binds `stats` as well.
+ */
+export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back, norm?: ImageNorm): Plan {
+  const key = JSON.stringify([kind, Object.entries(shape).sort(), back.kind, back.subgroups, back.subgroupSize, norm]);
   let plan = plans.get(key);
   if (!plan) {
     const flat = flattened(shape);
+    const name = `conv2d.${kind}${norm ? '.normalized' : ''}`;
     plan =
       kind === 'weightGradient'
-        ? planWeightGradient(`conv2d.${kind}`, shape.outWidth % 4 ? flat : shape, back)
-        : planGather(`conv2d.${kind}`, kind === 'forward' ? forwardGather(flat) : inputGradientGather(flat), back);
+        ? planWeightGradient(name, shape.outWidth % 4 ? flat : shape, back, norm)
+        : planGather(name, kind === 'forward' ? forwardGather(flat) : inputGradientGather(flat), back, norm);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
-    plan = countOperations(plan, 2 * batch * outChannels * outHeight * outWidth * terms);
+    const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
+    const onLoad: OnLoad = {
+      channels: inChannels,
+      plane: shape.inHeight * shape.inWidth,
+      kernel: (relu) => planConv2d(kind, shape, back, { relu }).stages.find(isProduct)!.kernel,
+    };
+    plan = describeProduct(plan, norm || kind === 'inputGradient' ? { flops } : { flops, onLoad });
     plans.set(key, plan);
   }
   return plan;
@@ -46,8 +57,8 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function planGather(name: string, gather: Gather, back: Back): Plan {
-  const packed = back.kind === 'software' ? softwareGather(name, gather, back) : null;
+function planGather(name: string, gather: Gather, back: Back, norm?: ImageNorm): Plan {
+  const packed = back.kind === 'software' ? softwareGather(name, gather, back, norm) : null;
   if (packed) {
     return {
       scratch: [packed.packedFloats],
@@ -57,14 +68,14 @@ function planGather(name: string, gather: Gather, back: Back): Plan {
       ],
     };
   }
-  const kernel = (back.kind === 'simt' && simtGather(name, gather)) || directGather(name, gather);
+  const kernel = (back.kind === 'simt' && simtGather(name, gather, norm)) || directGather(name, gather, norm);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
 }
 
-function planWeightGradient(name: string, shape: Conv2dShape, back: Back): Plan {
+function planWeightGradient(name: string, shape: Conv2dShape, back: Back, norm?: ImageNorm): Plan {
   const special =
-    back.kind === 'software' ? softwareWeightGradient(name, shape, back) : simtWeightGradient(name, shape);
-  const { kernel, splits } = special ?? directWeightGradient(name, shape);
+    back.kind === 'software' ? softwareWeightGradient(name, shape, back, norm) : simtWeightGradient(name, shape, norm);
+  const { kernel, splits } = special ?? directWeightGradient(name, shape, norm);
   if (splits === 1) return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
   return {

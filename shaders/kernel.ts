@@ -25,8 +25,31 @@ export interface Kernel {
   readonly flat?: number;
   /** How to join launches of this kernel with others of its family. */
   readonly segment?: Segment;
+  /** Present where the last binding is the normalisation of another: whoever reads it may apply that itself (src/gpu/fuse-norm.ts). */
+  readonly normalizes?: Normalizes;
+  /** How binding 0 can be read through a normalisation. */
+  readonly onLoad?: OnLoad;
   /** Present where the shapes are baked into the code. */
   readonly workgroups?: Workgroups;
+}
+
+/** act(x · scale + shift) of x [N, channels, plane]. */
+export interface Normalizes {
+  /** The bindings x and `stats`, a row (mean, rstd, scale, shift) a channel. */
+  readonly x: number;
+  readonly stats: number;
+  readonly plane: number;
+  readonly relu: boolean;
+  /** What is left to do where nobody needs the result: a kernel without the last binding. */
+  readonly withoutResult?: Kernel;
+}
+
+export interface OnLoad {
+  /** Binding 0 is [N, channels, plane]. */
+  readonly channels: number;
+  readonly plane: number;
+  /** The kernel that normalises what it loads, with `stats` as one more binding. */
+  kernel(relu: boolean): Kernel;
 }
 
 export type Workgroups = readonly [number, number, number];
@@ -55,11 +78,14 @@ export interface Plan {
   readonly stages: readonly Stage[];
 }
 
-/** The plan with its floating-point operations noted on the launch that does them: the only one that reads two buffers. */
-export function countOperations({ scratch, stages }: Plan, flops: number): Plan {
-  const count = (stage: Stage): Stage =>
-    stage.inputs.length === 2 ? { ...stage, kernel: { ...stage.kernel, flops } } : stage;
-  return { scratch, stages: stages.map(count) };
+/** Whether a stage does the plan's multiplications: only that one reads two buffers. */
+export const isProduct = ({ inputs }: Stage): boolean => inputs.length === 2;
+
+/** The plan with a note on the launch that does the multiplications. */
+export function describeProduct({ scratch, stages }: Plan, about: Pick<Kernel, 'flops' | 'onLoad'>): Plan {
+  const described = (stage: Stage): Stage =>
+    isProduct(stage) ? { ...stage, kernel: { ...stage.kernel, ...about } } : stage;
+  return { scratch, stages: stages.map(described) };
 }
 
 const MAX_WORKGROUPS = 65_535;

@@ -43,6 +43,16 @@ const vector = (plane: number) =>
     ? { type: 'vec4f', sum: (v: string) => `dot(${v}, vec4f(1.0))`, w: 4, units: Math.max(1, plane / 4) }
     : { type: 'f32', sum: (v: string) => v, w: 1, units: plane };
 
+/**
+ * WGSL of `normalized(v, row)`, the normalisation with a row of `stats` and the ReLU. It is an explicit fma, so that the bits are the same
+ * wherever it is applied: here, or in the loads of a convolution.
+ */
+export const normalizedFunction = (type: string, relu: boolean) => `
+fn normalized(v: ${type}, row: vec4f) -> ${type} {
+  let y = fma(v, ${type}(row.z), ${type}(row.w));
+  return ${relu ? `select(y, ${type}(), y < ${type}())` : 'y'};
+}`;
+
 const walk = (size: number, units: number) => `
   let group = wid.y * grid.x + wid.x;
   if (group >= p.channels * p.chunks) { return; }
@@ -221,15 +231,16 @@ const applyKey = ({ back, plane, relu, samples, channels }: ApplyOptions) => [
 export function normApply(o: ApplyOptions): Kernel {
   return cached(['norm.apply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
-    const value = 'x[i] * row.z + row.w';
     const code = wgsl`
 struct Params { n: u32 }
 @group(0) @binding(0) var<storage, read> x: array<${type}>;
 @group(0) @binding(1) var<storage, read> stats: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<${type}>;
 @group(1) @binding(0) var<uniform> p: Params;
-${eachUnit(o, 'let row = stats[c];', o.relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}`;
-    return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4 };
+${normalizedFunction(type, o.relu)}
+${eachUnit(o, 'let row = stats[c];', 'y[i] = normalized(x[i], row);')}`;
+    const normalizes = { x: 0, stats: 1, plane: o.plane, relu: o.relu };
+    return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4, normalizes };
   });
 }
 
@@ -251,12 +262,11 @@ const eachOfChannel = (size: number, body: string) => `
     }
   }`;
 
-/** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y. */
-export function normForward({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.forward', back, width(plane), relu], () => {
+/** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y where there is a `result`. */
+export function normForward({ back, plane, relu }: NormOptions, result = true): Kernel {
+  return cached(['norm.forward', back, plane, relu, result], () => {
     const team = teamFor(back);
     const { type } = vector(plane);
-    const value = 'x[i] * row.z + row.w';
     const code = wgsl`${team.code}
 ${chunked}
 @group(0) @binding(0) var<storage, read> weight: array<f32>;
@@ -265,7 +275,10 @@ ${chunked}
 @group(0) @binding(3) var<storage, read_write> runningVar: array<f32>;
 @group(0) @binding(4) var<storage, read> x: array<${type}>;
 @group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
+#if ${result}
 @group(0) @binding(6) var<storage, read_write> y: array<${type}>;
+${normalizedFunction(type, relu)}
+#endif
 @group(1) @binding(0) var<uniform> p: Params;
 ${entry(team.size)} {
   let c = wid.y * grid.x + wid.x;
@@ -282,9 +295,13 @@ ${entry(team.size)} {
     runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * center;
     runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2Total / (p.count - 1.0));
   }
-  ${eachOfChannel(team.size, relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}
+#if ${result}
+  ${eachOfChannel(team.size, 'y[i] = normalized(x[i], row);')}
+#endif
 }`;
-    return { name: 'batchNorm.forward', code, access: 'rrxxrww', uniforms: CHUNKED_BYTES };
+    if (!result) return { name: 'batchNorm.statistics', code, access: 'rrxxrw', uniforms: CHUNKED_BYTES };
+    const normalizes = { x: 4, stats: 5, plane, relu, withoutResult: normForward({ back, plane, relu: false }, false) };
+    return { name: 'batchNorm.forward', code, access: 'rrxxrww', uniforms: CHUNKED_BYTES, normalizes };
   });
 }
 
@@ -325,7 +342,7 @@ ${entry(team.size)} {
 
 /** The gradient behind the ReLU: zero where the normalised value of `v` was not positive. */
 const masked = (relu: boolean, type: string, g: string) =>
-  relu ? `select(${type}(), ${g}, v * row.z + row.w > ${type}())` : g;
+  relu ? `select(${type}(), ${g}, fma(v, ${type}(row.z), ${type}(row.w)) > ${type}())` : g;
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
 export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel {

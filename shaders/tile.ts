@@ -25,8 +25,9 @@ export interface TiledProduct {
   /** Which index of A and of B runs fastest in memory: neighbouring invocations load along it. */
   readonly fastA: 'k' | 'm';
   readonly fastB: 'k' | 'n';
-  /** Bindings 0 and 1 (read) and 2 (read_write). */
+  /** Bindings 0 and 1 (read) and 2 (read_write), and what `access` has beyond them. */
   readonly bindings: string;
+  readonly access?: string;
   /** WGSL expressions of `z: u32`, uniform over the workgroup: the range of k. */
   readonly kBegin: string;
   readonly kEnd: string;
@@ -100,7 +101,7 @@ ${p.functions}
     }),
   )}
 }`;
-  return { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+  return { name, code, access: p.access ?? 'rrw', workgroups: foldWorkgroups(groups) };
 }
 
 /** A tile of 128 invocations with 16 to 32 sums each, no taller than the product needs. */
