@@ -250,9 +250,12 @@ const trainingCoefficients = 'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.co
 /** Fewest channels that occupy a CPU when each is the work of one workgroup. */
 const MANY_CHANNELS = 8;
 
-/** Whether one launch does all of a training step's normalisation (or its gradient): a workgroup walks a channel twice, and finds it in the cache. */
+/**
+ * Whether one launch does all of a training step's normalisation (or its gradient): a workgroup walks a channel twice, and a CPU finds it in
+ * the cache. A GPU would have too few workgroups.
+ */
 export const walksChannels = (back: Back, plane: number, channels: number): boolean =>
-  channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
+  back.kind === 'software' && channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
 
 /** WGSL that runs `body` for every unit `i` of channel `c`; `length` is that of a plane, so that one kernel serves all of them. */
 const eachOfChannel = (size: number, body: string) => `
