@@ -9,7 +9,8 @@
 import { type Gather, planeIndex, positions, tapProgression } from './conv2d-gather';
 import { type ImageNorm, imageLoad } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
-import type { Kernel } from './kernel';
+import { storedSums } from './conv2d-sums';
+import type { ChunkSums, Kernel } from './kernel';
 import { chooseTile, tiledProduct } from './tile';
 
 const ENOUGH_WORKGROUPS = 264; // two for each multiprocessor of a large GPU
@@ -19,12 +20,15 @@ const bindings = (a: string, b: string, out: string) => `
 @group(0) @binding(1) var<storage, read> ${b}: array<f32>;
 @group(0) @binding(2) var<storage, read_write> ${out}: array<f32>;`;
 
-/** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm. Null where a tile would be mostly empty. */
-export function simtGather(name: string, g: Gather, norm?: ImageNorm): Kernel | null {
-  if (g.outChannels < 8) return null;
+/** Whether tiles are filled well enough. */
+export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
+
+/** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm, and what `sums` need (conv2d-sums.ts). */
+export function simtGather(name: string, g: Gather, norm?: ImageNorm, sums?: ChunkSums): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
   const load = imageLoad('f32', norm);
+  const stored = sums && storedSums(g, sums, load.access);
   // z = (group, classY, classX); every function that needs the classes' taps declares them anew.
   const taps = `
   let classX = z % ${g.x.classes}u;
@@ -43,8 +47,9 @@ export function simtGather(name: string, g: Gather, norm?: ImageNorm): Kernel | 
     tile: chooseTile(g.outChannels),
     fastA: 'k',
     fastB: 'n',
-    bindings: bindings('images', 'weights', 'result') + load.declarations,
-    access: load.access,
+    bindings: bindings('images', 'weights', 'result') + load.declarations + (stored?.bindings ?? ''),
+    access: stored?.access ?? load.access,
+    epilogue: stored?.epilogue,
     kBegin: '0u',
     kEnd: `${g.inChannels}u * ${count(g.x, `z % ${g.x.classes}u`)} * ${count(g.y, `z / ${g.x.classes}u % ${g.y.classes}u`)}`,
     functions: `

@@ -9,9 +9,10 @@ import { directGather, directWeightGradient } from './conv2d-direct';
 import { forwardGather, type Gather, inputGradientGather } from './conv2d-gather';
 import type { ImageNorm } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
-import { simtGather, simtWeightGradient } from './conv2d-simt';
+import { fillsTiles, simtGather, simtWeightGradient } from './conv2d-simt';
 import { softwareGather, softwareWeightGradient } from './conv2d-software';
-import { type Back, describeProduct, isProduct, type OnLoad, type Plan } from './kernel';
+import { storedChunks } from './conv2d-sums';
+import { type Back, type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from './kernel';
 import { sumPartials } from './sum-partials';
 
 export type { Conv2dShape } from './conv2d-shape';
@@ -21,29 +22,58 @@ export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';
 
 const plans = new Map<string, Plan>();
 
+/** What of the batch norms around it a convolution does itself: a norm in its loads, the sums for one of what it writes. */
+interface Around {
+  readonly norm?: ImageNorm;
+  readonly sums?: ChunkSums;
+}
+
 /**
- * The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. With `norm`, operand `a` is
- * normalised as it is loaded and the launch that reads it binds `stats` as well.
+ * The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. With `around`, which compiled steps
+ * find (src/gpu/fuse-norm.ts), the launch that multiplies has more bindings.
  */
-export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back, norm?: ImageNorm): Plan {
-  const key = JSON.stringify([kind, Object.entries(shape).sort(), back.kind, back.subgroups, back.subgroupSize, norm]);
+export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back, around: Around = {}): Plan {
+  const key = JSON.stringify([
+    kind,
+    Object.entries(shape).sort(),
+    back.kind,
+    back.subgroups,
+    back.subgroupSize,
+    around,
+  ]);
   let plan = plans.get(key);
   if (!plan) {
     const flat = flattened(shape);
-    const name = `conv2d.${kind}${norm ? '.normalized' : ''}`;
-    plan =
-      kind === 'weightGradient'
-        ? planWeightGradient(name, shape.outWidth % 4 ? flat : shape, back, norm)
-        : planGather(name, kind === 'forward' ? forwardGather(flat) : inputGradientGather(flat), back, norm);
+    const name = ['conv2d', kind, around.norm && 'normalized', around.sums?.kind].filter(Boolean).join('.');
+    const gather =
+      kind === 'forward' ? forwardGather(flat) : kind === 'inputGradient' ? inputGradientGather(flat) : null;
+    plan = gather
+      ? planGather(name, gather, back, around)
+      : planWeightGradient(name, shape.outWidth % 4 ? flat : shape, back, around.norm);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
     const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
-    const onLoad: OnLoad = {
-      channels: inChannels,
-      plane: shape.inHeight * shape.inWidth,
-      kernel: (relu) => planConv2d(kind, shape, back, { relu }).stages.find(isProduct)!.kernel,
-    };
-    plan = describeProduct(plan, norm || kind === 'inputGradient' ? { flops } : { flops, onLoad });
+    const product = (more: Around) =>
+      planConv2d(kind, shape, back, { ...around, ...more }).stages.find(isProduct)!.kernel;
+    const onLoad: OnLoad | undefined =
+      kind === 'inputGradient' || around.norm
+        ? undefined
+        : {
+            channels: inChannels,
+            plane: shape.inHeight * shape.inWidth,
+            kernel: (relu) => product({ norm: { relu } }),
+          };
+    const chunks = gather && back.kind === 'simt' && fillsTiles(gather) && !around.sums ? storedChunks(gather) : 0;
+    const onStore: OnStore | undefined =
+      gather && chunks
+        ? {
+            channels: gather.groups * gather.outChannels,
+            plane: gather.y.size * gather.x.size,
+            chunks,
+            kernel: (sums) => product({ sums }),
+          }
+        : undefined;
+    plan = describeProduct(plan, { flops, onLoad, onStore });
     plans.set(key, plan);
   }
   return plan;
@@ -57,7 +87,7 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function planGather(name: string, gather: Gather, back: Back, norm?: ImageNorm): Plan {
+function planGather(name: string, gather: Gather, back: Back, { norm, sums }: Around): Plan {
   const packed = back.kind === 'software' ? softwareGather(name, gather, back, norm) : null;
   if (packed) {
     return {
@@ -68,7 +98,10 @@ function planGather(name: string, gather: Gather, back: Back, norm?: ImageNorm):
       ],
     };
   }
-  const kernel = (back.kind === 'simt' && simtGather(name, gather, norm)) || directGather(name, gather, norm);
+  const kernel =
+    back.kind === 'simt' && fillsTiles(gather)
+      ? simtGather(name, gather, norm, sums)
+      : directGather(name, gather, norm);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
 }
 

@@ -29,6 +29,10 @@ export interface Kernel {
   readonly normalizes?: Normalizes;
   /** How binding 0 can be read through a normalisation. */
   readonly onLoad?: OnLoad;
+  /** Present where the last binding holds sums over chunks of binding 0: whoever writes that may make them as well. */
+  readonly sums?: ChunkSums;
+  /** How this kernel can make such sums of what it writes. */
+  readonly onStore?: OnStore;
   /** Present where the shapes are baked into the code. */
   readonly workgroups?: Workgroups;
 }
@@ -50,6 +54,22 @@ export interface OnLoad {
   readonly plane: number;
   /** The kernel that normalises what it loads, with `stats` as one more binding. */
   kernel(relu: boolean): Kernel;
+}
+
+/** Sums over chunks of [N, channels, plane], for a batch norm's statistics or its gradient; the constants begin with channels and chunks. */
+export interface ChunkSums {
+  readonly kind: 'statistics' | 'gradient';
+  readonly plane: number;
+  readonly relu: boolean;
+}
+
+export interface OnStore {
+  /** What is written is [N, channels, plane], each channel in so many chunks. */
+  readonly channels: number;
+  readonly plane: number;
+  readonly chunks: number;
+  /** The kernel that makes the sums too; it binds, after its own, what the kernel that makes only the sums binds after the first. */
+  kernel(sums: ChunkSums): Kernel;
 }
 
 export type Workgroups = readonly [number, number, number];
@@ -82,7 +102,7 @@ export interface Plan {
 export const isProduct = ({ inputs }: Stage): boolean => inputs.length === 2;
 
 /** The plan with a note on the launch that does the multiplications. */
-export function describeProduct({ scratch, stages }: Plan, about: Pick<Kernel, 'flops' | 'onLoad'>): Plan {
+export function describeProduct({ scratch, stages }: Plan, about: Pick<Kernel, 'flops' | 'onLoad' | 'onStore'>): Plan {
   const described = (stage: Stage): Stage =>
     isProduct(stage) ? { ...stage, kernel: { ...stage.kernel, ...about } } : stage;
   return { scratch, stages: stages.map(described) };

@@ -7,6 +7,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldedIndex, foldWorkgroups, type Kernel, unroll } from './kernel';
+import { CHUNK_THREADS, foldHalves } from './team';
 
 export interface Tile {
   /** Of the workgroup's tile, and of an invocation's block; multiples of 4. */
@@ -36,6 +37,18 @@ export interface TiledProduct {
    * `fn store(z: u32, m: u32, n: u32, value: f32)`; only ever called with indices inside the product.
    */
   readonly functions: string;
+  /**
+   * WGSL that takes sums of an invocation's `quads` before they are stored. It may call `foldChunks(values, local)`, in uniform control flow: one
+   * value a quad, four of them in a vec4f, summed over the 16 invocations that hold 64 neighbouring columns of a row.
+   */
+  readonly epilogue?: (quads: readonly Quad[]) => string;
+}
+
+/** WGSL of four sums, the row, and the first column (a multiple of 4); rows and columns may lie outside of the product, sums there are zero. */
+export interface Quad {
+  readonly sums: string;
+  readonly m: string;
+  readonly n: string;
 }
 
 const DEPTH = 16;
@@ -67,11 +80,20 @@ export function tiledProduct(name: string, p: TiledProduct): Kernel {
     }`;
     });
 
+  const quads = Array.from({ length: (blockRows * blockColumns) / 4 }, (_, q): Quad => {
+    const [i, j] = [q % blockRows, Math.floor(q / blockRows)];
+    return {
+      sums: `acc${i}_${j}`,
+      m: `(m0 + row * ${blockRows}u + ${i}u)`,
+      n: `(n0 + (column + ${j * across}u) * 4u)`,
+    };
+  });
   const code = wgsl`
 ${p.bindings}
 var<workgroup> tileA: array<vec4f, ${DEPTH * pitchA}>;
 var<workgroup> tileB: array<vec4f, ${DEPTH * pitchB}>;
 ${p.functions}
+${p.epilogue ? foldChunks(quads.length / 4, size) : ''}
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
   let m0 = group % ${mBlocks}u * ${rows}u;
@@ -94,6 +116,7 @@ ${p.functions}
     }
     workgroupBarrier();
   }
+  ${p.epilogue?.(quads) ?? ''}
   ${unroll(blockRows, (i) =>
     unroll(blockColumns, (j) => {
       const [m, n] = [`m0 + row * ${blockRows}u + ${i}u`, `n0 + (column + ${(j >> 2) * across}u) * 4u + ${j % 4}u`];
@@ -103,6 +126,17 @@ ${p.functions}
 }`;
   return { name, code, access: p.access ?? 'rrw', workgroups: foldWorkgroups(groups) };
 }
+
+/** The function for epilogues; the tile of B is free by then and takes the values. */
+const foldChunks = (vecs: number, size: number): string => `
+fn foldChunks(values: array<vec4f, ${vecs}>, local: u32) -> array<vec4f, ${vecs}> {
+  ${unroll(vecs, (i) => `tileB[${i * size}u + local] = values[${i}];`)}
+  ${foldHalves(CHUNK_THREADS, (to, from) => unroll(vecs, (i) => `tileB[${i * size}u + ${to}] += tileB[${i * size}u + ${from}];`))}
+  let first = local / ${CHUNK_THREADS}u * ${CHUNK_THREADS}u;
+  let result = array<vec4f, ${vecs}>(${Array.from({ length: vecs }, (_, i) => `tileB[${i * size}u + first]`).join(', ')});
+  workgroupBarrier();
+  return result;
+}`;
 
 /** A tile of 128 invocations with 16 to 32 sums each, no taller than the product needs. */
 export function chooseTile(m: number): Tile {

@@ -1,8 +1,7 @@
-// The pass that lets convolutions read through a batch norm: y = act(x · scale + shift) is not written where every reader can apply it to x as
-// it loads (shaders/conv2d-load.ts).
-import type { Kernel } from '../../shaders/kernel';
+// Passes that let convolutions do the work of the batch norms around them: y = act(x · scale + shift) is not written where every reader can
+// apply it to x as it loads (shaders/conv2d-load.ts), and what a norm sums up of a tensor is summed where that is written (conv2d-sums.ts).
 import type { Binding, Block } from './blocks';
-import { isFree, overlap } from './fuse';
+import { commute, isFree, overlap } from './fuse';
 import type { Launch } from './trace';
 
 const writes = ({ kernel, bindings }: Launch, hit: (b: Binding) => boolean): boolean =>
@@ -40,8 +39,40 @@ export function normOnLoad(launches: readonly Launch[], pinned: ReadonlySet<Bloc
     users.forEach((i, k) => {
       out[i] = fused[k];
     });
-    const kernel: Kernel | undefined = normalizes.withoutResult;
+    const kernel = normalizes.withoutResult;
     out[at] = kernel ? { ...norm, kernel, bindings: norm.bindings.slice(0, -1) } : null;
+  });
+  return out.filter((launch) => launch !== null);
+}
+
+/**
+ * Moves the sums over a tensor's chunks, for the statistics of a batch norm or for its gradient, into the convolution that writes the tensor.
+ * What they are made of besides must be there by then. The bits stay the same.
+ */
+export function sumsOnStore(launches: readonly Launch[]): Launch[] {
+  const out: (Launch | null)[] = [...launches];
+  launches.forEach((sum, at) => {
+    const { sums } = sum.kernel;
+    if (!sums) return;
+    const [tensor, ...others] = sum.bindings;
+    const from = out.findLastIndex((l, i) => i < at && l !== null && writes(l, (b) => overlap(b, tensor)));
+    const writer = out[from];
+    const onStore = writer?.kernel.onStore;
+    if (!writer || !onStore || onStore.plane !== sums.plane) return;
+    if (sum.constants[0] !== onStore.channels || sum.constants[1] !== onStore.chunks) return;
+    const { access } = writer.kernel;
+    const result = writer.bindings[access.indexOf('w')];
+    if (result.block !== tensor.block || result.offset !== tensor.offset || result.bytes !== tensor.bytes) return;
+    if (out.slice(from + 1, at).some((l) => l && !commute(l, sum))) return;
+    const kernel = onStore.kernel(sums);
+    const bindings = [...writer.bindings, ...others];
+    // In one launch, no buffer may be both read and written.
+    const clash = bindings.some(
+      (a, i) => kernel.access[i] !== 'r' && bindings.some((b, j) => j !== i && b.block === a.block),
+    );
+    if (clash) return;
+    out[from] = { ...writer, kernel, bindings };
+    out[at] = null;
   });
   return out.filter((launch) => launch !== null);
 }

@@ -104,7 +104,7 @@ export const overlap = (a: Binding, b: Binding): boolean =>
   a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 
 /** Whether two launches may change places: neither writes what the other touches. */
-function commute(a: Launch, b: Launch): boolean {
+export function commute(a: Launch, b: Launch): boolean {
   return !a.bindings.some((x, i) =>
     b.bindings.some((y, j) => (a.kernel.access[i] !== 'r' || b.kernel.access[j] !== 'r') && overlap(x, y)),
   );

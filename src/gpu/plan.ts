@@ -8,7 +8,7 @@ import type { Constant } from './constants';
 import { Scalar, writeConstants } from './constants';
 import { GpuError } from './errors';
 import { joinFlat, joinSegments } from './fuse';
-import { normOnLoad } from './fuse-norm';
+import { normOnLoad, sumsOnStore } from './fuse-norm';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
@@ -113,7 +113,7 @@ export class Plan {
     const { device } = pipelines;
     const align = device.limits.minStorageBufferOffsetAlignment;
     const { launches: live, tabled } = joinSegments(
-      joinFlat(normOnLoad(liveLaunches(launches, pinned), pinned), pinned, align),
+      joinFlat(sumsOnStore(normOnLoad(liveLaunches(launches, pinned), pinned)), pinned, align),
       pinned,
       align,
     );

@@ -1,4 +1,5 @@
-// Batch norm and ReLU in the loads of convolutions: compiled steps give the bits of eager ones, where the pass applies and where it must not.
+// Batch norm and ReLU in the loads of convolutions, and the norms' sums where convolutions store: compiled steps give the bits of eager ones,
+// where the passes apply and where they must not.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
@@ -62,34 +63,36 @@ const count = (kernels: readonly string[], pattern: RegExp) => kernels.filter((n
 const written = /^batchNorm\.(apply|forward)$/;
 
 interface Case extends Conv2dOptions {
-  /** Read and written by each convolution of a chain. */
-  channels: readonly number[];
+  channels: readonly [number, number];
   image: readonly [number, number];
   kernel: number;
   activation?: 'relu';
+  bias?: true;
+  /** The convolution is not trained. */
+  frozen?: true;
 }
 
-/** x → norm → conv → …, with all gradients and running statistics. */
-function chain({ channels, image, kernel, activation, ...options }: Case, training: boolean) {
-  const x = leaf([2, channels[0], ...image], 1);
-  const layers = channels.slice(1).map((out, i) => ({
-    ...norm(channels[i], 10 * i + 2),
-    kernel: leaf([out, channels[i] / (options.groups ?? 1), kernel, kernel], 10 * i + 4),
-  }));
-  const inputs = [x, ...layers.flatMap((layer) => [layer.weight, layer.bias, layer.kernel])];
+/** x → norm → convolution → norm, with all gradients and running statistics. */
+function sandwich({ channels, image, kernel, activation, bias, frozen, ...options }: Case, training: boolean) {
+  const [inChannels, outChannels] = channels;
+  const x = leaf([2, inChannels, ...image], 1);
+  const norms = channels.map((n, i) => norm(n, 10 * i + 2));
+  const weight = leaf([outChannels, inChannels / (options.groups ?? 1), kernel, kernel], 4);
+  const offset = bias ? leaf([outChannels], 5) : null;
+  weight.requiresGrad = !frozen;
+  const inputs = [x, ...norms.flatMap((n) => [n.weight, n.bias]), ...(frozen ? [] : [weight])];
   return () => {
-    let y = x;
-    for (const { kernel: weight, ...affine } of layers)
-      y = conv2d(batchNorm(y, { ...affine, training, activation }), weight, null, options);
-    const gradients = grad(y.mul(y).sum(), inputs) as Tensor[];
-    const running = layers.flatMap(({ runningMean, runningVar }) => [runningMean.mul(1), runningVar.mul(1)]);
+    const y = conv2d(batchNorm(x, { ...norms[0], training, activation }), weight, offset, options);
+    const z = batchNorm(y, { ...norms[1], training });
+    const gradients = grad(z.mul(z).mul(z).sum(), inputs) as Tensor[];
+    const running = norms.flatMap(({ runningMean, runningVar }) => [runningMean.mul(1), runningVar.mul(1)]);
     return [y.mul(1), ...gradients, ...(training ? running : [])];
   };
 }
 
 // biome-ignore format: one case a line
 const cases: Record<string, Case> = {
-  '3×3, rows of vec4s': { channels: [8, 8, 8], image: [4, 8], kernel: 3, padding: 1, activation: 'relu' },
+  '3×3, rows of vec4s': { channels: [8, 8], image: [4, 8], kernel: 3, padding: 1, activation: 'relu' },
   '3×3, stride 2, odd size': { channels: [9, 5], image: [7, 5], kernel: 3, stride: 2, padding: 1 },
   'groups, dilation, few channels': { channels: [6, 4], groups: 2, image: [5, 8], kernel: 2, dilation: 2, padding: 1, activation: 'relu' },
   '1×1': { channels: [16, 9], image: [5, 7], kernel: 1, activation: 'relu' },
@@ -99,15 +102,44 @@ for (const [what, options] of Object.entries(cases))
   test(`norm in the loads of a convolution: ${what}`, () =>
     onBothBacks(async () => {
       for (const training of [true, false]) {
-        const kernels = await sameBits(`${what}, ${training ? 'training' : 'evaluation'}`, () =>
-          chain(options, training),
-        );
-        assert.is(count(kernels, written), 0, kernels.join(' '));
-        // The forward pass and the weight gradient of each convolution.
-        const reads = count(kernels, /^conv2d\.(forward|weightGradient)\.normalized$/);
-        assert.is(reads, 2 * (options.channels.length - 1), kernels.join(' '));
+        const mode = training ? 'training' : 'evaluation';
+        const kernels = await sameBits(`${what}, ${mode}`, () => sandwich(options, training));
+        assert.is(count(kernels, /^conv2d\.forward\.normalized/), 1, kernels.join(' '));
+        assert.is(count(kernels, /^conv2d\.weightGradient\.normalized$/), 1, kernels.join(' '));
+        assert.is(count(kernels, written), 1, 'the last');
       }
     }));
+
+// biome-ignore format: one case a line
+const sums: Record<string, Case> = {
+  'groups, tiles of 16 channels, the last chunk short': { channels: [16, 18], groups: 2, image: [4, 9], kernel: 3, padding: 1, frozen: true },
+  'tiles of 32, ReLU': { channels: [20, 20], image: [8, 10], kernel: 1, activation: 'relu', frozen: true },
+  'tiles of 64, ReLU': { channels: [40, 40], image: [4, 8], kernel: 1, activation: 'relu', frozen: true },
+};
+
+for (const [what, options] of Object.entries(sums))
+  test(`sums for a norm where a convolution stores: ${what}`, () =>
+    onBothBacks(async () => {
+      const kernels = await sameBits(what, () => sandwich(options, true));
+      assert.is(count(kernels, /^conv2d\.forward\.normalized\.statistics$/), 1, kernels.join(' '));
+      assert.is(count(kernels, /^conv2d\.inputGradient\.gradient$/), 1, kernels.join(' '));
+      // What is left: of the input, and of the gradient that does not come from a convolution.
+      assert.is(count(kernels, /^batchNorm\.partials$/), 1);
+      assert.is(count(kernels, /^batchNorm\.gradientPartials$/), 1);
+    }, ['simt']));
+
+// biome-ignore format: one case a line
+const apart: Record<string, Case> = {
+  'whose planes are no vec4s': { channels: [8, 8], image: [3, 5], kernel: 1, frozen: true },
+  'with a bias': { channels: [8, 8], image: [4, 8], kernel: 1, bias: true, frozen: true },
+};
+
+for (const [what, options] of Object.entries(apart))
+  test(`a norm sums up what comes from a convolution ${what}`, () =>
+    onBothBacks(async () => {
+      const kernels = await sameBits(what, () => sandwich(options, true));
+      assert.is(count(kernels, /^batchNorm\.partials$/), 2, kernels.join(' '));
+    }, ['simt']));
 
 test('a module made of plain operations gets it too', () =>
   onBothBacks(async () => {
