@@ -40,6 +40,12 @@ export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Bl
   return live.reverse();
 }
 
+/** What a plan replays of a traced step: all passes, in their order. */
+export function fused(launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number) {
+  const around = sumsOnStore(normOnLoad(liveLaunches(launches, pinned), pinned));
+  return joinSegments(joinFlat(around, pinned, align), pinned, align);
+}
+
 /** Index of the last launch that touches each virtual block. */
 function lastUses(launches: readonly Launch[]): Map<VirtualBlock, number> {
   const last = new Map<VirtualBlock, number>();
@@ -112,11 +118,7 @@ export class Plan {
   ) {
     const { device } = pipelines;
     const align = device.limits.minStorageBufferOffsetAlignment;
-    const { launches: live, tabled } = joinSegments(
-      joinFlat(sumsOnStore(normOnLoad(liveLaunches(launches, pinned), pinned)), pinned, align),
-      pinned,
-      align,
-    );
+    const { launches: live, tabled } = fused(launches, pinned, align);
     for (const { table, words } of tabled) {
       table.place = pool.take(words.byteLength, table.what);
       device.queue.writeBuffer(table.place.gpu, 0, words);
