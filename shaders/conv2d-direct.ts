@@ -4,20 +4,23 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Gather, planeIndex, tapProgression } from './conv2d-gather';
+import { type ImageNorm, imageLoad } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
 import { foldedIndex, foldWorkgroups, type Kernel } from './kernel';
 
 const SIZE = 64;
 
-/** Bindings: the images read, OIHW weights, the images written. */
-export function directGather(name: string, g: Gather): Kernel {
+/** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm. */
+export function directGather(name: string, g: Gather, norm?: ImageNorm): Kernel {
   const [channels, plane] = [g.groups * g.outChannels, g.y.size * g.x.size];
   const total = g.batch * channels * plane;
   const groups = Math.ceil(total / SIZE);
+  const load = imageLoad('f32', norm);
   const code = wgsl`
 @group(0) @binding(0) var<storage, read> images: array<f32>;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
+${load.declarations}
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
@@ -36,7 +39,8 @@ export function directGather(name: string, g: Gather): Kernel {
   let y0 = y / ${g.y.classes} * ${g.y.step} + yOffset;
   var sum = 0.0;
   for (var c = 0u; c < ${g.inChannels}u; c++) {
-    let image = i32((n * ${g.groups * g.inChannels}u + g * ${g.inChannels}u + c) * ${g.y.inSize * g.x.inSize}u);
+    let channel = g * ${g.inChannels}u + c;
+    let image = i32((n * ${g.groups * g.inChannels}u + channel) * ${g.y.inSize * g.x.inSize}u);
     let weight = i32((g * ${g.weightStride.group}u + o % ${g.outChannels}u * ${g.weightStride.out}u + c * ${g.weightStride.in}u) * ${g.kernelHeight * g.kernelWidth}u);
     for (var i = 0; i < yCount; i++) {
       let yy = y0 + i * yOffsetStep;
@@ -45,27 +49,33 @@ export function directGather(name: string, g: Gather): Kernel {
         let xx = x0 + j * xOffsetStep;
         if (xx < 0 || xx >= ${g.x.inSize}) { continue; }
         let tap = ${planeIndex(g, `(yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep`)};
-        sum = fma(weights[weight + tap], images[image + yy * ${g.x.inSize} + xx], sum);
+        sum = fma(weights[weight + tap], ${load.value(`images[image + yy * ${g.x.inSize} + xx]`, 'stats[channel]')}, sum);
       }
     }
   }
   result[id] = sum;
 }`;
-  return { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+  return { name, code, access: load.access, workgroups: foldWorkgroups(groups) };
 }
 
-/** Partial weight gradients, [split][outChannel][inChannel][ky][kx], of `splits` equal ranges of output rows. */
-export function directWeightGradient(name: string, s: Conv2dShape): { kernel: Kernel; splits: number } {
+/** Partial weight gradients, [split][outChannel][inChannel][ky][kx], of `splits` equal ranges of output rows. Bindings: x, dy, partials, as above. */
+export function directWeightGradient(
+  name: string,
+  s: Conv2dShape,
+  norm?: ImageNorm,
+): { kernel: Kernel; splits: number } {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const count = s.outChannels * inChannels * s.kernelHeight * s.kernelWidth;
   const rows = s.batch * s.outHeight;
   const rowsPerSplit = Math.ceil(rows / Math.min(rows, Math.max(1, Math.ceil(16_384 / count))));
   const splits = Math.ceil(rows / rowsPerSplit);
   const groups = Math.ceil((count * splits) / SIZE);
+  const load = imageLoad('f32', norm);
   const code = wgsl`
 @group(0) @binding(0) var<storage, read> images: array<f32>;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+${load.declarations}
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
@@ -90,10 +100,10 @@ export function directWeightGradient(name: string, s: Conv2dShape): { kernel: Ke
     for (var ox = 0u; ox < ${s.outWidth}u; ox++) {
       let xx = x0 + i32(ox * ${s.strideW}u);
       if (xx < 0 || xx >= ${s.inWidth}) { continue; }
-      sum = fma(dy[dyLine + ox], images[line + xx], sum);
+      sum = fma(dy[dyLine + ox], ${load.value('images[line + xx]', 'stats[channel]')}, sum);
     }
   }
   partials[id] = sum;
 }`;
-  return { kernel: { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) }, splits };
+  return { kernel: { name, code, access: load.access, workgroups: foldWorkgroups(groups) }, splits };
 }

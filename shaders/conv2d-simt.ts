@@ -7,8 +7,10 @@
  *   that make enough workgroups and are summed in a second phase.
  */
 import { type Gather, planeIndex, positions, tapProgression } from './conv2d-gather';
+import { type ImageNorm, imageLoad } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
-import type { Kernel } from './kernel';
+import { storedSums } from './conv2d-sums';
+import type { ChunkSums, Kernel } from './kernel';
 import { chooseTile, tiledProduct } from './tile';
 import { scaleSplits, type Variant } from './variants';
 
@@ -19,11 +21,15 @@ const bindings = (a: string, b: string, out: string) => `
 @group(0) @binding(1) var<storage, read> ${b}: array<f32>;
 @group(0) @binding(2) var<storage, read_write> ${out}: array<f32>;`;
 
-/** Bindings: the images read, OIHW weights, the images written. Null where a tile would be mostly empty. */
-export function simtGather(name: string, g: Gather, variant: Variant): Kernel | null {
-  if (g.outChannels < 8) return null;
+/** Whether tiles are filled well enough. */
+export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
+
+/** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm, and what `sums` need (conv2d-sums.ts). */
+export function simtGather(name: string, g: Gather, variant: Variant, norm?: ImageNorm, sums?: ChunkSums): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
+  const load = imageLoad('f32', norm);
+  const stored = sums && storedSums(g, sums, load.access);
   // z = (group, classY, classX); every function that needs the classes' taps declares them anew.
   const taps = `
   let classX = z % ${g.x.classes}u;
@@ -42,7 +48,9 @@ export function simtGather(name: string, g: Gather, variant: Variant): Kernel | 
     tile: chooseTile(g.outChannels, variant.tile),
     fastA: 'k',
     fastB: 'n',
-    bindings: bindings('images', 'weights', 'result'),
+    bindings: bindings('images', 'weights', 'result') + load.declarations + (stored?.bindings ?? ''),
+    access: stored?.access ?? load.access,
+    epilogue: stored?.epilogue,
     kBegin: '0u',
     kEnd: `${g.inChannels}u * ${count(g.x, `z % ${g.x.classes}u`)} * ${count(g.y, `z / ${g.x.classes}u % ${g.y.classes}u`)}`,
     functions: `
@@ -61,7 +69,7 @@ fn loadB(z: u32, k: u32, n: u32) -> f32 {${taps}
   let y = i32(n / ${xs}u % ${ys}u) * ${g.y.step} + yOffset + i * yOffsetStep;
   let image = n / ${xs * ys}u * ${g.groups * g.inChannels}u + c;
   if (x < 0 || x >= ${g.x.inSize} || y < 0 || y >= ${g.y.inSize}) { return 0.0; }
-  return images[(image * ${g.y.inSize}u + u32(y)) * ${g.x.inSize}u + u32(x)];
+  return ${load.value(`images[(image * ${g.y.inSize}u + u32(y)) * ${g.x.inSize}u + u32(x)]`, 'stats[c]')};
 }
 fn store(z: u32, m: u32, n: u32, value: f32) {
   let x = n % ${xs}u * ${g.x.classes}u + z % ${g.x.classes}u;
@@ -72,11 +80,12 @@ fn store(z: u32, m: u32, n: u32, value: f32) {
   });
 }
 
-/** Partial weight gradients, [split][outChannel][inChannel][ky][kx]. Bindings: x, dy, partials. */
+/** Partial weight gradients, [split][outChannel][inChannel][ky][kx]. Bindings: x, dy, partials, as above. */
 export function simtWeightGradient(
   name: string,
   s: Conv2dShape,
   variant: Variant,
+  norm?: ImageNorm,
 ): { kernel: Kernel; splits: number } | null {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const columns = inChannels * s.kernelHeight * s.kernelWidth;
@@ -88,6 +97,7 @@ export function simtWeightGradient(
   const wanted = scaleSplits(Math.min(Math.ceil(ENOUGH_WORKGROUPS / tiles), Math.ceil(pixels / 128)), variant);
   const perSplit = Math.ceil(pixels / wanted);
   const splits = Math.ceil(pixels / perSplit);
+  const load = imageLoad('f32', norm);
   const kernel = tiledProduct(name, {
     m: outChannels,
     n: columns,
@@ -95,7 +105,8 @@ export function simtWeightGradient(
     tile,
     fastA: 'k',
     fastB: 'k',
-    bindings: bindings('images', 'dy', 'partials'),
+    bindings: bindings('images', 'dy', 'partials') + load.declarations,
+    access: load.access,
     kBegin: `z / ${s.groups}u * ${perSplit}u`,
     kEnd: `min((z / ${s.groups}u + 1u) * ${perSplit}u, ${pixels}u)`,
     functions: `
@@ -109,7 +120,7 @@ fn loadB(z: u32, k: u32, n: u32) -> f32 {
   let x = i32(k % ${s.outWidth}u * ${s.strideW}u + kx * ${s.dilationW}u) - ${s.padLeft};
   let y = i32(k / ${s.outWidth}u % ${s.outHeight}u * ${s.strideH}u + ky * ${s.dilationH}u) - ${s.padTop};
   if (x < 0 || x >= ${s.inWidth} || y < 0 || y >= ${s.inHeight}) { return 0.0; }
-  return images[((k / ${plane}u * ${s.inChannels}u + c) * ${s.inHeight}u + u32(y)) * ${s.inWidth}u + u32(x)];
+  return ${load.value(`images[((k / ${plane}u * ${s.inChannels}u + c) * ${s.inHeight}u + u32(y)) * ${s.inWidth}u + u32(x)]`, 'stats[c]')};
 }
 fn store(z: u32, m: u32, n: u32, value: f32) {
   partials[(z / ${s.groups}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${columns}u + n] = value;

@@ -7,10 +7,12 @@
  */
 import { directGather, directWeightGradient } from './conv2d-direct';
 import { forwardGather, type Gather, inputGradientGather } from './conv2d-gather';
+import type { ImageNorm } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
-import { simtGather, simtWeightGradient } from './conv2d-simt';
+import { fillsTiles, simtGather, simtWeightGradient } from './conv2d-simt';
 import { softwareGather, softwareWeightGradient } from './conv2d-software';
-import { type Back, countOperations, type Plan } from './kernel';
+import { storedChunks } from './conv2d-sums';
+import { type Back, type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from './kernel';
 import { sumPartials } from './sum-partials';
 import type { Variant } from './variants';
 
@@ -21,20 +23,57 @@ export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';
 
 const plans = new Map<string, Plan>();
 
-/** The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. */
-export function planConv2d(kind: Conv2dKind, shape: Conv2dShape, back: Back, variant: Variant = {}): Plan {
-  const key = JSON.stringify([kind, Object.entries(shape).sort(), back, variant]);
+/** What of the batch norms around it a convolution does itself: a norm in its loads, the sums for one of what it writes. */
+interface Around {
+  readonly norm?: ImageNorm;
+  readonly sums?: ChunkSums;
+}
+
+/**
+ * The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. With `around`, which compiled steps
+ * find (src/gpu/fuse-norm.ts), the launch that multiplies has more bindings.
+ */
+export function planConv2d(
+  kind: Conv2dKind,
+  shape: Conv2dShape,
+  back: Back,
+  variant: Variant = {},
+  around: Around = {},
+): Plan {
+  const key = JSON.stringify([kind, Object.entries(shape).sort(), back, variant, around]);
   let plan = plans.get(key);
   if (!plan) {
     const flat = flattened(shape);
-    const gather = kind === 'forward' ? forwardGather : inputGradientGather;
-    plan =
-      kind === 'weightGradient'
-        ? planWeightGradient(`conv2d.${kind}`, shape.outWidth % 4 ? flat : shape, back, variant)
-        : planGather(`conv2d.${kind}`, gather(flat), back, variant);
+    const name = ['conv2d', kind, around.norm && 'normalized', around.sums?.kind].filter(Boolean).join('.');
+    const gather =
+      kind === 'forward' ? forwardGather(flat) : kind === 'inputGradient' ? inputGradientGather(flat) : null;
+    plan = gather
+      ? planGather(name, gather, back, variant, around)
+      : planWeightGradient(name, shape.outWidth % 4 ? flat : shape, back, variant, around.norm);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
-    plan = countOperations(plan, 2 * batch * outChannels * outHeight * outWidth * terms);
+    const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
+    const product = (more: Around) =>
+      planConv2d(kind, shape, back, variant, { ...around, ...more }).stages.find(isProduct)!.kernel;
+    const onLoad: OnLoad | undefined =
+      kind === 'inputGradient' || around.norm || back.kind === 'software'
+        ? undefined // CPU drivers would compile for seconds what saves them 3 % of a step
+        : {
+            channels: inChannels,
+            plane: shape.inHeight * shape.inWidth,
+            kernel: (relu) => product({ norm: { relu } }),
+          };
+    const chunks = gather && back.kind === 'simt' && fillsTiles(gather) && !around.sums ? storedChunks(gather) : 0;
+    const onStore: OnStore | undefined =
+      gather && chunks
+        ? {
+            channels: gather.groups * gather.outChannels,
+            plane: gather.y.size * gather.x.size,
+            chunks,
+            kernel: (sums) => product({ sums }),
+          }
+        : undefined;
+    plan = describeProduct(plan, { flops, onLoad, onStore });
     plans.set(key, plan);
   }
   return plan;
@@ -48,7 +87,7 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function planGather(name: string, gather: Gather, back: Back, variant: Variant): Plan {
+function planGather(name: string, gather: Gather, back: Back, variant: Variant, { norm, sums }: Around): Plan {
   const packed = back.kind === 'software' ? softwareGather(name, gather, back, variant) : null;
   if (packed) {
     return {
@@ -59,16 +98,19 @@ function planGather(name: string, gather: Gather, back: Back, variant: Variant):
       ],
     };
   }
-  const kernel = (back.kind === 'simt' && simtGather(name, gather, variant)) || directGather(name, gather);
+  const kernel =
+    back.kind === 'simt' && fillsTiles(gather)
+      ? simtGather(name, gather, variant, norm, sums)
+      : directGather(name, gather, norm);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
 }
 
-function planWeightGradient(name: string, shape: Conv2dShape, back: Back, variant: Variant): Plan {
+function planWeightGradient(name: string, shape: Conv2dShape, back: Back, variant: Variant, norm?: ImageNorm): Plan {
   const special =
     back.kind === 'software'
       ? softwareWeightGradient(name, shape, back, variant)
-      : simtWeightGradient(name, shape, variant);
-  const { kernel, splits } = special ?? directWeightGradient(name, shape);
+      : simtWeightGradient(name, shape, variant, norm);
+  const { kernel, splits } = special ?? directWeightGradient(name, shape, norm);
   if (splits === 1) return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
   return {

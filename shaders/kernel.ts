@@ -25,8 +25,46 @@ export interface Kernel {
   readonly flat?: number;
   /** How to join launches of this kernel with others of its family. */
   readonly segment?: Segment;
+  /** Present where the kernel only normalises: whoever reads the result may do that itself (src/gpu/fuse-norm.ts). */
+  readonly normalizes?: Normalizes;
+  /** How binding 0 can be read through a normalisation. */
+  readonly onLoad?: OnLoad;
+  /** Present where the last binding holds sums over chunks of binding 0: whoever writes that may make them as well. */
+  readonly sums?: ChunkSums;
+  /** How this kernel can make such sums of what it writes. */
+  readonly onStore?: OnStore;
   /** Present where the shapes are baked into the code. */
   readonly workgroups?: Workgroups;
+}
+
+/** y = act(x · scale + shift) of x [N, channels, plane]; the bindings are x, `stats` with a row (mean, rstd, scale, shift) a channel, and y. */
+export interface Normalizes {
+  readonly plane: number;
+  readonly relu: boolean;
+}
+
+export interface OnLoad {
+  /** Binding 0 is [N, channels, plane]. */
+  readonly channels: number;
+  readonly plane: number;
+  /** The kernel that normalises what it loads, with `stats` as one more binding. */
+  kernel(relu: boolean): Kernel;
+}
+
+/** Sums over chunks of [N, channels, plane], for a batch norm's statistics or its gradient; the constants begin with channels and chunks. */
+export interface ChunkSums {
+  readonly kind: 'statistics' | 'gradient';
+  readonly plane: number;
+  readonly relu: boolean;
+}
+
+export interface OnStore {
+  /** What is written is [N, channels, plane], each channel in so many chunks. */
+  readonly channels: number;
+  readonly plane: number;
+  readonly chunks: number;
+  /** The kernel that makes the sums too; it binds, after its own, what the kernel that makes only the sums binds after the first. */
+  kernel(sums: ChunkSums): Kernel;
 }
 
 export type Workgroups = readonly [number, number, number];
@@ -55,11 +93,14 @@ export interface Plan {
   readonly stages: readonly Stage[];
 }
 
-/** The plan with its floating-point operations noted on the launch that does them: the only one that reads two buffers. */
-export function countOperations({ scratch, stages }: Plan, flops: number): Plan {
-  const count = (stage: Stage): Stage =>
-    stage.inputs.length === 2 ? { ...stage, kernel: { ...stage.kernel, flops } } : stage;
-  return { scratch, stages: stages.map(count) };
+/** Whether a stage does the plan's multiplications: only that one reads two buffers. */
+export const isProduct = ({ inputs }: Stage): boolean => inputs.length === 2;
+
+/** The plan with a note on the launch that does the multiplications. */
+export function describeProduct({ scratch, stages }: Plan, about: Pick<Kernel, 'flops' | 'onLoad' | 'onStore'>): Plan {
+  const described = (stage: Stage): Stage =>
+    isProduct(stage) ? { ...stage, kernel: { ...stage.kernel, ...about } } : stage;
+  return { scratch, stages: stages.map(described) };
 }
 
 const MAX_WORKGROUPS = 65_535;

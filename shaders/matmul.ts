@@ -3,7 +3,7 @@
  * Few outputs with a long sum are split along k into partial results, summed in a second phase in a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Back, countOperations, foldedIndex, foldWorkgroups, type Kernel, type Plan } from './kernel';
+import { type Back, describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from './kernel';
 import { softwareProduct } from './matmul-software';
 import { sumPartials } from './sum-partials';
 import { chooseTile, tiledProduct } from './tile';
@@ -35,7 +35,7 @@ export function planMatmul(shape: MatmulShape, back: Back, variant: Variant = {}
   if (!plan) {
     const { m, n, k, aBatchStride = m * k, bBatchStride = k * n } = shape;
     plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), back, variant);
-    plan = countOperations(plan, 2 * shape.batch * m * n * k);
+    plan = describeProduct(plan, { flops: 2 * shape.batch * m * n * k });
     plans.set(key, plan);
   }
   return plan;

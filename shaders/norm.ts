@@ -11,7 +11,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, entry, threadIndex } from './build';
 import type { Back, Kernel } from './kernel';
-import { teamFor } from './team';
+import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from './team';
 
 export interface NormOptions {
   readonly back: Back;
@@ -27,10 +27,20 @@ export const FINISH_TILE = 64;
 /** Elements that one load moves. */
 export const width = (plane: number) => (plane % 4 === 0 ? 4 : 1);
 
-/** Pieces that a channel of `units` loads is split into, enough to occupy the adapter. */
-export function chunksFor(back: Back, channels: number, units: number): number {
-  const groups = back.kind === 'software' ? 32 : 2048;
-  return Math.max(1, Math.min(Math.ceil(groups / channels), Math.floor(units / (8 * teamFor(back).size))));
+/** Threads that merge the chunks of a channel on GPUs. */
+const FINISH_THREADS = 256;
+
+/** The teams that sum up chunks, several in a workgroup on GPUs. */
+const chunkTeam = (back: Back) => teamFor(back, 64, CHUNK_THREADS);
+
+/** Chunks that one workgroup sums up. */
+export const chunksAtOnce = (back: Back): number => chunkTeam(back).size / chunkTeam(back).width;
+
+/** Loads of a chunk, where a channel has `units` of them: few on GPUs, many on CPU drivers if there is enough work for all cores. */
+export function chunkLength(back: Back, channels: number, units: number, plane: number): number {
+  if (back.kind === 'simt') return GPU_CHUNK / width(plane);
+  const chunks = Math.max(1, Math.min(Math.ceil(32 / channels), Math.floor(units / (8 * teamFor(back).size))));
+  return Math.max(1, Math.ceil(units / chunks));
 }
 
 /** Uniforms of the kernels that walk chunks of channels: `length` and `units` count loads. */
@@ -43,14 +53,29 @@ const vector = (plane: number) =>
     ? { type: 'vec4f', sum: (v: string) => `dot(${v}, vec4f(1.0))`, w: 4, units: Math.max(1, plane / 4) }
     : { type: 'f32', sum: (v: string) => v, w: 1, units: plane };
 
-const walk = (size: number, units: number) => `
-  let group = wid.y * grid.x + wid.x;
-  if (group >= p.channels * p.chunks) { return; }
-  let c = group / p.chunks;
-  let begin = (group % p.chunks) * p.length;
+/**
+ * WGSL of `normalized(v, row)`, the normalisation with a row of `stats` and the ReLU. It is an explicit fma, so that the bits are the same
+ * wherever it is applied: here, or in the loads of a convolution.
+ */
+export const normalizedFunction = (type: string, relu: boolean) => `
+fn normalized(v: ${type}, row: vec4f) -> ${type} {
+  let y = fma(v, ${type}(row.z), ${type}(row.w));
+  return ${relu ? `select(y, ${type}(), y < ${type}())` : 'y'};
+}`;
+
+/** WGSL of a walk over a chunk: `chunk` is its number, `u` a load of it by this thread. */
+const walk = ({ size, width }: Team, units: number) => `
+  let chunk = (wid.y * grid.x + wid.x) * ${size / width}u + local / ${width}u;
+  let chunks = p.channels * p.chunks;
+  let known = min(chunk, chunks - 1u);
+  let c = known / p.chunks;
+  let begin = (known % p.chunks) * p.length;
   let end = min(begin + p.length, p.units);
-  for (var u = begin + local; u < end; u += ${size}u) {
+  for (var u = begin + local % ${width}u; u < end; u += ${width}u) {
     let at = ((u / ${units}u) * p.channels + c) * ${units}u + u % ${units}u;`;
+
+/** WGSL of whether this thread writes what its team has summed up. */
+const writesChunk = ({ width }: Team) => `local % ${width}u == 0u && chunk < chunks`;
 
 /** WGSL of a thread's running (mean, m2) of `k` loads, and of taking in the load `v`. */
 const welford = (type: string) => `var mean = ${type}(); var m2 = ${type}(); var k = 0.0;`;
@@ -68,13 +93,13 @@ const mergeThreads = (plane: number) => {
   let s = ${sum('m2')} + k * ${sum('off * off')};
   let total = teamSum(vec2f(n * m, n), local);
   let center = total.x / max(total.y, 1.0);
-  let m2Total = teamSum(vec2f(s + n * (m - center) * (m - center), 0.0), local).x;`;
+  let m2Total = teamSum(vec2f(fma(n * (m - center), m - center, s), 0.0), local).x;`;
 };
 
 /** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
 export function normPartials({ back, plane }: NormOptions): Kernel {
   return cached(['norm.partials', back, plane], () => {
-    const team = teamFor(back);
+    const team = chunkTeam(back);
     const { type, units } = vector(plane);
     const code = wgsl`${team.code}
 ${chunked}
@@ -83,14 +108,15 @@ ${chunked}
 @group(1) @binding(0) var<uniform> p: Params;
 ${entry(team.size)} {
   ${welford(type)}
-  ${walk(team.size, units)}
+  ${walk(team, units)}
     let v = x[at];
     ${welfordUpdate}
   }
   ${mergeThreads(plane)}
-  if (local == 0u) { partials[group] = vec2f(center, m2Total); }
+  if (${writesChunk(team)}) { partials[chunk] = vec2f(center, m2Total); }
 }`;
-    return { name: 'batchNorm.partials', code, access: 'rw', uniforms: CHUNKED_BYTES };
+    const sums = { kind: 'statistics', plane, relu: false } as const;
+    return { name: 'batchNorm.partials', code, access: 'rw', uniforms: CHUNKED_BYTES, sums };
   });
 }
 
@@ -132,7 +158,7 @@ export interface FinishOptions {
 /** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, stats. */
 export function normFinish({ back, plane, training, affine, running }: FinishOptions): Kernel {
   return cached(['norm.finish', back, width(plane), training, affine, running], () => {
-    const team = teamFor(back);
+    const team = teamFor(back, FINISH_THREADS);
     let binding = 0;
     const bind = (declaration: string) => `@group(0) @binding(${binding++}) ${declaration};\n`;
     const state = training ? 'read_write' : 'read';
@@ -221,15 +247,16 @@ const applyKey = ({ back, plane, relu, samples, channels }: ApplyOptions) => [
 export function normApply(o: ApplyOptions): Kernel {
   return cached(['norm.apply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
-    const value = 'x[i] * row.z + row.w';
     const code = wgsl`
 struct Params { n: u32 }
 @group(0) @binding(0) var<storage, read> x: array<${type}>;
 @group(0) @binding(1) var<storage, read> stats: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<${type}>;
 @group(1) @binding(0) var<uniform> p: Params;
-${eachUnit(o, 'let row = stats[c];', o.relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}`;
-    return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4 };
+${normalizedFunction(type, o.relu)}
+${eachUnit(o, 'let row = stats[c];', 'y[i] = normalized(x[i], row);')}`;
+    const normalizes = { plane: o.plane, relu: o.relu };
+    return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4, normalizes };
   });
 }
 
@@ -239,9 +266,12 @@ const trainingCoefficients = 'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.co
 /** Fewest channels that occupy a CPU when each is the work of one workgroup. */
 const MANY_CHANNELS = 8;
 
-/** Whether one launch does all of a training step's normalisation (or its gradient): a workgroup walks a channel twice, and finds it in the cache. */
+/**
+ * Whether one launch does all of a training step's normalisation (or its gradient): a workgroup walks a channel twice, and a CPU finds it in
+ * the cache. A GPU would have too few workgroups.
+ */
 export const walksChannels = (back: Back, plane: number, channels: number): boolean =>
-  channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
+  back.kind === 'software' && channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
 
 /** WGSL that runs `body` for every unit `i` of channel `c`; `length` is that of a plane, so that one kernel serves all of them. */
 const eachOfChannel = (size: number, body: string) => `
@@ -256,7 +286,6 @@ export function normForward({ back, plane, relu }: NormOptions): Kernel {
   return cached(['norm.forward', back, width(plane), relu], () => {
     const team = teamFor(back);
     const { type } = vector(plane);
-    const value = 'x[i] * row.z + row.w';
     const code = wgsl`${team.code}
 ${chunked}
 @group(0) @binding(0) var<storage, read> weight: array<f32>;
@@ -266,6 +295,7 @@ ${chunked}
 @group(0) @binding(4) var<storage, read> x: array<${type}>;
 @group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> y: array<${type}>;
+${normalizedFunction(type, relu)}
 @group(1) @binding(0) var<uniform> p: Params;
 ${entry(team.size)} {
   let c = wid.y * grid.x + wid.x;
@@ -282,7 +312,7 @@ ${entry(team.size)} {
     runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * center;
     runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2Total / (p.count - 1.0));
   }
-  ${eachOfChannel(team.size, relu ? `let v = ${value}; y[i] = select(v, ${type}(), v < ${type}());` : `y[i] = ${value};`)}
+  ${eachOfChannel(team.size, 'y[i] = normalized(x[i], row);')}
 }`;
     return { name: 'batchNorm.forward', code, access: 'rrxxrww', uniforms: CHUNKED_BYTES };
   });
@@ -323,14 +353,14 @@ ${entry(team.size)} {
   });
 }
 
-/** The gradient behind the ReLU: zero where the normalised value of `v` was not positive. */
-const masked = (relu: boolean, type: string, g: string) =>
-  relu ? `select(${type}(), ${g}, v * row.z + row.w > ${type}())` : g;
+/** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
+export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>
+  relu ? `select(${type}(), ${g}, fma(${v}, ${type}(${row}.z), ${type}(${row}.w)) > ${type}())` : g;
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
 export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel {
   return cached(['norm.gradientPartials', back, plane, relu], () => {
-    const team = teamFor(back);
+    const team = chunkTeam(back);
     const { type, sum, units } = vector(plane);
     const code = wgsl`${team.code}
 ${chunked}
@@ -342,17 +372,18 @@ ${chunked}
 ${entry(team.size)} {
   var s1 = ${type}();
   var s2 = ${type}();
-  let row = stats[min((wid.y * grid.x + wid.x) / p.chunks, p.channels - 1u)];
-  ${walk(team.size, units)}
+  ${walk(team, units)}
     let v = x[at];
+    let row = stats[c];
     let g = ${masked(relu, type, 'gradient[at]')};
     s1 += g;
     s2 += g * (v - row.x);
   }
   let total = teamSum(vec2f(${sum('s1')}, ${sum('s2')}), local);
-  if (local == 0u) { partials[group] = total; }
+  if (${writesChunk(team)}) { partials[chunk] = total; }
 }`;
-    return { name: 'batchNorm.gradientPartials', code, access: 'rrrw', uniforms: CHUNKED_BYTES };
+    const sums = { kind: 'gradient', plane, relu } as const;
+    return { name: 'batchNorm.gradientPartials', code, access: 'rrrw', uniforms: CHUNKED_BYTES, sums };
   });
 }
 
@@ -362,7 +393,7 @@ ${entry(team.size)} {
  */
 export function normGradientFinish(back: Back, training: boolean): Kernel {
   return cached(['norm.gradientFinish', back, training], () => {
-    const team = teamFor(back);
+    const team = teamFor(back, FINISH_THREADS);
     const code = wgsl`${team.code}
 ${chunked}
 @group(0) @binding(0) var<storage, read> partials: array<vec2f>;

@@ -7,23 +7,37 @@
 import type { Back } from './kernel';
 
 export interface Team {
-  /** Threads in the team: the whole workgroup, or one. */
+  /** Threads of a workgroup; 1 for threads that work alone. */
   readonly size: number;
+  /** Neighbouring threads that sum up together: all of them, or a part. */
+  readonly width: number;
   /** WGSL for the top of the module: `teamSum(v: vec2f, local: u32)` and `teamMax(v: f32, local: u32)`; call them in uniform control flow. */
   readonly code: string;
 }
 
 const SIMT_SIZE = 64;
 
-/** The team of an adapter: WGSL that every thread of the workgroup calls; all get the result. */
-export function teamFor(back: Back): Team {
-  if (back.kind === 'software' && back.subgroupSize > 0) return { size: back.subgroupSize, code: subgroup };
-  return { size: SIMT_SIZE, code: folding(SIMT_SIZE) };
+/**
+ * Elements of a channel that batch norm sums up in one chunk on GPUs, and the threads that do it, one for each vec4: few enough that a
+ * convolution's tile has whole chunks and can sum them up itself (conv2d-sums.ts).
+ */
+export const GPU_CHUNK = 64;
+export const CHUNK_THREADS = GPU_CHUNK / 4;
+
+/**
+ * The team of an adapter: WGSL that every thread of the workgroup calls; all get the result. GPUs may have workgroups of another size, and
+ * several teams of `width` threads in one.
+ */
+export function teamFor(back: Back, size = SIMT_SIZE, width = size): Team {
+  if (back.kind === 'software' && back.subgroupSize > 0)
+    return { size: back.subgroupSize, width: back.subgroupSize, code: subgroup };
+  return { size, width, code: folding(size, width) };
 }
 
 /** Threads that work alone, 64 in a workgroup. */
 export const alone: Team = {
   size: 1,
+  width: 1,
   code: `
 fn teamSum(v: vec2f, local: u32) -> vec2f { return v; }
 fn teamMax(v: f32, local: u32) -> f32 { return v; }
@@ -35,20 +49,26 @@ fn teamSum(v: vec2f, local: u32) -> vec2f { return subgroupAdd(v); }
 fn teamMax(v: f32, local: u32) -> f32 { return subgroupMax(v); }
 `;
 
-const folding = (size: number) => {
+const folding = (size: number, width: number) => {
   const fold = (name: string, type: string, combine: (a: string, b: string) => string) => `
 var<workgroup> ${name}Cells: array<${type}, ${size}>;
 fn ${name}(v: ${type}, local: u32) -> ${type} {
   ${name}Cells[local] = v;
-  for (var half = ${size / 2}u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (local < half) { ${name}Cells[local] = ${combine(`${name}Cells[local]`, `${name}Cells[local + half]`)}; }
-  }
-  workgroupBarrier();
-  let result = ${name}Cells[0];
+  ${foldHalves(width, (a, b) => `${name}Cells[${a}] = ${combine(`${name}Cells[${a}]`, `${name}Cells[${b}]`)};`)}
+  let result = ${name}Cells[local / ${width}u * ${width}u];
   workgroupBarrier();
   return result;
 }
 `;
   return fold('teamSum', 'vec2f', (a, b) => `${a} + ${b}`) + fold('teamMax', 'f32', (a, b) => `max(${a}, ${b})`);
 };
+
+/** WGSL that folds what each `width` neighbouring threads hold in workgroup memory into the first of them; `step` adds one thread's to another's. */
+export const foldHalves = (
+  width: number,
+  step: (to: string, from: string) => string,
+): string => `for (var half = ${width / 2}u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (local % ${width}u < half) { ${step('local', 'local + half')} }
+  }
+  workgroupBarrier();`;

@@ -7,6 +7,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldedIndex, foldWorkgroups, type Kernel, unroll } from './kernel';
+import { CHUNK_THREADS, foldHalves } from './team';
 
 export interface Tile {
   /** Of the workgroup's tile, and of an invocation's block; multiples of 4. */
@@ -25,8 +26,9 @@ export interface TiledProduct {
   /** Which index of A and of B runs fastest in memory: neighbouring invocations load along it. */
   readonly fastA: 'k' | 'm';
   readonly fastB: 'k' | 'n';
-  /** Bindings 0 and 1 (read) and 2 (read_write). */
+  /** Bindings 0 and 1 (read) and 2 (read_write), and what `access` has beyond them. */
   readonly bindings: string;
+  readonly access?: string;
   /** WGSL expressions of `z: u32`, uniform over the workgroup: the range of k. */
   readonly kBegin: string;
   readonly kEnd: string;
@@ -35,6 +37,18 @@ export interface TiledProduct {
    * `fn store(z: u32, m: u32, n: u32, value: f32)`; only ever called with indices inside the product.
    */
   readonly functions: string;
+  /**
+   * WGSL that takes sums of an invocation's `quads` before they are stored. It may call `foldChunks(values, local)`, in uniform control flow: one
+   * value a quad, four of them in a vec4f, summed over the 16 invocations that hold 64 neighbouring columns of a row.
+   */
+  readonly epilogue?: (quads: readonly Quad[]) => string;
+}
+
+/** WGSL of four sums, the row, and the first column (a multiple of 4); rows and columns may lie outside of the product, sums there are zero. */
+export interface Quad {
+  readonly sums: string;
+  readonly m: string;
+  readonly n: string;
 }
 
 const DEPTH = 16;
@@ -66,11 +80,20 @@ export function tiledProduct(name: string, p: TiledProduct): Kernel {
     }`;
     });
 
+  const quads = Array.from({ length: (blockRows * blockColumns) / 4 }, (_, q): Quad => {
+    const [i, j] = [q % blockRows, Math.floor(q / blockRows)];
+    return {
+      sums: `acc${i}_${j}`,
+      m: `(m0 + row * ${blockRows}u + ${i}u)`,
+      n: `(n0 + (column + ${j * across}u) * 4u)`,
+    };
+  });
   const code = wgsl`
 ${p.bindings}
 var<workgroup> tileA: array<vec4f, ${DEPTH * pitchA}>;
 var<workgroup> tileB: array<vec4f, ${DEPTH * pitchB}>;
 ${p.functions}
+${p.epilogue ? foldChunks(quads.length / 4, size) : ''}
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
   let m0 = group % ${mBlocks}u * ${rows}u;
@@ -93,6 +116,7 @@ ${p.functions}
     }
     workgroupBarrier();
   }
+  ${p.epilogue?.(quads) ?? ''}
   ${unroll(blockRows, (i) =>
     unroll(blockColumns, (j) => {
       const [m, n] = [`m0 + row * ${blockRows}u + ${i}u`, `n0 + (column + ${(j >> 2) * across}u) * 4u + ${j % 4}u`];
@@ -100,10 +124,21 @@ ${p.functions}
     }),
   )}
 }`;
-  return { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+  return { name, code, access: p.access ?? 'rrw', workgroups: foldWorkgroups(groups) };
 }
 
-/** Tiles by rows × columns, of 64 or 128 invocations; the two operands fit into 16 KiB. */
+/** The function for epilogues; the tile of B is free by then and takes the values. */
+const foldChunks = (vecs: number, size: number): string => `
+fn foldChunks(values: array<vec4f, ${vecs}>, local: u32) -> array<vec4f, ${vecs}> {
+  ${unroll(vecs, (i) => `tileB[${i * size}u + local] = values[${i}];`)}
+  ${foldHalves(CHUNK_THREADS, (to, from) => unroll(vecs, (i) => `tileB[${i * size}u + ${to}] += tileB[${i * size}u + ${from}];`))}
+  let first = local / ${CHUNK_THREADS}u * ${CHUNK_THREADS}u;
+  let result = array<vec4f, ${vecs}>(${Array.from({ length: vecs }, (_, i) => `tileB[${i * size}u + first]`).join(', ')});
+  workgroupBarrier();
+  return result;
+}`;
+
+/** Tiles by rows × columns, of 64 or 128 invocations, 16 or more beside each other for epilogues; the two operands fit into 16 KiB. */
 export const TILES = {
   '16x64': { rows: 16, columns: 64, blockRows: 4, blockColumns: 4 },
   '16x128': { rows: 16, columns: 128, blockRows: 4, blockColumns: 4 },
@@ -111,7 +146,6 @@ export const TILES = {
   '32x128': { rows: 32, columns: 128, blockRows: 4, blockColumns: 8 },
   '64x64': { rows: 64, columns: 64, blockRows: 8, blockColumns: 4 },
   '64x128': { rows: 64, columns: 128, blockRows: 8, blockColumns: 8 },
-  '128x64': { rows: 128, columns: 64, blockRows: 8, blockColumns: 8 },
 } as const satisfies Record<string, Tile>;
 
 /** The tile asked for, unless it is far too tall or too low for `m` rows; by default one no taller than the product needs. */

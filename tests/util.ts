@@ -18,10 +18,13 @@ export function useGpu(): void {
   test.after(() => shutdown());
 }
 
-/** Runs `body` with the kernels for software drivers and with those for GPUs. */
-export async function onBothBacks(body: () => Promise<void>): Promise<void> {
+/** Runs `body` with the kernels for software drivers and with those for GPUs, or with those of some `kinds`. */
+export async function onBothBacks(
+  body: () => Promise<void>,
+  kinds: readonly ('software' | 'simt')[] = ['software', 'simt'],
+): Promise<void> {
   const { back } = device();
-  for (const kind of ['software', 'simt'] as const) {
+  for (const kind of kinds) {
     Object.assign(device(), { back: { ...back, kind } });
     await body();
   }

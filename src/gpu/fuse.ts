@@ -14,7 +14,7 @@ const MOST = 2 ** 27;
 const aligned = (bytes: number, align: number): number => Math.ceil(bytes / align) * align;
 
 /** A virtual block that only this range of launches binds, whole and from its start: it may be given a place beside others. */
-const isFree = (b: Binding, pinned: ReadonlySet<Block>): boolean =>
+export const isFree = (b: Binding, pinned: ReadonlySet<Block>): boolean =>
   b.block instanceof VirtualBlock && !b.block.place && b.offset === 0 && !pinned.has(b.block);
 
 /** Whether `next` can go on where `last` ends: neighbours in one block, or blocks that can be made neighbours. */
@@ -100,11 +100,11 @@ export interface Tabled {
   words: Uint32Array<ArrayBuffer>;
 }
 
-const overlap = (a: Binding, b: Binding): boolean =>
+export const overlap = (a: Binding, b: Binding): boolean =>
   a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 
 /** Whether two launches may change places: neither writes what the other touches. */
-function commute(a: Launch, b: Launch): boolean {
+export function commute(a: Launch, b: Launch): boolean {
   return !a.bindings.some((x, i) =>
     b.bindings.some((y, j) => (a.kernel.access[i] !== 'r' || b.kernel.access[j] !== 'r') && overlap(x, y)),
   );

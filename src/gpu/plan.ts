@@ -8,6 +8,7 @@ import type { Constant } from './constants';
 import { Scalar, writeConstants } from './constants';
 import { GpuError } from './errors';
 import { joinFlat, joinSegments } from './fuse';
+import { normOnLoad, sumsOnStore } from './fuse-norm';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
@@ -37,6 +38,12 @@ export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Bl
     for (const { block } of launch.bindings) wanted.add(block);
   }
   return live.reverse();
+}
+
+/** What a plan replays of a traced step: all passes, in their order. */
+export function fused(launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number) {
+  const around = sumsOnStore(normOnLoad(liveLaunches(launches, pinned), pinned));
+  return joinSegments(joinFlat(around, pinned, align), pinned, align);
 }
 
 /** Index of the last launch that touches each virtual block. */
@@ -111,11 +118,7 @@ export class Plan {
   ) {
     const { device } = pipelines;
     const align = device.limits.minStorageBufferOffsetAlignment;
-    const { launches: live, tabled } = joinSegments(
-      joinFlat(liveLaunches(launches, pinned), pinned, align),
-      pinned,
-      align,
-    );
+    const { launches: live, tabled } = fused(launches, pinned, align);
     for (const { table, words } of tabled) {
       table.place = pool.take(words.byteLength, table.what);
       device.queue.writeBuffer(table.place.gpu, 0, words);

@@ -1,7 +1,8 @@
 // Batch, layer and group normalisation without gradients. Layer and group norm are batch norm of one sample whose channels are the rows.
 import {
   applyShape,
-  chunksFor,
+  chunkLength,
+  chunksAtOnce,
   FINISH_TILE,
   normApply,
   normBackward,
@@ -57,8 +58,7 @@ const layoutOf = (x: Tensor): Layout => ({ samples: x.shape[0], channels: x.shap
 /** The kernels' view of a walk over channels in chunks, for the statistics or the gradient's sums; or of one over whole channels, plane by plane. */
 function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0, momentum: number | Scalar = 0) {
   const units = (samples * plane) / width(plane);
-  const wanted = chunksFor(device().back, channels, units);
-  const length = whole ? plane / width(plane) : Math.max(1, Math.ceil(units / wanted));
+  const length = whole ? plane / width(plane) : chunkLength(device().back, channels, units, plane);
   const chunks = Math.max(1, Math.ceil(units / length));
   const weight = typeof momentum === 'number' ? f32(momentum) : momentum;
   const constants: Constant[] = [channels, chunks, length, units, f32(eps), weight, f32(samples * plane)];
@@ -99,7 +99,12 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
   } else {
     const partials = empty('batchNorm', [channels, chunks, 2]);
     const reads = [bind(x), bind(partials)];
-    device().launch(normPartials({ back, plane, relu: false }), reads, constants, gridFor(channels * chunks, 1));
+    device().launch(
+      normPartials({ back, plane, relu: false }),
+      reads,
+      constants,
+      gridFor(channels * chunks, chunksAtOnce(back)),
+    );
     device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
     apply();
     partials.dispose();
@@ -188,7 +193,12 @@ function gradientOf(
   }
   const partials = empty('batchNorm', [channels, chunks, 2]);
   const sums = [g, x, stats, partials].map(bind);
-  device().launch(normGradientPartials({ back, plane, relu }), sums, constants, gridFor(channels * chunks, 1));
+  device().launch(
+    normGradientPartials({ back, plane, relu }),
+    sums,
+    constants,
+    gridFor(channels * chunks, chunksAtOnce(back)),
+  );
   const coefficients = empty('batchNorm', [channels, 4]);
   const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
   device().launch(normGradientFinish(back, training), finished, constants, gridFor(channels, 1));

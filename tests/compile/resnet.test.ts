@@ -6,10 +6,12 @@ import { compile } from '../../src/autograd/compile';
 import { crossEntropy } from '../../src/autograd/loss';
 import { backward } from '../../src/autograd/tape';
 import { device, type Scalar } from '../../src/gpu';
+import { fused } from '../../src/gpu/plan';
 import { createModel } from '../../src/models/catalog';
 import type { MeanFieldResNet } from '../../src/models/resnet';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
+import { type Memory, tracedMemories } from '../../src/tensor/memory';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
 import { numbers, useGpu } from '../util';
@@ -71,6 +73,38 @@ for (const name of ['resnet20', 'meanfield-resnet20'])
     assert.ok(compiled.cost.dispatches <= most, `${compiled.cost.dispatches} dispatches`);
     costs[name] = compiled.cost.dispatches;
   });
+
+test('resnet20 with the kernels for GPUs: batch norms in and around the convolutions leave 174 launches', () => {
+  const model = createModel('resnet20') as MeanFieldResNet;
+  const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
+  const [x, y] = batch(4, 0);
+  const update = () => {
+    const loss = crossEntropy(model.forward(x), y);
+    backward(loss);
+    optimizer.step();
+    optimizer.zeroGrad();
+    return loss;
+  };
+  update();
+  // The launches are listed only: to compile them takes a software driver a minute.
+  const { back } = device();
+  Object.assign(device(), { back: { ...back, kind: 'simt' } });
+  let loss!: Tensor;
+  let made!: Memory[];
+  const { launches } = device().traced(() => {
+    ({ made } = tracedMemories(() => {
+      loss = update();
+    }));
+  });
+  const { launches: kept } = fused(launches, new Set([loss.storage.block]), 256);
+  for (const memory of made) if (memory.live && !memory.kept) memory.release();
+  Object.assign(device(), { back });
+  const names = kept.map(({ kernel }) => kernel.name).join(' ');
+  assert.is(kept.length, 174, names);
+  // A norm behind the first convolution, two in each of nine blocks (with a projection, two more), one at the end.
+  assert.is(launches.filter(({ kernel }) => kernel.normalizes).length, 21);
+  assert.is(kept.filter(({ kernel }) => kernel.normalizes).length, 1, 'the last, which pooling reads');
+});
 
 // Small members of the other families: post-activation, bottleneck, groups, feature flow.
 for (const name of ['resnet8-post-a', 'meanfield-resnet11', 'resnext11-4x8d', 'feature-flow-resnet8'])

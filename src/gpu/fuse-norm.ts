@@ -1,0 +1,76 @@
+// Passes that let convolutions do the work of the batch norms around them (tests/gpu/fuse-norm.test.ts):
+// - normOnLoad: y = act(x · scale + shift) is not written where every reader can apply it to x as it loads (shaders/conv2d-load.ts);
+// - sumsOnStore: what a norm sums up of a tensor, forward or for its gradient, is summed where that is written (shaders/conv2d-sums.ts).
+import type { Binding, Block } from './blocks';
+import { commute, isFree, overlap } from './fuse';
+import type { Launch } from './trace';
+
+const writes = ({ kernel, bindings }: Launch, hit: (b: Binding) => boolean): boolean =>
+  bindings.some((b, i) => kernel.access[i] !== 'r' && hit(b));
+
+/** `reader` with the norm of `x` in its loads instead of `y`; null when it cannot. */
+function throughNorm(reader: Launch, norm: Launch, x: Binding, stats: Binding, y: Binding): Launch | null {
+  const { onLoad } = reader.kernel;
+  const { plane, relu } = norm.kernel.normalizes!;
+  const [first, ...rest] = reader.bindings;
+  if (!onLoad || onLoad.plane !== plane || 16 * onLoad.channels !== stats.bytes) return null;
+  if (first.block !== y.block || first.offset !== y.offset || first.bytes !== y.bytes) return null;
+  if (rest.some((b) => b.block === y.block)) return null;
+  if (writes(reader, (b) => b.block === x.block || b.block === stats.block)) return null;
+  return { ...reader, kernel: onLoad.kernel(relu), bindings: [x, ...rest, stats] };
+}
+
+/**
+ * Moves batch norms into the loads of the convolutions behind them. It needs that all readers of y are such, that nobody sees y outside of
+ * the step, and that x and the rows of `stats` are still there when the last of them reads. The bits stay the same.
+ */
+export function normOnLoad(launches: readonly Launch[], pinned: ReadonlySet<Block>): Launch[] {
+  const out: (Launch | null)[] = [...launches];
+  launches.forEach((norm, at) => {
+    if (!norm.kernel.normalizes) return;
+    const [x, stats, y] = norm.bindings;
+    if (!isFree(y, pinned)) return;
+    const users = [...out.keys()].filter((i) => i !== at && out[i]?.bindings.some((b) => b.block === y.block));
+    const fused = users.map((i) => (i > at ? throughNorm(out[i]!, norm, x, stats, y) : null));
+    if (fused.includes(null)) return;
+    const until = out.slice(at + 1, (users[users.length - 1] ?? at) + 1);
+    if (until.some((l) => l && writes(l, (b) => overlap(b, x) || overlap(b, stats)))) return;
+    users.forEach((i, k) => {
+      out[i] = fused[k];
+    });
+    out[at] = null;
+  });
+  return out.filter((launch) => launch !== null);
+}
+
+/**
+ * Moves the sums over a tensor's chunks, for the statistics of a batch norm or for its gradient, into the convolution that writes the tensor.
+ * What they are made of besides must be there by then. The bits stay the same.
+ */
+export function sumsOnStore(launches: readonly Launch[]): Launch[] {
+  const out: (Launch | null)[] = [...launches];
+  launches.forEach((sum, at) => {
+    const { sums } = sum.kernel;
+    if (!sums) return;
+    const [tensor, ...others] = sum.bindings;
+    const from = out.findLastIndex((l, i) => i < at && l !== null && writes(l, (b) => overlap(b, tensor)));
+    const writer = out[from];
+    const onStore = writer?.kernel.onStore;
+    if (!writer || !onStore || onStore.plane !== sums.plane) return;
+    if (sum.constants[0] !== onStore.channels || sum.constants[1] !== onStore.chunks) return;
+    const { access } = writer.kernel;
+    const result = writer.bindings[access.indexOf('w')];
+    if (result.block !== tensor.block || result.offset !== tensor.offset || result.bytes !== tensor.bytes) return;
+    if (out.slice(from + 1, at).some((l) => l && !commute(l, sum))) return;
+    const kernel = onStore.kernel(sums);
+    const bindings = [...writer.bindings, ...others];
+    // In one launch, no buffer may be both read and written.
+    const clash = bindings.some(
+      (a, i) => kernel.access[i] !== 'r' && bindings.some((b, j) => j !== i && b.block === a.block),
+    );
+    if (clash) return;
+    out[from] = { ...writer, kernel, bindings };
+    out[at] = null;
+  });
+  return out.filter((launch) => launch !== null);
+}
