@@ -312,6 +312,7 @@ export class Trainer {
     if (this.#tuned || !device().tuning.on) return;
     this.#tuned = true;
     const before = await this.state();
+    this.#options.onNotice?.('a trial step, to see which kernels there are to tune …');
     this.#rehearse(1);
     await tune({ onNotice: this.#options.onNotice });
     this.#load(before);
