@@ -7,6 +7,7 @@ import { compile } from '../../src/autograd/compile';
 import { conv2d } from '../../src/autograd/conv';
 import { batchNorm } from '../../src/autograd/norm';
 import { grad, noGrad } from '../../src/autograd/tape';
+import { device } from '../../src/gpu';
 import { Conv2d } from '../../src/nn/conv';
 import { Module } from '../../src/nn/module';
 import { BatchNorm2d } from '../../src/nn/norm';
@@ -108,7 +109,7 @@ for (const [what, options] of Object.entries(cases))
         assert.is(count(kernels, /^conv2d\.weightGradient\.normalized$/), 1, kernels.join(' '));
         assert.is(count(kernels, written), 1, 'the last');
       }
-    }));
+    }, ['simt']));
 
 // biome-ignore format: one case a line
 const sums: Record<string, Case> = {
@@ -153,8 +154,10 @@ test('a module made of plain operations gets it too', () =>
     const net = new Mine().eval();
     const x = leaf([2, 8, 4, 8], 1);
     const kernels = await sameBits('module', () => () => noGrad(() => [net.forward(x)]));
-    assert.is(count(kernels, written), 0);
-    assert.is(count(kernels, /conv2d\.forward\.normalized$/), 1);
+    // On CPU drivers it would cost more to compile than it saves.
+    const fused = device().back.kind === 'simt' ? 1 : 0;
+    assert.is(count(kernels, written), 1 - fused);
+    assert.is(count(kernels, /conv2d\.forward\.normalized$/), fused);
   }));
 
 /** Steps in which the normalised tensor must be written; `y` is it. */
