@@ -96,19 +96,17 @@ const cases: Record<string, Case> = {
   '3×3, rows of vec4s': { channels: [8, 8], image: [4, 8], kernel: 3, padding: 1, activation: 'relu' },
   '3×3, stride 2, odd size': { channels: [9, 5], image: [7, 5], kernel: 3, stride: 2, padding: 1 },
   'groups, dilation, few channels': { channels: [6, 4], groups: 2, image: [5, 8], kernel: 2, dilation: 2, padding: 1, activation: 'relu' },
-  '1×1': { channels: [16, 9], image: [5, 7], kernel: 1, activation: 'relu' },
+  '1×1, with running statistics': { channels: [16, 9], image: [5, 7], kernel: 1, activation: 'relu' },
 };
 
 for (const [what, options] of Object.entries(cases))
   test(`norm in the loads of a convolution: ${what}`, () =>
     onBothBacks(async () => {
-      for (const training of [true, false]) {
-        const mode = training ? 'training' : 'evaluation';
-        const kernels = await sameBits(`${what}, ${mode}`, () => sandwich(options, training));
-        assert.is(count(kernels, /^conv2d\.forward\.normalized/), 1, kernels.join(' '));
-        assert.is(count(kernels, /^conv2d\.weightGradient\.normalized$/), 1, kernels.join(' '));
-        assert.is(count(kernels, written), 1, 'the last');
-      }
+      // With running statistics the launches around are others, those of the convolution the same: one case does for them.
+      const kernels = await sameBits(what, () => sandwich(options, options.kernel > 1));
+      assert.is(count(kernels, /^conv2d\.forward\.normalized/), 1, kernels.join(' '));
+      assert.is(count(kernels, /^conv2d\.weightGradient\.normalized$/), 1, kernels.join(' '));
+      assert.is(count(kernels, written), 1, 'the last');
     }, ['simt']));
 
 // biome-ignore format: one case a line
