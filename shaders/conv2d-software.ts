@@ -29,6 +29,7 @@ import { scaleSplits, type Variant } from './variants';
 
 const MAX_FMAS = 288; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
 const MAX_RARE_FMAS = 96; // where strides or few channels make a layer rare in a network: less is gained than compiling costs
+const WIDE = 16; // lanes of AVX-512, where the driver gathers in vectors: loads still cost most, but large bodies compile in a third of the time
 const MAX_TALL_TAPS = 9; // of a kernel whose rows are all one lane's in the weight gradient
 const MAX_CHANNELS = 4; // read in one turn
 const MAX_ACCUMULATORS = 32; // vec4
@@ -61,12 +62,13 @@ export function softwareGather(name: string, g: Gather, back: Back, variant: Var
   const taps = count(x) * count(y);
   const plane = g.kernelHeight * g.kernelWidth;
   const strided = classes > 1 || x.step > 1;
-  const budget = strided ? MAX_RARE_FMAS : MAX_FMAS;
+  const larger = lanes >= WIDE ? 2 : 1;
+  const budget = larger * (strided ? MAX_RARE_FMAS : MAX_FMAS);
   const spans = Math.ceil(positions(x) / 4);
   const invocations = (rows: number, channels: number) =>
     g.batch * spans * Math.ceil(positions(y) / rows) * g.groups * Math.ceil(g.outChannels / channels);
   const mostChannels = (rows: number) =>
-    Math.min(4 * (lanes || 4), MAX_ACCUMULATORS / (rows * classes), budget / Math.max(1, rows * taps));
+    Math.min(4 * (lanes || 4), (larger * MAX_ACCUMULATORS) / (rows * classes), budget / Math.max(1, rows * taps));
   // Rows share the input rows between them, and every weight that is loaded and spread: rows are worth more than channels.
   const rows =
     [4, 2].find(
@@ -124,8 +126,9 @@ export function softwareGather(name: string, g: Gather, back: Back, variant: Var
     (a, b) => a - b,
   );
   const inRow = (r: (typeof outRows)[number], offset: number) => offsets.indexOf(y.step * r.q + offset);
-  // Lanes that cover the rows read, without a rest, find in their neighbours what lies beside their own stretch.
-  const neighbours = lanes > 0 && lanes % spans === 0 && 4 * spans * x.step === x.inSize;
+  // Lanes that cover the rows read, without a rest, find in their neighbours what lies beside their own stretch; 16 lanes
+  // had better load it again, because there a shuffle by one is a loop over them.
+  const neighbours = lanes > 0 && lanes < WIDE && lanes % spans === 0 && 4 * spans * x.step === x.inSize;
   const inputs = Array.from({ length: channels }, (_, c) =>
     offsets.map((_, i) =>
       loadRow(x, {

@@ -39,6 +39,8 @@ export function softwareProduct(
 ): { pack: Stage[]; product: Kernel; inputs: Stage['inputs']; scratch: number[]; splits: number } {
   const lanes = back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0;
   const panel = 4 * (lanes || 8);
+  // Of k in one turn, their FMAs side by side: there are more accumulators than registers.
+  const step = lanes >= 16 ? 4 : 2;
   const quads = Math.ceil(p.columns.extent / 4);
   let block = Math.min(variant.block ?? 32, panel, 4 * Math.ceil(p.rows.extent / 4));
   while (!variant.block && block > 8 && p.batch * quads * Math.ceil(p.rows.extent / block) < FEW_INVOCATIONS)
@@ -46,7 +48,7 @@ export function softwareProduct(
   const rowBlocks = Math.ceil(p.rows.extent / block);
   const invocations = p.batch * quads * rowBlocks;
   const wanted = scaleSplits(Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64)), variant);
-  const kPerSplit = 2 * Math.ceil(p.k / wanted / 2);
+  const kPerSplit = step * Math.ceil(p.k / wanted / step);
   const splits = Math.ceil(p.k / kPerSplit);
 
   const pack: Stage[] = [];
@@ -72,16 +74,21 @@ export function softwareProduct(
   const across = Math.ceil(quads / size);
   const groups = across * rowBlocks * p.batch * splits;
   const vecs = block / 4;
-  // Two k per iteration, their FMAs side by side: there are more accumulators than registers.
-  const loadPair = (u: number) => {
-    const k = u && p.k % 2 ? `min(kk + 1u, ${p.k - 1}u)` : `(kk + ${u}u)`;
-    const load = (value: string) => (u && p.k % 2 ? `select(vec4f(), ${value}, kk + 1u < ${p.k}u)` : value);
-    const row = (v: string) => load(`rows[${rows.at(v, 'rowBlock', k)}]`);
-    return `${lanes ? `let r${u} = ${row(`lane % ${vecs}u`)};` : unroll(vecs, (v) => `let r${u}_${v} = ${row(`${v}u`)};`)}
-    let l${u} = ${load(`columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`, k)}]`)};`;
+  // A load of R covers as many k as there are lanes for; what lies beyond the last k counts as zero.
+  const load = (k: string, value: (k: string) => string) =>
+    p.k % step ? `select(vec4f(), ${value(`min(${k}, ${p.k - 1}u)`)}, ${k} < ${p.k}u)` : value(k);
+  const rowLoads = Math.ceil((step * vecs) / (lanes || 1));
+  const loadRows = (j: number) => {
+    const vec = lanes ? `(${j * lanes}u + lane)` : `${j}u`;
+    const k = `(kk + min(${vec} / ${vecs}u, ${step - 1}u))`;
+    return `let r${j} = ${load(k, (at) => `rows[${rows.at(`${vec} % ${vecs}u`, 'rowBlock', at)}]`)};`;
   };
-  const weight = (u: number, i: number) =>
-    lanes ? `subgroupBroadcast(r${u}[${i % 4}], ${i >> 2}u)` : `r${u}_${i >> 2}[${i % 4}]`;
+  const loadColumns = (u: number) =>
+    `let l${u} = ${load(`(kk + ${u}u)`, (at) => `columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`, at)}]`)};`;
+  const weight = (u: number, i: number) => {
+    const vec = u * vecs + (i >> 2);
+    return lanes ? `subgroupBroadcast(r${Math.floor(vec / lanes)}[${i % 4}], ${vec % lanes}u)` : `r${vec}[${i % 4}]`;
+  };
   const fma = (u: number, i: number) => `acc${i} = fma(vec4f(${weight(u, i)}), l${u}, acc${i});`;
   const vec4 = p.outColumn === 1 && p.columns.extent % 4 === 0;
   const code = wgsl`
@@ -100,9 +107,10 @@ enable subgroups;
   let batch = group / ${across * rowBlocks}u % ${p.batch}u;
   let part = group / ${across * rowBlocks * p.batch}u;
   ${unroll(block, (i) => `var acc${i} = vec4f();`)}
-  for (var kk = part * ${kPerSplit}u; kk < min((part + 1u) * ${kPerSplit}u, ${p.k}u) + ${opaqueZero('columns', 'vec4f')}; kk += 2u) {
-    ${unroll(2, loadPair)}
-    ${unroll(block, (i) => `${fma(0, i)} ${fma(1, i)}`)}
+  for (var kk = part * ${kPerSplit}u; kk < min((part + 1u) * ${kPerSplit}u, ${p.k}u) + ${opaqueZero('columns', 'vec4f')}; kk += ${step}u) {
+    ${unroll(rowLoads, loadRows)}
+    ${unroll(step, loadColumns)}
+    ${unroll(block, (i) => unroll(step, (u) => fma(u, i)))}
   }
   if (index >= ${quads}u) { return; }
   let row = rowBlock * ${block}u;
