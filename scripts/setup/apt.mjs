@@ -55,13 +55,14 @@ function sh(tool, args, cwd) {
 /**
  * Downloads packages of a Debian release (signatures checked by apt) and unpacks them.
  * @param {string} folder unpacked into here
- * @param {{ suite: string, packages: string[], dependencies: boolean }} what dependencies: with all that the packages need, down to libc
+ * @param {{ suites: string[], packages: string[], dependencies: boolean }} what suites: a release, and what is preferred to it, such as its
+ * backports; dependencies: with all that the packages need, down to libc
  */
-export function unpackDebian(folder, { suite, packages, dependencies }) {
+export function unpackDebian(folder, { suites, packages, dependencies }) {
   const work = `${folder}.apt`;
   mkdirSync(folder, { recursive: true });
   try {
-    const apt = privateApt(work, suite);
+    const apt = privateApt(work, suites);
     let names = packages;
     if (dependencies) {
       const plan = apt(['-s', '--no-install-recommends', 'install', ...packages]);
@@ -76,10 +77,10 @@ export function unpackDebian(folder, { suite, packages, dependencies }) {
 }
 
 /**
- * apt-get with its state in `work`, with the lists of `suite` loaded from the first mirror that has them.
- * @param {string} work @param {string} suite
+ * apt-get with its state in `work`, with the lists of `suites` loaded from the first mirror that has them.
+ * @param {string} work @param {string[]} suites the last is preferred
  */
-function privateApt(work, suite) {
+function privateApt(work, suites) {
   const source = join(work, 'sources.list');
   const status = join(work, 'status');
   for (const part of ['state/lists/partial', 'cache/archives/partial'])
@@ -94,7 +95,7 @@ function privateApt(work, suite) {
     'Dir::Etc::sourceparts': '/dev/null',
     'Dir::Etc::preferences': '/dev/null',
     'Dir::Etc::preferencesparts': '/dev/null',
-    'APT::Default-Release': '',
+    'APT::Default-Release': suites[suites.length - 1],
     'APT::Sandbox::User': 'root', // the sandbox user may not read a private folder
     'Acquire::Languages': 'none',
     'Acquire::Retries': '2',
@@ -104,7 +105,7 @@ function privateApt(work, suite) {
   const apt = (args) => sh('apt-get', [...flags, ...args], work);
   const candidates = systemMirrors();
   for (const [i, mirror] of candidates.entries()) {
-    writeFileSync(source, `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`);
+    writeFileSync(source, suites.map((suite) => `deb [signed-by=${keyring}] ${mirror} ${suite} main\n`).join(''));
     try {
       apt(['-o', 'APT::Update::Error-Mode=any', 'update']);
       return apt;

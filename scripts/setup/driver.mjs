@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJson, writeWhole } from './files.mjs';
+import { hashOf, readJson, writeWhole } from './files.mjs';
 import { lavapipe } from './lavapipe.mjs';
 import { cacheFolder } from './places.mjs';
 import { probe } from './probe.mjs';
@@ -74,12 +74,20 @@ const advice =
 
 /** Everything that could change the choice: the cached one holds while this stays the same. */
 function circumstances() {
-  const { DAWNFIELD_ADAPTER, VK_ICD_FILENAMES, VK_DRIVER_FILES, VK_ADD_DRIVER_FILES, LD_LIBRARY_PATH } = process.env;
+  const {
+    DAWNFIELD_ADAPTER,
+    VK_ICD_FILENAMES,
+    VK_DRIVER_FILES,
+    VK_ADD_DRIVER_FILES,
+    LD_LIBRARY_PATH,
+    LP_NATIVE_VECTOR_WIDTH,
+  } = process.env;
   const folders = ['/etc/vulkan/icd.d', '/usr/share/vulkan/icd.d', '/usr/local/share/vulkan/icd.d', '/dev/dri'];
   const seen = [
     process.execPath,
     process.version,
     [DAWNFIELD_ADAPTER, VK_ICD_FILENAMES, VK_DRIVER_FILES, VK_ADD_DRIVER_FILES, LD_LIBRARY_PATH],
+    [LP_NATIVE_VECTOR_WIDTH, hashOf(import.meta.dirname, ['lavapipe.mjs', 'swiftshader.mjs'])], // a newer set-up may have a better driver
     folders.map((folder) => (existsSync(folder) ? readdirSync(folder) : [])),
     existsSync('/dev/nvidiactl'),
   ];

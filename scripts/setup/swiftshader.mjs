@@ -26,7 +26,7 @@ export function swiftshader(cache) {
       `fetching SwiftShader out of Debian's chromium-common package (about 30 MB) into ${home}: no other Vulkan driver can be had`,
     );
     const packages = ['chromium-common', 'libvulkan1'];
-    appear(home, (part) => unpackDebian(part, { suite: 'bookworm', packages, dependencies: false }));
+    appear(home, (part) => unpackDebian(part, { suites: ['bookworm'], packages, dependencies: false }));
   }
   const icd = join(installed ? '/' : home, inChromium);
   /** @type {Record<string, string>} */
