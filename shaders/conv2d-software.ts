@@ -1,20 +1,22 @@
 /**
  * Convolution for CPU drivers (lavapipe, SwiftShader), where invocations are SIMD lanes. A divergent load is a loop over
- * them (a vec4 costs as much as 6 vec4 FMAs), and each accumulator is loaded, masked and stored in every turn of a loop
- * (as much as 4 FMAs), but moving values between lanes is nearly free. So both formulations hold many accumulators, do
- * all taps of a channel in one turn, and share what lanes load, without workgroup memory or barriers:
+ * them (a vec4 costs as much as 6 vec4 FMAs) or, in newer drivers, a vector gather that takes 3 cycles a lane, and each
+ * accumulator is loaded, masked and stored in every turn of a loop (as much as 4 FMAs), but a broadcast is nearly free. So
+ * both formulations hold many accumulators, do all taps of a channel in one turn, and share what lanes load, without
+ * workgroup memory or barriers:
  *
  * - Gather (forward, input gradient): a lane owns 4 neighbouring x-positions (of every class) in up to 4 rows, and up to 32
  *   output channels. The weights of those channels are one vec4 per lane, spread to all by `subgroupBroadcast`.
  *   They are packed to [group][block][in][ky][kx][outBlock] beforehand, which also transposes them for the gradient.
  *   Where a row fits into a subgroup, what a window reads beyond the lane's own positions comes from its neighbours.
  * - Weight gradient: a lane owns one input channel (or one row of its kernel, where channels are few) and all taps of up
- *   to 32 output channels; per 4 pixels it loads its stretches of x, and dy of one output channel, which is broadcast.
+ *   to 32 output channels; per 4 pixels (of two rows, where lanes are many) it loads its stretches of x, and dy of one
+ *   output channel, which is broadcast.
  *
- * The machine code (Mesa 25.0.7) shows why: an fma is a multiply and an add; a float that is loaded takes 8 instructions and two
- * branches in every lane. Of a 3×3 convolution of 16 channels the loads take 40 % of the time, the FMAs' block half.
- * Uniform loads of the weights, without broadcasts, take twice the time of all. Winograd's transform would save FMAs, but
- * load twice the weights.
+ * The machine code shows why: an fma is a multiply and an add. Mesa 25.0 takes 8 instructions and two branches for a float
+ * that is loaded, in every lane; of a 3×3 convolution of 16 channels the loads take 40 % of the time, the FMAs' block half.
+ * Mesa 26.1 with 16 lanes: gathers 26 % (38 % in the weight gradient), FMAs 60 %. Uniform loads of the weights, without
+ * broadcasts, are slower with both. Winograd's transform would save FMAs, but load twice the weights.
  *
  * An accumulator's FMAs stand side by side, because there are more accumulators than registers. Extents are uniforms: the
  * driver takes a second or more to compile such a body, and the layers of a network, forward and backward, then share a few.
@@ -29,7 +31,7 @@ import { scaleSplits, type Variant } from './variants';
 
 const MAX_FMAS = 288; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
 const MAX_RARE_FMAS = 96; // where strides or few channels make a layer rare in a network: less is gained than compiling costs
-const WIDE = 16; // lanes of AVX-512, where the driver gathers in vectors: loads still cost most, but large bodies compile in a third of the time
+const WIDE = 16; // lanes of AVX-512: drivers that have them compile fast, and bodies of twice the size gain a fifth
 const MAX_TALL_TAPS = 9; // of a kernel whose rows are all one lane's in the weight gradient
 const MAX_CHANNELS = 4; // read in one turn
 const MAX_ACCUMULATORS = 32; // vec4
@@ -38,6 +40,7 @@ const STORED = 4; // accumulators of a position in one turn of the storing loop
 const ENOUGH_WORKGROUPS = 64; // for the cores of a CPU; more splits of a weight gradient are more to sum
 const FEW_INVOCATIONS = 512; // below this, prefer more invocations with fewer channels each
 
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const lanesOf = (back: Back): number => (back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0);
 
 /** `n` split into equal blocks of at most `max`, rounded up to a multiple of 4. */
@@ -424,10 +427,12 @@ export function softwareWeightGradient(
   const heads = s.kernelHeight / tall; // lanes that share an input channel
   const columns = inChannels * heads;
   const columnGroups = Math.ceil(columns / width);
+  // Two rows of dy share what their windows have in common, and twice the FMAs go to an accumulator in one turn.
+  const pair = lanes >= WIDE && tall > 1 && s.outHeight % 2 === 0 ? 2 : 1;
   const rows = s.batch * s.outHeight;
   const perSplit = columnGroups * blocks * s.groups;
   const wanted = Math.min(Math.max(1, Math.ceil(ENOUGH_WORKGROUPS / perSplit)), Math.ceil(rows / 4));
-  const rowsPerSplit = Math.ceil(rows / scaleSplits(wanted, variant));
+  const rowsPerSplit = pair * Math.ceil(rows / scaleSplits(wanted, variant) / pair);
   const splits = Math.ceil(rows / rowsPerSplit);
   const workgroups = foldWorkgroups(columnGroups * splits);
 
@@ -454,29 +459,34 @@ export function softwareWeightGradient(
     outWidth: s.outWidth / dyUnit,
     spans,
   });
-  const images = Array.from({ length: tall }, (_, k) =>
-    loadRow(axis, { id: `${k}`, line: `line${k}`, inside: `inside${k}` }),
+  // Rows of x, as offsets from that of the first tap: row k of the kernel meets row r of dy at k·dilation + r·stride.
+  const meets = (k: number, r: number) => k * s.dilationH + r * s.strideH;
+  const offsets = [...new Set(range(tall).flatMap((k) => range(pair).map((r) => meets(k, r))))];
+  const images = new Map(
+    offsets.map((o) => [o, loadRow(axis, { id: `${o}`, line: `line${o}`, inside: `inside${o}` })]),
   );
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
   const loads = lanes ? Math.ceil(block / width) : block;
   const channelOf = (i: number) => (lanes ? `${i * width}u + lane` : `${i}u`);
-  const loadDy = (i: number) => {
-    const at = `dyLine + plane${i} + ${4 / dyUnit} * xq`;
-    if (dyUnit === 4) return `let d${i} = dy[${at}];`;
+  const loadDy = (i: number, r: number) => {
+    const at = `dyLine + ${r} * outWidth + plane${i} + ${4 / dyUnit} * xq`;
+    if (dyUnit === 4) return `let d${i}_${r} = dy[${at}];`;
     const each = (j: number) => {
       const sure = j < s.outWidth - 4 * (spans - 1);
       return sure
         ? `dy[${at} + ${j}]`
         : `select(0.0, dy[${at} + min(${j}, outWidth - 1 - 4 * xq)], 4 * xq + ${j} < outWidth)`;
     };
-    return `let d${i} = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
+    return `let d${i}_${r} = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
   };
-  const dyAt = (i: number, j: number) => {
-    const from = `d${lanes ? Math.floor(i / width) : i}[${j}]`;
+  const dyAt = (i: number, r: number, j: number) => {
+    const from = `d${lanes ? Math.floor(i / width) : i}_${r}[${j}]`;
     return lanes ? `subgroupBroadcast(${from}, ${i % width}u)` : from;
   };
-  const fma = (acc: string, image: RowLoads, offset: number) =>
-    unroll(4, (j) => `${acc} = fma(s${j}, ${image.at(s.strideW * j + offset)}, ${acc});`);
+  const fmas = (acc: string, k: number, offset: number) =>
+    unroll(pair, (r) =>
+      unroll(4, (j) => `${acc} = fma(s${r}_${j}, ${images.get(meets(k, r))!.at(s.strideW * j + offset)}, ${acc});`),
+    );
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
@@ -514,26 +524,29 @@ ${shape.struct}
   let end = min(first + p.rowsPerSplit, p.rows);
   var n = first / outHeight;
   var oy = first % outHeight;
-  for (var r = first; r < end; r++) {
+  for (var r = first; r < end; r += ${pair}u) {
     let plane = i32(n * xChannels + xChannel) * inHeight;
-    ${unroll(
-      tall,
-      (k) => `let y${k} = i32(oy * ${s.strideH}u + (head + ${k}u) * ${s.dilationH}u) - ${s.padTop};
-    let inside${k} = y${k} >= 0 && y${k} < inHeight;
-    let line${k} = (plane + clamp(y${k}, 0, inHeight - 1)) * inWidth;`,
-    )}
+    ${offsets
+      .map(
+        (o) => `let y${o} = i32(oy * ${s.strideH}u + head * ${s.dilationH}u) + ${o - s.padTop};
+    let inside${o} = y${o} >= 0 && y${o} < inHeight;
+    let line${o} = (plane + clamp(y${o}, 0, inHeight - 1)) * inWidth;`,
+      )
+      .join('\n')}
     let dyLine = i32((n * dyChannels + dyChannel) * outHeight + oy) * outWidth;
     for (var xq = 0; xq < spans; xq++) {
-      ${images.map((row) => row.code).join('\n')}
-      ${unroll(loads, loadDy)}
+      ${[...images.values()].map((row) => row.code).join('\n')}
+      ${unroll(pair, (r) => unroll(loads, (i) => loadDy(i, r)))}
       ${unroll(block, (i) => {
-        const each = images.map((row, k) =>
-          unroll(s.kernelWidth, (kx) => fma(`acc${i * taps + k * s.kernelWidth + kx}`, row, tapsX[kx].offset)),
-        );
-        return `{ ${unroll(4, (j) => `let s${j} = ${dyAt(i, j)};`)}\n${each.join('\n')} }`;
+        const spread = unroll(pair, (r) => unroll(4, (j) => `let s${r}_${j} = ${dyAt(i, r, j)};`));
+        const each = unroll(taps, (t) => {
+          const [k, kx] = [Math.floor(t / s.kernelWidth), t % s.kernelWidth];
+          return fmas(`acc${i * taps + t}`, k, tapsX[kx].offset);
+        });
+        return `{ ${spread}\n${each} }`;
       })}
     }
-    oy++;
+    oy += ${pair}u;
     if (oy == outHeight) { oy = 0u; n++; }
   }
   if (column >= p.columns) { return; }

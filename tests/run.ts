@@ -1,5 +1,4 @@
 // The test runner: every tests/**/*.test.ts in a process of its own, so that a crash of the driver costs one file.
-//   npm test [-- --filter PART_OF_A_PATH] [--jobs N]
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -11,8 +10,28 @@ import { readSummary } from './summary';
 const minutes = 15; // the most that one file may take
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const { values } = parseArgs({ options: { filter: { type: 'string', default: '' }, jobs: { type: 'string' } } });
-const jobs = Number(values.jobs ?? Math.min(2, availableParallelism()));
+const usage = `npm test [-- [PART_OF_A_PATH] [--jobs N]]
+
+Runs the files of tests/ whose path contains PART_OF_A_PATH (also --filter PART), N at a time: 2, or as many as there are processors if fewer.`;
+
+function options() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { filter: { type: 'string' }, jobs: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
+    const jobs = Number(values.jobs ?? Math.min(2, availableParallelism()));
+    if (!Number.isInteger(jobs) || jobs < 1) throw new Error(`--jobs is '${values.jobs}': it must be 1 or more`);
+    if (positionals.length > 1) throw new Error(`one part of a path, not ${positionals.length}`);
+    if (values.help) console.log(usage);
+    return { part: values.filter ?? positionals[0] ?? '', jobs, help: values.help };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+const { part, jobs, help } = options();
+if (help) process.exit();
 
 interface Result {
   output: string;
@@ -58,10 +77,10 @@ async function report(file: string): Promise<void> {
 }
 
 const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.test.ts') && name.includes(values.filter))
+  .filter((name) => name.endsWith('.test.ts') && name.includes(part))
   .sort()
   .map((name) => join(here, name));
-if (!files.length) console.log(`no test file's path contains '${values.filter}'`);
+if (!files.length) console.log(`no test file's path contains '${part}'`);
 
 const queue = [...files];
 async function work(): Promise<void> {

@@ -7,7 +7,7 @@
  */
 export async function train({ F, init, manualSeed, models, optim, shutdown, tensor }, show) {
   await init();
-  manualSeed(1);
+  manualSeed(4); // with 1, a value at a ReLU lies within rounding of zero: two adapters then part by 1e-3 after five steps
   const model = new models.MeanFieldResNet({ blocks: 2, classes: 2, stem: 4, inner: [4, 8, 8] });
   const optimizer = new optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.9 });
   // 16 images of waves, two classes: every second image has shorter ones.

@@ -85,7 +85,7 @@ test('Node: ten training steps of the page, and the loss falls', async () => {
       const { losses, failure, text } = await trainInBrowser(`http://localhost:${port}/`);
       assert.is(failure, undefined);
       const expected = await train(dawnfield, () => undefined);
-      close(losses!, expected, 1e-3, 'losses in the browser against Node');
+      close(losses!, expected, 2e-5, 'losses in the browser against Node');
       assert.match(text, `step 10\t${losses![9].toFixed(4)}`);
       assert.match(text, /done: the loss fell from/);
     } finally {
