@@ -74,6 +74,9 @@ const convolutions: Record<string, ConvCase> = {
   'four rows a lane': { batch: 24, inChannels: 3, outChannels: 17, kernel: [3, 3], image: [8, 16], padTop: 1, padLeft: 1, end: [1, 1], quick: true },
   'four rows a lane, dilation, one side padded': { batch: 40, inChannels: 2, outChannels: 12, kernel: [3, 2], image: [12, 7], dilationH: 2, padTop: 3, end: [1, 2], quick: true },
   'two rows a lane': { batch: 40, inChannels: 4, outChannels: 16, kernel: [2, 3], image: [10, 8], padTop: 1, padLeft: 1, end: [0, 1], quick: true },
+  // Weight gradients whose lanes hold a channel each, on drivers of 16 lanes as well: two rows of dy at once where their number is even.
+  'an even number of rows': { batch: 3, inChannels: 17, outChannels: 20, kernel: [3, 3], image: [6, 12], padTop: 1, padLeft: 1, end: [1, 1], quick: true },
+  'an even number of rows, dilation': { inChannels: 16, outChannels: 8, kernel: [3, 2], image: [9, 7], dilationH: 2, padTop: 1, end: [0, 1], quick: true },
   'stride 2, odd size': { inChannels: 9, outChannels: 17, kernel: [3, 3], image: [7, 9], strideH: 2, strideW: 2, padTop: 1, padLeft: 1, end: [1, 1] },
   '1×1, stride 2': { inChannels: 8, outChannels: 12, kernel: [1, 1], image: [6, 8], strideH: 2, strideW: 2, quick: true },
   'groups, dilation, stride 3 × 2, uneven padding': {
