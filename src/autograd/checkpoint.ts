@@ -42,7 +42,7 @@ export function checkpointSequential(
   segments = Math.ceil(Math.sqrt(functions.length)),
 ): Tensor {
   if (!(Number.isInteger(segments) && segments >= 1))
-    throw inputError('checkpointSequential', `${segments} segments`, { input: x.shape }, 'Use a whole number ≥ 1.');
+    throw inputError('checkpointSequential', `${segments} segments`, { input: x }, 'Use a whole number ≥ 1.');
   let y = x;
   for (let s = 0; s < segments; s++) {
     const [from, to] = [s, s + 1].map((k) => Math.round((k * functions.length) / segments));

@@ -74,7 +74,7 @@ export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     throw inputError(
       'conv1d',
       'input and weight have three dimensions',
-      { input: x.shape, weight: weight.shape },
+      { input: x, weight },
       'They are [N, C, L] and [O, C/groups, K].',
     );
   const { stride = 1, padding = 0, dilation = 1, groups } = options;

@@ -74,7 +74,6 @@ const derivative = (
   operands: named(expression, all),
   scalars,
   shape,
-  result: 'float32',
   compute: 'float32',
 });
 
@@ -163,7 +162,7 @@ function requireTensor(name: string, x: unknown): asserts x is Tensor {
 function requireOperand(name: string, x: unknown, like: Tensor): void {
   if (x instanceof Tensor || x instanceof Scalar || typeof x === 'number') return;
   const problem = `the other operand is ${typeof x === 'string' ? `'${x}'` : String(x)}`;
-  throw inputError(name, problem, { a: like.shape }, 'Use a tensor or a number.');
+  throw inputError(name, problem, { a: like }, 'Use a tensor or a number.');
 }
 
 type Scalars<K extends UnaryName> = (typeof unaryOps)[K] extends { scalars: Record<string, number> }
@@ -237,7 +236,6 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
         expression,
         operands: { g, c: condition },
         shape: g.shape,
-        result: 'float32' as const,
       };
       return needs[i] && evaluateTo(inputs[i].shape, e);
     });

@@ -64,7 +64,7 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
     throw inputError(
       op,
       'input and target must have the same shape',
-      { input: shape, target: b.shape },
+      { input: shape, target: b },
       'Use expand or reshape to line them up.',
     );
   if (!['none', 'mean', 'sum'].includes(reduction))
@@ -76,7 +76,7 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
   const scalars = [parameter, reduction === 'mean' ? samples : 1];
   const whole = reduction === 'none' && axes.length === 0;
   const y = whole
-    ? evaluate({ name: op, expression: value, operands: weighted, scalars, shape, result: 'float32' })
+    ? evaluate({ name: op, expression: value, operands: weighted, scalars, shape })
     : reduce({
         name: op,
         reduction: 'sum',
@@ -93,9 +93,7 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
     const perSample =
       reduction === 'none' && !whole ? gradient.view(kept, keptStrides(gradient, axes, kept.length)) : gradient;
     const factors = weight && { g: perSample, w: weight };
-    const g = factors
-      ? evaluate({ name: op, expression: 'g * w', operands: factors, shape, result: 'float32' })
-      : perSample;
+    const g = factors ? evaluate({ name: op, expression: 'g * w', operands: factors, shape }) : perSample;
     const rule = (expression: string) =>
       evaluate({
         name: op,
@@ -103,7 +101,6 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
         operands: { g, ...operands },
         scalars,
         shape,
-        result: 'float32',
       });
     return [needs[0] && rule(row.da), needs[1] && rule(row.db)];
   });
@@ -127,13 +124,13 @@ function withProbabilities(
     throw inputError(
       'crossEntropy',
       'probabilities must have the shape of the logits',
-      { input: x.shape, target: target.shape },
+      { input: x, target },
       'Class labels must be int32.',
     );
   if (weight && !sameShape(weight.shape, [classes]))
     throw inputError('crossEntropy', `weight must have one value for each of the ${classes} classes`, {
-      input: x.shape,
-      weight: weight.shape,
+      input: x,
+      weight,
     });
   const ones = x.shape.slice(axis + 1).map(() => 1);
   const column = weight?.view([classes, ...ones], [weight.strides[0], ...ones]);
@@ -163,7 +160,7 @@ export function huberLoss(
   target: Tensor,
   { delta = 1, reduction }: Reduced & { delta?: number } = {},
 ): Tensor {
-  if (!(delta > 0)) throw inputError('huberLoss', `delta is ${delta}`, { input: x.shape }, 'It must be positive.');
+  if (!(delta > 0)) throw inputError('huberLoss', `delta is ${delta}`, { input: x }, 'It must be positive.');
   const row = {
     value: 'select(s * (abs(a - b) - 0.5 * s), 0.5 * (a - b) * (a - b), abs(a - b) <= s)',
     da: 'clamp(a - b, -s, s)',
@@ -178,8 +175,7 @@ export function pseudoHuberLoss(
   target: Tensor,
   { delta = 1, reduction }: Reduced & { delta?: number } = {},
 ): Tensor {
-  if (!(delta > 0))
-    throw inputError('pseudoHuberLoss', `delta is ${delta}`, { input: x.shape }, 'It must be positive.');
+  if (!(delta > 0)) throw inputError('pseudoHuberLoss', `delta is ${delta}`, { input: x }, 'It must be positive.');
   const root = 'sqrt(1.0 + (a - b) / s * ((a - b) / s))';
   const row = { value: `(a - b) * (a - b) / (1.0 + ${root})`, da: `(a - b) / ${root}`, db: `(b - a) / ${root}` };
   return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });
@@ -197,7 +193,7 @@ export function bceWithLogits(x: Tensor, target: Tensor, { reduction, weight, po
   const op = 'bceWithLogits';
   for (const t of [weight, posWeight])
     if (t && !sameShape(broadcastShapes(op, x.shape, t.shape), x.shape))
-      throw inputError(op, 'a weight is larger than the input', { input: x.shape, weight: t.shape });
+      throw inputError(op, 'a weight is larger than the input', { input: x, weight: t });
   const more = posWeight ? '(q - 1.0)' : '0.0';
   const softplus = 'softplus(-a)'; // −log σ(a)
   const row = {

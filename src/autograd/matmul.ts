@@ -60,12 +60,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   requireTensors('linear', { x, weight, ...(bias && { bias }) });
   if (weight.ndim !== 2)
-    throw inputError(
-      'linear',
-      'the weight is no matrix',
-      { x: x.shape, weight: weight.shape },
-      'It has the shape [out, in].',
-    );
+    throw inputError('linear', 'the weight is no matrix', { x, weight }, 'It has the shape [out, in].');
   const [outputs, inputs] = weight.shape;
   raw.checkMatmul(
     'linear',
@@ -79,7 +74,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
     throw inputError(
       'linear',
       'the bias does not fit the weight',
-      { weight: weight.shape, bias: bias.shape },
+      { weight, bias },
       `It has one element for each of ${outputs} outputs: [${outputs}].`,
     );
   const lead = x.shape.slice(0, -1);

@@ -39,7 +39,7 @@ export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
 /** Mean of each plane: [N, C, H, W] → [N, C], or with `keepDims` [N, C, 1, 1]. */
 export function globalAvgPool2d(x: Tensor, { keepDims = false } = {}): Tensor {
   const op = 'globalAvgPool2d';
-  if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x.shape });
+  if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x });
   const axes = [x.ndim - 2, x.ndim - 1];
   const pixels = x.shape[axes[0]] * x.shape[axes[1]];
   const common = { name: op, operands: { a: x }, scalars: [pixels], shape: x.shape };
@@ -48,7 +48,7 @@ export function globalAvgPool2d(x: Tensor, { keepDims = false } = {}): Tensor {
   const y = pooled(x);
   const rule = (gradient: Tensor) => {
     const g = gradient.view([...y.shape.slice(0, x.ndim - 2), 1, 1], [...gradient.strides.slice(0, x.ndim - 2), 0, 0]);
-    return [evaluate({ ...common, expression: 'g / s', operands: { g }, result: 'float32' })];
+    return [evaluate({ ...common, expression: 'g / s', operands: { g } })];
   };
   return record(op, [x], y, [], rule, { push: (t) => pooled(t!) });
 }

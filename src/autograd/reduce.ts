@@ -35,7 +35,7 @@ const forInput = (
   expression: string,
   operands: Record<string, Tensor>,
   scalars: Expression['scalars'] = [],
-): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape, result: 'float32' });
+): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape });
 
 /** Sum. Integers stay integers (modulo 2³²), booleans are counted in int32. */
 export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
@@ -56,7 +56,6 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
       operands: { g },
       scalars: [share],
       shape: g.shape,
-      result: 'float32',
     });
     return [spreadOut(each, x, over)];
   };
@@ -210,7 +209,7 @@ export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tens
 export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
   const [at] = normalizeAxes('cumprod', axis, x.shape);
   if (x.dtype !== 'float32')
-    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x.shape }, "Convert first: x.to('float32').");
+    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x }, "Convert first: x.to('float32').");
   const y = scan('prod', x, at, options);
   return record('cumprod', [x], y, [x], (g) => {
     const before = scan('prod', x, at, { ...options, exclusive: true });

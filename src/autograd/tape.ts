@@ -216,7 +216,7 @@ const hooks = new WeakMap<object, Set<GradientHook>>();
  */
 export function registerHook(x: Tensor, hook: GradientHook): () => void {
   if (!x.requiresGrad)
-    throw inputError('registerHook', 'this tensor has no gradient', { tensor: x.shape }, 'Only of what requires one.');
+    throw inputError('registerHook', 'this tensor has no gradient', { tensor: x }, 'Only of what requires one.');
   const target = x.gradNode ?? x;
   const list = hooks.get(target) ?? new Set();
   hooks.set(target, list.add(hook));
@@ -233,7 +233,7 @@ function hooked(target: object, gradient: Tensor): Tensor {
       throw inputError(
         'registerHook',
         'the hook returned a gradient of another shape',
-        { gradient: g.shape, returned: next.shape },
+        { gradient: g, returned: next },
         'Return one of the same shape, or nothing.',
       );
     g = next;
@@ -243,10 +243,9 @@ function hooked(target: object, gradient: Tensor): Tensor {
 
 /** a + b, for gradients. */
 export const sumOf = (a: Tensor, b: Tensor): Tensor =>
-  evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape, result: 'float32' });
+  evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape });
 
-const copied = (a: Tensor): Tensor =>
-  evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape, result: 'float32' });
+const copied = (a: Tensor): Tensor => evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape });
 
 /** The sum of what there is, for push-forwards of operations with several inputs: at least one. */
 export function sumOfAll(...terms: (Tensor | null | false)[]): Tensor {
@@ -285,7 +284,7 @@ function checkGraph(root: Tensor): void {
       throw inputError(
         'backward',
         `a tensor that '${name}'${path ? ` in ${path}` : ''} needs for its gradient was overwritten in place after it was used`,
-        { overwritten: overwritten.shape },
+        { overwritten },
         'Call backward() before optimizer.step(), or compute it from a clone().',
       );
     for (const { gradNode } of node.inputs) {
@@ -450,8 +449,7 @@ export function grad(
   );
 }
 
-const one = (loss: Tensor): Tensor =>
-  evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape, result: 'float32' });
+const one = (loss: Tensor): Tensor => evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape });
 
 /** Refuses what no backward pass can begin with. */
 function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
@@ -459,21 +457,21 @@ function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
     throw inputError(
       op,
       'this tensor was computed from nothing that requires a gradient, or under noGrad',
-      { loss: loss.shape },
+      { loss },
       'Use parameters, or tensor(data, { requiresGrad: true }).',
     );
   if (!gradient && loss.size !== 1)
     throw inputError(
       op,
       `the loss has ${loss.size} elements`,
-      { loss: loss.shape },
+      { loss },
       'Reduce it to one number (mean, sum) or pass { gradient } of its shape.',
     );
   if (gradient && !sameShape(gradient.shape, loss.shape))
     throw inputError(
       op,
       'the gradient does not have the shape of the loss',
-      { gradient: gradient.shape, loss: loss.shape },
+      { gradient, loss },
       'It is ∂(objective)/∂loss, element by element.',
     );
   checkGraph(loss);

@@ -47,7 +47,7 @@ export class BatchNorm2d extends Module {
       throw inputError(
         this.constructor.name,
         `made for ${this.channels} channels`,
-        { input: x.shape },
+        { input: x },
         'Channels are dimension 1: [N, C, …].',
       );
     const { weight, bias, runningMean, runningVar, training } = this;

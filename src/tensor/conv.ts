@@ -37,12 +37,7 @@ export interface ConvTranspose2dOptions {
 function pair(op: string, name: string, value: Pair, least: number, x: Tensor): readonly [number, number] {
   const [h, w] = typeof value === 'number' ? [value, value] : value;
   if (![h, w].every((n) => Number.isInteger(n) && n >= least))
-    throw inputError(
-      op,
-      `${name} is ${JSON.stringify(value)}`,
-      { input: x.shape },
-      `Use integers of at least ${least}.`,
-    );
+    throw inputError(op, `${name} is ${JSON.stringify(value)}`, { input: x }, `Use integers of at least ${least}.`);
   return [h, w];
 }
 
@@ -92,12 +87,7 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
   let sides: readonly number[];
   if (padding === 'same') {
     if (strideH > 1 || strideW > 1)
-      throw inputError(
-        op,
-        "padding 'same' needs stride 1",
-        { input: x.shape, weight: weight.shape },
-        'Give the padding as a number.',
-      );
+      throw inputError(op, "padding 'same' needs stride 1", { input: x, weight }, 'Give the padding as a number.');
     sides = [(spanH - 1) >> 1, spanH >> 1, (spanW - 1) >> 1, spanW >> 1];
   } else if (padding === 'valid') sides = [0, 0, 0, 0];
   else if (typeof padding !== 'number' && padding.length === 4)
@@ -116,7 +106,7 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
     throw inputError(
       op,
       `a kernel that spans ${spanH}×${spanW} does not fit into ${inHeight + padTop + padBottom}×${inWidth + padLeft + padRight} pixels (with padding)`,
-      { input: x.shape, weight: weight.shape },
+      { input: x, weight },
       'Use a smaller kernel or dilation, or more padding.',
     );
   return {

@@ -64,7 +64,7 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
   if (weight && !sameShape(weight.shape, [along.n]))
     throw inputError(op, `weight must have one value for each of the ${along.n} classes`, {
       ...shapes,
-      weight: weight.shape,
+      weight,
     });
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw inputError(op, `labelSmoothing is ${labelSmoothing}`, shapes, 'Use a number in 0 … 1.');
@@ -79,7 +79,7 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
 /** Losses of scores (or, with `nll`, of log-probabilities) [N, C, …] for labels [N, …]; a label that is no class makes the loss NaN. */
 export function classLoss(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLossOptions): ClassLoss {
   const { along, grid, options, constants, reduction, weights } = setUp(op, x, labels, nll, o);
-  if (along.n === 0 && along.lines) throw inputError(op, 'there are no classes', { input: x.shape });
+  if (along.n === 0 && along.lines) throw inputError(op, 'there are no classes', { input: x });
   const losses = empty(op, labels.shape);
   const saved = empty(op, [along.lines, 4]);
   const total = empty(op, []);

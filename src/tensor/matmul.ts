@@ -71,7 +71,7 @@ function batchShape(a: Tensor, b: Tensor): number[] {
   });
   if (fits) return broadcastShapes('matmul', first, second);
   const hint = 'All but the last two dimensions are batches: equal or 1, counted from the right.';
-  throw inputError('matmul', 'the batches cannot be broadcast', { a: a.shape, b: b.shape }, hint);
+  throw inputError('matmul', 'the batches cannot be broadcast', { a, b }, hint);
 }
 
 /** Refuses operands that no matrix product takes. */

@@ -122,23 +122,23 @@ export function batchNorm(x: Tensor, o: BatchNormOptions): Normalized {
 
 function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
   const op = 'batchNorm';
-  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x.shape }, 'The input is [N, C, …].');
+  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
   if (x.dtype !== 'float32')
-    throw inputError(op, `the input is ${x.dtype}`, { input: x.shape }, "Convert with to('float32').");
+    throw inputError(op, `the input is ${x.dtype}`, { input: x }, "Convert with to('float32').");
   for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (t && (t.ndim !== 1 || t.size !== x.shape[1]))
       throw inputError(op, `${name} must have one value for each of the ${x.shape[1]} channels`, {
-        input: x.shape,
-        [name]: t.shape,
+        input: x,
+        [name]: t,
       });
-  if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x.shape });
+  if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x });
   if (!runningMean !== !runningVar)
-    throw inputError(op, 'runningMean and runningVar must be given together', { input: x.shape });
+    throw inputError(op, 'runningMean and runningVar must be given together', { input: x });
   if (!training && !runningMean)
     throw inputError(
       op,
       'evaluation needs runningMean and runningVar',
-      { input: x.shape },
+      { input: x },
       'Use training: true to normalise with the batch.',
     );
   const values = x.size / x.shape[1];
@@ -146,7 +146,7 @@ function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: B
     throw inputError(
       op,
       `training needs more than one value per channel, there is ${values || 0}`,
-      { input: x.shape },
+      { input: x },
       'Use a larger batch, or eval().',
     );
 }

@@ -51,7 +51,7 @@ function check(op: string, x: Tensor): void {
     throw inputError(
       op,
       `the input is ${x.dtype} with ${x.ndim} dimensions`,
-      { input: x.shape },
+      { input: x },
       'Images are float32 [N, C, H, W] or [C, H, W].',
     );
 }
@@ -81,14 +81,14 @@ export function planPool(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions &
   const [top, bottom, left, right] = padding4(o.padding);
   for (const [name, value] of Object.entries({ kernel, stride, dilation }))
     if (value.some((v) => !Number.isInteger(v) || v < 1))
-      throw inputError(op, `${name} is [${value}]`, { input: x.shape }, 'Use positive integers.');
+      throw inputError(op, `${name} is [${value}]`, { input: x }, 'Use positive integers.');
   const padding = [top, bottom, left, right];
   const extent = kernel.map((k, i) => (k - 1) * dilation[i] + 1);
   if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v >= extent[i >> 1]))
     throw inputError(
       op,
       `padding is [${padding}]`,
-      { input: x.shape },
+      { input: x },
       `Use integers below the extent [${extent}] of a window.`,
     );
   const [h, w] = x.shape.slice(-2);
@@ -98,7 +98,7 @@ export function planPool(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions &
     throw inputError(
       op,
       `a window [${kernel}] with padding [${padding}] and dilation [${dilation}] does not fit`,
-      { input: x.shape },
+      { input: x },
       'Use a smaller kernel or more padding.',
     );
   const countPad = Number(o.countIncludePad ?? true);
@@ -112,9 +112,9 @@ export function planAdaptive(x: Tensor, outputSize: Pair): PoolPlan {
   check(op, x);
   const [oh, ow] = pair(outputSize);
   if (![oh, ow].every((n) => Number.isInteger(n) && n > 0))
-    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x.shape }, 'Use positive integers.');
+    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x }, 'Use positive integers.');
   const [h, w] = x.shape.slice(-2);
-  if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x.shape });
+  if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x });
   return {
     kind: 'adaptive',
     input: x.shape,

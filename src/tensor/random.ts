@@ -129,7 +129,6 @@ export function bernoulli(p: Tensor): Tensor {
     expression: 'select(0.0, 1.0, a < b)',
     operands,
     shape: p.shape,
-    result: 'float32',
   });
 }
 

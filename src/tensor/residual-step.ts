@@ -19,7 +19,7 @@ export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tens
     throw inputError(
       'MeanField',
       'a particle must keep the shape of its input, since x + Δτ·f(x) adds the two',
-      { x: x.shape, 'f(x)': f.shape },
+      { x, 'f(x)': f },
       'Change shapes in a module of its own in front of the particles.',
     );
   const y = empty('residual step', x.shape);

@@ -32,7 +32,7 @@ export function softmax(x: Tensor, dim: number, log: boolean): Tensor {
   const op = log ? 'logSoftmax' : 'softmax';
   requireTensors(op, { input: x });
   if (x.dtype !== 'float32')
-    throw inputError(op, `the input is ${x.dtype}`, { input: x.shape }, "Convert with to('float32').");
+    throw inputError(op, `the input is ${x.dtype}`, { input: x }, "Convert with to('float32').");
   const along = linesAlong(x.shape, normalizeAxis(op, dim, x.shape));
   const { perGroup, grid } = lineGrid(along);
   const y = empty(op, x.shape);

@@ -63,13 +63,9 @@ export function topk(x: Tensor, k: number, dim: number, largest: boolean): Sorte
   const axis = normalizeAxis('topk', dim, x.shape);
   const n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n)
-    throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x.shape }, `Use 0 … ${n}.`);
+    throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x }, `Use 0 … ${n}.`);
   const order = argsort(x, axis, largest);
-  const indices = copy(
-    order.view(
-      order.shape.map((m, i) => (i === axis ? k : m)),
-      order.strides,
-    ),
-  );
+  const shape = order.shape.map((m, i) => (i === axis ? k : m));
+  const indices = copy(order.view(shape, order.strides));
   return { values: gather(x, axis, indices), indices };
 }

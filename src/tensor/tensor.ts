@@ -89,14 +89,14 @@ export class Tensor {
       throw inputError(
         'requiresGrad_',
         `a tensor of ${this.dtype} has no gradient`,
-        { tensor: this.shape },
+        { tensor: this },
         "Convert with to('float32').",
       );
     if (!this.isLeaf)
       throw inputError(
         'requiresGrad_',
         'the tensor was computed and is no leaf',
-        { tensor: this.shape },
+        { tensor: this },
         'detach() gives one without history.',
       );
     this.requiresGrad = value;
@@ -133,12 +133,7 @@ export class Tensor {
   /** The value of a tensor with one element (a boolean as 0 or 1). */
   async item(): Promise<number> {
     if (this.size !== 1)
-      throw inputError(
-        'item',
-        `the tensor has ${this.size} elements`,
-        { tensor: this.shape },
-        'Use data() or toArray().',
-      );
+      throw inputError('item', `the tensor has ${this.size} elements`, { tensor: this }, 'Use data() or toArray().');
     return (await this.data())[0];
   }
 
