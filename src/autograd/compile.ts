@@ -11,7 +11,7 @@ import type { Shape } from '../tensor/shape';
 import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
 import { consultedModes } from './modes';
-import { tensorsIn } from './tape';
+import { isPlain, tensorsIn } from './tape';
 
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
 type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] };
@@ -166,7 +166,7 @@ const placed = (block: Block): Block => (block as Block & { place?: Block | null
 function rebuild(value: unknown, tensors: Tensor[]): unknown {
   if (value instanceof Tensor) return tensors.shift();
   if (Array.isArray(value)) return value.map((item) => rebuild(item, tensors));
-  if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
+  if (isPlain(value))
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, rebuild(item, tensors)]));
   return value;
 }

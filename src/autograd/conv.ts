@@ -5,7 +5,7 @@ import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import * as raw from '../tensor/conv';
 import { sum } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
-import { requireTensors } from '../tensor/tensor';
+import { requireFloats } from '../tensor/tensor';
 import { expand } from '../tensor/views';
 import type { PushForward, Rule } from './tape';
 import { record, sumOfAll } from './tape';
@@ -29,7 +29,7 @@ const bilinear =
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
-  requireTensors('conv2d', { input: x, weight, ...(bias && { bias }) });
+  requireFloats('conv2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.conv2dShape('conv2d', x, weight, bias, options);
   const y = biased(raw.conv2d('forward', x, weight, shape), bias);
   const rule: Rule = (g, needs) => [
@@ -48,7 +48,7 @@ export function convTranspose2d(
   bias: Tensor | null = null,
   options: ConvTranspose2dOptions = {},
 ): Tensor {
-  requireTensors('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
+  requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.transposedShape('convTranspose2d', x, weight, bias, options);
   const y = biased(raw.conv2d('inputGradient', x, weight, shape), bias);
   const rule: Rule = (g, needs) => [

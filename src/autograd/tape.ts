@@ -34,7 +34,7 @@ export type PushForward = (...tangents: (Tensor | null)[]) => Tensor;
 /** An operation whose Jacobian is symmetric, as that of every elementwise function: its gradient rule is its push-forward. */
 export const SYMMETRIC = 'symmetric';
 
-export interface NodeOptions {
+interface NodeOptions {
   /** The rule takes a gradient in two parts, which saves the launch that adds them. */
   pairs?: boolean;
   /** Without it `jvp` refuses the operation. */
@@ -141,12 +141,22 @@ export function record(
   return output;
 }
 
+export const isPlain = (x: unknown): x is object =>
+  !!x && typeof x === 'object' && Object.getPrototypeOf(x) === Object.prototype;
+
+/** Records a linear operation of one tensor: applied to a tangent it is its own push-forward. `adjoint` is its gradient rule. */
+export const recordLinear = (
+  name: string,
+  x: Tensor,
+  apply: (x: Tensor) => Tensor,
+  adjoint: (gradient: Tensor) => Tensor,
+): Tensor => record(name, [x], apply(x), [], (g) => [adjoint(g)], { push: (t) => apply(t!) });
+
 /** Every tensor in a result: a tensor, or arrays and plain objects of them. */
 export function* tensorsIn(value: unknown): Iterable<Tensor> {
   if (value instanceof Tensor) yield value;
   else if (Array.isArray(value)) for (const item of value) yield* tensorsIn(item);
-  else if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
-    for (const item of Object.values(value)) yield* tensorsIn(item);
+  else if (isPlain(value)) for (const item of Object.values(value)) yield* tensorsIn(item);
 }
 
 function* memoriesIn(value: unknown): Iterable<Memory> {

@@ -18,7 +18,7 @@ import type { Tensor } from '../tensor/tensor';
 import type { SliceIndex, Steps } from '../tensor/views';
 import * as raw from '../tensor/views';
 import type { PushForward, Rule } from './tape';
-import { record, SYMMETRIC } from './tape';
+import { record, recordLinear, SYMMETRIC } from './tape';
 
 export type { Range, SliceIndex } from '../tensor/views';
 
@@ -26,9 +26,8 @@ export type { Range, SliceIndex } from '../tensor/views';
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const to = raw.resolveShape('reshape', x, shape);
   checkShape('reshape', to);
-  return record('reshape', [x], raw.reshape(x, to), [], (g) => [raw.reshape(g, x.shape)], {
-    push: (t) => raw.reshape(t!, to),
-  });
+  const reshaped = (t: Tensor) => raw.reshape(t, to);
+  return recordLinear('reshape', x, reshaped, (g) => raw.reshape(g, x.shape));
 }
 
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
@@ -42,9 +41,8 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
       `Name each of the ${x.ndim} dimensions once.`,
     );
   const back = to.map((_, i) => to.indexOf(i));
-  return record('permute', [x], raw.permute(x, to), [], (g) => [raw.permute(g, back)], {
-    push: (t) => raw.permute(t!, to),
-  });
+  const permuted = (t: Tensor) => raw.permute(t, to);
+  return recordLinear('permute', x, permuted, (g) => raw.permute(g, back));
 }
 
 /** Swaps two dimensions, by default the last two. A view. */
@@ -93,7 +91,8 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   checkShape('expand', to);
   if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, to), to))
     throw inputError('expand', 'only dimensions of size 1 can be repeated', { input: x, wanted: shape });
-  return record('expand', [x], raw.expand(x, to), [], (g) => [sumTo(g, x.shape)], { push: (t) => raw.expand(t!, to) });
+  const expanded = (t: Tensor) => raw.expand(t, to);
+  return recordLinear('expand', x, expanded, (g) => sumTo(g, x.shape));
 }
 
 /** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
@@ -116,7 +115,8 @@ function repeated(x: Tensor, axis: number, count: number): Tensor {
 /** The elements in the opposite order along dimensions (all by default). A view. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   const over = normalizeAxes('flip', axes, x.shape);
-  return record('flip', [x], raw.flip(x, over), [], (g) => [raw.flip(g, over)], { push: (t) => raw.flip(t!, over) });
+  const flipped = (t: Tensor) => raw.flip(t, over);
+  return recordLinear('flip', x, flipped, flipped);
 }
 
 /**
@@ -141,10 +141,10 @@ function sliced(op: string, x: Tensor, indices: readonly SliceIndex[]): Tensor {
   return left.length < x.ndim ? reshape(part, left) : part;
 }
 
-const sliceSteps = (x: Tensor, steps: readonly Steps[]): Tensor =>
-  record('slice', [x], raw.slice(x, steps), [], (g) => [raw.embed('slice gradient', g, x.shape, steps)], {
-    push: (t) => raw.slice(t!, steps),
-  });
+function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
+  const part = (t: Tensor) => raw.slice(t, steps);
+  return recordLinear('slice', x, part, (g) => raw.embed('slice gradient', g, x.shape, steps));
+}
 
 /** `length` elements from `start` along a dimension. A view. */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
@@ -232,7 +232,7 @@ export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
 }
 
 /** 'reflect' mirrors without repeating the border, 'symmetric' with it; 'edge' (or 'replicate') repeats it; 'wrap' (or 'circular') goes round. */
-export type PadMode = 'constant' | 'reflect' | 'symmetric' | 'edge' | 'replicate' | 'wrap' | 'circular';
+type PadMode = 'constant' | 'reflect' | 'symmetric' | 'edge' | 'replicate' | 'wrap' | 'circular';
 
 /**
  * Adds elements before and after each dimension: `amounts[i]` = [before, after] of dimension i, in the order of the dimensions.

@@ -108,12 +108,8 @@ export function scatterAdd(
   ];
   const lists = [shape, x?.strides ?? [], index.shape, index.strides, source.strides].flatMap((list) => padded(list));
   const reads = [...(x ? [x.storage] : []), index.storage, ...(order ? [bind(order)] : []), source.storage];
-  device().launch(
-    scatterKernel({ type, base: !!x, sorted: !!order }),
-    [...reads, bind(y)],
-    [...head, ...lists],
-    gridFor(n, INDEX_TILE),
-  );
+  const kernel = scatterKernel({ type, base: !!x, sorted: !!order });
+  device().launch(kernel, [...reads, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
   return y;
 }
 
@@ -121,12 +117,8 @@ export function scatterAdd(
 export function scatterInto(into: Tensor, axis: number, index: Tensor, x: Tensor): void {
   const inner = size(x.shape.slice(axis + 1));
   const constants = [x.size, x.shape[axis] ?? 1, into.shape[axis] ?? 1, inner];
-  device().launch(
-    scatterDistinct(),
-    [contiguous(x), contiguous(index), into].map(bind),
-    constants,
-    gridFor(x.size, INDEX_TILE),
-  );
+  const buffers = [contiguous(x), contiguous(index), into].map(bind);
+  device().launch(scatterDistinct(), buffers, constants, gridFor(x.size, INDEX_TILE));
 }
 
 /** 1 at the label, 0 elsewhere (int32): [..., classes]. A label out of range fills its row with −2³¹. */
@@ -135,11 +127,7 @@ export function oneHot(labels: Tensor, classes: number): Tensor {
   if (!Number.isInteger(classes) || classes < 1)
     throw inputError('oneHot', `classes is ${classes}`, { labels }, 'Use a positive integer.');
   const y = empty('oneHot', [...labels.shape, classes], 'int32');
-  device().launch(
-    oneHotKernel(),
-    [bind(contiguous(labels)), bind(y)],
-    [y.size, classes, -(2 ** 31)],
-    gridFor(y.size, INDEX_TILE),
-  );
+  const buffers = [contiguous(labels), y].map(bind);
+  device().launch(oneHotKernel(), buffers, [y.size, classes, -(2 ** 31)], gridFor(y.size, INDEX_TILE));
   return y;
 }

@@ -76,14 +76,7 @@ function batchShape(a: Tensor, b: Tensor): number[] {
 
 /** Refuses operands that no matrix product takes. */
 export function checkMatmul(op: string, a: Tensor, b: Tensor, k: number, kOfB: number, hint: string): void {
-  const shapes = { a: a.shape, b: b.shape };
-  if (a.dtype !== 'float32' || b.dtype !== 'float32')
-    throw inputError(
-      op,
-      `needs float32 operands, got ${a.dtype} and ${b.dtype}`,
-      shapes,
-      "Convert with to('float32').",
-    );
+  const shapes = { a, b };
   if (a.ndim === 0 || b.ndim === 0) throw inputError(op, 'a number is no matrix', shapes, 'Use mul.');
   if (k !== kOfB) throw inputError(op, `the inner dimensions ${k} and ${kOfB} differ`, shapes, hint);
 }

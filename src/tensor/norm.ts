@@ -22,7 +22,7 @@ import { bind, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { size } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, requireFloats } from './tensor';
 
 export interface Normalized {
   y: Tensor;
@@ -98,13 +98,8 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
     device().launch(normForward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
   } else {
     const partials = empty('batchNorm', [channels, chunks, 2]);
-    const reads = [bind(x), bind(partials)];
-    device().launch(
-      normPartials({ back, plane, relu: false }),
-      reads,
-      constants,
-      gridFor(channels * chunks, chunksAtOnce(back)),
-    );
+    const sums = normPartials({ back, plane, relu: false });
+    device().launch(sums, [x, partials].map(bind), constants, gridFor(channels * chunks, chunksAtOnce(back)));
     device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
     apply();
     partials.dispose();
@@ -122,9 +117,8 @@ export function batchNorm(x: Tensor, o: BatchNormOptions): Normalized {
 
 function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
   const op = 'batchNorm';
+  requireFloats(op, { input: x });
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
-  if (x.dtype !== 'float32')
-    throw inputError(op, `the input is ${x.dtype}`, { input: x }, "Convert with to('float32').");
   for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar }))
     if (t && (t.ndim !== 1 || t.size !== x.shape[1]))
       throw inputError(op, `${name} must have one value for each of the ${x.shape[1]} channels`, {
@@ -192,13 +186,9 @@ function gradientOf(
     return { dx, dWeight, dBias };
   }
   const partials = empty('batchNorm', [channels, chunks, 2]);
-  const sums = [g, x, stats, partials].map(bind);
-  device().launch(
-    normGradientPartials({ back, plane, relu }),
-    sums,
-    constants,
-    gridFor(channels * chunks, chunksAtOnce(back)),
-  );
+  const sums = normGradientPartials({ back, plane, relu });
+  const summed = [g, x, stats, partials].map(bind);
+  device().launch(sums, summed, constants, gridFor(channels * chunks, chunksAtOnce(back)));
   const coefficients = empty('batchNorm', [channels, 4]);
   const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
   device().launch(normGradientFinish(back, training), finished, constants, gridFor(channels, 1));

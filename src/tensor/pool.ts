@@ -6,7 +6,7 @@ import { bind, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { size } from './shape';
 import type { Tensor } from './tensor';
-import { empty, requireTensors } from './tensor';
+import { empty, requireFloats } from './tensor';
 
 /** One number for both axes, or [height, width]. */
 export type Pair = number | readonly [number, number];
@@ -46,14 +46,9 @@ function padding4(value: PoolOptions['padding'] = 0): readonly number[] {
 }
 
 function check(op: string, x: Tensor): void {
-  requireTensors(op, { input: x });
-  if ((x.ndim !== 4 && x.ndim !== 3) || x.dtype !== 'float32')
-    throw inputError(
-      op,
-      `the input is ${x.dtype} with ${x.ndim} dimensions`,
-      { input: x },
-      'Images are float32 [N, C, H, W] or [C, H, W].',
-    );
+  requireFloats(op, { input: x });
+  if (x.ndim !== 4 && x.ndim !== 3)
+    throw inputError(op, `${x.ndim} dimensions`, { input: x }, 'Images are [N, C, H, W] or [C, H, W].');
 }
 
 /** Output positions along one axis (PyTorch's rule: with ceilMode the last window starts inside of the input or its leading padding). */
@@ -128,12 +123,8 @@ export function maxPool(x: Tensor, plan: PoolPlan): { y: Tensor; index: Tensor }
   const y = empty('maxPool2d', plan.output);
   const index = empty('maxPool2d', plan.output, 'int32');
   const n = size(plan.output);
-  device().launch(
-    maxKernel(),
-    [bind(contiguous(x)), bind(y), bind(index)],
-    [n, ...plan.geometry],
-    gridFor(n, POOL_TILE),
-  );
+  const buffers = [contiguous(x), y, index].map(bind);
+  device().launch(maxKernel(), buffers, [n, ...plan.geometry], gridFor(n, POOL_TILE));
   return { y, index };
 }
 
@@ -141,12 +132,8 @@ export function maxPool(x: Tensor, plan: PoolPlan): { y: Tensor; index: Tensor }
 export function average(x: Tensor, plan: PoolPlan): Tensor {
   const y = empty('avgPool2d', plan.output);
   const n = size(plan.output);
-  device().launch(
-    averagePool(plan.kind === 'adaptive'),
-    [bind(contiguous(x)), bind(y)],
-    [n, ...plan.geometry],
-    gridFor(n, POOL_TILE),
-  );
+  const kernel = averagePool(plan.kind === 'adaptive');
+  device().launch(kernel, [contiguous(x), y].map(bind), [n, ...plan.geometry], gridFor(n, POOL_TILE));
   return y;
 }
 

@@ -153,19 +153,21 @@ export class Tensor {
 
 /** Refuses operands that are no tensors, before anything reads their shapes. */
 export function requireTensors(op: string, operands: Readonly<Record<string, unknown>>): void {
-  const shapes = Object.entries(operands).flatMap(([name, x]) =>
-    x instanceof Tensor ? [[name, x.shape] as const] : [],
-  );
-  for (const [name, x] of Object.entries(operands))
-    if (!(x instanceof Tensor)) {
-      const kind = x === null || typeof x !== 'object' ? String(x) : x.constructor.name;
-      throw inputError(
-        op,
-        `${name} is no tensor, it is ${kind}`,
-        Object.fromEntries(shapes),
-        'Make one with tensor(data).',
-      );
-    }
+  const odd = Object.entries(operands).find(([, x]) => !(x instanceof Tensor));
+  if (!odd) return;
+  const [name, x] = odd;
+  const kind = x === null || typeof x !== 'object' ? String(x) : x.constructor.name;
+  const others = Object.entries(operands).filter((entry): entry is [string, Tensor] => entry[1] instanceof Tensor);
+  const hint = 'Make one with tensor(data).';
+  throw inputError(op, `${name} is no tensor, it is ${kind}`, Object.fromEntries(others), hint);
+}
+
+/** Refuses operands that are no tensors of float32. */
+export function requireFloats(op: string, operands: Readonly<Record<string, Tensor>>): void {
+  requireTensors(op, operands);
+  for (const [name, { dtype }] of Object.entries(operands))
+    if (dtype !== 'float32')
+      throw inputError(op, `${name} is ${dtype}, not float32`, operands, "Convert with to('float32').");
 }
 
 export type NestedArray = number | boolean | NestedArray[];
