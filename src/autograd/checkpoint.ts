@@ -22,7 +22,7 @@ export function checkpoint(f: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor
   if (nodes.length === 0) return y;
   // What the nodes hold goes, the result stays.
   y.memory.escaped = true;
-  for (const node of nodes) node.finish(true);
+  for (const node of nodes) node.finish();
   y.memory.escaped = escaped;
   const rule = (gradient: Tensor) => {
     const again = withDraws(draws, () => recomputing(() => enableGrad(() => f(...inputs))));

@@ -39,7 +39,7 @@ export function jvp(
     const tangent =
       known.get(y.gradNode ?? y) ?? evaluate({ name: 'jvp', expression: '0.0', operands: {}, shape: y.shape });
     y.memory.escaped = tangent.memory.escaped = true;
-    for (const node of nodes) node.finish(true);
+    for (const node of nodes) node.finish();
     return { value: detach(y), tangent: detach(tangent) };
   });
 }

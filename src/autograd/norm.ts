@@ -5,8 +5,9 @@ import type { BatchNormOptions } from '../tensor/norm';
 import * as raw from '../tensor/norm';
 import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { contiguousStrides, sameShape, size } from '../tensor/shape';
+import { contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { requireShape } from '../tensor/tensor';
 import type { PushForward, Rule } from './tape';
 import { record } from './tape';
 
@@ -100,9 +101,8 @@ export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOpti
   const at = x.ndim - normalizedShape.length;
   if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
     throw inputError(op, 'the shapes do not fit', { input: x, normalizedShape }, 'The input ends with it.');
-  for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
-    if (t && !sameShape(t.shape, normalizedShape))
-      throw inputError(op, `${name} must have the normalised shape`, { normalizedShape, [name]: t });
+  const { weight, bias } = options;
+  requireShape(op, x, { weight, bias }, normalizedShape, `the normalised shape ${showShape(normalizedShape)}`);
   const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
   return normRows(op, x, [rows], [n], [n], [0], options);
 }
@@ -114,12 +114,8 @@ export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
   if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
     throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x }, 'Use a divisor.');
-  for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
-    if (t && !sameShape(t.shape, [C]))
-      throw inputError(op, `${name} must have one value for each of the ${C} channels`, {
-        input: x,
-        [name]: t,
-      });
+  const { weight, bias } = options;
+  requireShape(op, x, { weight, bias }, [C], `one value for each of the ${C} channels`);
   const perGroup = C / groups;
   return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);
 }

@@ -4,7 +4,7 @@ import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import type { AveragePoolOptions, MaxPoolOptions, Pair } from '../tensor/pool';
 import * as raw from '../tensor/pool';
-import { reduce } from '../tensor/reduce';
+import { reduce, restored } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { record, recordLinear } from './tape';
 
@@ -46,9 +46,6 @@ export function globalAvgPool2d(x: Tensor, { keepDims = false } = {}): Tensor {
   const common = { name: op, scalars: [pixels], shape: x.shape };
   const pooled = (t: Tensor) =>
     reduce({ ...common, operands: { a: t }, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
-  return recordLinear(op, x, pooled, (gradient) => {
-    const lead = x.ndim - 2;
-    const g = gradient.view([...x.shape.slice(0, lead), 1, 1], [...gradient.strides.slice(0, lead), 0, 0]);
-    return evaluate({ ...common, expression: 'g / s', operands: { g } });
-  });
+  const rule = (g: Tensor) => evaluate({ ...common, expression: 'g / s', operands: { g: restored(g, x, axes) } });
+  return recordLinear(op, x, pooled, rule);
 }

@@ -5,25 +5,16 @@ import { contiguous, evaluate } from '../tensor/elementwise';
 import type { Axes } from '../tensor/reduce';
 import * as raw from '../tensor/reduce';
 import { scan } from '../tensor/scan';
-import { contiguousStrides, normalizeAxes, reducedShape } from '../tensor/shape';
+import { contiguousStrides, normalizeAxes } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
 import { needsGradient, record, recordLinear } from './tape';
 
 export type { Axes } from '../tensor/reduce';
 
-/** A reduced tensor seen with size 1 again in the dimensions that were reduced, so that it broadcasts against the input. */
-function restored(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
-  let at = 0;
-  const kept = y.ndim === input.ndim;
-  const strides = input.shape.map((_, i) => (kept ? y.strides[i] : axes.includes(i) ? 0 : y.strides[at++]));
-  return y.view(reducedShape(input.shape, axes, true), strides);
-}
-
-/** The same repeated along those dimensions, without a copy. */
-function spreadOut(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
-  return expand(restored(y, input, axes), input.shape);
-}
+/** A reduced tensor repeated along the dimensions that were reduced, without a copy. */
+const spreadOut = (y: Tensor, input: Tensor, axes: readonly number[]): Tensor =>
+  expand(raw.restored(y, input, axes), input.shape);
 
 /** The gradient for `x` from an expression over tensors of its shape or reduced from it. */
 const forInput = (
@@ -56,7 +47,12 @@ function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims
   const scale = (name === 'var' ? 2 : 1) / Math.max(0, raw.countOver(x, over) - correction);
   const expression = name === 'var' ? 'g * s * (a - m)' : 'select(g * s * (a - m) / y, 0.0, y == 0.0)';
   return record(name, [x], y, [x, center, y], (g) => {
-    const operands = { a: x, m: center, g: restored(g, x, over), ...(name === 'std' && { y: restored(y, x, over) }) };
+    const operands = {
+      a: x,
+      m: center,
+      g: raw.restored(g, x, over),
+      ...(name === 'std' && { y: raw.restored(y, x, over) }),
+    };
     return [forInput(name, x, expression, operands, [scale])];
   });
 }
@@ -85,7 +81,7 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
     const back = contiguousStrides(order.map((i) => x.shape[i]));
     const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
     const operands = {
-      g: restored(g, x, over),
+      g: raw.restored(g, x, over),
       before: before.view(x.shape, strides),
       after: after.view(x.shape, strides),
     };
@@ -107,9 +103,9 @@ function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDim
   const over = normalizeAxes(name, axes, x.shape);
   const y = raw.extreme(name, x, over, keepDims);
   return record(name, [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, over) };
+    const operands = { a: x, y: raw.restored(y, x, over) };
     const n = ties(name, x, 'a == y', operands, over);
-    return [forInput(name, x, 'select(0.0, g / n, a == y)', { ...operands, g: restored(g, x, over), n })];
+    return [forInput(name, x, 'select(0.0, g / n, a == y)', { ...operands, g: raw.restored(g, x, over), n })];
   });
 }
 
@@ -138,7 +134,7 @@ export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('logsumexp', axes, x.shape);
   const y = raw.logsumexp(x, over, keepDims);
   return record('logsumexp', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
+    const operands = { a: x, y: raw.restored(y, x, over), g: raw.restored(g, x, over) };
     return [forInput('logsumexp', x, 'g * exp(a - y)', operands)];
   });
 }
@@ -148,7 +144,7 @@ export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('norm', axes, x.shape);
   const y = raw.norm(x, p, over, keepDims);
   return record('norm', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
+    const operands = { a: x, y: raw.restored(y, x, over), g: raw.restored(g, x, over) };
     if (p === 0) return [forInput('norm', x, '0.0', {})];
     if (p === 1) return [forInput('norm', x, 'g * sign(a)', { a: x, g: operands.g })];
     if (p === 2) return [forInput('norm', x, 'select(g * a / y, 0.0, y == 0.0)', operands)];

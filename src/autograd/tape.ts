@@ -70,12 +70,12 @@ export class Node implements GradientNode {
     return this.inputs.every((t) => t.memory !== this.output);
   }
 
-  finish(release: boolean): void {
+  /** Gives back what only this node needed. */
+  finish(): void {
     if (this.done) return;
     this.done = true;
     open--;
-    if (!release) return;
-    // What only this node needed: saved results that are neither inputs nor visible to the program.
+    // Saved results that are neither inputs nor visible to the program.
     const dead = this.saved
       .filter((t) => !t.memory.escaped && !this.inputs.some((i) => i.memory === t.memory))
       .map((t) => t.memory);
@@ -327,7 +327,9 @@ function backwardFrom(
   const leaves = new Map<Tensor, Tensor>();
   const owned = new Set<Memory>();
   const addends = new Map<Node, Tensor>();
-  const add = (target: Tensor, gradient: Tensor, made: boolean) => {
+  const queue: Node[] = [];
+  const queued = new Set<Node>();
+  const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
     const node = target.gradNode as Node | null;
     const before = node ? gradients.get(node) : leaves.get(target);
     if (
@@ -349,21 +351,15 @@ function backwardFrom(
     if (node) gradients.set(node, total);
     else leaves.set(target, total);
     if (before) drop(before);
+    if (!node || queued.has(node)) return;
+    queued.add(node);
+    queue.push(node);
   };
   const drop = (gradient: Tensor) => {
     const { memory } = gradient;
     if (--memory.holds === 0 && owned.has(memory) && memory.live && !memory.kept) memory.release();
   };
 
-  const queue: Node[] = [];
-  const queued = new Set<Node>();
-  const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
-    add(target, gradient, made);
-    const node = target.gradNode as Node | null;
-    if (!node || queued.has(node)) return;
-    queued.add(node);
-    queue.push(node);
-  };
   const visit = (node: Node): void => {
     const gradient = gradients.get(node)!;
     gradients.delete(node);
@@ -391,7 +387,7 @@ function backwardFrom(
     for (const memory of made) if (memory.holds === 0 && memory.live && !memory.kept) memory.release();
     drop(gradient);
     if (addend) drop(addend);
-    if (!retainGraph || node.id >= firstNew) node.finish(true);
+    if (!retainGraph || node.id >= firstNew) node.finish();
   };
 
   enqueue(root, seed, false);

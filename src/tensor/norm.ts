@@ -22,7 +22,7 @@ import { bind, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { size } from './shape';
 import type { Tensor } from './tensor';
-import { empty, requireFloats } from './tensor';
+import { empty, requireFloats, requireShape } from './tensor';
 
 export interface Normalized {
   y: Tensor;
@@ -119,12 +119,8 @@ function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: B
   const op = 'batchNorm';
   requireFloats(op, { input: x });
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
-  for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar }))
-    if (t && (t.ndim !== 1 || t.size !== x.shape[1]))
-      throw inputError(op, `${name} must have one value for each of the ${x.shape[1]} channels`, {
-        input: x,
-        [name]: t,
-      });
+  const perChannel = { weight, bias, runningMean, runningVar };
+  requireShape(op, x, perChannel, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
   if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x });
   if (!runningMean !== !runningVar)
     throw inputError(op, 'runningMean and runningVar must be given together', { input: x });

@@ -141,6 +141,14 @@ export function evaluateTo(shape: Shape, e: Expression): Tensor {
   return summed.view(shape, contiguousStrides(shape));
 }
 
+/** A reduced tensor seen with size 1 again in the dimensions that were reduced, so that it broadcasts against the input. */
+export function restored(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
+  let at = 0;
+  const kept = y.ndim === input.ndim;
+  const strides = input.shape.map((_, i) => (kept ? y.strides[i] : axes.includes(i) ? 0 : y.strides[at++]));
+  return y.view(reducedShape(input.shape, axes, true), strides);
+}
+
 /** Dimensions of `to` along which a tensor of `shape` is repeated by broadcasting. */
 const broadcastAxes = (shape: Shape, to: Shape): number[] =>
   to.map((_, i) => i).filter((i) => i < to.length - shape.length || shape[i - to.length + shape.length] !== to[i]);

@@ -6,7 +6,7 @@ import type { DType, TypedArray } from './dtype';
 import { hostArray } from './dtype';
 import { Memory, trackComputed, unreachable } from './memory';
 import type { Shape } from './shape';
-import { contiguousStrides, isContiguous, size } from './shape';
+import { contiguousStrides, isContiguous, sameShape, size } from './shape';
 
 /** What autograd hangs on a tensor: the operation that computed it. */
 export interface GradientNode {
@@ -168,6 +168,18 @@ export function requireFloats(op: string, operands: Readonly<Record<string, Tens
   for (const [name, { dtype }] of Object.entries(operands))
     if (dtype !== 'float32')
       throw inputError(op, `${name} is ${dtype}, not float32`, operands, "Convert with to('float32').");
+}
+
+/** Refuses those of the tensors that are there and do not have `shape`: what `meaning` says. */
+export function requireShape(
+  op: string,
+  input: Tensor,
+  tensors: Readonly<Record<string, Tensor | null | undefined>>,
+  shape: Shape,
+  meaning: string,
+): void {
+  for (const [name, t] of Object.entries(tensors))
+    if (t && !sameShape(t.shape, shape)) throw inputError(op, `${name} must have ${meaning}`, { input, [name]: t });
 }
 
 export type NestedArray = number | boolean | NestedArray[];
