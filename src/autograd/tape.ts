@@ -65,22 +65,16 @@ export class Node implements GradientNode {
     open++;
   }
 
-  /** True when this operation made the memory of its output (views did not). */
-  get ownsOutput(): boolean {
-    return this.inputs.every((t) => t.memory !== this.output);
-  }
-
   /** Gives back what only this node needed. */
   finish(): void {
     if (this.done) return;
     this.done = true;
     open--;
-    // Saved results that are neither inputs nor visible to the program.
-    const dead = this.saved
-      .filter((t) => !t.memory.escaped && !this.inputs.some((i) => i.memory === t.memory))
-      .map((t) => t.memory);
-    if (this.ownsOutput) dead.push(this.output);
-    for (const memory of dead) if (memory.live && !memory.escaped && !memory.kept && !memory.recipe) memory.release();
+    // Results that are neither inputs (a view's memory is) nor visible to the program.
+    const inputs = this.inputs.map((t) => t.memory);
+    for (const memory of [...this.saved.map((t) => t.memory), this.output])
+      if (!inputs.includes(memory) && memory.live && !memory.escaped && !memory.kept && !memory.recipe)
+        memory.release();
   }
 }
 

@@ -19,7 +19,6 @@ import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
-import type { Shape } from './shape';
 import { size } from './shape';
 import type { Tensor } from './tensor';
 import { empty, requireFloats, requireShape } from './tensor';
@@ -65,25 +64,20 @@ function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0,
   return { chunks, constants };
 }
 
-/** The operands of a normalisation that are there. */
-function operands({ weight, bias, runningMean, runningVar }: BatchNormOptions) {
-  return {
-    affine: weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [],
-    running: runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [],
-  };
-}
-
 /** y and the rows of `stats`, from the statistics of x (training) or the running ones. */
-function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions): Normalized {
+function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): Normalized {
+  const x = contiguous(input);
   const { back } = device();
   const { channels, plane } = layout;
   const { training = false, eps = 1e-5, momentum = 0.1, activation } = o;
-  const { affine, running } = operands(o);
+  const { weight, bias, runningMean, runningVar } = o;
+  const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
+  const running = runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [];
   const whole = training && walksChannels(back, plane, channels) && affine.length > 0 && running.length > 0;
   const { chunks, constants } = chunking(layout, whole, eps, momentum);
   const relu = activation === 'relu';
   const stats = empty('batchNorm', [channels, 4]);
-  const y = empty('batchNorm', shape);
+  const y = empty('batchNorm', x.shape);
   const n = x.size / width(plane);
   const grid = gridFor(n, applyShape(back, plane).tile);
   const finish = normFinish({ back, plane, training, affine: affine.length > 0, running: running.length > 0 });
@@ -104,15 +98,15 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
     apply();
     partials.dispose();
   }
-  o.runningMean?.memory.written();
-  o.runningVar?.memory.written();
+  runningMean?.memory.written();
+  runningVar?.memory.written();
   return { y, stats };
 }
 
 /** Normalises x [N, C, …] per channel. Throws InputError for other shapes, and in training when a channel has one value only. */
 export function batchNorm(x: Tensor, o: BatchNormOptions): Normalized {
   check(x, o);
-  return normalize(contiguous(x), x.shape, layoutOf(x), o);
+  return normalize(x, layoutOf(x), o);
 }
 
 function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
@@ -204,7 +198,7 @@ const rowLayout = (x: Tensor, rows: number): Layout => ({ samples: 1, channels: 
 /** (x − mean) / √(variance + eps) over each of `rows` equal, contiguous pieces of x. */
 export function normalizeRows(x: Tensor, rows: number, eps: number): Normalized {
   if (x.size === 0) return { y: empty('normalizeRows', x.shape), stats: empty('normalizeRows', [rows, 4]) };
-  return normalize(contiguous(x), x.shape, rowLayout(x, rows), { training: true, eps });
+  return normalize(x, rowLayout(x, rows), { training: true, eps });
 }
 
 /** The gradient of `normalizeRows` for x. */
