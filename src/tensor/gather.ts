@@ -17,7 +17,7 @@ import { empty } from './tensor';
 
 const badBits = (x: Tensor): number => (x.dtype === 'float32' ? 0x7fc00000 : -(2 ** 31));
 
-export function checkIndex(op: string, index: Tensor): void {
+function checkIndex(op: string, index: Tensor): void {
   if (index.dtype !== 'int32' && index.dtype !== 'uint32')
     throw inputError(op, `the index must be int32, it is ${index.dtype}`, { index }, 'Use cast(index, "int32").');
 }

@@ -47,7 +47,7 @@ export function checkShape(op: string, shape: Shape): void {
 }
 
 /** Most dimensions that kernels index. */
-export const MAX_RANK = 8;
+const MAX_RANK = 8;
 
 /** A list with zeros up to a fixed length, as kernels' constants hold it. */
 export const padded = <T>(list: readonly T[], length = MAX_RANK): (T | number)[] => [
