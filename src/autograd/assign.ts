@@ -10,7 +10,7 @@ import { add, mul } from './elementwise';
 import { isRecording } from './tape';
 
 function refuse(op: string, problem: string, x: Tensor, hint: string): never {
-  throw inputError(op, problem, { target: x.shape }, hint);
+  throw inputError(op, problem, { target: x }, hint);
 }
 
 function write(op: string, x: Tensor, y: Tensor): Tensor {
@@ -36,7 +36,7 @@ function write(op: string, x: Tensor, y: Tensor): Tensor {
     throw inputError(
       op,
       'the source does not broadcast to the target',
-      { target: x.shape, source: y.shape },
+      { target: x, source: y },
       'The shape of the target stays.',
     );
   if (isBindable(x) && 4 * x.size === x.memory.storage.bytes) {

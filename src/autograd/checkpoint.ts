@@ -22,7 +22,7 @@ export function checkpoint(f: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor
   if (nodes.length === 0) return y;
   // What the nodes hold goes, the result stays.
   y.memory.escaped = true;
-  for (const node of nodes) node.finish(true);
+  for (const node of nodes) node.finish();
   y.memory.escaped = escaped;
   const rule = (gradient: Tensor) => {
     const again = withDraws(draws, () => recomputing(() => enableGrad(() => f(...inputs))));
@@ -42,7 +42,7 @@ export function checkpointSequential(
   segments = Math.ceil(Math.sqrt(functions.length)),
 ): Tensor {
   if (!(Number.isInteger(segments) && segments >= 1))
-    throw inputError('checkpointSequential', `${segments} segments`, { input: x.shape }, 'Use a whole number ≥ 1.');
+    throw inputError('checkpointSequential', `${segments} segments`, { input: x }, 'Use a whole number ≥ 1.');
   let y = x;
   for (let s = 0; s < segments; s++) {
     const [from, to] = [s, s + 1].map((k) => Math.round((k * functions.length) / segments));

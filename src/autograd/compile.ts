@@ -11,7 +11,7 @@ import type { Shape } from '../tensor/shape';
 import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
 import { consultedModes } from './modes';
-import { tensorsIn } from './tape';
+import { isPlain, tensorsIn } from './tape';
 
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
 type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] };
@@ -133,7 +133,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     else if (memory.live) memory.release();
   const plan = new Plan(recorded.launches, pinned, gpu.pool, gpu.pipelines, gpu.commands);
   for (const storage of captured.used) if (!storage.released) storage.retain();
-  const shapes = tensors.map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
+  const shapes = shapesOf(args);
   const others = args.map((arg) => (typeof arg === 'number' || [...tensorsIn(arg)].length ? null : arg));
   return {
     plan,
@@ -144,13 +144,14 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     outputs: outputs.map((o) => ({ ...o, block: placed(o.block) })),
     rebuild: (made) => rebuild(result, made) as R,
     matches(next) {
-      const given = [...tensorsIn(next)].map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
-      return (
-        given === shapes && modes.unchanged() && others.every((value, i) => value === null || Object.is(value, next[i]))
-      );
+      const same = others.every((value, i) => value === null || Object.is(value, next[i]));
+      return same && shapesOf(next) === shapes && modes.unchanged();
     },
   };
 }
+
+const shapesOf = (args: readonly unknown[]): string =>
+  [...tensorsIn(args)].map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
 
 /** Copies the tensors among the arguments of a call to the memory that the plan reads them from. */
 function fill(inputs: readonly Tensor[], args: readonly unknown[]): void {
@@ -166,7 +167,7 @@ const placed = (block: Block): Block => (block as Block & { place?: Block | null
 function rebuild(value: unknown, tensors: Tensor[]): unknown {
   if (value instanceof Tensor) return tensors.shift();
   if (Array.isArray(value)) return value.map((item) => rebuild(item, tensors));
-  if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
+  if (isPlain(value))
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, rebuild(item, tensors)]));
   return value;
 }

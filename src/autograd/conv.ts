@@ -1,11 +1,12 @@
 // Differentiable convolutions.
+import type { Conv2dShape } from '../../shaders/conv2d';
 import { addBias } from '../tensor/bias';
 import { inputError } from '../tensor/context';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import * as raw from '../tensor/conv';
 import { sum } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
-import { requireTensors } from '../tensor/tensor';
+import { requireFloats } from '../tensor/tensor';
 import { expand } from '../tensor/views';
 import type { PushForward, Rule } from './tape';
 import { record, sumOfAll } from './tape';
@@ -13,32 +14,40 @@ import { reshape } from './views';
 
 export type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 
-/** y + bias on every pixel, in place. */
-const biased = (y: Tensor, bias: Tensor | null): Tensor => (bias ? addBias(y, bias, y.shape[2] * y.shape[3]) : y);
-
-/** The push-forward of product(x, weight) + bias. */
-const bilinear =
-  (y: Tensor, product: (x: Tensor, weight: Tensor) => Tensor, x: Tensor, weight: Tensor): PushForward =>
-  (s, t, b) => {
+/** The convolution plus bias, recorded; `transposed` exchanges it with its input gradient. */
+function convolution(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  shape: Conv2dShape,
+  transposed: boolean,
+): Tensor {
+  const [forward, back] = transposed
+    ? (['inputGradient', 'forward'] as const)
+    : (['forward', 'inputGradient'] as const);
+  const products = raw.conv2d(forward, x, weight, shape);
+  const y = bias ? addBias(products, bias, products.shape[2] * products.shape[3]) : products;
+  const rule: Rule = (g, needs) => [
+    needs[0] && raw.conv2d(back, g, weight, shape),
+    needs[1] && (transposed ? raw.conv2d('weightGradient', g, x, shape) : raw.conv2d('weightGradient', x, g, shape)),
+    needs[2] && sum(g, [0, 2, 3]),
+  ];
+  const push: PushForward = (s, t, b) => {
     const planes = b && expand(b.view([1, b.size, 1, 1], [0, b.strides[0], 0, 0]), y.shape);
-    return sumOfAll(s && product(s, weight), t && product(x, t), planes);
+    return sumOfAll(s && raw.conv2d(forward, s, weight, shape), t && raw.conv2d(forward, x, t, shape), planes);
   };
+  return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
+}
 
 /**
  * Convolution (cross-correlation, as in PyTorch) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
-  requireTensors('conv2d', { input: x, weight, ...(bias && { bias }) });
+  requireFloats('conv2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.conv2dShape('conv2d', x, weight, bias, options);
-  const y = biased(raw.conv2d('forward', x, weight, shape), bias);
-  const rule: Rule = (g, needs) => [
-    needs[0] && raw.conv2d('inputGradient', g, weight, shape),
-    needs[1] && raw.conv2d('weightGradient', x, g, shape),
-    needs[2] && sum(g, [0, 2, 3]),
-  ];
-  const push = bilinear(y, (a, w) => raw.conv2d('forward', a, w, shape), x, weight);
-  return record('conv2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
+  return convolution('conv2d', x, weight, bias, shape, false);
 }
 
 /** The transpose of a convolution, its input gradient as an operation: x [N, C, H, W], weight [C, O/groups, kH, kW], bias [O]. */
@@ -48,16 +57,9 @@ export function convTranspose2d(
   bias: Tensor | null = null,
   options: ConvTranspose2dOptions = {},
 ): Tensor {
-  requireTensors('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
+  requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.transposedShape('convTranspose2d', x, weight, bias, options);
-  const y = biased(raw.conv2d('inputGradient', x, weight, shape), bias);
-  const rule: Rule = (g, needs) => [
-    needs[0] && raw.conv2d('forward', g, weight, shape),
-    needs[1] && raw.conv2d('weightGradient', g, x, shape),
-    needs[2] && sum(g, [0, 2, 3]),
-  ];
-  const push = bilinear(y, (a, w) => raw.conv2d('inputGradient', a, w, shape), x, weight);
-  return record('convTranspose2d', bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
+  return convolution('convTranspose2d', x, weight, bias, shape, true);
 }
 
 export interface Conv1dOptions {
@@ -74,7 +76,7 @@ export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     throw inputError(
       'conv1d',
       'input and weight have three dimensions',
-      { input: x.shape, weight: weight.shape },
+      { input: x, weight },
       'They are [N, C, L] and [O, C/groups, K].',
     );
   const { stride = 1, padding = 0, dilation = 1, groups } = options;

@@ -10,8 +10,13 @@ interface Labelled {
   labels: string;
 }
 
-const HINT =
-  "As in 'bij,bjk->bik': one letter a dimension, no letter twice in an operand; without an arrow, letters that appear once.";
+const wrong = (problem: string, tensors: readonly Tensor[]) =>
+  inputError(
+    'einsum',
+    problem,
+    Object.fromEntries(tensors.map((t, i) => [`operand ${i}`, t])),
+    "As in 'bij,bjk->bik': one letter a dimension, no letter twice in an operand; without an arrow, letters that appear once.",
+  );
 
 /** Splits an equation into the letters of the operands and of the result. */
 function parse(equation: string, tensors: readonly Tensor[]): { inputs: string[]; output: string } {
@@ -23,23 +28,20 @@ function parse(equation: string, tensors: readonly Tensor[]): { inputs: string[]
   const distinct = (labels: string) => new Set(labels).size === labels.length && /^[a-zA-Z]*$/.test(labels);
   const known = [...output].every((c) => letters.includes(c));
   if (more.length || inputs.length !== tensors.length || !inputs.every(distinct) || !distinct(output) || !known)
-    throw inputError(
-      'einsum',
-      `the equation '${equation}' does not fit ${tensors.length} operands`,
-      shapesOf(tensors),
-      HINT,
-    );
+    throw wrong(`the equation '${equation}' does not fit ${tensors.length} operands`, tensors);
   return { inputs, output };
 }
-
-const shapesOf = (tensors: readonly Tensor[]): Record<string, readonly number[]> =>
-  Object.fromEntries(tensors.map((t, i) => [`operand ${i}`, t.shape]));
 
 /** Σ over letters that stand in one operand only and are not wanted. */
 function sumAlone({ x, labels }: Labelled, wanted: string): Labelled {
   const alone = [...labels].map((_, i) => i).filter((i) => !wanted.includes(labels[i]));
   if (!alone.length) return { x, labels };
   return { x: sum(x, alone), labels: [...labels].filter((c) => wanted.includes(c)).join('') };
+}
+
+function inOrder({ x, labels }: Labelled, order: string): Tensor {
+  const axes = [...order].map((c) => labels.indexOf(c));
+  return permute(x, axes);
 }
 
 /** The product of two operands, summed over the letters of both that are not wanted. */
@@ -51,14 +53,8 @@ function contract(first: Labelled, second: Labelled, wanted: string, size: (labe
   const inner = both.filter((c) => !wanted.includes(c)).join('');
   const rows = [...a.labels].filter((c) => !b.labels.includes(c)).join('');
   const columns = [...b.labels].filter((c) => !a.labels.includes(c)).join('');
-  const arranged = ({ x, labels }: Labelled, ...groups: string[]) =>
-    reshape(
-      permute(
-        x,
-        [...groups.join('')].map((c) => labels.indexOf(c)),
-      ),
-      groups.map(size),
-    );
+  const arranged = (operand: Labelled, ...groups: string[]) =>
+    reshape(inOrder(operand, groups.join('')), groups.map(size));
   const y = matmul(arranged(a, batch, rows, inner), arranged(b, batch, inner, columns));
   const labels = batch + rows + columns;
   return { x: reshape(y, [...labels].map(size)), labels };
@@ -73,20 +69,10 @@ export function einsum(equation: string, ...tensors: Tensor[]): Tensor {
   const sizes = new Map<string, number>();
   tensors.forEach((x, k) => {
     if (x.ndim !== inputs[k].length)
-      throw inputError(
-        'einsum',
-        `'${inputs[k]}' in '${equation}' is for ${inputs[k].length} dimensions`,
-        shapesOf(tensors),
-        HINT,
-      );
+      throw wrong(`'${inputs[k]}' in '${equation}' is for ${inputs[k].length} dimensions`, tensors);
     [...inputs[k]].forEach((c, i) => {
       if (sizes.has(c) && sizes.get(c) !== x.shape[i])
-        throw inputError(
-          'einsum',
-          `'${c}' in '${equation}' is both ${sizes.get(c)} and ${x.shape[i]}`,
-          shapesOf(tensors),
-          HINT,
-        );
+        throw wrong(`'${c}' in '${equation}' is both ${sizes.get(c)} and ${x.shape[i]}`, tensors);
       sizes.set(c, x.shape[i]);
     });
   });
@@ -95,9 +81,5 @@ export function einsum(equation: string, ...tensors: Tensor[]): Tensor {
   const product = operands
     .slice(1)
     .reduce((a, b, k) => contract(a, b, output + inputs.slice(k + 2).join(''), size), operands[0]);
-  const { x, labels } = sumAlone(product, output);
-  return permute(
-    x,
-    [...output].map((c) => labels.indexOf(c)),
-  );
+  return inOrder(sumAlone(product, output), output);
 }

@@ -5,7 +5,6 @@ import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { checkDType, promote, wgslType } from '../tensor/dtype';
-import type { Expression } from '../tensor/elementwise';
 import { copy, evaluate } from '../tensor/elementwise';
 import type { BinaryName, BinaryRow, UnaryName, UnaryRow } from '../tensor/op-table';
 import { binaryOps, unaryOps } from '../tensor/op-table';
@@ -50,39 +49,29 @@ function numberType(value: Numeric, dtype: DType): DType {
 const named = <T>(expression: string, all: Record<string, T>): Record<string, T> =>
   Object.fromEntries(Object.entries(all).filter(([name]) => new RegExp(`\\b${name}\\b`).test(expression)));
 
-/** The gradient for an operand of `shape`, from its derivative's expression. */
-function gradient(
+/**
+ * A derivative's expression over all elements of `over`, summed down to `shape`: the gradient for an operand of that shape, or the part of a
+ * result's tangent that comes from an operand's tangent g, which may have to be repeated to the result's shape.
+ */
+function derivative(
   name: string,
   expression: string,
   all: Record<string, Tensor>,
   scalars: readonly Numeric[],
   shape: Shape,
+  over: Shape = all.g.shape,
 ): Tensor {
   if (expression === 'g' && sameShape(all.g.shape, shape)) return all.g;
-  return evaluateTo(shape, derivative(name, expression, all, scalars, all.g.shape));
+  const operands = named(expression, all);
+  return evaluateTo(shape, {
+    name: `${name} gradient`,
+    expression,
+    operands,
+    scalars,
+    shape: over,
+    compute: 'float32',
+  });
 }
-
-const derivative = (
-  name: string,
-  expression: string,
-  all: Record<string, Tensor>,
-  scalars: readonly Numeric[],
-  shape: Shape,
-): Expression => ({
-  name: `${name} gradient`,
-  expression,
-  operands: named(expression, all),
-  scalars,
-  shape,
-  result: 'float32',
-  compute: 'float32',
-});
-
-/** The part of a result's tangent that comes from one operand's tangent g, which may have to be repeated to the result's shape. */
-const partial = (...[name, expression, all, scalars, shape]: Parameters<typeof derivative>): Tensor =>
-  expression === 'g' && sameShape(all.g.shape, shape)
-    ? all.g
-    : evaluate(derivative(name, expression, all, scalars, shape));
 
 function unary(name: string, row: UnaryRow) {
   const defaults = Object.values(row.scalars ?? {});
@@ -96,7 +85,7 @@ function unary(name: string, row: UnaryRow) {
     const { da } = row;
     if (!da || !needsGradient(x)) return y;
     const kept = named(da, { a: x, y });
-    const rule: Rule = (g) => [gradient(name, da, { ...kept, g }, scalars, x.shape)];
+    const rule: Rule = (g) => [derivative(name, da, { ...kept, g }, scalars, x.shape)];
     return record(name, [x], y, Object.values(kept), rule, { push: SYMMETRIC });
   };
 }
@@ -143,9 +132,9 @@ function binary(name: string, row: BinaryRow) {
     const needed = rules.filter((_, i) => inputs[i].requiresGrad).join(' ');
     const kept = named(needed, { ...operands, y });
     const rule: Rule = (g, needs) =>
-      rules.map((expression, i) => needs[i] && gradient(name, expression, { ...kept, g }, scalars, inputs[i].shape));
+      rules.map((expression, i) => needs[i] && derivative(name, expression, { ...kept, g }, scalars, inputs[i].shape));
     const push: PushForward = (...tangents) =>
-      sumOfAll(...tangents.map((t, i) => t && partial(name, rules[i], { ...kept, g: t }, scalars, shape)));
+      sumOfAll(...tangents.map((t, i) => t && derivative(name, rules[i], { ...kept, g: t }, scalars, shape, shape)));
     return record(name, inputs, y, Object.values(kept), rule, { push });
   };
 }
@@ -163,7 +152,7 @@ function requireTensor(name: string, x: unknown): asserts x is Tensor {
 function requireOperand(name: string, x: unknown, like: Tensor): void {
   if (x instanceof Tensor || x instanceof Scalar || typeof x === 'number') return;
   const problem = `the other operand is ${typeof x === 'string' ? `'${x}'` : String(x)}`;
-  throw inputError(name, problem, { a: like.shape }, 'Use a tensor or a number.');
+  throw inputError(name, problem, { a: like }, 'Use a tensor or a number.');
 }
 
 type Scalars<K extends UnaryName> = (typeof unaryOps)[K] extends { scalars: Record<string, number> }
@@ -229,16 +218,10 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   if (!needsGradient(...inputs)) return y;
   const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'].filter(Boolean);
   const push: PushForward = (...tangents) =>
-    sumOfAll(...tangents.map((t, i) => t && partial('where', rules[i], { g: t, c: condition }, [], shape)));
+    sumOfAll(...tangents.map((t, i) => t && derivative('where', rules[i], { g: t, c: condition }, [], shape, shape)));
   const rule: Rule = (g, needs) =>
     rules.map((expression, i) => {
-      const e = {
-        name: 'where gradient',
-        expression,
-        operands: { g, c: condition },
-        shape: g.shape,
-        result: 'float32' as const,
-      };
+      const e = { name: 'where gradient', expression, operands: { g, c: condition }, shape: g.shape };
       return needs[i] && evaluateTo(inputs[i].shape, e);
     });
   return record('where', inputs, y, [condition], rule, { push });

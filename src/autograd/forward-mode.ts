@@ -22,7 +22,7 @@ export function jvp(
       throw inputError(
         'jvp',
         `tangent ${i} does not have the shape of its input`,
-        { input: x.shape, ...(tangents[i] && { tangent: tangents[i].shape }) },
+        { input: x, ...(tangents[i] && { tangent: tangents[i] }) },
         'Give one tangent for each input.',
       );
   });
@@ -37,10 +37,9 @@ export function jvp(
       if (given.some(Boolean)) known.set(node, push(node, given));
     }
     const tangent =
-      known.get(y.gradNode ?? y) ??
-      evaluate({ name: 'jvp', expression: '0.0', operands: {}, shape: y.shape, result: 'float32' });
+      known.get(y.gradNode ?? y) ?? evaluate({ name: 'jvp', expression: '0.0', operands: {}, shape: y.shape });
     y.memory.escaped = tangent.memory.escaped = true;
-    for (const node of nodes) node.finish(true);
+    for (const node of nodes) node.finish();
     return { value: detach(y), tangent: detach(tangent) };
   });
 }

@@ -31,13 +31,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 
 /** Rows of weight [V, D] for an index of any shape: [..., D]. */
 export function embedding(weight: Tensor, index: Tensor): Tensor {
-  if (weight.ndim !== 2)
-    throw inputError(
-      'embedding',
-      'the weight is no table',
-      { weight: weight.shape, index: index.shape },
-      'It is [V, D].',
-    );
+  if (weight.ndim !== 2) throw inputError('embedding', 'the weight is no table', { weight, index }, 'It is [V, D].');
   return reshape(indexSelect(weight, 0, reshape(index, [index.size])), [...index.shape, weight.shape[1]]);
 }
 
@@ -49,7 +43,7 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
       throw inputError(
         'scatterAdd',
         'the gradient of a source that is larger than the index is not defined',
-        { index: index.shape, source: source.shape },
+        { index, source },
         'Slice the source first.',
       );
     return [g, needs[1] && raw.gather(g, dim, index)];

@@ -43,13 +43,12 @@ export async function gradcheck(
   { kind = 'smooth', eps = STEPS[kind], tolerance = 0.01 }: GradcheckOptions = {},
 ): Promise<GradcheckReport> {
   const hosts = await Promise.all(inputs.map(async (x) => Float32Array.from(await x.data())));
-  const fresh = (k: number, requiresGrad: boolean): Tensor =>
-    tensor(hosts[k], { shape: inputs[k].shape, requiresGrad });
-  const arguments_ = (requiresGrad: boolean) => inputs.map((x, k) => (x.requiresGrad ? fresh(k, requiresGrad) : x));
+  const fresh = (requiresGrad: boolean) =>
+    inputs.map((x, k) => (x.requiresGrad ? tensor(hosts[k], { shape: x.shape, requiresGrad }) : x));
   if (!inputs.some((x) => x.requiresGrad))
     throw new DawnfieldError('gradcheck: no input requires a gradient; make one with { requiresGrad: true }');
 
-  const leaves = arguments_(true);
+  const leaves = fresh(true);
   const y = f(...leaves);
   const upstream = tensor(
     Array.from({ length: y.size }, (_, i) => weight(i)),
@@ -57,7 +56,7 @@ export async function gradcheck(
   );
   backward(y, { gradient: upstream });
   const objective = async (): Promise<number> => {
-    const values = await noGrad(() => f(...arguments_(false))).data();
+    const values = await noGrad(() => f(...fresh(false))).data();
     let sum = 0;
     for (let i = 0; i < values.length; i++) sum += weight(i) * values[i];
     return sum;

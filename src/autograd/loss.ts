@@ -3,10 +3,10 @@ import { inputError } from '../tensor/context';
 import type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
 import { classLoss, classLossGradient } from '../tensor/cross-entropy';
 import { evaluate } from '../tensor/elementwise';
-import { reduce } from '../tensor/reduce';
-import { broadcastShapes, reducedShape, sameShape, size } from '../tensor/shape';
+import { reduce, restored } from '../tensor/reduce';
+import { broadcastShapes, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireTensors } from '../tensor/tensor';
+import { requireShape, requireTensors } from '../tensor/tensor';
 import { logSoftmax } from './softmax';
 import { record } from './tape';
 
@@ -64,7 +64,7 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
     throw inputError(
       op,
       'input and target must have the same shape',
-      { input: shape, target: b.shape },
+      { input: shape, target: b },
       'Use expand or reshape to line them up.',
     );
   if (!['none', 'mean', 'sum'].includes(reduction))
@@ -76,7 +76,7 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
   const scalars = [parameter, reduction === 'mean' ? samples : 1];
   const whole = reduction === 'none' && axes.length === 0;
   const y = whole
-    ? evaluate({ name: op, expression: value, operands: weighted, scalars, shape, result: 'float32' })
+    ? evaluate({ name: op, expression: value, operands: weighted, scalars, shape })
     : reduce({
         name: op,
         reduction: 'sum',
@@ -89,30 +89,13 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
       });
   return record(op, [a, b], y, Object.values(weighted), (gradient, needs) => {
     // A loss per sample is repeated along the dimensions that were summed.
-    const kept = reducedShape(shape, axes, true);
-    const perSample =
-      reduction === 'none' && !whole ? gradient.view(kept, keptStrides(gradient, axes, kept.length)) : gradient;
+    const perSample = reduction === 'none' && !whole ? restored(gradient, a, axes) : gradient;
     const factors = weight && { g: perSample, w: weight };
-    const g = factors
-      ? evaluate({ name: op, expression: 'g * w', operands: factors, shape, result: 'float32' })
-      : perSample;
+    const g = factors ? evaluate({ name: op, expression: 'g * w', operands: factors, shape }) : perSample;
     const rule = (expression: string) =>
-      evaluate({
-        name: op,
-        expression: `g * (${expression}) / t`,
-        operands: { g, ...operands },
-        scalars,
-        shape,
-        result: 'float32',
-      });
+      evaluate({ name: op, expression: `g * (${expression}) / t`, operands: { g, ...operands }, scalars, shape });
     return [needs[0] && rule(row.da), needs[1] && rule(row.db)];
   });
-}
-
-/** Strides of a reduced tensor with its reduced dimensions put back as 1. */
-function keptStrides(x: Tensor, axes: readonly number[], rank: number): number[] {
-  let next = 0;
-  return Array.from({ length: rank }, (_, d) => (axes.includes(d) ? 0 : x.strides[next++]));
 }
 
 /** −Σ_c w_c ((1 − ε) t_c + ε/C) log softmax(x)_c; 'mean' divides by the number of samples. */
@@ -127,14 +110,10 @@ function withProbabilities(
     throw inputError(
       'crossEntropy',
       'probabilities must have the shape of the logits',
-      { input: x.shape, target: target.shape },
+      { input: x, target },
       'Class labels must be int32.',
     );
-  if (weight && !sameShape(weight.shape, [classes]))
-    throw inputError('crossEntropy', `weight must have one value for each of the ${classes} classes`, {
-      input: x.shape,
-      weight: weight.shape,
-    });
+  requireShape('crossEntropy', x, { weight }, [classes], `one value for each of the ${classes} classes`);
   const ones = x.shape.slice(axis + 1).map(() => 1);
   const column = weight?.view([classes, ...ones], [weight.strides[0], ...ones]);
   const mixed = `((1.0 - s) * b + s / ${classes}.0)`;
@@ -157,32 +136,28 @@ export const mseLoss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}):
 export const l1Loss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}): Tensor =>
   pointwise('l1Loss', { value: 'abs(a - b)', da: 'sign(a - b)', db: 'sign(b - a)' }, x, target, { reduction });
 
+type WithDelta = Reduced & { delta?: number };
+
+function withDelta(op: string, row: LossRow, x: Tensor, target: Tensor, { delta = 1, reduction }: WithDelta): Tensor {
+  if (!(delta > 0)) throw inputError(op, `delta is ${delta}`, { input: x }, 'It must be positive.');
+  return pointwise(op, row, x, target, { reduction, parameter: delta });
+}
+
 /** d²/2 for |d| ≤ delta, delta · (|d| − delta/2) beyond it, d = x − target. */
-export function huberLoss(
-  x: Tensor,
-  target: Tensor,
-  { delta = 1, reduction }: Reduced & { delta?: number } = {},
-): Tensor {
-  if (!(delta > 0)) throw inputError('huberLoss', `delta is ${delta}`, { input: x.shape }, 'It must be positive.');
+export function huberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
   const row = {
     value: 'select(s * (abs(a - b) - 0.5 * s), 0.5 * (a - b) * (a - b), abs(a - b) <= s)',
     da: 'clamp(a - b, -s, s)',
     db: 'clamp(b - a, -s, s)',
   };
-  return pointwise('huberLoss', row, x, target, { reduction, parameter: delta });
+  return withDelta('huberLoss', row, x, target, options);
 }
 
 /** delta² · (√(1 + r²) − 1) with r = (x − target) / delta, computed as delta² · r² / (1 + √(1 + r²)) so that small r keep their digits. */
-export function pseudoHuberLoss(
-  x: Tensor,
-  target: Tensor,
-  { delta = 1, reduction }: Reduced & { delta?: number } = {},
-): Tensor {
-  if (!(delta > 0))
-    throw inputError('pseudoHuberLoss', `delta is ${delta}`, { input: x.shape }, 'It must be positive.');
+export function pseudoHuberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
   const root = 'sqrt(1.0 + (a - b) / s * ((a - b) / s))';
   const row = { value: `(a - b) * (a - b) / (1.0 + ${root})`, da: `(a - b) / ${root}`, db: `(b - a) / ${root}` };
-  return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });
+  return withDelta('pseudoHuberLoss', row, x, target, options);
 }
 
 export interface BceOptions extends Reduced {
@@ -197,7 +172,7 @@ export function bceWithLogits(x: Tensor, target: Tensor, { reduction, weight, po
   const op = 'bceWithLogits';
   for (const t of [weight, posWeight])
     if (t && !sameShape(broadcastShapes(op, x.shape, t.shape), x.shape))
-      throw inputError(op, 'a weight is larger than the input', { input: x.shape, weight: t.shape });
+      throw inputError(op, 'a weight is larger than the input', { input: x, weight: t });
   const more = posWeight ? '(q - 1.0)' : '0.0';
   const softplus = 'softplus(-a)'; // −log σ(a)
   const row = {

@@ -4,8 +4,9 @@ import { addBias } from '../tensor/bias';
 import { inputError } from '../tensor/context';
 import * as raw from '../tensor/matmul';
 import { sum, sumTo } from '../tensor/reduce';
+import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireTensors } from '../tensor/tensor';
+import { requireFloats } from '../tensor/tensor';
 import * as views from '../tensor/views';
 import type { PushForward, Rule } from './tape';
 import { record, sumOfAll } from './tape';
@@ -33,7 +34,7 @@ const product = (a: Tensor, b: Tensor): Tensor =>
  * column on the right, and leave no dimension in the result. Transposed views are not copied.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  requireTensors('matmul', { a, b });
+  requireFloats('matmul', { a, b });
   const k = a.shape[a.ndim - 1];
   raw.checkMatmul(
     'matmul',
@@ -51,21 +52,16 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   if (columns.ndim === 2)
     return b.ndim === 2 && a.ndim === 2
       ? product(a, b)
-      : reshape(product(reshape(rows, [lead.reduce((x, n) => x * n, 1), k]), columns), out);
+      : reshape(product(reshape(rows, [size(lead), k]), columns), out);
   const y = product(rows, columns);
   return a.ndim === 1 ? reshape(y, [...y.shape.slice(0, -2), y.shape[y.ndim - 1]]) : y;
 }
 
 /** y = x·Wᵀ + b on the last dimension. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  requireTensors('linear', { x, weight, ...(bias && { bias }) });
+  requireFloats('linear', { x, weight, ...(bias && { bias }) });
   if (weight.ndim !== 2)
-    throw inputError(
-      'linear',
-      'the weight is no matrix',
-      { x: x.shape, weight: weight.shape },
-      'It has the shape [out, in].',
-    );
+    throw inputError('linear', 'the weight is no matrix', { x, weight }, 'It has the shape [out, in].');
   const [outputs, inputs] = weight.shape;
   raw.checkMatmul(
     'linear',
@@ -79,11 +75,11 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
     throw inputError(
       'linear',
       'the bias does not fit the weight',
-      { weight: weight.shape, bias: bias.shape },
+      { weight, bias },
       `It has one element for each of ${outputs} outputs: [${outputs}].`,
     );
   const lead = x.shape.slice(0, -1);
-  const flat = x.ndim === 2 ? x : reshape(x, [lead.reduce((n, m) => n * m, 1), inputs]);
+  const flat = x.ndim === 2 ? x : reshape(x, [size(lead), inputs]);
   const products = raw.matmul(flat, swapped(weight));
   const y = bias ? addBias(products, bias, 1) : products;
   const rule: Rule = (g, needs) => [

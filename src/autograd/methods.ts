@@ -1,4 +1,4 @@
-// Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. One line a method; the functions tell what they do.
+// Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. The functions tell what they do; those of several tensors alike, such as `concat`, are none.
 import { Tensor } from '../tensor/tensor';
 import * as assign from './assign';
 import type { BinaryFunctions, UnaryFunctions } from './elementwise';
@@ -16,52 +16,23 @@ import * as views from './views';
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
 type Methods<T> = { [K in keyof T]: Method<T[K]> };
 
+const { concat: _, stack: __, ...viewFunctions } = views;
+const { variance, ...reductions } = reduce;
+
 const functions = {
   ...elementwise.unaryFunctions,
   gelu: elementwise.gelu,
   cast: elementwise.cast,
   to: elementwise.cast,
-  sum: reduce.sum,
-  mean: reduce.mean,
-  var: reduce.variance,
-  std: reduce.std,
-  prod: reduce.prod,
-  max: reduce.max,
-  min: reduce.min,
-  argmax: reduce.argmax,
-  argmin: reduce.argmin,
-  any: reduce.any,
-  all: reduce.all,
-  logsumexp: reduce.logsumexp,
-  norm: reduce.norm,
-  cumsum: reduce.cumsum,
-  cumprod: reduce.cumprod,
+  ...reductions,
+  var: variance,
   matmul,
-  reshape: views.reshape,
-  permute: views.permute,
-  transpose: views.transpose,
-  squeeze: views.squeeze,
-  unsqueeze: views.unsqueeze,
-  flatten: views.flatten,
-  expand: views.expand,
-  tile: views.tile,
-  flip: views.flip,
-  slice: views.slice,
-  narrow: views.narrow,
-  select: views.select,
-  split: views.split,
-  chunk: views.chunk,
-  pad: views.pad,
-  clone: views.clone,
-  contiguous: views.contiguous,
-  softmax: softmax.softmax,
-  logSoftmax: softmax.logSoftmax,
+  ...viewFunctions,
+  ...softmax,
   gather: gather.gather,
   indexSelect: gather.indexSelect,
   scatterAdd: gather.scatterAdd,
-  sort: sort.sort,
-  argsort: sort.argsort,
-  topk: sort.topk,
+  ...sort,
   show,
   print,
   ...assign,

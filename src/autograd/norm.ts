@@ -5,8 +5,9 @@ import type { BatchNormOptions } from '../tensor/norm';
 import * as raw from '../tensor/norm';
 import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { contiguousStrides, sameShape, size } from '../tensor/shape';
+import { contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { requireShape } from '../tensor/tensor';
 import type { PushForward, Rule } from './tape';
 import { record } from './tape';
 
@@ -28,7 +29,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const push: PushForward = (t, ...affine) => {
     const a = raw.batchNormGradient(onlyInput('batchNorm', t, affine), x, stats, { training }).dx!;
     const through = { name: 'batchNorm tangent', expression: 'select(0.0, a, y > 0.0)', shape: y.shape };
-    return activation ? evaluate({ ...through, operands: { a, y }, result: 'float32' }) : a;
+    return activation ? evaluate({ ...through, operands: { a, y } }) : a;
   };
   return record('batchNorm', inputs, y, [x, stats], rule, { push });
 }
@@ -67,12 +68,12 @@ function normRows(
   const { y: xhat, stats } = raw.normalizeRows(x, size(lead), eps);
   const operands = { a: seen(xhat, shape), ...w, ...b };
   const expression = `a${w ? ' * w' : ''}${b ? ' + b' : ''}`;
-  const y = w || b ? evaluate({ name: op, expression, operands, shape, result: 'float32' }) : xhat;
+  const y = w || b ? evaluate({ name: op, expression, operands, shape }) : xhat;
   const inputs = [x, weight, bias].filter((t) => !!t);
   const saved = weight ? [x, stats, weight] : [x, stats];
   const rule: Rule = (gradient, needs) => {
     const g = seen(gradient, shape);
-    const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...w }, shape, result: 'float32' }) : g;
+    const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...w }, shape }) : g;
     const row = (column: number) =>
       stats.view(
         [...lead, ...rest.map(() => 1)],
@@ -88,7 +89,7 @@ function normRows(
   };
   const push: PushForward = (t, ...affine_) => {
     const a = seen(raw.normalizeRowsGradient(onlyInput(op, t, affine_), x, stats), shape);
-    const e = { name: `${op} tangent`, expression: 'a * w', shape, result: 'float32' as const };
+    const e = { name: `${op} tangent`, expression: 'a * w', shape };
     return seen(w ? evaluate({ ...e, operands: { a, ...w } }) : a, x.shape);
   };
   return record(op, inputs, seen(y, x.shape), saved, rule, { push });
@@ -99,10 +100,9 @@ export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOpti
   const op = 'layerNorm';
   const at = x.ndim - normalizedShape.length;
   if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
-    throw inputError(op, 'the shapes do not fit', { input: x.shape, normalizedShape }, 'The input ends with it.');
-  for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
-    if (t && !sameShape(t.shape, normalizedShape))
-      throw inputError(op, `${name} must have the normalised shape`, { normalizedShape, [name]: t.shape });
+    throw inputError(op, 'the shapes do not fit', { input: x, normalizedShape }, 'The input ends with it.');
+  const { weight, bias } = options;
+  requireShape(op, x, { weight, bias }, normalizedShape, `the normalised shape ${showShape(normalizedShape)}`);
   const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
   return normRows(op, x, [rows], [n], [n], [0], options);
 }
@@ -111,15 +111,11 @@ export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOpti
 export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
   const op = 'groupNorm';
   const [N, C] = x.shape;
-  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x.shape }, 'The input is [N, C, …].');
+  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
   if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
-    throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x.shape }, 'Use a divisor.');
-  for (const [name, t] of Object.entries({ weight: options.weight, bias: options.bias }))
-    if (t && !sameShape(t.shape, [C]))
-      throw inputError(op, `${name} must have one value for each of the ${C} channels`, {
-        input: x.shape,
-        [name]: t.shape,
-      });
+    throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x }, 'Use a divisor.');
+  const { weight, bias } = options;
+  requireShape(op, x, { weight, bias }, [C], `one value for each of the ${C} channels`);
   const perGroup = C / groups;
   return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);
 }

@@ -4,9 +4,9 @@ import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import type { AveragePoolOptions, MaxPoolOptions, Pair } from '../tensor/pool';
 import * as raw from '../tensor/pool';
-import { reduce } from '../tensor/reduce';
+import { reduce, restored } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
-import { record } from './tape';
+import { record, recordLinear } from './tape';
 
 /** Largest value of each window; padding counts as −∞. */
 export function maxPool2d(x: Tensor, options: MaxPoolOptions): Tensor {
@@ -23,32 +23,29 @@ export function maxPool2dWithIndices(x: Tensor, options: MaxPoolOptions): { valu
 /** Mean of each window. */
 export function avgPool2d(x: Tensor, options: AveragePoolOptions): Tensor {
   const plan = raw.planPool('average', x, options);
-  return record('avgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)], {
-    push: (t) => raw.average(t!, plan),
-  });
+  return averaged('avgPool2d', x, plan);
 }
 
 /** Means of windows ⌊i·H/OH⌋ … ⌈(i+1)·H/OH⌉ − 1, so that y is [N, C, OH, OW] for any input size. */
 export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
   const plan = raw.planAdaptive(x, outputSize);
-  return record('adaptiveAvgPool2d', [x], raw.average(x, plan), [], (g) => [raw.gradientOfPool(g, plan)], {
-    push: (t) => raw.average(t!, plan),
-  });
+  return averaged('adaptiveAvgPool2d', x, plan);
+}
+
+function averaged(name: string, x: Tensor, plan: raw.PoolPlan): Tensor {
+  const means = (t: Tensor) => raw.average(t, plan);
+  return recordLinear(name, x, means, (g) => raw.gradientOfPool(g, plan));
 }
 
 /** Mean of each plane: [N, C, H, W] → [N, C], or with `keepDims` [N, C, 1, 1]. */
 export function globalAvgPool2d(x: Tensor, { keepDims = false } = {}): Tensor {
   const op = 'globalAvgPool2d';
-  if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x.shape });
+  if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x });
   const axes = [x.ndim - 2, x.ndim - 1];
   const pixels = x.shape[axes[0]] * x.shape[axes[1]];
-  const common = { name: op, operands: { a: x }, scalars: [pixels], shape: x.shape };
+  const common = { name: op, scalars: [pixels], shape: x.shape };
   const pooled = (t: Tensor) =>
     reduce({ ...common, operands: { a: t }, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
-  const y = pooled(x);
-  const rule = (gradient: Tensor) => {
-    const g = gradient.view([...y.shape.slice(0, x.ndim - 2), 1, 1], [...gradient.strides.slice(0, x.ndim - 2), 0, 0]);
-    return [evaluate({ ...common, expression: 'g / s', operands: { g }, result: 'float32' })];
-  };
-  return record(op, [x], y, [], rule, { push: (t) => pooled(t!) });
+  const rule = (g: Tensor) => evaluate({ ...common, expression: 'g / s', operands: { g: restored(g, x, axes) } });
+  return recordLinear(op, x, pooled, rule);
 }

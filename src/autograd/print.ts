@@ -1,4 +1,5 @@
 // Tensors as text, in PyTorch's form: four decimals, or exponents where magnitudes differ much; the middle of large tensors left out.
+import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { noGrad } from './tape';
 import { concat, narrow } from './views';
@@ -53,7 +54,7 @@ export async function show(x: Tensor): Promise<string> {
 
   const nest = (axis: number, start: number, indent: number): string => {
     if (axis === x.ndim) return format(values[start]);
-    const inner = shown.shape.slice(axis + 1).reduce((product, n) => product * n, 1);
+    const inner = size(shown.shape.slice(axis + 1));
     const items = Array.from({ length: shown.shape[axis] }, (_, i) => nest(axis + 1, start + i * inner, indent + 1));
     const gap = short && x.shape[axis] > 2 * EDGE;
     if (gap) items.splice(EDGE, 0, axis === x.ndim - 1 ? ' ...' : '...');

@@ -2,6 +2,7 @@
 import { inputError } from '../tensor/context';
 import * as raw from '../tensor/random';
 import type { Tensor } from '../tensor/tensor';
+import { requireFloats } from '../tensor/tensor';
 import { record, SYMMETRIC } from './tape';
 
 /**
@@ -9,8 +10,8 @@ import { record, SYMMETRIC } from './tape';
  * The mask is a function of the draw, so the gradient draws it again instead of keeping it.
  */
 export function dropout(x: Tensor, { p = 0.5, training = true }: { p?: number; training?: boolean } = {}): Tensor {
-  if (!(p >= 0 && p <= 1)) throw inputError('dropout', `p is ${p}`, { input: x.shape }, 'Use a probability in 0 … 1.');
-  if (x.dtype !== 'float32') throw inputError('dropout', `the input is ${x.dtype}, not float32`, { input: x.shape });
+  if (!(p >= 0 && p <= 1)) throw inputError('dropout', `p is ${p}`, { input: x }, 'Use a probability in 0 … 1.');
+  requireFloats('dropout', { input: x });
   if (!training || p === 0) return x;
   const draw = raw.takeDraw();
   return record('dropout', [x], raw.dropout(x, p, draw), [], (gradient) => [raw.dropout(gradient, p, draw)], {

@@ -5,28 +5,16 @@ import { contiguous, evaluate } from '../tensor/elementwise';
 import type { Axes } from '../tensor/reduce';
 import * as raw from '../tensor/reduce';
 import { scan } from '../tensor/scan';
-import { contiguousStrides, normalizeAxes, reducedShape } from '../tensor/shape';
+import { contiguousStrides, normalizeAxes } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { needsGradient, record } from './tape';
+import { expand, permute } from '../tensor/views';
+import { needsGradient, record, recordLinear } from './tape';
 
 export type { Axes } from '../tensor/reduce';
 
-/** A reduced tensor seen with size 1 again in the dimensions that were reduced, so that it broadcasts against the input. */
-function restored(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
-  let at = 0;
-  const kept = y.ndim === input.ndim;
-  const strides = input.shape.map((_, i) => (kept ? y.strides[i] : axes.includes(i) ? 0 : y.strides[at++]));
-  return y.view(reducedShape(input.shape, axes, true), strides);
-}
-
-/** The same repeated along those dimensions, without a copy. */
-function spreadOut(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
-  const { strides } = restored(y, input, axes);
-  return y.view(
-    input.shape,
-    strides.map((stride, i) => (axes.includes(i) ? 0 : stride)),
-  );
-}
+/** A reduced tensor repeated along the dimensions that were reduced, without a copy. */
+const spreadOut = (y: Tensor, input: Tensor, axes: readonly number[]): Tensor =>
+  expand(raw.restored(y, input, axes), input.shape);
 
 /** The gradient for `x` from an expression over tensors of its shape or reduced from it. */
 const forInput = (
@@ -35,32 +23,21 @@ const forInput = (
   expression: string,
   operands: Record<string, Tensor>,
   scalars: Expression['scalars'] = [],
-): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape, result: 'float32' });
+): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape });
 
 /** Sum. Integers stay integers (modulo 2³²), booleans are counted in int32. */
 export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('sum', axes, x.shape);
-  return record('sum', [x], raw.sum(x, over, keepDims), [], (g) => [spreadOut(g, x, over)], {
-    push: (t) => raw.sum(t!, over, keepDims),
-  });
+  const summed = (t: Tensor) => raw.sum(t, over, keepDims);
+  return recordLinear('sum', x, summed, (g) => spreadOut(g, x, over));
 }
 
 /** Mean, in float32. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('mean', axes, x.shape);
   const share = 1 / raw.countOver(x, over);
-  const rule = (g: Tensor) => {
-    const each = evaluate({
-      name: 'mean gradient',
-      expression: 'g * s',
-      operands: { g },
-      scalars: [share],
-      shape: g.shape,
-      result: 'float32',
-    });
-    return [spreadOut(each, x, over)];
-  };
-  return record('mean', [x], raw.mean(x, over, keepDims), [], rule, { push: (t) => raw.mean(t!, over, keepDims) });
+  const averaged = (t: Tensor) => raw.mean(t, over, keepDims);
+  return recordLinear('mean', x, averaged, (g) => spreadOut(forInput('mean', g, 'g * s', { g }, [share]), x, over));
 }
 
 function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
@@ -70,7 +47,12 @@ function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims
   const scale = (name === 'var' ? 2 : 1) / Math.max(0, raw.countOver(x, over) - correction);
   const expression = name === 'var' ? 'g * s * (a - m)' : 'select(g * s * (a - m) / y, 0.0, y == 0.0)';
   return record(name, [x], y, [x, center, y], (g) => {
-    const operands = { a: x, m: center, g: restored(g, x, over), ...(name === 'std' && { y: restored(y, x, over) }) };
+    const operands = {
+      a: x,
+      m: center,
+      g: raw.restored(g, x, over),
+      ...(name === 'std' && { y: raw.restored(y, x, over) }),
+    };
     return [forInput(name, x, expression, operands, [scale])];
   });
 }
@@ -93,19 +75,13 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
     const rest = x.shape.map((_, i) => i).filter((i) => !over.includes(i));
     const order = [...rest, ...over];
     const flat = [raw.countOver(x, rest), raw.countOver(x, over)];
-    const rows = contiguous(
-      x.view(
-        order.map((i) => x.shape[i]),
-        order.map((i) => x.strides[i]),
-      ),
-    );
-    const matrix = rows.view(flat, contiguousStrides(flat));
+    const matrix = contiguous(permute(x, order)).view(flat, contiguousStrides(flat));
     const before = scan('prod', matrix, 1, { exclusive: true });
     const after = scan('prod', matrix, 1, { exclusive: true, reverse: true });
     const back = contiguousStrides(order.map((i) => x.shape[i]));
     const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
     const operands = {
-      g: restored(g, x, over),
+      g: raw.restored(g, x, over),
       before: before.view(x.shape, strides),
       after: after.view(x.shape, strides),
     };
@@ -113,21 +89,23 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   });
 }
 
+/** How many elements are where the result `y` comes from, by the condition `equal` on a and y. */
+const ties = (
+  name: string,
+  x: Tensor,
+  equal: string,
+  operands: Record<'a' | 'y', Tensor>,
+  axes: readonly number[],
+): Tensor =>
+  raw.reduce({ name, reduction: 'sum', map: `f32(${equal})`, operands, shape: x.shape, axes, keepDims: true });
+
 function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
   const over = normalizeAxes(name, axes, x.shape);
   const y = raw.extreme(name, x, over, keepDims);
   return record(name, [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, over) };
-    const ties = raw.reduce({
-      name,
-      reduction: 'sum',
-      map: 'f32(a == y)',
-      operands,
-      shape: x.shape,
-      axes: over,
-      keepDims: true,
-    });
-    return [forInput(name, x, 'select(0.0, g / n, a == y)', { ...operands, g: restored(g, x, over), n: ties })];
+    const operands = { a: x, y: raw.restored(y, x, over) };
+    const n = ties(name, x, 'a == y', operands, over);
+    return [forInput(name, x, 'select(0.0, g / n, a == y)', { ...operands, g: raw.restored(g, x, over), n })];
   });
 }
 
@@ -156,7 +134,7 @@ export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('logsumexp', axes, x.shape);
   const y = raw.logsumexp(x, over, keepDims);
   return record('logsumexp', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
+    const operands = { a: x, y: raw.restored(y, x, over), g: raw.restored(g, x, over) };
     return [forInput('logsumexp', x, 'g * exp(a - y)', operands)];
   });
 }
@@ -166,23 +144,14 @@ export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
   const over = normalizeAxes('norm', axes, x.shape);
   const y = raw.norm(x, p, over, keepDims);
   return record('norm', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, over), g: restored(g, x, over) };
+    const operands = { a: x, y: raw.restored(y, x, over), g: raw.restored(g, x, over) };
     if (p === 0) return [forInput('norm', x, '0.0', {})];
     if (p === 1) return [forInput('norm', x, 'g * sign(a)', { a: x, g: operands.g })];
     if (p === 2) return [forInput('norm', x, 'select(g * a / y, 0.0, y == 0.0)', operands)];
     if (Math.abs(p) === Infinity) {
-      const { a, y: most } = operands;
-      const ties = raw.reduce({
-        name: 'norm',
-        reduction: 'sum',
-        map: 'f32(abs(a) == y)',
-        operands: { a, y: most },
-        shape: x.shape,
-        axes: over,
-        keepDims: true,
-      });
+      const n = ties('norm', x, 'abs(a) == y', { a: x, y: operands.y }, over);
       const expression = 'select(0.0, g * sign(a) / power(n, 1.0), abs(a) == y)';
-      return [forInput('norm', x, expression, { ...operands, n: ties })];
+      return [forInput('norm', x, expression, { ...operands, n })];
     }
     return [
       forInput('norm', x, 'select(g * sign(a) * power(abs(a) / y, s - 1.0), 0.0, y == 0.0 || a == 0.0)', operands, [p]),
@@ -200,17 +169,16 @@ export interface ScanOptions {
 /** Running sum along a dimension. */
 export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
   const [at] = normalizeAxes('cumsum', axis, x.shape);
-  const y = scan('sum', x, at, options);
-  return record('cumsum', [x], y, [], (g) => [scan('sum', g, at, { ...options, reverse: !options.reverse })], {
-    push: (t) => scan('sum', t!, at, options),
-  });
+  const summed = (t: Tensor) => scan('sum', t, at, options);
+  const back = { ...options, reverse: !options.reverse };
+  return recordLinear('cumsum', x, summed, (g) => scan('sum', g, at, back));
 }
 
 /** Running product along a dimension. The gradient is right where factors are zero. */
 export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
   const [at] = normalizeAxes('cumprod', axis, x.shape);
   if (x.dtype !== 'float32')
-    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x.shape }, "Convert first: x.to('float32').");
+    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x }, "Convert first: x.to('float32').");
   const y = scan('prod', x, at, options);
   return record('cumprod', [x], y, [x], (g) => {
     const before = scan('prod', x, at, { ...options, exclusive: true });

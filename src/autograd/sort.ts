@@ -14,7 +14,7 @@ export type { Sorted } from '../tensor/sort';
 function pickedFrom(x: Tensor, dim: number, { values, indices }: Sorted): Sorted {
   const axis = normalizeAxis('sort', dim, x.shape);
   const y = record('sort', [x], values, [indices], (g) => {
-    const dx = evaluate({ name: 'sort', expression: '0.0', operands: {}, shape: x.shape, result: 'float32' });
+    const dx = evaluate({ name: 'sort', expression: '0.0', operands: {}, shape: x.shape });
     scatterInto(dx, axis, indices, g);
     return [dx];
   });

@@ -34,7 +34,7 @@ export type PushForward = (...tangents: (Tensor | null)[]) => Tensor;
 /** An operation whose Jacobian is symmetric, as that of every elementwise function: its gradient rule is its push-forward. */
 export const SYMMETRIC = 'symmetric';
 
-export interface NodeOptions {
+interface NodeOptions {
   /** The rule takes a gradient in two parts, which saves the launch that adds them. */
   pairs?: boolean;
   /** Without it `jvp` refuses the operation. */
@@ -65,22 +65,16 @@ export class Node implements GradientNode {
     open++;
   }
 
-  /** True when this operation made the memory of its output (views did not). */
-  get ownsOutput(): boolean {
-    return this.inputs.every((t) => t.memory !== this.output);
-  }
-
-  finish(release: boolean): void {
+  /** Gives back what only this node needed. */
+  finish(): void {
     if (this.done) return;
     this.done = true;
     open--;
-    if (!release) return;
-    // What only this node needed: saved results that are neither inputs nor visible to the program.
-    const dead = this.saved
-      .filter((t) => !t.memory.escaped && !this.inputs.some((i) => i.memory === t.memory))
-      .map((t) => t.memory);
-    if (this.ownsOutput) dead.push(this.output);
-    for (const memory of dead) if (memory.live && !memory.escaped && !memory.kept && !memory.recipe) memory.release();
+    // Results that are neither inputs (a view's memory is) nor visible to the program.
+    const inputs = this.inputs.map((t) => t.memory);
+    for (const memory of [...this.saved.map((t) => t.memory), this.output])
+      if (!inputs.includes(memory) && memory.live && !memory.escaped && !memory.kept && !memory.recipe)
+        memory.release();
   }
 }
 
@@ -141,12 +135,22 @@ export function record(
   return output;
 }
 
+export const isPlain = (x: unknown): x is object =>
+  !!x && typeof x === 'object' && Object.getPrototypeOf(x) === Object.prototype;
+
+/** Records a linear operation of one tensor: applied to a tangent it is its own push-forward. `adjoint` is its gradient rule. */
+export const recordLinear = (
+  name: string,
+  x: Tensor,
+  apply: (x: Tensor) => Tensor,
+  adjoint: (gradient: Tensor) => Tensor,
+): Tensor => record(name, [x], apply(x), [], (g) => [adjoint(g)], { push: (t) => apply(t!) });
+
 /** Every tensor in a result: a tensor, or arrays and plain objects of them. */
 export function* tensorsIn(value: unknown): Iterable<Tensor> {
   if (value instanceof Tensor) yield value;
   else if (Array.isArray(value)) for (const item of value) yield* tensorsIn(item);
-  else if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
-    for (const item of Object.values(value)) yield* tensorsIn(item);
+  else if (isPlain(value)) for (const item of Object.values(value)) yield* tensorsIn(item);
 }
 
 function* memoriesIn(value: unknown): Iterable<Memory> {
@@ -216,7 +220,7 @@ const hooks = new WeakMap<object, Set<GradientHook>>();
  */
 export function registerHook(x: Tensor, hook: GradientHook): () => void {
   if (!x.requiresGrad)
-    throw inputError('registerHook', 'this tensor has no gradient', { tensor: x.shape }, 'Only of what requires one.');
+    throw inputError('registerHook', 'this tensor has no gradient', { tensor: x }, 'Only of what requires one.');
   const target = x.gradNode ?? x;
   const list = hooks.get(target) ?? new Set();
   hooks.set(target, list.add(hook));
@@ -233,7 +237,7 @@ function hooked(target: object, gradient: Tensor): Tensor {
       throw inputError(
         'registerHook',
         'the hook returned a gradient of another shape',
-        { gradient: g.shape, returned: next.shape },
+        { gradient: g, returned: next },
         'Return one of the same shape, or nothing.',
       );
     g = next;
@@ -243,10 +247,9 @@ function hooked(target: object, gradient: Tensor): Tensor {
 
 /** a + b, for gradients. */
 export const sumOf = (a: Tensor, b: Tensor): Tensor =>
-  evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape, result: 'float32' });
+  evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape });
 
-const copied = (a: Tensor): Tensor =>
-  evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape, result: 'float32' });
+const copied = (a: Tensor): Tensor => evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape });
 
 /** The sum of what there is, for push-forwards of operations with several inputs: at least one. */
 export function sumOfAll(...terms: (Tensor | null | false)[]): Tensor {
@@ -285,7 +288,7 @@ function checkGraph(root: Tensor): void {
       throw inputError(
         'backward',
         `a tensor that '${name}'${path ? ` in ${path}` : ''} needs for its gradient was overwritten in place after it was used`,
-        { overwritten: overwritten.shape },
+        { overwritten },
         'Call backward() before optimizer.step(), or compute it from a clone().',
       );
     for (const { gradNode } of node.inputs) {
@@ -318,7 +321,9 @@ function backwardFrom(
   const leaves = new Map<Tensor, Tensor>();
   const owned = new Set<Memory>();
   const addends = new Map<Node, Tensor>();
-  const add = (target: Tensor, gradient: Tensor, made: boolean) => {
+  const queue: Node[] = [];
+  const queued = new Set<Node>();
+  const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
     const node = target.gradNode as Node | null;
     const before = node ? gradients.get(node) : leaves.get(target);
     if (
@@ -340,21 +345,15 @@ function backwardFrom(
     if (node) gradients.set(node, total);
     else leaves.set(target, total);
     if (before) drop(before);
+    if (!node || queued.has(node)) return;
+    queued.add(node);
+    queue.push(node);
   };
   const drop = (gradient: Tensor) => {
     const { memory } = gradient;
     if (--memory.holds === 0 && owned.has(memory) && memory.live && !memory.kept) memory.release();
   };
 
-  const queue: Node[] = [];
-  const queued = new Set<Node>();
-  const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
-    add(target, gradient, made);
-    const node = target.gradNode as Node | null;
-    if (!node || queued.has(node)) return;
-    queued.add(node);
-    queue.push(node);
-  };
   const visit = (node: Node): void => {
     const gradient = gradients.get(node)!;
     gradients.delete(node);
@@ -382,7 +381,7 @@ function backwardFrom(
     for (const memory of made) if (memory.holds === 0 && memory.live && !memory.kept) memory.release();
     drop(gradient);
     if (addend) drop(addend);
-    if (!retainGraph || node.id >= firstNew) node.finish(true);
+    if (!retainGraph || node.id >= firstNew) node.finish();
   };
 
   enqueue(root, seed, false);
@@ -450,8 +449,7 @@ export function grad(
   );
 }
 
-const one = (loss: Tensor): Tensor =>
-  evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape, result: 'float32' });
+const one = (loss: Tensor): Tensor => evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape });
 
 /** Refuses what no backward pass can begin with. */
 function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
@@ -459,21 +457,21 @@ function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
     throw inputError(
       op,
       'this tensor was computed from nothing that requires a gradient, or under noGrad',
-      { loss: loss.shape },
+      { loss },
       'Use parameters, or tensor(data, { requiresGrad: true }).',
     );
   if (!gradient && loss.size !== 1)
     throw inputError(
       op,
       `the loss has ${loss.size} elements`,
-      { loss: loss.shape },
+      { loss },
       'Reduce it to one number (mean, sum) or pass { gradient } of its shape.',
     );
   if (gradient && !sameShape(gradient.shape, loss.shape))
     throw inputError(
       op,
       'the gradient does not have the shape of the loss',
-      { gradient: gradient.shape, loss: loss.shape },
+      { gradient, loss },
       'It is ∂(objective)/∂loss, element by element.',
     );
   checkGraph(loss);

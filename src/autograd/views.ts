@@ -5,12 +5,20 @@ import { zeros } from '../tensor/create';
 import { copy } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { broadcastShapes, checkShape, normalizeAxes, normalizeAxis, sameShape, size } from '../tensor/shape';
+import {
+  broadcastShapes,
+  checkShape,
+  normalizeAxes,
+  normalizeAxis,
+  reducedShape,
+  sameShape,
+  size,
+} from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import type { SliceIndex, Steps } from '../tensor/views';
 import * as raw from '../tensor/views';
-import type { Rule } from './tape';
-import { record, SYMMETRIC } from './tape';
+import type { PushForward, Rule } from './tape';
+import { record, recordLinear, SYMMETRIC } from './tape';
 
 export type { Range, SliceIndex } from '../tensor/views';
 
@@ -18,9 +26,8 @@ export type { Range, SliceIndex } from '../tensor/views';
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const to = raw.resolveShape('reshape', x, shape);
   checkShape('reshape', to);
-  return record('reshape', [x], raw.reshape(x, to), [], (g) => [raw.reshape(g, x.shape)], {
-    push: (t) => raw.reshape(t!, to),
-  });
+  const reshaped = (t: Tensor) => raw.reshape(t, to);
+  return recordLinear('reshape', x, reshaped, (g) => raw.reshape(g, x.shape));
 }
 
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
@@ -30,13 +37,12 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
     throw inputError(
       'permute',
       `the order [${order.join(', ')}] does not fit`,
-      { input: x.shape },
+      { input: x },
       `Name each of the ${x.ndim} dimensions once.`,
     );
   const back = to.map((_, i) => to.indexOf(i));
-  return record('permute', [x], raw.permute(x, to), [], (g) => [raw.permute(g, back)], {
-    push: (t) => raw.permute(t!, to),
-  });
+  const permuted = (t: Tensor) => raw.permute(t, to);
+  return recordLinear('permute', x, permuted, (g) => raw.permute(g, back));
 }
 
 /** Swaps two dimensions, by default the last two. A view. */
@@ -58,13 +64,10 @@ export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
     throw inputError(
       'squeeze',
       `dimension ${wide} has size ${x.shape[wide]}`,
-      { input: x.shape },
+      { input: x },
       'Only dimensions of size 1 can go; select(axis, index) takes one position.',
     );
-  return reshape(
-    x,
-    x.shape.filter((_, i) => !drop.includes(i)),
-  );
+  return reshape(x, reducedShape(x.shape, drop, false));
 }
 
 /** With a new dimension of size 1 at `axis`; negative ones count from the end of the result. A view. */
@@ -77,9 +80,8 @@ export function unsqueeze(x: Tensor, axis: number): Tensor {
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   const from = normalizeAxis('flatten', start, x.shape);
   const to = normalizeAxis('flatten', end, x.shape);
-  if (from > to) throw inputError('flatten', `dimension ${start} comes after dimension ${end}`, { input: x.shape });
-  const length = x.shape.slice(from, to + 1).reduce((product, n) => product * n, 1);
-  return reshape(x, [...x.shape.slice(0, from), length, ...x.shape.slice(to + 1)]);
+  if (from > to) throw inputError('flatten', `dimension ${start} comes after dimension ${end}`, { input: x });
+  return reshape(x, [...x.shape.slice(0, from), size(x.shape.slice(from, to + 1)), ...x.shape.slice(to + 1)]);
 }
 
 /** Repeats dimensions of size 1 (and new leading ones) up to `shape`, without a copy; −1 keeps a size. */
@@ -88,14 +90,15 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   const to = shape.map((n, i) => (n === -1 && i >= lead ? x.shape[i - lead] : n));
   checkShape('expand', to);
   if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, to), to))
-    throw inputError('expand', 'only dimensions of size 1 can be repeated', { input: x.shape, wanted: shape });
-  return record('expand', [x], raw.expand(x, to), [], (g) => [sumTo(g, x.shape)], { push: (t) => raw.expand(t!, to) });
+    throw inputError('expand', 'only dimensions of size 1 can be repeated', { input: x, wanted: shape });
+  const expanded = (t: Tensor) => raw.expand(t, to);
+  return recordLinear('expand', x, expanded, (g) => sumTo(g, x.shape));
 }
 
 /** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
   if (repeats.some((n) => !Number.isInteger(n) || n < 0))
-    throw inputError('tile', `repeats are [${repeats.join(', ')}]`, { input: x.shape }, 'Use integers of at least 0.');
+    throw inputError('tile', `repeats are [${repeats.join(', ')}]`, { input: x }, 'Use integers of at least 0.');
   const rank = Math.max(x.ndim, repeats.length);
   const sizes = [...new Array<number>(rank - x.ndim).fill(1), ...x.shape];
   const times = [...new Array<number>(rank - repeats.length).fill(1), ...repeats];
@@ -106,44 +109,42 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
 function repeated(x: Tensor, axis: number, count: number): Tensor {
   const [outer, inner] = [size(x.shape.slice(0, axis)), size(x.shape.slice(axis))];
   const wide = expand(reshape(x, [outer, 1, inner]), [outer, count, inner]);
-  return reshape(
-    wide,
-    x.shape.map((n, i) => (i === axis ? n * count : n)),
-  );
+  return reshape(wide, x.shape.with(axis, x.shape[axis] * count));
 }
 
 /** The elements in the opposite order along dimensions (all by default). A view. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   const over = normalizeAxes('flip', axes, x.shape);
-  return record('flip', [x], raw.flip(x, over), [], (g) => [raw.flip(g, over)], { push: (t) => raw.flip(t!, over) });
+  const flipped = (t: Tensor) => raw.flip(t, over);
+  return recordLinear('flip', x, flipped, flipped);
 }
 
 /**
  * A part of a tensor, one index a dimension from the first: `{ start, stop, step }` as in Python (also negative), null for all, or a
  * number, which drops the dimension: `slice(x, [0, null, { step: 2 }])` is `x[0, :, ::2]`. A view.
  */
-export function slice(x: Tensor, indices: readonly SliceIndex[]): Tensor {
+export const slice = (x: Tensor, indices: readonly SliceIndex[]): Tensor => sliced('slice', x, indices);
+
+function sliced(op: string, x: Tensor, indices: readonly SliceIndex[]): Tensor {
   if (indices.length > x.ndim)
     throw inputError(
-      'slice',
+      op,
       `${indices.length} indices for ${x.ndim} dimensions`,
-      { input: x.shape },
+      { input: x },
       'Give at most one for each dimension.',
     );
-  const steps = x.shape.map((_, i) => raw.resolveRange('slice', x, i, indices[i] ?? null));
-  const part = sliceSteps(x, steps);
-  return indices.some((index) => typeof index === 'number')
-    ? reshape(
-        part,
-        part.shape.filter((_, i) => typeof indices[i] !== 'number'),
-      )
-    : part;
+  const part = sliceSteps(
+    x,
+    x.shape.map((_, i) => raw.resolveRange(op, x, i, indices[i] ?? null)),
+  );
+  const left = part.shape.filter((_, i) => typeof indices[i] !== 'number');
+  return left.length < x.ndim ? reshape(part, left) : part;
 }
 
-const sliceSteps = (x: Tensor, steps: readonly Steps[]): Tensor =>
-  record('slice', [x], raw.slice(x, steps), [], (g) => [raw.embed('slice gradient', g, x.shape, steps)], {
-    push: (t) => raw.slice(t!, steps),
-  });
+function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
+  const part = (t: Tensor) => raw.slice(t, steps);
+  return recordLinear('slice', x, part, (g) => raw.embed('slice gradient', g, x.shape, steps));
+}
 
 /** `length` elements from `start` along a dimension. A view. */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
@@ -152,49 +153,29 @@ export function narrow(x: Tensor, axis: number, start: number, length: number): 
     throw inputError(
       'narrow',
       `elements ${start} … ${start + length - 1} of dimension ${at}, which has size ${x.shape[at]}`,
-      { input: x.shape },
+      { input: x },
       'The arguments are axis, start, length.',
     );
-  return sliceSteps(
-    x,
-    x.shape.map((n, i) => (i === at ? { start, count: length, step: 1 } : { start: 0, count: n, step: 1 })),
-  );
+  const shape = x.shape.map((n, i) => (i === at ? length : n));
+  return sliceSteps(x, raw.stepsFrom(start, at, shape));
 }
 
 /** One position along a dimension, which is dropped: `x[:, index]` for axis 1. A view. */
 export function select(x: Tensor, axis: number, index: number): Tensor {
   const at = normalizeAxis('select', axis, x.shape);
-  const n = x.shape[at];
-  if (!Number.isInteger(index) || index < -n || index >= n)
-    throw inputError(
-      'select',
-      `position ${index} of dimension ${at}, which has size ${n}`,
-      { input: x.shape },
-      'Negative positions count from the end.',
-    );
-  return slice(x, [...new Array<null>(at).fill(null), index]);
+  return sliced('select', x, [...new Array<null>(at).fill(null), index]);
 }
 
 /** Joins tensors along a dimension; all other dimensions agree. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const at = raw.checkJoin('concat', tensors, axis);
-  const push = (...tangents: (Tensor | null)[]) =>
-    raw.concat(
-      tangents.map((t, i) => t ?? zeros(tensors[i].shape)),
-      at,
-    );
+  const tangentOf = (t: Tensor | null, i: number) => t ?? zeros(tensors[i].shape);
+  const push: PushForward = (...tangents) => raw.concat(tangents.map(tangentOf), at);
   const rule: Rule = (g, needs) => {
-    let start = 0;
+    let end = 0;
     return tensors.map((t, k) => {
-      const from = start;
-      start += t.shape[at];
-      return (
-        needs[k] &&
-        raw.slice(
-          g,
-          t.shape.map((count, i) => ({ start: i === at ? from : 0, count, step: 1 })),
-        )
-      );
+      end += t.shape[at];
+      return needs[k] && raw.slice(g, raw.stepsFrom(end - t.shape[at], at, t.shape));
     });
   };
   return record('concat', tensors, raw.concat(tensors, at), [], rule, { push });
@@ -208,7 +189,7 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
     throw inputError(
       'stack',
       'tensors of different shapes',
-      { 'tensor 0': tensors[0].shape, [`tensor ${odd}`]: tensors[odd].shape },
+      { 'tensor 0': tensors[0], [`tensor ${odd}`]: tensors[odd] },
       'concat joins along a dimension that is there.',
     );
   return concat(
@@ -222,7 +203,7 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
   const at = normalizeAxis('split', axis, x.shape);
   const length = x.shape[at];
   if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
-    throw inputError('split', `parts of ${sizes} elements`, { input: x.shape }, 'Use a positive integer.');
+    throw inputError('split', `parts of ${sizes} elements`, { input: x }, 'Use a positive integer.');
   const list =
     typeof sizes === 'number'
       ? Array.from({ length: Math.max(1, Math.ceil(length / sizes)) }, (_, i) => Math.min(sizes, length - i * sizes))
@@ -232,23 +213,21 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
     throw inputError(
       'split',
       `parts of [${list.join(', ')}] are ${total} elements, dimension ${at} has ${length}`,
-      { input: x.shape },
+      { input: x },
       'A single number makes parts of that size, and a shorter last one.',
     );
-  return list.map((n, i) =>
-    narrow(
-      x,
-      at,
-      list.slice(0, i).reduce((sum, before) => sum + before, 0),
-      n,
-    ),
-  );
+  let start = 0;
+  return list.map((n) => {
+    const part = narrow(x, at, start, n);
+    start += n;
+    return part;
+  });
 }
 
 /** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`. Views. */
 export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
   const at = normalizeAxis('chunk', axis, x.shape);
-  if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x.shape });
+  if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x });
   return split(x, Math.max(1, Math.ceil(x.shape[at] / chunks)), at);
 }
 
@@ -268,7 +247,7 @@ export function pad(
     throw inputError(
       'pad',
       `the amounts are ${JSON.stringify(amounts)}`,
-      { input: x.shape },
+      { input: x },
       `Give [before, after] for each of ${x.ndim} dimensions, integers of at least 0.`,
     );
   if (mode !== 'constant')
@@ -288,15 +267,11 @@ function padAxis(x: Tensor, axis: number, before: number, after: number, mode: P
     throw inputError(
       'pad',
       `mode '${mode}' cannot add ${Math.max(before, after)} elements to dimension ${axis} of size ${n}`,
-      { input: x.shape },
+      { input: x },
       `At most ${most} on a side.`,
     );
   const part = (start: number, count: number) => narrow(x, axis, start, count);
-  const repeated = (start: number, count: number) =>
-    expand(
-      part(start, 1),
-      x.shape.map((m, i) => (i === axis ? count : m)),
-    );
+  const repeated = (start: number, count: number) => expand(part(start, 1), x.shape.with(axis, count));
   const skip = mode === 'reflect' ? 1 : 0;
   const sides: Record<string, () => [Tensor, Tensor]> = {
     mirror: () => [flip(part(skip, before), axis), flip(part(n - skip - after, after), axis)],

@@ -4,16 +4,12 @@ import { logSoftmax, softmax } from '../autograd/softmax';
 import { reshape } from '../autograd/views';
 import { full } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
-import { Apply } from './apply';
+import { Apply, applying } from './apply';
 import { Module } from './module';
 import { Parameter } from './parameter';
 
 /** max(x, 0) */
-export class ReLU extends Apply {
-  constructor() {
-    super(unaryFunctions.relu);
-  }
-}
+export class ReLU extends applying(unaryFunctions.relu) {}
 
 /** x where positive, slope·x elsewhere (default slope 0.01). */
 export class LeakyReLU extends Apply {
@@ -30,74 +26,34 @@ export class GELU extends Apply {
 }
 
 /** x·sigmoid(x) */
-export class SiLU extends Apply {
-  constructor() {
-    super(unaryFunctions.silu);
-  }
-}
+export class SiLU extends applying(unaryFunctions.silu) {}
 
 /** (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ) */
-export class Tanh extends Apply {
-  constructor() {
-    super(unaryFunctions.tanh);
-  }
-}
+export class Tanh extends applying(unaryFunctions.tanh) {}
 
 /** 1 / (1 + e⁻ˣ) */
-export class Sigmoid extends Apply {
-  constructor() {
-    super(unaryFunctions.sigmoid);
-  }
-}
+export class Sigmoid extends applying(unaryFunctions.sigmoid) {}
 
 /** x between 0 and 6. */
-export class ReLU6 extends Apply {
-  constructor() {
-    super(unaryFunctions.relu6);
-  }
-}
+export class ReLU6 extends applying(unaryFunctions.relu6) {}
 
 /** λx where positive, λα(eˣ − 1) elsewhere, with the constants of self-normalising networks. */
-export class SELU extends Apply {
-  constructor() {
-    super(unaryFunctions.selu);
-  }
-}
+export class SELU extends applying(unaryFunctions.selu) {}
 
 /** x·tanh(softplus(x)) */
-export class Mish extends Apply {
-  constructor() {
-    super(unaryFunctions.mish);
-  }
-}
+export class Mish extends applying(unaryFunctions.mish) {}
 
 /** x / (1 + |x|) */
-export class Softsign extends Apply {
-  constructor() {
-    super(unaryFunctions.softsign);
-  }
-}
+export class Softsign extends applying(unaryFunctions.softsign) {}
 
 /** log(sigmoid(x)), stable for large |x|. */
-export class LogSigmoid extends Apply {
-  constructor() {
-    super(unaryFunctions.logSigmoid);
-  }
-}
+export class LogSigmoid extends applying(unaryFunctions.logSigmoid) {}
 
 /** x · clamp(x + 3, 0, 6) / 6 */
-export class Hardswish extends Apply {
-  constructor() {
-    super(unaryFunctions.hardSwish);
-  }
-}
+export class Hardswish extends applying(unaryFunctions.hardSwish) {}
 
 /** x/6 + 1/2 between 0 and 1. */
-export class Hardsigmoid extends Apply {
-  constructor() {
-    super((x) => unaryFunctions.hardSigmoid(x));
-  }
-}
+export class Hardsigmoid extends applying(unaryFunctions.hardSigmoid) {}
 
 /** x where positive, α(eˣ − 1) elsewhere (default α 1). */
 export class ELU extends Apply {

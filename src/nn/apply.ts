@@ -19,3 +19,11 @@ export class Apply extends Module {
     return this.text;
   }
 }
+
+/** The class of a layer that applies a function without options. */
+export const applying = (f: (x: Tensor) => Tensor): (new () => Apply) =>
+  class extends Apply {
+    constructor() {
+      super(f);
+    }
+  };

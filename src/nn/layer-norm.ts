@@ -1,10 +1,8 @@
 // Normalisation within each sample: layer norm and group norm.
 import { groupNorm, layerNorm } from '../autograd/norm';
-import { ones, zeros } from '../tensor/create';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { Module } from './module';
-import { Parameter } from './parameter';
+import { Affine } from './norm';
 
 interface NormOptions {
   /** Added to the variance (default 1e-5). */
@@ -14,20 +12,16 @@ interface NormOptions {
 }
 
 /** Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts each element. */
-export class LayerNorm extends Module {
-  readonly weight: Parameter | null;
-  readonly bias: Parameter | null;
+export class LayerNorm extends Affine {
   readonly normalizedShape: Shape;
 
   constructor(
     normalizedShape: number | Shape,
     readonly options: NormOptions = {},
   ) {
-    super();
-    const { affine = true } = options;
-    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
-    this.weight = affine ? new Parameter(ones(this.normalizedShape)) : null;
-    this.bias = affine ? new Parameter(zeros(this.normalizedShape)) : null;
+    const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    super(shape, options.affine);
+    this.normalizedShape = shape;
   }
 
   override forward(x: Tensor): Tensor {
@@ -41,19 +35,13 @@ export class LayerNorm extends Module {
 }
 
 /** Normalises [N, C, …] over groups of C / `groups` neighbouring channels, then scales and shifts each channel. */
-export class GroupNorm extends Module {
-  readonly weight: Parameter | null;
-  readonly bias: Parameter | null;
-
+export class GroupNorm extends Affine {
   constructor(
     readonly groups: number,
     readonly channels: number,
     readonly options: NormOptions = {},
   ) {
-    super();
-    const { affine = true } = options;
-    this.weight = affine ? new Parameter(ones([channels])) : null;
-    this.bias = affine ? new Parameter(zeros([channels])) : null;
+    super([channels], options.affine);
   }
 
   override forward(x: Tensor): Tensor {

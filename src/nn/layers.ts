@@ -2,14 +2,10 @@
 import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from '../autograd/pool';
 import { flatten } from '../autograd/views';
 import type { Tensor } from '../tensor/tensor';
-import { Apply } from './apply';
+import { Apply, applying } from './apply';
 
 /** Returns its input. */
-export class Identity extends Apply {
-  constructor() {
-    super((x) => x);
-  }
-}
+export class Identity extends applying((x) => x) {}
 
 /** [N, a, b, …] → [N, a·b·…] (from `start` on). */
 export class Flatten extends Apply {
@@ -46,8 +42,4 @@ export class AdaptiveAvgPool2d extends Apply {
 }
 
 /** Mean over all pixels: [N, C, H, W] → [N, C]. */
-export class GlobalAvgPool2d extends Apply {
-  constructor() {
-    super((x) => globalAvgPool2d(x));
-  }
-}
+export class GlobalAvgPool2d extends applying((x) => globalAvgPool2d(x)) {}

@@ -2,7 +2,7 @@
 // objects in them, when they are asked for. What stands in #private fields is not found.
 
 import { consult } from '../autograd/modes';
-import { tensorsIn } from '../autograd/tape';
+import { isPlain, tensorsIn } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { insideModule, moduleDepth } from '../tensor/context';
 import { copyInto } from '../tensor/elementwise';
@@ -19,10 +19,7 @@ export interface LoadReport {
 }
 
 /** `runningMean` → `running_mean`: state dicts speak PyTorch's names. */
-export const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
-const isPlain = (x: unknown): x is object =>
-  !!x && typeof x === 'object' && Object.getPrototypeOf(x) === Object.prototype;
+const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** The fields of an object, those in arrays and plain objects by dotted names. */
 function* fields(owner: object, prefix = '', seen = new Set<object>()): Iterable<[string, unknown]> {
@@ -162,8 +159,7 @@ export abstract class Module {
    * `strict: false` ignores missing and unexpected keys and returns them.
    */
   loadStateDict(dict: Readonly<StateDict>, { strict = true } = {}): LoadReport {
-    const own = new Map<string, Tensor>();
-    for (const [name, tensor] of this.namedTensors()) own.set(name, tensor);
+    const own = new Map<string, Tensor>(this.namedTensors());
     const ignored = (key: string) => key.endsWith('num_batches_tracked');
     const missing = Object.keys(this.stateDict()).filter((key) => !(key in dict));
     const unexpected = Object.keys(dict).filter((key) => !own.has(key) && !ignored(key));

@@ -3,6 +3,7 @@ import { isRecomputing } from '../autograd/modes';
 import { batchNorm } from '../autograd/norm';
 import { inputError } from '../tensor/context';
 import { ones, zeros } from '../tensor/create';
+import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
 import { Module } from './module';
@@ -19,13 +20,23 @@ export interface BatchNormLayerOptions {
   activation?: 'relu';
 }
 
+/** What norms share: a trained scale that starts at 1 and a shift that starts at 0, or neither. */
+export abstract class Affine extends Module {
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+
+  constructor(shape: Shape, affine = true) {
+    super();
+    this.weight = affine ? new Parameter(ones(shape)) : null;
+    this.bias = affine ? new Parameter(zeros(shape)) : null;
+  }
+}
+
 /**
  * Batch normalisation over N, H, W for each channel of [N, C, H, W]. In training with the batch's mean and biased variance, and the running
  * statistics move on (with the unbiased variance); in evaluation with the running statistics. Works for any [N, C, …].
  */
-export class BatchNorm2d extends Module {
-  readonly weight: Parameter | null;
-  readonly bias: Parameter | null;
+export class BatchNorm2d extends Affine {
   readonly runningMean: State;
   readonly runningVar: State;
 
@@ -33,10 +44,7 @@ export class BatchNorm2d extends Module {
     readonly channels: number,
     readonly options: BatchNormLayerOptions = {},
   ) {
-    super();
-    const { affine = true } = options;
-    this.weight = affine ? new Parameter(ones([channels])) : null;
-    this.bias = affine ? new Parameter(zeros([channels])) : null;
+    super([channels], options.affine);
     this.runningMean = new State(zeros([channels]));
     this.runningVar = new State(ones([channels]));
   }
@@ -47,7 +55,7 @@ export class BatchNorm2d extends Module {
       throw inputError(
         this.constructor.name,
         `made for ${this.channels} channels`,
-        { input: x.shape },
+        { input: x },
         'Channels are dimension 1: [N, C, …].',
       );
     const { weight, bias, runningMean, runningVar, training } = this;

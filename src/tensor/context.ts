@@ -36,14 +36,14 @@ export function callSite(): string {
   return foreign?.trim().replace(/^at /, '') ?? '';
 }
 
-/** An error that names the operation, the shapes, the module's path, the user's line and a hint. */
+/** An error that names the operation, the shapes (given as such or as tensors), the module's path, the user's line and a hint. */
 export function inputError(
   op: string,
   problem: string,
-  shapes: Record<string, readonly number[]> = {},
+  shapes: Record<string, readonly number[] | { readonly shape: readonly number[] }> = {},
   hint = '',
 ): InputError {
-  const list = Object.entries(shapes).map(([name, shape]) => `${name} [${shape.join(', ')}]`);
+  const list = Object.entries(shapes).map(([name, x]) => `${name} [${('shape' in x ? x.shape : x).join(', ')}]`);
   const path = modulePath();
   const site = callSite();
   return new InputError(

@@ -37,12 +37,7 @@ export interface ConvTranspose2dOptions {
 function pair(op: string, name: string, value: Pair, least: number, x: Tensor): readonly [number, number] {
   const [h, w] = typeof value === 'number' ? [value, value] : value;
   if (![h, w].every((n) => Number.isInteger(n) && n >= least))
-    throw inputError(
-      op,
-      `${name} is ${JSON.stringify(value)}`,
-      { input: x.shape },
-      `Use integers of at least ${least}.`,
-    );
+    throw inputError(op, `${name} is ${JSON.stringify(value)}`, { input: x }, `Use integers of at least ${least}.`);
   return [h, w];
 }
 
@@ -55,12 +50,9 @@ function checkOperands(
   outputs: number,
   groups: number,
 ): void {
-  const shapes = { input: x.shape, weight: weight.shape, ...(bias && { bias: bias.shape }) };
+  const shapes = { input: x, weight, ...(bias && { bias }) };
   if (x.ndim !== 4 || weight.ndim !== 4)
     throw inputError(op, 'input and weight have four dimensions', shapes, 'One image without a batch: unsqueeze(0).');
-  for (const t of bias ? [x, weight, bias] : [x, weight])
-    if (t.dtype !== 'float32')
-      throw inputError(op, `needs float32 operands, got ${t.dtype}`, shapes, "Convert with to('float32').");
   if (!Number.isInteger(groups) || groups < 1 || outputs % groups || x.shape[1] % groups)
     throw inputError(
       op,
@@ -89,15 +81,11 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
   const [outChannels, , kernelHeight, kernelWidth] = weight.shape;
   const spanH = dilationH * (kernelHeight - 1) + 1;
   const spanW = dilationW * (kernelWidth - 1) + 1;
+  const shapes = { input: x, weight };
   let sides: readonly number[];
   if (padding === 'same') {
     if (strideH > 1 || strideW > 1)
-      throw inputError(
-        op,
-        "padding 'same' needs stride 1",
-        { input: x.shape, weight: weight.shape },
-        'Give the padding as a number.',
-      );
+      throw inputError(op, "padding 'same' needs stride 1", shapes, 'Give the padding as a number.');
     sides = [(spanH - 1) >> 1, spanH >> 1, (spanW - 1) >> 1, spanW >> 1];
   } else if (padding === 'valid') sides = [0, 0, 0, 0];
   else if (typeof padding !== 'number' && padding.length === 4)
@@ -116,27 +104,25 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
     throw inputError(
       op,
       `a kernel that spans ${spanH}×${spanW} does not fit into ${inHeight + padTop + padBottom}×${inWidth + padLeft + padRight} pixels (with padding)`,
-      { input: x.shape, weight: weight.shape },
+      shapes,
       'Use a smaller kernel or dilation, or more padding.',
     );
-  return {
-    batch,
-    inChannels,
-    inHeight,
-    inWidth,
-    outChannels,
-    kernelHeight,
-    kernelWidth,
-    strideH,
-    strideW,
-    padTop,
-    padLeft,
-    dilationH,
-    dilationW,
-    groups,
-    outHeight,
-    outWidth,
-  };
+  const image = [batch, inChannels, inHeight, inWidth];
+  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW];
+  return shapeOf(image, [outChannels, outHeight, outWidth], [kernelHeight, kernelWidth], steps, groups);
+}
+
+/** The numbers of a convolution by name, in the order that tuning tables note them in. */
+function shapeOf(
+  [batch, inChannels, inHeight, inWidth]: Shape,
+  [outChannels, outHeight, outWidth]: Shape,
+  [kernelHeight, kernelWidth]: Shape,
+  [strideH, strideW, padTop, padLeft, dilationH, dilationW]: Shape,
+  groups: number,
+): Conv2dShape {
+  const image = { batch, inChannels, inHeight, inWidth, outChannels, kernelHeight, kernelWidth };
+  const steps = { strideH, strideW, padTop, padLeft, dilationH, dilationW, groups };
+  return { ...image, ...steps, outHeight, outWidth };
 }
 
 /** The convolution whose input gradient a transposed convolution is. `weight` is [inChannels, outChannels/groups, kH, kW]. */
@@ -154,33 +140,18 @@ export function transposedShape(
   const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1, x);
   const [padTop, padLeft] = pair(op, 'padding', o.padding ?? 0, 0, x);
   const [moreH, moreW] = pair(op, 'outputPadding', o.outputPadding ?? 0, 0, x);
-  const [batch, outChannels, outHeight, outWidth] = x.shape;
+  const [batch, , outHeight, outWidth] = x.shape;
   const [, , kernelHeight, kernelWidth] = weight.shape;
-  const shapes = { input: x.shape, weight: weight.shape };
+  const shapes = { input: x, weight };
   if (moreH >= Math.max(strideH, dilationH) || moreW >= Math.max(strideW, dilationW))
     throw inputError(op, 'outputPadding is too large', shapes, 'It has to be smaller than stride or dilation.');
   const inHeight = (outHeight - 1) * strideH - 2 * padTop + dilationH * (kernelHeight - 1) + 1 + moreH;
   const inWidth = (outWidth - 1) * strideW - 2 * padLeft + dilationW * (kernelWidth - 1) + 1 + moreW;
   if (!(inHeight > 0 && inWidth > 0))
     throw inputError(op, `the output would be ${inHeight}×${inWidth}`, shapes, 'Use less padding.');
-  return {
-    batch,
-    inChannels: outputs,
-    inHeight,
-    inWidth,
-    outChannels,
-    kernelHeight,
-    kernelWidth,
-    strideH,
-    strideW,
-    padTop,
-    padLeft,
-    dilationH,
-    dilationW,
-    groups,
-    outHeight,
-    outWidth,
-  };
+  const image = [batch, outputs, inHeight, inWidth];
+  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW];
+  return shapeOf(image, x.shape.slice(1), [kernelHeight, kernelWidth], steps, groups);
 }
 
 /** The convolution (from x, weight) or a gradient of it: for the input from (dy, weight), for the weight from (x, dy). */

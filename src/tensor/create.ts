@@ -33,13 +33,9 @@ export function factory(
   const memory = new Memory(make(), what);
   trackFactory(memory, make);
   const tensor = new Tensor(memory, dtype, [...shape]);
-  return requiresGrad ? leaf(tensor) : tensor;
-}
-
-/** A tensor that is trained lives until dropped. */
-function leaf(tensor: Tensor): Tensor {
+  if (!requiresGrad) return tensor;
   tensor.requiresGrad_();
-  tensor.memory.recipe = null;
+  memory.recipe = null; // what is trained lives until dropped
   return tensor.keep();
 }
 

@@ -8,10 +8,10 @@ import {
 import { device, f32 } from '../gpu';
 import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
-import { sameShape } from './shape';
+import { reducedShape, sameShape } from './shape';
 import { lineGrid, linesAlong } from './softmax';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, requireShape } from './tensor';
 
 export type LossReduction = 'none' | 'mean' | 'sum';
 
@@ -39,7 +39,7 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
   const axis = x.ndim === 1 ? 0 : 1;
   const { reduction = 'mean', weight, ignoreIndex = -100, labelSmoothing = 0 } = o;
   const along = linesAlong(x.shape, axis);
-  const shapes = { input: x.shape, target: labels.shape };
+  const shapes = { input: x, target: labels };
   if (x.ndim === 0 || x.dtype !== 'float32')
     throw inputError(op, `the input must be float32 scores [N, C, …] or [C], it is ${x.dtype}`, shapes);
   if (labels.dtype !== 'int32' && labels.dtype !== 'uint32')
@@ -49,23 +49,14 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
       shapes,
       'For probabilities, the target needs the shape of the input.',
     );
-  if (
-    !sameShape(
-      labels.shape,
-      x.shape.filter((_, i) => i !== axis),
-    )
-  )
+  if (!sameShape(labels.shape, reducedShape(x.shape, [axis], false)))
     throw inputError(
       op,
       'the labels do not fit',
       shapes,
       'They have the shape of the input without its class dimension: [N, …] for [N, C, …].',
     );
-  if (weight && !sameShape(weight.shape, [along.n]))
-    throw inputError(op, `weight must have one value for each of the ${along.n} classes`, {
-      ...shapes,
-      weight: weight.shape,
-    });
+  requireShape(op, x, { weight }, [along.n], `one value for each of the ${along.n} classes`);
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw inputError(op, `labelSmoothing is ${labelSmoothing}`, shapes, 'Use a number in 0 … 1.');
   if (!['none', 'mean', 'sum'].includes(reduction))
@@ -79,7 +70,7 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
 /** Losses of scores (or, with `nll`, of log-probabilities) [N, C, …] for labels [N, …]; a label that is no class makes the loss NaN. */
 export function classLoss(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLossOptions): ClassLoss {
   const { along, grid, options, constants, reduction, weights } = setUp(op, x, labels, nll, o);
-  if (along.n === 0 && along.lines) throw inputError(op, 'there are no classes', { input: x.shape });
+  if (along.n === 0 && along.lines) throw inputError(op, 'there are no classes', { input: x });
   const losses = empty(op, labels.shape);
   const saved = empty(op, [along.lines, 4]);
   const total = empty(op, []);

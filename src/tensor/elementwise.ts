@@ -8,7 +8,7 @@ import { device, f32 } from '../gpu';
 import type { DType } from './dtype';
 import { wgslType } from './dtype';
 import type { Shape } from './shape';
-import { broadcastStrides, collapse, sameShape, size } from './shape';
+import { broadcastStrides, collapse, leadWithOnes, sameShape, size } from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
 
@@ -18,7 +18,8 @@ export interface Expression {
   operands: Record<string, Tensor>;
   scalars?: readonly (number | Scalar)[];
   shape: Shape;
-  result: DType;
+  /** float32 by default. */
+  result?: DType;
   /** The type operands are converted to; absent: each keeps its own. */
   compute?: DType;
 }
@@ -37,8 +38,8 @@ export function evaluate(e: Expression): Tensor {
   return out;
 }
 
-/** The same, into an existing bindable tensor that no operand views. */
-export function evaluateInto(out: Tensor, e: Expression): void {
+/** The same, into an existing bindable tensor that no operand views; its type is the result's. */
+function evaluateInto(out: Tensor, e: Expression): void {
   const names = Object.keys(e.operands);
   const tensors = Object.values(e.operands);
   const flat = tensors.every((t) => sameShape(t.shape, e.shape) && isBindable(t));
@@ -49,14 +50,13 @@ export function evaluateInto(out: Tensor, e: Expression): void {
     walk.shape[last] /= 4;
     for (const strides of walk.strides) strides[last] *= 4;
   }
-  while (walk.shape.length < FEW)
-    for (const list of [walk.shape, ...walk.strides]) list.unshift(list === walk.shape ? 1 : 0);
+  leadWithOnes(walk, FEW);
   const options: ElementwiseOptions = {
     name: e.name,
     expression: e.expression,
     operands: tensors.map((t, i) => ({ name: names[i], type: wgslType(t.dtype) })),
     compute: e.compute ? wgslType(e.compute) : 'own',
-    result: wgslType(e.result),
+    result: wgslType(out.dtype),
     mode: flat ? 'flat' : quads ? 'quads' : 'strided',
     few: flat || walk.shape.length <= FEW,
   };
@@ -75,12 +75,8 @@ export function evaluateInto(out: Tensor, e: Expression): void {
     strides.forEach((list, k) => list.forEach((stride, d) => (constants[STRIDES_AT + 8 * k + d] = stride)));
     tensors.forEach((t, k) => (constants[STRIDES_AT + 8 * Math.max(1, tensors.length) + k] = t.offset));
   }
-  device().launch(
-    kernel,
-    [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)],
-    constants,
-    gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE),
-  );
+  const bindings = [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)];
+  device().launch(kernel, bindings, constants, gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE));
 }
 
 /** True when kernels can bind it as a plain array: contiguous, and starting where the adapter allows a binding to start. */
@@ -104,12 +100,6 @@ export function copy(x: Tensor, dtype: DType = x.dtype): Tensor {
 /** Overwrites the elements of `target`, which must be bindable, with those of `source` (broadcast, converted). */
 export function copyInto(target: Tensor, source: Tensor): void {
   const from = source.memory === target.memory ? copy(source) : source;
-  evaluateInto(target, {
-    name: 'copy',
-    expression: 'a',
-    operands: { a: from },
-    shape: target.shape,
-    result: target.dtype,
-  });
+  evaluateInto(target, { name: 'copy', expression: 'a', operands: { a: from }, shape: target.shape });
   target.memory.written();
 }

@@ -11,22 +11,15 @@ import { device } from '../gpu';
 import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
-import { normalizeAxis, size } from './shape';
+import { normalizeAxis, padded, size } from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
 
 const badBits = (x: Tensor): number => (x.dtype === 'float32' ? 0x7fc00000 : -(2 ** 31));
 
-const list = (values: readonly number[]): number[] => [...values, ...new Array<number>(8 - values.length).fill(0)];
-
-export function checkIndex(op: string, index: Tensor): void {
+function checkIndex(op: string, index: Tensor): void {
   if (index.dtype !== 'int32' && index.dtype !== 'uint32')
-    throw inputError(
-      op,
-      `the index must be int32, it is ${index.dtype}`,
-      { index: index.shape },
-      'Use cast(index, "int32").',
-    );
+    throw inputError(op, `the index must be int32, it is ${index.dtype}`, { index }, 'Use cast(index, "int32").');
 }
 
 /** Shapes of an index into x along an axis: as many dimensions, none larger but along the axis. */
@@ -52,7 +45,7 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const n = y.size;
   const head: Constant[] = [n, index.ndim, axis, x.shape[axis] ?? 1, x.offset, index.offset, 0, badBits(x)];
   const strides = x.strides.map((s, d) => (d === axis ? 0 : s));
-  const lists = [index.shape, strides, index.strides, [x.strides[axis] ?? 0]].flatMap(list);
+  const lists = [index.shape, strides, index.strides, [x.strides[axis] ?? 0]].flatMap((list) => padded(list));
   device().launch(gatherKernel(), [x.storage, index.storage, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
   return y;
 }
@@ -70,8 +63,7 @@ export function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const op = 'indexSelect';
   checkIndex(op, index);
-  if (index.ndim > 1)
-    throw inputError(op, 'the index has too many dimensions', { input: x.shape, index: index.shape }, 'It is [N].');
+  if (index.ndim > 1) throw inputError(op, 'the index has too many dimensions', { input: x, index }, 'It is [N].');
   const axis = normalizeAxis(op, dim, x.shape);
   return gather(x, axis, alongAxis(index, x.shape, axis));
 }
@@ -114,14 +106,10 @@ export function scatterAdd(
     source.offset,
     badBits(source),
   ];
-  const lists = [shape, x?.strides ?? [], index.shape, index.strides, source.strides].flatMap(list);
+  const lists = [shape, x?.strides ?? [], index.shape, index.strides, source.strides].flatMap((list) => padded(list));
   const reads = [...(x ? [x.storage] : []), index.storage, ...(order ? [bind(order)] : []), source.storage];
-  device().launch(
-    scatterKernel({ type, base: !!x, sorted: !!order }),
-    [...reads, bind(y)],
-    [...head, ...lists],
-    gridFor(n, INDEX_TILE),
-  );
+  const kernel = scatterKernel({ type, base: !!x, sorted: !!order });
+  device().launch(kernel, [...reads, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
   return y;
 }
 
@@ -129,25 +117,17 @@ export function scatterAdd(
 export function scatterInto(into: Tensor, axis: number, index: Tensor, x: Tensor): void {
   const inner = size(x.shape.slice(axis + 1));
   const constants = [x.size, x.shape[axis] ?? 1, into.shape[axis] ?? 1, inner];
-  device().launch(
-    scatterDistinct(),
-    [contiguous(x), contiguous(index), into].map(bind),
-    constants,
-    gridFor(x.size, INDEX_TILE),
-  );
+  const buffers = [contiguous(x), contiguous(index), into].map(bind);
+  device().launch(scatterDistinct(), buffers, constants, gridFor(x.size, INDEX_TILE));
 }
 
 /** 1 at the label, 0 elsewhere (int32): [..., classes]. A label out of range fills its row with −2³¹. */
 export function oneHot(labels: Tensor, classes: number): Tensor {
   checkIndex('oneHot', labels);
   if (!Number.isInteger(classes) || classes < 1)
-    throw inputError('oneHot', `classes is ${classes}`, { labels: labels.shape }, 'Use a positive integer.');
+    throw inputError('oneHot', `classes is ${classes}`, { labels }, 'Use a positive integer.');
   const y = empty('oneHot', [...labels.shape, classes], 'int32');
-  device().launch(
-    oneHotKernel(),
-    [bind(contiguous(labels)), bind(y)],
-    [y.size, classes, -(2 ** 31)],
-    gridFor(y.size, INDEX_TILE),
-  );
+  const buffers = [contiguous(labels), y].map(bind);
+  device().launch(oneHotKernel(), buffers, [y.size, classes, -(2 ** 31)], gridFor(y.size, INDEX_TILE));
   return y;
 }

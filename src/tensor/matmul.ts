@@ -71,19 +71,12 @@ function batchShape(a: Tensor, b: Tensor): number[] {
   });
   if (fits) return broadcastShapes('matmul', first, second);
   const hint = 'All but the last two dimensions are batches: equal or 1, counted from the right.';
-  throw inputError('matmul', 'the batches cannot be broadcast', { a: a.shape, b: b.shape }, hint);
+  throw inputError('matmul', 'the batches cannot be broadcast', { a, b }, hint);
 }
 
 /** Refuses operands that no matrix product takes. */
 export function checkMatmul(op: string, a: Tensor, b: Tensor, k: number, kOfB: number, hint: string): void {
-  const shapes = { a: a.shape, b: b.shape };
-  if (a.dtype !== 'float32' || b.dtype !== 'float32')
-    throw inputError(
-      op,
-      `needs float32 operands, got ${a.dtype} and ${b.dtype}`,
-      shapes,
-      "Convert with to('float32').",
-    );
+  const shapes = { a, b };
   if (a.ndim === 0 || b.ndim === 0) throw inputError(op, 'a number is no matrix', shapes, 'Use mul.');
   if (k !== kOfB) throw inputError(op, `the inner dimensions ${k} and ${kOfB} differ`, shapes, hint);
 }

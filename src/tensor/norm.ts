@@ -19,10 +19,9 @@ import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
-import type { Shape } from './shape';
 import { size } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, requireFloats, requireShape } from './tensor';
 
 export interface Normalized {
   y: Tensor;
@@ -65,25 +64,20 @@ function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0,
   return { chunks, constants };
 }
 
-/** The operands of a normalisation that are there. */
-function operands({ weight, bias, runningMean, runningVar }: BatchNormOptions) {
-  return {
-    affine: weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [],
-    running: runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [],
-  };
-}
-
 /** y and the rows of `stats`, from the statistics of x (training) or the running ones. */
-function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions): Normalized {
+function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): Normalized {
+  const x = contiguous(input);
   const { back } = device();
   const { channels, plane } = layout;
   const { training = false, eps = 1e-5, momentum = 0.1, activation } = o;
-  const { affine, running } = operands(o);
+  const { weight, bias, runningMean, runningVar } = o;
+  const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
+  const running = runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [];
   const whole = training && walksChannels(back, plane, channels) && affine.length > 0 && running.length > 0;
   const { chunks, constants } = chunking(layout, whole, eps, momentum);
   const relu = activation === 'relu';
   const stats = empty('batchNorm', [channels, 4]);
-  const y = empty('batchNorm', shape);
+  const y = empty('batchNorm', x.shape);
   const n = x.size / width(plane);
   const grid = gridFor(n, applyShape(back, plane).tile);
   const finish = normFinish({ back, plane, training, affine: affine.length > 0, running: running.length > 0 });
@@ -98,47 +92,37 @@ function normalize(x: Tensor, shape: Shape, layout: Layout, o: BatchNormOptions)
     device().launch(normForward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
   } else {
     const partials = empty('batchNorm', [channels, chunks, 2]);
-    const reads = [bind(x), bind(partials)];
-    device().launch(
-      normPartials({ back, plane, relu: false }),
-      reads,
-      constants,
-      gridFor(channels * chunks, chunksAtOnce(back)),
-    );
+    const sums = normPartials({ back, plane, relu: false });
+    device().launch(sums, [x, partials].map(bind), constants, gridFor(channels * chunks, chunksAtOnce(back)));
     device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
     apply();
     partials.dispose();
   }
-  o.runningMean?.memory.written();
-  o.runningVar?.memory.written();
+  runningMean?.memory.written();
+  runningVar?.memory.written();
   return { y, stats };
 }
 
 /** Normalises x [N, C, …] per channel. Throws InputError for other shapes, and in training when a channel has one value only. */
 export function batchNorm(x: Tensor, o: BatchNormOptions): Normalized {
   check(x, o);
-  return normalize(contiguous(x), x.shape, layoutOf(x), o);
+  return normalize(x, layoutOf(x), o);
 }
 
 function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
   const op = 'batchNorm';
-  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x.shape }, 'The input is [N, C, …].');
-  if (x.dtype !== 'float32')
-    throw inputError(op, `the input is ${x.dtype}`, { input: x.shape }, "Convert with to('float32').");
-  for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar }))
-    if (t && (t.ndim !== 1 || t.size !== x.shape[1]))
-      throw inputError(op, `${name} must have one value for each of the ${x.shape[1]} channels`, {
-        input: x.shape,
-        [name]: t.shape,
-      });
-  if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x.shape });
+  requireFloats(op, { input: x });
+  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
+  const perChannel = { weight, bias, runningMean, runningVar };
+  requireShape(op, x, perChannel, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
+  if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x });
   if (!runningMean !== !runningVar)
-    throw inputError(op, 'runningMean and runningVar must be given together', { input: x.shape });
+    throw inputError(op, 'runningMean and runningVar must be given together', { input: x });
   if (!training && !runningMean)
     throw inputError(
       op,
       'evaluation needs runningMean and runningVar',
-      { input: x.shape },
+      { input: x },
       'Use training: true to normalise with the batch.',
     );
   const values = x.size / x.shape[1];
@@ -146,7 +130,7 @@ function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: B
     throw inputError(
       op,
       `training needs more than one value per channel, there is ${values || 0}`,
-      { input: x.shape },
+      { input: x },
       'Use a larger batch, or eval().',
     );
 }
@@ -192,13 +176,9 @@ function gradientOf(
     return { dx, dWeight, dBias };
   }
   const partials = empty('batchNorm', [channels, chunks, 2]);
-  const sums = [g, x, stats, partials].map(bind);
-  device().launch(
-    normGradientPartials({ back, plane, relu }),
-    sums,
-    constants,
-    gridFor(channels * chunks, chunksAtOnce(back)),
-  );
+  const sums = normGradientPartials({ back, plane, relu });
+  const summed = [g, x, stats, partials].map(bind);
+  device().launch(sums, summed, constants, gridFor(channels * chunks, chunksAtOnce(back)));
   const coefficients = empty('batchNorm', [channels, 4]);
   const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
   device().launch(normGradientFinish(back, training), finished, constants, gridFor(channels, 1));
@@ -218,7 +198,7 @@ const rowLayout = (x: Tensor, rows: number): Layout => ({ samples: 1, channels: 
 /** (x − mean) / √(variance + eps) over each of `rows` equal, contiguous pieces of x. */
 export function normalizeRows(x: Tensor, rows: number, eps: number): Normalized {
   if (x.size === 0) return { y: empty('normalizeRows', x.shape), stats: empty('normalizeRows', [rows, 4]) };
-  return normalize(contiguous(x), x.shape, rowLayout(x, rows), { training: true, eps });
+  return normalize(x, rowLayout(x, rows), { training: true, eps });
 }
 
 /** The gradient of `normalizeRows` for x. */

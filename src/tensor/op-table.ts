@@ -33,12 +33,7 @@ const withScalars = <S extends Record<string, number>>(
   value: string,
   da: string,
   result: ResultType = 'float',
-) => ({
-  value,
-  da,
-  result,
-  scalars,
-});
+) => ({ value, da, result, scalars });
 
 const SELU_SCALE = 1.0507009873554805;
 const SELU_ALPHA = 1.6732632423543772;

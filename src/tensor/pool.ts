@@ -6,7 +6,7 @@ import { bind, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { size } from './shape';
 import type { Tensor } from './tensor';
-import { empty, requireTensors } from './tensor';
+import { empty, requireFloats } from './tensor';
 
 /** One number for both axes, or [height, width]. */
 export type Pair = number | readonly [number, number];
@@ -46,14 +46,9 @@ function padding4(value: PoolOptions['padding'] = 0): readonly number[] {
 }
 
 function check(op: string, x: Tensor): void {
-  requireTensors(op, { input: x });
-  if ((x.ndim !== 4 && x.ndim !== 3) || x.dtype !== 'float32')
-    throw inputError(
-      op,
-      `the input is ${x.dtype} with ${x.ndim} dimensions`,
-      { input: x.shape },
-      'Images are float32 [N, C, H, W] or [C, H, W].',
-    );
+  requireFloats(op, { input: x });
+  if (x.ndim !== 4 && x.ndim !== 3)
+    throw inputError(op, `${x.ndim} dimensions`, { input: x }, 'Images are [N, C, H, W] or [C, H, W].');
 }
 
 /** Output positions along one axis (PyTorch's rule: with ceilMode the last window starts inside of the input or its leading padding). */
@@ -81,14 +76,14 @@ export function planPool(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions &
   const [top, bottom, left, right] = padding4(o.padding);
   for (const [name, value] of Object.entries({ kernel, stride, dilation }))
     if (value.some((v) => !Number.isInteger(v) || v < 1))
-      throw inputError(op, `${name} is [${value}]`, { input: x.shape }, 'Use positive integers.');
+      throw inputError(op, `${name} is [${value}]`, { input: x }, 'Use positive integers.');
   const padding = [top, bottom, left, right];
   const extent = kernel.map((k, i) => (k - 1) * dilation[i] + 1);
   if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v >= extent[i >> 1]))
     throw inputError(
       op,
       `padding is [${padding}]`,
-      { input: x.shape },
+      { input: x },
       `Use integers below the extent [${extent}] of a window.`,
     );
   const [h, w] = x.shape.slice(-2);
@@ -98,7 +93,7 @@ export function planPool(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions &
     throw inputError(
       op,
       `a window [${kernel}] with padding [${padding}] and dilation [${dilation}] does not fit`,
-      { input: x.shape },
+      { input: x },
       'Use a smaller kernel or more padding.',
     );
   const countPad = Number(o.countIncludePad ?? true);
@@ -112,9 +107,9 @@ export function planAdaptive(x: Tensor, outputSize: Pair): PoolPlan {
   check(op, x);
   const [oh, ow] = pair(outputSize);
   if (![oh, ow].every((n) => Number.isInteger(n) && n > 0))
-    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x.shape }, 'Use positive integers.');
+    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x }, 'Use positive integers.');
   const [h, w] = x.shape.slice(-2);
-  if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x.shape });
+  if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x });
   return {
     kind: 'adaptive',
     input: x.shape,
@@ -128,12 +123,8 @@ export function maxPool(x: Tensor, plan: PoolPlan): { y: Tensor; index: Tensor }
   const y = empty('maxPool2d', plan.output);
   const index = empty('maxPool2d', plan.output, 'int32');
   const n = size(plan.output);
-  device().launch(
-    maxKernel(),
-    [bind(contiguous(x)), bind(y), bind(index)],
-    [n, ...plan.geometry],
-    gridFor(n, POOL_TILE),
-  );
+  const buffers = [contiguous(x), y, index].map(bind);
+  device().launch(maxKernel(), buffers, [n, ...plan.geometry], gridFor(n, POOL_TILE));
   return { y, index };
 }
 
@@ -141,12 +132,8 @@ export function maxPool(x: Tensor, plan: PoolPlan): { y: Tensor; index: Tensor }
 export function average(x: Tensor, plan: PoolPlan): Tensor {
   const y = empty('avgPool2d', plan.output);
   const n = size(plan.output);
-  device().launch(
-    averagePool(plan.kind === 'adaptive'),
-    [bind(contiguous(x)), bind(y)],
-    [n, ...plan.geometry],
-    gridFor(n, POOL_TILE),
-  );
+  const kernel = averagePool(plan.kind === 'adaptive');
+  device().launch(kernel, [contiguous(x), y].map(bind), [n, ...plan.geometry], gridFor(n, POOL_TILE));
   return y;
 }
 

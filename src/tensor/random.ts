@@ -124,13 +124,7 @@ export function bernoulli(p: Tensor): Tensor {
   const u = empty('bernoulli', p.shape);
   fill('uniform', takeDraw(), [bind(u)], u.size, f32(0), f32(1));
   const operands = { a: u, b: p };
-  return evaluate({
-    name: 'bernoulli',
-    expression: 'select(0.0, 1.0, a < b)',
-    operands,
-    shape: p.shape,
-    result: 'float32',
-  });
+  return evaluate({ name: 'bernoulli', expression: 'select(0.0, 1.0, a < b)', operands, shape: p.shape });
 }
 
 /** x / (1 − p) with probability 1 − p, else 0. The same draw gives the same mask. */

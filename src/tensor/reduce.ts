@@ -14,14 +14,16 @@ import {
   broadcastStrides,
   collapse,
   contiguousStrides,
-  MAX_RANK,
   normalizeAxes,
+  padded,
   reducedShape,
   sameShape,
   size,
 } from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
+
+type Computed = Exclude<DType, 'bool'>;
 
 export interface ReduceExpression {
   name: string;
@@ -35,7 +37,7 @@ export interface ReduceExpression {
   axes: readonly number[];
   keepDims?: boolean;
   /** The type of the mapped values: float32 by default. */
-  compute?: Exclude<DType, 'bool'>;
+  compute?: Computed;
   /** WGSL of the result in terms of `acc`, s, t. */
   final?: string;
   result?: DType;
@@ -49,16 +51,11 @@ const MANY = 16384;
 /** Threads that fill a device: fewer results than this get more splits. */
 const ENOUGH_THREADS = 16384;
 
-const INT_IDENTITY = { sum: 0, prod: 1, max: -(2 ** 31), min: 2 ** 31 - 1, argmax: 0, argmin: 0 };
-const FLOAT_IDENTITY = { sum: 0, prod: 1, max: -Infinity, min: Infinity, argmax: 0, argmin: 0 };
-
-function identity(reduction: Reduction, compute: DType): Constant {
-  if (compute === 'float32') return f32(FLOAT_IDENTITY[reduction]);
-  return compute === 'uint32' && (reduction === 'max' || reduction === 'min')
-    ? reduction === 'max'
-      ? 0
-      : -1
-    : INT_IDENTITY[reduction];
+/** What a reduction starts from. */
+function identity(reduction: Reduction, compute: Computed): Constant {
+  const [least, most] = { float32: [-Infinity, Infinity], int32: [-(2 ** 31), 2 ** 31 - 1], uint32: [0, -1] }[compute];
+  const first = { sum: 0, prod: 1, max: least, min: most, argmax: 0, argmin: 0 }[reduction];
+  return compute === 'float32' ? f32(first) : first;
 }
 
 /** Reduces an elementwise expression over dimensions of its (broadcast) shape. An empty range gives the identity of sum and prod. */
@@ -92,12 +89,7 @@ export function reduce(e: ReduceExpression): Tensor {
     const rest = wide.filter((axis) => !inner.includes(axis));
     if (rest.length) {
       const first = reduce({ ...e, axes: inner, keepDims: true, final: undefined, result: compute });
-      const y = reduce({
-        ...e,
-        map: 'a',
-        operands: { a: first },
-        shape: first.shape,
-      });
+      const y = reduce({ ...e, map: 'a', operands: { a: first }, shape: first.shape });
       first.dispose();
       return y;
     }
@@ -127,15 +119,11 @@ export function reduce(e: ReduceExpression): Tensor {
     mode: columns ? 'columns' : 'rows',
     decode: reduced.shape.length > 1,
   });
-  const words = (list: readonly Constant[], length = MAX_RANK) => [
-    ...list,
-    ...new Array<number>(length - list.length).fill(0),
-  ];
   const head = [n, kept.shape.length, reduced.shape.length, count, chunk, identity(reduction, compute), 0, 0];
   const scalars = (e.scalars ?? []).map((s) => (typeof s === 'number' ? f32(s) : s));
-  const dims = words([...kept.shape, ...reduced.shape]);
-  const steps = tensors.flatMap((_, k) => words([...kept.strides[k], ...reduced.strides[k]]));
-  const constants = [...head, ...words(scalars, 4), ...dims, ...steps, ...tensors.map((t) => t.offset)];
+  const dims = padded([...kept.shape, ...reduced.shape]);
+  const steps = tensors.flatMap((_, k) => padded([...kept.strides[k], ...reduced.strides[k]]));
+  const constants = [...head, ...padded(scalars, 4), ...dims, ...steps, ...tensors.map((t) => t.offset)];
   const grid = gridFor(n * splits, columns ? COLUMNS_WORKGROUP : 1);
   device().launch(kernel, [...tensors.map((t) => t.storage), bind(out)], constants, grid);
   if (last) return out;
@@ -147,17 +135,18 @@ export function reduce(e: ReduceExpression): Tensor {
 /** Evaluates an elementwise expression and sums it down to `shape`: gradients of operands that were broadcast. */
 export function evaluateTo(shape: Shape, e: Expression): Tensor {
   if (sameShape(shape, e.shape)) return evaluate(e);
+  const { name, expression, operands, scalars } = e;
   const axes = broadcastAxes(shape, e.shape);
-  const summed = reduce({
-    name: e.name,
-    reduction: 'sum',
-    map: e.expression,
-    operands: e.operands,
-    scalars: e.scalars,
-    shape: e.shape,
-    axes,
-  });
+  const summed = reduce({ name, reduction: 'sum', map: expression, operands, scalars, shape: e.shape, axes });
   return summed.view(shape, contiguousStrides(shape));
+}
+
+/** A reduced tensor seen with size 1 again in the dimensions that were reduced, so that it broadcasts against the input. */
+export function restored(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
+  let at = 0;
+  const kept = y.ndim === input.ndim;
+  const strides = input.shape.map((_, i) => (kept ? y.strides[i] : axes.includes(i) ? 0 : y.strides[at++]));
+  return y.view(reducedShape(input.shape, axes, true), strides);
 }
 
 /** Dimensions of `to` along which a tensor of `shape` is repeated by broadcasting. */
@@ -173,96 +162,61 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
 
 export type Axes = number | readonly number[] | null;
 
-/** Sum over dimensions (all by default); of booleans, how many are true. */
-export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  return plain('sum', 'sum', x, axes, keepDims);
-}
+/** What all reductions of a tensor over dimensions (all by default) share. */
+const over = (name: string, x: Tensor, axes?: Axes, keepDims = false) => ({
+  name,
+  operands: { a: x },
+  shape: x.shape,
+  axes: normalizeAxes(name, axes, x.shape),
+  keepDims,
+});
+
+/** The type that elements are reduced in as they are; booleans are counted. */
+const countable = (x: Tensor): Computed => (x.dtype === 'bool' ? 'int32' : x.dtype);
+
+/** Sum over dimensions; of booleans, how many are true. */
+export const sum = (x: Tensor, axes?: Axes, keepDims?: boolean): Tensor =>
+  reduce({ ...over('sum', x, axes, keepDims), reduction: 'sum', map: 'a', compute: countable(x) });
 
 /** Product over dimensions. */
-export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  return plain('prod', 'prod', x, axes, keepDims);
-}
+export const prod = (x: Tensor, axes?: Axes, keepDims?: boolean): Tensor =>
+  reduce({ ...over('prod', x, axes, keepDims), reduction: 'prod', map: 'a', compute: countable(x) });
 
 /** Largest or smallest value over dimensions. */
 export function extreme(reduction: 'max' | 'min', x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  refuseEmpty(reduction, x, normalizeAxes(reduction, axes, x.shape));
-  return plain(reduction, reduction, x, axes, keepDims, x.dtype);
-}
-
-function plain(
-  name: string,
-  reduction: Reduction,
-  x: Tensor,
-  axes: Axes | undefined,
-  keepDims: boolean,
-  result?: DType,
-): Tensor {
-  const compute = x.dtype === 'bool' ? 'int32' : x.dtype;
-  const over = normalizeAxes(name, axes, x.shape);
-  return reduce({
-    name,
-    reduction,
-    map: 'a',
-    operands: { a: x },
-    shape: x.shape,
-    axes: over,
-    keepDims,
-    compute,
-    result: result ?? compute,
-  });
+  const common = over(reduction, x, axes, keepDims);
+  refuseEmpty(reduction, x, common.axes);
+  return reduce({ ...common, reduction, map: 'a', compute: countable(x), result: x.dtype });
 }
 
 function refuseEmpty(name: string, x: Tensor, axes: readonly number[]): void {
   if (axes.some((axis) => x.shape[axis] === 0))
-    throw inputError(name, `there is no ${name} of nothing`, { input: x.shape }, 'A reduced dimension has size 0.');
+    throw inputError(name, `there is no ${name} of nothing`, { input: x }, 'A reduced dimension has size 0.');
 }
 
 /** Position of the first largest or smallest value along a dimension, or in the flattened tensor when it is left out. */
 export function argExtreme(reduction: 'argmax' | 'argmin', x: Tensor, axis?: number | null, keepDims = false): Tensor {
-  const axes = normalizeAxes(reduction, axis, x.shape);
-  refuseEmpty(reduction, x, axes);
-  const compute = x.dtype === 'bool' ? 'int32' : x.dtype;
-  return reduce({ name: reduction, reduction, map: 'a', operands: { a: x }, shape: x.shape, axes, keepDims, compute });
+  const common = over(reduction, x, axis, keepDims);
+  refuseEmpty(reduction, x, common.axes);
+  return reduce({ ...common, reduction, map: 'a', compute: countable(x) });
 }
 
 /** Whether any or all elements are non-zero, over dimensions. */
 export function truth(name: 'any' | 'all', x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes(name, axes, x.shape);
   const reduction = name === 'any' ? 'max' : 'min';
   const map = x.dtype === 'bool' ? 'a' : '!(a == 0)'; // NaN counts as true
-  const result = { compute: 'uint32', result: 'bool' } as const;
-  return reduce({
-    name,
-    reduction,
-    map,
-    operands: { a: x },
-    shape: x.shape,
-    axes: over,
-    keepDims,
-    final: 'acc > 0',
-    ...result,
-  });
+  const types = { compute: 'uint32', result: 'bool' } as const;
+  return reduce({ ...over(name, x, axes, keepDims), reduction, map, final: 'acc > 0', ...types });
 }
 
 /** Number of elements that one result is reduced from. */
-export const countOver = (x: Tensor, axes: readonly number[]): number =>
-  axes.reduce((product, axis) => product * x.shape[axis], 1);
+export const countOver = (x: Tensor, axes: readonly number[]): number => size(axes.map((axis) => x.shape[axis]));
 
 /** Mean over dimensions, in float32. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('mean', axes, x.shape);
-  const scalars = [1 / countOver(x, over)];
-  return reduce({
-    name: 'mean',
-    reduction: 'sum',
-    map: 'f32(a)',
-    operands: { a: x },
-    shape: x.shape,
-    axes: over,
-    keepDims,
-    final: 'acc * s',
-    scalars,
-  });
+  const common = over('mean', x, axes, keepDims);
+  const scalars = [1 / countOver(x, common.axes)];
+  return reduce({ ...common, reduction: 'sum', map: 'f32(a)', final: 'acc * s', scalars });
 }
 
 /** Σ(x − mean)² / (n − correction), with its root for 'std'; second pass over x, given its mean with kept dimensions. */
@@ -276,61 +230,31 @@ export function spread(
 ): Tensor {
   const scalars = [1 / Math.max(0, countOver(x, axes) - correction)];
   const final = name === 'std' ? 'sqrt(acc * s)' : 'acc * s';
+  const operands = { a: x, m: center };
   const map = '(f32(a) - m) * (f32(a) - m)';
-  return reduce({
-    name,
-    reduction: 'sum',
-    map,
-    operands: { a: x, m: center },
-    shape: x.shape,
-    axes,
-    keepDims,
-    final,
-    scalars,
-  });
+  return reduce({ ...over(name, x, axes, keepDims), reduction: 'sum', map, operands, final, scalars });
 }
 
 /** log Σ eˣ over dimensions, with the largest x taken out first. */
 export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('logsumexp', axes, x.shape);
-  if (countOver(x, over) === 0)
-    return reduce({
-      name: 'logsumexp',
-      reduction: 'max',
-      map: 'f32(a)',
-      operands: { a: x },
-      shape: x.shape,
-      axes: over,
-      keepDims,
-    });
-  const most = extreme('max', x, over, true);
+  const name = 'logsumexp';
+  const common = over(name, x, axes, keepDims);
+  if (countOver(x, common.axes) === 0) return reduce({ ...common, reduction: 'max', map: 'f32(a)' });
+  const most = extreme('max', x, common.axes, true);
   const finite = 'select(0.0, f32(m), isFinite(f32(m)))'; // all −∞, or a +∞: nothing to take out
-  const rest = reduce({
-    name: 'logsumexp',
-    reduction: 'sum',
-    map: `exp(f32(a) - ${finite})`,
-    operands: { a: x, m: most },
-    shape: x.shape,
-    axes: over,
-    keepDims: true,
-  });
-  const y = evaluate({
-    name: 'logsumexp',
-    expression: `log(a) + ${finite}`,
-    operands: { a: rest, m: most },
-    shape: rest.shape,
-    result: 'float32',
-  });
-  const shape = reducedShape(x.shape, over, keepDims);
+  const map = `exp(f32(a) - ${finite})`;
+  const rest = reduce({ ...common, reduction: 'sum', map, operands: { a: x, m: most }, keepDims: true });
+  const operands = { a: rest, m: most };
+  const y = evaluate({ name, expression: `log(a) + ${finite}`, operands, shape: rest.shape });
+  const shape = reducedShape(x.shape, common.axes, keepDims);
   return y.view(shape, contiguousStrides(shape));
 }
 
 /** (Σ|x|ᵖ)^(1/p) over dimensions; the largest |x| for p = ∞, the smallest for −∞, the number of non-zeros for 0. */
 export function norm(x: Tensor, p: number, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('norm', axes, x.shape);
-  const common = { name: 'norm', operands: { a: x }, shape: x.shape, axes: over, keepDims, scalars: [p, 1 / p] };
+  const common = { ...over('norm', x, axes, keepDims), scalars: [p, 1 / p] };
   if (p === Infinity || p === -Infinity) {
-    refuseEmpty('norm', x, over);
+    refuseEmpty('norm', x, common.axes);
     return reduce({ ...common, reduction: p > 0 ? 'max' : 'min', map: 'abs(f32(a))' });
   }
   if (p === 0) return reduce({ ...common, reduction: 'sum', map: 'f32(f32(a) != 0.0)' });

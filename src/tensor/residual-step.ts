@@ -19,16 +19,12 @@ export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tens
     throw inputError(
       'MeanField',
       'a particle must keep the shape of its input, since x + Δτ·f(x) adds the two',
-      { x: x.shape, 'f(x)': f.shape },
+      { x, 'f(x)': f },
       'Change shapes in a module of its own in front of the particles.',
     );
   const y = empty('residual step', x.shape);
-  device().launch(
-    stepKernel,
-    [bind(contiguous(x)), bind(contiguous(f)), bind(tau), bind(y)],
-    [x.size, l],
-    gridFor(x.size, STEP_TILE),
-  );
+  const buffers = [contiguous(x), contiguous(f), tau, y].map(bind);
+  device().launch(stepKernel, buffers, [x.size, l], gridFor(x.size, STEP_TILE));
   return y;
 }
 

@@ -1,6 +1,6 @@
 // Running sums and products along a dimension, without gradients.
 
-import type { Kernel } from '../../shaders/kernel';
+import { cached } from '../../shaders/build';
 import type { ScanKernelOptions } from '../../shaders/scan';
 import { scan as kernelFor, SCAN_WORKGROUP } from '../../shaders/scan';
 import { device } from '../gpu';
@@ -9,18 +9,6 @@ import { bind, contiguous, copy, gridFor } from './elementwise';
 import { size } from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
-
-const kernels = new Map<string, Kernel>();
-
-function kernel(options: ScanKernelOptions): Kernel {
-  const key = JSON.stringify(options);
-  let found = kernels.get(key);
-  if (!found) {
-    found = kernelFor(options);
-    kernels.set(key, found);
-  }
-  return found;
-}
 
 /** Lines shorter than this, or more of them than fill a device, get a thread each. */
 const SHORT = 128;
@@ -42,7 +30,13 @@ export function scan(
   const y = empty(kind === 'sum' ? 'cumsum' : 'cumprod', x.shape, x.dtype);
   const type = wgslType(x.dtype) as 'f32' | 'i32' | 'u32';
   const inputs = slope ? [x, contiguous(slope.g), slope.before] : [x];
-  const k = kernel({ kind, type, exclusive, reverse, team });
-  device().launch(k, [...inputs, y].map(bind), [lines, length, inner], gridFor(lines, team === 1 ? SCAN_WORKGROUP : 1));
+  const o = { kind, type, exclusive, reverse, team };
+  const kernel = cached(['scan', o], () => kernelFor(o));
+  device().launch(
+    kernel,
+    [...inputs, y].map(bind),
+    [lines, length, inner],
+    gridFor(lines, team === 1 ? SCAN_WORKGROUP : 1),
+  );
   return y;
 }

@@ -47,7 +47,13 @@ export function checkShape(op: string, shape: Shape): void {
 }
 
 /** Most dimensions that kernels index. */
-export const MAX_RANK = 8;
+const MAX_RANK = 8;
+
+/** A list with zeros up to a fixed length, as kernels' constants hold it. */
+export const padded = <T>(list: readonly T[], length = MAX_RANK): (T | number)[] => [
+  ...list,
+  ...new Array<number>(length - list.length).fill(0),
+];
 
 /** NumPy broadcasting of two shapes; throws with both. */
 export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
@@ -128,6 +134,11 @@ export function collapse(
     out.forEach((o) => o.push(0));
   }
   return { shape: dims, strides: out };
+}
+
+/** Puts dimensions of size 1 in front, in place, until there are `least`: kernels with few dimensions need not count them. */
+export function leadWithOnes({ shape, strides }: ReturnType<typeof collapse>, least: number): void {
+  while (shape.length < least) for (const list of [shape, ...strides]) list.unshift(list === shape ? 1 : 0);
 }
 
 /** The shape with the given dimensions set to 1, or left out. */

@@ -1,12 +1,11 @@
 // Softmax and log-softmax without gradients.
 import { softmaxGradient as gradientKernel, softmax as kernel, LINES_TILE, linesPerGroup } from '../../shaders/softmax';
 import { device } from '../gpu';
-import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { normalizeAxis, size } from './shape';
 import type { Tensor } from './tensor';
-import { empty, requireTensors } from './tensor';
+import { empty, requireFloats } from './tensor';
 
 /** A shape seen as [outer, n, inner] around one axis; `lines` = outer · inner. */
 export interface Lines {
@@ -30,9 +29,7 @@ export function lineGrid({ lines, n, inner }: Lines) {
 /** exp(x) / Σ exp(x) along an axis, or its logarithm. */
 export function softmax(x: Tensor, dim: number, log: boolean): Tensor {
   const op = log ? 'logSoftmax' : 'softmax';
-  requireTensors(op, { input: x });
-  if (x.dtype !== 'float32')
-    throw inputError(op, `the input is ${x.dtype}`, { input: x.shape }, "Convert with to('float32').");
+  requireFloats(op, { input: x });
   const along = linesAlong(x.shape, normalizeAxis(op, dim, x.shape));
   const { perGroup, grid } = lineGrid(along);
   const y = empty(op, x.shape);

@@ -1,5 +1,6 @@
 // Stable sorting without gradients.
 
+import type { Kernel } from '../../shaders/kernel';
 import type { SortType } from '../../shaders/sort';
 import { SORT_TILE, sortByRank, sortOrder, sortPairs, sortPass } from '../../shaders/sort';
 import { device } from '../gpu';
@@ -22,14 +23,7 @@ export function argsort(x: Tensor, dim: number, descending: boolean): Tensor {
   const order = empty('sort', x.shape, 'int32');
   const natural = wgslType(x.dtype);
   const type: SortType = natural === 'bool' ? 'u32' : natural;
-  const run = (
-    kernel: ReturnType<typeof sortPass>,
-    buffers: Tensor[],
-    threads: number,
-    padded = 0,
-    span = 0,
-    reach = 0,
-  ) =>
+  const run = (kernel: Kernel, buffers: Tensor[], threads: number, padded = 0, span = 0, reach = 0) =>
     device().launch(kernel, buffers.map(bind), [threads, n, inner, padded, span, reach], gridFor(threads, SORT_TILE));
   if (n <= RANK_LIMIT) {
     run(sortByRank(type, descending), [source, order], x.size);
@@ -63,13 +57,9 @@ export function topk(x: Tensor, k: number, dim: number, largest: boolean): Sorte
   const axis = normalizeAxis('topk', dim, x.shape);
   const n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n)
-    throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x.shape }, `Use 0 … ${n}.`);
+    throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x }, `Use 0 … ${n}.`);
   const order = argsort(x, axis, largest);
-  const indices = copy(
-    order.view(
-      order.shape.map((m, i) => (i === axis ? k : m)),
-      order.strides,
-    ),
-  );
+  const shape = order.shape.map((m, i) => (i === axis ? k : m));
+  const indices = copy(order.view(shape, order.strides));
   return { values: gather(x, axis, indices), indices };
 }

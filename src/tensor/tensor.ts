@@ -6,7 +6,7 @@ import type { DType, TypedArray } from './dtype';
 import { hostArray } from './dtype';
 import { Memory, trackComputed, unreachable } from './memory';
 import type { Shape } from './shape';
-import { contiguousStrides, isContiguous, size } from './shape';
+import { contiguousStrides, isContiguous, sameShape, size } from './shape';
 
 /** What autograd hangs on a tensor: the operation that computed it. */
 export interface GradientNode {
@@ -89,14 +89,14 @@ export class Tensor {
       throw inputError(
         'requiresGrad_',
         `a tensor of ${this.dtype} has no gradient`,
-        { tensor: this.shape },
+        { tensor: this },
         "Convert with to('float32').",
       );
     if (!this.isLeaf)
       throw inputError(
         'requiresGrad_',
         'the tensor was computed and is no leaf',
-        { tensor: this.shape },
+        { tensor: this },
         'detach() gives one without history.',
       );
     this.requiresGrad = value;
@@ -133,12 +133,7 @@ export class Tensor {
   /** The value of a tensor with one element (a boolean as 0 or 1). */
   async item(): Promise<number> {
     if (this.size !== 1)
-      throw inputError(
-        'item',
-        `the tensor has ${this.size} elements`,
-        { tensor: this.shape },
-        'Use data() or toArray().',
-      );
+      throw inputError('item', `the tensor has ${this.size} elements`, { tensor: this }, 'Use data() or toArray().');
     return (await this.data())[0];
   }
 
@@ -158,19 +153,33 @@ export class Tensor {
 
 /** Refuses operands that are no tensors, before anything reads their shapes. */
 export function requireTensors(op: string, operands: Readonly<Record<string, unknown>>): void {
-  const shapes = Object.entries(operands).flatMap(([name, x]) =>
-    x instanceof Tensor ? [[name, x.shape] as const] : [],
-  );
-  for (const [name, x] of Object.entries(operands))
-    if (!(x instanceof Tensor)) {
-      const kind = x === null || typeof x !== 'object' ? String(x) : x.constructor.name;
-      throw inputError(
-        op,
-        `${name} is no tensor, it is ${kind}`,
-        Object.fromEntries(shapes),
-        'Make one with tensor(data).',
-      );
-    }
+  const odd = Object.entries(operands).find(([, x]) => !(x instanceof Tensor));
+  if (!odd) return;
+  const [name, x] = odd;
+  const kind = x === null || typeof x !== 'object' ? String(x) : x.constructor.name;
+  const others = Object.entries(operands).filter((entry): entry is [string, Tensor] => entry[1] instanceof Tensor);
+  const hint = 'Make one with tensor(data).';
+  throw inputError(op, `${name} is no tensor, it is ${kind}`, Object.fromEntries(others), hint);
+}
+
+/** Refuses operands that are no tensors of float32. */
+export function requireFloats(op: string, operands: Readonly<Record<string, Tensor>>): void {
+  requireTensors(op, operands);
+  for (const [name, { dtype }] of Object.entries(operands))
+    if (dtype !== 'float32')
+      throw inputError(op, `${name} is ${dtype}, not float32`, operands, "Convert with to('float32').");
+}
+
+/** Refuses those of the tensors that are there and do not have `shape`: what `meaning` says. */
+export function requireShape(
+  op: string,
+  input: Tensor,
+  tensors: Readonly<Record<string, Tensor | null | undefined>>,
+  shape: Shape,
+  meaning: string,
+): void {
+  for (const [name, t] of Object.entries(tensors))
+    if (t && !sameShape(t.shape, shape)) throw inputError(op, `${name} must have ${meaning}`, { input, [name]: t });
 }
 
 export type NestedArray = number | boolean | NestedArray[];

@@ -12,8 +12,9 @@ import {
   collapse,
   contiguousStrides,
   isContiguous,
-  MAX_RANK,
+  leadWithOnes,
   normalizeAxis,
+  padded,
   sameShape,
   size,
 } from './shape';
@@ -29,7 +30,7 @@ export function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
     throw inputError(
       op,
       `${x.size} elements do not fill the new shape`,
-      { input: x.shape, wanted: shape },
+      { input: x, wanted: shape },
       'One −1 stands for what is left over.',
     );
   return filled;
@@ -100,14 +101,14 @@ export function resolveRange(op: string, x: Tensor, axis: number, index: SliceIn
       throw inputError(
         op,
         `position ${index} of dimension ${axis}, which has size ${n}`,
-        { input: x.shape },
+        { input: x },
         'Negative positions count from the end.',
       );
     return { start: at, count: 1, step: 1 };
   }
   const { step = 1 } = index ?? {};
   if (!Number.isInteger(step) || step === 0)
-    throw inputError(op, `a step of ${step} in dimension ${axis}`, { input: x.shape }, 'Steps are non-zero integers.');
+    throw inputError(op, `a step of ${step} in dimension ${axis}`, { input: x }, 'Steps are non-zero integers.');
   const [low, high] = step > 0 ? [0, n] : [-1, n - 1];
   const clip = (at: number | undefined, otherwise: number) =>
     at === undefined ? otherwise : Math.max(low, Math.min(high, at < 0 ? at + n : at));
@@ -115,6 +116,10 @@ export function resolveRange(op: string, x: Tensor, axis: number, index: SliceIn
   const stop = clip(index?.stop, step > 0 ? high : low);
   return { start, count: Math.max(0, Math.ceil((stop - start) / step)), step };
 }
+
+/** The part of `shape` that begins at `start` along an axis, and at 0 along the others. */
+export const stepsFrom = (start: number, axis: number, shape: Shape): Steps[] =>
+  shape.map((count, i) => ({ start: i === axis ? start : 0, count, step: 1 }));
 
 /** The elements in the given steps of every dimension, as a view. */
 export function slice(x: Tensor, steps: readonly Steps[]): Tensor {
@@ -128,12 +133,9 @@ export function slice(x: Tensor, steps: readonly Steps[]): Tensor {
 
 /** Dimensions walked from their end. */
 export function flip(x: Tensor, axes: readonly number[]): Tensor {
-  return slice(
-    x,
-    x.shape.map((n, i) =>
-      axes.includes(i) ? { start: Math.max(0, n - 1), count: n, step: -1 } : { start: 0, count: n, step: 1 },
-    ),
-  );
+  const steps = (n: number, i: number): Steps =>
+    axes.includes(i) ? { start: Math.max(0, n - 1), count: n, step: -1 } : { start: 0, count: n, step: 1 };
+  return slice(x, x.shape.map(steps));
 }
 
 /** Writes `source` into `target`, a view of the same shape and type into other memory. */
@@ -144,12 +146,11 @@ export function place(target: Tensor, source: Tensor): void {
   const steps = strides.map((list) => list[last]);
   shape[last] /= run;
   for (const list of strides) list[last] *= run;
-  const words = (list: readonly number[]) => [...list, ...new Array<number>(MAX_RANK - list.length).fill(0)];
   const runs = source.size / run;
-  while (shape.length < FEW) for (const list of [shape, ...strides]) list.unshift(list === shape ? 1 : 0);
+  leadWithOnes({ shape, strides }, FEW);
   const kernel = shape.length === FEW ? placeKernels.few : placeKernels.many;
   const head = [runs, shape.length, source.offset, target.offset, run, ...steps, 0];
-  const constants = [...head, ...[shape, ...strides].flatMap(words)];
+  const constants = [...head, ...[shape, ...strides].flatMap((list) => padded(list))];
   device().launch(kernel, [source.storage, target.storage], constants, gridFor(runs, PLACE_TILE));
 }
 
@@ -170,15 +171,10 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const [first] = tensors;
   const dtype = tensors.reduce<DType>((type, t) => promote(type, t.dtype), first.dtype);
   const length = tensors.reduce((sum, t) => sum + t.shape[axis], 0);
-  const out = empty(
-    'concat',
-    first.shape.map((n, i) => (i === axis ? length : n)),
-    dtype,
-  );
+  const out = empty('concat', first.shape.with(axis, length), dtype);
   let start = 0;
   for (const t of tensors) {
-    const steps = t.shape.map((count, i) => ({ start: i === axis ? start : 0, count, step: 1 }));
-    place(slice(out, steps), t.dtype === dtype ? t : copy(t, dtype));
+    place(slice(out, stepsFrom(start, axis, t.shape)), t.dtype === dtype ? t : copy(t, dtype));
     start += t.shape[axis];
   }
   return out;
@@ -197,7 +193,7 @@ export function checkJoin(op: string, tensors: readonly Tensor[], axis: number):
     throw inputError(
       op,
       `the tensors cannot be joined along dimension ${at}`,
-      { 'tensor 0': first.shape, ...(odd > 0 && { [`tensor ${odd}`]: tensors[odd].shape }) },
+      { 'tensor 0': first, ...(odd > 0 && { [`tensor ${odd}`]: tensors[odd] }) },
       'They agree in all other dimensions, and have at least one; stack makes a new dimension.',
     );
   return at;
