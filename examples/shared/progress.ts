@@ -95,9 +95,7 @@ function createBar(stream: Writable): SingleBar {
   );
 }
 
-function count(n: number): string {
-  return n.toLocaleString('en');
-}
+export const count = (n: number): string => n.toLocaleString('en');
 
 /** 7 → '0:07', 3700 → '1:01:40'. */
 export function formatDuration(seconds: number): string {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
 import { readMetrics, readRunConfig } from '../../src/train/run-folder.node.js';
-import { formatDuration } from '../shared/progress';
+import { count, formatDuration } from '../shared/progress';
 import type { Recipe } from '../shared/recipe';
 import type { Arm, Cell } from './options';
 import { type Difference, pairedDifference, type Spread, spread } from './statistics';
@@ -166,8 +166,8 @@ function describeDifference({ difference }: Entry): string {
 }
 
 function describeRuns({ dataset, epochs, subset, testSubset, batch, runs, asked, diverged }: Entry): string {
-  const images = subset ? `${subset.toLocaleString('en')} images` : 'all images';
-  const test = testSubset ? `, tested on ${testSubset.toLocaleString('en')}` : '';
+  const images = subset ? `${count(subset)} images` : 'all images';
+  const test = testSubset ? `, tested on ${count(testSubset)}` : '';
   const seeds = `seeds ${runs.map(({ seed }) => seed).join(', ') || 'none'}`;
   const open = asked > runs.length ? ` (${runs.length} of ${asked}${diverged ? `, ${diverged} diverged` : ''})` : '';
   return `${dataset}, ${images}${test}, ${epochs} epochs, batch ${batch}, ${seeds}${open}`;
