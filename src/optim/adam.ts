@@ -2,9 +2,8 @@
 
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
-import { Moments } from './moments';
+import { MomentOptimizer } from './moments';
 import type { ParamGroup, Scalars } from './optimizer';
-import { Optimizer, requireNonNegative } from './optimizer';
 import { update } from './update';
 
 export interface AdamOptions {
@@ -23,9 +22,7 @@ export interface AdamOptions {
  * Adam as `torch.optim.Adam`: d = g + weightDecay·w; m ← β₁m + (1 − β₁)d; v ← β₂v + (1 − β₂)d²;
  * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the steps of the optimizer.
  */
-export class Adam extends Optimizer<AdamOptions> {
-  readonly #moments = new Moments<AdamOptions>();
-
+export class Adam extends MomentOptimizer<AdamOptions> {
   constructor(params: Iterable<Parameter> | readonly ParamGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
     super(params, {
       lr: 1e-3,
@@ -36,21 +33,13 @@ export class Adam extends Optimizer<AdamOptions> {
       amsgrad: false,
       ...options,
     });
-    for (const { lr, eps, weightDecay, betas } of this.groups) {
-      requireNonNegative(this, { lr, eps, weightDecay });
-      Moments.check(this, betas);
-    }
-  }
-
-  protected override prepare(): void {
-    this.#moments.prepare(this.groups, this.steps);
   }
 
   protected override update(parameter: Parameter, gradient: Tensor, o: AdamOptions, s: Scalars<AdamOptions>): void {
     const { amsgrad, decoupled } = o;
     const names = ['expAvg', 'expAvgSq', ...(amsgrad ? ['maxExpAvgSq'] : [])];
     const buffers = names.map((name) => this.buffer(parameter, name).buffer);
-    update({ rule: 'adam', decoupled, amsgrad }, parameter, gradient, buffers, { ...s, ...this.#moments.of(o) });
+    update({ rule: 'adam', decoupled, amsgrad }, parameter, gradient, buffers, s);
   }
 }
 

@@ -9,8 +9,8 @@ import { pack } from '../tensor/rows';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
-/** The numbers among the options, as scalars: changing one needs no new plan in compiled steps. */
-export type Scalars<O> = { [K in keyof O as O[K] extends number ? K : never]: Scalar };
+/** The numbers among the options, and those derived from them, as scalars: changing one needs no new plan in compiled steps. */
+export type Scalars<O> = { [K in keyof O as O[K] extends number ? K : never]: Scalar } & Record<string, Scalar>;
 
 /** Parameters that share options. */
 export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
@@ -58,6 +58,11 @@ export abstract class Optimizer<O extends { lr: number }> {
     device().effect(() => {
       this.steps++;
       this.prepare?.();
+      for (const group of this.groups) {
+        const scalars: Record<string, Scalar> = group.scalars;
+        for (const [name, value] of Object.entries(this.derived(group)))
+          (scalars[name] ??= new Scalar(value)).value = value;
+      }
     });
     for (const group of this.groups)
       for (const parameter of group.params)
@@ -91,6 +96,11 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /** Sets scalars that follow from `steps`, which counts the step about to be made; compiled steps call it at every replay. */
   protected prepare?(): void;
+
+  /** Numbers that follow from a group's options and `steps`, in double precision; they join its scalars, anew before every step. */
+  protected derived(_options: O): Record<string, number> {
+    return {};
+  }
 
   /** Updates one parameter in place. */
   protected abstract update(parameter: Parameter, gradient: Tensor, options: O, scalars: Scalars<O>): void;
