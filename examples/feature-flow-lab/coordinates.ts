@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { F, featureFlow, noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { positiveInteger } from '../shared/options';
-import type { Progress } from '../shared/progress';
+import type { Progress, Say } from '../shared/progress';
 import {
   ARMS,
   type Arm,
@@ -54,7 +54,7 @@ export interface CoordinatesResult {
 
 export async function coordinates(
   options: CoordinatesOptions,
-  say: (line: string) => void,
+  say: Say,
   progress?: Progress,
 ): Promise<CoordinatesResult> {
   const { widths, batch: batchSize, seed, seeds } = options;
@@ -149,7 +149,7 @@ export function drawCoordinates({ widths, arms, spread }: CoordinatesResult): st
     freeX: true,
     lines: sizes[0].map((first, l) => ({
       label: l === logits ? 'logits' : `β${l + 1}`,
-      color: ramp(l / logits),
+      color: ramp(l, logits + 1),
       points: widths.map((width, i) => [Math.log2(width), sizes[i][l] / first]),
     })),
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { adapterName, withDevice } from '../shared/device';
 import { createProgram, printJson, runProgram } from '../shared/options';
-import { createProgress, formatDuration, type Progress } from '../shared/progress';
+import { createProgress, formatDuration, type Progress, type Say } from '../shared/progress';
 import { collapse, collapseOptions, collapseSummary, drawCollapse } from './collapse';
 import { coordinates, coordinatesOptions, coordinatesSummary, drawCoordinates } from './coordinates';
 import { distance, distanceOptions, distanceSummary, drawDistance } from './distance';
@@ -19,7 +19,7 @@ import { drawTransfer, transfer, transferOptions, transferSummary } from './tran
 interface Experiment {
   summary: string;
   options: (command: Command) => Command;
-  run: (options: never, say: (line: string) => void, progress: Progress) => Promise<object & { summary?: object }>;
+  run: (options: never, say: Say, progress: Progress) => Promise<object & { summary?: object }>;
   draw: (result: never) => string;
 }
 

@@ -242,16 +242,16 @@ function endLabels(lines: readonly Line[], box: Box, { x, y }: { x: Scale; y: Sc
   }));
 }
 
-/** From blue over teal and gold to red: neighbours in the first order have neighbouring colors. */
-export function ramp(t: number): string {
+/** The color of the i-th of n, from blue over teal and gold to red: neighbours have neighbouring colors. */
+export function ramp(i: number, n: number): string {
   const stops = [
     [51, 82, 160],
     [32, 148, 139],
     [214, 160, 40],
     [190, 60, 50],
   ];
-  const position = t * (stops.length - 1);
-  const i = Math.min(Math.floor(position), stops.length - 2);
-  const mixed = stops[i]!.map((from, c) => Math.round(from + (stops[i + 1]![c]! - from) * (position - i)));
+  const position = n < 2 ? 0 : (i / (n - 1)) * (stops.length - 1);
+  const low = Math.min(Math.floor(position), stops.length - 2);
+  const mixed = stops[low]!.map((from, c) => Math.round(from + (stops[low + 1]![c]! - from) * (position - low)));
   return `rgb(${mixed.join(',')})`;
 }

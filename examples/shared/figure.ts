@@ -42,7 +42,6 @@ const stageNames = (lines: readonly { stages?: StageLine[] }[]): string[] => [
   ...new Set(lines.flatMap((line) => line.stages?.map(({ stage }) => stage) ?? [])),
 ];
 const stageIn = (line: { stages?: StageLine[] }, name: string) => line.stages?.find(({ stage }) => stage === name);
-const colorOf = (i: number, n: number): string => ramp(n < 2 ? 0 : i / (n - 1));
 
 /** One panel a stage, one line a particle: a particle keeps its color while it moves through the order. */
 function timePanels(metrics: readonly MetricsLine[]): Panel[] {
@@ -51,7 +50,7 @@ function timePanels(metrics: readonly MetricsLine[]): Panel[] {
     const ids = [...new Set(lines.flatMap((line) => stageIn(line, name)?.order ?? []))].sort((a, b) => a - b);
     const particles = ids.map((id, i) => ({
       label: String(id),
-      color: colorOf(i, ids.length),
+      color: ramp(i, ids.length),
       points: points(lines, 'step', (line) => {
         const stage = stageIn(line, name);
         return stage?.tau[stage.order.indexOf(id)];
@@ -71,9 +70,7 @@ function timePanels(metrics: readonly MetricsLine[]): Panel[] {
 function orderPanels(epochs: readonly EpochLine[]): Panel[] {
   const names = stageNames(epochs);
   const perStage = (pointsOf: (name: string) => Point[]) =>
-    names
-      .map((name, i) => ({ label: name, color: colorOf(i, names.length), points: pointsOf(name) }))
-      .filter(hasPoints);
+    names.map((name, i) => ({ label: name, color: ramp(i, names.length), points: pointsOf(name) })).filter(hasPoints);
   const last = epochs.at(-1);
   const gaps = (name: string) => (last && stageIn(last, name)?.tau.map((t, i, all) => t - (all[i - 1] ?? 0))) ?? [];
   const everyGap = names.flatMap(gaps);

@@ -3,6 +3,9 @@
 import type { Writable } from 'node:stream';
 import { Presets, SingleBar } from 'cli-progress';
 
+/** Prints a line for people. */
+export type Say = (line: string) => void;
+
 /** Running means of the epoch; accuracy in percent. */
 export interface ProgressValues {
   loss?: number;
@@ -15,7 +18,7 @@ export interface Progress {
   update(done: number, values?: ProgressValues): void;
   end(): void;
   /** Prints a line without tearing the bar. */
-  log(line: string): void;
+  log: Say;
 }
 
 export interface ProgressOptions {
