@@ -269,10 +269,11 @@ function statesOf(particle: Module): Tensor[] {
   return [...particle.namedTensors()].map(([, t]) => t).filter((t) => t instanceof State);
 }
 
-/** An optimizer's buffer of a parameter; zeros where the optimizer has made none yet. */
-function companion(parameter: Parameter, name: string): Tensor {
+/** What belongs to a parameter by this name, such as an optimizer's buffer; zeros where nobody has made it yet. */
+export function companion(parameter: Parameter, name: string): Tensor {
   let found = parameter.companions.get(name);
   if (!found) parameter.companions.set(name, (found = zeros(parameter.shape).keep()));
+  found.memory.recipe = null;
   return found;
 }
 
