@@ -1,6 +1,5 @@
 // Mesa's software Vulkan driver (lavapipe) of Debian 13 in a private folder, for systems whose own Mesa is too old for Dawn.
 // Its libraries need the newer glibc that lies beside them, so it is used by a copy of node whose interpreter and rpath point there.
-import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -12,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { aptMissing, unpackDebian } from './apt.mjs';
+import { requireApt, sh, unpackDebian } from './apt.mjs';
 import { appear, readJson } from './files.mjs';
 import { SetupError, say } from './say.mjs';
 
@@ -32,8 +31,7 @@ export function lavapipe(cache) {
   const { triplet, loader } = platforms[process.arch] ?? {};
   if (!triplet) throw new SetupError(`Debian's lavapipe is known here for x64 and arm64, not for ${process.arch}`);
   if (!existsSync(home)) {
-    const missing = aptMissing();
-    if (missing) throw new SetupError(missing);
+    requireApt();
     say(`fetching Debian 13's lavapipe (about 60 MB) into ${home}: no Vulkan driver that Dawn accepts is installed`);
     appear(home, (part) => fill(part, home, triplet));
   }
@@ -88,9 +86,7 @@ function patchedNode(home, loader, libraries) {
   copyFileSync(process.execPath, part);
   chmodSync(part, 0o755);
   const patchelf = join(home, 'patchelf/usr/bin/patchelf');
-  const args = ['--set-interpreter', loader, '--force-rpath', '--set-rpath', libraries, part];
-  const { status, stderr, error } = spawnSync(patchelf, args, { encoding: 'utf8' });
-  if (status !== 0) throw new SetupError(`patchelf failed: ${(error?.message ?? stderr).trim()}`);
+  sh(patchelf, ['--set-interpreter', loader, '--force-rpath', '--set-rpath', libraries, part]);
   renameSync(part, node);
   return node;
 }

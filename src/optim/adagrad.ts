@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/parameter';
 import { full } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
-import type { ParamGroup, Scalars } from './optimizer';
+import type { Params, Scalars } from './optimizer';
 import { Optimizer, requireNonNegative } from './optimizer';
 import { update } from './update';
 
@@ -19,10 +19,7 @@ export interface AdagradOptions {
 
 /** Adagrad as `torch.optim.Adagrad`: a ← a + d²; w ← w − lr · d / (√a + eps). t counts the steps of the optimizer. */
 export class Adagrad extends Optimizer<AdagradOptions> {
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<AdagradOptions>[],
-    options: Partial<AdagradOptions> = {},
-  ) {
+  constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
     super(params, { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10, ...options });
     for (const { lr, lrDecay, weightDecay, initialAccumulator, eps } of this.groups)
       requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulator, eps });

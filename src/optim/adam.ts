@@ -3,7 +3,7 @@
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
 import { MomentOptimizer } from './moments';
-import type { ParamGroup, Scalars } from './optimizer';
+import type { Params, Scalars } from './optimizer';
 import { update } from './update';
 
 export interface AdamOptions {
@@ -23,7 +23,7 @@ export interface AdamOptions {
  * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the steps of the optimizer.
  */
 export class Adam extends MomentOptimizer<AdamOptions> {
-  constructor(params: Iterable<Parameter> | readonly ParamGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
+  constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
     super(params, {
       lr: 1e-3,
       betas: [0.9, 0.999],
@@ -45,10 +45,7 @@ export class Adam extends MomentOptimizer<AdamOptions> {
 
 /** Adam with decoupled weight decay as `torch.optim.AdamW`: weightDecay 0.01 by default, w ← w − lr·weightDecay·w before the step. */
 export class AdamW extends Adam {
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<AdamOptions>[],
-    options: Partial<Omit<AdamOptions, 'decoupled'>> = {},
-  ) {
+  constructor(params: Params<AdamOptions>, options: Partial<Omit<AdamOptions, 'decoupled'>> = {}) {
     super(params, { weightDecay: 0.01, ...options, decoupled: true });
   }
 }

@@ -3,7 +3,7 @@
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
 import { MomentOptimizer } from './moments';
-import type { ParamGroup, Scalars } from './optimizer';
+import type { Params, Scalars } from './optimizer';
 import { update } from './update';
 
 export interface AdamaxOptions {
@@ -16,10 +16,7 @@ export interface AdamaxOptions {
 
 /** Adamax as `torch.optim.Adamax`: u ← max(β₂u, |d| + eps); w ← w − lr · m / (1 − β₁ᵗ) / u. t counts the steps of the optimizer. */
 export class Adamax extends MomentOptimizer<AdamaxOptions> {
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<AdamaxOptions>[],
-    options: Partial<AdamaxOptions> = {},
-  ) {
+  constructor(params: Params<AdamaxOptions>, options: Partial<AdamaxOptions> = {}) {
     super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...options });
   }
 

@@ -1,7 +1,6 @@
 // What the optimizers of Adam's family share: the running means' decays β₁, β₂ and the numbers that follow from them.
 import { InputError } from '../gpu';
-import type { Parameter } from '../nn/parameter';
-import type { ParamGroup } from './optimizer';
+import type { Params } from './optimizer';
 import { Optimizer, requireNonNegative } from './optimizer';
 
 interface MomentOptions {
@@ -12,7 +11,7 @@ interface MomentOptions {
 }
 
 export abstract class MomentOptimizer<O extends MomentOptions> extends Optimizer<O> {
-  constructor(params: Iterable<Parameter> | readonly ParamGroup<O>[], defaults: O) {
+  constructor(params: Params<O>, defaults: O) {
     super(params, defaults);
     for (const { lr, eps, weightDecay, betas } of this.groups) {
       requireNonNegative(this, { lr, eps, weightDecay });

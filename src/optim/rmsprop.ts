@@ -1,7 +1,7 @@
 // RMSprop.
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
-import type { ParamGroup, Scalars } from './optimizer';
+import type { Params, Scalars } from './optimizer';
 import { Optimizer, requireNonNegative } from './optimizer';
 import { update } from './update';
 
@@ -22,10 +22,7 @@ export interface RMSpropOptions {
 
 /** RMSprop as `torch.optim.RMSprop`: a ← αa + (1 − α)d²; w ← w − lr · d / (√a + eps), or with momentum b ← momentum·b + d / (√a + eps). */
 export class RMSprop extends Optimizer<RMSpropOptions> {
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<RMSpropOptions>[],
-    options: Partial<RMSpropOptions> = {},
-  ) {
+  constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
     const flags = { decoupled: false, centered: false, epsInside: false };
     super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags, ...options });
     for (const { lr, alpha, eps, weightDecay, momentum } of this.groups)
