@@ -226,17 +226,14 @@ export class Trainer {
     tensors[SUMS] = await toStored(this.#tally.sums);
     await this.#stages();
     this.#stopClock();
-    const progress: Progress = {
-      ...this.#progress,
-      swaps: { ...this.#progress.swaps },
-      turnover: { ...this.#progress.turnover },
-      births: { ...this.#progress.births },
+    const progress = {
+      ...structuredClone(this.#progress),
       pendingSteps: this.#tally.steps,
       pendingImages: this.#tally.images,
-      rng: getRngState(),
+      rng: { ...getRngState() },
       optimizerSteps: optimizer.steps,
     };
-    return { tensors, progress: { ...progress, rng: { ...progress.rng } }, options: config, engine: engine() };
+    return { tensors, progress, options: config, engine: engine() };
   }
 
   /** Goes on from a checkpoint of `state()`: the model and the optimizer must be made with the options of its run. */
