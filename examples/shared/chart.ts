@@ -106,13 +106,7 @@ export function drawChart(title: string, subtitle: string, rows: readonly (reado
         silent: true,
       })),
     ),
-    graphic: parts.flatMap(({ panel, box, scale }) =>
-      endLabels(
-        panel.lines.filter((line) => !line.dots),
-        box,
-        scale,
-      ),
-    ),
+    graphic: parts.flatMap(({ panel, box, scale }) => endLabels(panel, box, scale)),
   });
   const svg = chart.renderToSVGString();
   chart.dispose();
@@ -209,13 +203,13 @@ function power(exponent: number): string {
 }
 
 /** Labels right of the last points, pushed apart and kept within the panel. */
-function endLabels(lines: readonly Line[], box: Box, { x, y }: { x: Scale; y: Scale }) {
+function endLabels({ lines }: Panel, box: Box, { x, y }: { x: Scale; y: Scale }) {
   const labels = lines
-    .map(({ label, color, points: all }) => {
+    .filter((line) => !line.dots)
+    .map(({ label: text, color: fill, points: all }) => {
       const [lastX, lastY] = all.at(-1)!;
       return {
-        label,
-        color,
+        ...{ text, fill, font: `11px ${font}`, verticalAlign: 'middle' },
         x: box.left + ((lastX - x.min) / (x.max - x.min)) * box.width + 7,
         y: box.top + ((y.max - lastY) / (y.max - y.min)) * box.height,
       };
@@ -228,18 +222,7 @@ function endLabels(lines: readonly Line[], box: Box, { x, y }: { x: Scale; y: Sc
     label.y = Math.min(label.y, limit);
     limit = label.y - spacing;
   }
-  return labels.map((label) => ({
-    type: 'text',
-    silent: true,
-    style: {
-      text: label.label,
-      x: label.x,
-      y: label.y,
-      fill: label.color,
-      font: `11px ${font}`,
-      verticalAlign: 'middle',
-    },
-  }));
+  return labels.map((style) => ({ type: 'text', silent: true, style }));
 }
 
 /** The color of the i-th of n, from blue over teal and gold to red: neighbours have neighbouring colors. */

@@ -11,13 +11,9 @@ const testColor = '#c8502d';
 export function drawRun(metrics: readonly MetricsLine[], title: string, width = 960): string {
   const epochs = metrics.filter((line) => line.type === 'epoch');
   const times = timePanels(metrics);
-  const rows = [[lossPanel(metrics, epochs), errorPanel(epochs)], times, times.length ? orderPanels(epochs) : []];
-  return drawChart(
-    title,
-    outcome(epochs),
-    rows.filter((row) => row.length > 0),
-    width,
-  );
+  const rows = [[lossPanel(metrics, epochs), errorPanel(epochs)]];
+  if (times.length) rows.push(times, orderPanels(epochs));
+  return drawChart(title, outcome(epochs), rows, width);
 }
 
 function lossPanel(metrics: readonly MetricsLine[], epochs: readonly EpochLine[]): Panel {
@@ -121,8 +117,8 @@ function histogram(values: readonly number[], low: number, high: number): Point[
   return counts.map((n, i) => [low + i * width, n]);
 }
 
-/** Values that are absent or not finite (null in JSON) leave a gap. */
-function points<Entry, Key extends keyof Entry>(
+/** A curve over the entry `x`. Values that are absent or not finite (null in JSON) leave a gap. */
+export function points<Entry, Key extends keyof Entry>(
   entries: readonly Entry[],
   x: Key,
   value: (entry: Entry) => number | null | undefined,
@@ -132,9 +128,7 @@ function points<Entry, Key extends keyof Entry>(
     .filter(([, y]) => Number.isFinite(y));
 }
 
-function hasPoints(line: Line): boolean {
-  return line.points.length > 0;
-}
+const hasPoints = (line: Line): boolean => line.points.length > 0;
 
 /** Means of neighbours, so that a long run stays a small file. */
 function thin(all: Point[], limit = 400): Point[] {

@@ -84,18 +84,14 @@ export function createProgress(options: ProgressOptions = {}): Progress {
 }
 
 function createBar(stream: Writable): SingleBar {
-  return new SingleBar(
-    {
-      stream: stream as NodeJS.WritableStream,
-      format: '{title} {bar} {text}',
-      barsize: 24,
-      // Its SIGINT handler would end the process before the run is saved.
-      gracefulExit: false,
-      // After a line was logged, the bar is drawn again though nothing in it changed.
-      forceRedraw: true,
-    },
-    Presets.shades_classic,
-  );
+  const options = {
+    stream: stream as NodeJS.WritableStream,
+    format: '{title} {bar} {text}',
+    barsize: 24,
+    gracefulExit: false, // its SIGINT handler would end the process before the run is saved
+    forceRedraw: true, // after a line was logged, the bar is drawn again though nothing in it changed
+  };
+  return new SingleBar(options, Presets.shades_classic);
 }
 
 export const count = (n: number): string => n.toLocaleString('en');
