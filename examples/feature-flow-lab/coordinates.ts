@@ -86,7 +86,7 @@ export async function coordinates(
     arms.map(({ arm, features, updates }) => [
       // Logits at the start are a sum of random signs over m: of them only the updates must be flat.
       arm,
-      { features: worst(features.map((list) => list.slice(0, -1))), updates: worst(updates) },
+      { features: worst(features.map(withoutLogits)), updates: worst(updates) },
     ]),
   ) as CoordinatesResult['spread'];
   for (const arm of ARMS) {
@@ -130,6 +130,8 @@ async function measure(
   return { features, updates };
 }
 
+const withoutLogits = (sizes: number[]): number[] => sizes.slice(0, -1);
+
 /** max/min − 1 over widths of the layer where it is largest. */
 const worst = (sizes: number[][]): number =>
   Math.max(
@@ -154,10 +156,7 @@ export function drawCoordinates({ widths, arms, spread }: CoordinatesResult): st
     })),
   });
   const rows = arms.map(({ arm, features, updates }) => [
-    panel(
-      `${arm}: size of features, by that at the smallest width`,
-      features.map((list) => list.slice(0, -1)),
-    ),
+    panel(`${arm}: size of features, by that at the smallest width`, features.map(withoutLogits)),
     panel(`${arm}: size of their updates, by the smallest width`, updates),
   ]);
   const { 'mean-field': ours } = spread;

@@ -150,16 +150,8 @@ async function gapsInEta(options: Theorem1Options, x: Tensor, y: Tensor, progres
   const groups: Group[] = [];
   for (const eta of etas) {
     const every = Math.round(eta / smallest);
-    const runs = await run(eta);
-    groups.push({
-      x: eta,
-      values: runs.map((losses, r) =>
-        sup(
-          losses,
-          losses.map((_, k) => limit[r][k * every]),
-        ),
-      ),
-    });
+    const thinned = limit.map((losses) => losses.filter((_, k) => k % every === 0));
+    groups.push({ x: eta, values: (await run(eta)).map((losses, r) => sup(losses, thinned[r])) });
   }
   return groups;
 }

@@ -146,15 +146,11 @@ function createTable(print: (line: string) => void): (row: object) => void {
     const cells = Object.entries(row).map(([key, value]) => [key, text(value)] as const);
     const width = ([key, value]: readonly [string, string]) =>
       Math.max(key.length, value.length, Number.isNaN(Number(value)) ? 16 : 10) + 2;
+    const line = (part: 0 | 1) => cells.map((cell) => cell[part].padEnd(width(cell))).join('');
     const columns = cells.map(([key]) => key).join();
-    if (columns !== heading) print(`\n${cells.map((cell) => cell[0].padEnd(width(cell))).join('')}`.trimEnd());
+    if (columns !== heading) print(`\n${line(0)}`.trimEnd());
     heading = columns;
-    print(
-      cells
-        .map((cell) => cell[1].padEnd(width(cell)))
-        .join('')
-        .trimEnd(),
-    );
+    print(line(1).trimEnd());
   };
 }
 
