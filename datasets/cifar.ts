@@ -22,9 +22,6 @@ export interface Split {
 export interface ImageDataset {
   readonly name: string;
   readonly classes: readonly string[];
-  readonly channels: 3;
-  readonly height: 32;
-  readonly width: 32;
   /** A split that was not asked for has count 0. */
   readonly train: Split;
   readonly test: Split;

@@ -170,8 +170,7 @@ async function read(place: Place, options: LoadOptions, source: { url: string; m
   const train = load('train');
   const test = load('test');
   options.log?.(`${format.title}: ${train.count} training and ${test.count} test images from ${place.path}`);
-  const shape = { channels: 3, height: 32, width: 32 } as const;
-  return { name: kind, classes, ...shape, train, test, mean, std, source: place.path, synthetic: false };
+  return { name: kind, classes, train, test, mean, std, source: place.path, synthetic: false };
 }
 
 async function checkArchive(path: string, source: { url: string; md5: string }): Promise<void> {

@@ -177,9 +177,6 @@ export function synthetic(options: SyntheticOptions = {}): ImageDataset {
   return {
     name: classes === 10 ? 'synthetic' : 'synthetic100',
     classes: classes === 10 ? TEN : HUNDRED,
-    channels: 3,
-    height: 32,
-    width: 32,
     train: drawSplit(train, classes, seed, 0),
     test: drawSplit(test, classes, seed, 1),
     mean: [0.5, 0.5, 0.5],

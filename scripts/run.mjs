@@ -8,9 +8,9 @@ import { ensureBuild } from './setup/build.mjs';
 import { findDriver } from './setup/driver.mjs';
 import { ensurePackages } from './setup/packages.mjs';
 import { root } from './setup/places.mjs';
-import { SetupError } from './setup/say.mjs';
+import { perform, SetupError } from './setup/say.mjs';
 
-try {
+await perform(async () => {
   const [name, ...args] = process.argv.slice(2);
   ensurePackages();
   const driver = findDriver({ again: name === 'doctor' });
@@ -18,11 +18,7 @@ try {
   const program = source ? ['--import', 'tsx', join(root, source)] : [built(name)];
   const env = { ...process.env, ...driver.env, DAWNFIELD_DRIVER: driver.why };
   process.exitCode = await run(driver.node, [...program, ...args], env);
-} catch (error) {
-  if (!(error instanceof SetupError)) throw error;
-  process.stderr.write(`dawnfield: ${error.message}\n`);
-  process.exitCode = 1;
-}
+});
 
 /** @param {string | undefined} name */
 function built(name) {

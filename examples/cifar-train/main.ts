@@ -1,13 +1,14 @@
 // The main job: trains a mean-field ResNet (or a vanilla one) on CIFAR. `npm run cifar-train -- --help` lists the options.
 
 import { chromeTrace } from '../../src/gpu';
-import { device, init, shutdown, type Trainer } from '../../src/index.node.js';
+import type { Trainer } from '../../src/index.node.js';
 import { defaultRunPath, RunFolder } from '../../src/train/run-folder.node.js';
 import type { RunSummary } from '../../src/train/trainer';
 import { type DatasetName, loadDataset } from '../shared/datasets';
+import { adapterName, hasGpu, withDevice } from '../shared/device';
 import { runProgram, UsageError } from '../shared/options';
 import { describeProfile } from '../shared/profile';
-import { formatDuration } from '../shared/progress';
+import { count, formatDuration } from '../shared/progress';
 import { completeRecipe, type Recipe } from '../shared/recipe';
 import { createReport, percent, type Report } from '../shared/report';
 import { newestRun } from '../shared/runs';
@@ -22,21 +23,12 @@ await runProgram<Given>(program, async (all) => {
   for (const key of Object.keys(given) as (keyof Given)[])
     if (program.getOptionValueSource(key) !== 'cli') delete given[key];
   const report = createReport(given.json ?? false);
-  try {
-    await init({
-      ...(!process.env.DAWNFIELD_PROFILE && { profile: 'fast' }),
-      ...(given.autotune && { autotune: true }),
-    });
-    await main(given, report);
-  } finally {
-    shutdown();
-  }
+  await withDevice(() => main(given, report), given);
 });
 
 async function main(given: Given, report: Report): Promise<void> {
-  const noGpu = device().back.kind === 'software';
-  report.say(`adapter: ${device().info.description || device().info.device}${noGpu ? ' (no GPU)' : ''}`);
-  const quick = noGpu && leavesSizeOpen(given);
+  report.say(`adapter: ${adapterName()}${hasGpu() ? '' : ' (no GPU)'}`);
+  const quick = !hasGpu() && leavesSizeOpen(given);
   if (quick) announceQuick(report);
 
   const old = given.resume ? openRun(given) : null;
@@ -105,7 +97,7 @@ function tellEnd(report: Report, summary: RunSummary, folder: string, figure: st
       testError === null ? '' : `test error ${percent(testError)}, best ${percent(bestError!)} in epoch ${bestEpoch}; `;
     report.say(`done: ${best}${formatDuration(seconds)}`);
     report.say(`figure: ${figure}`);
-  } else report.say(`stopped and saved after step ${step.toLocaleString('en')}. Go on with:\n  ${resume}`);
+  } else report.say(`stopped and saved after step ${count(step)}. Go on with:\n  ${resume}`);
   report.emit({ ...summary, folder, figure, ...(!finished && { resume }) });
 }
 
@@ -116,8 +108,4 @@ function announceQuick(report: Report): void {
       `${images} images, ${epochs} epochs, batch ${batch}. The paper's run:\n` +
       '  npm run cifar-train -- --model meanfield-resnet20 --epochs 160',
   );
-}
-
-function count(n: number): string {
-  return n.toLocaleString('en');
 }

@@ -92,17 +92,14 @@ export function createOptions() {
 }
 
 /** What a resumed run may change; everything else decides over its bits. */
-const CHANGEABLE = ['epochs', 'steps', 'evalEvery', 'checkpointEvery'] as const;
+const CHANGEABLE = ['epochs', 'steps', 'evalEvery', 'checkpointEvery'];
 
 /** The recipe of a saved run with what the command line changes. Throws an error that names every option that cannot be changed. */
 export function changeRecipe(saved: Recipe, given: Given): Recipe {
   const { data: _, out: __, resume: ___, json: ____, profile: _____, autotune: ______, ...typed } = given;
   const stated: JsonObject = typed.tauWeightDecay === false ? { ...typed, tauWeightDecay: 0 } : (typed as JsonObject);
-  checkResumable(
-    saved,
-    stated,
-    Object.keys(typed).filter((key) => !(CHANGEABLE as readonly string[]).includes(key)),
-  );
+  const fixed = Object.keys(typed).filter((key) => !CHANGEABLE.includes(key));
+  checkResumable(saved, stated, fixed);
   return { ...saved, ...stated };
 }
 

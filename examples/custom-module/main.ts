@@ -3,18 +3,8 @@
 
 import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
-import {
-  F,
-  init,
-  MeanField,
-  manualSeed,
-  nn,
-  noGrad,
-  optim,
-  shutdown,
-  type Tensor,
-  Trainer,
-} from '../../src/index.node.js';
+import { F, MeanField, manualSeed, nn, noGrad, optim, type Tensor, Trainer } from '../../src/index.node.js';
+import { withDevice } from '../shared/device';
 import {
   choice,
   createProgram,
@@ -70,13 +60,10 @@ const program = createProgram(
   .option('--seed <number>', 'of weights and order', integerFrom(0), 0);
 
 await runProgram<Options>(program, async (options) => {
-  await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
-  try {
+  await withDevice(async () => {
     for (const block of ['mixer', 'depthwise'] as const)
       if (options.block === block || options.block === 'both') await main(block, options);
-  } finally {
-    shutdown();
-  }
+  });
 });
 
 async function main(block: 'mixer' | 'depthwise', options: Options): Promise<void> {

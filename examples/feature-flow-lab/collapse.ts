@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { F, type featureFlow, nn, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { positiveInteger } from '../shared/options';
-import type { Progress } from '../shared/progress';
+import type { Progress, Say } from '../shared/progress';
 import {
   addNetOptions,
   counted,
@@ -18,7 +18,7 @@ import {
   WIDTHS,
   widthList,
 } from './nets';
-import { describeSlope, type Group, mean, type PowerLaw, powerLaw, verdict } from './statistics';
+import { describeSlope, type Group, mean, type PowerLaw, powerLaw, showSlope, verdict } from './statistics';
 
 export interface CollapseOptions extends NetOptions {
   steps: number;
@@ -59,11 +59,7 @@ function measures({ features }: featureFlow.Layers): { spread: Tensor; delta: Te
   };
 }
 
-export async function collapse(
-  options: CollapseOptions,
-  say: (line: string) => void,
-  progress: Progress,
-): Promise<CollapseResult> {
+export async function collapse(options: CollapseOptions, say: Say, progress: Progress): Promise<CollapseResult> {
   const { layers, eta, steps, widths, seeds: replicas, seed } = options;
   const { x, y } = problem(options);
   const found: LayerSlopes[] = [];
@@ -118,9 +114,7 @@ export async function collapse(
         : layer > 1 && layer < layers
           ? verdict(fit.slope, -0.6, -0.4)
           : 'not judged';
-    say(
-      `${arm}, layer ${layer}: slope ${describeSlope(fit)}; ${judged}. Slope of Δ ${deltaFit.slope.toFixed(2).replace('-', '−')}`,
-    );
+    say(`${arm}, layer ${layer}: slope ${describeSlope(fit)}; ${judged}. Slope of Δ ${showSlope(deltaFit.slope)}`);
   }
   const slopes = (arm: string) => middle(arm).map(({ fit }) => fit.slope);
   const summary = { independent: slopes('independent'), algorithm2: slopes('algorithm-2') };
@@ -130,12 +124,9 @@ export async function collapse(
 export function drawCollapse({ layers }: CollapseResult): string {
   const panels = ARMS.map((arm): Panel => {
     const mine = layers.filter((one) => one.arm === arm);
-    const curves = mine.map(({ layer, spread, fit }, i) => ({
-      label: `layer ${layer}: ${fit.slope.toFixed(2)}`.replace('-', '−'),
-      color: ramp(mine.length < 2 ? 0 : i / (mine.length - 1)),
-      points: spread.map(({ x, values }): [number, number] => [x, mean(values)]),
-      fit,
-    }));
+    const curves = mine.map(({ layer, spread: groups, fit }, i) => {
+      return { name: `layer ${layer}:`, color: ramp(i, mine.length), groups, fit };
+    });
     // The prediction goes through the first middle layer.
     const first = curves.splice(Math.min(1, curves.length - 1), 1);
     return slopePanel(`${arm}: spread over units`, 'width m', [...first, ...curves], arm === 'independent' ? -0.5 : 0);

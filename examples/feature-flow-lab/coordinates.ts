@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { F, featureFlow, noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { positiveInteger } from '../shared/options';
-import type { Progress } from '../shared/progress';
+import type { Progress, Say } from '../shared/progress';
 import {
   ARMS,
   type Arm,
@@ -54,7 +54,7 @@ export interface CoordinatesResult {
 
 export async function coordinates(
   options: CoordinatesOptions,
-  say: (line: string) => void,
+  say: Say,
   progress?: Progress,
 ): Promise<CoordinatesResult> {
   const { widths, batch: batchSize, seed, seeds } = options;
@@ -86,7 +86,7 @@ export async function coordinates(
     arms.map(({ arm, features, updates }) => [
       // Logits at the start are a sum of random signs over m: of them only the updates must be flat.
       arm,
-      { features: worst(features.map((list) => list.slice(0, -1))), updates: worst(updates) },
+      { features: worst(features.map(withoutLogits)), updates: worst(updates) },
     ]),
   ) as CoordinatesResult['spread'];
   for (const arm of ARMS) {
@@ -130,6 +130,8 @@ async function measure(
   return { features, updates };
 }
 
+const withoutLogits = (sizes: number[]): number[] => sizes.slice(0, -1);
+
 /** max/min − 1 over widths of the layer where it is largest. */
 const worst = (sizes: number[][]): number =>
   Math.max(
@@ -149,15 +151,12 @@ export function drawCoordinates({ widths, arms, spread }: CoordinatesResult): st
     freeX: true,
     lines: sizes[0].map((first, l) => ({
       label: l === logits ? 'logits' : `β${l + 1}`,
-      color: ramp(l / logits),
+      color: ramp(l, logits + 1),
       points: widths.map((width, i) => [Math.log2(width), sizes[i][l] / first]),
     })),
   });
   const rows = arms.map(({ arm, features, updates }) => [
-    panel(
-      `${arm}: size of features, by that at the smallest width`,
-      features.map((list) => list.slice(0, -1)),
-    ),
+    panel(`${arm}: size of features, by that at the smallest width`, features.map(withoutLogits)),
     panel(`${arm}: size of their updates, by the smallest width`, updates),
   ]);
   const { 'mean-field': ours } = spread;

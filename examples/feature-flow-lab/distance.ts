@@ -7,7 +7,7 @@ import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { F, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { positiveInteger } from '../shared/options';
-import type { Progress } from '../shared/progress';
+import type { Progress, Say } from '../shared/progress';
 import {
   addNetOptions,
   counted,
@@ -58,11 +58,7 @@ type Snapshot = Map<string, Float32Array>;
 
 const TIMES = 10;
 
-export async function distance(
-  options: DistanceOptions,
-  say: (line: string) => void,
-  progress: Progress,
-): Promise<DistanceResult> {
+export async function distance(options: DistanceOptions, say: Say, progress: Progress): Promise<DistanceResult> {
   const { layers, eta, time, widths, seeds: replicas, particles, seed } = options;
   const { x, y } = problem(options);
   const steps = Math.round(time / eta);
@@ -236,12 +232,10 @@ export function drawDistance({ deviations }: DistanceResult): string {
     slopePanel(
       title,
       'width m',
-      deviations.map((deviation, i) => ({
-        label: `${deviation.quantity} ${deviation[law].slope.toFixed(2)}`.replace('-', '−'),
-        color: ramp(i / Math.max(1, deviations.length - 1)),
-        points: deviation[groups].map(({ x, values }): [number, number] => [x, mean(values)]),
-        fit: deviation[law],
-      })),
+      deviations.map((deviation, i) => {
+        const color = ramp(i, deviations.length);
+        return { name: deviation.quantity, color, groups: deviation[groups], fit: deviation[law] };
+      }),
       -0.5,
     );
   return drawChart(

@@ -2,11 +2,11 @@
 
 import type { Command } from 'commander';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
-import { featureFlow, manualSeed, type Tensor } from '../../src/index.node.js';
+import type { Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { positiveInteger } from '../shared/options';
-import type { Progress } from '../shared/progress';
-import { addNetOptions, counted, makeNets, type NetOptions, positive, problem, release, train } from './nets';
+import type { Progress, Say } from '../shared/progress';
+import { addNetOptions, counted, follow, makeNets, type NetOptions, positive, problem, release, train } from './nets';
 import { mean } from './statistics';
 
 export interface GramOptions extends NetOptions {
@@ -44,7 +44,7 @@ function smallest(grams: Float32Array, n: number): number[] {
   });
 }
 
-export async function gram(options: GramOptions, say: (line: string) => void, progress: Progress): Promise<GramResult> {
+export async function gram(options: GramOptions, say: Say, progress: Progress): Promise<GramResult> {
   const { layers, eta, time, width, seeds: replicas, particles, samples, seed } = options;
   const { x, y } = problem(options);
   const steps = Math.round(time / eta);
@@ -79,23 +79,16 @@ export async function gram(options: GramOptions, say: (line: string) => void, pr
     },
   });
   release(net);
-  manualSeed(seed);
-  const particleFlow = new featureFlow.FeatureFlow(x, y, await featureFlow.flowStart(x, { layers, particles }));
   const flow: number[][] = [];
   const onFlow = counted(progress, `flow of ${particles} particles`, steps);
-  await particleFlow.run(time, {
-    dt: eta,
-    async onStep(k) {
-      if (kept(k)) {
-        const row: number[] = [];
-        for (let l = 1; l <= layers; l++)
-          row.push(...smallest((await particleFlow.gram(l).data()) as Float32Array, samples));
-        flow.push(row);
-      }
-      onFlow(k);
-    },
+  await follow({ x, y }, { layers, particles, seed, time, dt: eta }, async (k, _, all) => {
+    if (kept(k)) {
+      const row: number[] = [];
+      for (let l = 1; l <= layers; l++) row.push(...smallest((await all.gram(l).data()) as Float32Array, samples));
+      flow.push(row);
+    }
+    onFlow(k);
   });
-  particleFlow.dispose();
   const show = (row: number[]) => row.map((value) => value.toPrecision(3)).join(' ');
   say(
     `nets of width ${width}, mean of ${replicas}: ${show(nets[0])} at t = 0, ${show(nets.at(-1)!)} at t = ${time} (layers 1 … ${layers})`,
@@ -110,9 +103,9 @@ export async function gram(options: GramOptions, say: (line: string) => void, pr
 export function drawGram({ times, nets, flow, summary }: GramResult): string {
   const panel = (title: string, rows: number[][]): Panel => ({
     ...{ title, xName: 't', fromZero: false, log: 'y' },
-    lines: rows[0].map((_, l) => ({
+    lines: rows[0].map((_, l, { length: layers }) => ({
       label: `layer ${l + 1}`,
-      color: ramp(rows[0].length < 2 ? 0 : l / (rows[0].length - 1)),
+      color: ramp(l, layers),
       points: rows.map((row, i) => [times[i], Math.max(row[l], 1e-9)]),
     })),
   });

@@ -6,6 +6,7 @@ import { F, manualSeed, models, type Tensor } from '../../src/index.node.js';
 import type { Batch } from '../../src/train/batches';
 import { DATASETS, type DatasetName, loadDataset } from '../shared/datasets';
 import { choice, integerFrom, numberFrom, numberList, positiveInteger, UsageError } from '../shared/options';
+import type { Say } from '../shared/progress';
 
 export const ARMS = ['mean-field', 'standard'] as const;
 export type Arm = (typeof ARMS)[number];
@@ -43,7 +44,7 @@ export function addNetworkOptions(
 export const rateOption = numberFrom(0);
 
 /** Training images on the GPU. */
-export async function loadImages(options: NetworkOptions, say: (line: string) => void): Promise<ResidentImages> {
+export async function loadImages(options: NetworkOptions, say: Say): Promise<ResidentImages> {
   const { dataset, data: path, images, seed, pool } = options;
   const data = await loadDataset({ dataset, train: images, test: 1, seed, data: path, fallback: true, log: say });
   say(`${data.synthetic ? data.source : data.name}: ${data.train.count} images, averaged over ${pool}×${pool} pixels`);

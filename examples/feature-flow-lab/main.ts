@@ -3,9 +3,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { device, init, shutdown } from '../../src/index.node.js';
+import { adapterName, withDevice } from '../shared/device';
 import { createProgram, printJson, runProgram } from '../shared/options';
-import { createProgress, formatDuration, type Progress } from '../shared/progress';
+import { createProgress, formatDuration, type Progress, type Say } from '../shared/progress';
 import { collapse, collapseOptions, collapseSummary, drawCollapse } from './collapse';
 import { coordinates, coordinatesOptions, coordinatesSummary, drawCoordinates } from './coordinates';
 import { distance, distanceOptions, distanceSummary, drawDistance } from './distance';
@@ -19,7 +19,7 @@ import { drawTransfer, transfer, transferOptions, transferSummary } from './tran
 interface Experiment {
   summary: string;
   options: (command: Command) => Command;
-  run: (options: never, say: (line: string) => void, progress: Progress) => Promise<object & { summary?: object }>;
+  run: (options: never, say: Say, progress: Progress) => Promise<object & { summary?: object }>;
   draw: (result: never) => string;
 }
 
@@ -56,14 +56,11 @@ program
     });
   });
 
-await runProgram(program, async () => {
-  await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
-  try {
+await runProgram(program, () =>
+  withDevice(async () => {
     for (const [name, options] of chosen) await perform(name, options);
-  } finally {
-    shutdown();
-  }
-});
+  }),
+);
 
 async function perform(name: string, options: Shared): Promise<void> {
   const { out, json } = options;
@@ -82,7 +79,7 @@ async function perform(name: string, options: Shared): Promise<void> {
   const figure = draw(result as never);
   const outcome: Outcome = {
     ...{ name, summary, options: own, said, seconds, date: new Date().toISOString().slice(0, 10) },
-    adapter: device().info.description || device().info.device,
+    adapter: adapterName(),
   };
   writeFileSync(join(out, `${name}.svg`), figure);
   writeFileSync(join(out, `${name}.json`), `${JSON.stringify({ ...outcome, result }, null, 1)}\n`);

@@ -6,7 +6,7 @@ import { compile, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '.
 import type { Line, Panel, Point } from '../shared/chart';
 import { integerFrom, numberFrom, numberList, positiveInteger, UsageError } from '../shared/options';
 import type { Progress } from '../shared/progress';
-import type { PowerLaw } from './statistics';
+import { type Group, mean, type PowerLaw, showSlope } from './statistics';
 
 export interface NetOptions {
   samples: number;
@@ -95,6 +95,19 @@ export async function train<Seen extends Record<string, Tensor>>(
   }
 }
 
+/** The losses of a flow at 0, Δt … `time`; `onStep` may read the flow, and is awaited. */
+export async function follow(
+  { x, y }: { x: Tensor; y: Tensor },
+  { seed, time, dt, ...start }: featureFlow.FlowStartOptions & { seed: number; time: number; dt: number },
+  onStep: (k: number, loss: number, flow: featureFlow.FeatureFlow) => void | Promise<void>,
+): Promise<number[]> {
+  manualSeed(seed);
+  const flow = new featureFlow.FeatureFlow(x, y, await featureFlow.flowStart(x, start));
+  const { losses } = await flow.run(time, { dt, onStep: (k, loss) => onStep(k, loss, flow) });
+  flow.dispose();
+  return losses;
+}
+
 /** Gives the memory of nets back. */
 export function release(net: featureFlow.FeatureFlowNet): void {
   for (const weights of net.parameters()) {
@@ -112,21 +125,22 @@ export function counted(progress: Progress, title: string, steps: number): (k: n
   };
 }
 
-/** Means over seeds with their fit, and the slope that the theory predicts through the middle of it, on logarithmic axes. */
+/** Means over seeds (with `scatter` the seeds too) with their fit, its slope behind the name, and the slope that the theory predicts through the middle of it, on logarithmic axes. */
 export function slopePanel(
   title: string,
   xName: string,
-  curves: { label: string; color: string; points: Point[]; fit: PowerLaw; seeds?: Point[] }[],
+  curves: { name: string; color: string; groups: Group[]; fit: PowerLaw; scatter?: boolean }[],
   predicted: number,
 ): Panel {
-  const xs = curves[0].points.map(([x]) => x);
+  const xs = curves[0].groups.map(({ x }) => x);
   const ends = [Math.min(...xs), Math.max(...xs)];
-  const lines = curves.flatMap(({ label, color, points, fit, seeds = [] }): Line[] => {
+  const lines = curves.flatMap(({ name, color, groups, fit, scatter }): Line[] => {
+    const seeds = groups.flatMap(({ x, values }) => values.map((v): Point => [x, v]));
     const fitted = (x: number) => Math.exp(fit.intercept + fit.slope * Math.log(x));
     return [
-      ...(seeds.length ? [{ label: '', color: '#c3c9d0', points: seeds, dots: true }] : []),
-      { label: '', color, points, dots: true },
-      { label, color, points: ends.map((x): Point => [x, fitted(x)]) },
+      ...(scatter ? [{ label: '', color: '#c3c9d0', points: seeds, dots: true }] : []),
+      { label: '', color, points: groups.map(({ x, values }): Point => [x, mean(values)]), dots: true },
+      { label: `${name} ${showSlope(fit.slope)}`, color, points: ends.map((x): Point => [x, fitted(x)]) },
     ];
   });
   const { fit } = curves[0];

@@ -47,11 +47,11 @@ function leastSquares(points: [number, number][]): { slope: number; intercept: n
   return { slope, intercept: y0 - slope * x0 };
 }
 
+export const showSlope = (slope: number): string => slope.toFixed(2).replace('-', '−');
+
 /** '−0.52 (95 %: −0.59 … −0.45)' */
-export function describeSlope({ slope, interval }: PowerLaw): string {
-  const show = (x: number) => x.toFixed(2).replace('-', '−');
-  return `${show(slope)} (95 %: ${show(interval[0])} … ${show(interval[1])})`;
-}
+export const describeSlope = ({ slope, interval }: PowerLaw): string =>
+  `${showSlope(slope)} (95 %: ${interval.map(showSlope).join(' … ')})`;
 
 /** Whether a slope is where it should be, in words. */
 export const verdict = (value: number, low: number, high: number): string =>

@@ -3,13 +3,14 @@
 //   gap(η) = sup_k |L_η^k − L_0^{kη}| for one net and its limit η → 0   grows like η
 
 import type { Command } from 'commander';
-import { featureFlow, manualSeed, type Tensor } from '../../src/index.node.js';
+import type { featureFlow, Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, ramp } from '../shared/chart';
 import { numberList, positiveInteger, UsageError } from '../shared/options';
-import type { Progress } from '../shared/progress';
+import type { Progress, Say } from '../shared/progress';
 import {
   addNetOptions,
   counted,
+  follow,
   makeNets,
   type NetOptions,
   positive,
@@ -58,27 +59,18 @@ export interface Theorem1Result {
 const CHECKS = 4;
 const FRACTION = 16;
 
-export async function theorem1(
-  options: Theorem1Options,
-  say: (line: string) => void,
-  progress: Progress,
-): Promise<Theorem1Result> {
+export async function theorem1(options: Theorem1Options, say: Say, progress: Progress): Promise<Theorem1Result> {
   const { eta, time, widths, particles, seed, seeds, layers } = options;
   const steps = Math.round(time / eta);
   if (particles % (2 * FRACTION)) throw new UsageError(`--particles ${particles} is no multiple of ${2 * FRACTION}`);
   const { x, y } = problem(options);
 
-  const follow = async (title: string, count: number, key: number): Promise<number[]> => {
-    manualSeed(key);
-    const flow = new featureFlow.FeatureFlow(x, y, await featureFlow.flowStart(x, { layers, particles: count }));
-    const { losses } = await flow.run(time, { dt: eta, onStep: counted(progress, title, steps) });
-    flow.dispose();
-    return losses;
-  };
-  const reference = await follow(`flow of ${particles} particles`, particles, seed);
+  const flow = { layers, particles, seed, time, dt: eta };
+  const reference = await follow({ x, y }, flow, counted(progress, `flow of ${particles} particles`, steps));
   const rough: number[] = [];
   for (let i = 1; i <= CHECKS; i++) {
-    const losses = await follow(`its error, ${i} of ${CHECKS}`, particles / FRACTION, seed + i);
+    const small = { ...flow, particles: particles / FRACTION, seed: seed + i };
+    const losses = await follow({ x, y }, small, counted(progress, `its error, ${i} of ${CHECKS}`, steps));
     rough.push(sup(losses, reference) ** 2);
   }
   // A flow of P/16 particles has 16 times the variance, and the reference's own adds to that of the difference.
@@ -158,32 +150,21 @@ async function gapsInEta(options: Theorem1Options, x: Tensor, y: Tensor, progres
   const groups: Group[] = [];
   for (const eta of etas) {
     const every = Math.round(eta / smallest);
-    const runs = await run(eta);
-    groups.push({
-      x: eta,
-      values: runs.map((losses, r) =>
-        sup(
-          losses,
-          losses.map((_, k) => limit[r][k * every]),
-        ),
-      ),
-    });
+    const thinned = limit.map((losses) => losses.filter((_, k) => k % every === 0));
+    groups.push({ x: eta, values: (await run(eta)).map((losses, r) => sup(losses, thinned[r])) });
   }
   return groups;
 }
 
 export function drawTheorem1(result: Theorem1Result): string {
   const { eta, flow, losses, gaps, fit, etaGaps, etaFit } = result;
-  const curve = (groups: Group[], law: PowerLaw, color: string) => ({
-    ...{ label: `fit ${law.slope.toFixed(2)}`.replace('-', '−'), color, fit: law },
-    points: groups.map(({ x, values }): [number, number] => [x, mean(values)]),
-    seeds: groups.flatMap(({ x, values }) => values.map((v): [number, number] => [x, v])),
-  });
-  const blue = '#3a6ea5';
+  const curve = (groups: Group[], law: PowerLaw) => [
+    { name: 'fit', color: '#3a6ea5', groups, fit: law, scatter: true },
+  ];
   const nets = losses.map(
     (run, i): Line => ({
       label: `m = ${gaps[i].x}`,
-      color: ramp(losses.length < 2 ? 0 : i / (losses.length - 1)),
+      color: ramp(i, losses.length),
       width: 1.2,
       points: run.map((loss, k) => [k * eta, loss]),
     }),
@@ -194,8 +175,8 @@ export function drawTheorem1(result: Theorem1Result): string {
     `slope in the width ${describeSlope(fit)}   slope in η ${describeSlope(etaFit)}`,
     [
       [
-        slopePanel('sup |L of the net − L of the flow|', 'width m', [curve(gaps, fit, blue)], -0.5),
-        slopePanel('sup |L at η − L at η → 0|', 'η', [curve(etaGaps, etaFit, blue)], 1),
+        slopePanel('sup |L of the net − L of the flow|', 'width m', curve(gaps, fit), -0.5),
+        slopePanel('sup |L at η − L at η → 0|', 'η', curve(etaGaps, etaFit), 1),
       ],
       [{ title: 'Loss', xName: 't', fromZero: true, lines: [...nets, limit] }],
     ],

@@ -2,11 +2,11 @@
 // how far the weights of each layer move, which is what the theorem presupposes to come to an end.
 
 import type { Command } from 'commander';
-import { featureFlow, manualSeed, noGrad, type Tensor } from '../../src/index.node.js';
+import { noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, type Point, ramp } from '../shared/chart';
 import { positiveInteger } from '../shared/options';
-import type { Progress } from '../shared/progress';
-import { addNetOptions, counted, makeNets, type NetOptions, positive, problem, release, train } from './nets';
+import type { Progress, Say } from '../shared/progress';
+import { addNetOptions, counted, follow, makeNets, type NetOptions, positive, problem, release, train } from './nets';
 import { verdict } from './statistics';
 
 export interface Theorem2Options extends NetOptions {
@@ -45,11 +45,7 @@ export interface Theorem2Result {
   };
 }
 
-export async function theorem2(
-  options: Theorem2Options,
-  say: (line: string) => void,
-  progress: Progress,
-): Promise<Theorem2Result> {
+export async function theorem2(options: Theorem2Options, say: Say, progress: Progress): Promise<Theorem2Result> {
   const { eta, time, width, seeds: replicas, particles, flowTime, dt, seed, layers } = options;
   const { x, y } = problem(options);
   const steps = Math.round(time / eta);
@@ -85,18 +81,12 @@ export async function theorem2(
   const last = movement.at(-1)!.layers.map((rms) => rms.toFixed(3));
   say(`the weights have moved by ${last.map((rms, l) => `${rms} (v${l + 1})`).join(', ')} (root mean square)`);
 
-  manualSeed(seed);
-  const flow = new featureFlow.FeatureFlow(x, y, await featureFlow.flowStart(x, { layers, particles }));
-  const count = Math.round(flowTime / dt);
-  const { losses: flowLosses } = await flow.run(flowTime, {
-    dt,
-    onStep: counted(progress, `flow of ${particles} particles`, count),
-  });
-  flow.dispose();
-  const flowLoss = flowLosses.at(-1)!;
+  const onFlow = counted(progress, `flow of ${particles} particles`, Math.round(flowTime / dt));
+  const flow = await follow({ x, y }, { layers, particles, seed, time: flowTime, dt }, onFlow);
+  const flowLoss = flow.at(-1)!;
   say(`flow: loss ${flowLoss.toExponential(1)} at t = ${flowTime}; ${verdict(flowLoss, 0, 1e-6)}`);
   const summary = { monotoneTo, smallest, flowLoss };
-  return { experiment: 'theorem-2', eta, dt, losses, flow: flowLosses, movement, summary };
+  return { experiment: 'theorem-2', eta, dt, losses, flow, movement, summary };
 }
 
 const moved = (weights: readonly Tensor[], start: readonly Tensor[]): Promise<number[]> =>
@@ -115,7 +105,7 @@ export function drawTheorem2({ eta, dt, losses, flow, movement, summary }: Theor
   const layers = movement[0].layers.map(
     (_, l): Line => ({
       label: `v${l + 1}`,
-      color: ramp(l / (movement[0].layers.length - 1)),
+      color: ramp(l, movement[0].layers.length),
       points: movement.map(({ time, layers }) => [time, layers[l]]),
     }),
   );

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { compile, F, featureFlow, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { numberList } from '../shared/options';
-import type { Progress } from '../shared/progress';
+import type { Progress, Say } from '../shared/progress';
 import { ARMS, type Arm, addNetworkOptions, loadImages, makeNetwork, type NetworkOptions, pooled } from './images';
 
 export interface TransferOptions extends NetworkOptions {
@@ -38,11 +38,7 @@ export interface TransferResult {
   drift: Record<Arm, number>;
 }
 
-export async function transfer(
-  options: TransferOptions,
-  say: (line: string) => void,
-  progress?: Progress,
-): Promise<TransferResult> {
+export async function transfer(options: TransferOptions, say: Say, progress?: Progress): Promise<TransferResult> {
   const source = await loadImages(options, say);
   const batches: [Tensor, Tensor][] = [];
   for (let epoch = 0; batches.length < options.steps; epoch++)
@@ -122,7 +118,7 @@ export function drawTransfer({ curves, drift }: TransferResult): string {
       freeX: true,
       lines: mine.map(({ width, rates, losses }, i) => ({
         label: `×${width}`,
-        color: ramp(mine.length < 2 ? 0 : i / (mine.length - 1)),
+        color: ramp(i, mine.length),
         points: rates.flatMap((rate, k): [number, number][] => {
           const loss = losses[k];
           return loss === null || loss > 2.6 ? [] : [[Math.log2(rate), loss]];

@@ -54,7 +54,7 @@ export async function discretisation(
       fromZero: true,
       lines: methods.map((method, i) => ({
         label: method,
-        color: ramp(i / (methods.length - 1)),
+        color: ramp(i, methods.length),
         points: rows
           .filter((row) => row.subject === name && row.method === method)
           .map((row) => [row.substeps, value(row)] as [number, number]),

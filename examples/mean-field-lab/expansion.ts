@@ -68,7 +68,7 @@ export async function expansion(
         curve.push(add({ subject: subject.name, stage: stage.name, strength, ...off }));
       }
       x.dispose();
-      const color = ramp(subject.stages.length < 2 ? 0 : i / (subject.stages.length - 1));
+      const color = ramp(i, subject.stages.length);
       for (const [key, label] of [
         ['first', '1st'],
         ['second', '2nd'],

@@ -65,7 +65,7 @@ export async function gradients(
     fromZero: true,
     lines: subjects.map(({ name }, i) => {
       const mine = rows.filter((row) => row.subject === name);
-      const color = ramp(subjects.length < 2 ? 0 : i / (subjects.length - 1));
+      const color = ramp(i, subjects.length);
       return { label: name, color, points: mine.map((row, k) => [k + 1, row[key]] as [number, number]) };
     }),
   });

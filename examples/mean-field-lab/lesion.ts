@@ -102,7 +102,7 @@ export async function lesion(
     fromZero: true,
     lines: subjects.flatMap(({ name }, i) => {
       const mine = rows.filter((row) => row.study === study && row.subject === name);
-      const color = ramp(subjects.length < 2 ? 0 : i / (subjects.length - 1));
+      const color = ramp(i, subjects.length);
       const curve = (key: 'mean' | 'least' | 'most') => mine.map((row) => [row.amount, row[key]] as [number, number]);
       const range = (['least', 'most'] as const).map((key) => ({ label: key, color, points: curve(key), dots: true }));
       return mine.length ? [{ label: name, color, points: curve('mean') }, ...(study === 'swap' ? [] : range)] : [];

@@ -4,9 +4,9 @@
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import { device, init, shutdown } from '../../src/index.node.js';
 import { writeAtomic } from '../../src/train/files.node.js';
 import { drawChart, type Panel } from '../shared/chart';
+import { adapterName, withDevice } from '../shared/device';
 import {
   choice,
   createProgram,
@@ -74,14 +74,7 @@ study('birth-death', 'births and deaths of particles (Section 6.2): in training 
   .option('--every <steps>', 'between two rounds, for the toy', positiveInteger, 20)
   .option('--seeds <number>', 'to train the toy with', positiveInteger, 4);
 
-await runProgram(program, async () => {
-  await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
-  try {
-    await perform(chosen!.name, chosen!.options);
-  } finally {
-    shutdown();
-  }
-});
+await runProgram(program, () => withDevice(() => perform(chosen!.name, chosen!.options)));
 
 async function perform(name: string, options: Options): Promise<void> {
   const { json } = options;
@@ -91,7 +84,7 @@ async function perform(name: string, options: Options): Promise<void> {
     if (json) printJson({ study: name, ...row });
     else table(row);
   };
-  say(`adapter: ${device().info.description || device().info.device}`);
+  say(`adapter: ${adapterName()}`);
   const folders = options.toy ? [] : foldersOf(options);
   const file = options.out ?? (folders.length ? join(folders[0], `${name}.svg`) : join('runs', `toy-${name}.svg`));
 
@@ -153,15 +146,11 @@ function createTable(print: (line: string) => void): (row: object) => void {
     const cells = Object.entries(row).map(([key, value]) => [key, text(value)] as const);
     const width = ([key, value]: readonly [string, string]) =>
       Math.max(key.length, value.length, Number.isNaN(Number(value)) ? 16 : 10) + 2;
+    const line = (part: 0 | 1) => cells.map((cell) => cell[part].padEnd(width(cell))).join('');
     const columns = cells.map(([key]) => key).join();
-    if (columns !== heading) print(`\n${cells.map((cell) => cell[0].padEnd(width(cell))).join('')}`.trimEnd());
+    if (columns !== heading) print(`\n${line(0)}`.trimEnd());
     heading = columns;
-    print(
-      cells
-        .map((cell) => cell[1].padEnd(width(cell)))
-        .join('')
-        .trimEnd(),
-    );
+    print(line(1).trimEnd());
   };
 }
 

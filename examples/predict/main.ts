@@ -3,27 +3,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ResidentImages } from '../../datasets/resident';
-import { F, init, loadWeights, models, noGrad, shutdown } from '../../src/index.node.js';
+import { F, noGrad } from '../../src/index.node.js';
 import { checkpointFile } from '../../src/train/run-folder.node.js';
-import { DATASETS, type DatasetName, describeDataset } from '../shared/datasets';
+import { describeDataset } from '../shared/datasets';
+import { withDevice } from '../shared/device';
 import { loadImage } from '../shared/image';
-import {
-  choice,
-  createProgram,
-  numberList,
-  positiveInteger,
-  printJson,
-  runProgram,
-  UsageError,
-} from '../shared/options';
-import { createSavedModel, newestRun, readWeights } from '../shared/runs';
+import { createProgram, positiveInteger, printJson, runProgram, UsageError } from '../shared/options';
+import { addSavedOptions, newestRun, readSaved, type SavedOptions } from '../shared/runs';
 
-interface Options {
+interface Options extends SavedOptions {
   weights?: string;
-  model?: string;
-  dataset?: DatasetName;
-  mean?: [number, number, number];
-  std?: [number, number, number];
   top: number;
   json?: boolean;
 }
@@ -33,31 +22,21 @@ const program = createProgram(
   'Names what is in images, with probabilities. Images are scaled and cropped to 32×32.',
 )
   .argument('<images...>', 'image files: PNG, JPEG, WebP, …')
-  .option('--weights <file>', 'safetensors file (default: the best checkpoint of the newest run)')
-  .option('--model <name>', `${models.MODEL_NAMES.join(', ')}, …; a checkpoint of ours knows its own`)
-  .option(
-    '--dataset <name>',
-    'whose classes and normalisation (default: that of the checkpoint, else cifar10)',
-    choice(DATASETS),
-  )
-  .option('--mean <r,g,b>', "normalisation of pixel values in [0, 1] (default: the data set's)", numberList(3))
-  .option('--std <r,g,b>', "(default: the data set's)", numberList(3))
-  .option('--top <number>', 'how many classes to name', positiveInteger, 5);
+  .option('--weights <file>', 'safetensors file (default: the best checkpoint of the newest run)');
+addSavedOptions(program, 'whose classes and normalisation').option(
+  '--top <number>',
+  'how many classes to name',
+  positiveInteger,
+  5,
+);
 
 await runProgram<Options>(program, async (options, paths) => {
-  const weights = options.weights ?? bestOfNewestRun();
-  const file = readWeights(weights);
-  const name = options.model ?? (file.options?.model as string | undefined);
-  if (!name) throw new UsageError(`${weights} does not say of which model it is: pass --model NAME`);
-  const dataset = options.dataset ?? (file.options?.dataset as DatasetName | undefined) ?? 'cifar10';
+  const { dataset, load } = readSaved(options.weights ?? bestOfNewestRun(), options);
   const { classes, mean, std } = describeDataset(dataset);
   const pixels = await Promise.all(paths.map((path) => loadImage(path)));
 
-  await init(process.env.DAWNFIELD_PROFILE ? {} : { profile: 'fast' });
-  try {
-    const model = createSavedModel(name, classes.length, file);
-    loadWeights(model, file.tensors);
-    model.eval();
+  await withDevice(async () => {
+    const model = load(classes.length);
     const images = Uint8Array.from(pixels.flatMap((image) => [...image]));
     const split = { images, labels: new Uint8Array(paths.length), count: paths.length };
     const source = new ResidentImages(split, { mean: options.mean ?? mean, std: options.std ?? std });
@@ -73,9 +52,7 @@ await runProgram<Options>(program, async (options, paths) => {
           [path, ...top.map((x) => `  ${(100 * x.probability).toFixed(1).padStart(5)} %  ${x.class}`)].join('\n'),
         );
     }
-  } finally {
-    shutdown();
-  }
+  });
 });
 
 function bestOfNewestRun(): string {

@@ -106,13 +106,7 @@ export function drawChart(title: string, subtitle: string, rows: readonly (reado
         silent: true,
       })),
     ),
-    graphic: parts.flatMap(({ panel, box, scale }) =>
-      endLabels(
-        panel.lines.filter((line) => !line.dots),
-        box,
-        scale,
-      ),
-    ),
+    graphic: parts.flatMap(({ panel, box, scale }) => endLabels(panel, box, scale)),
   });
   const svg = chart.renderToSVGString();
   chart.dispose();
@@ -209,13 +203,13 @@ function power(exponent: number): string {
 }
 
 /** Labels right of the last points, pushed apart and kept within the panel. */
-function endLabels(lines: readonly Line[], box: Box, { x, y }: { x: Scale; y: Scale }) {
+function endLabels({ lines }: Panel, box: Box, { x, y }: { x: Scale; y: Scale }) {
   const labels = lines
-    .map(({ label, color, points: all }) => {
+    .filter((line) => !line.dots)
+    .map(({ label: text, color: fill, points: all }) => {
       const [lastX, lastY] = all.at(-1)!;
       return {
-        label,
-        color,
+        ...{ text, fill, font: `11px ${font}`, verticalAlign: 'middle' },
         x: box.left + ((lastX - x.min) / (x.max - x.min)) * box.width + 7,
         y: box.top + ((y.max - lastY) / (y.max - y.min)) * box.height,
       };
@@ -228,30 +222,19 @@ function endLabels(lines: readonly Line[], box: Box, { x, y }: { x: Scale; y: Sc
     label.y = Math.min(label.y, limit);
     limit = label.y - spacing;
   }
-  return labels.map((label) => ({
-    type: 'text',
-    silent: true,
-    style: {
-      text: label.label,
-      x: label.x,
-      y: label.y,
-      fill: label.color,
-      font: `11px ${font}`,
-      verticalAlign: 'middle',
-    },
-  }));
+  return labels.map((style) => ({ type: 'text', silent: true, style }));
 }
 
-/** From blue over teal and gold to red: neighbours in the first order have neighbouring colors. */
-export function ramp(t: number): string {
+/** The color of the i-th of n, from blue over teal and gold to red: neighbours have neighbouring colors. */
+export function ramp(i: number, n: number): string {
   const stops = [
     [51, 82, 160],
     [32, 148, 139],
     [214, 160, 40],
     [190, 60, 50],
   ];
-  const position = t * (stops.length - 1);
-  const i = Math.min(Math.floor(position), stops.length - 2);
-  const mixed = stops[i]!.map((from, c) => Math.round(from + (stops[i + 1]![c]! - from) * (position - i)));
+  const position = n < 2 ? 0 : (i / (n - 1)) * (stops.length - 1);
+  const low = Math.min(Math.floor(position), stops.length - 2);
+  const mixed = stops[low]!.map((from, c) => Math.round(from + (stops[low + 1]![c]! - from) * (position - low)));
   return `rgb(${mixed.join(',')})`;
 }

@@ -11,13 +11,9 @@ const testColor = '#c8502d';
 export function drawRun(metrics: readonly MetricsLine[], title: string, width = 960): string {
   const epochs = metrics.filter((line) => line.type === 'epoch');
   const times = timePanels(metrics);
-  const rows = [[lossPanel(metrics, epochs), errorPanel(epochs)], times, times.length ? orderPanels(epochs) : []];
-  return drawChart(
-    title,
-    outcome(epochs),
-    rows.filter((row) => row.length > 0),
-    width,
-  );
+  const rows = [[lossPanel(metrics, epochs), errorPanel(epochs)]];
+  if (times.length) rows.push(times, orderPanels(epochs));
+  return drawChart(title, outcome(epochs), rows, width);
 }
 
 function lossPanel(metrics: readonly MetricsLine[], epochs: readonly EpochLine[]): Panel {
@@ -42,7 +38,6 @@ const stageNames = (lines: readonly { stages?: StageLine[] }[]): string[] => [
   ...new Set(lines.flatMap((line) => line.stages?.map(({ stage }) => stage) ?? [])),
 ];
 const stageIn = (line: { stages?: StageLine[] }, name: string) => line.stages?.find(({ stage }) => stage === name);
-const colorOf = (i: number, n: number): string => ramp(n < 2 ? 0 : i / (n - 1));
 
 /** One panel a stage, one line a particle: a particle keeps its color while it moves through the order. */
 function timePanels(metrics: readonly MetricsLine[]): Panel[] {
@@ -51,7 +46,7 @@ function timePanels(metrics: readonly MetricsLine[]): Panel[] {
     const ids = [...new Set(lines.flatMap((line) => stageIn(line, name)?.order ?? []))].sort((a, b) => a - b);
     const particles = ids.map((id, i) => ({
       label: String(id),
-      color: colorOf(i, ids.length),
+      color: ramp(i, ids.length),
       points: points(lines, 'step', (line) => {
         const stage = stageIn(line, name);
         return stage?.tau[stage.order.indexOf(id)];
@@ -71,9 +66,7 @@ function timePanels(metrics: readonly MetricsLine[]): Panel[] {
 function orderPanels(epochs: readonly EpochLine[]): Panel[] {
   const names = stageNames(epochs);
   const perStage = (pointsOf: (name: string) => Point[]) =>
-    names
-      .map((name, i) => ({ label: name, color: colorOf(i, names.length), points: pointsOf(name) }))
-      .filter(hasPoints);
+    names.map((name, i) => ({ label: name, color: ramp(i, names.length), points: pointsOf(name) })).filter(hasPoints);
   const last = epochs.at(-1);
   const gaps = (name: string) => (last && stageIn(last, name)?.tau.map((t, i, all) => t - (all[i - 1] ?? 0))) ?? [];
   const everyGap = names.flatMap(gaps);
@@ -124,8 +117,8 @@ function histogram(values: readonly number[], low: number, high: number): Point[
   return counts.map((n, i) => [low + i * width, n]);
 }
 
-/** Values that are absent or not finite (null in JSON) leave a gap. */
-function points<Entry, Key extends keyof Entry>(
+/** A curve over the entry `x`. Values that are absent or not finite (null in JSON) leave a gap. */
+export function points<Entry, Key extends keyof Entry>(
   entries: readonly Entry[],
   x: Key,
   value: (entry: Entry) => number | null | undefined,
@@ -135,9 +128,7 @@ function points<Entry, Key extends keyof Entry>(
     .filter(([, y]) => Number.isFinite(y));
 }
 
-function hasPoints(line: Line): boolean {
-  return line.points.length > 0;
-}
+const hasPoints = (line: Line): boolean => line.points.length > 0;
 
 /** Means of neighbours, so that a long run stays a small file. */
 function thin(all: Point[], limit = 400): Point[] {

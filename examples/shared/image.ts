@@ -1,7 +1,8 @@
-// Any image file as the square of bytes that a CIFAR network looks at.
+// Any image file as the square of bytes that a CIFAR network looks at; figures as PNG files.
 
 import { existsSync } from 'node:fs';
 import sharp from 'sharp';
+import { writeAtomic } from '../../src/train/files.node.js';
 
 /**
  * Reads an image (PNG, JPEG, WebP, GIF, …): turned as its camera says, on white where transparent, scaled so that the
@@ -26,4 +27,9 @@ export async function loadImage(path: string, size = 32): Promise<Uint8Array> {
   const planes = new Uint8Array(3 * area);
   for (let c = 0; c < 3; c++) for (let i = 0; i < area; i++) planes[c * area + i] = pixels[3 * i + c]!;
   return planes;
+}
+
+/** Draws an SVG document at twice its size, for programs that show no SVG. Its text needs a font of the system's. */
+export async function writePng(path: string, svg: string): Promise<void> {
+  writeAtomic(path, await sharp(Buffer.from(svg), { density: 144 }).png().toBuffer());
 }

@@ -3,6 +3,9 @@
 import type { Writable } from 'node:stream';
 import { Presets, SingleBar } from 'cli-progress';
 
+/** Prints a line for people. */
+export type Say = (line: string) => void;
+
 /** Running means of the epoch; accuracy in percent. */
 export interface ProgressValues {
   loss?: number;
@@ -15,7 +18,7 @@ export interface Progress {
   update(done: number, values?: ProgressValues): void;
   end(): void;
   /** Prints a line without tearing the bar. */
-  log(line: string): void;
+  log: Say;
 }
 
 export interface ProgressOptions {
@@ -81,23 +84,17 @@ export function createProgress(options: ProgressOptions = {}): Progress {
 }
 
 function createBar(stream: Writable): SingleBar {
-  return new SingleBar(
-    {
-      stream: stream as NodeJS.WritableStream,
-      format: '{title} {bar} {text}',
-      barsize: 24,
-      // Its SIGINT handler would end the process before the run is saved.
-      gracefulExit: false,
-      // After a line was logged, the bar is drawn again though nothing in it changed.
-      forceRedraw: true,
-    },
-    Presets.shades_classic,
-  );
+  const options = {
+    stream: stream as NodeJS.WritableStream,
+    format: '{title} {bar} {text}',
+    barsize: 24,
+    gracefulExit: false, // its SIGINT handler would end the process before the run is saved
+    forceRedraw: true, // after a line was logged, the bar is drawn again though nothing in it changed
+  };
+  return new SingleBar(options, Presets.shades_classic);
 }
 
-function count(n: number): string {
-  return n.toLocaleString('en');
-}
+export const count = (n: number): string => n.toLocaleString('en');
 
 /** 7 → '0:07', 3700 → '1:01:40'. */
 export function formatDuration(seconds: number): string {

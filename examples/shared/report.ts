@@ -3,13 +3,13 @@
 import type { EpochLine } from '../../src/train/metrics';
 import type { TrainerOptions } from '../../src/train/trainer';
 import { printJson } from './options';
-import { createProgress, formatDuration } from './progress';
+import { createProgress, formatDuration, type Say } from './progress';
 
 type Events = Required<Pick<TrainerOptions, 'onEpochStart' | 'onStep' | 'onEvaluate' | 'onEpoch' | 'onNotice'>>;
 
 export interface Report {
-  /** Prints a line for people: to stdout, or to stderr where stdout is for machines. */
-  say(line: string): void;
+  /** To stdout, or to stderr where stdout is for machines. */
+  say: Say;
   /** Prints an object for machines, where they are asked for. */
   emit(line: object): void;
   /** Tells of a run of so many epochs; its name `run` is in its objects, `title` stands before its lines. */

@@ -1,11 +1,14 @@
-// What command lines find on disk: the newest run, and weights with what is known about them.
+// What command lines find on disk: the newest run, and networks by the files of their weights.
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Classifier, models } from '../../src/index.node.js';
-import { decodeCheckpoint, type JsonObject } from '../../src/train/checkpoint';
+import type { Command } from 'commander';
+import { type Classifier, loadWeights, models, parseSafetensors } from '../../src/index.node.js';
+import { decodeCheckpoint } from '../../src/train/checkpoint';
 import { readBytes } from '../../src/train/files.node.js';
-import { parseSafetensors, type StoredTensor } from '../../src/train/safetensors';
+import { DATASETS, type DatasetName } from './datasets';
+import { choice, numberList, UsageError } from './options';
+import type { Recipe } from './recipe';
 
 /** The folder under `runs` that was written to last, or null. */
 export function newestRun(runs = 'runs'): string | null {
@@ -17,24 +20,37 @@ export function newestRun(runs = 'runs'): string | null {
   return folders.sort((a, b) => written(b) - written(a))[0] ?? null;
 }
 
-export interface WeightsFile {
-  readonly tensors: Readonly<Record<string, StoredTensor>>;
-  /** The options of the run, where the file is a checkpoint of one. */
-  readonly options: JsonObject | null;
+/** What the command line says of the network to look at; the rest is in the file of its weights. */
+export interface SavedOptions {
+  model?: string;
+  dataset?: DatasetName;
+  /** Normalisation in place of the data set's. */
+  mean?: [number, number, number];
+  std?: [number, number, number];
 }
 
-/** Reads a safetensors file: weights from anywhere, or a checkpoint. Throws an error that names the file. */
-export function readWeights(path: string): WeightsFile {
+/** `dataset` says what the data set is for. */
+export const addSavedOptions = (program: Command, dataset: string): Command =>
+  program
+    .option('--model <name>', `${models.MODEL_NAMES.join(', ')}, …; a checkpoint of ours knows its own`)
+    .option('--dataset <name>', `${dataset} (default: that of the checkpoint, else cifar10)`, choice(DATASETS))
+    .option('--mean <r,g,b>', "normalisation of pixel values in [0, 1] (default: the data set's)", numberList(3))
+    .option('--std <r,g,b>', "(default: the data set's)", numberList(3));
+
+/**
+ * Reads a safetensors file, weights from anywhere or a checkpoint, and finds out of which network it is and what data set it was trained on.
+ * Throws an error that names the file. `load` makes the network in evaluation mode.
+ */
+export function readSaved(path: string, given: SavedOptions) {
   const bytes = readBytes(path);
   const { tensors, metadata } = parseSafetensors(bytes, path);
-  if (metadata.format === 'dawnfield-checkpoint') return decodeCheckpoint(bytes, path);
-  return { tensors: Object.fromEntries(tensors), options: null };
-}
-
-/** The network that a file's weights are of: a feature-flow network's width is among the options of its run. */
-export function createSavedModel(name: string, classes: number, { options }: WeightsFile): Classifier {
-  return models.createModel(name, {
-    classes,
-    featureFlow: { width: options?.width as number | undefined },
-  }) as Classifier;
+  const options = metadata.format === 'dawnfield-checkpoint' ? (decodeCheckpoint(bytes, path).options as Recipe) : null;
+  const model = given.model ?? options?.model;
+  if (!model) throw new UsageError(`${path} does not say of which model it is: pass --model NAME`);
+  const load = (classes: number): Classifier => {
+    const network = models.createModel(model, { classes, featureFlow: { width: options?.width } }) as Classifier;
+    loadWeights(network, Object.fromEntries(tensors));
+    return network.eval();
+  };
+  return { model, dataset: given.dataset ?? options?.dataset ?? 'cifar10', load };
 }

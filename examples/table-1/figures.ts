@@ -2,6 +2,7 @@
 
 import type { EpochLine } from '../../src/train/metrics';
 import { drawChart, type Line, type Panel, type Point } from '../shared/chart';
+import { points } from '../shared/figure';
 import type { Arm } from './options';
 
 const COLORS: Record<Arm, string> = {
@@ -14,33 +15,25 @@ const COLORS: Record<Arm, string> = {
 
 /** Draws test and training errors by epoch as an SVG document: thin lines for the runs, a thick one for the mean of each arm. */
 export function drawErrors(title: string, runs: readonly { arm: Arm; epochs: readonly EpochLine[] }[]): string {
+  const arms = [...new Set(runs.map(({ arm }) => arm))].map((arm) => runs.filter((run) => run.arm === arm));
   const panel = (name: string, error: (line: EpochLine) => number | undefined): Panel => {
-    const arms = [...new Set(runs.map(({ arm }) => arm))];
-    const lines = arms.flatMap((arm): Line[] => {
-      const curves = runs
-        .filter((run) => run.arm === arm)
-        .map(({ epochs }) =>
-          epochs.flatMap((line) => (error(line) === undefined ? [] : [[line.epoch, error(line)] as Point])),
-        )
-        .filter((curve) => curve.length > 0);
+    const lines = arms.flatMap((mine): Line[] => {
+      const [{ arm }] = mine;
+      const curves = mine.map(({ epochs }) => points(epochs, 'epoch', error)).filter((curve) => curve.length > 0);
       if (curves.length === 0) return [];
       const color = COLORS[arm];
-      const thin =
-        curves.length > 1 ? curves.map((points) => ({ label: '', color: `${color}80`, points, width: 0.7 })) : [];
-      return [...thin, { label: arm, color, points: mean(curves), width: 2 }];
+      const thin = curves.map((curve) => ({ label: '', color: `${color}80`, points: curve, width: 0.7 }));
+      return [...(curves.length > 1 ? thin : []), { label: arm, color, points: mean(curves), width: 2 }];
     });
     return { title: name, xName: 'epoch', lines, fromZero: false };
   };
-  const seeds = Math.max(
-    ...[...new Set(runs.map(({ arm }) => arm))].map((arm) => runs.filter((run) => run.arm === arm).length),
-  );
+  const seeds = Math.max(...arms.map((mine) => mine.length));
   const panels = [
     panel('Test error (%)', (line) => line.testError),
     panel('Training error (%)', (line) => line.trainError),
   ];
-  return drawChart(title, seeds > 1 ? `means of up to ${seeds} seeds, thin lines: each run` : 'one run of each arm', [
-    panels,
-  ]);
+  const subtitle = seeds > 1 ? `means of up to ${seeds} seeds, thin lines: each run` : 'one run of each arm';
+  return drawChart(title, subtitle, [panels]);
 }
 
 /** The mean of the curves at the epochs that all of them have. */

@@ -2,14 +2,15 @@
 
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { device, init, NonFiniteLossError, shutdown } from '../../src/index.node.js';
+import { NonFiniteLossError } from '../../src/index.node.js';
 import { checkResumable } from '../../src/train/checkpoint';
 import { writeAtomic } from '../../src/train/files.node.js';
 import { RunFolder, readRunConfig } from '../../src/train/run-folder.node.js';
 import { type DatasetName, loadDataset } from '../shared/datasets';
+import { adapterName, hasGpu, reopenDevice, withDevice } from '../shared/device';
+import { writePng } from '../shared/image';
 import { runProgram } from '../shared/options';
-import { writePng } from '../shared/png';
-import { formatDuration } from '../shared/progress';
+import { count, formatDuration } from '../shared/progress';
 import { completeRecipe } from '../shared/recipe';
 import { createReport, percent, type Report } from '../shared/report';
 import { createNetwork, createTrainer, whenInterrupted } from '../shared/training';
@@ -24,14 +25,12 @@ const QUICK = { rows: ['resnet20'], seeds: 2, subset: 5000, epochs: 3 };
 
 await runProgram<Given>(program, async (given) => {
   const report = createReport(given.json ?? false);
-  try {
-    await openDevice(given);
-    const noGpu = device().back.kind === 'software';
-    report.say(`adapter: ${adapterName()}${noGpu ? ' (no GPU)' : ''}`);
+  await withDevice(async () => {
+    report.say(`adapter: ${adapterName()}${hasGpu() ? '' : ' (no GPU)'}`);
     const typed = ['rows', 'arms', 'seeds', 'epochs', 'subset'].some(
       (key) => program.getOptionValueSource(key) === 'cli',
     );
-    if (noGpu && !typed && !given.plan) {
+    if (!hasGpu() && !typed && !given.plan) {
       report.say(
         'there is no GPU and no size was asked for, so this is a small table (some 15 to 30 minutes on two cores), as by\n' +
           '  npm run table-1 -- --rows 20 --seeds 2 --subset 5000 --epochs 3',
@@ -39,19 +38,8 @@ await runProgram<Given>(program, async (given) => {
       Object.assign(given, QUICK);
     }
     await main(given, report);
-  } finally {
-    shutdown();
-  }
+  }, given);
 });
-
-async function openDevice({ autotune }: Given): Promise<void> {
-  await init({ ...(!process.env.DAWNFIELD_PROFILE && { profile: 'fast' }), ...(autotune && { autotune }) });
-}
-
-function adapterName(): string {
-  const { description, device: name } = device().info;
-  return description || name;
-}
 
 async function main(given: Given, report: Report): Promise<void> {
   const cells = gridOf(given);
@@ -70,8 +58,7 @@ async function main(given: Given, report: Report): Promise<void> {
       return;
     }
     // The next run finds the memory of this one free, whatever became of its tensors.
-    shutdown();
-    await openDevice(given);
+    await reopenDevice(given);
   }
   const table = await writeTable(cells, given, report);
   report.say(`\n${table}`);
@@ -131,12 +118,11 @@ async function tellPlan(plan: readonly Planned[], given: Given, report: Report):
       continue;
     }
     const { imagesPerSecond, parameters } = await timeSteps(open[0]!.recipe);
-    shutdown();
-    await openDevice(given);
+    await reopenDevice(given);
     const seconds = open.reduce((sum, cell) => sum + secondsFor(epochsLeft(cell, given.out), cell, imagesPerSecond), 0);
     total += seconds;
     report.say(
-      `${row}: ${parameters.toLocaleString('en')} parameters, ${imagesPerSecond.toPrecision(3)} images/s; ${counts}; ` +
+      `${row}: ${count(parameters)} parameters, ${imagesPerSecond.toPrecision(3)} images/s; ${counts}; ` +
         `about ${formatDuration(seconds)} to go`,
     );
     report.emit({ ...line, parameters, imagesPerSecond, seconds });
@@ -164,7 +150,7 @@ async function train(
     folder.truncateMetrics(checkpoint ?? { metricsLines: 0 });
     if (checkpoint) {
       trainer.restore(checkpoint);
-      report.say(`${title}: going on after step ${trainer.step.toLocaleString('en')}`);
+      report.say(`${title}: going on after step ${count(trainer.step)}`);
     }
     const summary = await trainer.run();
     report.end();

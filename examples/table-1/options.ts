@@ -24,20 +24,14 @@ export const ARMS = {
 } as const satisfies Record<string, Wanted>;
 export type Arm = keyof typeof ARMS;
 
-export interface Given {
+type OfRuns = 'dataset' | 'epochs' | 'subset' | 'testSubset' | 'batch' | 'lr' | 'evalEvery' | 'checkpointEvery';
+
+export interface Given extends Pick<Wanted, OfRuns> {
   rows?: string[];
   arms?: Arm[];
   seeds: number;
   firstSeed: number;
-  dataset?: DatasetName;
   data?: string;
-  epochs?: number;
-  subset?: number;
-  testSubset?: number;
-  batch?: number;
-  lr?: number;
-  evalEvery?: number;
-  checkpointEvery?: number;
   out: string;
   autotune?: boolean;
   plan?: boolean;

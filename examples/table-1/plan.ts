@@ -2,8 +2,8 @@
 
 import { join } from 'node:path';
 import { synthetic } from '../../datasets/synthetic';
-import { device } from '../../src/index.node.js';
 import { describeDataset } from '../shared/datasets';
+import { hasGpu } from '../shared/device';
 import type { Recipe } from '../shared/recipe';
 import { createNetwork, createTrainer } from '../shared/training';
 import type { Cell } from './options';
@@ -20,7 +20,7 @@ export interface Planned extends Cell {
 export async function timeSteps(recipe: Recipe): Promise<{ imagesPerSecond: number; parameters: number }> {
   const model = createNetwork(recipe);
   const parameters = model.parameterCount;
-  const software = device().back.kind === 'software';
+  const software = !hasGpu();
   // Without a GPU a step of a wide network takes seconds for each image.
   const batch = software ? Math.min(recipe.batch, parameters > 1e7 ? 1 : 16) : recipe.batch;
   const [first, steps] = software ? [3, 4] : [5, 25];

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
 import { readMetrics, readRunConfig } from '../../src/train/run-folder.node.js';
-import { formatDuration } from '../shared/progress';
+import { count, formatDuration } from '../shared/progress';
 import type { Recipe } from '../shared/recipe';
 import type { Arm, Cell } from './options';
 import { type Difference, pairedDifference, type Spread, spread } from './statistics';
@@ -74,19 +74,8 @@ export function gather(cells: readonly Cell[], out: string): Entry[] {
     const { dataset, epochs, batch, subset = null, testSubset = null } = run.recipe;
     const { paper, publicRuns } = PUBLISHED[row] ?? {};
     const entry: Entry = entries.get(key) ?? {
-      ...{
-        row,
-        arm,
-        dataset,
-        epochs,
-        batch,
-        subset,
-        testSubset,
-        diverged: 0,
-        last: null,
-        best: null,
-        difference: null,
-      },
+      ...{ row, arm, dataset, epochs, batch, subset, testSubset },
+      ...{ diverged: 0, last: null, best: null, difference: null },
       asked: cells.filter((cell) => cell.row === row && cell.arm === arm).length,
       paper: paper?.[arm === 'vanilla' ? 0 : 1] ?? null,
       publicRuns: (arm === 'vanilla' && publicRuns) || null,
@@ -113,36 +102,30 @@ export function gather(cells: readonly Cell[], out: string): Entry[] {
   return [...entries.values()];
 }
 
-const HEAD = [
-  'network',
-  'arm',
-  'last epoch',
-  'best epoch',
-  'minus vanilla, paired',
-  'paper',
-  'public runs',
-  'what was run',
+const COLUMNS: [head: string, cell: (entry: Entry) => string][] = [
+  ['network', ({ row }) => row],
+  ['arm', ({ arm }) => arm],
+  ['last epoch', ({ last }) => describeSpread(last)],
+  ['best epoch', ({ best }) => describeSpread(best)],
+  ['minus vanilla, paired', (entry) => describeDifference(entry)],
+  ['paper', ({ paper }) => paper?.toFixed(2) ?? ''],
+  ['public runs', ({ publicRuns }) => publicRuns ?? ''],
+  ['what was run', (entry) => describeRuns(entry)],
 ];
 
 /** The table for people. `adapter` is what it ran on, `figures` files beside it. */
 export function describeTable(entries: readonly Entry[], adapter: string, figures: readonly string[]): string {
-  const cells = entries.map((entry) => [
-    entry.row,
-    entry.arm,
-    describeSpread(entry.last),
-    describeSpread(entry.best),
-    describeDifference(entry),
-    entry.paper?.toFixed(2) ?? '',
-    entry.publicRuns ?? '',
-    describeRuns(entry),
-  ]);
-  const line = (row: readonly string[]) => `| ${row.join(' | ')} |`;
+  const rows = [
+    COLUMNS.map(([head]) => head),
+    COLUMNS.map(() => '---'),
+    ...entries.map((entry) => COLUMNS.map(([, cell]) => cell(entry))),
+  ];
   const seconds = entries.flatMap(({ runs }) => runs).reduce((sum, run) => sum + run.seconds, 0);
   return `# Table 1
 
 Test error in percent, mean ± standard deviation over the seeds; the intervals are 95 % bootstrap intervals of the mean over pairs.
 
-${[line(HEAD), line(HEAD.map(() => '---')), ...cells.map(line)].join('\n')}
+${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
 
 - Last epoch is the number to compare. The best epoch is chosen by the test set itself and therefore too good.
 - The arms of a seed share initial weights, batches and augmentation. Seeds differ by about 0.2, so a gain of 0.3 takes about 7 pairs to see.
@@ -166,8 +149,8 @@ function describeDifference({ difference }: Entry): string {
 }
 
 function describeRuns({ dataset, epochs, subset, testSubset, batch, runs, asked, diverged }: Entry): string {
-  const images = subset ? `${subset.toLocaleString('en')} images` : 'all images';
-  const test = testSubset ? `, tested on ${testSubset.toLocaleString('en')}` : '';
+  const images = subset ? `${count(subset)} images` : 'all images';
+  const test = testSubset ? `, tested on ${count(testSubset)}` : '';
   const seeds = `seeds ${runs.map(({ seed }) => seed).join(', ') || 'none'}`;
   const open = asked > runs.length ? ` (${runs.length} of ${asked}${diverged ? `, ${diverged} diverged` : ''})` : '';
   return `${dataset}, ${images}${test}, ${epochs} epochs, batch ${batch}, ${seeds}${open}`;

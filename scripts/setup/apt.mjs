@@ -7,12 +7,12 @@ import { SetupError } from './say.mjs';
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const official = 'http://deb.debian.org/debian';
 
-/** Why packages cannot be had this way on this machine, or null. */
-export function aptMissing() {
-  if (process.platform !== 'linux') return 'this is not Linux';
+/** Throws where packages cannot be had this way on this machine. */
+export function requireApt() {
+  if (process.platform !== 'linux') throw new SetupError('this is not Linux');
   for (const tool of ['apt-get', 'dpkg-deb'])
-    if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).error) return `there is no ${tool}`;
-  return existsSync(keyring) ? null : `this is not Debian (no ${keyring})`;
+    if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).error) throw new SetupError(`there is no ${tool}`);
+  if (!existsSync(keyring)) throw new SetupError(`this is not Debian (no ${keyring})`);
 }
 
 /**
@@ -43,10 +43,10 @@ function systemMirrors() {
 }
 
 /**
- * @param {string} tool @param {string[]} args @param {string} cwd
+ * @param {string} tool @param {string[]} args @param {string} [cwd]
  * @returns {string} what it printed
  */
-function sh(tool, args, cwd) {
+export function sh(tool, args, cwd) {
   const { status, stdout, stderr, error } = spawnSync(tool, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 28 });
   if (status === 0) return stdout;
   throw new SetupError(`${tool} failed: ${(error?.message ?? stderr).trim().split('\n').slice(-2).join(' ')}`);

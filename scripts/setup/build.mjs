@@ -34,7 +34,8 @@ export function build({ types }) {
     if (status !== 0) throw new SetupError('the build failed (its message is above).');
     if (types) mergeDeclarations(made);
     writeFileSync(join(made, '.sources'), hash);
-    swap(made);
+    rmSync(dist, { recursive: true, force: true });
+    renameSync(made, dist);
   } finally {
     rmSync(made, { recursive: true, force: true });
   }
@@ -51,12 +52,6 @@ function mergeDeclarations(made) {
     const text = readFileSync(path, 'utf8');
     writeFileSync(path, text.replace(/^declare module '\.[^']*' \{\n([\s\S]*?)^\}/gm, '$1'));
   }
-}
-
-/** @param {string} made */
-function swap(made) {
-  rmSync(dist, { recursive: true, force: true });
-  renameSync(made, dist);
 }
 
 /** Builds where dist/ is missing or was made of other sources. */

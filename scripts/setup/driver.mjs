@@ -108,7 +108,8 @@ export function findDriver({ again = false } = {}) {
   const file = join(cache, 'driver.json');
   const key = circumstances();
   const cached = again ? null : readJson(file);
-  if (cached?.key === key && existsSync(cached.node) && filesThere(cached.env)) return cached;
+  const icd = cached?.env?.VK_ICD_FILENAMES;
+  if (cached?.key === key && existsSync(cached.node) && (!icd || existsSync(icd))) return cached;
 
   const choice = choose(process.env.DAWNFIELD_ADAPTER, probe, [
     { name: 'lavapipe', says: 'llvmpipe', get: () => lavapipe(cache) },
@@ -117,9 +118,4 @@ export function findDriver({ again = false } = {}) {
   say(`running on ${choice.adapter}: ${choice.why}`);
   writeWhole(file, JSON.stringify({ key, ...choice }, null, 2));
   return choice;
-}
-
-/** @param {Record<string, string>} env */
-function filesThere({ VK_ICD_FILENAMES }) {
-  return !VK_ICD_FILENAMES || existsSync(VK_ICD_FILENAMES);
 }

@@ -1,6 +1,6 @@
 // Mesa's software Vulkan driver (lavapipe) for Debian 13 in a private folder, for systems whose own Mesa is too old for Dawn: the one of
-// Debian's backports, which compiles a convolution in a third of the time of Debian 13's own (25.0) and gathers in vectors. Its libraries need the newer glibc that lies beside them, so it is used by a copy of node whose interpreter and rpath point there.
-import { spawnSync } from 'node:child_process';
+// Debian's backports, which compiles a convolution in a third of the time of Debian 13's own (25.0) and gathers in vectors. Its libraries
+// need the newer glibc that lies beside them, so it is used by a copy of node whose interpreter and rpath point there.
 import {
   chmodSync,
   copyFileSync,
@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { aptMissing, unpackDebian } from './apt.mjs';
+import { requireApt, sh, unpackDebian } from './apt.mjs';
 import { appear, readJson } from './files.mjs';
 import { SetupError, say } from './say.mjs';
 
@@ -75,8 +75,7 @@ function installed(cache, triplet) {
   for (const { folder, suites } of releases) {
     const home = join(cache, folder);
     if (existsSync(home)) return home;
-    const missing = aptMissing();
-    if (missing) throw new SetupError(missing);
+    requireApt();
     say(
       `fetching lavapipe (${suites[suites.length - 1]}, about 60 MB) into ${home}: no Vulkan driver that Dawn accepts is installed`,
     );
@@ -124,9 +123,7 @@ function patchedNode(home, loader, libraries) {
   copyFileSync(process.execPath, part);
   chmodSync(part, 0o755);
   const patchelf = join(home, 'patchelf/usr/bin/patchelf');
-  const args = ['--set-interpreter', loader, '--force-rpath', '--set-rpath', libraries, part];
-  const { status, stderr, error } = spawnSync(patchelf, args, { encoding: 'utf8' });
-  if (status !== 0) throw new SetupError(`patchelf failed: ${(error?.message ?? stderr).trim()}`);
+  sh(patchelf, ['--set-interpreter', loader, '--force-rpath', '--set-rpath', libraries, part]);
   renameSync(part, node);
   return node;
 }

@@ -7,3 +7,17 @@ export function say(what) {
 
 /** An error of the set-up whose message is meant for the user: printed without a stack. */
 export class SetupError extends Error {}
+
+/**
+ * Runs a script; where the set-up fails, its message is all that is printed.
+ * @param {() => unknown} body
+ */
+export async function perform(body) {
+  try {
+    await body();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(error.message);
+    process.exitCode = 1;
+  }
+}

@@ -1,7 +1,7 @@
 // Google's software Vulkan driver (SwiftShader) out of Debian's chromium-common package: slower than lavapipe, the last thing to try.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { aptMissing, unpackDebian } from './apt.mjs';
+import { requireApt, unpackDebian } from './apt.mjs';
 import { appear } from './files.mjs';
 import { SetupError, say } from './say.mjs';
 
@@ -20,8 +20,7 @@ export function swiftshader(cache) {
   const loader = existsSync(`/usr/lib/${triplet}/libvulkan.so.1`);
   const installed = loader && existsSync(`/${inChromium}`);
   if (!installed && !existsSync(home)) {
-    const missing = aptMissing();
-    if (missing) throw new SetupError(missing);
+    requireApt();
     say(
       `fetching SwiftShader out of Debian's chromium-common package (about 30 MB) into ${home}: no other Vulkan driver can be had`,
     );

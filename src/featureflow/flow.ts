@@ -121,13 +121,8 @@ export class FeatureFlow {
     this.particles = first.shape[1];
     this.layers = Math.max(1, residuals.length - 1);
     const sizes = { x: x.shape, y: y.shape, v_1: first.shape, 'v_{L+1}': readout.shape };
-    if (
-      x.ndim !== 2 ||
-      y.ndim !== 1 ||
-      y.shape[0] !== samples ||
-      first.shape[0] !== d ||
-      readout.shape[0] !== this.particles
-    )
+    const alike = y.shape[0] === samples && first.shape[0] === d && readout.shape[0] === this.particles;
+    if (x.ndim !== 2 || y.ndim !== 1 || !alike)
       throw inputError('FeatureFlow', 'the shapes do not fit', sizes, 'x [N, d], y [N], v_1 [d, P], v_{L+1} [P].');
     this.#x = x.keep();
     this.#y = y.keep();

@@ -151,8 +151,6 @@ export class FeatureFlowNet extends Module {
 /** ±c by chance. One constant for all classes would leave the hidden layers without a gradient, since Σ_c (p_c − y_c) = 0. */
 export function signs(shape: Shape, c: number): Tensor {
   const rng = initialRng();
-  return tensor(
-    Float32Array.from({ length: size(shape) }, () => (rng.uniform() < 0.5 ? -c : c)),
-    { shape },
-  );
+  const values = Float32Array.from({ length: size(shape) }, () => (rng.uniform() < 0.5 ? -c : c));
+  return tensor(values, { shape });
 }

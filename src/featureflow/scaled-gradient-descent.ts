@@ -1,8 +1,8 @@
 // Algorithm 1 of Fang et al. 2020: gradient descent whose steps are scaled by the widths of the layers that a weight connects.
 
-import { f32, InputError, Scalar } from '../gpu';
+import { f32, InputError } from '../gpu';
 import { Parameter } from '../nn/parameter';
-import type { ParamGroup, Scalars } from '../optim/optimizer';
+import type { Params, Scalars } from '../optim/optimizer';
 import { Optimizer, requireNonNegative } from '../optim/optimizer';
 import { update } from '../optim/update';
 import { showShape } from '../tensor/shape';
@@ -31,22 +31,19 @@ export interface ScaledGradientDescentOptions {
  * ∂L/∂v and v ← v − lr·scale·b. Throws InputError for a parameter without a scale.
  */
 export class ScaledGradientDescent extends Optimizer<ScaledGradientDescentOptions> {
-  /** lr·scale of each group, by scale. */
-  readonly #rates = new Map<ScaledGradientDescentOptions, Map<number, Scalar>>();
+  readonly #scales: ReadonlySet<number>;
 
   constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<ScaledGradientDescentOptions>[],
+    params: Params<ScaledGradientDescentOptions>,
     options: { lr: number } & Partial<ScaledGradientDescentOptions>,
   ) {
     super(params, { momentum: 0, ...options });
-    for (const group of this.groups) {
-      requireNonNegative(this, { lr: group.lr, momentum: group.momentum });
-      this.#rates.set(group, new Map(group.params.map((p) => [scaleOf(p), new Scalar(group.lr * scaleOf(p))])));
-    }
+    for (const { lr, momentum } of this.groups) requireNonNegative(this, { lr, momentum });
+    this.#scales = new Set([...this.parameters()].map(scaleOf));
   }
 
-  protected override prepare(): void {
-    for (const [group, rates] of this.#rates) for (const [scale, rate] of rates) rate.value = group.lr * scale;
+  protected override derived({ lr }: ScaledGradientDescentOptions): Record<string, number> {
+    return Object.fromEntries([...this.#scales].map((scale) => [`lr·${scale}`, lr * scale]));
   }
 
   protected override update(
@@ -57,8 +54,13 @@ export class ScaledGradientDescent extends Optimizer<ScaledGradientDescentOption
   ): void {
     const momentum = o.momentum !== 0;
     const state = momentum ? this.buffer(parameter, 'momentum') : null;
-    const lr = this.#rates.get(o)!.get(scaleOf(parameter))!;
-    const values = { ...s, lr, weightDecay: f32(0), dampening: f32(0), first: f32(state?.fresh ? 1 : 0) };
+    const values = {
+      ...s,
+      lr: s[`lr·${scaleOf(parameter)}`],
+      weightDecay: f32(0),
+      dampening: f32(0),
+      first: f32(state?.fresh ? 1 : 0),
+    };
     update({ rule: 'sgd', momentum }, parameter, gradient, state ? [state.buffer] : [], values);
   }
 }

@@ -7,30 +7,18 @@ import type { Rng } from '../../datasets/random';
 import { cumsum } from '../autograd/reduce';
 import { noGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
-import { zeros } from '../tensor/create';
 import { copyInto, evaluate } from '../tensor/elementwise';
-import type { Tensor } from '../tensor/tensor';
 import type { MeanField, Placed } from './mean-field';
+import { companion } from './mean-field';
 
 /** The name of the effects among what belongs to the times: they move with the particles and are part of checkpoints. */
 const EFFECT = 'effect';
-
-function effectsOf(stage: MeanField): Tensor {
-  const { companions } = stage.tau;
-  let found = companions.get(EFFECT);
-  if (!found) {
-    found = zeros(stage.tau.shape);
-    found.memory.recipe = null;
-    companions.set(EFFECT, found.keep());
-  }
-  return found;
-}
 
 /** Adds the particles' effects on the loss of this step: call it between `backward()` and `optimizer.step()`. Nothing is read back. */
 export function countEffects(stage: MeanField): void {
   const { grad, size } = stage.tau;
   if (!grad) throw new InputError('birth–death: effects come from the gradient of the times; train the times');
-  const sum = effectsOf(stage);
+  const sum = companion(stage.tau, EFFECT);
   noGrad(() => {
     const operands = { a: sum, b: cumsum(grad, 0, { reverse: true }) };
     copyInto(sum, evaluate({ name: 'effects', expression: 'a + b', operands, shape: [size], result: 'float32' }));

@@ -182,19 +182,12 @@ export class MeanField extends Module {
 
   /** Position r gets all that belonged to the particle at position order[r], which is [n] uint32. */
   #arrange(order: Tensor): void {
-    const { particles } = this;
-    permuteTensors(
-      'parameters of particles',
-      particles.map((p) => p.parameters()),
-      order,
-    );
-    if (this.options.statistics !== 'position') permuteTensors('states of particles', particles.map(statesOf), order);
-    for (const name of new Set(particles.flatMap((p) => p.parameters().flatMap((q) => [...q.companions.keys()]))))
-      permuteTensors(
-        `${name} of particles`,
-        particles.map((p) => p.parameters().map((q) => companion(q, name))),
-        order,
-      );
+    const move = (what: string, of: (particle: Module) => Tensor[]) =>
+      permuteTensors(`${what} of particles`, this.particles.map(of), order);
+    move('parameters', (p) => p.parameters());
+    if (this.options.statistics !== 'position') move('states', statesOf);
+    for (const name of new Set(this.particles.flatMap((p) => p.parameters().flatMap((q) => [...q.companions.keys()]))))
+      move(name, (p) => p.parameters().map((q) => companion(q, name)));
     for (const x of [this.tau, this.ids, ...this.tau.companions.values()]) permuteFirstAxis(x, order);
     this.zeroGrad();
   }
@@ -213,14 +206,10 @@ export class MeanField extends Module {
     const order = tensor(Uint32Array.from(placed, ({ source }) => source));
     this.#arrange(order);
     order.dispose();
-    device().write(
-      this.tau.storage,
-      Float32Array.from(placed, ({ time }) => time),
-    );
-    device().write(
-      this.ids.storage,
-      Int32Array.from(placed, ({ id }) => id),
-    );
+    const times = Float32Array.from(placed, ({ time }) => time);
+    const ids = Int32Array.from(placed, ({ id }) => id);
+    device().write(this.tau.storage, times);
+    device().write(this.ids.storage, ids);
     for (const x of [this.tau, this.ids]) x.memory.written();
   }
 
@@ -257,10 +246,8 @@ export class MeanField extends Module {
           `MeanField: particles must be alike to change places, but particle 0 has ${first[k] ?? 'nothing'} where particle ${i} has ${other[k] ?? 'nothing'}`,
         );
     });
-    if (
-      new Set(this.particles.flatMap((p) => p.parameters())).size !==
-      this.particles.length * this.particles[0].parameters().length
-    )
+    const parameters = this.particles.flatMap((p) => p.parameters());
+    if (new Set(parameters).size !== this.particles.length * this.particles[0].parameters().length)
       throw new InputError('MeanField: particles may not share parameters; make each with its own');
   }
 }
@@ -269,10 +256,11 @@ function statesOf(particle: Module): Tensor[] {
   return [...particle.namedTensors()].map(([, t]) => t).filter((t) => t instanceof State);
 }
 
-/** An optimizer's buffer of a parameter; zeros where the optimizer has made none yet. */
-function companion(parameter: Parameter, name: string): Tensor {
+/** What belongs to a parameter by this name, such as an optimizer's buffer; zeros where nobody has made it yet. */
+export function companion(parameter: Parameter, name: string): Tensor {
   let found = parameter.companions.get(name);
   if (!found) parameter.companions.set(name, (found = zeros(parameter.shape).keep()));
+  found.memory.recipe = null;
   return found;
 }
 

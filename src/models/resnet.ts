@@ -31,15 +31,8 @@ export interface ResNetOptions {
 /** Everything filled in. */
 function complete(options: ResNetOptions) {
   const inner = options.inner ?? ([16, 32, 64] as const);
-  const defaults = {
-    classes: 10,
-    inChannels: 3,
-    stem: 16,
-    bottleneck: false,
-    groups: 1,
-    shortcut: 'B-own-bn' as Shortcut,
-  };
-  return { ...defaults, inner, outer: inner, ...options };
+  const defaults = { classes: 10, inChannels: 3, stem: 16, bottleneck: false, groups: 1 };
+  return { ...defaults, shortcut: 'B-own-bn' as Shortcut, inner, outer: inner, ...options };
 }
 
 /** Pre-activation networks; subclasses say how the blocks of a stage that keep their shape are joined. */
@@ -117,10 +110,8 @@ export class MeanFieldResNet extends PreActNet {
   constructor(options: ResNetOptions & { particles?: MeanFieldOptions }) {
     super(options);
     this.stages = this.branches.map((list) => (list.length ? new MeanField(list, options.particles) : null));
-    pack(
-      'states of particles',
-      this.stages.flatMap((stage) => stage?.bookkeeping ?? []),
-    );
+    const bookkeeping = this.stages.flatMap((stage) => stage?.bookkeeping ?? []);
+    pack('states of particles', bookkeeping);
   }
 
   /** Blocks as in the vanilla net, and `stageS.tau`. */

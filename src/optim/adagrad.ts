@@ -1,10 +1,9 @@
 // Adagrad.
-import { Scalar } from '../gpu';
 import type { Parameter } from '../nn/parameter';
 import { full } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
-import type { ParamGroup, Scalars } from './optimizer';
+import type { Params, Scalars } from './optimizer';
 import { Optimizer, requireNonNegative } from './optimizer';
 import { update } from './update';
 
@@ -20,22 +19,14 @@ export interface AdagradOptions {
 
 /** Adagrad as `torch.optim.Adagrad`: a ← a + d²; w ← w − lr · d / (√a + eps). t counts the steps of the optimizer. */
 export class Adagrad extends Optimizer<AdagradOptions> {
-  readonly #rates = new Map<AdagradOptions, Scalar>();
-
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<AdagradOptions>[],
-    options: Partial<AdagradOptions> = {},
-  ) {
+  constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
     super(params, { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10, ...options });
-    for (const group of this.groups) {
-      const { lr, lrDecay, weightDecay, initialAccumulator, eps } = group;
+    for (const { lr, lrDecay, weightDecay, initialAccumulator, eps } of this.groups)
       requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulator, eps });
-      this.#rates.set(group, new Scalar(lr));
-    }
   }
 
-  protected override prepare(): void {
-    for (const group of this.groups) this.#rates.get(group)!.value = group.lr / (1 + (this.steps - 1) * group.lrDecay);
+  protected override derived({ lr, lrDecay }: AdagradOptions): Record<string, number> {
+    return { rate: lr / (1 + (this.steps - 1) * lrDecay) };
   }
 
   protected override update(
@@ -46,6 +37,6 @@ export class Adagrad extends Optimizer<AdagradOptions> {
   ): void {
     const { buffer, fresh } = this.buffer(parameter, 'sum');
     if (fresh && o.initialAccumulator) copyInto(buffer, full([], o.initialAccumulator));
-    update({ rule: 'adagrad' }, parameter, gradient, [buffer], { ...s, lr: this.#rates.get(o)! });
+    update({ rule: 'adagrad' }, parameter, gradient, [buffer], { ...s, lr: s.rate });
   }
 }

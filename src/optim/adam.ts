@@ -2,9 +2,8 @@
 
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
-import { Moments } from './moments';
-import type { ParamGroup, Scalars } from './optimizer';
-import { Optimizer, requireNonNegative } from './optimizer';
+import { MomentOptimizer } from './moments';
+import type { Params, Scalars } from './optimizer';
 import { update } from './update';
 
 export interface AdamOptions {
@@ -23,10 +22,8 @@ export interface AdamOptions {
  * Adam as `torch.optim.Adam`: d = g + weightDecay·w; m ← β₁m + (1 − β₁)d; v ← β₂v + (1 − β₂)d²;
  * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the steps of the optimizer.
  */
-export class Adam extends Optimizer<AdamOptions> {
-  readonly #moments = new Moments<AdamOptions>();
-
-  constructor(params: Iterable<Parameter> | readonly ParamGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
+export class Adam extends MomentOptimizer<AdamOptions> {
+  constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
     super(params, {
       lr: 1e-3,
       betas: [0.9, 0.999],
@@ -36,30 +33,19 @@ export class Adam extends Optimizer<AdamOptions> {
       amsgrad: false,
       ...options,
     });
-    for (const { lr, eps, weightDecay, betas } of this.groups) {
-      requireNonNegative(this, { lr, eps, weightDecay });
-      Moments.check(this, betas);
-    }
-  }
-
-  protected override prepare(): void {
-    this.#moments.prepare(this.groups, this.steps);
   }
 
   protected override update(parameter: Parameter, gradient: Tensor, o: AdamOptions, s: Scalars<AdamOptions>): void {
     const { amsgrad, decoupled } = o;
     const names = ['expAvg', 'expAvgSq', ...(amsgrad ? ['maxExpAvgSq'] : [])];
     const buffers = names.map((name) => this.buffer(parameter, name).buffer);
-    update({ rule: 'adam', decoupled, amsgrad }, parameter, gradient, buffers, { ...s, ...this.#moments.of(o) });
+    update({ rule: 'adam', decoupled, amsgrad }, parameter, gradient, buffers, s);
   }
 }
 
 /** Adam with decoupled weight decay as `torch.optim.AdamW`: weightDecay 0.01 by default, w ← w − lr·weightDecay·w before the step. */
 export class AdamW extends Adam {
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<AdamOptions>[],
-    options: Partial<Omit<AdamOptions, 'decoupled'>> = {},
-  ) {
+  constructor(params: Params<AdamOptions>, options: Partial<Omit<AdamOptions, 'decoupled'>> = {}) {
     super(params, { weightDecay: 0.01, ...options, decoupled: true });
   }
 }

@@ -2,9 +2,8 @@
 
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
-import { Moments } from './moments';
-import type { ParamGroup, Scalars } from './optimizer';
-import { Optimizer, requireNonNegative } from './optimizer';
+import { MomentOptimizer } from './moments';
+import type { Params, Scalars } from './optimizer';
 import { update } from './update';
 
 export interface AdamaxOptions {
@@ -16,26 +15,13 @@ export interface AdamaxOptions {
 }
 
 /** Adamax as `torch.optim.Adamax`: u ← max(β₂u, |d| + eps); w ← w − lr · m / (1 − β₁ᵗ) / u. t counts the steps of the optimizer. */
-export class Adamax extends Optimizer<AdamaxOptions> {
-  readonly #moments = new Moments<AdamaxOptions>();
-
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<AdamaxOptions>[],
-    options: Partial<AdamaxOptions> = {},
-  ) {
+export class Adamax extends MomentOptimizer<AdamaxOptions> {
+  constructor(params: Params<AdamaxOptions>, options: Partial<AdamaxOptions> = {}) {
     super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...options });
-    for (const { lr, eps, weightDecay, betas } of this.groups) {
-      requireNonNegative(this, { lr, eps, weightDecay });
-      Moments.check(this, betas);
-    }
   }
 
-  protected override prepare(): void {
-    this.#moments.prepare(this.groups, this.steps);
-  }
-
-  protected override update(parameter: Parameter, gradient: Tensor, o: AdamaxOptions, s: Scalars<AdamaxOptions>): void {
+  protected override update(parameter: Parameter, gradient: Tensor, _: AdamaxOptions, s: Scalars<AdamaxOptions>): void {
     const buffers = ['expAvg', 'expInf'].map((name) => this.buffer(parameter, name).buffer);
-    update({ rule: 'adamax' }, parameter, gradient, buffers, { ...s, ...this.#moments.of(o) });
+    update({ rule: 'adamax' }, parameter, gradient, buffers, s);
   }
 }

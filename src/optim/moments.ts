@@ -1,34 +1,27 @@
-// The numbers of Adam's family that follow from β₁, β₂ and the count of steps.
-import { InputError, Scalar } from '../gpu';
+// What the optimizers of Adam's family share: the running means' decays β₁, β₂ and the numbers that follow from them.
+import { InputError } from '../gpu';
+import type { Params } from './optimizer';
+import { Optimizer, requireNonNegative } from './optimizer';
 
-const NAMES = ['beta1', 'beta2', 'rest1', 'rest2', 'correction1', 'correction2'] as const;
-type Values = Record<(typeof NAMES)[number], Scalar>;
+interface MomentOptions {
+  lr: number;
+  betas: readonly [number, number];
+  eps: number;
+  weightDecay: number;
+}
 
-/** Scalars of each group, computed in double precision before every step so that compiled steps read them anew. */
-export class Moments<G extends { betas: readonly [number, number] }> {
-  readonly #byGroup = new Map<G, Values>();
-
-  static check(optimizer: object, betas: readonly [number, number]): void {
-    if (!betas.every((beta) => beta >= 0 && beta < 1))
-      throw new InputError(`${optimizer.constructor.name}: betas [${betas.join(', ')}] must be in 0 ≤ β < 1`);
+export abstract class MomentOptimizer<O extends MomentOptions> extends Optimizer<O> {
+  constructor(params: Params<O>, defaults: O) {
+    super(params, defaults);
+    for (const { lr, eps, weightDecay, betas } of this.groups) {
+      requireNonNegative(this, { lr, eps, weightDecay });
+      if (!betas.every((beta) => beta >= 0 && beta < 1))
+        throw new InputError(`${this.constructor.name}: betas [${betas.join(', ')}] must be in 0 ≤ β < 1`);
+    }
   }
 
-  of(group: G): Values {
-    let values = this.#byGroup.get(group);
-    if (!values) {
-      values = Object.fromEntries(NAMES.map((name) => [name, new Scalar(0)])) as Values;
-      this.#byGroup.set(group, values);
-    }
-    return values;
-  }
-
-  /** Sets the scalars for step t = 1, 2, … */
-  prepare(groups: readonly G[], t: number): void {
-    for (const group of groups) {
-      const [beta1, beta2] = group.betas;
-      const values = [beta1, beta2, 1 - beta1, 1 - beta2, 1 - beta1 ** t, 1 - beta2 ** t];
-      const scalars = this.of(group);
-      for (const [i, name] of NAMES.entries()) scalars[name].value = values[i];
-    }
+  protected override derived({ betas: [beta1, beta2] }: O): Record<string, number> {
+    const [correction1, correction2] = [1 - beta1 ** this.steps, 1 - beta2 ** this.steps];
+    return { beta1, beta2, rest1: 1 - beta1, rest2: 1 - beta2, correction1, correction2 };
   }
 }

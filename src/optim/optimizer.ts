@@ -9,11 +9,14 @@ import { pack } from '../tensor/rows';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
-/** The numbers among the options, as scalars: changing one needs no new plan in compiled steps. */
-export type Scalars<O> = { [K in keyof O as O[K] extends number ? K : never]: Scalar };
+/** The numbers among the options, and those derived from them, as scalars: changing one needs no new plan in compiled steps. */
+export type Scalars<O> = { [K in keyof O as O[K] extends number ? K : never]: Scalar } & Record<string, Scalar>;
 
 /** Parameters that share options. */
 export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
+
+/** Parameters that share all options, or groups. */
+export type Params<O> = Iterable<Parameter> | readonly ParamGroup<O>[];
 
 export abstract class Optimizer<O extends { lr: number }> {
   /** The groups with every option filled in; schedules change `lr` here. */
@@ -22,23 +25,19 @@ export abstract class Optimizer<O extends { lr: number }> {
   /** Updates made so far. */
   steps = 0;
 
-  constructor(params: Iterable<Parameter> | readonly ParamGroup<O>[], defaults: O) {
+  constructor(params: Params<O>, defaults: O) {
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
     if (list.length === 0)
       throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
-    for (const item of list)
-      if (!(item instanceof Parameter) && typeof item?.params?.[Symbol.iterator] !== 'function')
-        throw new InputError(
-          `${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
-        );
     const groups = list[0] instanceof Parameter ? [{ params: list as Parameter[] }] : (list as ParamGroup<O>[]);
+    const isGroup = (group: { params: readonly Parameter[] }) => typeof group?.params?.[Symbol.iterator] === 'function';
+    if (!groups.every((group) => isGroup(group) && [...group.params].every((p) => p instanceof Parameter)))
+      throw new InputError(
+        `${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
+      );
     this.groups = groups.map((group) => withScalars({ ...defaults, ...group, params: [...group.params] }));
     const seen = new Set<Parameter>();
     for (const parameter of this.parameters()) {
-      if (!(parameter instanceof Parameter))
-        throw new InputError(
-          `${this.constructor.name}: only Parameters can be optimized; wrap the tensor: new Parameter(tensor)`,
-        );
       if (seen.has(parameter))
         throw new InputError(
           `${this.constructor.name}: a parameter of shape [${parameter.shape.join(', ')}] is listed twice`,
@@ -57,7 +56,11 @@ export abstract class Optimizer<O extends { lr: number }> {
   step(): void {
     device().effect(() => {
       this.steps++;
-      this.prepare?.();
+      for (const group of this.groups) {
+        const scalars: Record<string, Scalar> = group.scalars;
+        for (const [name, value] of Object.entries(this.derived(group)))
+          (scalars[name] ??= new Scalar(value)).value = value;
+      }
     });
     for (const group of this.groups)
       for (const parameter of group.params)
@@ -89,8 +92,13 @@ export abstract class Optimizer<O extends { lr: number }> {
     }
   }
 
-  /** Sets scalars that follow from `steps`, which counts the step about to be made; compiled steps call it at every replay. */
-  protected prepare?(): void;
+  /**
+   * Numbers that follow from a group's options and from `steps`, which counts the step about to be made. They join the group's scalars, anew
+   * before every step and every replay of a compiled one.
+   */
+  protected derived(_options: O): Record<string, number> {
+    return {};
+  }
 
   /** Updates one parameter in place. */
   protected abstract update(parameter: Parameter, gradient: Tensor, options: O, scalars: Scalars<O>): void;

@@ -1,8 +1,7 @@
 // RMSprop.
-import { Scalar } from '../gpu';
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
-import type { ParamGroup, Scalars } from './optimizer';
+import type { Params, Scalars } from './optimizer';
 import { Optimizer, requireNonNegative } from './optimizer';
 import { update } from './update';
 
@@ -23,23 +22,15 @@ export interface RMSpropOptions {
 
 /** RMSprop as `torch.optim.RMSprop`: a ← αa + (1 − α)d²; w ← w − lr · d / (√a + eps), or with momentum b ← momentum·b + d / (√a + eps). */
 export class RMSprop extends Optimizer<RMSpropOptions> {
-  readonly #rest = new Map<RMSpropOptions, Scalar>();
-
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<RMSpropOptions>[],
-    options: Partial<RMSpropOptions> = {},
-  ) {
+  constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
     const flags = { decoupled: false, centered: false, epsInside: false };
     super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags, ...options });
-    for (const group of this.groups) {
-      const { lr, alpha, eps, weightDecay, momentum } = group;
+    for (const { lr, alpha, eps, weightDecay, momentum } of this.groups)
       requireNonNegative(this, { lr, alpha, eps, weightDecay, momentum });
-      this.#rest.set(group, new Scalar(1 - alpha));
-    }
   }
 
-  protected override prepare(): void {
-    for (const group of this.groups) this.#rest.get(group)!.value = 1 - group.alpha;
+  protected override derived({ alpha }: RMSpropOptions): Record<string, number> {
+    return { rest: 1 - alpha };
   }
 
   protected override update(
@@ -53,6 +44,6 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
     const names = ['squareAvg', ...(centered ? ['gradAvg'] : []), ...(momentum ? ['momentum'] : [])];
     const buffers = names.map((name) => this.buffer(parameter, name).buffer);
     const rule = { rule: 'rmsprop', decoupled, momentum, centered, epsInside } as const;
-    update(rule, parameter, gradient, buffers, { ...s, rest: this.#rest.get(o)! });
+    update(rule, parameter, gradient, buffers, s);
   }
 }

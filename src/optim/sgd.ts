@@ -3,7 +3,7 @@
 import { f32, InputError } from '../gpu';
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
-import type { ParamGroup, Scalars } from './optimizer';
+import type { Params, Scalars } from './optimizer';
 import { Optimizer } from './optimizer';
 import { update } from './update';
 
@@ -22,10 +22,7 @@ export interface SGDOptions {
  * w ← w − lr·b, or with Nesterov w − lr·(d + momentum·b).
  */
 export class SGD extends Optimizer<SGDOptions> {
-  constructor(
-    params: Iterable<Parameter> | readonly ParamGroup<SGDOptions>[],
-    options: { lr: number } & Partial<SGDOptions>,
-  ) {
+  constructor(params: Params<SGDOptions>, options: { lr: number } & Partial<SGDOptions>) {
     super(params, { momentum: 0, weightDecay: 0, decoupled: false, dampening: 0, nesterov: false, ...options });
     for (const { lr, momentum, weightDecay, dampening, nesterov } of this.groups) {
       if (!(lr >= 0) || !(momentum >= 0) || !(weightDecay >= 0))

@@ -23,12 +23,8 @@ const parts = ['progress', 'options', 'engine'] as const;
 /** The file of a checkpoint; `extra` metadata is stored beside it. Throws when a value cannot be kept as JSON. */
 export function encodeCheckpoint(state: Checkpoint, extra: Record<string, string> = {}): Uint8Array<ArrayBuffer> {
   const json = parts.map((part) => [part, stringify(state[part], part)]);
-  return serializeSafetensors(state.tensors, {
-    ...extra,
-    format,
-    version: String(version),
-    ...Object.fromEntries(json),
-  });
+  const metadata = { ...extra, format, version: String(version), ...Object.fromEntries(json) };
+  return serializeSafetensors(state.tensors, metadata);
 }
 
 /** Reads what `encodeCheckpoint` wrote; errors begin with `what`, the file's name. */

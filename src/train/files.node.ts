@@ -36,12 +36,14 @@ export function readBytes(path: string): Uint8Array<ArrayBuffer> {
 }
 
 /** The JSON value in a file. Throws an error that names it. */
-export function readJson(path: string): unknown {
-  const text = new TextDecoder().decode(readBytes(path));
+export const readJson = (path: string): unknown => parseJson(new TextDecoder().decode(readBytes(path)), `${path}:`);
+
+/** The JSON value of a text; errors begin with `what`, the place that it stands in. */
+export function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Error(`${path}: is not JSON (${(error as Error).message})`, { cause: error });
+    throw new Error(`${what} is not JSON (${(error as Error).message})`, { cause: error });
   }
 }
 

@@ -20,12 +20,8 @@ const held = new Set<string>();
  * Throws when a living process, or one on another machine, holds it; `what` names the locked thing in the error.
  */
 export function acquireLock(path: string, what: string): { release(): void } {
-  const own: Owner = {
-    pid: process.pid,
-    host: hostname(),
-    started: new Date().toISOString(),
-    ticks: ticks(process.pid),
-  };
+  const { pid } = process;
+  const own: Owner = { pid, host: hostname(), started: new Date().toISOString(), ticks: ticks(pid) };
   const take = () => writeFileSync(path, `${JSON.stringify(own)}\n`, { flag: 'wx' });
   try {
     take();

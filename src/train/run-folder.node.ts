@@ -15,7 +15,7 @@ import {
   type JsonObject,
   stringify,
 } from './checkpoint';
-import { explain, readBytes, readJson, writeAtomic } from './files.node.js';
+import { explain, parseJson, readBytes, readJson, writeAtomic } from './files.node.js';
 import { acquireLock } from './lock.node.js';
 import type { MetricsLine } from './metrics';
 
@@ -37,16 +37,14 @@ export interface SavedCheckpoint extends Checkpoint {
 export type CheckpointName = 'last' | 'best';
 
 export class RunFolder {
-  readonly path: string;
-  readonly config: RunConfig;
-  private readonly lock: { release(): void };
   private metricsFile: number;
   private metricsLines: number;
 
-  private constructor(path: string, config: RunConfig, lock: { release(): void }) {
-    this.path = path;
-    this.config = config;
-    this.lock = lock;
+  private constructor(
+    readonly path: string,
+    readonly config: RunConfig,
+    private readonly lock: { release(): void },
+  ) {
     const metrics = this.file('metrics.jsonl');
     this.metricsFile = openSync(metrics, 'a');
     const logged = readBytes(metrics);
@@ -175,13 +173,7 @@ export function readRunConfig(path: string): RunConfig {
 export function readMetrics(path: string): MetricsLine[] {
   const file = join(path, 'metrics.jsonl');
   const lines = new TextDecoder().decode(readBytes(file)).split('\n').slice(0, -1);
-  return lines.map((line, index) => {
-    try {
-      return JSON.parse(line) as MetricsLine;
-    } catch (error) {
-      throw new Error(`${file}: line ${index + 1} is not JSON (${(error as Error).message})`, { cause: error });
-    }
-  });
+  return lines.map((line, index) => parseJson(line, `${file}: line ${index + 1}`) as MetricsLine);
 }
 
 /** `runs/<model>-<dataset>-<seed>-<timestamp>`, with the local time to the second. */

@@ -8,16 +8,6 @@ import type { StoredDtype, StoredTensor } from './safetensors';
 import { toFloat32 } from './safetensors';
 
 const STORED: Record<Exclude<DType, 'bool'>, StoredDtype> = { float32: 'F32', int32: 'I32', uint32: 'U32' };
-const INTEGERS: Partial<Record<StoredDtype, DType>> = {
-  I8: 'int32',
-  I16: 'int32',
-  I32: 'int32',
-  I64: 'int32',
-  U8: 'int32',
-  U16: 'int32',
-  U32: 'uint32',
-  U64: 'int32',
-};
 
 /** The elements of a tensor, read back. */
 export async function toStored(x: Tensor): Promise<StoredTensor> {
@@ -28,10 +18,10 @@ export async function toStored(x: Tensor): Promise<StoredTensor> {
 
 /** A tensor of stored elements: floats of any width become float32, integers int32 or uint32. */
 export function fromStored({ dtype, shape, data }: StoredTensor): Tensor {
-  const integer = INTEGERS[dtype];
-  if (!integer)
+  if (!/^[IU]\d/.test(dtype))
     return tensor(toFloat32({ dtype, shape, data }), { shape, dtype: dtype === 'BOOL' ? 'bool' : 'float32' });
-  return tensor(Array.from(data as ArrayLike<number | bigint>, Number), { shape, dtype: integer });
+  const numbers = Array.from(data as ArrayLike<number | bigint>, Number);
+  return tensor(numbers, { shape, dtype: dtype === 'U32' ? 'uint32' : 'int32' });
 }
 
 /** Names with this in front are no weights: what a checkpoint holds of the optimizer and the trainer. */

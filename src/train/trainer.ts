@@ -84,9 +84,7 @@ export interface TrainerOptions {
   onNotice?: (text: string) => void;
 }
 
-export interface RunSummary extends SummaryLine {
-  /** False when the signal stopped the run. */
-  finished: boolean;
+interface Standing {
   epoch: number;
   step: number;
   trainLoss: number | null;
@@ -97,12 +95,15 @@ export interface RunSummary extends SummaryLine {
   seconds: number;
 }
 
+export interface RunSummary extends SummaryLine, Standing {
+  /** False when the signal stopped the run. */
+  finished: boolean;
+}
+
 /** Everything besides tensors that a run needs in order to go on. Epochs are counted from 0 here, from 1 in reports. */
-interface Progress {
-  epoch: number;
+interface Progress extends Standing {
   /** Images of the epoch's order that were used. */
   position: number;
-  step: number;
   /** Sums over the epoch, as far as they were read. */
   loss: number;
   correct: number;
@@ -118,11 +119,6 @@ interface Progress {
   births: Record<string, number>;
   rng: RngState;
   optimizerSteps: number;
-  trainLoss: number | null;
-  testError: number | null;
-  bestError: number | null;
-  bestEpoch: number | null;
-  seconds: number;
   epochSeconds: number;
 }
 
@@ -230,17 +226,14 @@ export class Trainer {
     tensors[SUMS] = await toStored(this.#tally.sums);
     await this.#stages();
     this.#stopClock();
-    const progress: Progress = {
-      ...this.#progress,
-      swaps: { ...this.#progress.swaps },
-      turnover: { ...this.#progress.turnover },
-      births: { ...this.#progress.births },
+    const progress = {
+      ...structuredClone(this.#progress),
       pendingSteps: this.#tally.steps,
       pendingImages: this.#tally.images,
-      rng: getRngState(),
+      rng: { ...getRngState() },
       optimizerSteps: optimizer.steps,
     };
-    return { tensors, progress: { ...progress, rng: { ...progress.rng } }, options: config, engine: engine() };
+    return { tensors, progress, options: config, engine: engine() };
   }
 
   /** Goes on from a checkpoint of `state()`: the model and the optimizer must be made with the options of its run. */
