@@ -1,14 +1,38 @@
-// What kernel families share when they put WGSL together: one kernel object per set of options, and the entry point's first line.
+// What kernel families share when they put WGSL together.
 import type { Kernel } from './kernel';
 
-const kernels = new Map<string, Kernel>();
+const made = new Map<string, unknown>();
 
-/** The kernel for `key` (family, kernel and options), made on first use, so that its pipeline is found again by identity. */
-export function cached(key: readonly unknown[], make: () => Kernel): Kernel {
+/** What `make` gives for `key` (family and options), made on first use, so that a kernel's pipeline is found again by identity. */
+export function cached<T>(key: readonly unknown[], make: () => T): T {
   const text = JSON.stringify(key);
-  const kernel = kernels.get(text) ?? make();
-  kernels.set(text, kernel);
-  return kernel;
+  if (!made.has(text)) made.set(text, make());
+  return made.get(text) as T;
+}
+
+/** A storage binding: its letter of `Kernel.access`, name and type of element, such as `r x: vec4f`; false leaves it out. */
+type Buffer = string | false;
+
+/** WGSL of storage bindings in their order. */
+export function storage(...buffers: readonly Buffer[]): { bindings: string; access: string } {
+  const parts = buffers.filter((b) => b !== false).map((b) => b.split(/:? /));
+  const bindings = parts.map(
+    ([letter, name, type], i) =>
+      `@group(0) @binding(${i}) var<storage, ${letter === 'r' ? 'read' : 'read_write'}> ${name}: array<${type}>;`,
+  );
+  return { bindings: bindings.join('\n'), access: parts.map(([letter]) => letter).join('') };
+}
+
+/** WGSL of storage bindings and of the uniform struct `p` with `fields`: numbers, vec4s, arrays of vec4s. */
+export function declare(
+  fields: string,
+  ...buffers: readonly Buffer[]
+): { head: string; io: Required<Pick<Kernel, 'access' | 'uniforms'>> } {
+  const { bindings, access } = storage(...buffers);
+  const sizes = [...fields.matchAll(/: (?:array<)?(vec4)?\w+(?:, (\d+))?/g)];
+  const uniforms = sizes.reduce((sum, [, vec4, length]) => sum + (vec4 ? 16 : 4) * Number(length ?? 1), 0);
+  const head = `struct Params { ${fields} }\n${bindings}\n@group(1) @binding(0) var<uniform> p: Params;`;
+  return { head, io: { access, uniforms } };
 }
 
 /** The head of `main` over a grid folded into two dimensions: `wid`, `grid` and `local`. */

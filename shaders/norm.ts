@@ -9,7 +9,7 @@
  * (mean, rstd, scale, shift), so that another kernel can apply the normalisation with one load.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, declare, entry, storage, threadIndex } from './build';
 import type { Back, Kernel } from './kernel';
 import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from './team';
 
@@ -44,9 +44,7 @@ export function chunkLength(back: Back, channels: number, units: number, plane: 
 }
 
 /** Uniforms of the kernels that walk chunks of channels: `length` and `units` count loads. */
-const chunked =
-  'struct Params { channels: u32, chunks: u32, length: u32, units: u32, eps: f32, momentum: f32, count: f32 }';
-const CHUNKED_BYTES = 28;
+const CHUNKED = 'channels: u32, chunks: u32, length: u32, units: u32, eps: f32, momentum: f32, count: f32';
 
 const vector = (plane: number) =>
   width(plane) === 4
@@ -101,11 +99,9 @@ export function normPartials({ back, plane }: NormOptions): Kernel {
   return cached(['norm.partials', back, plane], () => {
     const team = chunkTeam(back);
     const { type, units } = vector(plane);
+    const { head, io } = declare(CHUNKED, `r x: ${type}`, 'w partials: vec2f');
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> x: array<${type}>;
-@group(0) @binding(1) var<storage, read_write> partials: array<vec2f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   ${welford(type)}
   ${walk(team, units)}
@@ -116,7 +112,7 @@ ${entry(team.size)} {
   if (${writesChunk(team)}) { partials[chunk] = vec2f(center, m2Total); }
 }`;
     const sums = { kind: 'statistics', plane, relu: false } as const;
-    return { name: 'batchNorm.partials', code, access: 'rw', uniforms: CHUNKED_BYTES, sums };
+    return { name: 'batchNorm.partials', code, ...io, sums };
   });
 }
 
@@ -136,14 +132,15 @@ const mergeStatistics = (size: number, plane: number) => {
 };
 
 /** WGSL that moves the running statistics of channel `c` on. */
-const moveRunning = `runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * mean;
-  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2 / (p.count - 1.0));`;
+const moveRunning = (mean: string, m2: string) =>
+  `runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * ${mean};
+  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (${m2} / (p.count - 1.0));`;
 
 /** The row of `stats`: (mean, rstd, scale, shift). */
-const statsRow = (affine: boolean) =>
+const statsRow = (affine: boolean, mean: string) =>
   affine
-    ? 'vec4f(mean, rstd, weight[c] * rstd, bias[c] - mean * (weight[c] * rstd))'
-    : 'vec4f(mean, rstd, rstd, -mean * rstd)';
+    ? `vec4f(${mean}, rstd, weight[c] * rstd, bias[c] - ${mean} * (weight[c] * rstd))`
+    : `vec4f(${mean}, rstd, rstd, -${mean} * rstd)`;
 
 export interface FinishOptions {
   readonly back: Back;
@@ -159,27 +156,20 @@ export interface FinishOptions {
 export function normFinish({ back, plane, training, affine, running }: FinishOptions): Kernel {
   return cached(['norm.finish', back, width(plane), training, affine, running], () => {
     const team = teamFor(back, FINISH_THREADS);
-    let binding = 0;
-    const bind = (declaration: string) => `@group(0) @binding(${binding++}) ${declaration};\n`;
-    const state = training ? 'read_write' : 'read';
-    const bindings =
-      (training ? bind('var<storage, read> partials: array<vec2f>') : '') +
-      (affine ? bind('var<storage, read> weight: array<f32>') + bind('var<storage, read> bias: array<f32>') : '') +
-      (running || !training
-        ? bind(`var<storage, ${state}> runningMean: array<f32>`) + bind(`var<storage, ${state}> runningVar: array<f32>`)
-        : '') +
-      bind('var<storage, read_write> stats: array<vec4f>');
+    const state = training ? 'x' : 'r';
+    const statistics = running || !training ? [`${state} runningMean: f32`, `${state} runningVar: f32`] : [];
+    const parameters = affine ? ['r weight: f32', 'r bias: f32'] : [];
+    const buffers = [training && 'r partials: vec2f', ...parameters, ...statistics, 'w stats: vec4f'];
+    const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${training ? team.code : ''}
-${chunked}
-${bindings}
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(training ? team.size : FINISH_TILE)} {
 #if ${training}
   let c = wid.y * grid.x + wid.x;
   if (c >= p.channels) { return; }
   ${mergeStatistics(team.size, plane)}
   if (local > 0u) { return; }
-  ${running ? moveRunning : ''}
+  ${running ? moveRunning('mean', 'm2') : ''}
 #else
   let c = (wid.y * grid.x + wid.x) * ${FINISH_TILE}u + local;
   if (c >= p.channels) { return; }
@@ -187,12 +177,9 @@ ${entry(training ? team.size : FINISH_TILE)} {
   let variance = runningVar[c];
 #endif
   let rstd = 1.0 / sqrt(variance + p.eps);
-  stats[c] = ${statsRow(affine)};
+  stats[c] = ${statsRow(affine, 'mean')};
 }`;
-    const access = [training && 'r', affine && 'rr', (running || !training) && (training ? 'xx' : 'rr'), 'w'].filter(
-      Boolean,
-    );
-    return { name: 'batchNorm.finish', code, access: access.join(''), uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.finish', code, ...io };
   });
 }
 
@@ -247,16 +234,13 @@ const applyKey = ({ back, plane, relu, samples, channels }: ApplyOptions) => [
 export function normApply(o: ApplyOptions): Kernel {
   return cached(['norm.apply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
+    const { head, io } = declare('n: u32', `r x: ${type}`, 'r stats: vec4f', `w y: ${type}`);
     const code = wgsl`
-struct Params { n: u32 }
-@group(0) @binding(0) var<storage, read> x: array<${type}>;
-@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${normalizedFunction(type, o.relu)}
 ${eachUnit(o, 'let row = stats[c];', 'y[i] = normalized(x[i], row);')}`;
     const normalizes = { plane: o.plane, relu: o.relu };
-    return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4, normalizes };
+    return { name: 'batchNorm.apply', code, ...io, normalizes };
   });
 }
 
@@ -286,15 +270,11 @@ export function normForward({ back, plane, relu }: NormOptions): Kernel {
   return cached(['norm.forward', back, width(plane), relu], () => {
     const team = teamFor(back);
     const { type } = vector(plane);
+    const perChannel = ['r weight: f32', 'r bias: f32', 'x runningMean: f32', 'x runningVar: f32'];
+    const { bindings, access } = storage(...perChannel, `r x: ${type}`, 'w stats: vec4f', `w y: ${type}`);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> weight: array<f32>;
-@group(0) @binding(1) var<storage, read> bias: array<f32>;
-@group(0) @binding(2) var<storage, read_write> runningMean: array<f32>;
-@group(0) @binding(3) var<storage, read_write> runningVar: array<f32>;
-@group(0) @binding(4) var<storage, read> x: array<${type}>;
-@group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y: array<${type}>;
+struct Params { ${CHUNKED} }
+${bindings}
 ${normalizedFunction(type, relu)}
 @group(1) @binding(0) var<uniform> p: Params;
 ${entry(team.size)} {
@@ -306,15 +286,14 @@ ${entry(team.size)} {
   ${mergeThreads(plane)}
   let variance = m2Total / p.count;
   let rstd = 1.0 / sqrt(variance + p.eps);
-  let row = vec4f(center, rstd, weight[c] * rstd, bias[c] - center * (weight[c] * rstd));
+  let row = ${statsRow(true, 'center')};
   if (local == 0u) {
     stats[c] = row;
-    runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * center;
-    runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2Total / (p.count - 1.0));
+    ${moveRunning('center', 'm2Total')}
   }
   ${eachOfChannel(team.size, 'y[i] = normalized(x[i], row);')}
 }`;
-    return { name: 'batchNorm.forward', code, access: 'rrxxrww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.forward', code, access, uniforms: 28 };
   });
 }
 
@@ -324,15 +303,10 @@ export function normBackward({ back, plane, relu }: NormOptions): Kernel {
     const team = teamFor(back);
     const { type, sum } = vector(plane);
     const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
+    const reads = ['r stats: vec4f', `r gradient: ${type}`, `r x: ${type}`];
+    const { head, io } = declare(CHUNKED, ...reads, 'w dWeight: f32', 'w dBias: f32', `w dx: ${type}`);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(1) var<storage, read> gradient: array<${type}>;
-@group(0) @binding(2) var<storage, read> x: array<${type}>;
-@group(0) @binding(3) var<storage, read_write> dWeight: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dBias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   let c = wid.y * grid.x + wid.x;
   if (c >= p.channels) { return; }
@@ -349,7 +323,7 @@ ${entry(team.size)} {
   let m = ${trainingCoefficients};
   ${eachOfChannel(team.size, `${load} dx[i] = m.x * g + m.y * (v - m.w) + m.z;`)}
 }`;
-    return { name: 'batchNorm.backward', code, access: 'rrrwww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.backward', code, ...io };
   });
 }
 
@@ -362,13 +336,10 @@ export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel
   return cached(['norm.gradientPartials', back, plane, relu], () => {
     const team = chunkTeam(back);
     const { type, sum, units } = vector(plane);
+    const buffers = [`r gradient: ${type}`, `r x: ${type}`, 'r stats: vec4f', 'w partials: vec2f'];
+    const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> gradient: array<${type}>;
-@group(0) @binding(1) var<storage, read> x: array<${type}>;
-@group(0) @binding(2) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partials: array<vec2f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   var s1 = ${type}();
   var s2 = ${type}();
@@ -383,7 +354,7 @@ ${entry(team.size)} {
   if (${writesChunk(team)}) { partials[chunk] = total; }
 }`;
     const sums = { kind: 'gradient', plane, relu } as const;
-    return { name: 'batchNorm.gradientPartials', code, access: 'rrrw', uniforms: CHUNKED_BYTES, sums };
+    return { name: 'batchNorm.gradientPartials', code, ...io, sums };
   });
 }
 
@@ -394,14 +365,10 @@ ${entry(team.size)} {
 export function normGradientFinish(back: Back, training: boolean): Kernel {
   return cached(['norm.gradientFinish', back, training], () => {
     const team = teamFor(back, FINISH_THREADS);
+    const writes = ['w dWeight: f32', 'w dBias: f32', 'w coefficients: vec4f'];
+    const { head, io } = declare(CHUNKED, 'r partials: vec2f', 'r stats: vec4f', ...writes);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> partials: array<vec2f>;
-@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> dWeight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dBias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> coefficients: array<vec4f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   let c = wid.y * grid.x + wid.x;
   if (c >= p.channels) { return; }
@@ -418,7 +385,7 @@ ${entry(team.size)} {
   coefficients[c] = vec4f(row.z, 0.0, 0.0, row.x);
 #endif
 }`;
-    return { name: 'batchNorm.gradientFinish', code, access: 'rrwww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.gradientFinish', code, ...io };
   });
 }
 
@@ -426,21 +393,15 @@ ${entry(team.size)} {
 export function normGradientApply(o: ApplyOptions): Kernel {
   return cached(['norm.gradientApply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
+    const reads = [`r gradient: ${type}`, `r x: ${type}`, 'r coefficients: vec4f', o.relu && 'r stats: vec4f'];
+    const { head, io } = declare('n: u32', ...reads, `w dx: ${type}`);
     const code = wgsl`
-struct Params { n: u32 }
-@group(0) @binding(0) var<storage, read> gradient: array<${type}>;
-@group(0) @binding(1) var<storage, read> x: array<${type}>;
-@group(0) @binding(2) var<storage, read> coefficients: array<vec4f>;
-#if ${o.relu}
-@group(0) @binding(3) var<storage, read> stats: array<vec4f>;
-#endif
-@group(0) @binding(${o.relu ? 4 : 3}) var<storage, read_write> dx: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${eachUnit(
   o,
   `let m = coefficients[c]; ${o.relu ? 'let row = stats[c];' : ''}`,
   `let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = m.x * g + m.y * (v - m.w) + m.z;`,
 )}`;
-    return { name: 'batchNorm.gradientApply', code, access: o.relu ? 'rrrrw' : 'rrrw', uniforms: 4 };
+    return { name: 'batchNorm.gradientApply', code, ...io };
   });
 }

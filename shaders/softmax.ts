@@ -10,7 +10,7 @@
  * Long contiguous lines get a team of threads, others one thread each.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, declare, entry, threadIndex } from './build';
 import type { Back, Kernel } from './kernel';
 import { alone, type Team, teamFor } from './team';
 
@@ -23,6 +23,8 @@ const TEAM_FROM = 32;
 export const linesPerGroup = (n: number, inner: number) => (inner === 1 && n >= TEAM_FROM ? 1 : LINES_TILE);
 
 const teamOf = (back: Back, lines: number): Team => (lines === 1 ? teamFor(back) : alone);
+
+const PARAMS = 'lines: u32, n: u32, inner: u32';
 
 /** Opens `main` with `line`, its `base` in x and this thread's first position `lane`. */
 const lineEntry = (team: Team, lines: number) => `${entry(lines === 1 ? team.size : lines)} {
@@ -47,11 +49,9 @@ const maxAndSum = (team: Team) => `
 export function softmax(back: Back, log: boolean, lines: number): Kernel {
   return cached(['softmax', back, log, lines], () => {
     const team = teamOf(back, lines);
+    const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32');
     const code = wgsl`${team.code}
-struct Params { lines: u32, n: u32, inner: u32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${lineEntry(team, lines)}
   ${maxAndSum(team)}
 #if ${log}
@@ -62,7 +62,7 @@ ${lineEntry(team, lines)}
   ${each(team, 'y[at] = exp(x[at] - m) * scale;')}
 #endif
 }`;
-    return { name: log ? 'logSoftmax' : 'softmax', code, access: 'rw', uniforms: 12 };
+    return { name: log ? 'logSoftmax' : 'softmax', code, ...io };
   });
 }
 
@@ -70,19 +70,16 @@ ${lineEntry(team, lines)}
 export function softmaxGradient(back: Back, log: boolean, lines: number): Kernel {
   return cached(['softmaxGradient', back, log, lines], () => {
     const team = teamOf(back, lines);
+    const { head, io } = declare(PARAMS, 'r y: f32', 'r gradient: f32', 'w dx: f32');
     const code = wgsl`${team.code}
-struct Params { lines: u32, n: u32, inner: u32 }
-@group(0) @binding(0) var<storage, read> y: array<f32>;
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${lineEntry(team, lines)}
   var sum = 0.0;
   ${each(team, `sum += gradient[at]${log ? '' : ' * y[at]'};`)}
   sum = teamSum(vec2f(sum, 0.0), local).x;
   ${each(team, `dx[at] = ${log ? 'gradient[at] - exp(y[at]) * sum' : 'y[at] * (gradient[at] - sum)'};`)}
 }`;
-    return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, access: 'rrw', uniforms: 12 };
+    return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, ...io };
   });
 }
 
@@ -97,8 +94,7 @@ export interface CrossEntropyOptions {
 }
 
 /** `nan` holds the bits of NaN: the shader compiler refuses constants that are not finite. */
-const crossEntropyParams = 'struct Params { lines: u32, n: u32, inner: u32, ignore: i32, smoothing: f32, nan: u32 }';
-export const CROSS_ENTROPY_BYTES = 24;
+const CROSS_ENTROPY_PARAMS = `${PARAMS}, ignore: i32, smoothing: f32, nan: u32`;
 
 /**
  * The loss of each line, and what its gradient needs: (m, log s, weight of the label, Σ class weights). A label that is neither a class nor
@@ -107,18 +103,11 @@ export const CROSS_ENTROPY_BYTES = 24;
 export function crossEntropy(o: CrossEntropyOptions): Kernel {
   return cached(['crossEntropy', o], () => {
     const team = teamOf(o.back, o.lines);
-    const at = o.weights ? 3 : 2;
     const classWeight = o.weights ? 'weights[k]' : '1.0';
+    const buffers = ['r x: f32', 'r labels: i32', o.weights && 'r weights: f32', 'w losses: f32', 'w saved: vec4f'];
+    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`${team.code}
-${crossEntropyParams}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> labels: array<i32>;
-#if ${o.weights}
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
-#endif
-@group(0) @binding(${at}) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(${at + 1}) var<storage, read_write> saved: array<vec4f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${lineEntry(team, o.lines)}
   let label = labels[line];
 #if ${o.nll}
@@ -144,12 +133,7 @@ ${lineEntry(team, o.lines)}
   losses[line] = select(select(nan, loss, good), 0.0, ignored);
   saved[line] = vec4f(m, shift, weight, spread.y);
 }`;
-    return {
-      name: o.nll ? 'nllLoss' : 'crossEntropy',
-      code,
-      access: o.weights ? 'rrrww' : 'rrww',
-      uniforms: CROSS_ENTROPY_BYTES,
-    };
+    return { name: o.nll ? 'nllLoss' : 'crossEntropy', code, ...io };
   });
 }
 
@@ -157,13 +141,10 @@ ${lineEntry(team, o.lines)}
 export function crossEntropyReduce(back: Back, mean: boolean): Kernel {
   return cached(['crossEntropyReduce', back, mean], () => {
     const team = teamFor(back);
+    const buffers = ['r losses: f32', 'r saved: vec4f', 'w result: f32', 'w total: f32'];
+    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`${team.code}
-${crossEntropyParams}
-@group(0) @binding(0) var<storage, read> losses: array<f32>;
-@group(0) @binding(1) var<storage, read> saved: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-@group(0) @binding(3) var<storage, read_write> total: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   var sum = vec2f();
   for (var i = local; i < p.lines; i += ${team.size}u) { sum += vec2f(losses[i], saved[i].z); }
@@ -172,7 +153,7 @@ ${entry(team.size)} {
   total[0] = sum.y;
   result[0] = ${mean ? 'select(sum.x / sum.y, bitcast<f32>(p.nan), sum.y == 0.0)' : 'sum.x'};
 }`;
-    return { name: 'crossEntropy.reduce', code, access: 'rrww', uniforms: CROSS_ENTROPY_BYTES, workgroups: [1, 1, 1] };
+    return { name: 'crossEntropy.reduce', code, ...io, workgroups: [1, 1, 1] };
   });
 }
 
@@ -187,22 +168,12 @@ export function crossEntropyGradient(
   return cached(['crossEntropyGradient', o.nll, o.weights, o.smoothing, reduction], () => {
     const mean = reduction === 'mean';
     const weights = o.weights && o.smoothing;
-    const at = 4 + Number(mean) + Number(weights);
     const scale = reduction === 'none' ? 'gradient[line]' : 'gradient[0]';
+    const given = ['r x: f32', 'r labels: i32', 'r saved: vec4f', 'r gradient: f32'];
+    const buffers = [...given, mean && 'r total: f32', weights && 'r weights: f32', 'w dx: f32'];
+    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`
-${crossEntropyParams}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> labels: array<i32>;
-@group(0) @binding(2) var<storage, read> saved: array<vec4f>;
-@group(0) @binding(3) var<storage, read> gradient: array<f32>;
-#if ${mean}
-@group(0) @binding(4) var<storage, read> total: array<f32>;
-#endif
-#if ${weights}
-@group(0) @binding(${at - 1}) var<storage, read> weights: array<f32>;
-#endif
-@group(0) @binding(${at}) var<storage, read_write> dx: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(LINES_TILE)} {
   ${threadIndex('i', LINES_TILE)}
   if (i >= p.lines * p.n) { return; }
@@ -221,11 +192,6 @@ ${entry(LINES_TILE)} {
 #endif
   dx[i] = select(d * ${mean ? `(${scale} / total[0])` : scale}, 0.0, label == p.ignore);
 }`;
-    return {
-      name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient',
-      code,
-      access: `${'r'.repeat(at)}w`,
-      uniforms: CROSS_ENTROPY_BYTES,
-    };
+    return { name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient', code, ...io };
   });
 }

@@ -18,7 +18,7 @@ const head = `
 struct Params { threads: u32, n: u32, inner: u32, padded: u32, span: u32, reach: u32 }
 @group(1) @binding(0) var<uniform> p: Params;
 `;
-export const SORT_BYTES = 24;
+const SORT_BYTES = 24;
 
 function keyOf(type: SortType, descending: boolean): string {
   const ascending = {
