@@ -39,6 +39,12 @@ export function declare(
 export const entry = (size: number): string =>
   `@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32)`;
 
-/** Declares `name`, the linear index of the thread in such a grid. */
-export const threadIndex = (name: string, size: number): string =>
-  `let ${name} = (wid.y * grid.x + wid.x) * ${size}u + local;`;
+/** Opens such a `main` with a thread, or a workgroup, for each `name` below `count`. */
+export const perThread = (name: string, size: number, count: string): string =>
+  `${entry(size)} {
+  let ${name} = (wid.y * grid.x + wid.x) * ${size}u + local;
+  if (${name} >= ${count}) { return; }`;
+export const perGroup = (name: string, size: number, count: string): string =>
+  `${entry(size)} {
+  let ${name} = wid.y * grid.x + wid.x;
+  if (${name} >= ${count}) { return; }`;

@@ -8,7 +8,7 @@
  *   dropout   x / (1 − p) where u ≥ p, else 0
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, declare, entry, threadIndex } from './build';
+import { cached, declare, perThread } from './build';
 import type { Kernel } from './kernel';
 import { philoxWgsl } from './random';
 
@@ -18,8 +18,8 @@ export type Drawing = 'uniform' | 'normal' | 'integer' | 'dropout';
 export const DRAW_TILE = 4 * 64;
 
 /** Bindings: x where dropout, y. Uniforms: blocks of four, seed, stream, draw, two parameters. */
-export function draw(kind: Drawing): Kernel {
-  return cached(['draw', kind], () => {
+export const draw = (kind: Drawing): Kernel =>
+  cached(['draw', kind], () => {
     const integer = kind === 'integer';
     const dropout = kind === 'dropout';
     const range = integer ? 'low: u32, width: u32' : 'low: f32, width: f32';
@@ -29,9 +29,7 @@ export function draw(kind: Drawing): Kernel {
 ${head}
 ${philoxWgsl()}
 fn uniforms(words: vec4u) -> vec4f { return vec4f(words >> vec4u(8u)) * ${2 ** -24}; }
-${entry(64)} {
-  ${threadIndex('i', 64)}
-  if (i >= p.blocks) { return; }
+${perThread('i', 64, 'p.blocks')}
   let words = philox4x32(vec4u(i, p.draw, 0u, 0u), vec2u(p.seed, p.stream));
 #if ${kind === 'uniform'}
   y[i] = p.low + p.width * uniforms(words);
@@ -49,4 +47,3 @@ ${entry(64)} {
 }`;
     return { name: `random.${kind}`, code, ...io };
   });
-}

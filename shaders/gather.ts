@@ -7,7 +7,7 @@
  * An index out of range cannot stop the program from the GPU; its result is `bad`: NaN, or −2³¹ for integers.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, declare, entry, threadIndex } from './build';
+import { cached, declare, perThread } from './build';
 import type { Kernel } from './kernel';
 
 export const INDEX_TILE = 64;
@@ -29,15 +29,13 @@ const decode = (body: string) => `
   }`;
 
 /** Bindings: x, index, y. Lists: dims (of y), xStrides (0 along the axis), indexStrides, and the axis stride as xAxis[0]. */
-export function gather(): Kernel {
-  return cached(['gather'], () => {
+export const gather = (): Kernel =>
+  cached(['gather'], () => {
     const fields = params('dims', 'xStrides', 'indexStrides', 'xAxis');
     const { head, io } = declare(fields, 'r x: u32', 'r index: i32', 'w y: u32');
     const code = wgsl`
 ${head}
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', INDEX_TILE, 'p.n')}
   var xi = p.xAt;
   var at = p.indexAt;
   ${decode('xi += c * p.xStrides[d >> 2][d & 3]; at += c * p.indexStrides[d >> 2][d & 3];')}
@@ -47,7 +45,6 @@ ${entry(INDEX_TILE)} {
 }`;
     return { name: 'gather', code, ...io };
   });
-}
 
 export interface ScatterOptions {
   readonly type: 'f32' | 'i32' | 'u32';
@@ -58,16 +55,14 @@ export interface ScatterOptions {
 }
 
 /** Bindings: x where `base`, index, order where `sorted`, source, y. Lists: dims (of y), xStrides, indexDims, indexStrides, sourceStrides. */
-export function scatterAdd({ type, base, sorted }: ScatterOptions): Kernel {
-  return cached(['scatterAdd', type, base, sorted], () => {
+export const scatterAdd = ({ type, base, sorted }: ScatterOptions): Kernel =>
+  cached(['scatterAdd', type, base, sorted], () => {
     const fields = params('dims', 'xStrides', 'indexDims', 'indexStrides', 'sourceStrides');
     const indices = ['r index: i32', sorted && 'r order: i32'];
     const { head, io } = declare(fields, base && `r x: ${type}`, ...indices, `r source: ${type}`, `w y: ${type}`);
     const code = wgsl`
 ${head}
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', INDEX_TILE, 'p.n')}
   var xi = p.xAt;
   var at = p.indexAt;
   var source0 = p.sourceAt;
@@ -114,38 +109,31 @@ ${entry(INDEX_TILE)} {
 }`;
     return { name: 'scatterAdd', code, ...io };
   });
-}
 
 /**
  * y[…, index[…, j, …], …] = x[…, j, …] for distinct indices: undoes a sort. Bindings: x, index, y (kept elsewhere).
  * Uniforms: elements, positions in x, positions in y, inner size.
  */
-export function scatterDistinct(): Kernel {
-  return cached(['scatterDistinct'], () => {
+export const scatterDistinct = (): Kernel =>
+  cached(['scatterDistinct'], () => {
     const { head, io } = declare('n: u32, few: u32, many: u32, inner: u32', 'r x: u32', 'r index: u32', 'x y: u32');
     const code = wgsl`
 ${head}
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', INDEX_TILE, 'p.n')}
   y[(i / (p.inner * p.few) * p.many + index[i]) * p.inner + i % p.inner] = x[i];
 }`;
     return { name: 'scatterDistinct', code, ...io };
   });
-}
 
 /** y[i, c] = 1 where labels[i] = c, else 0. Bindings: labels, y (int32). Uniforms: elements, classes, bad. */
-export function oneHot(): Kernel {
-  return cached(['oneHot'], () => {
+export const oneHot = (): Kernel =>
+  cached(['oneHot'], () => {
     const { head, io } = declare('n: u32, classes: u32, bad: i32', 'r labels: i32', 'w y: i32');
     const code = wgsl`
 ${head}
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', INDEX_TILE, 'p.n')}
   let label = labels[i / p.classes];
   y[i] = select(p.bad, i32(label == i32(i % p.classes)), label >= 0 && label < i32(p.classes));
 }`;
     return { name: 'oneHot', code, ...io };
   });
-}

@@ -28,12 +28,15 @@ export function sampleBlocks(samples: number): { count: number; size: number } {
 /** Invocations of a workgroup: a CPU driver's are one subgroup. */
 export const workgroupSize = (back: Back): number => (back.kind === 'software' ? 8 : TILE);
 
+/** Lanes that can broadcast; 0 without subgroups. */
+const lanesOf = (back: Back): number => (back.kind === 'software' && back.subgroups ? back.subgroupSize : 0);
+
 /**
  * WGSL that lets all lanes know `size` values of type T that are `load(n)`, and the expression of value n.
  * Without subgroups each lane loads them all.
  */
 function shared(size: number, back: Back, load: (n: string) => string) {
-  const lanes = back.kind === 'software' && back.subgroups ? back.subgroupSize : 0;
+  const lanes = lanesOf(back);
   if (!lanes) return { code: unroll(size, (n) => `let own${n} = ${load(`${n}u`)};`), value: (n: number) => `own${n}` };
   return {
     code: unroll(
@@ -44,8 +47,7 @@ function shared(size: number, back: Back, load: (n: string) => string) {
   };
 }
 
-const head = (back: Back) =>
-  back.kind === 'software' && back.subgroups && back.subgroupSize ? 'enable subgroups;' : '';
+const head = (back: Back) => (lanesOf(back) ? 'enable subgroups;' : '');
 const main = (back: Back) => `@compute @workgroup_size(${workgroupSize(back)})
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32${
   head(back) && ', @builtin(subgroup_invocation_id) subgroupLane: u32'

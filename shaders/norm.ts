@@ -9,7 +9,7 @@
  * (mean, rstd, scale, shift), so that another kernel can apply the normalisation with one load.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, declare, entry, storage, threadIndex } from './build';
+import { cached, declare, entry, perGroup, perThread, storage } from './build';
 import type { Back, Kernel } from './kernel';
 import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from './team';
 
@@ -95,8 +95,8 @@ const mergeThreads = (plane: number) => {
 };
 
 /** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
-export function normPartials({ back, plane }: NormOptions): Kernel {
-  return cached(['norm.partials', back, plane], () => {
+export const normPartials = ({ back, plane }: NormOptions): Kernel =>
+  cached(['norm.partials', back, plane], () => {
     const team = chunkTeam(back);
     const { type, units } = vector(plane);
     const { head, io } = declare(CHUNKED, `r x: ${type}`, 'w partials: vec2f');
@@ -114,7 +114,6 @@ ${entry(team.size)} {
     const sums = { kind: 'statistics', plane, relu: false } as const;
     return { name: 'batchNorm.partials', code, ...io, sums };
   });
-}
 
 /** WGSL that merges the chunks of channel `c`: declares mean, m2 and variance, alike in all threads of the team. */
 const mergeStatistics = (size: number, plane: number) => {
@@ -153,8 +152,8 @@ export interface FinishOptions {
 }
 
 /** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, stats. */
-export function normFinish({ back, plane, training, affine, running }: FinishOptions): Kernel {
-  return cached(['norm.finish', back, width(plane), training, affine, running], () => {
+export const normFinish = ({ back, plane, training, affine, running }: FinishOptions): Kernel =>
+  cached(['norm.finish', back, width(plane), training, affine, running], () => {
     const team = teamFor(back, FINISH_THREADS);
     const state = training ? 'x' : 'r';
     const statistics = running || !training ? [`${state} runningMean: f32`, `${state} runningVar: f32`] : [];
@@ -163,16 +162,12 @@ export function normFinish({ back, plane, training, affine, running }: FinishOpt
     const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${training ? team.code : ''}
 ${head}
-${entry(training ? team.size : FINISH_TILE)} {
+${training ? perGroup('c', team.size, 'p.channels') : perThread('c', FINISH_TILE, 'p.channels')}
 #if ${training}
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
   ${mergeStatistics(team.size, plane)}
   if (local > 0u) { return; }
   ${running ? moveRunning('mean', 'm2') : ''}
 #else
-  let c = (wid.y * grid.x + wid.x) * ${FINISH_TILE}u + local;
-  if (c >= p.channels) { return; }
   let mean = runningMean[c];
   let variance = runningVar[c];
 #endif
@@ -181,7 +176,6 @@ ${entry(training ? team.size : FINISH_TILE)} {
 }`;
     return { name: 'batchNorm.finish', code, ...io };
   });
-}
 
 /** Threads of the elementwise kernels, and the units that one workgroup covers. */
 export function applyShape(back: Back, plane: number): { threads: number; tile: number } {
@@ -209,9 +203,7 @@ function eachUnit({ back, plane, samples, channels }: ApplyOptions, rows: string
     ${body}
   }
 }`;
-  return `${entry(threads)} {
-  ${threadIndex('i', threads)}
-  if (i >= p.n) { return; }
+  return `${perThread('i', threads, 'p.n')}
   let c = ${channelOf(`(i / ${units}u)`)};
   ${rows}
   ${body}
@@ -231,8 +223,8 @@ const applyKey = ({ back, plane, relu, samples, channels }: ApplyOptions) => [
 ];
 
 /** y = x · scale + shift. Bindings: x, stats, y. Uniform: units. */
-export function normApply(o: ApplyOptions): Kernel {
-  return cached(['norm.apply', ...applyKey(o)], () => {
+export const normApply = (o: ApplyOptions): Kernel =>
+  cached(['norm.apply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
     const { head, io } = declare('n: u32', `r x: ${type}`, 'r stats: vec4f', `w y: ${type}`);
     const code = wgsl`
@@ -242,7 +234,6 @@ ${eachUnit(o, 'let row = stats[c];', 'y[i] = normalized(x[i], row);')}`;
     const normalizes = { plane: o.plane, relu: o.relu };
     return { name: 'batchNorm.apply', code, ...io, normalizes };
   });
-}
 
 /** (a, b, c, mean) of dx = a·g + b·(x − mean) + c in training, from the channel's sums and row. */
 const trainingCoefficients = 'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x)';
@@ -266,8 +257,8 @@ const eachOfChannel = (size: number, body: string) => `
   }`;
 
 /** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y. */
-export function normForward({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.forward', back, width(plane), relu], () => {
+export const normForward = ({ back, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.forward', back, width(plane), relu], () => {
     const team = teamFor(back);
     const { type } = vector(plane);
     const perChannel = ['r weight: f32', 'r bias: f32', 'x runningMean: f32', 'x runningVar: f32'];
@@ -277,9 +268,7 @@ struct Params { ${CHUNKED} }
 ${bindings}
 ${normalizedFunction(type, relu)}
 @group(1) @binding(0) var<uniform> p: Params;
-${entry(team.size)} {
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
+${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
   ${welford(type)}
   ${eachOfChannel(team.size, `let v = x[i]; ${welfordUpdate}`)}
@@ -295,11 +284,10 @@ ${entry(team.size)} {
 }`;
     return { name: 'batchNorm.forward', code, access, uniforms: 28 };
   });
-}
 
 /** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
-export function normBackward({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.backward', back, width(plane), relu], () => {
+export const normBackward = ({ back, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.backward', back, width(plane), relu], () => {
     const team = teamFor(back);
     const { type, sum } = vector(plane);
     const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
@@ -307,9 +295,7 @@ export function normBackward({ back, plane, relu }: NormOptions): Kernel {
     const { head, io } = declare(CHUNKED, ...reads, 'w dWeight: f32', 'w dBias: f32', `w dx: ${type}`);
     const code = wgsl`${team.code}
 ${head}
-${entry(team.size)} {
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
+${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
   let row = stats[c];
   var s1 = ${type}();
@@ -325,15 +311,14 @@ ${entry(team.size)} {
 }`;
     return { name: 'batchNorm.backward', code, ...io };
   });
-}
 
 /** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
 export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>
   relu ? `select(${type}(), ${g}, fma(${v}, ${type}(${row}.z), ${type}(${row}.w)) > ${type}())` : g;
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
-export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.gradientPartials', back, plane, relu], () => {
+export const normGradientPartials = ({ back, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.gradientPartials', back, plane, relu], () => {
     const team = chunkTeam(back);
     const { type, sum, units } = vector(plane);
     const buffers = [`r gradient: ${type}`, `r x: ${type}`, 'r stats: vec4f', 'w partials: vec2f'];
@@ -356,22 +341,19 @@ ${entry(team.size)} {
     const sums = { kind: 'gradient', plane, relu } as const;
     return { name: 'batchNorm.gradientPartials', code, ...io, sums };
   });
-}
 
 /**
  * dγ, dβ and the rows (a, b, c, mean) of dx = a·g + b·(x − mean) + c; with running statistics b = c = 0.
  * Bindings: partials, stats, dWeight, dBias, coefficients.
  */
-export function normGradientFinish(back: Back, training: boolean): Kernel {
-  return cached(['norm.gradientFinish', back, training], () => {
+export const normGradientFinish = (back: Back, training: boolean): Kernel =>
+  cached(['norm.gradientFinish', back, training], () => {
     const team = teamFor(back, FINISH_THREADS);
     const writes = ['w dWeight: f32', 'w dBias: f32', 'w coefficients: vec4f'];
     const { head, io } = declare(CHUNKED, 'r partials: vec2f', 'r stats: vec4f', ...writes);
     const code = wgsl`${team.code}
 ${head}
-${entry(team.size)} {
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
+${perGroup('c', team.size, 'p.channels')}
   var sum = vec2f();
   for (var i = local; i < p.chunks; i += ${team.size}u) { sum += partials[c * p.chunks + i]; }
   sum = teamSum(sum, local);
@@ -387,11 +369,10 @@ ${entry(team.size)} {
 }`;
     return { name: 'batchNorm.gradientFinish', code, ...io };
   });
-}
 
 /** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, dx. Uniform: units. */
-export function normGradientApply(o: ApplyOptions): Kernel {
-  return cached(['norm.gradientApply', ...applyKey(o)], () => {
+export const normGradientApply = (o: ApplyOptions): Kernel =>
+  cached(['norm.gradientApply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
     const reads = [`r gradient: ${type}`, `r x: ${type}`, 'r coefficients: vec4f', o.relu && 'r stats: vec4f'];
     const { head, io } = declare('n: u32', ...reads, `w dx: ${type}`);
@@ -404,4 +385,3 @@ ${eachUnit(
 )}`;
     return { name: 'batchNorm.gradientApply', code, ...io };
   });
-}

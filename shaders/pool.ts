@@ -7,7 +7,7 @@
  * Gradients are gathers: an input adds up what the windows that contain it send back, so no atomics and a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, storage, threadIndex } from './build';
+import { cached, perThread, storage } from './build';
 import type { Kernel } from './kernel';
 
 export const POOL_TILE = 64;
@@ -39,15 +39,13 @@ const position = (height: string, width: string) => `
   let plane = i32(i) / (p.${width} * p.${height});`;
 
 /** y and the index of each maximum in its plane of x; NaN wins, then the first of equals. Bindings: x, y, index. */
-export function maxPool(): Kernel {
-  return cached(['maxPool'], () => {
+export const maxPool = (): Kernel =>
+  cached(['maxPool'], () => {
     const { bindings, access } = storage('r x: f32', 'w y: f32', 'w index: i32');
     const code = wgsl`${head}
 ${bindings}
 fn isNan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }
-${entry(POOL_TILE)} {
-  ${threadIndex('i', POOL_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
   var best = bitcast<f32>(0xff800000u | (p.n & 0u)); // −∞ as no constant: the compiler refuses those
   var found = -1;
@@ -69,19 +67,16 @@ ${entry(POOL_TILE)} {
 }`;
     return { name: 'maxPool', code, access, uniforms };
   });
-}
 
 /** Mean of each window. Bindings: x, y. */
-export function averagePool(adaptive: boolean): Kernel {
-  return cached(['averagePool', adaptive], () => {
+export const averagePool = (adaptive: boolean): Kernel =>
+  cached(['averagePool', adaptive], () => {
     const { bindings, access } = storage('r x: f32', 'w y: f32');
     const code = wgsl`${head}
 ${functions(adaptive)}
 ${divisor}
 ${bindings}
-${entry(POOL_TILE)} {
-  ${threadIndex('i', POOL_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
   let top = max(0, windowStart(row, p.h, p.oh, p.sh, p.ph));
   let left = max(0, windowStart(column, p.w, p.ow, p.sw, p.pw));
@@ -95,7 +90,6 @@ ${entry(POOL_TILE)} {
 }`;
     return { name: 'averagePool', code, access, uniforms };
   });
-}
 
 /** How many positions a window divides by: those inside of the plane, or inside of the padded plane. */
 const divisor = `
@@ -110,17 +104,15 @@ fn divisor(row: i32, column: i32) -> f32 {
 `;
 
 /** dx of either kind of pooling. Bindings: gradient, index where `max`, dx. */
-export function poolGradient(kind: 'max' | 'average' | 'adaptive'): Kernel {
-  return cached(['poolGradient', kind], () => {
+export const poolGradient = (kind: 'max' | 'average' | 'adaptive'): Kernel =>
+  cached(['poolGradient', kind], () => {
     const max = kind === 'max';
     const { bindings, access } = storage('r gradient: f32', max && 'r index: i32', 'w dx: f32');
     const code = wgsl`${head}
 ${functions(kind === 'adaptive')}
 ${max ? '' : divisor}
 ${bindings}
-${entry(POOL_TILE)} {
-  ${threadIndex('i', POOL_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', POOL_TILE, 'p.n')}
   ${position('h', 'w')}
   let endRow = endOutput(row, p.h, p.oh, p.sh, p.ph);
   let endColumn = endOutput(column, p.w, p.ow, p.sw, p.pw);
@@ -139,4 +131,3 @@ ${entry(POOL_TILE)} {
 }`;
     return { name: `${kind}Pool.gradient`, code, access, uniforms };
   });
-}

@@ -10,7 +10,7 @@
  * Long contiguous lines get a team of threads, others one thread each.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, declare, entry, threadIndex } from './build';
+import { cached, declare, entry, perGroup, perThread } from './build';
 import type { Back, Kernel } from './kernel';
 import { alone, type Team, teamFor } from './team';
 
@@ -27,9 +27,10 @@ const teamOf = (back: Back, lines: number): Team => (lines === 1 ? teamFor(back)
 const PARAMS = 'lines: u32, n: u32, inner: u32';
 
 /** Opens `main` with `line`, its `base` in x and this thread's first position `lane`. */
-const lineEntry = (team: Team, lines: number) => `${entry(lines === 1 ? team.size : lines)} {
-  ${lines === 1 ? 'let line = wid.y * grid.x + wid.x;' : threadIndex('line', lines)}
-  if (line >= p.lines) { return; }
+const lineEntry = (
+  team: Team,
+  lines: number,
+) => `${lines === 1 ? perGroup('line', team.size, 'p.lines') : perThread('line', lines, 'p.lines')}
   let base = line / p.inner * p.n * p.inner + line % p.inner;
   let lane = ${lines === 1 ? 'local' : '0u'};`;
 
@@ -46,8 +47,8 @@ const maxAndSum = (team: Team) => `
   s = teamSum(vec2f(s, 0.0), local).x;`;
 
 /** Bindings: x, y. Uniforms: lines, n, inner. */
-export function softmax(back: Back, log: boolean, lines: number): Kernel {
-  return cached(['softmax', back, log, lines], () => {
+export const softmax = (back: Back, log: boolean, lines: number): Kernel =>
+  cached(['softmax', back, log, lines], () => {
     const team = teamOf(back, lines);
     const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32');
     const code = wgsl`${team.code}
@@ -64,11 +65,10 @@ ${lineEntry(team, lines)}
 }`;
     return { name: log ? 'logSoftmax' : 'softmax', code, ...io };
   });
-}
 
 /** Bindings: y, gradient, dx. Uniforms: lines, n, inner. */
-export function softmaxGradient(back: Back, log: boolean, lines: number): Kernel {
-  return cached(['softmaxGradient', back, log, lines], () => {
+export const softmaxGradient = (back: Back, log: boolean, lines: number): Kernel =>
+  cached(['softmaxGradient', back, log, lines], () => {
     const team = teamOf(back, lines);
     const { head, io } = declare(PARAMS, 'r y: f32', 'r gradient: f32', 'w dx: f32');
     const code = wgsl`${team.code}
@@ -81,7 +81,6 @@ ${lineEntry(team, lines)}
 }`;
     return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, ...io };
   });
-}
 
 export interface CrossEntropyOptions {
   readonly back: Back;
@@ -100,8 +99,8 @@ const CROSS_ENTROPY_PARAMS = `${PARAMS}, ignore: i32, smoothing: f32, nan: u32`;
  * The loss of each line, and what its gradient needs: (m, log s, weight of the label, Σ class weights). A label that is neither a class nor
  * `ignore` makes both loss and weight NaN. Bindings: x, labels, weights where given, losses, saved.
  */
-export function crossEntropy(o: CrossEntropyOptions): Kernel {
-  return cached(['crossEntropy', o], () => {
+export const crossEntropy = (o: CrossEntropyOptions): Kernel =>
+  cached(['crossEntropy', o], () => {
     const team = teamOf(o.back, o.lines);
     const classWeight = o.weights ? 'weights[k]' : '1.0';
     const buffers = ['r x: f32', 'r labels: i32', o.weights && 'r weights: f32', 'w losses: f32', 'w saved: vec4f'];
@@ -135,11 +134,10 @@ ${lineEntry(team, o.lines)}
 }`;
     return { name: o.nll ? 'nllLoss' : 'crossEntropy', code, ...io };
   });
-}
 
 /** Σ losses, over Σ weights where `mean`, and Σ weights. Bindings: losses, saved, result, total. Uniforms: as `crossEntropy`. One workgroup. */
-export function crossEntropyReduce(back: Back, mean: boolean): Kernel {
-  return cached(['crossEntropyReduce', back, mean], () => {
+export const crossEntropyReduce = (back: Back, mean: boolean): Kernel =>
+  cached(['crossEntropyReduce', back, mean], () => {
     const team = teamFor(back);
     const buffers = ['r losses: f32', 'r saved: vec4f', 'w result: f32', 'w total: f32'];
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
@@ -155,17 +153,16 @@ ${entry(team.size)} {
 }`;
     return { name: 'crossEntropy.reduce', code, ...io, workgroups: [1, 1, 1] };
   });
-}
 
 /**
  * Bindings: x, labels, saved, gradient (per line, or one number), total where `reduction` is mean, weights where given with smoothing, dx.
  * One thread an element.
  */
-export function crossEntropyGradient(
+export const crossEntropyGradient = (
   o: Omit<CrossEntropyOptions, 'back' | 'lines'>,
   reduction: 'none' | 'sum' | 'mean',
-): Kernel {
-  return cached(['crossEntropyGradient', o.nll, o.weights, o.smoothing, reduction], () => {
+): Kernel =>
+  cached(['crossEntropyGradient', o.nll, o.weights, o.smoothing, reduction], () => {
     const mean = reduction === 'mean';
     const weights = o.weights && o.smoothing;
     const scale = reduction === 'none' ? 'gradient[line]' : 'gradient[0]';
@@ -174,9 +171,7 @@ export function crossEntropyGradient(
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`
 ${head}
-${entry(LINES_TILE)} {
-  ${threadIndex('i', LINES_TILE)}
-  if (i >= p.lines * p.n) { return; }
+${perThread('i', LINES_TILE, 'p.lines * p.n')}
   let c = i / p.inner % p.n;
   let line = i / (p.inner * p.n) * p.inner + i % p.inner;
   let row = saved[line];
@@ -194,4 +189,3 @@ ${entry(LINES_TILE)} {
 }`;
     return { name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient', code, ...io };
   });
-}
