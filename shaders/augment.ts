@@ -11,6 +11,7 @@
 // datasets/augment.ts is the same on the CPU.
 
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { storage } from './build';
 import type { Kernel, Workgroups } from './kernel';
 import { philoxWgsl } from './random';
 
@@ -35,17 +36,16 @@ export const augmentWorkgroups = (batch: number): Workgroups => [4, batch, 1];
 export function augment({ mean, std }: AugmentOptions): Kernel {
   const vec = (f: (m: number, s: number) => number): string =>
     `vec3f(${mean.map((m, c) => Math.fround(f(m, std[c])).toExponential(9)).join(', ')})`;
+  // x: what this launch leaves alone in the batch must stay.
+  const written = ['x batch: vec4f', 'x batchLabels: i32'];
+  const { bindings, access } = storage('r images: u32', 'r labels: i32', 'r order: u32', ...written);
   return {
     name: 'data.augment',
-    access: 'rrrxx', // x: what this launch leaves alone in the batch must stay
+    access,
     uniforms: 32,
     code: wgsl`
 struct Batch { seed: u32, stream: u32, epoch: u32, position: u32, size: u32, first: u32, count: u32, augment: u32 }
-@group(0) @binding(0) var<storage, read> images: array<u32>;
-@group(0) @binding(1) var<storage, read> labels: array<i32>;
-@group(0) @binding(2) var<storage, read> order: array<u32>;
-@group(0) @binding(3) var<storage, read_write> batch: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> batchLabels: array<i32>;
+${bindings}
 @group(1) @binding(0) var<uniform> u: Batch;
 
 const SCALE = ${vec((_, s) => 1 / (255 * s))};

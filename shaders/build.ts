@@ -1,20 +1,50 @@
-// What kernel families share when they put WGSL together: one kernel object per set of options, and the entry point's first line.
+// What kernel families share when they put WGSL together.
 import type { Kernel } from './kernel';
 
-const kernels = new Map<string, Kernel>();
+const made = new Map<string, unknown>();
 
-/** The kernel for `key` (family, kernel and options), made on first use, so that its pipeline is found again by identity. */
-export function cached(key: readonly unknown[], make: () => Kernel): Kernel {
+/** What `make` gives for `key` (family and options), made on first use, so that a kernel's pipeline is found again by identity. */
+export function cached<T>(key: readonly unknown[], make: () => T): T {
   const text = JSON.stringify(key);
-  const kernel = kernels.get(text) ?? make();
-  kernels.set(text, kernel);
-  return kernel;
+  if (!made.has(text)) made.set(text, make());
+  return made.get(text) as T;
+}
+
+/** A storage binding: its letter of `Kernel.access`, name and type of element, such as `r x: vec4f`; false leaves it out. */
+type Buffer = string | false;
+
+/** WGSL of storage bindings in their order. */
+export function storage(...buffers: readonly Buffer[]): { bindings: string; access: string } {
+  const parts = buffers.filter((b) => b !== false).map((b) => b.split(/:? /));
+  const bindings = parts.map(
+    ([letter, name, type], i) =>
+      `@group(0) @binding(${i}) var<storage, ${letter === 'r' ? 'read' : 'read_write'}> ${name}: array<${type}>;`,
+  );
+  return { bindings: bindings.join('\n'), access: parts.map(([letter]) => letter).join('') };
+}
+
+/** WGSL of storage bindings and of the uniform struct `p` with `fields`: numbers, vec4s, arrays of vec4s. */
+export function declare(
+  fields: string,
+  ...buffers: readonly Buffer[]
+): { head: string; io: Required<Pick<Kernel, 'access' | 'uniforms'>> } {
+  const { bindings, access } = storage(...buffers);
+  const sizes = [...fields.matchAll(/: (?:array<)?(vec4)?\w+(?:, (\d+))?/g)];
+  const uniforms = sizes.reduce((sum, [, vec4, length]) => sum + (vec4 ? 16 : 4) * Number(length ?? 1), 0);
+  const head = `struct Params { ${fields} }\n${bindings}\n@group(1) @binding(0) var<uniform> p: Params;`;
+  return { head, io: { access, uniforms } };
 }
 
 /** The head of `main` over a grid folded into two dimensions: `wid`, `grid` and `local`. */
 export const entry = (size: number): string =>
   `@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32)`;
 
-/** Declares `name`, the linear index of the thread in such a grid. */
-export const threadIndex = (name: string, size: number): string =>
-  `let ${name} = (wid.y * grid.x + wid.x) * ${size}u + local;`;
+/** Opens such a `main` with a thread, or a workgroup, for each `name` below `count`. */
+export const perThread = (name: string, size: number, count: string): string =>
+  `${entry(size)} {
+  let ${name} = (wid.y * grid.x + wid.x) * ${size}u + local;
+  if (${name} >= ${count}) { return; }`;
+export const perGroup = (name: string, size: number, count: string): string =>
+  `${entry(size)} {
+  let ${name} = wid.y * grid.x + wid.x;
+  if (${name} >= ${count}) { return; }`;

@@ -7,6 +7,7 @@ import { type Gather, planeIndex, tapProgression } from './conv2d-gather';
 import { type ImageNorm, imageLoad } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
 import { foldedIndex, foldWorkgroups, type Kernel } from './kernel';
+import type { Partials } from './sum-partials';
 
 const SIZE = 64;
 
@@ -15,11 +16,9 @@ export function directGather(name: string, g: Gather, norm?: ImageNorm): Kernel 
   const [channels, plane] = [g.groups * g.outChannels, g.y.size * g.x.size];
   const total = g.batch * channels * plane;
   const groups = Math.ceil(total / SIZE);
-  const load = imageLoad('f32', norm);
+  const load = imageLoad('weights', 'result', norm);
   const code = wgsl`
-@group(0) @binding(0) var<storage, read> images: array<f32>;
-@group(0) @binding(1) var<storage, read> weights: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+${load.bindings}
 ${load.declarations}
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -59,22 +58,16 @@ ${load.declarations}
 }
 
 /** Partial weight gradients, [split][outChannel][inChannel][ky][kx], of `splits` equal ranges of output rows. Bindings: x, dy, partials, as above. */
-export function directWeightGradient(
-  name: string,
-  s: Conv2dShape,
-  norm?: ImageNorm,
-): { kernel: Kernel; splits: number } {
+export function directWeightGradient(name: string, s: Conv2dShape, norm?: ImageNorm): Partials {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const count = s.outChannels * inChannels * s.kernelHeight * s.kernelWidth;
   const rows = s.batch * s.outHeight;
   const rowsPerSplit = Math.ceil(rows / Math.min(rows, Math.max(1, Math.ceil(16_384 / count))));
   const splits = Math.ceil(rows / rowsPerSplit);
   const groups = Math.ceil((count * splits) / SIZE);
-  const load = imageLoad('f32', norm);
+  const load = imageLoad('dy', 'partials', norm);
   const code = wgsl`
-@group(0) @binding(0) var<storage, read> images: array<f32>;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+${load.bindings}
 ${load.declarations}
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {

@@ -45,66 +45,42 @@ export interface Gather {
 export const planeIndex = (g: Gather, tap: string): string =>
   g.flipped ? `(${g.kernelHeight * g.kernelWidth - 1} - (${tap}))` : `(${tap})`;
 
-export function forwardGather(s: Conv2dShape): Gather {
-  const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
+/** A convolution, or the gradient of its input, as a gather. */
+export function gatherOf(kind: 'forward' | 'inputGradient', s: Conv2dShape): Gather {
+  const forward = kind === 'forward';
+  const { batch, groups, kernelHeight, kernelWidth } = s;
+  const [inChannels, outChannels] = [s.inChannels / groups, s.outChannels / groups];
   return {
-    batch: s.batch,
-    groups: s.groups,
-    inChannels,
-    outChannels,
-    y: forwardAxis(s.outHeight, s.inHeight, s.kernelHeight, s.strideH, s.padTop, s.dilationH),
-    x: forwardAxis(s.outWidth, s.inWidth, s.kernelWidth, s.strideW, s.padLeft, s.dilationW),
-    flipped: false,
-    kernelHeight: s.kernelHeight,
-    kernelWidth: s.kernelWidth,
-    weightStride: { group: outChannels * inChannels, out: inChannels, in: 1 },
+    batch,
+    groups,
+    inChannels: forward ? inChannels : outChannels,
+    outChannels: forward ? outChannels : inChannels,
+    y: axisOf(forward, s.outHeight, s.inHeight, kernelHeight, s.strideH, s.padTop, s.dilationH),
+    x: axisOf(forward, s.outWidth, s.inWidth, kernelWidth, s.strideW, s.padLeft, s.dilationW),
+    flipped: !forward,
+    kernelHeight,
+    kernelWidth,
+    weightStride: { group: outChannels * inChannels, out: forward ? inChannels : 1, in: forward ? 1 : inChannels },
   };
 }
 
-export function inputGradientGather(s: Conv2dShape): Gather {
-  const [inChannels, outChannels] = [s.outChannels / s.groups, s.inChannels / s.groups];
-  return {
-    batch: s.batch,
-    groups: s.groups,
-    inChannels,
-    outChannels,
-    y: gradientAxis(s.inHeight, s.outHeight, s.kernelHeight, s.strideH, s.padTop, s.dilationH),
-    x: gradientAxis(s.inWidth, s.outWidth, s.kernelWidth, s.strideW, s.padLeft, s.dilationW),
-    flipped: true,
-    kernelHeight: s.kernelHeight,
-    kernelWidth: s.kernelWidth,
-    weightStride: { group: inChannels * outChannels, out: 1, in: outChannels },
-  };
-}
-
-function forwardAxis(
-  size: number,
+function axisOf(
+  forward: boolean,
+  outSize: number,
   inSize: number,
   kernel: number,
   stride: number,
   pad: number,
   dilation: number,
 ): Axis {
-  const taps = Array.from({ length: kernel }, (_, tap) => ({ tap, offset: tap * dilation - pad }));
-  return { size, inSize, classes: 1, step: stride, taps: [taps] };
-}
-
-function gradientAxis(
-  size: number,
-  inSize: number,
-  kernel: number,
-  stride: number,
-  pad: number,
-  dilation: number,
-): Axis {
+  const taps = (offset: (tap: number) => number) =>
+    Array.from({ length: kernel }, (_, tap) => ({ tap, offset: offset(tap) }));
+  if (forward) return { size: outSize, inSize, classes: 1, step: stride, taps: [taps((tap) => tap * dilation - pad)] };
   // Counted from the far end, offsets rise with the tap: at stride 1 the code is that of a forward convolution.
-  const taps = Array.from({ length: stride }, (_, c) =>
-    Array.from({ length: kernel }, (_, tap) => ({
-      tap,
-      offset: (c + pad - (kernel - 1 - tap) * dilation) / stride,
-    })).filter((t) => Number.isInteger(t.offset)),
+  const live = Array.from({ length: stride }, (_, c) =>
+    taps((tap) => (c + pad - (kernel - 1 - tap) * dilation) / stride).filter((t) => Number.isInteger(t.offset)),
   );
-  return { size, inSize, classes: stride, step: 1, taps };
+  return { size: inSize, inSize: outSize, classes: stride, step: 1, taps: live };
 }
 
 /** Positions of the widest class: how many q a launch must cover. */

@@ -1,5 +1,6 @@
 // How a convolution reads its images: as they are, or through a batch norm (and ReLU) of which only the rows of `stats` were computed. What lies
 // outside of an image is zero either way: the norm is applied before the padding.
+import { storage } from './build';
 import { normalizedFunction } from './norm';
 
 /** The norm that is applied to what is loaded; absent, images are read as they are. */
@@ -7,20 +8,17 @@ export interface ImageNorm {
   readonly relu: boolean;
 }
 
-export interface ImageLoad {
-  /** WGSL of the binding `stats`, the fourth, and what applies it. */
-  readonly declarations: string;
-  readonly access: string;
-  /** WGSL of the loaded `v` of the image channel that `row` belongs to. */
-  readonly value: (v: string, row: string) => string;
+/** For kernels that bind images, another operand and what they write, all of them f32. */
+export function imageLoad(operand: string, result: string, norm?: ImageNorm) {
+  const { bindings, access } = storage('r images: f32', `r ${operand}: f32`, `w ${result}: f32`);
+  return {
+    bindings,
+    /** WGSL of the binding `stats`, the fourth, and what applies it. */
+    declarations: norm
+      ? `@group(0) @binding(3) var<storage, read> stats: array<vec4f>;${normalizedFunction('f32', norm.relu)}`
+      : '',
+    access: norm ? `${access}r` : access,
+    /** WGSL of the loaded `v` of the image channel that `row` belongs to. */
+    value: (v: string, row: string) => (norm ? `normalized(${v}, ${row})` : v),
+  };
 }
-
-/** Loads of `type` for kernels that bind images, another operand and what they write. */
-export const imageLoad = (type: string, norm?: ImageNorm): ImageLoad =>
-  norm
-    ? {
-        declarations: `@group(0) @binding(3) var<storage, read> stats: array<vec4f>;${normalizedFunction(type, norm.relu)}`,
-        access: 'rrwr',
-        value: (v, row) => `normalized(${v}, ${row})`,
-      }
-    : { declarations: '', access: 'rrw', value: (v) => v };

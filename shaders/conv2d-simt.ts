@@ -11,15 +11,11 @@ import { type ImageNorm, imageLoad } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
 import { storedSums } from './conv2d-sums';
 import type { ChunkSums, Kernel } from './kernel';
+import type { Partials } from './sum-partials';
 import { chooseTile, tiledProduct } from './tile';
 import { scaleSplits, type Variant } from './variants';
 
 const ENOUGH_WORKGROUPS = 264; // two for each multiprocessor of a large GPU
-
-const bindings = (a: string, b: string, out: string) => `
-@group(0) @binding(0) var<storage, read> ${a}: array<f32>;
-@group(0) @binding(1) var<storage, read> ${b}: array<f32>;
-@group(0) @binding(2) var<storage, read_write> ${out}: array<f32>;`;
 
 /** Whether tiles are filled well enough. */
 export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
@@ -28,7 +24,7 @@ export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
 export function simtGather(name: string, g: Gather, variant: Variant, norm?: ImageNorm, sums?: ChunkSums): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
-  const load = imageLoad('f32', norm);
+  const load = imageLoad('weights', 'result', norm);
   const stored = sums && storedSums(g, sums, load.access);
   // z = (group, classY, classX); every function that needs the classes' taps declares them anew.
   const taps = `
@@ -48,7 +44,7 @@ export function simtGather(name: string, g: Gather, variant: Variant, norm?: Ima
     tile: chooseTile(g.outChannels, variant.tile),
     fastA: 'k',
     fastB: 'n',
-    bindings: bindings('images', 'weights', 'result') + load.declarations + (stored?.bindings ?? ''),
+    bindings: `\n${load.bindings}${load.declarations}${stored?.bindings ?? ''}`,
     access: stored?.access ?? load.access,
     epilogue: stored?.epilogue,
     kBegin: '0u',
@@ -81,12 +77,7 @@ fn store(z: u32, m: u32, n: u32, value: f32) {
 }
 
 /** Partial weight gradients, [split][outChannel][inChannel][ky][kx]. Bindings: x, dy, partials, as above. */
-export function simtWeightGradient(
-  name: string,
-  s: Conv2dShape,
-  variant: Variant,
-  norm?: ImageNorm,
-): { kernel: Kernel; splits: number } | null {
+export function simtWeightGradient(name: string, s: Conv2dShape, variant: Variant, norm?: ImageNorm): Partials | null {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const columns = inChannels * s.kernelHeight * s.kernelWidth;
   if (outChannels < 8 || columns < 8) return null;
@@ -97,7 +88,7 @@ export function simtWeightGradient(
   const wanted = scaleSplits(Math.min(Math.ceil(ENOUGH_WORKGROUPS / tiles), Math.ceil(pixels / 128)), variant);
   const perSplit = Math.ceil(pixels / wanted);
   const splits = Math.ceil(pixels / perSplit);
-  const load = imageLoad('f32', norm);
+  const load = imageLoad('dy', 'partials', norm);
   const kernel = tiledProduct(name, {
     m: outChannels,
     n: columns,
@@ -105,7 +96,7 @@ export function simtWeightGradient(
     tile,
     fastA: 'k',
     fastB: 'k',
-    bindings: bindings('images', 'dy', 'partials') + load.declarations,
+    bindings: `\n${load.bindings}${load.declarations}`,
     access: load.access,
     kBegin: `z / ${s.groups}u * ${perSplit}u`,
     kEnd: `min((z / ${s.groups}u + 1u) * ${perSplit}u, ${pixels}u)`,

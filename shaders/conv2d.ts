@@ -5,23 +5,22 @@
  *   dx[n,c,q] = Σ_{o,k} w[o,c,k] · dy[n,o, (q + pad − dilation·k) / stride]
  *   dw[o,c,k] = Σ_{n,p} dy[n,o,p] · x[n,c, stride·p + dilation·k − pad]
  */
+import { cached } from './build';
 import { directGather, directWeightGradient } from './conv2d-direct';
-import { forwardGather, type Gather, inputGradientGather } from './conv2d-gather';
+import { type Gather, gatherOf } from './conv2d-gather';
 import type { ImageNorm } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
 import { fillsTiles, simtGather, simtWeightGradient } from './conv2d-simt';
 import { softwareGather, softwareWeightGradient } from './conv2d-software';
 import { storedChunks } from './conv2d-sums';
 import { type Back, type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from './kernel';
-import { sumPartials } from './sum-partials';
+import { planSum } from './sum-partials';
 import type { Variant } from './variants';
 
 export type { Conv2dShape } from './conv2d-shape';
 
 /** Operands `a`, `b`: forward x, weight; input gradient dy, weight; weight gradient x, dy. */
 export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';
-
-const plans = new Map<string, Plan>();
 
 /** What of the batch norms around it a convolution does itself: a norm in its loads, the sums for one of what it writes. */
 interface Around {
@@ -40,14 +39,11 @@ export function planConv2d(
   variant: Variant = {},
   around: Around = {},
 ): Plan {
-  const key = JSON.stringify([kind, Object.entries(shape).sort(), back, variant, around]);
-  let plan = plans.get(key);
-  if (!plan) {
+  return cached(['conv2d', kind, Object.entries(shape).sort(), back, variant, around], () => {
     const flat = flattened(shape);
     const name = ['conv2d', kind, around.norm && 'normalized', around.sums?.kind].filter(Boolean).join('.');
-    const gather =
-      kind === 'forward' ? forwardGather(flat) : kind === 'inputGradient' ? inputGradientGather(flat) : null;
-    plan = gather
+    const gather = kind === 'weightGradient' ? null : gatherOf(kind, flat);
+    const plan = gather
       ? planGather(name, gather, back, variant, around)
       : planWeightGradient(name, shape.outWidth % 4 ? flat : shape, back, variant, around.norm);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
@@ -73,10 +69,8 @@ export function planConv2d(
             kernel: (sums) => product({ sums }),
           }
         : undefined;
-    plan = describeProduct(plan, { flops, onLoad, onStore });
-    plans.set(key, plan);
-  }
-  return plan;
+    return describeProduct(plan, { flops, onLoad, onStore });
+  });
 }
 
 /** A pointwise convolution sees no rows: as one long row it has no ragged ends. */
@@ -110,14 +104,6 @@ function planWeightGradient(name: string, shape: Conv2dShape, back: Back, varian
     back.kind === 'software'
       ? softwareWeightGradient(name, shape, back, variant)
       : simtWeightGradient(name, shape, variant, norm);
-  const { kernel, splits } = special ?? directWeightGradient(name, shape, norm);
-  if (splits === 1) return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
-  return {
-    scratch: [splits * count],
-    stages: [
-      { kernel, inputs: ['a', 'b'], output: 0 },
-      { kernel: sumPartials(`${name}.sum`, splits, count), inputs: [0], output: 'out' },
-    ],
-  };
+  return planSum(`${name}.sum`, special ?? directWeightGradient(name, shape, norm), count);
 }

@@ -4,6 +4,19 @@
 export const FEW = 3;
 
 /**
+ * WGSL of a loop that takes the position in the variable `rest` apart, the last of the dimensions `from` … `to` − 1 first, and advances the
+ * variables `at0` …, named after `at`, by each operand's strides.
+ */
+export const decodeLoop = (operands: number, at: string, rest: string, from: string, to: string): string =>
+  `for (var d = i32(${to}) - 1; d >= ${from}; d--) {
+    let dim = p.dims[d >> 2][d & 3];
+    let next = ${rest} / dim;
+    let c = i32(${rest} - next * dim);
+    ${rest} = next;
+    ${Array.from({ length: operands }, (_, k) => `${at}${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
+  }`;
+
+/**
  * WGSL that declares `at0` … for position `rest`, a `var`, from `p.dims` (array of vec4u), `p.strides` (array of vec4i, two for each operand)
  * and the offsets: for `few` dimensions unrolled, else over the last `p.rank`.
  */
@@ -17,11 +30,5 @@ export function decode(offsets: readonly string[], few: boolean): string {
   ${operands.map((k) => `let at${k} = ${offsets[k]} + dot(index, p.strides[${2 * k}].xyz);`).join('\n  ')}`;
   return `
   ${operands.map((k) => `var at${k} = ${offsets[k]};`).join(' ')}
-  for (var d = i32(p.rank) - 1; d >= 0; d--) {
-    let dim = p.dims[d >> 2][d & 3];
-    let next = rest / dim;
-    let c = i32(rest - next * dim);
-    rest = next;
-    ${operands.map((k) => `at${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
-  }`;
+  ${decodeLoop(offsets.length, 'at', 'rest', '0', 'p.rank')}`;
 }

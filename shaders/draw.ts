@@ -8,7 +8,7 @@
  *   dropout   x / (1 − p) where u ≥ p, else 0
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, declare, perThread } from './build';
 import type { Kernel } from './kernel';
 import { philoxWgsl } from './random';
 
@@ -16,25 +16,20 @@ export type Drawing = 'uniform' | 'normal' | 'integer' | 'dropout';
 
 /** Elements that one workgroup draws. */
 export const DRAW_TILE = 4 * 64;
-export const DRAW_BYTES = 24;
 
 /** Bindings: x where dropout, y. Uniforms: blocks of four, seed, stream, draw, two parameters. */
-export function draw(kind: Drawing): Kernel {
-  return cached(['draw', kind], () => {
+export const draw = (kind: Drawing): Kernel =>
+  cached(['draw', kind], () => {
     const integer = kind === 'integer';
     const dropout = kind === 'dropout';
+    const range = integer ? 'low: u32, width: u32' : 'low: f32, width: f32';
+    const fields = `blocks: u32, seed: u32, stream: u32, draw: u32, ${range}`;
+    const { head, io } = declare(fields, dropout && 'r x: vec4f', `w y: ${integer ? 'vec4u' : 'vec4f'}`);
     const code = wgsl`
-struct Params { blocks: u32, seed: u32, stream: u32, draw: u32, low: ${integer ? 'u32' : 'f32'}, width: ${integer ? 'u32' : 'f32'} }
-#if ${dropout}
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-#endif
-@group(0) @binding(${dropout ? 1 : 0}) var<storage, read_write> y: array<${integer ? 'vec4u' : 'vec4f'}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${philoxWgsl()}
 fn uniforms(words: vec4u) -> vec4f { return vec4f(words >> vec4u(8u)) * ${2 ** -24}; }
-${entry(64)} {
-  ${threadIndex('i', 64)}
-  if (i >= p.blocks) { return; }
+${perThread('i', 64, 'p.blocks')}
   let words = philox4x32(vec4u(i, p.draw, 0u, 0u), vec2u(p.seed, p.stream));
 #if ${kind === 'uniform'}
   y[i] = p.low + p.width * uniforms(words);
@@ -50,6 +45,5 @@ ${entry(64)} {
   y[i] = select(x[i] * p.width, vec4f(), uniforms(words) < vec4f(p.low));
 #endif
 }`;
-    return { name: `random.${kind}`, code, access: dropout ? 'rw' : 'w', uniforms: DRAW_BYTES };
+    return { name: `random.${kind}`, code, ...io };
   });
-}

@@ -4,6 +4,7 @@
 // 'strided': the element's index is decoded over up to eight dimensions, each operand has strides (0 where it is repeated) and an offset.
 // 'quads': the same for four neighbours along a last dimension that is a multiple of four, decoded once: integer division is what costs.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, storage } from './build';
 import { decode } from './decode';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
@@ -32,19 +33,10 @@ export const STRIDED_TILE = WORKGROUP;
 /** Words of the uniform struct in front of the strides: count, rank, 2 unused, 4 scalars, 8 dimensions. */
 export const STRIDES_AT = 16;
 
-const memo = new Map<string, Kernel>();
+export const elementwise = (o: ElementwiseOptions): Kernel => cached(['elementwise', o], () => build(o));
 
-export function elementwise(o: ElementwiseOptions): Kernel {
-  const key = JSON.stringify(o);
-  let kernel = memo.get(key);
-  if (!kernel) {
-    kernel = build(o);
-    memo.set(key, kernel);
-  }
-  return kernel;
-}
-
-const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
+/** How a buffer holds a type. */
+export const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
 
 function build(o: ElementwiseOptions): Kernel {
   const { operands, result } = o;
@@ -53,9 +45,10 @@ function build(o: ElementwiseOptions): Kernel {
   const computed = (type: ElementType) => (o.compute === 'own' ? type : o.compute);
   const n = operands.length;
   const shape = (type: ElementType, wide: boolean) => (wide ? `vec4<${stored(type)}>` : stored(type));
-  const bindings = operands
-    .map((p, i) => `@group(0) @binding(${i}) var<storage, read> in${i}: array<${shape(p.type, flat)}>;`)
-    .join('\n');
+  const { bindings, access } = storage(
+    ...operands.map(({ type }, i) => `r in${i}: ${shape(type, flat)}`),
+    `w out: ${shape(result, flat || quads)}`,
+  );
   const load = (i: number, index: string) => `${computed(operands[i].type)}(in${i}[${index}])`;
   const parameters = operands.map((p) => `${p.name}: ${computed(p.type)}`).join(', ');
   const call = (args: string[]) => {
@@ -67,7 +60,6 @@ function build(o: ElementwiseOptions): Kernel {
   const code = wgsl`
 struct Params { n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u }
 ${bindings}
-@group(0) @binding(${n}) var<storage, read_write> out: array<${shape(result, flat || quads)}>;
 @group(1) @binding(0) var<uniform> p: Params;
 ${functionsFor(o.expression)}
 fn f(${parameters}) -> ${result} {
@@ -98,5 +90,5 @@ ${decode(
 #endif
 #endif
 }`;
-  return { name: o.name, code, access: `${'r'.repeat(n)}w`, uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4) };
+  return { name: o.name, code, access, uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4) };
 }

@@ -3,7 +3,7 @@
 // `number` says which tensor x is, so `found` ends as the first of many. The test is on the bits, since WGSL lets drivers assume finite
 // numbers; the minimum of integers does not depend on the order.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { entry, threadIndex } from './build';
+import { perThread } from './build';
 import type { Kernel } from './kernel';
 
 export const FINITE_TILE = 256;
@@ -18,9 +18,7 @@ struct Params { n: u32, number: u32 }
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> found: atomic<u32>;
 @group(1) @binding(0) var<uniform> p: Params;
-${entry(FINITE_TILE)} {
-  ${threadIndex('i', FINITE_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', FINITE_TILE, 'p.n')}
   if ((x[i] & 0x7f800000u) == 0x7f800000u) { atomicMin(&found, p.number); }
 }`,
 };

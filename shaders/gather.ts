@@ -7,18 +7,16 @@
  * An index out of range cannot stop the program from the GPU; its result is `bad`: NaN, or −2³¹ for integers.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, declare, perThread } from './build';
 import type { Kernel } from './kernel';
 
 export const INDEX_TILE = 64;
 
-/** Words in front of the dimension lists: n, rank, axis, extent, x offset, index offset, source offset, bad. */
-export const INDEX_HEAD = 8;
-
-/** The uniform struct: the head, then `lists` lists of eight words. */
-const params = (lists: readonly string[]) =>
-  `struct Params { n: u32, rank: u32, axis: u32, extent: i32, xAt: i32, indexAt: i32, sourceAt: i32, bad: u32, ${lists.map((l) => `${l}: array<vec4i, 2>`).join(', ')} }`;
-const bytes = (lists: readonly string[]) => 4 * (INDEX_HEAD + 8 * lists.length);
+/** The uniform struct: eight words (xAt … are the operands' offsets), then `lists` of eight words each. */
+const params = (...lists: readonly string[]) =>
+  ['n: u32, rank: u32, axis: u32, extent: i32, xAt: i32, indexAt: i32, sourceAt: i32, bad: u32']
+    .concat(lists.map((list) => `${list}: array<vec4i, 2>`))
+    .join(', ');
 
 /** Decodes i over p.dims, the last dimension first; `body` sees the dimension d and the coordinate c. */
 const decode = (body: string) => `
@@ -31,18 +29,13 @@ const decode = (body: string) => `
   }`;
 
 /** Bindings: x, index, y. Lists: dims (of y), xStrides (0 along the axis), indexStrides, and the axis stride as xAxis[0]. */
-export function gather(): Kernel {
-  const lists = ['dims', 'xStrides', 'indexStrides', 'xAxis'];
-  return cached(['gather'], () => {
+export const gather = (): Kernel =>
+  cached(['gather'], () => {
+    const fields = params('dims', 'xStrides', 'indexStrides', 'xAxis');
+    const { head, io } = declare(fields, 'r x: u32', 'r index: i32', 'w y: u32');
     const code = wgsl`
-${params(lists)}
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> index: array<i32>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${head}
+${perThread('i', INDEX_TILE, 'p.n')}
   var xi = p.xAt;
   var at = p.indexAt;
   ${decode('xi += c * p.xStrides[d >> 2][d & 3]; at += c * p.indexStrides[d >> 2][d & 3];')}
@@ -50,9 +43,8 @@ ${entry(INDEX_TILE)} {
   let good = k >= 0 && k < p.extent;
   y[i] = select(p.bad, x[xi + select(0, k, good) * p.xAxis[0][0]], good);
 }`;
-    return { name: 'gather', code, access: 'rrw', uniforms: bytes(lists) };
+    return { name: 'gather', code, ...io };
   });
-}
 
 export interface ScatterOptions {
   readonly type: 'f32' | 'i32' | 'u32';
@@ -63,26 +55,14 @@ export interface ScatterOptions {
 }
 
 /** Bindings: x where `base`, index, order where `sorted`, source, y. Lists: dims (of y), xStrides, indexDims, indexStrides, sourceStrides. */
-export function scatterAdd({ type, base, sorted }: ScatterOptions): Kernel {
-  const lists = ['dims', 'xStrides', 'indexDims', 'indexStrides', 'sourceStrides'];
-  return cached(['scatterAdd', type, base, sorted], () => {
-    const s = Number(sorted);
-    const b = Number(base);
+export const scatterAdd = ({ type, base, sorted }: ScatterOptions): Kernel =>
+  cached(['scatterAdd', type, base, sorted], () => {
+    const fields = params('dims', 'xStrides', 'indexDims', 'indexStrides', 'sourceStrides');
+    const indices = ['r index: i32', sorted && 'r order: i32'];
+    const { head, io } = declare(fields, base && `r x: ${type}`, ...indices, `r source: ${type}`, `w y: ${type}`);
     const code = wgsl`
-${params(lists)}
-#if ${base}
-@group(0) @binding(0) var<storage, read> x: array<${type}>;
-#endif
-@group(0) @binding(${b}) var<storage, read> index: array<i32>;
-#if ${sorted}
-@group(0) @binding(${b + 1}) var<storage, read> order: array<i32>;
-#endif
-@group(0) @binding(${b + s + 1}) var<storage, read> source: array<${type}>;
-@group(0) @binding(${b + s + 2}) var<storage, read_write> y: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${head}
+${perThread('i', INDEX_TILE, 'p.n')}
   var xi = p.xAt;
   var at = p.indexAt;
   var source0 = p.sourceAt;
@@ -127,46 +107,33 @@ ${entry(INDEX_TILE)} {
 #endif
   y[i] = select(bitcast<${type}>(p.bad), sum, good);
 }`;
-    const access = `${base ? 'r' : ''}r${sorted ? 'r' : ''}rw`;
-    return { name: 'scatterAdd', code, access, uniforms: bytes(lists) };
+    return { name: 'scatterAdd', code, ...io };
   });
-}
 
 /**
  * y[…, index[…, j, …], …] = x[…, j, …] for distinct indices: undoes a sort. Bindings: x, index, y (kept elsewhere).
  * Uniforms: elements, positions in x, positions in y, inner size.
  */
-export function scatterDistinct(): Kernel {
-  return cached(['scatterDistinct'], () => {
+export const scatterDistinct = (): Kernel =>
+  cached(['scatterDistinct'], () => {
+    const { head, io } = declare('n: u32, few: u32, many: u32, inner: u32', 'r x: u32', 'r index: u32', 'x y: u32');
     const code = wgsl`
-struct Params { n: u32, few: u32, many: u32, inner: u32 }
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read> index: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${head}
+${perThread('i', INDEX_TILE, 'p.n')}
   y[(i / (p.inner * p.few) * p.many + index[i]) * p.inner + i % p.inner] = x[i];
 }`;
-    return { name: 'scatterDistinct', code, access: 'rrx', uniforms: 16 };
+    return { name: 'scatterDistinct', code, ...io };
   });
-}
 
 /** y[i, c] = 1 where labels[i] = c, else 0. Bindings: labels, y (int32). Uniforms: elements, classes, bad. */
-export function oneHot(): Kernel {
-  return cached(['oneHot'], () => {
+export const oneHot = (): Kernel =>
+  cached(['oneHot'], () => {
+    const { head, io } = declare('n: u32, classes: u32, bad: i32', 'r labels: i32', 'w y: i32');
     const code = wgsl`
-struct Params { n: u32, classes: u32, bad: i32 }
-@group(0) @binding(0) var<storage, read> labels: array<i32>;
-@group(0) @binding(1) var<storage, read_write> y: array<i32>;
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(INDEX_TILE)} {
-  ${threadIndex('i', INDEX_TILE)}
-  if (i >= p.n) { return; }
+${head}
+${perThread('i', INDEX_TILE, 'p.n')}
   let label = labels[i / p.classes];
   y[i] = select(p.bad, i32(label == i32(i % p.classes)), label >= 0 && label < i32(p.classes));
 }`;
-    return { name: 'oneHot', code, access: 'rw', uniforms: 12 };
+    return { name: 'oneHot', code, ...io };
   });
-}

@@ -11,20 +11,13 @@
  * a lane loads what all lanes need once, and the subgroup broadcasts it.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, storage } from './build';
 import { type Back, type Kernel, unroll } from './kernel';
 
 /** Particles of a tile. */
 export const TILE = 32;
 /** Samples that one workgroup covers at most; more are further workgroups. */
 const SAMPLES = 8;
-
-const memo = new Map<string, Kernel>();
-const remember = (name: string, access: string, samples: number, back: Back, code: () => string): Kernel => {
-  const key = [name, samples, ...Object.values(back)].join();
-  let kernel = memo.get(key);
-  if (!kernel) memo.set(key, (kernel = { name, access, uniforms: 32, code: code() }));
-  return kernel;
-};
 
 /** How N samples are divided: workgroups along z, and samples in each (the last may have fewer). */
 export function sampleBlocks(samples: number): { count: number; size: number } {
@@ -35,12 +28,15 @@ export function sampleBlocks(samples: number): { count: number; size: number } {
 /** Invocations of a workgroup: a CPU driver's are one subgroup. */
 export const workgroupSize = (back: Back): number => (back.kind === 'software' ? 8 : TILE);
 
+/** Lanes that can broadcast; 0 without subgroups. */
+const lanesOf = (back: Back): number => (back.kind === 'software' && back.subgroups ? back.subgroupSize : 0);
+
 /**
  * WGSL that lets all lanes know `size` values of type T that are `load(n)`, and the expression of value n.
  * Without subgroups each lane loads them all.
  */
 function shared(size: number, back: Back, load: (n: string) => string) {
-  const lanes = back.kind === 'software' && back.subgroups ? back.subgroupSize : 0;
+  const lanes = lanesOf(back);
   if (!lanes) return { code: unroll(size, (n) => `let own${n} = ${load(`${n}u`)};`), value: (n: number) => `own${n}` };
   return {
     code: unroll(
@@ -51,8 +47,7 @@ function shared(size: number, back: Back, load: (n: string) => string) {
   };
 }
 
-const head = (back: Back) =>
-  back.kind === 'software' && back.subgroups && back.subgroupSize ? 'enable subgroups;' : '';
+const head = (back: Back) => (lanesOf(back) ? 'enable subgroups;' : '');
 const main = (back: Back) => `@compute @workgroup_size(${workgroupSize(back)})
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32${
   head(back) && ', @builtin(subgroup_invocation_id) subgroupLane: u32'
@@ -83,14 +78,13 @@ struct Params { particles: u32, first: u32, capacity: u32, samples: u32, scale: 
  * Grid: ⌈quads / workgroup size⌉, splits, sample blocks.
  */
 export const contract = (samples: number, back: Back): Kernel =>
-  remember('lowRank.contract', 'rrw', samples, back, () => {
+  cached(['lowRank.contract', samples, back], () => {
     const { size } = sampleBlocks(samples);
+    const { bindings, access } = storage('r x: vec4f', 'r factor: vec4f', 'w sums: vec4f');
     const x = shared(size, back, (n) => `x[min(first + ${n}, ${samples - 1}u) * params.particles + p]`);
-    return wgsl`${head(back)}
+    const code = wgsl`${head(back)}
 struct Params { particles: u32, quads: u32, capacity: u32, tiles: u32, perSplit: u32 }
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> factor: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> sums: array<vec4f>;
+${bindings}
 @group(1) @binding(0) var<uniform> params: Params;
 ${main(back)} {
   let quad = wid.x * ${workgroupSize(back)}u + lane;
@@ -113,21 +107,21 @@ ${main(back)} {
   let at = (wid.y * params.quads + quad) * ${samples}u + first;
   ${unroll(size, (n) => `if (first + ${n}u < ${samples}u) { sums[at + ${n}u] = sum${n}; }`)}
 }`;
+    return { name: 'lowRank.contract', code, access, uniforms: 32 };
   });
 
 /** Bindings: C [quads, N, 4], factor, y [N, P]. Constants: P, quads, capacity, whether y is added to. Grid: tiles, 1, sample blocks. */
 export const expand = (samples: number, back: Back): Kernel =>
-  remember('lowRank.expand', 'rrx', samples, back, () => {
+  cached(['lowRank.expand', samples, back], () => {
     const { size } = sampleBlocks(samples);
+    const { bindings, access } = storage('r c: vec4f', 'r factor: vec4f', 'x y: f32');
     const lanes = workgroupSize(back);
     const particles = TILE / lanes; // of one lane
     const c = shared(size, back, (n) => `c[q * ${samples}u + min(first + ${n}, ${samples - 1}u)]`);
     const each = (f: (n: number, i: number) => string) => unroll(size, (n) => unroll(particles, (i) => f(n, i)));
-    return wgsl`${head(back)}
+    const code = wgsl`${head(back)}
 struct Params { particles: u32, quads: u32, capacity: u32, added: u32 }
-@group(0) @binding(0) var<storage, read> c: array<vec4f>;
-@group(0) @binding(1) var<storage, read> factor: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+${bindings}
 @group(1) @binding(0) var<uniform> params: Params;
 ${main(back)} {
   let first = wid.z * ${size}u;
@@ -146,4 +140,5 @@ ${main(back)} {
   }`,
   )}
 }`;
+    return { name: 'lowRank.expand', code, access, uniforms: 32 };
   });

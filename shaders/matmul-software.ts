@@ -7,6 +7,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, unroll } from './kernel';
+import type { Partials } from './sum-partials';
 import { scaleSplits, type Variant } from './variants';
 
 /** One factor as element(batch, k, e) = buffer[batch · batchStride + k · kStride + e · stride], e < extent. */
@@ -30,13 +31,8 @@ export interface SoftwareProduct {
 
 const FEW_INVOCATIONS = 256;
 
-/** Stages up to a buffer of `splits` partial results, and the sizes of the scratch buffers they use. */
-export function softwareProduct(
-  name: string,
-  p: SoftwareProduct,
-  back: Back,
-  variant: Variant,
-): { pack: Stage[]; product: Kernel; inputs: Stage['inputs']; scratch: number[]; splits: number } {
+/** The product in `splits` partial results, behind what packs its operands. */
+export function softwareProduct(p: SoftwareProduct, back: Back, variant: Variant): Partials {
   const lanes = back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0;
   const panel = 4 * (lanes || 8);
   // Of k in one turn, their FMAs side by side: there are more accumulators than registers.
@@ -62,7 +58,7 @@ export function softwareProduct(
         : `((${o.batchStride ? `batch * ${blocks}u + ` : ''}${blockIndex}) * ${p.k}u + ${kk}) * ${width / 4}u + ${vec}`;
     if (direct) return { at, input: o.name };
     const batch = o.batchStride ? p.batch : 1;
-    pack.push({ kernel: packOperand(`${name}.pack`, o, batch, p.k, width), inputs: [o.name], output: scratch.length });
+    pack.push({ kernel: packOperand(o, batch, p.k, width), inputs: [o.name], output: scratch.length });
     return { at, input: scratch.push(batch * blocks * p.k * width) - 1 };
   };
   const aligned = (o: Operand) => o.stride === 1 && o.kStride % 4 === 0 && o.batchStride % 4 === 0;
@@ -125,12 +121,12 @@ enable subgroups;
     ${unroll(block - 1, (i) => `acc${i} = acc${i + 1};`)}
   }
 }`;
-  const product = { name, code, access: 'rrw', workgroups: foldWorkgroups(groups) };
-  return { pack, product, inputs: [rows.input, columns.input], scratch, splits };
+  const kernel = { name: 'matmul', code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+  return { kernel, splits, inputs: [rows.input, columns.input], pack, scratch };
 }
 
 /** [batch][block][k][width of block], zeros where the last block is not full. */
-function packOperand(name: string, o: Operand, batch: number, k: number, width: number): Kernel {
+function packOperand(o: Operand, batch: number, k: number, width: number): Kernel {
   const blocks = Math.ceil(o.extent / width);
   const items = (batch * blocks * k * width) / 4;
   const groups = Math.ceil(items / 64);
@@ -149,5 +145,5 @@ function packOperand(name: string, o: Operand, batch: number, k: number, width: 
   let at = id / ${(k * width * blocks) / 4}u * ${o.batchStride}u + kk * ${o.kStride}u;
   packed[id] = vec4f(${[0, 1, 2, 3].map(element).join(', ')});
 }`;
-  return { name, code, access: 'rw', workgroups: foldWorkgroups(groups) };
+  return { name: 'matmul.pack', code, access: 'rw', workgroups: foldWorkgroups(groups) };
 }

@@ -3,9 +3,10 @@
  * Few outputs with a long sum are split along k into partial results, summed in a second phase in a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, storage } from './build';
 import { type Back, describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from './kernel';
 import { softwareProduct } from './matmul-software';
-import { sumPartials } from './sum-partials';
+import { type Partials, planSum } from './sum-partials';
 import { chooseTile, tiledProduct } from './tile';
 import { scaleSplits, type Variant } from './variants';
 
@@ -26,19 +27,13 @@ const SMALL = 1 << 15; // multiply-adds, below which packing and tiles don't pay
 const ENOUGH_OUTPUTS = 2048; // invocations that keep a device busy when each computes one sum
 const ENOUGH_WORKGROUPS = 264;
 
-const plans = new Map<string, Plan>();
-
 /** The launches of one product with everything baked in. batch, m and n are at least 1; k = 0 gives zeros. */
 export function planMatmul(shape: MatmulShape, back: Back, variant: Variant = {}): Plan {
-  const key = JSON.stringify([Object.entries(shape).sort(), back, variant]);
-  let plan = plans.get(key);
-  if (!plan) {
+  return cached(['matmul', Object.entries(shape).sort(), back, variant], () => {
     const { m, n, k, aBatchStride = m * k, bBatchStride = k * n } = shape;
-    plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), back, variant);
-    plan = describeProduct(plan, { flops: 2 * shape.batch * m * n * k });
-    plans.set(key, plan);
-  }
-  return plan;
+    const plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), back, variant);
+    return describeProduct(plan, { flops: 2 * shape.batch * m * n * k });
+  });
 }
 
 /** One B for all of a contiguous A is one tall product. */
@@ -48,49 +43,22 @@ function foldBatch(s: Required<MatmulShape>): Required<MatmulShape> {
 }
 
 function choose(s: Required<MatmulShape>, back: Back, variant: Variant): Plan {
-  if (s.k === 0) return { scratch: [], stages: [{ kernel: zeros(s.batch * s.m * s.n), inputs: [], output: 'out' }] };
-  const small = s.batch * s.m * s.n * s.k <= SMALL || Math.min(s.m, s.n) < (back.kind === 'simt' ? 16 : 4);
-  if (small) return summed(s, directProduct(s));
-  return back.kind === 'simt' ? summed(s, simtProduct(s, variant)) : planSoftware(s, back, variant);
-}
-
-/** A plan of one kernel that reads both operands and writes one or several partial results. */
-function summed(s: MatmulShape, { kernel, splits }: { kernel: Kernel; splits: number }): Plan {
-  if (splits === 1) return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
   const count = s.batch * s.m * s.n;
-  return {
-    scratch: [splits * count],
-    stages: [
-      { kernel, inputs: ['a', 'b'], output: 0 },
-      { kernel: sumPartials('matmul.sum', splits, count), inputs: [0], output: 'out' },
-    ],
-  };
+  if (s.k === 0) return { scratch: [], stages: [{ kernel: zeros(count), inputs: [], output: 'out' }] };
+  const simt = back.kind === 'simt';
+  const small = count * s.k <= SMALL || Math.min(s.m, s.n) < (simt ? 16 : 4);
+  const product = small ? directProduct(s) : simt ? simtProduct(s, variant) : cpuProduct(s, back, variant);
+  return planSum('matmul.sum', product, count);
 }
 
-function planSoftware(s: Required<MatmulShape>, back: Back, variant: Variant): Plan {
+function cpuProduct(s: Required<MatmulShape>, back: Back, variant: Variant): Partials {
   const a = { name: 'a', extent: s.m, batchStride: s.aBatchStride, ...strides(!s.transposeA, s.m, s.k) } as const;
   const b = { name: 'b', extent: s.n, batchStride: s.bBatchStride, ...strides(s.transposeB, s.n, s.k) } as const;
   // Lanes lie along columns: give them the longer side where n leaves many idle.
   const swap = s.n < 32 && s.m > s.n;
   const [rows, columns] = swap ? [b, a] : [a, b];
   const [outRow, outColumn] = swap ? [1, s.n] : [s.n, 1];
-  const { pack, product, inputs, scratch, splits } = softwareProduct(
-    'matmul',
-    { batch: s.batch, k: s.k, rows, columns, outRow, outColumn },
-    back,
-    variant,
-  );
-  if (splits === 1) return { scratch, stages: [...pack, { kernel: product, inputs, output: 'out' }] };
-  const count = s.batch * s.m * s.n;
-  const partials = scratch.length;
-  return {
-    scratch: [...scratch, splits * count],
-    stages: [
-      ...pack,
-      { kernel: product, inputs, output: partials },
-      { kernel: sumPartials('matmul.sum', splits, count), inputs: [partials], output: 'out' },
-    ],
-  };
+  return softwareProduct({ batch: s.batch, k: s.k, rows, columns, outRow, outColumn }, back, variant);
 }
 
 /** Strides of an operand stored as [extent, k] or as [k, extent]. */
@@ -98,10 +66,7 @@ function strides(kFastest: boolean, extent: number, k: number): { stride: number
   return kFastest ? { stride: k, kStride: 1 } : { stride: 1, kStride: extent };
 }
 
-const BINDINGS = `
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;`;
+const { bindings, access } = storage('r a: f32', 'r b: f32', 'w result: f32');
 
 /** WGSL expressions of an element of op(A) and op(B). */
 const elementA = (s: Required<MatmulShape>, z: string, m: string, k: string) =>
@@ -117,11 +82,12 @@ function splitK(k: number, outputs: number, enough: number, least: number, varia
 }
 
 /** One sum per invocation: vectors, tiny matrices. */
-function directProduct(s: Required<MatmulShape>): { kernel: Kernel; splits: number } {
+function directProduct(s: Required<MatmulShape>): Partials {
   const count = s.batch * s.m * s.n;
   const { splits, perSplit } = splitK(s.k, count, ENOUGH_OUTPUTS, 32, {});
   const groups = Math.ceil((count * splits) / 64);
-  const code = wgsl`${BINDINGS}
+  const code = wgsl`
+${bindings}
 
 @compute @workgroup_size(64) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
@@ -137,10 +103,10 @@ function directProduct(s: Required<MatmulShape>): { kernel: Kernel; splits: numb
   }
   result[id] = sum;
 }`;
-  return { kernel: { name: 'matmul.direct', code, access: 'rrw', workgroups: foldWorkgroups(groups) }, splits };
+  return { kernel: { name: 'matmul.direct', code, access, workgroups: foldWorkgroups(groups) }, splits };
 }
 
-function simtProduct(s: Required<MatmulShape>, variant: Variant): { kernel: Kernel; splits: number } {
+function simtProduct(s: Required<MatmulShape>, variant: Variant): Partials {
   const tile = chooseTile(s.m, variant.tile);
   const tiles = Math.ceil(s.m / tile.rows) * Math.ceil(s.n / tile.columns) * s.batch;
   const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128, variant);
@@ -152,7 +118,7 @@ function simtProduct(s: Required<MatmulShape>, variant: Variant): { kernel: Kern
     tile,
     fastA: s.transposeA ? 'm' : 'k',
     fastB: s.transposeB ? 'k' : 'n',
-    bindings: BINDINGS,
+    bindings: `\n${bindings}`,
     kBegin: `z / ${s.batch}u * ${perSplit}u`,
     kEnd: `min((z / ${s.batch}u + 1u) * ${perSplit}u, ${s.k}u)`,
     functions: `

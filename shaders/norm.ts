@@ -9,7 +9,7 @@
  * (mean, rstd, scale, shift), so that another kernel can apply the normalisation with one load.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, declare, entry, perGroup, perThread, storage } from './build';
 import type { Back, Kernel } from './kernel';
 import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from './team';
 
@@ -44,9 +44,7 @@ export function chunkLength(back: Back, channels: number, units: number, plane: 
 }
 
 /** Uniforms of the kernels that walk chunks of channels: `length` and `units` count loads. */
-const chunked =
-  'struct Params { channels: u32, chunks: u32, length: u32, units: u32, eps: f32, momentum: f32, count: f32 }';
-const CHUNKED_BYTES = 28;
+const CHUNKED = 'channels: u32, chunks: u32, length: u32, units: u32, eps: f32, momentum: f32, count: f32';
 
 const vector = (plane: number) =>
   width(plane) === 4
@@ -97,15 +95,13 @@ const mergeThreads = (plane: number) => {
 };
 
 /** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
-export function normPartials({ back, plane }: NormOptions): Kernel {
-  return cached(['norm.partials', back, plane], () => {
+export const normPartials = ({ back, plane }: NormOptions): Kernel =>
+  cached(['norm.partials', back, plane], () => {
     const team = chunkTeam(back);
     const { type, units } = vector(plane);
+    const { head, io } = declare(CHUNKED, `r x: ${type}`, 'w partials: vec2f');
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> x: array<${type}>;
-@group(0) @binding(1) var<storage, read_write> partials: array<vec2f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   ${welford(type)}
   ${walk(team, units)}
@@ -116,9 +112,8 @@ ${entry(team.size)} {
   if (${writesChunk(team)}) { partials[chunk] = vec2f(center, m2Total); }
 }`;
     const sums = { kind: 'statistics', plane, relu: false } as const;
-    return { name: 'batchNorm.partials', code, access: 'rw', uniforms: CHUNKED_BYTES, sums };
+    return { name: 'batchNorm.partials', code, ...io, sums };
   });
-}
 
 /** WGSL that merges the chunks of channel `c`: declares mean, m2 and variance, alike in all threads of the team. */
 const mergeStatistics = (size: number, plane: number) => {
@@ -136,14 +131,15 @@ const mergeStatistics = (size: number, plane: number) => {
 };
 
 /** WGSL that moves the running statistics of channel `c` on. */
-const moveRunning = `runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * mean;
-  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2 / (p.count - 1.0));`;
+const moveRunning = (mean: string, m2: string) =>
+  `runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * ${mean};
+  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (${m2} / (p.count - 1.0));`;
 
 /** The row of `stats`: (mean, rstd, scale, shift). */
-const statsRow = (affine: boolean) =>
+const statsRow = (affine: boolean, mean: string) =>
   affine
-    ? 'vec4f(mean, rstd, weight[c] * rstd, bias[c] - mean * (weight[c] * rstd))'
-    : 'vec4f(mean, rstd, rstd, -mean * rstd)';
+    ? `vec4f(${mean}, rstd, weight[c] * rstd, bias[c] - ${mean} * (weight[c] * rstd))`
+    : `vec4f(${mean}, rstd, rstd, -${mean} * rstd)`;
 
 export interface FinishOptions {
   readonly back: Back;
@@ -156,45 +152,30 @@ export interface FinishOptions {
 }
 
 /** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, stats. */
-export function normFinish({ back, plane, training, affine, running }: FinishOptions): Kernel {
-  return cached(['norm.finish', back, width(plane), training, affine, running], () => {
+export const normFinish = ({ back, plane, training, affine, running }: FinishOptions): Kernel =>
+  cached(['norm.finish', back, width(plane), training, affine, running], () => {
     const team = teamFor(back, FINISH_THREADS);
-    let binding = 0;
-    const bind = (declaration: string) => `@group(0) @binding(${binding++}) ${declaration};\n`;
-    const state = training ? 'read_write' : 'read';
-    const bindings =
-      (training ? bind('var<storage, read> partials: array<vec2f>') : '') +
-      (affine ? bind('var<storage, read> weight: array<f32>') + bind('var<storage, read> bias: array<f32>') : '') +
-      (running || !training
-        ? bind(`var<storage, ${state}> runningMean: array<f32>`) + bind(`var<storage, ${state}> runningVar: array<f32>`)
-        : '') +
-      bind('var<storage, read_write> stats: array<vec4f>');
+    const state = training ? 'x' : 'r';
+    const statistics = running || !training ? [`${state} runningMean: f32`, `${state} runningVar: f32`] : [];
+    const parameters = affine ? ['r weight: f32', 'r bias: f32'] : [];
+    const buffers = [training && 'r partials: vec2f', ...parameters, ...statistics, 'w stats: vec4f'];
+    const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${training ? team.code : ''}
-${chunked}
-${bindings}
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(training ? team.size : FINISH_TILE)} {
+${head}
+${training ? perGroup('c', team.size, 'p.channels') : perThread('c', FINISH_TILE, 'p.channels')}
 #if ${training}
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
   ${mergeStatistics(team.size, plane)}
   if (local > 0u) { return; }
-  ${running ? moveRunning : ''}
+  ${running ? moveRunning('mean', 'm2') : ''}
 #else
-  let c = (wid.y * grid.x + wid.x) * ${FINISH_TILE}u + local;
-  if (c >= p.channels) { return; }
   let mean = runningMean[c];
   let variance = runningVar[c];
 #endif
   let rstd = 1.0 / sqrt(variance + p.eps);
-  stats[c] = ${statsRow(affine)};
+  stats[c] = ${statsRow(affine, 'mean')};
 }`;
-    const access = [training && 'r', affine && 'rr', (running || !training) && (training ? 'xx' : 'rr'), 'w'].filter(
-      Boolean,
-    );
-    return { name: 'batchNorm.finish', code, access: access.join(''), uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.finish', code, ...io };
   });
-}
 
 /** Threads of the elementwise kernels, and the units that one workgroup covers. */
 export function applyShape(back: Back, plane: number): { threads: number; tile: number } {
@@ -222,9 +203,7 @@ function eachUnit({ back, plane, samples, channels }: ApplyOptions, rows: string
     ${body}
   }
 }`;
-  return `${entry(threads)} {
-  ${threadIndex('i', threads)}
-  if (i >= p.n) { return; }
+  return `${perThread('i', threads, 'p.n')}
   let c = ${channelOf(`(i / ${units}u)`)};
   ${rows}
   ${body}
@@ -244,21 +223,17 @@ const applyKey = ({ back, plane, relu, samples, channels }: ApplyOptions) => [
 ];
 
 /** y = x · scale + shift. Bindings: x, stats, y. Uniform: units. */
-export function normApply(o: ApplyOptions): Kernel {
-  return cached(['norm.apply', ...applyKey(o)], () => {
+export const normApply = (o: ApplyOptions): Kernel =>
+  cached(['norm.apply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
+    const { head, io } = declare('n: u32', `r x: ${type}`, 'r stats: vec4f', `w y: ${type}`);
     const code = wgsl`
-struct Params { n: u32 }
-@group(0) @binding(0) var<storage, read> x: array<${type}>;
-@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${normalizedFunction(type, o.relu)}
 ${eachUnit(o, 'let row = stats[c];', 'y[i] = normalized(x[i], row);')}`;
     const normalizes = { plane: o.plane, relu: o.relu };
-    return { name: 'batchNorm.apply', code, access: 'rrw', uniforms: 4, normalizes };
+    return { name: 'batchNorm.apply', code, ...io, normalizes };
   });
-}
 
 /** (a, b, c, mean) of dx = a·g + b·(x − mean) + c in training, from the channel's sums and row. */
 const trainingCoefficients = 'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x)';
@@ -282,60 +257,45 @@ const eachOfChannel = (size: number, body: string) => `
   }`;
 
 /** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y. */
-export function normForward({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.forward', back, width(plane), relu], () => {
+export const normForward = ({ back, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.forward', back, width(plane), relu], () => {
     const team = teamFor(back);
     const { type } = vector(plane);
+    const perChannel = ['r weight: f32', 'r bias: f32', 'x runningMean: f32', 'x runningVar: f32'];
+    const { bindings, access } = storage(...perChannel, `r x: ${type}`, 'w stats: vec4f', `w y: ${type}`);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> weight: array<f32>;
-@group(0) @binding(1) var<storage, read> bias: array<f32>;
-@group(0) @binding(2) var<storage, read_write> runningMean: array<f32>;
-@group(0) @binding(3) var<storage, read_write> runningVar: array<f32>;
-@group(0) @binding(4) var<storage, read> x: array<${type}>;
-@group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y: array<${type}>;
+struct Params { ${CHUNKED} }
+${bindings}
 ${normalizedFunction(type, relu)}
 @group(1) @binding(0) var<uniform> p: Params;
-${entry(team.size)} {
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
+${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
   ${welford(type)}
   ${eachOfChannel(team.size, `let v = x[i]; ${welfordUpdate}`)}
   ${mergeThreads(plane)}
   let variance = m2Total / p.count;
   let rstd = 1.0 / sqrt(variance + p.eps);
-  let row = vec4f(center, rstd, weight[c] * rstd, bias[c] - center * (weight[c] * rstd));
+  let row = ${statsRow(true, 'center')};
   if (local == 0u) {
     stats[c] = row;
-    runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * center;
-    runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (m2Total / (p.count - 1.0));
+    ${moveRunning('center', 'm2Total')}
   }
   ${eachOfChannel(team.size, 'y[i] = normalized(x[i], row);')}
 }`;
-    return { name: 'batchNorm.forward', code, access: 'rrxxrww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.forward', code, access, uniforms: 28 };
   });
-}
 
 /** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
-export function normBackward({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.backward', back, width(plane), relu], () => {
+export const normBackward = ({ back, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.backward', back, width(plane), relu], () => {
     const team = teamFor(back);
     const { type, sum } = vector(plane);
     const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
+    const reads = ['r stats: vec4f', `r gradient: ${type}`, `r x: ${type}`];
+    const { head, io } = declare(CHUNKED, ...reads, 'w dWeight: f32', 'w dBias: f32', `w dx: ${type}`);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(1) var<storage, read> gradient: array<${type}>;
-@group(0) @binding(2) var<storage, read> x: array<${type}>;
-@group(0) @binding(3) var<storage, read_write> dWeight: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dBias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(team.size)} {
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
+${head}
+${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
   let row = stats[c];
   var s1 = ${type}();
@@ -349,26 +309,22 @@ ${entry(team.size)} {
   let m = ${trainingCoefficients};
   ${eachOfChannel(team.size, `${load} dx[i] = m.x * g + m.y * (v - m.w) + m.z;`)}
 }`;
-    return { name: 'batchNorm.backward', code, access: 'rrrwww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.backward', code, ...io };
   });
-}
 
 /** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
 export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>
   relu ? `select(${type}(), ${g}, fma(${v}, ${type}(${row}.z), ${type}(${row}.w)) > ${type}())` : g;
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
-export function normGradientPartials({ back, plane, relu }: NormOptions): Kernel {
-  return cached(['norm.gradientPartials', back, plane, relu], () => {
+export const normGradientPartials = ({ back, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.gradientPartials', back, plane, relu], () => {
     const team = chunkTeam(back);
     const { type, sum, units } = vector(plane);
+    const buffers = [`r gradient: ${type}`, `r x: ${type}`, 'r stats: vec4f', 'w partials: vec2f'];
+    const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> gradient: array<${type}>;
-@group(0) @binding(1) var<storage, read> x: array<${type}>;
-@group(0) @binding(2) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partials: array<vec2f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   var s1 = ${type}();
   var s2 = ${type}();
@@ -383,28 +339,21 @@ ${entry(team.size)} {
   if (${writesChunk(team)}) { partials[chunk] = total; }
 }`;
     const sums = { kind: 'gradient', plane, relu } as const;
-    return { name: 'batchNorm.gradientPartials', code, access: 'rrrw', uniforms: CHUNKED_BYTES, sums };
+    return { name: 'batchNorm.gradientPartials', code, ...io, sums };
   });
-}
 
 /**
  * dγ, dβ and the rows (a, b, c, mean) of dx = a·g + b·(x − mean) + c; with running statistics b = c = 0.
  * Bindings: partials, stats, dWeight, dBias, coefficients.
  */
-export function normGradientFinish(back: Back, training: boolean): Kernel {
-  return cached(['norm.gradientFinish', back, training], () => {
+export const normGradientFinish = (back: Back, training: boolean): Kernel =>
+  cached(['norm.gradientFinish', back, training], () => {
     const team = teamFor(back, FINISH_THREADS);
+    const writes = ['w dWeight: f32', 'w dBias: f32', 'w coefficients: vec4f'];
+    const { head, io } = declare(CHUNKED, 'r partials: vec2f', 'r stats: vec4f', ...writes);
     const code = wgsl`${team.code}
-${chunked}
-@group(0) @binding(0) var<storage, read> partials: array<vec2f>;
-@group(0) @binding(1) var<storage, read> stats: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> dWeight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dBias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> coefficients: array<vec4f>;
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(team.size)} {
-  let c = wid.y * grid.x + wid.x;
-  if (c >= p.channels) { return; }
+${head}
+${perGroup('c', team.size, 'p.channels')}
   var sum = vec2f();
   for (var i = local; i < p.chunks; i += ${team.size}u) { sum += partials[c * p.chunks + i]; }
   sum = teamSum(sum, local);
@@ -418,29 +367,21 @@ ${entry(team.size)} {
   coefficients[c] = vec4f(row.z, 0.0, 0.0, row.x);
 #endif
 }`;
-    return { name: 'batchNorm.gradientFinish', code, access: 'rrwww', uniforms: CHUNKED_BYTES };
+    return { name: 'batchNorm.gradientFinish', code, ...io };
   });
-}
 
 /** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, dx. Uniform: units. */
-export function normGradientApply(o: ApplyOptions): Kernel {
-  return cached(['norm.gradientApply', ...applyKey(o)], () => {
+export const normGradientApply = (o: ApplyOptions): Kernel =>
+  cached(['norm.gradientApply', ...applyKey(o)], () => {
     const { type } = vector(o.plane);
+    const reads = [`r gradient: ${type}`, `r x: ${type}`, 'r coefficients: vec4f', o.relu && 'r stats: vec4f'];
+    const { head, io } = declare('n: u32', ...reads, `w dx: ${type}`);
     const code = wgsl`
-struct Params { n: u32 }
-@group(0) @binding(0) var<storage, read> gradient: array<${type}>;
-@group(0) @binding(1) var<storage, read> x: array<${type}>;
-@group(0) @binding(2) var<storage, read> coefficients: array<vec4f>;
-#if ${o.relu}
-@group(0) @binding(3) var<storage, read> stats: array<vec4f>;
-#endif
-@group(0) @binding(${o.relu ? 4 : 3}) var<storage, read_write> dx: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${eachUnit(
   o,
   `let m = coefficients[c]; ${o.relu ? 'let row = stats[c];' : ''}`,
   `let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = m.x * g + m.y * (v - m.w) + m.z;`,
 )}`;
-    return { name: 'batchNorm.gradientApply', code, access: o.relu ? 'rrrrw' : 'rrrw', uniforms: 4 };
+    return { name: 'batchNorm.gradientApply', code, ...io };
   });
-}

@@ -9,6 +9,7 @@
 //   RMSprop    a = αa + (1 − α)d²;  centred: c = αc + (1 − α)d and a − c² in place of a;  q = d / (√a + eps), or d / √(a + eps);
 //              w ← w − lr · q, with momentum b = momentum·b + q and w ← w − lr · b
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, declare } from './build';
 import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
@@ -76,22 +77,17 @@ function ruleOf(o: UpdateOptions): { buffers: string[]; body: string } {
   }
 }
 
-const memo = new Map<string, Kernel>();
-
 /** Bindings: w (x), g (r), and the buffers of the rule (x). Constants: n, then the rule's `updateScalars`. */
-export function updateKernel(o: UpdateOptions): Kernel {
-  const key = JSON.stringify(o);
-  let kernel = memo.get(key);
-  if (kernel) return kernel;
-  const scalars = updateScalars[o.rule];
+export const updateKernel = (o: UpdateOptions): Kernel => cached(['update', o], () => build(o));
+
+function build(o: UpdateOptions): Kernel {
   const { buffers, body } = ruleOf(o);
-  const declared = buffers.map((b, i) => `@group(0) @binding(${i + 2}) var<storage, read_write> ${b}: array<vec4f>;`);
+  const { head, io } = declare(
+    ['n: u32', ...updateScalars[o.rule].map((name) => `${name}: f32`)].join(', '),
+    ...['x w', 'r g', ...buffers.map((name) => `x ${name}`)].map((buffer) => `${buffer}: vec4f`),
+  );
   const code = wgsl`
-struct Params { n: u32, ${scalars.map((s) => `${s}: f32`).join(', ')} }
-@group(0) @binding(0) var<storage, read_write> w: array<vec4f>;
-@group(0) @binding(1) var<storage, read> g: array<vec4f>;
-${declared.join('\n')}
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   let i = (group.y * groups.x + group.x) * ${WORKGROUP}u + l;
@@ -106,8 +102,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${body}
   w[i] = x - p.lr * step;
 }`;
-  const uniforms = 16 * Math.ceil((1 + scalars.length) / 4);
-  kernel = { name: o.rule, code, access: `xr${'x'.repeat(buffers.length)}`, uniforms, flat: UPDATE_TILE };
-  memo.set(key, kernel);
-  return kernel;
+  return { name: o.rule, code, ...io, flat: UPDATE_TILE };
 }

@@ -4,6 +4,7 @@
 //   gradient    ∂E/∂f = Δ_l·g,  s_l = Σ ⟨g, f⟩,  ∂E/∂τ_l = s_l − s_{l+1}; ∂E/∂x = g
 //   sort        order[r] = the particle whose time has rank r (ascending, stable; −0 equals 0, NaN comes last)
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, declare, storage } from './build';
 import { foldWorkgroups, type Kernel } from './kernel';
 import { segmentedKernel } from './segments';
 
@@ -15,18 +16,14 @@ export const SUMS = 2048;
 
 const delta = `fn delta(l: u32) -> f32 { return tau[l] - select(0.0, tau[max(l, 1u) - 1u], l > 0u); }`;
 
+const step = declare('n: u32, l: u32', 'r x: vec4f', 'r f: vec4f', 'r tau: f32', 'w y: vec4f');
+
 /** Bindings: x, f, τ, y. Constants: elements, l. */
 export const residualStep: Kernel = {
   name: 'meanfield.step',
-  access: 'rrrw',
-  uniforms: 16,
+  ...step.io,
   code: wgsl`
-struct Params { n: u32, l: u32 }
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> f: array<vec4f>;
-@group(0) @binding(2) var<storage, read> tau: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${step.head}
 ${delta}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -40,23 +37,13 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
  * Bindings: g, f, τ, ∂E/∂f, SUMS partial sums of ⟨g, f⟩; with an addend also h and the total: then g + h takes the place of g.
  * Constants: elements, l. Grid: SUMS / 64.
  */
-export const residualStepGradient = memoized((addend) => ({
-  name: 'meanfield.step.gradient',
-  access: addend ? 'rrrwwrw' : 'rrrww',
-  uniforms: 16,
-  workgroups: [SUMS / WORKGROUP, 1, 1],
-  code: wgsl`
-struct Params { n: u32, l: u32 }
-@group(0) @binding(0) var<storage, read> g: array<vec4f>;
-@group(0) @binding(1) var<storage, read> f: array<vec4f>;
-@group(0) @binding(2) var<storage, read> tau: array<f32>;
-@group(0) @binding(3) var<storage, read_write> df: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> sums: array<f32>;
-#if ${addend === 1}
-@group(0) @binding(5) var<storage, read> h: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> total: array<vec4f>;
-#endif
-@group(1) @binding(0) var<uniform> p: Params;
+export const residualStepGradient = (addend: 0 | 1): Kernel =>
+  cached(['meanfield.step.gradient', addend], () => {
+    const buffers = ['r g: vec4f', 'r f: vec4f', 'r tau: f32', 'w df: vec4f', 'w sums: f32'];
+    if (addend) buffers.push('r h: vec4f', 'w total: vec4f');
+    const { head, io } = declare('n: u32, l: u32', ...buffers);
+    const code = wgsl`
+${head}
 ${delta}
 fn gradient(i: u32) -> vec4f {
 #if ${addend === 1}
@@ -83,8 +70,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     sum += select(vec4f(), a * f[last], vec4u(0, 1, 2, 3) < vec4u(p.n % 4u));
   }
   sums[id.x] = sum.x + sum.y + sum.z + sum.w;
-}`,
-}));
+}`;
+    return { name: 'meanfield.step.gradient', code, ...io, workgroups: [SUMS / WORKGROUP, 1, 1] };
+  });
 
 /** WGSL that makes ∂E/∂τ of n partial sums, in one workgroup. */
 const timeGradients = (sums: string, gradient: string) => `
@@ -120,14 +108,11 @@ const timeFamily = segmentedKernel({
 });
 
 /** ∂E/∂τ [n] from the partial sums [n, SUMS] of all steps up to `top`, the last that was differentiated. Bindings: sums, gradient. */
-export const timeGradient = memoized((n, top) => ({
-  name: 'meanfield.time.gradient',
-  access: 'rw',
-  workgroups: [1, 1, 1],
-  segment: { family: timeFamily, groups: 1, words: [n, top] },
-  code: wgsl`
-@group(0) @binding(0) var<storage, read> sums: array<f32>;
-@group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
+export const timeGradient = (n: number, top: number): Kernel =>
+  cached(['meanfield.time.gradient', n, top], () => {
+    const { bindings, access } = storage('r sums: f32', 'w gradient: f32');
+    const code = wgsl`
+${bindings}
 ${cells}
 const n = ${n}u;
 const top = ${top}u;
@@ -135,8 +120,10 @@ const at0 = 0u; const at1 = 0u;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(local_invocation_index) local: u32) {
   ${timeGradients('sums', 'gradient')}
-}`,
-}));
+}`;
+    const segment = { family: timeFamily, groups: 1, words: [n, top] };
+    return { name: 'meanfield.time.gradient', code, access, workgroups: [1, 1, 1], segment };
+  });
 
 /**
  * WGSL that ranks n times from `TAU[AT …]`, for kernels of one workgroup. Times are compared as integers in the order of the floats: a comparison
@@ -179,23 +166,21 @@ const rankFamily = segmentedKernel({
 });
 
 /** The order of n particles. Bindings: τ [n], order [n], inversions [1] (added to). */
-export const rankParticles = memoized((n) => ({
-  name: 'meanfield.rank',
-  access: 'rwx',
-  workgroups: [1, 1, 1],
-  segment: { family: rankFamily, groups: 1, words: [n] },
-  code: wgsl`
-@group(0) @binding(0) var<storage, read> tau: array<f32>;
-@group(0) @binding(1) var<storage, read_write> order: array<u32>;
-@group(0) @binding(2) var<storage, read_write> inversions: array<u32>;
+export const rankParticles = (n: number): Kernel =>
+  cached(['meanfield.rank', n], () => {
+    const { bindings, access } = storage('r tau: f32', 'w order: u32', 'x inversions: u32');
+    const code = wgsl`
+${bindings}
 ${rankDeclarations}
 const n = ${n}u;
 const at0 = 0u; const at1 = 0u; const at2 = 0u;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(local_invocation_index) local: u32) {
   ${rank('tau', 'order', 'inversions')}
-}`,
-}));
+}`;
+    const segment = { family: rankFamily, groups: 1, words: [n] };
+    return { name: 'meanfield.rank', code, access, workgroups: [1, 1, 1], segment };
+  });
 
 /** Most particles whose rows a joined launch holds in registers. */
 const JOINED_ROWS = 32;
@@ -220,16 +205,12 @@ const permuteFamily = segmentedKernel({
 });
 
 /** Rows into a new order, in place: row r becomes what was row order[r]. Bindings: data [n, columns], order [n]. */
-export const permuteRows = memoized((n, columns) => {
-  const groups = Math.ceil(columns / WORKGROUP);
-  return {
-    name: 'meanfield.permute',
-    access: 'xr',
-    workgroups: foldWorkgroups(groups),
-    ...(n <= JOINED_ROWS && { segment: { family: permuteFamily, groups, words: [n, columns] } }),
-    code: wgsl`
-@group(0) @binding(0) var<storage, read_write> data: array<u32>;
-@group(0) @binding(1) var<storage, read> order: array<u32>;
+export const permuteRows = (n: number, columns: number): Kernel =>
+  cached(['meanfield.permute', n, columns], () => {
+    const groups = Math.ceil(columns / WORKGROUP);
+    const { bindings, access } = storage('x data: u32', 'r order: u32');
+    const code = wgsl`
+${bindings}
 const n = ${n}u;
 const columns = ${columns}u;
 const at0 = 0u; const at1 = 0u;
@@ -237,17 +218,7 @@ const at0 = 0u; const at1 = 0u;
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) size: vec3u, @builtin(local_invocation_index) local: u32) {
   let group = wid.y * size.x + wid.x;
   ${permute('data', 'order', n)}
-}`,
-  };
-});
-
-/** A kernel for each list of numbers, made once. */
-function memoized(make: (...numbers: number[]) => Kernel): (...numbers: number[]) => Kernel {
-  const memo = new Map<string, Kernel>();
-  return (...numbers) => {
-    const key = numbers.join();
-    let kernel = memo.get(key);
-    if (!kernel) memo.set(key, (kernel = make(...numbers)));
-    return kernel;
-  };
-}
+}`;
+    const segment = n <= JOINED_ROWS ? { family: permuteFamily, groups, words: [n, columns] } : undefined;
+    return { name: 'meanfield.permute', code, access, workgroups: foldWorkgroups(groups), segment };
+  });

@@ -1,23 +1,24 @@
 // Copies a strided tensor into strided places of another: the building block of concatenation, padding and gradients of slices.
 //   out[offset + Σ_d i_d·outStride_d] = x[xOffset + Σ_d i_d·xStride_d]   for every index i of the source
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { declare } from './build';
 import { decode } from './decode';
 import type { Kernel } from './kernel';
 
 export const PLACE_TILE = 64;
 
+const { head, io } = declare(
+  'n: u32, rank: u32, readAt: i32, writeAt: i32, run: i32, readStep: i32, writeStep: i32, gap: u32, ' +
+    'dims: array<vec4u, 2>, strides: array<vec4i, 4>',
+  'r x: u32',
+  'x out: u32',
+);
+
 const build = (few: boolean): Kernel => ({
   name: 'place',
-  access: 'rx',
-  uniforms: 4 * 32,
+  ...io,
   code: wgsl`
-struct Params {
-  n: u32, rank: u32, readAt: i32, writeAt: i32, run: i32, readStep: i32, writeStep: i32, gap: u32,
-  dims: array<vec4u, 2>, strides: array<vec4i, 4>
-}
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> out: array<u32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 @compute @workgroup_size(${PLACE_TILE})
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   var rest = (w.y * groups.x + w.x) * ${PLACE_TILE}u + l;

@@ -7,13 +7,13 @@
  * Gradients are gathers: an input adds up what the windows that contain it send back, so no atomics and a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, perThread, storage } from './build';
 import type { Kernel } from './kernel';
 
 export const POOL_TILE = 64;
-/** n, then (height, width) of: input, output, kernel, stride, padding before, dilation, padding after; countIncludePad; divisor bits. */
-export const POOL_BYTES = 4 * 17;
 
+/** n, then (height, width) of: input, output, kernel, stride, padding before, dilation, padding after; countIncludePad. */
+const uniforms = 4 * 16;
 const head = `
 struct Params { n: u32, h: i32, w: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, ph: i32, pw: i32, dh: i32, dw: i32, eh: i32, ew: i32, countPad: u32 }
 @group(1) @binding(0) var<uniform> p: Params;
@@ -39,16 +39,13 @@ const position = (height: string, width: string) => `
   let plane = i32(i) / (p.${width} * p.${height});`;
 
 /** y and the index of each maximum in its plane of x; NaN wins, then the first of equals. Bindings: x, y, index. */
-export function maxPool(): Kernel {
-  return cached(['maxPool'], () => {
+export const maxPool = (): Kernel =>
+  cached(['maxPool'], () => {
+    const { bindings, access } = storage('r x: f32', 'w y: f32', 'w index: i32');
     const code = wgsl`${head}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<storage, read_write> index: array<i32>;
+${bindings}
 fn isNan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }
-${entry(POOL_TILE)} {
-  ${threadIndex('i', POOL_TILE)}
-  if (i >= p.n) { return; }
+${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
   var best = bitcast<f32>(0xff800000u | (p.n & 0u)); // −∞ as no constant: the compiler refuses those
   var found = -1;
@@ -68,21 +65,18 @@ ${entry(POOL_TILE)} {
   y[i] = best;
   index[i] = found;
 }`;
-    return { name: 'maxPool', code, access: 'rww', uniforms: POOL_BYTES };
+    return { name: 'maxPool', code, access, uniforms };
   });
-}
 
 /** Mean of each window. Bindings: x, y. */
-export function averagePool(adaptive: boolean): Kernel {
-  return cached(['averagePool', adaptive], () => {
+export const averagePool = (adaptive: boolean): Kernel =>
+  cached(['averagePool', adaptive], () => {
+    const { bindings, access } = storage('r x: f32', 'w y: f32');
     const code = wgsl`${head}
 ${functions(adaptive)}
 ${divisor}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-${entry(POOL_TILE)} {
-  ${threadIndex('i', POOL_TILE)}
-  if (i >= p.n) { return; }
+${bindings}
+${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
   let top = max(0, windowStart(row, p.h, p.oh, p.sh, p.ph));
   let left = max(0, windowStart(column, p.w, p.ow, p.sw, p.pw));
@@ -94,9 +88,8 @@ ${entry(POOL_TILE)} {
   }
   y[i] = sum / divisor(row, column);
 }`;
-    return { name: 'averagePool', code, access: 'rw', uniforms: POOL_BYTES };
+    return { name: 'averagePool', code, access, uniforms };
   });
-}
 
 /** How many positions a window divides by: those inside of the plane, or inside of the padded plane. */
 const divisor = `
@@ -111,20 +104,15 @@ fn divisor(row: i32, column: i32) -> f32 {
 `;
 
 /** dx of either kind of pooling. Bindings: gradient, index where `max`, dx. */
-export function poolGradient(kind: 'max' | 'average' | 'adaptive'): Kernel {
-  return cached(['poolGradient', kind], () => {
+export const poolGradient = (kind: 'max' | 'average' | 'adaptive'): Kernel =>
+  cached(['poolGradient', kind], () => {
     const max = kind === 'max';
+    const { bindings, access } = storage('r gradient: f32', max && 'r index: i32', 'w dx: f32');
     const code = wgsl`${head}
 ${functions(kind === 'adaptive')}
 ${max ? '' : divisor}
-@group(0) @binding(0) var<storage, read> gradient: array<f32>;
-#if ${max}
-@group(0) @binding(1) var<storage, read> index: array<i32>;
-#endif
-@group(0) @binding(${max ? 2 : 1}) var<storage, read_write> dx: array<f32>;
-${entry(POOL_TILE)} {
-  ${threadIndex('i', POOL_TILE)}
-  if (i >= p.n) { return; }
+${bindings}
+${perThread('i', POOL_TILE, 'p.n')}
   ${position('h', 'w')}
   let endRow = endOutput(row, p.h, p.oh, p.sh, p.ph);
   let endColumn = endOutput(column, p.w, p.ow, p.sw, p.pw);
@@ -141,6 +129,5 @@ ${entry(POOL_TILE)} {
   }
   dx[i] = sum;
 }`;
-    return { name: `${kind}Pool.gradient`, code, access: max ? 'rrw' : 'rw', uniforms: POOL_BYTES };
+    return { name: `${kind}Pool.gradient`, code, access, uniforms };
   });
-}

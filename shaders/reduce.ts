@@ -5,7 +5,9 @@
 // A long range is split; the partial results of split p stand at out[p·n + k] and are reduced by a second launch. Splits bound the length of
 // a serial sum, so that rounding errors grow as in a pairwise sum, and the order of operations depends on the shapes only.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import type { ElementType } from './elementwise';
+import { cached, declare } from './build';
+import { decodeLoop } from './decode';
+import { type ElementType, stored } from './elementwise';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
@@ -38,23 +40,11 @@ const combine = (reduction: Reduction, type: ElementType): string => {
   return `return select(a, b, b ${reduction.endsWith('max') ? '>' : '<'} a${nan});`;
 };
 
-const memo = new Map<string, Kernel>();
-
 /**
  * Constants: results, kept rank, reduced rank, elements reduced, chunk, first value (bits), 2 unused, 4 scalars, 8 dimensions (kept, then
  * reduced), 8 strides and then an offset of every operand.
  */
-export function reduce(o: ReduceOptions): Kernel {
-  const key = JSON.stringify(o);
-  let kernel = memo.get(key);
-  if (!kernel) {
-    kernel = build(o);
-    memo.set(key, kernel);
-  }
-  return kernel;
-}
-
-const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
+export const reduce = (o: ReduceOptions): Kernel => cached(['reduce', o], () => build(o));
 
 function build(o: ReduceOptions): Kernel {
   const { operands, compute, result } = o;
@@ -63,14 +53,14 @@ function build(o: ReduceOptions): Kernel {
   const rows = o.mode === 'rows';
   const plus = combine(o.reduction, compute);
   const better = `${compute === 'f32' ? '(isNan(a) && !isNan(b)) || ' : ''}a ${o.reduction === 'argmax' ? '>' : '<'} b`;
+  const { head, io } = declare(
+    'n: u32, keptRank: u32, reducedRank: u32, count: u32, chunk: u32, identity: u32, gap0: u32, gap1: u32, ' +
+      `scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${2 * n}>, offsets: vec4u`,
+    ...operands.map(({ type }, i) => `r in${i}: ${stored(type)}`),
+    `w out: ${arg ? 'i32' : stored(result)}`,
+  );
   const code = wgsl`
-struct Params {
-  n: u32, keptRank: u32, reducedRank: u32, count: u32, chunk: u32, identity: u32, gap0: u32, gap1: u32, scalars: vec4f,
-  dims: array<vec4u, 2>, strides: array<vec4i, ${2 * n}>, offsets: vec4u
-}
-${operands.map((p, i) => `@group(0) @binding(${i}) var<storage, read> in${i}: array<${stored(p.type)}>;`).join('\n')}
-@group(0) @binding(${n}) var<storage, read_write> out: array<${arg ? 'i32' : stored(result)}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${functionsFor(`${o.map} ${o.final} ${plus} ${better}`)}
 fn combine(a: ${compute}, b: ${compute}) -> ${compute} { ${plus} }
 fn better(a: ${compute}, b: ${compute}) -> bool { return ${better}; }
@@ -101,13 +91,7 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   let end = min(begin + p.chunk, p.count);
   var rest = id % p.n;
   ${operands.map((_, k) => `var base${k} = i32(p.offsets[${k}]);`).join(' ')}
-  for (var d = i32(p.keptRank) - 1; d >= 0; d--) {
-    let dim = p.dims[d >> 2][d & 3];
-    let next = rest / dim;
-    let c = i32(rest - next * dim);
-    rest = next;
-    ${operands.map((_, k) => `base${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
-  }
+  ${decodeLoop(n, 'base', 'rest', '0', 'p.keptRank')}
   var best = bitcast<${compute}>(p.identity);
   var place = begin;
 #if ${!o.decode}
@@ -123,13 +107,7 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #if ${o.decode}
     ${operands.map((_, k) => `var at${k} = base${k};`).join(' ')}
     var left = r;
-    for (var d = i32(p.keptRank + p.reducedRank) - 1; d >= i32(p.keptRank); d--) {
-      let dim = p.dims[d >> 2][d & 3];
-      let next = left / dim;
-      let c = i32(left - next * dim);
-      left = next;
-      ${operands.map((_, k) => `at${k} += c * p.strides[${2 * k} + (d >> 2)][d & 3];`).join(' ')}
-    }
+    ${decodeLoop(n, 'at', 'left', 'i32(p.keptRank)', 'p.keptRank + p.reducedRank')}
 #else
     ${operands.map((_, k) => `let at${k} = base${k} + i32(r) * step${k};`).join(' ')}
 #endif
@@ -173,5 +151,5 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   out[id] = finish(best);
 #endif
 }`;
-  return { name: o.name, code, access: `${'r'.repeat(n)}w`, uniforms: 4 * (24 + 8 * n) };
+  return { name: o.name, code, ...io };
 }

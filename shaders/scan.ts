@@ -4,6 +4,7 @@
 // 'slope' is the gradient of a running product, right where factors are zero: with P[k] = Π_{j<k} x[j],
 //   dx[k] = P[k] · S[k],   S[k] = Σ_{i≥k} g[i] Π_{k<j≤i} x[j] = g[k] + x[k+1] · S[k+1],   exclusive: S[k] = g[k+1] + x[k+1] · S[k+1].
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { cached, declare } from './build';
 import type { Kernel } from './kernel';
 
 export interface ScanKernelOptions {
@@ -19,20 +20,17 @@ export interface ScanKernelOptions {
 export const SCAN_WORKGROUP = 64;
 
 /** Bindings: x, for 'slope' also g and P, then y. Constants: lines, length, inner. */
-export function scan({ kind, type, exclusive, reverse, team }: ScanKernelOptions): Kernel {
+export const scan = (o: ScanKernelOptions): Kernel => cached(['scan', o], () => build(o));
+
+function build({ kind, type, exclusive, reverse, team }: ScanKernelOptions): Kernel {
   const slope = kind === 'slope';
   const plus = kind === 'sum' ? '+' : '*';
   const neutral = `${type}(${kind === 'prod' ? 1 : 0})`;
   const alone = team === 1;
+  const buffers = [`r x: ${type}`, slope && 'r g: f32', slope && 'r before: f32', `w y: ${type}`];
+  const { head, io } = declare('lines: u32, length: u32, inner: u32', ...buffers);
   const code = wgsl`
-struct Params { lines: u32, length: u32, inner: u32 }
-@group(0) @binding(0) var<storage, read> x: array<${type}>;
-#if ${slope}
-@group(0) @binding(1) var<storage, read> g: array<f32>;
-@group(0) @binding(2) var<storage, read> before: array<f32>;
-#endif
-@group(0) @binding(${slope ? 3 : 1}) var<storage, read_write> y: array<${type}>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 #if ${!alone}
 var<workgroup> totals: array<${type}, ${team}>;
 #endif
@@ -82,5 +80,5 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #endif
   }
 }`;
-  return { name: `scan.${kind}`, code, access: slope ? 'rrrw' : 'rw', uniforms: 12 };
+  return { name: `scan.${kind}`, code, ...io };
 }

@@ -3,6 +3,7 @@
  * its operands start in buffers that all segments share. Used by compiled steps, which lay the buffers side by side (src/gpu/fuse.ts).
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { declare } from './build';
 import type { Kernel } from './kernel';
 
 /** What a kernel tells about itself so that its launches can be joined with others of its family. */
@@ -43,15 +44,10 @@ export function segmentedKernel({
   body,
 }: Family): Kernel {
   const n = types.length;
-  const operands = types.map((type, i) => {
-    const mode = access[i] === 'r' ? 'read' : 'read_write';
-    return `@group(0) @binding(${i}) var<storage, ${mode}> b${i}: array<${type}>;`;
-  });
+  const operands = types.map((type, i) => `${access[i]} b${i}: ${type}`);
+  const { head, io } = declare('groups: u32, records: u32', ...operands, 'r table: u32');
   const code = wgsl`
-struct Params { groups: u32, records: u32 }
-${operands.join('\n')}
-@group(0) @binding(${n}) var<storage, read> table: array<u32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 var<private> record: u32;
 fn word(i: u32) -> u32 { return table[record + ${n + 1}u + i]; }
 ${declarations}
@@ -64,5 +60,5 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) size: vec3u,
   let group = index - table[record + ${n}u];
   ${body}
 }`;
-  return { name, code, access: `${access}r`, uniforms: 16 };
+  return { name, code, ...io };
 }

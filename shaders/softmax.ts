@@ -10,7 +10,7 @@
  * Long contiguous lines get a team of threads, others one thread each.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, declare, entry, perGroup, perThread } from './build';
 import type { Back, Kernel } from './kernel';
 import { alone, type Team, teamFor } from './team';
 
@@ -24,10 +24,13 @@ export const linesPerGroup = (n: number, inner: number) => (inner === 1 && n >= 
 
 const teamOf = (back: Back, lines: number): Team => (lines === 1 ? teamFor(back) : alone);
 
+const PARAMS = 'lines: u32, n: u32, inner: u32';
+
 /** Opens `main` with `line`, its `base` in x and this thread's first position `lane`. */
-const lineEntry = (team: Team, lines: number) => `${entry(lines === 1 ? team.size : lines)} {
-  ${lines === 1 ? 'let line = wid.y * grid.x + wid.x;' : threadIndex('line', lines)}
-  if (line >= p.lines) { return; }
+const lineEntry = (
+  team: Team,
+  lines: number,
+) => `${lines === 1 ? perGroup('line', team.size, 'p.lines') : perThread('line', lines, 'p.lines')}
   let base = line / p.inner * p.n * p.inner + line % p.inner;
   let lane = ${lines === 1 ? 'local' : '0u'};`;
 
@@ -44,14 +47,12 @@ const maxAndSum = (team: Team) => `
   s = teamSum(vec2f(s, 0.0), local).x;`;
 
 /** Bindings: x, y. Uniforms: lines, n, inner. */
-export function softmax(back: Back, log: boolean, lines: number): Kernel {
-  return cached(['softmax', back, log, lines], () => {
+export const softmax = (back: Back, log: boolean, lines: number): Kernel =>
+  cached(['softmax', back, log, lines], () => {
     const team = teamOf(back, lines);
+    const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32');
     const code = wgsl`${team.code}
-struct Params { lines: u32, n: u32, inner: u32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${lineEntry(team, lines)}
   ${maxAndSum(team)}
 #if ${log}
@@ -62,29 +63,24 @@ ${lineEntry(team, lines)}
   ${each(team, 'y[at] = exp(x[at] - m) * scale;')}
 #endif
 }`;
-    return { name: log ? 'logSoftmax' : 'softmax', code, access: 'rw', uniforms: 12 };
+    return { name: log ? 'logSoftmax' : 'softmax', code, ...io };
   });
-}
 
 /** Bindings: y, gradient, dx. Uniforms: lines, n, inner. */
-export function softmaxGradient(back: Back, log: boolean, lines: number): Kernel {
-  return cached(['softmaxGradient', back, log, lines], () => {
+export const softmaxGradient = (back: Back, log: boolean, lines: number): Kernel =>
+  cached(['softmaxGradient', back, log, lines], () => {
     const team = teamOf(back, lines);
+    const { head, io } = declare(PARAMS, 'r y: f32', 'r gradient: f32', 'w dx: f32');
     const code = wgsl`${team.code}
-struct Params { lines: u32, n: u32, inner: u32 }
-@group(0) @binding(0) var<storage, read> y: array<f32>;
-@group(0) @binding(1) var<storage, read> gradient: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${lineEntry(team, lines)}
   var sum = 0.0;
   ${each(team, `sum += gradient[at]${log ? '' : ' * y[at]'};`)}
   sum = teamSum(vec2f(sum, 0.0), local).x;
   ${each(team, `dx[at] = ${log ? 'gradient[at] - exp(y[at]) * sum' : 'y[at] * (gradient[at] - sum)'};`)}
 }`;
-    return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, access: 'rrw', uniforms: 12 };
+    return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, ...io };
   });
-}
 
 export interface CrossEntropyOptions {
   readonly back: Back;
@@ -97,28 +93,20 @@ export interface CrossEntropyOptions {
 }
 
 /** `nan` holds the bits of NaN: the shader compiler refuses constants that are not finite. */
-const crossEntropyParams = 'struct Params { lines: u32, n: u32, inner: u32, ignore: i32, smoothing: f32, nan: u32 }';
-export const CROSS_ENTROPY_BYTES = 24;
+const CROSS_ENTROPY_PARAMS = `${PARAMS}, ignore: i32, smoothing: f32, nan: u32`;
 
 /**
  * The loss of each line, and what its gradient needs: (m, log s, weight of the label, Σ class weights). A label that is neither a class nor
  * `ignore` makes both loss and weight NaN. Bindings: x, labels, weights where given, losses, saved.
  */
-export function crossEntropy(o: CrossEntropyOptions): Kernel {
-  return cached(['crossEntropy', o], () => {
+export const crossEntropy = (o: CrossEntropyOptions): Kernel =>
+  cached(['crossEntropy', o], () => {
     const team = teamOf(o.back, o.lines);
-    const at = o.weights ? 3 : 2;
     const classWeight = o.weights ? 'weights[k]' : '1.0';
+    const buffers = ['r x: f32', 'r labels: i32', o.weights && 'r weights: f32', 'w losses: f32', 'w saved: vec4f'];
+    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`${team.code}
-${crossEntropyParams}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> labels: array<i32>;
-#if ${o.weights}
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
-#endif
-@group(0) @binding(${at}) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(${at + 1}) var<storage, read_write> saved: array<vec4f>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${lineEntry(team, o.lines)}
   let label = labels[line];
 #if ${o.nll}
@@ -144,26 +132,17 @@ ${lineEntry(team, o.lines)}
   losses[line] = select(select(nan, loss, good), 0.0, ignored);
   saved[line] = vec4f(m, shift, weight, spread.y);
 }`;
-    return {
-      name: o.nll ? 'nllLoss' : 'crossEntropy',
-      code,
-      access: o.weights ? 'rrrww' : 'rrww',
-      uniforms: CROSS_ENTROPY_BYTES,
-    };
+    return { name: o.nll ? 'nllLoss' : 'crossEntropy', code, ...io };
   });
-}
 
 /** Σ losses, over Σ weights where `mean`, and Σ weights. Bindings: losses, saved, result, total. Uniforms: as `crossEntropy`. One workgroup. */
-export function crossEntropyReduce(back: Back, mean: boolean): Kernel {
-  return cached(['crossEntropyReduce', back, mean], () => {
+export const crossEntropyReduce = (back: Back, mean: boolean): Kernel =>
+  cached(['crossEntropyReduce', back, mean], () => {
     const team = teamFor(back);
+    const buffers = ['r losses: f32', 'r saved: vec4f', 'w result: f32', 'w total: f32'];
+    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`${team.code}
-${crossEntropyParams}
-@group(0) @binding(0) var<storage, read> losses: array<f32>;
-@group(0) @binding(1) var<storage, read> saved: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
-@group(0) @binding(3) var<storage, read_write> total: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${entry(team.size)} {
   var sum = vec2f();
   for (var i = local; i < p.lines; i += ${team.size}u) { sum += vec2f(losses[i], saved[i].z); }
@@ -172,40 +151,27 @@ ${entry(team.size)} {
   total[0] = sum.y;
   result[0] = ${mean ? 'select(sum.x / sum.y, bitcast<f32>(p.nan), sum.y == 0.0)' : 'sum.x'};
 }`;
-    return { name: 'crossEntropy.reduce', code, access: 'rrww', uniforms: CROSS_ENTROPY_BYTES, workgroups: [1, 1, 1] };
+    return { name: 'crossEntropy.reduce', code, ...io, workgroups: [1, 1, 1] };
   });
-}
 
 /**
  * Bindings: x, labels, saved, gradient (per line, or one number), total where `reduction` is mean, weights where given with smoothing, dx.
  * One thread an element.
  */
-export function crossEntropyGradient(
+export const crossEntropyGradient = (
   o: Omit<CrossEntropyOptions, 'back' | 'lines'>,
   reduction: 'none' | 'sum' | 'mean',
-): Kernel {
-  return cached(['crossEntropyGradient', o.nll, o.weights, o.smoothing, reduction], () => {
+): Kernel =>
+  cached(['crossEntropyGradient', o.nll, o.weights, o.smoothing, reduction], () => {
     const mean = reduction === 'mean';
     const weights = o.weights && o.smoothing;
-    const at = 4 + Number(mean) + Number(weights);
     const scale = reduction === 'none' ? 'gradient[line]' : 'gradient[0]';
+    const given = ['r x: f32', 'r labels: i32', 'r saved: vec4f', 'r gradient: f32'];
+    const buffers = [...given, mean && 'r total: f32', weights && 'r weights: f32', 'w dx: f32'];
+    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`
-${crossEntropyParams}
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> labels: array<i32>;
-@group(0) @binding(2) var<storage, read> saved: array<vec4f>;
-@group(0) @binding(3) var<storage, read> gradient: array<f32>;
-#if ${mean}
-@group(0) @binding(4) var<storage, read> total: array<f32>;
-#endif
-#if ${weights}
-@group(0) @binding(${at - 1}) var<storage, read> weights: array<f32>;
-#endif
-@group(0) @binding(${at}) var<storage, read_write> dx: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
-${entry(LINES_TILE)} {
-  ${threadIndex('i', LINES_TILE)}
-  if (i >= p.lines * p.n) { return; }
+${head}
+${perThread('i', LINES_TILE, 'p.lines * p.n')}
   let c = i / p.inner % p.n;
   let line = i / (p.inner * p.n) * p.inner + i % p.inner;
   let row = saved[line];
@@ -221,11 +187,5 @@ ${entry(LINES_TILE)} {
 #endif
   dx[i] = select(d * ${mean ? `(${scale} / total[0])` : scale}, 0.0, label == p.ignore);
 }`;
-    return {
-      name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient',
-      code,
-      access: `${'r'.repeat(at)}w`,
-      uniforms: CROSS_ENTROPY_BYTES,
-    };
+    return { name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient', code, ...io };
   });
-}

@@ -6,7 +6,7 @@
  * a bitonic network of (key, position) pairs, which are all distinct: that makes it stable.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, entry, threadIndex } from './build';
+import { cached, perThread } from './build';
 import type { Kernel } from './kernel';
 
 export const SORT_TILE = 64;
@@ -18,7 +18,7 @@ const head = `
 struct Params { threads: u32, n: u32, inner: u32, padded: u32, span: u32, reach: u32 }
 @group(1) @binding(0) var<uniform> p: Params;
 `;
-export const SORT_BYTES = 24;
+const SORT_BYTES = 24;
 
 function keyOf(type: SortType, descending: boolean): string {
   const ascending = {
@@ -33,15 +33,13 @@ fn keyOf(v: u32) -> u32 { return ${descending ? '~' : ''}ascending(v); }`;
 }
 
 /** order[rank of x[i]] = position of i, the rank being the number of elements before it. Bindings: x, order. */
-export function sortByRank(type: SortType, descending: boolean): Kernel {
-  return cached(['sortByRank', type, descending], () => {
+export const sortByRank = (type: SortType, descending: boolean): Kernel =>
+  cached(['sortByRank', type, descending], () => {
     const code = wgsl`${head}
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> order: array<u32>;
 ${keyOf(type, descending)}
-${entry(SORT_TILE)} {
-  ${threadIndex('i', SORT_TILE)}
-  if (i >= p.threads) { return; }
+${perThread('i', SORT_TILE, 'p.threads')}
   let place = i / p.inner % p.n;
   let base = i - place * p.inner;
   let key = keyOf(x[i]);
@@ -54,18 +52,15 @@ ${entry(SORT_TILE)} {
 }`;
     return { name: 'sort.rank', code, access: 'rw', uniforms: SORT_BYTES };
   });
-}
 
 /** (key, position) of every element, filled up with pairs that sort last. Bindings: x, pairs. */
-export function sortPairs(type: SortType, descending: boolean): Kernel {
-  return cached(['sortPairs', type, descending], () => {
+export const sortPairs = (type: SortType, descending: boolean): Kernel =>
+  cached(['sortPairs', type, descending], () => {
     const code = wgsl`${head}
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> pairs: array<vec2u>;
 ${keyOf(type, descending)}
-${entry(SORT_TILE)} {
-  ${threadIndex('i', SORT_TILE)}
-  if (i >= p.threads) { return; }
+${perThread('i', SORT_TILE, 'p.threads')}
   let line = i / p.padded;
   let place = i % p.padded;
   if (place >= p.n) { pairs[i] = vec2u(0xffffffffu, place); return; }
@@ -73,16 +68,13 @@ ${entry(SORT_TILE)} {
 }`;
     return { name: 'sort.pairs', code, access: 'rw', uniforms: SORT_BYTES };
   });
-}
 
 /** One pass of the network: compares elements that are `reach` apart, in blocks of `span`. Bindings: pairs in place. */
-export function sortPass(): Kernel {
-  return cached(['sortPass'], () => {
+export const sortPass = (): Kernel =>
+  cached(['sortPass'], () => {
     const code = wgsl`${head}
 @group(0) @binding(0) var<storage, read_write> pairs: array<vec2u>;
-${entry(SORT_TILE)} {
-  ${threadIndex('t', SORT_TILE)}
-  if (t >= p.threads) { return; }
+${perThread('t', SORT_TILE, 'p.threads')}
   let i = t / p.reach * p.reach * 2u + t % p.reach;
   let a = pairs[i];
   let b = pairs[i + p.reach];
@@ -95,20 +87,16 @@ ${entry(SORT_TILE)} {
 }`;
     return { name: 'sort.pass', code, access: 'x', uniforms: SORT_BYTES };
   });
-}
 
 /** The positions of the sorted pairs. Bindings: pairs, order. */
-export function sortOrder(): Kernel {
-  return cached(['sortOrder'], () => {
+export const sortOrder = (): Kernel =>
+  cached(['sortOrder'], () => {
     const code = wgsl`${head}
 @group(0) @binding(0) var<storage, read> pairs: array<vec2u>;
 @group(0) @binding(1) var<storage, read_write> order: array<u32>;
-${entry(SORT_TILE)} {
-  ${threadIndex('i', SORT_TILE)}
-  if (i >= p.threads) { return; }
+${perThread('i', SORT_TILE, 'p.threads')}
   let line = i / (p.n * p.inner) * p.inner + i % p.inner;
   order[i] = pairs[line * p.padded + i / p.inner % p.n].y;
 }`;
     return { name: 'sort.order', code, access: 'rw', uniforms: SORT_BYTES };
   });
-}

@@ -1,6 +1,6 @@
 /** The second phase of a deterministic two-phase sum: result[i] = Σ_p partials[p][i], in the order of p. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { foldWorkgroups, type Kernel, uniformShape } from './kernel';
+import { foldWorkgroups, type Kernel, type Plan, type Stage, uniformShape } from './kernel';
 import { segmentedKernel } from './segments';
 
 const SIZE = 64;
@@ -43,5 +43,34 @@ ${shape.struct}
     ...shape.kernel,
     workgroups,
     segment: { family, groups, words: [count, parts] },
+  };
+}
+
+/** A kernel that computes `splits` partial results of an operation, and the launches before it. */
+export interface Partials {
+  readonly kernel: Kernel;
+  readonly splits: number;
+  /** What it reads; by default both operands. */
+  readonly inputs?: Stage['inputs'];
+  readonly pack?: readonly Stage[];
+  /** Floats of the scratch buffers of `pack`. */
+  readonly scratch?: readonly number[];
+}
+
+/** The plan of an operation with `count` results; several partial ones are summed by a launch called `name`. */
+export function planSum(
+  name: string,
+  { kernel, splits, inputs = ['a', 'b'], pack = [], scratch = [] }: Partials,
+  count: number,
+): Plan {
+  if (splits === 1) return { scratch, stages: [...pack, { kernel, inputs, output: 'out' }] };
+  const partials = scratch.length;
+  return {
+    scratch: [...scratch, splits * count],
+    stages: [
+      ...pack,
+      { kernel, inputs, output: partials },
+      { kernel: sumPartials(name, splits, count), inputs: [partials], output: 'out' },
+    ],
   };
 }

@@ -6,23 +6,21 @@
 //
 // One workgroup: a batch has few rows. Whether a number is finite is read off its bits, since WGSL lets drivers assume it.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { declare } from './build';
 import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
 
+const buffers = ['r logits: f32', 'r labels: i32', 'r loss: f32', 'x sums: f32'];
+const { head, io } = declare('rows: u32, classes: u32, step: f32', ...buffers);
+
 /** Bindings: logits [N, C], labels [N] (i32), loss [1], sums [3]. Constants: N, C, number of the step (f32, from 1). */
 export const tally: Kernel = {
   name: 'train.tally',
-  access: 'rrrx',
-  uniforms: 16,
+  ...io,
   workgroups: [1, 1, 1],
   code: wgsl`
-struct Params { rows: u32, classes: u32, step: f32 }
-@group(0) @binding(0) var<storage, read> logits: array<f32>;
-@group(0) @binding(1) var<storage, read> labels: array<i32>;
-@group(0) @binding(2) var<storage, read> loss: array<f32>;
-@group(0) @binding(3) var<storage, read_write> sums: array<f32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 var<workgroup> correct: array<u32, ${WORKGROUP}>;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(local_invocation_index) t: u32) {

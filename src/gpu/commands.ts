@@ -1,8 +1,7 @@
 // The eager queue: launches are encoded at once into an open command buffer that is submitted on a read, at a step's end, or when it is full.
 import type { Kernel } from '../../shaders/kernel';
 import type { Binding } from './blocks';
-import type { Constant } from './constants';
-import { writeConstants } from './constants';
+import { type Constant, writeConstants } from './constants';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Profiler } from './profiler';
 

@@ -1,16 +1,13 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
 import type { Back, Kernel, Plan } from '../../shaders/kernel';
 import { backFor } from './back';
-import type { Binding } from './blocks';
-import { Pool, Storage } from './blocks';
+import { type Binding, Pool, Storage } from './blocks';
 import { bindingSize, Commands } from './commands';
 import type { Constant } from './constants';
 import { AdapterError, DeviceLostError, formatBytes, GpuError, InputError, OutOfMemoryError } from './errors';
 import { Pipelines } from './pipelines';
-import type { ProfiledLaunch } from './profiler';
-import { Profiler } from './profiler';
-import type { AdapterOptions } from './provider';
-import { provider } from './provider';
+import { type ProfiledLaunch, Profiler } from './profiler';
+import { type AdapterOptions, provider } from './provider';
 import { Trace, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
 
@@ -78,19 +75,10 @@ export class Device {
   /** Counters: bytes, objects created, dispatches, submits. */
   stats(): DeviceStats {
     const { liveBytes, peakBytes, reservedBytes, buffersCreated } = this.pool;
-    const { dispatches, submits, bindGroupsCreated } = this.commands;
-    const pipelinesCreated = this.pipelines.created;
-    return {
-      liveBytes,
-      peakBytes,
-      reservedBytes,
-      buffersCreated,
-      bindGroupsCreated,
-      pipelinesCreated,
-      dispatches,
-      submits,
-      reads: this.#reads,
-    };
+    const { bindGroupsCreated, dispatches, submits } = this.commands;
+    const memory = { liveBytes, peakBytes, reservedBytes, buffersCreated };
+    const made = { bindGroupsCreated, pipelinesCreated: this.pipelines.created };
+    return { ...memory, ...made, dispatches, submits, reads: this.#reads };
   }
 
   /** Lists the launches of `body` instead of running them. */
@@ -372,6 +360,15 @@ const overlap = (a: Binding, b: Binding) => a.offset < b.offset + b.bytes && b.o
 
 /** Features that are asked for where the adapter offers them. */
 const WANTED = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
+/** Limits that are asked for as high as the adapter has them. */
+const HIGHEST = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
 
 /** Opens the adapter that `options` and the environment ask for. */
 export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
@@ -379,21 +376,7 @@ export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
   const adapter = await provider().requestAdapter(options);
   if (!adapter) throw new AdapterError(`there is no WebGPU adapter. ${provider().explain()}`);
   const requiredFeatures = WANTED.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
-  const {
-    maxBufferSize,
-    maxStorageBufferBindingSize,
-    maxStorageBuffersPerShaderStage,
-    maxComputeWorkgroupStorageSize,
-  } = adapter.limits;
-  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits;
-  const requiredLimits = {
-    maxBufferSize,
-    maxStorageBufferBindingSize,
-    maxStorageBuffersPerShaderStage,
-    maxComputeWorkgroupStorageSize,
-    maxComputeInvocationsPerWorkgroup,
-    maxComputeWorkgroupSizeX,
-  };
+  const requiredLimits = Object.fromEntries(HIGHEST.map((limit) => [limit, adapter.limits[limit]]));
   let gpu: GPUDevice;
   try {
     gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: 'dawnfield' });

@@ -8,14 +8,15 @@ import type { Launch } from './trace';
 const writes = ({ kernel, bindings }: Launch, hit: (b: Binding) => boolean): boolean =>
   bindings.some((b, i) => kernel.access[i] !== 'r' && hit(b));
 
+const same = (a: Binding, b: Binding): boolean => a.block === b.block && a.offset === b.offset && a.bytes === b.bytes;
+
 /** `reader` with the norm of `x` in its loads instead of `y`; null when it cannot. */
 function throughNorm(reader: Launch, norm: Launch, x: Binding, stats: Binding, y: Binding): Launch | null {
   const { onLoad } = reader.kernel;
   const { plane, relu } = norm.kernel.normalizes!;
   const [first, ...rest] = reader.bindings;
   if (!onLoad || onLoad.plane !== plane || 16 * onLoad.channels !== stats.bytes) return null;
-  if (first.block !== y.block || first.offset !== y.offset || first.bytes !== y.bytes) return null;
-  if (rest.some((b) => b.block === y.block)) return null;
+  if (!same(first, y) || rest.some((b) => b.block === y.block)) return null;
   if (writes(reader, (b) => b.block === x.block || b.block === stats.block)) return null;
   return { ...reader, kernel: onLoad.kernel(relu), bindings: [x, ...rest, stats] };
 }
@@ -58,9 +59,7 @@ export function sumsOnStore(launches: readonly Launch[]): Launch[] {
     const onStore = writer?.kernel.onStore;
     if (!writer || !onStore || onStore.plane !== sums.plane) return;
     if (sum.constants[0] !== onStore.channels || sum.constants[1] !== onStore.chunks) return;
-    const { access } = writer.kernel;
-    const result = writer.bindings[access.indexOf('w')];
-    if (result.block !== tensor.block || result.offset !== tensor.offset || result.bytes !== tensor.bytes) return;
+    if (!same(writer.bindings[writer.kernel.access.indexOf('w')], tensor)) return;
     if (out.slice(from + 1, at).some((l) => l && !commute(l, sum))) return;
     const kernel = onStore.kernel(sums);
     const bindings = [...writer.bindings, ...others];

@@ -1,18 +1,14 @@
 // The device room: adapters, memory, kernels and the command queue. It knows no tensor.
-import type { Device } from './device';
-import { openDevice } from './device';
+import { type Device, openDevice } from './device';
 import { AdapterError } from './errors';
 import type { AdapterOptions } from './provider';
 import type { TuneOptions, TuningTable } from './tuning';
 
-export type { Binding } from './blocks';
-export { Storage } from './blocks';
-export type { Constant } from './constants';
-export { f32, Scalar, scalar } from './constants';
+export { type Binding, Storage } from './blocks';
+export { type Constant, f32, Scalar, scalar } from './constants';
 export type { Device, DeviceStats, Grid } from './device';
 export * from './errors';
-export type { ProfiledLaunch } from './profiler';
-export { chromeTrace, summarize } from './profiler';
+export { chromeTrace, type ProfiledLaunch, summarize } from './profiler';
 export type { AdapterOptions } from './provider';
 export type { TuneOptions, TuningTable } from './tuning';
 

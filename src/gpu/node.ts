@@ -4,8 +4,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { create, globals } from 'webgpu';
 import { AdapterError } from './errors';
-import type { AdapterOptions, TextStore } from './provider';
-import { setProvider } from './provider';
+import { type AdapterOptions, setProvider, type TextStore } from './provider';
 
 Object.assign(globalThis, globals);
 
@@ -87,7 +86,6 @@ const store: TextStore = {
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
 setProvider({
-  name: 'node',
   environment,
   requestAdapter,
   store,

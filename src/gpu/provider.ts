@@ -23,7 +23,6 @@ export interface TextStore {
 
 /** A source of adapters. */
 export interface Provider {
-  readonly name: string;
   /** Options set outside the program, such as environment variables. */
   environment?(): AdapterOptions;
   /** The adapter, or null with the reason in `explain`. */
@@ -36,7 +35,6 @@ export interface Provider {
 }
 
 const browser: Provider = {
-  name: 'browser',
   store: {
     place: (name) => `localStorage['dawnfield/${name}']`,
     read: (name) => globalThis.localStorage?.getItem(`dawnfield/${name}`) ?? null,
