@@ -1,5 +1,5 @@
 // This framework as a contestant.
-import type { Conv2dKind } from '../shaders/conv2d';
+import { type Conv2dKind, planConv2d } from '../shaders/conv2d';
 import {
   backward,
   compile,
@@ -15,7 +15,9 @@ import {
   type Tensor,
 } from '../src/index.node.js';
 import { conv2d, conv2dShape } from '../src/tensor/conv';
+import { bind } from '../src/tensor/elementwise';
 import { batchNorm, batchNormGradient } from '../src/tensor/norm';
+import { empty } from '../src/tensor/tensor';
 import { BATCH, type Case, MEMORY_BATCH } from './cases';
 import { options } from './gpu';
 import { CLASSES, IMAGE, type Net } from './net';
@@ -48,7 +50,23 @@ export async function create(): Promise<Contestant> {
         const shape = conv2dShape('conv2d', x, weight, null, { padding: 1 });
         const part = (kind: Conv2dKind, a: Tensor, b: Tensor) =>
           repeated(kind, () => conv2d(kind, a, b, shape).dispose());
-        return [part('forward', x, weight), part('inputGradient', dy, weight), part('weightGradient', x, dy)];
+        const parts = [part('forward', x, weight), part('inputGradient', dy, weight), part('weightGradient', x, dy)];
+        if (gpu.back.kind !== 'software') return parts;
+        /** The kernels of one result a lane, to which convolutions fall back that cannot be specialised for a CPU driver. */
+        const direct = (kind: Conv2dKind, a: Tensor, b: Tensor, like: Tensor) => {
+          const plan = planConv2d(kind, shape, gpu.back, { block: 1 });
+          return repeated(`${kind}/unspecialised`, () => {
+            const result = empty('result', like.shape);
+            gpu.launchPlan(plan, bind(a), bind(b), bind(result));
+            result.dispose();
+          });
+        };
+        return [
+          ...parts,
+          direct('forward', x, weight, dy),
+          direct('inputGradient', dy, weight, x),
+          direct('weightGradient', x, dy, weight),
+        ];
       }
       case 'batchnorm': {
         const { channels, size } = given;
