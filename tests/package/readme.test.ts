@@ -80,12 +80,17 @@ test('code blocks and table are strictly typed', () => {
 });
 
 test('commands and options exist', () => {
-  const text = (program: string) =>
-    readdirSync(join(root, 'examples', program))
-      .filter((name) => name.endsWith('.ts'))
-      .map((name) => readFileSync(join(root, 'examples', program, name), 'utf8'))
-      .join();
-  const shared = text('shared');
+  /** A program's files, and those of examples/shared that it imports. */
+  const text = (program: string) => {
+    const folder = join(root, 'examples', program);
+    const own = readdirSync(folder).filter((name) => name.endsWith('.ts'));
+    const texts = own.map((name) => readFileSync(join(folder, name), 'utf8'));
+    const imports = [...texts.join().matchAll(/'\.\.\/shared\/([\w-]+)'/g)].map((match) => match[1]);
+    return [
+      ...texts,
+      ...imports.map((name) => readFileSync(join(root, 'examples/shared', `${name}.ts`), 'utf8')),
+    ].join();
+  };
   const commands = [...readme.matchAll(/npm run ([\w-]+)(?: -- ([^#`\n]*))?/g)];
   assert.ok(commands.length >= 8);
   for (const [, name, args = ''] of commands) {
@@ -94,8 +99,7 @@ test('commands and options exist', () => {
       assert.ok(option === '--help' || text(name).includes(`'${option}`), `${name} ${option}`);
   }
   const table = section('Options').matchAll(/`(--[\w-]+)`/g);
-  for (const [, option] of table)
-    assert.ok(`${text('cifar-train')}${shared}`.includes(`'${option}`), `cifar-train ${option}`);
+  for (const [, option] of table) assert.ok(text('cifar-train').includes(`'${option}`), `cifar-train ${option}`);
 });
 
 test('each dependency is there, and each is explained', () => {
