@@ -125,13 +125,16 @@ enable subgroups;
   return { kernel, splits, inputs: [rows.input, columns.input], pack, scratch };
 }
 
-/** [batch][block][k][width of block], zeros where the last block is not full. */
+/** [batch][block][k][width of block], zeros where the last block is not full. A thread packs one block of one k: divisions are dear on a CPU. */
 function packOperand(o: Operand, batch: number, k: number, width: number): Kernel {
   const blocks = Math.ceil(o.extent / width);
-  const items = (batch * blocks * k * width) / 4;
+  const items = batch * blocks * k;
   const groups = Math.ceil(items / 64);
+  const vecs = width / 4;
   const element = (j: number) =>
-    `select(0.0, source[at + min(e + ${j}u, ${o.extent - 1}u) * ${o.stride}u], e + ${j}u < ${o.extent}u)`;
+    o.extent % width
+      ? `select(0.0, source[at + min(e + ${j}u, ${o.extent - 1}u) * ${o.stride}u], e + ${j}u < ${o.extent}u)`
+      : `source[at + (e + ${j}u) * ${o.stride}u]`;
   const code = wgsl`
 @group(0) @binding(0) var<storage, read> source: array<f32>;
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
@@ -140,10 +143,12 @@ function packOperand(o: Operand, batch: number, k: number, width: number): Kerne
   ${foldedIndex(groups)}
   let id = group * 64u + local;
   if (id >= ${items}u) { return; }
-  let kk = id / ${width / 4}u % ${k}u;
-  let e = id / ${(k * width) / 4}u % ${blocks}u * ${width}u + id % ${width / 4}u * 4u;
-  let at = id / ${(k * width * blocks) / 4}u * ${o.batchStride}u + kk * ${o.kStride}u;
-  packed[id] = vec4f(${[0, 1, 2, 3].map(element).join(', ')});
+  let first = id / ${k}u % ${blocks}u * ${width}u;
+  let at = id / ${k * blocks}u * ${o.batchStride}u + id % ${k}u * ${o.kStride}u;
+  for (var v = 0u; v < ${vecs}u; v++) {
+    let e = first + 4u * v;
+    packed[id * ${vecs}u + v] = vec4f(${[0, 1, 2, 3].map(element).join(', ')});
+  }
 }`;
   return { name: 'matmul.pack', code, access: 'rw', workgroups: foldWorkgroups(groups) };
 }
