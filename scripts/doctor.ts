@@ -13,7 +13,7 @@ const limits = [
   'maxComputeInvocationsPerWorkgroup',
   'minStorageBufferOffsetAlignment',
 ] as const;
-const variables = ['DAWNFIELD_ADAPTER', 'VK_ICD_FILENAMES', 'VK_DRIVER_FILES'];
+const variables = ['DAWNFIELD_ADAPTER', 'VK_ICD_FILENAMES', 'VK_DRIVER_FILES', 'LP_NATIVE_VECTOR_WIDTH'];
 
 /** The framework's own product of two n × n matrices. */
 async function matmulGflops(n: number): Promise<number> {
