@@ -2,8 +2,9 @@
  * Matrix product for CPU drivers: C[r, c] = Σ_k R(k, r) · L(k, c), both operands with k as the slow index.
  *
  * A lane owns 4 columns, an invocation up to 32 rows, or 64 where lanes are 16 (8 % faster at 512³). Per k a lane loads one
- * vec4 of L for itself and one vec4 of R for all (spread by `subgroupBroadcast`): two loads feed 32 vec4 FMAs. Operands that are not laid out like this are
- * packed first to [batch][block of elements][k][block]. Without subgroups R is read by uniform loads.
+ * vec4 of L for itself and one vec4 of R for all (spread by `subgroupBroadcast`): two loads feed 32 vec4 FMAs or more.
+ * Operands that are not laid out like this are packed first to [batch][block of elements][k][block]. Without subgroups R is
+ * read by uniform loads.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, unroll } from './kernel';
