@@ -1,9 +1,10 @@
-"""PyTorch, eager and compiled, on a training step of a net of the comparison: what `npm run bench -- --pytorch PYTHON` starts.
+"""PyTorch on a training step of a net of the comparison: what `npm run bench -- --pytorch PYTHON` starts.
 
     python pytorch.py NET BATCH REPEAT
 
 NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there. Prints one line of JSON. On CUDA where there is
-one, in float32 without TF32, as WebGPU has it; else on the CPU.
+one, else on the CPU. Eager and compiled, in float32 without TF32, as WebGPU has it; then what PyTorch's users may do besides: channels-last,
+CUDA graphs (`reduce-overhead`) and autocast (float16 on CUDA, bfloat16 on a CPU), so that the peer is not held back.
 """
 
 import json
@@ -64,20 +65,26 @@ class Net(nn.Sequential):
         super().__init__(conv(3, 16, 3), *stages, *head)
 
 
-def rates(net, batch, repeat, device, compiled):
-    """Images per second of `repeat` samples of several steps each, sorted."""
+def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=False, tf32=False):
+    """Images per second of `repeat` samples of several steps each, sorted. `mode` is torch.compile's; None for eager."""
     torch.manual_seed(0)
-    model = Net(net).to(device)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = Net(net).to(device, memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    images = torch.randn(batch, 3, 32, 32, device=device)
+    images = torch.randn(batch, 3, 32, 32, device=device).to(memory_format=layout)
     labels = torch.randint(10, (batch,), device=device)
-    forward = torch.compile(model) if compiled else model
+    forward = torch.compile(model, mode=mode) if mode else model
+    half = torch.float16 if device == "cuda" else torch.bfloat16
+    scaler = torch.amp.GradScaler(device, enabled=autocast and half == torch.float16)
 
     def step():
         optimizer.zero_grad()
-        loss = F.cross_entropy(forward(images), labels)
-        loss.backward()
-        optimizer.step()
+        with torch.autocast(device, half, enabled=autocast):
+            loss = F.cross_entropy(forward(images), labels)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         return loss
 
     def seconds(steps):
@@ -95,14 +102,27 @@ def rates(net, batch, repeat, device, compiled):
 def main():
     net, batch, repeat = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cudnn.benchmark = True
+    parts = {
+        "eager": {},
+        "torch.compile": {"mode": "default"},
+        "eager, channels-last": {"channels_last": True},
+        "eager, channels-last, autocast": {"channels_last": True, "autocast": True},
+        "torch.compile, channels-last, autocast": {"mode": "default", "channels_last": True, "autocast": True},
+    }
+    if device == "cuda":
+        parts["torch.compile, CUDA graphs"] = {"mode": "reduce-overhead"}
+        parts["torch.compile, CUDA graphs, TF32, channels-last"] = {"mode": "reduce-overhead", "channels_last": True, "tf32": True}
     findings = []
-    for part, compiled in ("eager", False), ("torch.compile", True):
+    for part, how in parts.items():
+        torch.compiler.reset()
         try:
-            found = rates(net, batch, repeat, device, compiled)
+            found = rates(net, batch, repeat, device, **how)
             numbers = {"value": found[len(found) // 2], "least": found[0], "most": found[-1], "samples": repeat}
         except Exception as error:  # torch.compile needs a C++ compiler, which may be absent
             numbers = {"value": None, "error": str(error).strip().splitlines()[0]}
         findings.append({"part": part, "unit": "images/s", **numbers})
+        print(json.dumps(findings[-1]), file=sys.stderr, flush=True)  # what was found is known if the rest takes too long
     adapter = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     print(json.dumps({"adapter": adapter, "driver": f"torch {torch.__version__}", "findings": findings}))
 
