@@ -1,6 +1,6 @@
 /**
  * Convolution for CPU drivers (lavapipe, SwiftShader), where invocations are SIMD lanes. A divergent load is a loop over
- * them (a vec4 costs as much as 6 vec4 FMAs) or, in newer drivers, a vector gather that takes 3 cycles a lane, and each
+ * them (a vec4 costs as much as 6 vec4 FMAs) or, in newer drivers, a vector gather that takes some 3 cycles a lane, and each
  * accumulator is loaded, masked and stored in every turn of a loop (as much as 4 FMAs), but a broadcast is nearly free. So
  * both formulations hold many accumulators, do all taps of a channel in one turn, and share what lanes load, without
  * workgroup memory or barriers:
@@ -25,13 +25,12 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { type Axis, type Gather, positions } from './conv2d-gather';
 import type { Conv2dShape } from './conv2d-shape';
-import { type Back, foldWorkgroups, type Kernel, uniformShape, unroll } from './kernel';
+import { type Back, foldWorkgroups, type Kernel, lanesOf, uniformShape, unroll, WIDE } from './kernel';
 import { segmentedKernel } from './segments';
 import { scaleSplits, type Variant } from './variants';
 
 const MAX_FMAS = 288; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
 const MAX_RARE_FMAS = 96; // where strides or few channels make a layer rare in a network: less is gained than compiling costs
-const WIDE = 16; // lanes of AVX-512: drivers that have them compile fast, and bodies of twice the size gain a fifth
 const MAX_TALL_TAPS = 9; // of a kernel whose rows are all one lane's in the weight gradient
 const MAX_CHANNELS = 4; // read in one turn
 const MAX_ACCUMULATORS = 32; // vec4
@@ -41,7 +40,6 @@ const ENOUGH_WORKGROUPS = 64; // for the cores of a CPU; more splits of a weight
 const FEW_INVOCATIONS = 512; // below this, prefer more invocations with fewer channels each
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const lanesOf = (back: Back): number => (back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0);
 
 /** `n` split into equal blocks of at most `max`, rounded up to a multiple of 4. */
 function blockSize(n: number, max: number): number {

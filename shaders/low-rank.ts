@@ -12,7 +12,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, storage } from './build';
-import { type Back, type Kernel, unroll } from './kernel';
+import { type Back, type Kernel, lanesOf, unroll } from './kernel';
 
 /** Particles of a tile. */
 export const TILE = 32;
@@ -26,10 +26,7 @@ export function sampleBlocks(samples: number): { count: number; size: number } {
 }
 
 /** Invocations of a workgroup: a CPU driver's are one subgroup. */
-export const workgroupSize = (back: Back): number => (back.kind === 'software' ? 8 : TILE);
-
-/** Lanes that can broadcast; 0 without subgroups. */
-const lanesOf = (back: Back): number => (back.kind === 'software' && back.subgroups ? back.subgroupSize : 0);
+export const workgroupSize = (back: Back): number => (back.kind === 'software' ? Math.max(8, lanesOf(back)) : TILE);
 
 /**
  * WGSL that lets all lanes know `size` values of type T that are `load(n)`, and the expression of value n.

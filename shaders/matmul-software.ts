@@ -7,7 +7,17 @@
  * read by uniform loads.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Back, foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, unroll } from './kernel';
+import {
+  type Back,
+  foldedIndex,
+  foldWorkgroups,
+  type Kernel,
+  lanesOf,
+  opaqueZero,
+  type Stage,
+  unroll,
+  WIDE,
+} from './kernel';
 import type { Partials } from './sum-partials';
 import { scaleSplits, type Variant } from './variants';
 
@@ -34,12 +44,13 @@ const FEW_INVOCATIONS = 256;
 
 /** The product in `splits` partial results, behind what packs its operands. */
 export function softwareProduct(p: SoftwareProduct, back: Back, variant: Variant): Partials {
-  const lanes = back.subgroups && back.subgroupSize >= 4 ? back.subgroupSize : 0;
+  const lanes = lanesOf(back);
+  const wide = lanes >= WIDE;
   const panel = 4 * (lanes || 8);
   // Of k in one turn, their FMAs side by side: there are more accumulators than registers.
-  const step = lanes >= 16 ? 4 : 2;
+  const step = wide ? 4 : 2;
   const quads = Math.ceil(p.columns.extent / 4);
-  let block = Math.min(variant.block ?? (lanes >= 16 ? 64 : 32), panel, 4 * Math.ceil(p.rows.extent / 4));
+  let block = Math.min(variant.block ?? (wide ? 64 : 32), panel, 4 * Math.ceil(p.rows.extent / 4));
   while (!variant.block && block > 8 && p.batch * quads * Math.ceil(p.rows.extent / block) < FEW_INVOCATIONS)
     block = 4 * Math.ceil(block / 8);
   const rowBlocks = Math.ceil(p.rows.extent / block);

@@ -12,26 +12,28 @@ const minutes = 15; // the most that one file may take
 const here = fileURLToPath(new URL('.', import.meta.url));
 const usage = `npm test [-- [PART_OF_A_PATH] [--jobs N]]
 
-Runs the files of tests/ whose path contains PART_OF_A_PATH (also --filter PART), N at a time: 2, or as many as there are processors if fewer.`;
+Runs the files of tests/ whose path contains PART_OF_A_PATH, N at a time: 2, or as many as there are processors if fewer.`;
 
 function options() {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { filter: { type: 'string' }, jobs: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: { jobs: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
     });
     const jobs = Number(values.jobs ?? Math.min(2, availableParallelism()));
     if (!Number.isInteger(jobs) || jobs < 1) throw new Error(`--jobs is '${values.jobs}': it must be 1 or more`);
     if (positionals.length > 1) throw new Error(`one part of a path, not ${positionals.length}`);
-    if (values.help) console.log(usage);
-    return { part: values.filter ?? positionals[0] ?? '', jobs, help: values.help };
+    return { part: positionals[0] ?? '', jobs, help: values.help };
   } catch (error) {
     console.error(`${(error as Error).message}\n\n${usage}`);
     process.exit(2);
   }
 }
 const { part, jobs, help } = options();
-if (help) process.exit();
+if (help) {
+  console.log(usage);
+  process.exit();
+}
 
 interface Result {
   output: string;

@@ -1,6 +1,6 @@
 // Mesa's software Vulkan driver (lavapipe) for Debian 13 in a private folder, for systems whose own Mesa is too old for Dawn: the one of
-// Debian's backports, which compiles a convolution in a third of the time of Debian 13's own (25.0) and gathers in vectors. Its libraries
-// need the newer glibc that lies beside them, so it is used by a copy of node whose interpreter and rpath point there.
+// Debian's backports, which compiles and loads several times as fast as Debian 13's own (docs/performance.md, "Which lavapipe"). Its
+// libraries need the newer glibc that lies beside them, so it is used by a copy of node whose interpreter and rpath point there.
 import {
   chmodSync,
   copyFileSync,
@@ -23,10 +23,10 @@ const platforms = {
   arm64: { triplet: 'aarch64-linux-gnu', loader: 'usr/lib/ld-linux-aarch64.so.1' },
 };
 
-/** What may be installed, the best first: a folder's name and the parts of Debian that it comes from. */
+/** What may be installed, the best first: a folder's name, the parts of Debian that it comes from, and whether wide vectors gain with it. */
 const releases = [
-  { folder: 'lavapipe-backports', suites: ['trixie', 'trixie-backports'] },
-  { folder: 'lavapipe', suites: ['trixie'] },
+  { folder: 'lavapipe-backports', suites: ['trixie', 'trixie-backports'], wide: true },
+  { folder: 'lavapipe', suites: ['trixie'], wide: false },
 ];
 
 /**
@@ -37,11 +37,11 @@ const releases = [
 export function lavapipe(cache) {
   const { triplet, loader } = platforms[process.arch] ?? {};
   if (!triplet) throw new SetupError(`Debian's lavapipe is known here for x64 and arm64, not for ${process.arch}`);
-  const home = installed(cache, triplet);
+  const { home, wide } = installed(cache, triplet);
   const libraries = `${join(home, 'prefix/usr/lib', triplet)}:/usr/lib/${triplet}`;
   const node = patchedNode(home, join(home, 'prefix', loader), libraries);
   const icd = join(home, 'icd.json');
-  const width = process.env.LP_NATIVE_VECTOR_WIDTH || (home.endsWith(releases[0].folder) && avx512() ? '512' : '');
+  const width = process.env.LP_NATIVE_VECTOR_WIDTH || (wide && avx512() ? '512' : '');
   // The driver's cache of compiled shaders does not tell vector widths apart (seen with Mesa 25.0): each has a folder.
   const shaders = join(cache, width ? `shaders-${width}` : 'shaders');
   const runtime = join(cache, 'runtime');
@@ -59,7 +59,7 @@ export function lavapipe(cache) {
   };
 }
 
-/** True where vectors of 512 bits gain: training steps take two thirds of the time of the driver's default of 256. */
+/** Whether the processor has vectors of 512 bits; the driver takes 256 unless told. */
 function avx512() {
   const file = '/proc/cpuinfo';
   const flags = existsSync(file) ? readFileSync(file, 'utf8') : '';
@@ -67,23 +67,24 @@ function avx512() {
 }
 
 /**
- * The folder of the best release that is there or can be had.
+ * The best release that is there or can be had.
  * @param {string} cache @param {string} triplet
  */
 function installed(cache, triplet) {
   let failure;
-  for (const { folder, suites } of releases) {
+  for (const { folder, suites, wide } of releases) {
     const home = join(cache, folder);
-    if (existsSync(home)) return home;
+    if (existsSync(home)) return { home, wide };
     requireApt();
     say(
       `fetching lavapipe (${suites[suites.length - 1]}, about 60 MB) into ${home}: no Vulkan driver that Dawn accepts is installed`,
     );
     try {
       appear(home, (part) => fill(part, home, triplet, suites));
-      return home;
+      return { home, wide };
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
+      say(`that failed: ${error.message}`);
       failure = error;
     }
   }
