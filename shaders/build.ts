@@ -1,4 +1,5 @@
 // What kernel families share when they put WGSL together.
+import { aliases } from './elements';
 import type { Kernel } from './kernel';
 
 const made = new Map<string, unknown>();
@@ -10,7 +11,10 @@ export function cached<T>(key: readonly unknown[], make: () => T): T {
   return made.get(text) as T;
 }
 
-/** A storage binding: its letter of `Kernel.access`, name and type of element, such as `r x: vec4f`; false leaves it out. */
+/**
+ * A storage binding: its letter of `Kernel.access`, name and type of element, such as `r x: vec4f`; false leaves it out. `Word` (a u32 to
+ * WGSL) is any type that is only moved, `Index` (an i32) either integer type.
+ */
 type Buffer = string | false;
 
 /** WGSL of storage bindings in their order. */
@@ -20,7 +24,9 @@ export function storage(...buffers: readonly Buffer[]): { bindings: string; acce
     ([letter, name, type], i) =>
       `@group(0) @binding(${i}) var<storage, ${letter === 'r' ? 'read' : 'read_write'}> ${name}: array<${type}>;`,
   );
-  return { bindings: bindings.join('\n'), access: parts.map(([letter]) => letter).join('') };
+  const named = Object.entries(aliases).filter(([alias]) => parts.some(([, , type]) => type === alias));
+  const head = named.map(([alias, type]) => `alias ${alias} = ${type};`);
+  return { bindings: [...head, ...bindings].join('\n'), access: parts.map(([letter]) => letter).join('') };
 }
 
 /** WGSL of storage bindings and of the uniform struct `p` with `fields`: numbers, vec4s, arrays of vec4s. */

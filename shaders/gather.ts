@@ -32,7 +32,7 @@ const decode = (body: string) => `
 export const gather = (): Kernel =>
   cached(['gather'], () => {
     const fields = params('dims', 'xStrides', 'indexStrides', 'xAxis');
-    const { head, io } = declare(fields, 'r x: u32', 'r index: i32', 'w y: u32');
+    const { head, io } = declare(fields, 'r x: Word', 'r index: Index', 'w y: Word');
     const code = wgsl`
 ${head}
 ${perThread('i', INDEX_TILE, 'p.n')}
@@ -58,7 +58,7 @@ export interface ScatterOptions {
 export const scatterAdd = ({ type, base, sorted }: ScatterOptions): Kernel =>
   cached(['scatterAdd', type, base, sorted], () => {
     const fields = params('dims', 'xStrides', 'indexDims', 'indexStrides', 'sourceStrides');
-    const indices = ['r index: i32', sorted && 'r order: i32'];
+    const indices = ['r index: Index', sorted && 'r order: i32'];
     const { head, io } = declare(fields, base && `r x: ${type}`, ...indices, `r source: ${type}`, `w y: ${type}`);
     const code = wgsl`
 ${head}
@@ -116,11 +116,11 @@ ${perThread('i', INDEX_TILE, 'p.n')}
  */
 export const scatterDistinct = (): Kernel =>
   cached(['scatterDistinct'], () => {
-    const { head, io } = declare('n: u32, few: u32, many: u32, inner: u32', 'r x: u32', 'r index: u32', 'x y: u32');
+    const { head, io } = declare('n: u32, few: u32, many: u32, inner: u32', 'r x: Word', 'r index: Index', 'x y: Word');
     const code = wgsl`
 ${head}
 ${perThread('i', INDEX_TILE, 'p.n')}
-  y[(i / (p.inner * p.few) * p.many + index[i]) * p.inner + i % p.inner] = x[i];
+  y[(i / (p.inner * p.few) * p.many + u32(index[i])) * p.inner + i % p.inner] = x[i];
 }`;
     return { name: 'scatterDistinct', code, ...io };
   });
@@ -128,7 +128,7 @@ ${perThread('i', INDEX_TILE, 'p.n')}
 /** y[i, c] = 1 where labels[i] = c, else 0. Bindings: labels, y (int32). Uniforms: elements, classes, bad. */
 export const oneHot = (): Kernel =>
   cached(['oneHot'], () => {
-    const { head, io } = declare('n: u32, classes: u32, bad: i32', 'r labels: i32', 'w y: i32');
+    const { head, io } = declare('n: u32, classes: u32, bad: i32', 'r labels: Index', 'w y: i32');
     const code = wgsl`
 ${head}
 ${perThread('i', INDEX_TILE, 'p.n')}

@@ -8,7 +8,7 @@ import type { Segment } from './segments';
 export interface Kernel {
   /** Label in errors and profiles, such as `conv2d.forward`. */
   readonly name: string;
-  /** Complete WGSL with the entry point `main`. */
+  /** Complete WGSL with the entry point `main`. `launch` reads off it what each binding's elements are (elements.ts). */
   readonly code: string;
   /** One letter per storage binding of group 0, in order: `r` is read, `w` is read_write. */
   readonly access: string;

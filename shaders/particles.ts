@@ -198,7 +198,7 @@ const permute = (data: string, order: string, most: number) => `
 const permuteFamily = segmentedKernel({
   name: 'meanfield.permute.joined',
   access: 'xr',
-  types: ['u32', 'u32'],
+  types: ['Word', 'u32'],
   workgroupSize: WORKGROUP,
   words: 2,
   body: `let n = word(0u); let columns = word(1u); ${permute('b0', 'b1', JOINED_ROWS)}`,
@@ -208,7 +208,7 @@ const permuteFamily = segmentedKernel({
 export const permuteRows = (n: number, columns: number): Kernel =>
   cached(['meanfield.permute', n, columns], () => {
     const groups = Math.ceil(columns / WORKGROUP);
-    const { bindings, access } = storage('x data: u32', 'r order: u32');
+    const { bindings, access } = storage('x data: Word', 'r order: u32');
     const code = wgsl`
 ${bindings}
 const n = ${n}u;

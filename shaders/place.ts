@@ -10,8 +10,8 @@ export const PLACE_TILE = 64;
 const { head, io } = declare(
   'n: u32, rank: u32, readAt: i32, writeAt: i32, run: i32, readStep: i32, writeStep: i32, gap: u32, ' +
     'dims: array<vec4u, 2>, strides: array<vec4i, 4>',
-  'r x: u32',
-  'x out: u32',
+  'r x: Word',
+  'x out: Word',
 );
 
 const build = (few: boolean): Kernel => ({

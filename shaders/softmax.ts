@@ -103,7 +103,7 @@ export const crossEntropy = (o: CrossEntropyOptions): Kernel =>
   cached(['crossEntropy', o], () => {
     const team = teamOf(o.back, o.lines);
     const classWeight = o.weights ? 'weights[k]' : '1.0';
-    const buffers = ['r x: f32', 'r labels: i32', o.weights && 'r weights: f32', 'w losses: f32', 'w saved: vec4f'];
+    const buffers = ['r x: f32', 'r labels: Index', o.weights && 'r weights: f32', 'w losses: f32', 'w saved: vec4f'];
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`${team.code}
 ${head}
@@ -166,7 +166,7 @@ export const crossEntropyGradient = (
     const mean = reduction === 'mean';
     const weights = o.weights && o.smoothing;
     const scale = reduction === 'none' ? 'gradient[line]' : 'gradient[0]';
-    const given = ['r x: f32', 'r labels: i32', 'r saved: vec4f', 'r gradient: f32'];
+    const given = ['r x: f32', 'r labels: Index', 'r saved: vec4f', 'r gradient: f32'];
     const buffers = [...given, mean && 'r total: f32', weights && 'r weights: f32', 'w dx: f32'];
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`

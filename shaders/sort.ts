@@ -6,7 +6,7 @@
  * a bitonic network of (key, position) pairs, which are all distinct: that makes it stable.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, perThread } from './build';
+import { cached, perThread, storage } from './build';
 import type { Kernel } from './kernel';
 
 export const SORT_TILE = 64;
@@ -35,9 +35,9 @@ fn keyOf(v: u32) -> u32 { return ${descending ? '~' : ''}ascending(v); }`;
 /** order[rank of x[i]] = position of i, the rank being the number of elements before it. Bindings: x, order. */
 export const sortByRank = (type: SortType, descending: boolean): Kernel =>
   cached(['sortByRank', type, descending], () => {
+    const { bindings, access } = storage('r x: Word', 'w order: i32');
     const code = wgsl`${head}
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> order: array<u32>;
+${bindings}
 ${keyOf(type, descending)}
 ${perThread('i', SORT_TILE, 'p.threads')}
   let place = i / p.inner % p.n;
@@ -48,17 +48,17 @@ ${perThread('i', SORT_TILE, 'p.threads')}
     let other = keyOf(x[base + j * p.inner]);
     rank += u32(other < key || (other == key && j < place));
   }
-  order[base + rank * p.inner] = place;
+  order[base + rank * p.inner] = i32(place);
 }`;
-    return { name: 'sort.rank', code, access: 'rw', uniforms: SORT_BYTES };
+    return { name: 'sort.rank', code, access, uniforms: SORT_BYTES };
   });
 
 /** (key, position) of every element, filled up with pairs that sort last. Bindings: x, pairs. */
 export const sortPairs = (type: SortType, descending: boolean): Kernel =>
   cached(['sortPairs', type, descending], () => {
+    const { bindings, access } = storage('r x: Word', 'w pairs: vec2u');
     const code = wgsl`${head}
-@group(0) @binding(0) var<storage, read> x: array<u32>;
-@group(0) @binding(1) var<storage, read_write> pairs: array<vec2u>;
+${bindings}
 ${keyOf(type, descending)}
 ${perThread('i', SORT_TILE, 'p.threads')}
   let line = i / p.padded;
@@ -66,7 +66,7 @@ ${perThread('i', SORT_TILE, 'p.threads')}
   if (place >= p.n) { pairs[i] = vec2u(0xffffffffu, place); return; }
   pairs[i] = vec2u(keyOf(x[(line / p.inner * p.n + place) * p.inner + line % p.inner]), place);
 }`;
-    return { name: 'sort.pairs', code, access: 'rw', uniforms: SORT_BYTES };
+    return { name: 'sort.pairs', code, access, uniforms: SORT_BYTES };
   });
 
 /** One pass of the network: compares elements that are `reach` apart, in blocks of `span`. Bindings: pairs in place. */
@@ -91,12 +91,12 @@ ${perThread('t', SORT_TILE, 'p.threads')}
 /** The positions of the sorted pairs. Bindings: pairs, order. */
 export const sortOrder = (): Kernel =>
   cached(['sortOrder'], () => {
+    const { bindings, access } = storage('r pairs: vec2u', 'w order: i32');
     const code = wgsl`${head}
-@group(0) @binding(0) var<storage, read> pairs: array<vec2u>;
-@group(0) @binding(1) var<storage, read_write> order: array<u32>;
+${bindings}
 ${perThread('i', SORT_TILE, 'p.threads')}
   let line = i / (p.n * p.inner) * p.inner + i % p.inner;
-  order[i] = pairs[line * p.padded + i / p.inner % p.n].y;
+  order[i] = i32(pairs[line * p.padded + i / p.inner % p.n].y);
 }`;
-    return { name: 'sort.order', code, access: 'rw', uniforms: SORT_BYTES };
+    return { name: 'sort.order', code, access, uniforms: SORT_BYTES };
   });

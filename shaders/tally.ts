@@ -11,7 +11,7 @@ import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
 
-const buffers = ['r logits: f32', 'r labels: i32', 'r loss: f32', 'x sums: f32'];
+const buffers = ['r logits: f32', 'r labels: Index', 'r loss: f32', 'x sums: f32'];
 const { head, io } = declare('rows: u32, classes: u32, step: f32', ...buffers);
 
 /** Bindings: logits [N, C], labels [N] (i32), loss [1], sums [3]. Constants: N, C, number of the step (f32, from 1). */

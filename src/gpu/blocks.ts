@@ -1,4 +1,5 @@
 // GPU memory: blocks (whole GPUBuffers), the pool that recycles them, and storages (reference-counted ranges that tensors share).
+import { ANY } from '../../shaders/elements';
 import { formatBytes, GpuError, OutOfMemoryError, ReleasedError } from './errors';
 
 /** A whole GPUBuffer with an identity for the bind-group cache. */
@@ -96,8 +97,15 @@ export interface Binding {
   readonly bytes: number;
 }
 
+/** A range with the types of element that it may hold (shaders/elements.ts): what `launch` takes. */
+export interface TypedBinding extends Binding {
+  readonly element: number;
+}
+
 /** A range of a block, shared by the tensors that view it. Starts with one reference. */
-export class Storage implements Binding {
+export class Storage implements TypedBinding {
+  /** By itself it is raw memory; what is bound of a tensor carries the tensor's type (tensor/elementwise.ts, `bind`). */
+  readonly element = ANY;
   #block: Block | null;
   #refs = 1;
 

@@ -1,7 +1,8 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
+import { elementsOf, showElements } from '../../shaders/elements';
 import type { Back, Kernel, Plan } from '../../shaders/kernel';
 import { backFor } from './back';
-import { type Binding, Pool, Storage } from './blocks';
+import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
 import { bindingSize, Commands } from './commands';
 import type { Constant } from './constants';
 import { AdapterError, DeviceLostError, formatBytes, GpuError, InputError, OutOfMemoryError } from './errors';
@@ -122,11 +123,11 @@ export class Device {
   /**
    * Runs `kernel` on `storages`, one for each letter of `kernel.access`: 'r' is read, 'w' is written, 'x' is read and written in place.
    * `constants` fill its uniform struct, `grid` is the number of workgroups: both needed where the kernel does not say them itself.
-   * Throws before anything is encoded when a limit of the adapter is broken.
+   * Throws before anything is encoded when a limit of the adapter is broken, or a tensor's elements are of another type than the kernel's.
    */
   launch(
     kernel: Kernel,
-    storages: readonly Binding[],
+    storages: readonly TypedBinding[],
     constants: readonly Constant[] = kernel.constants ?? [],
     grid: Grid | undefined = kernel.workgroups,
   ): void {
@@ -146,7 +147,7 @@ export class Device {
   }
 
   /** Runs the few launches of a plan. Its scratch goes back to the pool at once: the queue keeps its order. */
-  launchPlan({ scratch, stages }: Plan, a: Binding, b: Binding, out: Binding): void {
+  launchPlan({ scratch, stages }: Plan, a: TypedBinding, b: TypedBinding, out: TypedBinding): void {
     const places = scratch.map((floats) => this.allocate(4 * floats, `${stages[0].kernel.name} scratch`));
     const at = (place: 'a' | 'b' | 'out' | number) =>
       typeof place === 'number' ? places[place] : { a, b, out }[place];
@@ -266,15 +267,21 @@ export class Device {
     this.#rejectLost(new DeviceLostError(`the GPU device was lost (${reason}) while its work was waited for`));
   }
 
-  #validate(kernel: Kernel, storages: readonly Binding[], constants: readonly Constant[], grid: Grid): void {
+  #validate(kernel: Kernel, storages: readonly TypedBinding[], constants: readonly Constant[], grid: Grid): void {
     const { name, access } = kernel;
     if (storages.length !== access.length)
       throw new GpuError(`${name}: ${storages.length} buffers for ${access.length} bindings`);
     if (constants.length * 4 > (kernel.uniforms ?? 0))
       throw new GpuError(`${name}: ${constants.length} constants for ${kernel.uniforms ?? 0} bytes`);
     const limit = this.limits.maxStorageBufferBindingSize;
+    const declared = elementsOf(kernel);
     storages.forEach((storage, i) => {
       this.#checkHome(name, i, storage);
+      if ((storage.element & declared[i].element) === 0)
+        throw new InputError(
+          `${name}: '${declared[i].name}' (binding ${i}) is memory of ${showElements(declared[i].element)}, ` +
+            `it was given a tensor of ${showElements(storage.element)}. Convert the tensor first: x.to(dtype).`,
+        );
       if (bindingSize(storage) > limit)
         throw new OutOfMemoryError(
           `${name}: binding ${i} has ${formatBytes(storage.bytes)}, this adapter allows ${formatBytes(limit)} (maxStorageBufferBindingSize). ` +

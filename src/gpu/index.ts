@@ -4,7 +4,7 @@ import { AdapterError } from './errors';
 import type { AdapterOptions } from './provider';
 import type { TuneOptions, TuningTable } from './tuning';
 
-export { type Binding, Storage } from './blocks';
+export { type Binding, Storage, type TypedBinding } from './blocks';
 export { type Constant, f32, Scalar, scalar } from './constants';
 export type { Device, DeviceStats, Grid } from './device';
 export * from './errors';

@@ -1,4 +1,5 @@
 // Element types. All are stored in four bytes; a bool is a u32 that is 0 or 1.
+import { F32, I32, U32 } from '../../shaders/elements';
 import { inputError } from './context';
 
 export type DType = 'float32' | 'int32' | 'uint32' | 'bool';
@@ -7,6 +8,9 @@ export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | U
 /** The WGSL type of an element as kernels compute with it. */
 export const wgslType = (dtype: DType) =>
   ({ float32: 'f32', int32: 'i32', uint32: 'u32', bool: 'bool' })[dtype] as 'f32' | 'i32' | 'u32' | 'bool';
+
+/** What the memory of a tensor holds, as `launch` compares it with what a kernel reads and writes. */
+export const elementOf: Record<DType, number> = { float32: F32, int32: I32, uint32: U32, bool: U32 };
 
 /** A typed array for the raw bytes of a tensor. */
 export function hostArray(dtype: DType, buffer: ArrayBuffer): TypedArray {

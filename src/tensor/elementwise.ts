@@ -3,10 +3,10 @@
 import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
 import { FLAT_TILE, elementwise as kernelFor, STRIDED_TILE, STRIDES_AT } from '../../shaders/elementwise';
-import type { Binding, Constant, Grid, Scalar } from '../gpu';
+import type { Constant, Grid, Scalar, TypedBinding } from '../gpu';
 import { device, f32 } from '../gpu';
 import type { DType } from './dtype';
-import { wgslType } from './dtype';
+import { elementOf, wgslType } from './dtype';
 import type { Shape } from './shape';
 import { broadcastStrides, collapse, leadWithOnes, sameShape, size } from './shape';
 import type { Tensor } from './tensor';
@@ -75,7 +75,7 @@ function evaluateInto(out: Tensor, e: Expression): void {
     strides.forEach((list, k) => list.forEach((stride, d) => (constants[STRIDES_AT + 8 * k + d] = stride)));
     tensors.forEach((t, k) => (constants[STRIDES_AT + 8 * Math.max(1, tensors.length) + k] = t.offset));
   }
-  const bindings = [...tensors.map((t) => (flat ? bind(t) : t.storage)), bind(out)];
+  const bindings = [...tensors.map((t) => (flat ? bind(t) : bindAll(t))), bind(out)];
   device().launch(kernel, bindings, constants, gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE));
 }
 
@@ -84,9 +84,15 @@ export const isBindable = (x: Tensor): boolean =>
   x.isContiguous && (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
 
 /** The range of memory that a bindable tensor covers. */
-export function bind(x: Tensor): Binding {
-  const { storage } = x;
-  return { block: storage.block, offset: storage.offset + 4 * x.offset, bytes: 4 * x.size };
+export function bind(x: Tensor): TypedBinding {
+  const { block, offset } = x.storage;
+  return { block, offset: offset + 4 * x.offset, bytes: 4 * x.size, element: elementOf[x.dtype] };
+}
+
+/** All the memory behind a tensor, for kernels that know its strides and offset. */
+export function bindAll(x: Tensor): TypedBinding {
+  const { block, offset, bytes } = x.storage;
+  return { block, offset, bytes, element: elementOf[x.dtype] };
 }
 
 /** A tensor with the same elements that kernels can bind as a plain array: itself, or a copy. */

@@ -9,7 +9,7 @@ import {
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from './context';
-import { bind, contiguous, gridFor } from './elementwise';
+import { bind, bindAll, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { normalizeAxis, padded, size } from './shape';
 import type { Tensor } from './tensor';
@@ -46,7 +46,7 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const head: Constant[] = [n, index.ndim, axis, x.shape[axis] ?? 1, x.offset, index.offset, 0, badBits(x)];
   const strides = x.strides.map((s, d) => (d === axis ? 0 : s));
   const lists = [index.shape, strides, index.strides, [x.strides[axis] ?? 0]].flatMap((list) => padded(list));
-  device().launch(gatherKernel(), [x.storage, index.storage, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
+  device().launch(gatherKernel(), [bindAll(x), bindAll(index), bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
   return y;
 }
 
@@ -107,7 +107,7 @@ export function scatterAdd(
     badBits(source),
   ];
   const lists = [shape, x?.strides ?? [], index.shape, index.strides, source.strides].flatMap((list) => padded(list));
-  const reads = [...(x ? [x.storage] : []), index.storage, ...(order ? [bind(order)] : []), source.storage];
+  const reads = [...(x ? [bindAll(x)] : []), bindAll(index), ...(order ? [bind(order)] : []), bindAll(source)];
   const kernel = scatterKernel({ type, base: !!x, sorted: !!order });
   device().launch(kernel, [...reads, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
   return y;

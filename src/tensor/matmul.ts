@@ -2,7 +2,7 @@
 import type { Back } from '../../shaders/kernel';
 import { planMatmul } from '../../shaders/matmul';
 import type { Variant } from '../../shaders/variants';
-import type { Binding } from '../gpu';
+import type { TypedBinding } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from './context';
 import { bind, copy } from './elementwise';
@@ -13,7 +13,7 @@ import { empty } from './tensor';
 import { expand } from './views';
 
 interface Operand {
-  binding: Binding;
+  binding: TypedBinding;
   transposed: boolean;
   batchStride: number;
 }
@@ -29,9 +29,8 @@ function layout(x: Tensor, batch: Shape): Operand | null {
   const [batchStride] = strides[0];
   const aligned = (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
   if (!(plain || transposed) || shape.length > 1 || batchStride < 0 || !aligned) return null;
-  const { storage } = x;
   const bytes = 4 * ((shape[0] - 1) * batchStride + rows * columns);
-  return { binding: { block: storage.block, offset: storage.offset + 4 * x.offset, bytes }, transposed, batchStride };
+  return { binding: { ...bind(x), bytes }, transposed, batchStride };
 }
 
 const operand = (x: Tensor, batch: Shape): Operand =>

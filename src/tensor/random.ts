@@ -3,7 +3,7 @@
 import { Rng, Stream } from '../../datasets/random';
 import type { Drawing } from '../../shaders/draw';
 import { DRAW_TILE, draw as kernel } from '../../shaders/draw';
-import type { Binding, Constant, Scalar } from '../gpu';
+import type { Constant, Scalar, TypedBinding } from '../gpu';
 import { device, f32, InputError, scalar } from '../gpu';
 import type { TensorOptions } from './create';
 import { factory } from './create';
@@ -66,7 +66,7 @@ export function takeDraw(): Draw {
 function fill(
   kind: Drawing,
   { seed, draws }: Draw,
-  buffers: readonly Binding[],
+  buffers: readonly TypedBinding[],
   n: number,
   low: Constant,
   width: Constant,

@@ -8,7 +8,7 @@ import { inputError } from './context';
 import type { DType } from './dtype';
 import { wgslType } from './dtype';
 import type { Expression } from './elementwise';
-import { bind, evaluate, gridFor } from './elementwise';
+import { bind, bindAll, evaluate, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import {
   broadcastStrides,
@@ -125,7 +125,7 @@ export function reduce(e: ReduceExpression): Tensor {
   const steps = tensors.flatMap((_, k) => padded([...kept.strides[k], ...reduced.strides[k]]));
   const constants = [...head, ...padded(scalars, 4), ...dims, ...steps, ...tensors.map((t) => t.offset)];
   const grid = gridFor(n * splits, columns ? COLUMNS_WORKGROUP : 1);
-  device().launch(kernel, [...tensors.map((t) => t.storage), bind(out)], constants, grid);
+  device().launch(kernel, [...tensors.map(bindAll), bind(out)], constants, grid);
   if (last) return out;
   const whole = reduce({ ...e, map: 'a', operands: { a: out }, shape: [splits, n], axes: [0], keepDims: false });
   out.dispose();

@@ -1,6 +1,7 @@
 // Tensors side by side: packing several into one block of memory, and rows of such tensors that are exchanged as a whole.
+import { ANY } from '../../shaders/elements';
 import { permuteRows } from '../../shaders/particles';
-import type { Binding } from '../gpu';
+import type { TypedBinding } from '../gpu';
 import { device, InputError } from '../gpu';
 import { bind } from './elementwise';
 import { sameShape, showShape } from './shape';
@@ -56,7 +57,7 @@ function packBlock(what: string, tensors: readonly Tensor[]): void {
 }
 
 /** Where rows of tensors lie, if they lie side by side in one block; null otherwise. */
-function layoutOf(rows: readonly (readonly Tensor[])[]): Binding | null {
+function layoutOf(rows: readonly (readonly Tensor[])[]): TypedBinding | null {
   const { block, offset } = bind(rows[0][0]);
   let at = offset;
   for (const row of rows)
@@ -65,7 +66,7 @@ function layoutOf(rows: readonly (readonly Tensor[])[]): Binding | null {
       if (place.block !== block || place.offset !== at) return null;
       at += span(tensor);
     }
-  return { block, offset, bytes: at - offset };
+  return { block, offset, bytes: at - offset, element: ANY };
 }
 
 /** Row r becomes what was row order[r]; `order` [rows] is a uint32 tensor, a permutation or with repetitions. All rows hold tensors alike. */
@@ -101,6 +102,6 @@ export function permuteFirstAxis(x: Tensor, order: Tensor): void {
   x.memory.written();
 }
 
-function permuteBlock(data: Binding, n: number, columns: number, order: Tensor): void {
+function permuteBlock(data: TypedBinding, n: number, columns: number, order: Tensor): void {
   device().launch(permuteRows(n, columns), [data, bind(order)]);
 }

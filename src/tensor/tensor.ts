@@ -13,6 +13,9 @@ export interface GradientNode {
   readonly name: string;
 }
 
+/** A tensor's memory, which `launch` does not take without the tensor's type. */
+type TensorStorage = Omit<Storage, 'element'>;
+
 export class Tensor {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
@@ -61,8 +64,8 @@ export class Tensor {
     return isContiguous(this.shape, this.strides);
   }
 
-  /** The GPU memory, for kernels. Throws ReleasedError when it was given back. */
-  get storage(): Storage {
+  /** The GPU memory; kernels bind it with its type, through `bind`. Throws ReleasedError when it was given back. */
+  get storage(): TensorStorage {
     return this.memory.storage;
   }
 

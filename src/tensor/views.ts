@@ -5,7 +5,7 @@ import { device } from '../gpu';
 import { inputError } from './context';
 import type { DType } from './dtype';
 import { promote } from './dtype';
-import { copy, evaluate, gridFor } from './elementwise';
+import { bindAll, copy, evaluate, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import {
   broadcastStrides,
@@ -151,7 +151,7 @@ export function place(target: Tensor, source: Tensor): void {
   const kernel = shape.length === FEW ? placeKernels.few : placeKernels.many;
   const head = [runs, shape.length, source.offset, target.offset, run, ...steps, 0];
   const constants = [...head, ...[shape, ...strides].flatMap((list) => padded(list))];
-  device().launch(kernel, [source.storage, target.storage], constants, gridFor(runs, PLACE_TILE));
+  device().launch(kernel, [bindAll(source), bindAll(target)], constants, gridFor(runs, PLACE_TILE));
 }
 
 /** A new tensor of one value. */

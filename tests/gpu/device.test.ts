@@ -149,7 +149,7 @@ test('memory beyond the limits of the adapter is refused before anything is subm
   refused(() => gpu.allocate(maxBufferSize + 4, 'conv2d'), /conv2d needs one buffer of .*iB.* at most .*maxBufferSize/);
   const small = gpu.allocate(16, 'a');
   const { block } = small;
-  const large = { block, offset: 0, bytes: maxStorageBufferBindingSize + 16 };
+  const large = { block, offset: 0, bytes: maxStorageBufferBindingSize + 16, element: small.element };
   refused(
     () => gpu.launch(scale, [small, large], [f32(1)], [1, 1, 1]),
     /scale: binding 1 .*iB.*maxStorageBufferBindingSize/,
@@ -160,7 +160,7 @@ test('bindings that a kernel cannot have are refused before anything is submitte
   const a = gpu.allocate(1024, 'a');
   const b = gpu.allocate(1024, 'b');
   const before = gpu.stats();
-  const half = (from: number) => ({ block: a.block, offset: from, bytes: 256 });
+  const half = (from: number) => ({ block: a.block, offset: from, bytes: 256, element: a.element });
   const launch =
     (storages: Parameters<Device['launch']>[1], grid: readonly [number, number, number] = [4, 1, 1]) =>
     () =>
