@@ -90,8 +90,9 @@ export function parseSafetensors(bytes: Uint8Array, what = 'file'): SafetensorsF
     const array = storage[dtype];
     const from = bytes.byteOffset + start + begin;
     const aligned = from % array.BYTES_PER_ELEMENT === 0;
-    const source = aligned ? bytes : bytes.slice(start + begin, start + end);
-    const data = new array(source.buffer as ArrayBuffer, aligned ? from : 0, (end - begin) / array.BYTES_PER_ELEMENT);
+    // Not `bytes.slice`: a Node Buffer's slice is no copy but a view of the same, still unaligned, memory.
+    const source = aligned ? bytes.buffer : bytes.buffer.slice(from, from + end - begin);
+    const data = new array(source as ArrayBuffer, aligned ? from : 0, (end - begin) / array.BYTES_PER_ELEMENT);
     tensors.set(name, { dtype, shape, data });
   }
   return { tensors, metadata };

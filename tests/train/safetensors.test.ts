@@ -45,6 +45,31 @@ test('what is written is read back, bit for bit', () => {
   }
 });
 
+test('unaligned data is read right, wherever the bytes lie: a Uint8Array, a Node Buffer, a part of a pool', () => {
+  const header = {
+    b: { dtype: 'U8', shape: [3], data_offsets: [0, 3] },
+    x: f32(3, 15),
+    n: { ...f32(15, 31, [2]), dtype: 'I64' },
+  };
+  const numbers = new Uint8Array(28);
+  new Float32Array(numbers.buffer, 0, 3).set([1.5, -2, 1e10]);
+  const whole = BigInt64Array.of(-7n, 1n << 40n);
+  for (let pad = 0; pad < 8; pad++) {
+    const bytes = file(`${JSON.stringify(header)}${' '.repeat(pad)}`, 31);
+    bytes.set([1, 2, 3], bytes.length - 31);
+    bytes.set(numbers.subarray(0, 12), bytes.length - 28);
+    bytes.set(new Uint8Array(whole.buffer), bytes.length - 16);
+    const pool = Buffer.alloc(pad + bytes.length, 0xaa);
+    pool.set(bytes, pad);
+    for (const given of [bytes, Buffer.from(bytes), pool.subarray(pad), pool.subarray(pad).subarray()]) {
+      const { tensors } = parseSafetensors(given);
+      assert.equal([...tensors.get('b')!.data], [1, 2, 3]);
+      assert.equal([...tensors.get('x')!.data], [1.5, -2, 1e10]);
+      assert.equal([...tensors.get('n')!.data], [...whole]);
+    }
+  }
+});
+
 test('equal content gives equal bytes, whatever the order of the keys', () => {
   const reversed = Object.fromEntries(Object.entries(sample).reverse());
   assert.equal(serializeSafetensors(sample, { a: '1', b: '2' }), serializeSafetensors(reversed, { b: '2', a: '1' }));
