@@ -4,11 +4,12 @@ import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { detach, enableGrad, type Node, nextNode, noGrad, recordedSince, SYMMETRIC } from './tape';
+import { detach, type Node, nextNode, noGrad, pushing, recordedSince, SYMMETRIC } from './tape';
 
 /**
  * f(…inputs) and its directional derivative Σ ∂f/∂inputᵢ · tangentᵢ, exact, in one pass, as `torch.func.jvp`. Tangents have the shapes of their
- * inputs. Both results are without history. Throws InputError that names the operation where one has no rule for it.
+ * inputs. Both results are without history, so a `jvp`, `grad` or `backward` inside of f is refused. Throws InputError that names the operation
+ * where one has no rule for it.
  *
  *     const { value, tangent } = jvp((x) => block.forward(x), [x], [v]);   // tangent = ∇f(x)·v
  */
@@ -29,7 +30,7 @@ export function jvp(
   return noGrad(() => {
     const since = nextNode();
     const own = inputs.map((x) => detach(x).requiresGrad_());
-    const y = enableGrad(() => f(...own));
+    const y = pushing(() => f(...own));
     const { nodes } = recordedSince(since, y);
     const known = new Map<object, Tensor>(own.map((x, i) => [x, tangents[i]]));
     for (const node of nodes) {

@@ -1,5 +1,4 @@
 // The residual steps of the mean-field network, recorded.
-import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import * as raw from '../tensor/residual-step';
 import type { Tensor } from '../tensor/tensor';
@@ -34,8 +33,9 @@ export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tens
       return [dx, df, dtau];
     };
     const push: PushForward = (dx, df, dtau) => {
-      if (dtau) throw inputError('jvp', 'of the residual steps there is no rule for the times');
-      return raw.residualStep(dx ?? zeros(x.shape), df ?? zeros(x.shape), tau, l);
+      const still = () => zeros(x.shape);
+      const moved = raw.residualStep(dx ?? still(), df ?? still(), tau, l);
+      return dtau ? raw.residualStep(moved, f, dtau, l) : moved;
     };
     const y = raw.residualStep(input, f, tau, l);
     return record('residual step', [input, f, tau], y, [f, tau], rule, { pairs: true, push });

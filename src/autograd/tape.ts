@@ -308,13 +308,17 @@ export let resume: (root: Tensor, gradient: Tensor) => void = () => {
 /** What a backward pass does with the gradient of a leaf or of a tensor asked for. `fresh`: its memory may be taken over. */
 type Receive = (target: Tensor, gradient: Tensor, fresh: boolean) => void;
 
-/** Walks the recorded operations from `root` in reverse. `wanted` are tensors that are no leaves but are to be received as well. */
+/**
+ * Walks the recorded operations from `root` in reverse. `wanted` are tensors that are no leaves but are to be received as well. What was
+ * recorded before operation `since` counts as a leaf.
+ */
 function backwardFrom(
   root: Tensor,
   seed: Tensor,
   retainGraph: boolean,
   receive: Receive,
   wanted: ReadonlyMap<object, Tensor> = new Map(),
+  since = 0,
 ): void {
   const firstNew = sequence;
   const gradients = new Map<Node, Tensor>();
@@ -324,7 +328,7 @@ function backwardFrom(
   const queue: Node[] = [];
   const queued = new Set<Node>();
   const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
-    const node = target.gradNode as Node | null;
+    const node = target.gradNode && (target.gradNode as Node).id >= since ? (target.gradNode as Node) : null;
     const before = node ? gradients.get(node) : leaves.get(target);
     if (
       before &&
@@ -430,6 +434,16 @@ export function backward(
 export function grad(
   output: Tensor,
   inputs: readonly Tensor[],
+  options: { gradient?: Tensor; retainGraph?: boolean } = {},
+): (Tensor | null)[] {
+  return gradSince(0, output, inputs, options);
+}
+
+/** `grad` as far back as operation `since`: tensors computed before it count as leaves, and their graph stays. */
+export function gradSince(
+  since: number,
+  output: Tensor,
+  inputs: readonly Tensor[],
   { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
 ): (Tensor | null)[] {
   checkRoot('grad', output, gradient);
@@ -441,7 +455,7 @@ export function grad(
   return temporaries(
     () =>
       withRecording(false, () => {
-        backwardFrom(output, gradient ?? one(output), retainGraph, receive, wanted);
+        backwardFrom(output, gradient ?? one(output), retainGraph, receive, wanted, since);
         return inputs.map((x) => found.get(x) ?? null);
       }),
     memoriesIn,
@@ -451,8 +465,38 @@ export function grad(
 
 const one = (loss: Tensor): Tensor => evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape });
 
+/** The first operation recorded by the function of a `jvp`; infinite outside of one. */
+let pushedSince = Infinity;
+
+/**
+ * Runs a function that `jvp` pushes tangents through. Gradients taken inside of it have no history, so their tangents would be zeros in
+ * silence: they are refused.
+ */
+export function pushing<T>(body: () => T): T {
+  if (pushedSince < Infinity)
+    throw inputError(
+      'jvp',
+      'a jvp inside the function of another jvp has no tangent: second derivatives are not there in forward mode',
+      {},
+      'Take the outer derivative by differences, or write the inner derivative out.',
+    );
+  pushedSince = sequence;
+  try {
+    return enableGrad(body);
+  } finally {
+    pushedSince = Infinity;
+  }
+}
+
 /** Refuses what no backward pass can begin with. */
 function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
+  if (loss.gradNode && (loss.gradNode as Node).id >= pushedSince)
+    throw inputError(
+      op,
+      'a gradient taken inside the function of a jvp has no tangent: second derivatives are not there',
+      { loss },
+      'Take the gradient outside of jvp, or write the inner derivative out.',
+    );
   if (!loss.requiresGrad)
     throw inputError(
       op,

@@ -8,9 +8,11 @@ import { mul, neg, sub } from '../autograd/elementwise';
 import { recomputing } from '../autograd/modes';
 import { sum } from '../autograd/reduce';
 import type { Rule } from '../autograd/tape';
-import { detach, enableGrad, grad, noGrad, record } from '../autograd/tape';
+import { detach, enableGrad, gradSince, isRecording, nextNode, noGrad, record, recordedSince } from '../autograd/tape';
 import { stack } from '../autograd/views';
+import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
+import { loggedDraws } from '../tensor/random';
 import type { Tensor } from '../tensor/tensor';
 import type { Branch, Tableau } from './runge-kutta';
 import { advance, stepLength } from './runge-kutta';
@@ -18,31 +20,75 @@ import { advance, stepLength } from './runge-kutta';
 interface Equation {
   branches: readonly Branch[];
   tau: Tensor;
-  parameters: readonly (readonly Tensor[])[];
   tableau: Tableau;
   substeps: number;
 }
 
-/** flow(x), with the adjoint's gradients for x, the times and all parameters. The equation is solved back by the method of the flow. */
-export function adjointSolve(flow: (x: Tensor) => Tensor, x: Tensor, equation: Equation): Tensor {
+/** What one particle does to X. */
+export type Flow = (x: Tensor, tau: Tensor) => Tensor;
+
+/**
+ * The flows of all particles one after the other, with the adjoint's gradients for x, the times and whatever else the branches take from
+ * outside, each once however many branches share it. The equation is solved back by the method of the flows.
+ */
+export function adjointSolve(flows: readonly Flow[], x: Tensor, equation: Equation): Tensor {
   const { tau } = equation;
-  const parameters = equation.parameters.flat();
-  const y = noGrad(() => flow(x));
+  if (!isRecording()) return flows.reduce((y, flow) => flow(y, tau), x);
+  const { y, sources } = runForward(flows, x, tau);
+  const parameters = [...new Set(sources.flat())];
   const rule: Rule = (gradient) => {
-    const { p, dTau, dTheta } = recomputing(() => solveBack(y, gradient, equation));
+    const { p, dTau, dTheta } = recomputing(() => solveBack(y, gradient, equation, sources));
     return [p, dTau, ...parameters.map((parameter) => dTheta.get(parameter))];
   };
   return record('adjoint', [x, tau, ...parameters], y, [y, tau, ...parameters], rule);
 }
 
-function solveBack(end: Tensor, gradient: Tensor, { branches, tau, parameters, tableau, substeps }: Equation) {
+/**
+ * X at the end, and the tensors with gradients that each branch took from outside: what it recorded tells them. The record of a particle goes
+ * before the next one runs.
+ */
+function runForward(flows: readonly Flow[], x: Tensor, tau: Tensor): { y: Tensor; sources: Tensor[][] } {
+  const still = detach(tau);
+  const sources: Tensor[][] = [];
+  let y = detach(x);
+  for (const [l, flow] of flows.entries()) {
+    // noGrad releases what the particle has computed, all but its result.
+    const end = noGrad(() => {
+      const since = nextNode();
+      const start = detach(y).requiresGrad_();
+      const { result, draws } = enableGrad(() => loggedDraws(() => flow(start, still)));
+      if (draws.length)
+        throw inputError(
+          'adjoint',
+          `branch ${l} draws random numbers (dropout?), which would be others on the way back`,
+          {},
+          "Take gradient: 'checkpoint', which repeats them.",
+        );
+      const recorded = recordedSince(since, result);
+      sources.push(recorded.sources.filter((source) => source !== start));
+      result.memory.escaped = true;
+      for (const node of recorded.nodes) node.finish();
+      return detach(result);
+    });
+    if (l > 0 && y.memory !== end.memory) y.dispose();
+    y = end;
+  }
+  return { y, sources };
+}
+
+function solveBack(
+  end: Tensor,
+  gradient: Tensor,
+  { branches, tau, tableau, substeps }: Equation,
+  sources: readonly (readonly Tensor[])[],
+) {
   const dTheta = new Map<Tensor, Tensor>();
   const dTau: Tensor[] = [];
   let [x, p] = [end, gradient];
   let after: Tensor | null = null; // ⟨p, f⟩ of the next particle at this one's end
   for (let l = branches.length - 1; l >= 0; l--) {
     const f = branches[l];
-    const trained = (parameters[l] ?? []).filter((parameter) => parameter.requiresGrad);
+    const trained = sources[l];
     const h = stepLength(tau, l, substeps);
     for (let k = 0; k < substeps; k++) {
       // Slopes against the direction of time, of X, p and the parameters' gradients.
@@ -50,16 +96,19 @@ function solveBack(end: Tensor, gradient: Tensor, { branches, tau, parameters, t
       for (const row of tableau.a) {
         const at = detach(advance(x, h, row, slopes.x)).requiresGrad_();
         const weight = advance(p, h, row, slopes.p);
+        const since = nextNode();
         const value = enableGrad(() => f(at));
         if (k === 0 && slopes.x.length === 0) {
           const here = sum(mul(p, value));
           dTau[l] = after ? sub(here, after) : here;
         }
         const minus = neg(value);
-        const [dp, ...rest] = grad(value, [at, ...trained], { gradient: weight });
+        const wanted = [at, ...trained];
+        const found = value.requiresGrad ? gradSince(since, value, wanted, { gradient: weight }) : [];
+        const [dp, ...dParameters] = wanted.map((w, i) => found[i] ?? zeros(w.shape));
         slopes.x.push(minus);
-        slopes.p.push(dp ?? zeros(p.shape));
-        rest.forEach((g, i) => slopes.theta[i].push(g ?? zeros(trained[i].shape)));
+        slopes.p.push(dp);
+        dParameters.forEach((g, i) => slopes.theta[i].push(g));
       }
       x = advance(x, h, tableau.b, slopes.x);
       p = advance(p, h, tableau.b, slopes.p);
@@ -68,7 +117,7 @@ function solveBack(end: Tensor, gradient: Tensor, { branches, tau, parameters, t
         dTheta.set(parameter, advance(before, h, tableau.b, slopes.theta[i]));
       });
     }
-    if (l > 0) after = sum(mul(p, f(x)));
+    if (l > 0) after = noGrad(() => sum(mul(p, f(x))));
   }
   return { p, dTau: stack(dTau), dTheta };
 }

@@ -135,8 +135,7 @@ export class MeanField extends Module {
 
   /** The continuous equation of these particles, by any method and with any number of steps. */
   solve(x: Tensor, options: SolverOptions = {}): Tensor {
-    const parameters = this.particles.map((particle) => particle.parameters());
-    return solve(x, this.branches, this.tau, options, parameters);
+    return solve(x, this.branches, this.tau, options);
   }
 
   /** The stage as an ensemble of shallow networks: its Taylor expansion of first or second order (see `expand`). */

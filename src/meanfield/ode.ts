@@ -14,30 +14,24 @@ export interface SolverOptions {
   substeps?: number;
   /**
    * How gradients are found: 'backprop' through all steps (default); 'checkpoint', the same numbers with memory O(√n), computing everything
-   * once more; 'adjoint', by the equation of Theorem 3.1 with memory O(1), which differs from the others by O(1/n) (no dropout in branches).
+   * once more; 'adjoint', by the equation of Theorem 3.1 with memory O(1), which differs from the others by the error of the method (branches
+   * may not draw random numbers).
    */
   gradient?: 'backprop' | 'checkpoint' | 'adjoint';
 }
 
 /**
  * X at the end of time, from x at its beginning. `tau` [n] are the ends of the intervals in ascending order; every branch keeps the shape of x.
- * `parameters` are those of each branch: only the adjoint must be told.
  */
-export function solve(
-  x: Tensor,
-  branches: readonly Branch[],
-  tau: Tensor,
-  options: SolverOptions = {},
-  parameters: readonly (readonly Tensor[])[] = [],
-): Tensor {
+export function solve(x: Tensor, branches: readonly Branch[], tau: Tensor, options: SolverOptions = {}): Tensor {
   const { method = 'euler', substeps = 1, gradient = 'backprop' } = options;
   if (!(method in METHODS) || !(Number.isInteger(substeps) && substeps >= 1))
     throw new InputError(
       `solve: method '${method}' with ${substeps} steps a particle; use ${Object.keys(METHODS).join(', ')} with at least 1`,
     );
   const tableau: Tableau = METHODS[method];
-  const flows = branches.map((f, l) => (start: Tensor) => {
-    const h = stepLength(tau, l, substeps);
+  const flows = branches.map((f, l) => (start: Tensor, times: Tensor) => {
+    const h = stepLength(times, l, substeps);
     let y = start;
     for (let k = 0; k < substeps; k++) {
       const slopes: Tensor[] = [];
@@ -46,7 +40,7 @@ export function solve(
     }
     return y;
   });
-  if (gradient === 'checkpoint') return checkpointSequential(flows, x);
-  const flow = (start: Tensor) => flows.reduce((y, f) => f(y), start);
-  return gradient === 'adjoint' ? adjointSolve(flow, x, { branches, tau, parameters, tableau, substeps }) : flow(x);
+  if (gradient === 'adjoint') return adjointSolve(flows, x, { branches, tau, tableau, substeps });
+  const steps = flows.map((flow) => (start: Tensor) => flow(start, tau));
+  return gradient === 'checkpoint' ? checkpointSequential(steps, x) : steps.reduce((y, step) => step(y), x);
 }

@@ -8,7 +8,8 @@ import { jvp } from '../../src/autograd/forward-mode';
 import { linear } from '../../src/autograd/matmul';
 import { batchNorm, groupNorm, layerNorm } from '../../src/autograd/norm';
 import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d } from '../../src/autograd/pool';
-import { grad } from '../../src/autograd/tape';
+import { residualSteps } from '../../src/autograd/residual-step';
+import { backward, grad } from '../../src/autograd/tape';
 import { concat, pad } from '../../src/autograd/views';
 import { PreActBranch } from '../../src/models/blocks';
 import { tensor } from '../../src/tensor/create';
@@ -105,6 +106,29 @@ test('a constant has the tangent zero; refusals name the operation and the shape
   assert.equal([...(await jvp(() => draw([2], 5), [x], [x]).tangent.data())], [0, 0]);
   assert.throws(() => jvp((a) => a.sort().values, [x], [x]), /jvp: 'sort' has no forward-mode rule/);
   assert.throws(() => jvp((a) => a, [x], [draw([3], 2)]), /jvp: tangent 0 .*input \[2, 3\], tangent \[3\]/);
+});
+
+test('J·v of residual steps, for x, branches and times', async () => {
+  const f = (x: Tensor, w: Tensor, tau: Tensor) =>
+    residualSteps(x, [(y) => y.mul(w).tanh(), (y) => y.square(), (y) => y.sin()], tau);
+  await agrees('residual steps', f, [[2, 3], [3], [3]]);
+});
+
+test('second derivatives are refused by name: a jvp or a gradient inside of jvp would be zero in silence', async () => {
+  const cube = (z: Tensor) => z.mul(z).mul(z);
+  const [x, one] = [tensor([2]), tensor([1])];
+  const inner = (a: Tensor) => jvp(cube, [a], [one]).tangent;
+  assert.throws(() => jvp(inner, [x], [one]), /jvp: a jvp inside .* another jvp/);
+  const slope = (a: Tensor) => grad(cube(a), [a])[0]!;
+  assert.throws(() => jvp(slope, [x], [one]), /grad: a gradient taken inside .* jvp/);
+  const accumulated = (a: Tensor) => {
+    backward(cube(a));
+    return a;
+  };
+  assert.throws(() => jvp(accumulated, [x], [one]), /backward: a gradient taken inside .* jvp/);
+  // What was refused leaves nothing behind.
+  assert.equal([...(await inner(x).data())], [12]);
+  assert.equal([...(await slope(tensor([2], { requiresGrad: true })).data())], [12]);
 });
 
 test.run();

@@ -2,9 +2,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
+import { dropout } from '../../src/autograd/random';
 import { device } from '../../src/gpu';
 import { MeanField } from '../../src/meanfield/mean-field';
-import type { SolverOptions } from '../../src/meanfield/ode';
+import { type SolverOptions, solve } from '../../src/meanfield/ode';
 import { MeanFieldResNet } from '../../src/models/resnet';
 import { Module } from '../../src/nn/module';
 import { Parameter } from '../../src/nn/parameter';
@@ -154,6 +155,58 @@ test('with small steps of a high order the adjoint agrees with backpropagation',
   ];
   for (const key of ['x', 'theta', 'tau'] as const)
     assert.ok(distance(adjoint[key], plain[key]) < 1e-4, `${key}: ${distance(adjoint[key], plain[key])}`);
+});
+
+const precise = { method: 'rk4', substeps: 4 } as const;
+const times = () => tensor([0.25, 0.5, 0.75, 1], { requiresGrad: true });
+
+test('the adjoint: a parameter that branches share has its gradient once, listed or not, leaf or computed', async () => {
+  const w = new Parameter(tensor([0.5]));
+  const shared = () =>
+    solve(
+      tensor([1]),
+      Array(4).fill((z: Tensor) => z.mul(w)),
+      times(),
+      { ...precise, gradient: 'adjoint' },
+    );
+  shared().sum().backward();
+  close(await w.grad!.data(), [Math.exp(0.5)], 1e-5, '∂e^w/∂w at 0.5');
+  // Through a tensor computed from it, whose graph serves another loss as well.
+  w.grad = null;
+  const half = w.mul(0.5);
+  const computed = solve(
+    tensor([1]),
+    [1, 1].map(() => (z: Tensor) => z.mul(half)),
+    tensor([1, 2]),
+    { ...precise, gradient: 'adjoint' },
+  );
+  computed.sum().add(half.sum()).backward();
+  close(await w.grad!.data(), [Math.exp(0.5) + 0.5], 1e-5, '∂(e^w + w/2)/∂w at 0.5');
+});
+
+test('the adjoint: branches that do not depend on x, or on nothing at all, or give x, have the gradient of backpropagation', async () => {
+  const [w, x] = [new Parameter(tensor([0.5, -1])), tensor([0.3, 0.2], { requiresGrad: true })];
+  const branches = [() => w.tanh(), (z: Tensor) => z.mul(w).sin(), () => tensor([2, 3]), (z: Tensor) => z];
+  const run = async (gradient: SolverOptions['gradient']) => {
+    const tau = times();
+    solve(x, branches, tau, { ...precise, gradient })
+      .square()
+      .sum()
+      .backward();
+    const found = [w, x, tau].map(async (t) => [...(await t.grad!.data())]);
+    const all = (await Promise.all(found)).flat();
+    w.grad = x.grad = null;
+    return all;
+  };
+  close(await run('adjoint'), await run('backprop'), 1e-4);
+});
+
+test('the adjoint refuses branches that draw: dropout would be another on the way back', () => {
+  const dropping = (z: Tensor) => dropout(z, { p: 0.5 });
+  assert.throws(
+    () => solve(tensor([1], { requiresGrad: true }), [dropping], tensor([1]), { gradient: 'adjoint' }),
+    /adjoint: branch 0 draws random numbers/,
+  );
 });
 
 test('a ResNet trains through any solver and gradient; running statistics move once', async () => {
