@@ -1,4 +1,5 @@
 // Finds CIFAR-10 and CIFAR-100 on disk, downloads them, or falls back to the synthetic set: the data's file-system edge.
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -208,10 +209,15 @@ async function readArchive(path: string, names: readonly string[]): Promise<Map<
 /** Unpacks a checked archive to `folder`, which appears only when it is complete, and removes the archive. */
 async function unpack(archive: string, folder: string, format: CifarFormat): Promise<void> {
   const contents = await readArchive(archive, fileNames(format));
-  const growing = `${folder}.${process.pid}.part`;
-  rmSync(growing, { recursive: true, force: true });
+  const growing = `${folder}.${randomUUID()}.part`;
   mkdirSync(growing, { recursive: true });
-  for (const [name, bytes] of contents) writeFileSync(join(growing, name), bytes);
-  renameSync(growing, folder);
-  rmSync(archive);
+  try {
+    for (const [name, bytes] of contents) writeFileSync(join(growing, name), bytes);
+    renameSync(growing, folder);
+  } catch (error) {
+    rmSync(growing, { recursive: true, force: true });
+    // Another process may have been faster.
+    if (!fileNames(format).every((name) => existsSync(join(folder, name)))) throw error;
+  }
+  rmSync(archive, { force: true });
 }

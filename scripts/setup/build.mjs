@@ -1,8 +1,8 @@
 // Set-up step 3: dist/ as the sources say.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { hashOf } from './files.mjs';
+import { basename, join } from 'node:path';
+import { hashOf, partOf, sweep } from './files.mjs';
 import { root } from './places.mjs';
 import { SetupError, say } from './say.mjs';
 
@@ -25,7 +25,8 @@ const sources = [
  */
 export function build({ types }) {
   const hash = hashOf(root, sources);
-  const part = `dist.${process.pid}.part`;
+  sweep(root, 'dist');
+  const part = basename(partOf(dist));
   const tsup = join(root, 'node_modules', 'tsup', 'dist', 'cli-default.js');
   const flags = [tsup, '--silent', '--out-dir', part, ...(types ? [] : ['--no-dts'])];
   const { status } = spawnSync(process.execPath, flags, { cwd: root, stdio: ['ignore', 2, 2] });

@@ -1,5 +1,5 @@
 // File helpers: content hashes as stamps, and folders that appear whole or not at all.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
@@ -35,13 +35,22 @@ export function readJson(path) {
   }
 }
 
+/** A name beside `path` that nobody can guess, for what is not complete yet.
+ * @param {string} path */
+export const partOf = (path) => `${path}.${randomUUID()}.part`;
+
 /** Writes a file so that a reader sees the old or the new one, never a part.
  * @param {string} path @param {string} text */
 export function writeWhole(path, text) {
   mkdirSync(dirname(path), { recursive: true });
-  const part = `${path}.${process.pid}.part`;
-  writeFileSync(part, text);
-  renameSync(part, path);
+  sweep(dirname(path), basename(path));
+  const part = partOf(path);
+  try {
+    writeFileSync(part, text, { flag: 'wx' });
+    renameSync(part, path);
+  } finally {
+    rmSync(part, { force: true });
+  }
 }
 
 /**
@@ -55,8 +64,7 @@ export function appear(folder, fill) {
   const parent = dirname(folder);
   mkdirSync(parent, { recursive: true });
   sweep(parent, basename(folder));
-  const part = `${folder}.${process.pid}.part`;
-  rmSync(part, { recursive: true, force: true });
+  const part = partOf(folder);
   mkdirSync(part);
   try {
     fill(part);
@@ -69,7 +77,7 @@ export function appear(folder, fill) {
 
 /** Removes what attempts that were killed more than an hour ago have left.
  * @param {string} parent @param {string} name */
-function sweep(parent, name) {
+export function sweep(parent, name) {
   for (const entry of readdirSync(parent)) {
     if (!entry.startsWith(`${name}.`) || !entry.endsWith('.part')) continue;
     const path = join(parent, entry);

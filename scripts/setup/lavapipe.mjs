@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { requireApt, sh, unpackDebian } from './apt.mjs';
-import { appear, readJson } from './files.mjs';
+import { appear, partOf, readJson, sweep } from './files.mjs';
 import { SetupError, say } from './say.mjs';
 
 /** @type {Record<string, { triplet: string, loader: string }>} */
@@ -119,8 +119,9 @@ function patchedNode(home, loader, libraries) {
   say(
     `making a copy of node ${process.version} that uses the libraries in ${join(home, 'prefix')}: lavapipe needs a newer glibc`,
   );
-  const part = join(folder, `node.${process.pid}.part`);
   mkdirSync(folder, { recursive: true });
+  sweep(folder, 'node');
+  const part = partOf(node);
   copyFileSync(process.execPath, part);
   chmodSync(part, 0o755);
   const patchelf = join(home, 'patchelf/usr/bin/patchelf');

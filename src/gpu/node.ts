@@ -1,5 +1,6 @@
 // The Node adapter: Dawn through the npm package `webgpu`. The only place under src/gpu that knows Node.
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { create, globals } from 'webgpu';
@@ -78,8 +79,14 @@ const store: TextStore = {
   write(name, text) {
     const path = store.place(name);
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(`${path}.${process.pid}.tmp`, text);
-    renameSync(`${path}.${process.pid}.tmp`, path);
+    const made = `${path}.${randomUUID()}.tmp`;
+    try {
+      writeFileSync(made, text, { flag: 'wx' });
+      renameSync(made, path);
+    } catch (error) {
+      rmSync(made, { force: true });
+      throw error;
+    }
   },
 };
 

@@ -1,9 +1,12 @@
 // A lock file that keeps two processes from writing into one folder.
 // It names the process that holds it, so that the lock of a process that died can be taken over.
+//
+// The file appears whole, by a hard link from a temporary one, and only one process can make it. A dead lock is removed only by the process
+// that holds the lock of the removal, `<path>.takeover`, which looks once more before it does. That lock is one of the same kind.
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { explain } from './files.node.js';
+import { explain, temporaryName, writeNew } from './files.node.js';
 
 interface Owner {
   pid: number;
@@ -14,6 +17,9 @@ interface Owner {
 }
 
 const held = new Set<string>();
+const cell = new Int32Array(new SharedArrayBuffer(4));
+const nap = () => void Atomics.wait(cell, 0, 0, 20);
+const NAPS = 25; // half a second: longer than anybody needs to write or to remove a lock
 
 /**
  * Takes the lock file `path` for this process until `release` or the end of the process.
@@ -22,32 +28,79 @@ const held = new Set<string>();
 export function acquireLock(path: string, what: string): { release(): void } {
   const { pid } = process;
   const own: Owner = { pid, host: hostname(), started: new Date().toISOString(), ticks: ticks(pid) };
-  const take = () => writeFileSync(path, `${JSON.stringify(own)}\n`, { flag: 'wx' });
+  let owner: Owner | null;
   try {
-    take();
+    owner = take(path, own);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw new Error(`${path}: could not be written (${explain(error)})`, { cause: error });
-    }
-    const owner = readOwner(path);
-    if (!owner) throw new Error(`${what} is locked by an unreadable ${path}; delete it if no process uses the folder`);
-    if (isHeld(path, owner, own)) {
-      const remedy = owner.host === own.host ? 'stop it, or wait for its end' : `if it has ended, delete ${path}`;
-      throw new Error(
-        `${what} is in use by process ${owner.pid} on ${owner.host}, started ${owner.started}; ${remedy}`,
-      );
-    }
-    rmSync(path, { force: true });
-    take();
+    throw new Error(`${path}: could not be written (${explain(error)})`, { cause: error });
+  }
+  if (owner) {
+    const remedy = owner.host === own.host ? 'stop it, or wait for its end' : `if it has ended, delete ${path}`;
+    throw new Error(`${what} is in use by process ${owner.pid} on ${owner.host}, started ${owner.started}; ${remedy}`);
   }
   if (held.size === 0) process.on('exit', releaseAll);
   held.add(path);
   return { release: () => release(path) };
 }
 
+/** Makes the lock file; null when that was done, else the process that holds it. */
+function take(path: string, own: Owner): Owner | null {
+  let naps = 0;
+  for (;;) {
+    if (make(path, `${JSON.stringify(own)}\n`)) return null;
+    const owner = readOwner(path);
+    if (owner === 'gone') continue;
+    if (owner !== 'unreadable' && isHeld(path, owner, own)) return owner;
+    // Without hard links a lock is empty for a moment; one that stays so was left by a crash of the machine.
+    if (owner === 'unreadable' && naps++ < NAPS) {
+      nap();
+      continue;
+    }
+    const remover = take(`${path}.takeover`, own);
+    if (remover) {
+      if (naps++ > 2 * NAPS) return remover;
+      nap();
+      continue;
+    }
+    try {
+      const now = readOwner(path);
+      if (now !== 'gone' && (now === 'unreadable' || !isHeld(path, now, own))) rmSync(path, { force: true });
+    } finally {
+      rmSync(`${path}.takeover`, { force: true });
+    }
+  }
+}
+
+/** Makes a file with this content unless there is one; false when there is. */
+function make(path: string, content: string): boolean {
+  const made = temporaryName(path);
+  writeNew(made, content);
+  try {
+    linkSync(made, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    return makeUnlinked(path, content);
+  } finally {
+    rmSync(made, { force: true });
+  }
+}
+
+/** For file systems without hard links. */
+function makeUnlinked(path: string, content: string): boolean {
+  try {
+    writeNew(path, content);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
 function isHeld(path: string, owner: Owner, own: Owner): boolean {
   if (owner.host !== own.host) return true;
-  if (owner.pid === own.pid) return held.has(path);
+  // Another thread, or another copy of this module, holds it for the same process.
+  if (owner.pid === own.pid) return held.has(path) || (owner.ticks !== null && owner.ticks === own.ticks);
   try {
     process.kill(owner.pid, 0);
   } catch (error) {
@@ -56,21 +109,22 @@ function isHeld(path: string, owner: Owner, own: Owner): boolean {
   return owner.ticks === ticks(owner.pid);
 }
 
-function readOwner(path: string): Owner | undefined {
+function readOwner(path: string): Owner | 'gone' | 'unreadable' {
   try {
     const owner = JSON.parse(readFileSync(path, 'utf8')) as Owner;
-    return Number.isInteger(owner?.pid) ? owner : undefined;
-  } catch {
-    return undefined;
+    return Number.isSafeInteger(owner?.pid) && owner.pid > 0 && typeof owner.host === 'string' ? owner : 'unreadable';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'gone' : 'unreadable';
   }
 }
 
-/** Start of a process as Linux states it; null elsewhere. */
+/** Start of a process as Linux states it; null elsewhere. A process that has ended but was not waited for has none. */
 function ticks(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field is the program's name in parentheses and may hold blanks; the start is field 22.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+    // The second field is the program's name in parentheses and may hold blanks; the state is field 3, the start field 22.
+    const rest = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return 'ZX'.includes(rest[0]!) ? 'ended' : (rest[19] ?? null);
   } catch {
     return null;
   }
@@ -79,7 +133,8 @@ function ticks(pid: number): string | null {
 function release(path: string): void {
   if (!held.delete(path)) return;
   // A lock that someone deleted and another process took since is not ours to remove.
-  if (readOwner(path)?.pid === process.pid) rmSync(path, { force: true });
+  const owner = readOwner(path);
+  if (typeof owner === 'object' && owner.pid === process.pid) rmSync(path, { force: true });
   if (held.size === 0) process.off('exit', releaseAll);
 }
 

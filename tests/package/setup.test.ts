@@ -51,6 +51,19 @@ test('packages: equal to the lock, or named where they differ', () => {
   assert.is(firstDifference(lock, old), 'b-darwin');
 });
 
+for (const name of ['package-lock.json', 'bench/package-lock.json'])
+  test(`${name}: every package, those of other platforms included, has the hash of its content`, () => {
+    const url = new URL(`../../${name}`, import.meta.url);
+    const { packages } = JSON.parse(readFileSync(url, 'utf8')) as { packages: Record<string, { integrity?: string }> };
+    const lacking = Object.entries(packages).filter(
+      ([path, { integrity }]) => path !== '' && !/^sha512-[\w+/]{86}==$/.test(integrity ?? ''),
+    );
+    assert.equal(
+      lacking.map(([path]) => path),
+      [],
+    );
+  });
+
 const gpu = { name: 'RTX', text: 'nvidia ampere RTX', software: false };
 const old = { name: 'SwiftShader Device', text: 'google swiftshader', software: true };
 const fresh = { name: 'llvmpipe', text: 'mesa llvmpipe', software: true };

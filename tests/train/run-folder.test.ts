@@ -193,7 +193,7 @@ test('another living process keeps its lock, a dead one or a reused pid loses it
   }
 });
 
-test('locks of other machines and unreadable locks are left alone', () => {
+test('locks of other machines are left alone', () => {
   const path = newPath();
   RunFolder.create(path, {}).close();
   const lock = join(path, 'run.lock');
@@ -202,8 +202,6 @@ test('locks of other machines and unreadable locks are left alone', () => {
     () => RunFolder.open(path),
     /process 1 on elsewhere, started yesterday; if it has ended, delete .*run\.lock/,
   );
-  writeFileSync(lock, '');
-  assert.throws(() => RunFolder.open(path), /locked by an unreadable .*run\.lock/);
   assert.ok(existsSync(lock));
 });
 
