@@ -78,7 +78,7 @@ export async function distance(options: DistanceOptions, say: Say, progress: Pro
   const flow = new featureFlow.FeatureFlow(x, y, crowd);
   const ideal = new Map(widths.map((width) => [width, [] as Snapshot[]]));
   const onFlow = counted(progress, `flow of ${particles} particles`, steps);
-  await flow.run(time, {
+  await flow.run(steps * eta, {
     dt: eta,
     async onStep(k) {
       if (kept(k))
@@ -161,7 +161,7 @@ async function board(
     coupled[l] = noGrad(() => columns(map.matmul(residuals[l]), samples).keep());
   }
   const first = noGrad(() => columns(net.weights[0].detach(), x.shape[1]).keep());
-  return featureFlow.withPassengers(start, first, coupled, tensor(new Float32Array(units).fill(readout)));
+  return featureFlow.withPassengers(start, first, coupled, tensor(new Float32Array(units).fill(readout as number)));
 }
 
 /** What is compared, of a net. */

@@ -95,7 +95,7 @@ export async function train<Seen extends Record<string, Tensor>>(
   }
 }
 
-/** The losses of a flow at 0, Δt … `time`; `onStep` may read the flow, and is awaited. */
+/** The losses of a flow at 0, Δt … `time`, in as many whole steps as nets take; `onStep` may read the flow, and is awaited. */
 export async function follow(
   { x, y }: { x: Tensor; y: Tensor },
   { seed, time, dt, ...start }: featureFlow.FlowStartOptions & { seed: number; time: number; dt: number },
@@ -103,7 +103,7 @@ export async function follow(
 ): Promise<number[]> {
   manualSeed(seed);
   const flow = new featureFlow.FeatureFlow(x, y, await featureFlow.flowStart(x, start));
-  const { losses } = await flow.run(time, { dt, onStep: (k, loss) => onStep(k, loss, flow) });
+  const { losses } = await flow.run(Math.round(time / dt) * dt, { dt, onStep: (k, loss) => onStep(k, loss, flow) });
   flow.dispose();
   return losses;
 }

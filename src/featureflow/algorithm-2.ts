@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor';
 
 /** One layer of a net with its residuals on samples, which are linear in its weights: α = sources·v / m_{l−1}. */
 export interface RegressionLayer {
-  /** l, from 2 on. */
+  /** l, from 2 on; L + 1 is the readout, with β_{L+1} for its residuals. */
   readonly layer: number;
   /** Samples, or sampled pixels. */
   readonly rows: number;
@@ -36,6 +36,8 @@ export interface RegressOptions {
   form: 'hard' | 'soft' | 'sequential';
   /** λ > 0 of the soft forms. */
   lambda?: number;
+  /** Whether λ is for each row of a layer, so that it means the same for any number of them (default: for all together). */
+  perRow?: boolean;
   /** The system solved: of the N samples, or of the m units. The smaller one by default; both give the same weights. */
   system?: 'dual' | 'primal';
 }
@@ -58,13 +60,13 @@ export interface RegressionReport {
 const SINGULAR = 1e7;
 
 /**
- * Regresses the weights of the layers 2 … L of a net that was just made, on samples x. Throws InputError where the hard form has no solution,
+ * Regresses the weights of the layers 2 … L of a net that was just made, and of a readout that was drawn at random, on samples x. Throws InputError where the hard form has no solution,
  * which names the samples that are parallel.
  */
 export async function regress(
   net: Regressable,
   x: Tensor,
-  { form, lambda = 0, system }: RegressOptions,
+  { form, lambda = 0, perRow = false, system }: RegressOptions,
 ): Promise<RegressionReport[]> {
   if (form === 'hard' ? lambda !== 0 || system === 'primal' : !(lambda > 0))
     throw new InputError(
@@ -82,7 +84,7 @@ export async function regress(
       const h = Matrix.from1DArray(rows, m, source);
       const alpha = Matrix.from1DArray(rows, targets, standard.residuals[replica]);
       const which = system ?? (form === 'hard' || rows <= m ? 'dual' : 'primal');
-      const { v, condition } = solve(which, h, alpha, lambda, layer);
+      const { v, condition } = solve(which, h, alpha, perRow ? lambda * rows : lambda, layer);
       const weights = v.to1DArray();
       reports.push({
         ...{ layer, replica, system: which, condition, residualChange: Number.NaN },

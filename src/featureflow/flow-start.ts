@@ -24,6 +24,9 @@ export interface FlowStart {
   readonly grams: readonly number[][][];
   /** The share of each particle in ∫ dp [P]; a particle with 0 is carried by the flow and does not act on it. Default: 1/P. */
   readonly shares?: Tensor;
+  /** h1 and h2 that the start was made with: the flow goes on with them. Default, for a start made by hand: those of the flow. */
+  readonly h1?: Activation;
+  readonly h2?: Activation;
 }
 
 export interface FlowStartOptions {
@@ -47,7 +50,8 @@ export interface FlowStartOptions {
  */
 export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<FlowStart> {
   const { layers, particles, sigma = 1, readout = 1, antithetic = true } = options;
-  const [h1, h2] = [activation(options.h1 ?? 'tanh'), activation(options.h2 ?? 'tanh')];
+  const used = { h1: options.h1 ?? 'tanh', h2: options.h2 ?? 'tanh' } as const;
+  const [h1, h2] = [activation(used.h1), activation(used.h2)];
   if (x.ndim !== 2) throw inputError('flowStart', 'the samples are no matrix', { x: x.shape }, 'x is [N, d].');
   if (!Number.isInteger(layers) || layers < 1 || !Number.isInteger(particles) || particles < (antithetic ? 2 : 1))
     throw new InputError(`flowStart: ${layers} layers and ${particles} particles must be whole numbers of at least 1`);
@@ -77,7 +81,7 @@ export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<F
     below.dispose();
   }
   features.dispose();
-  return { first, residuals, readout: full([particles], readout), grams };
+  return { first, residuals, readout: full([particles], readout), grams, ...used };
 }
 
 /** K_l = R Rᵀ, or an error that says why not. */
@@ -104,7 +108,7 @@ export function withPassengers(
     first: concat([start.first, first], 1).keep(),
     residuals: start.residuals.map((alpha, l) => concat([alpha, residuals[l]], 1).keep()),
     readout: concat([start.readout, readout]).keep(),
-    grams: start.grams,
+    ...{ grams: start.grams, h1: start.h1, h2: start.h2 },
     shares: concat([shares, zeros([readout.shape[0]])]).keep(),
   }));
 }

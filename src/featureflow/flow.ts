@@ -32,6 +32,7 @@ export interface FeatureFlowOptions {
    * units are the particles. Both have the same limit for Δt → 0.
    */
   mode?: 'flow' | 'gd';
+  /** Default: those of the start, else tanh. Others than the start's are refused: its Gram matrices are of its own. */
   h1?: Activation;
   h2?: Activation;
   /** φ, of outputs [N] and targets [N], averaged over the samples (default: pseudo-Huber). */
@@ -46,8 +47,8 @@ export interface RunOptions {
    * and doubled again where a quarter of it is met. Default: every step is Δt.
    */
   tolerance?: number;
-  /** Called with k and the loss at t = k·Δt, from k = 0 on. It is awaited, and may read the flow. */
-  onStep?: (k: number, loss: number) => void | Promise<void>;
+  /** Called with k, the loss and the time at t = 0, Δt, 2Δt … and at the end. It is awaited, and may read the flow. */
+  onStep?: (k: number, loss: number, time: number) => void | Promise<void>;
 }
 
 /** Into so many parts Δt can be divided by halving: integers, so that halved and doubled steps meet k·Δt exactly. */
@@ -126,8 +127,16 @@ export class FeatureFlow {
       throw inputError('FeatureFlow', 'the shapes do not fit', sizes, 'x [N, d], y [N], v_1 [d, P], v_{L+1} [P].');
     this.#x = x.keep();
     this.#y = y.keep();
-    this.#h1 = activation(options.h1 ?? 'tanh');
-    this.#h2 = activation(options.h2 ?? 'tanh');
+    const [h1, h2] = (['h1', 'h2'] as const).map((h) => {
+      const [own, given] = [start[h], options[h]];
+      if (own && given && own !== given)
+        throw new InputError(
+          `FeatureFlow: ${h} is ${nameOf(given)}, but the start was made with ${nameOf(own)}: leave the option out, or make the start with the same`,
+        );
+      return activation(given ?? own ?? 'tanh');
+    });
+    this.#h1 = h1;
+    this.#h2 = h2;
     this.#loss = options.loss ?? pseudoHuber;
     this.mode = options.mode ?? 'flow';
     // Tiles are filled up with particles that have no share.
@@ -188,19 +197,24 @@ export class FeatureFlow {
   }
 
   /**
-   * Goes on for `duration` time units. Returns the losses at 0, Δt, 2Δt … from where it stood, and how many steps that took. Throws InputError
-   * where the loss is no number any more: Δt is too large.
+   * Goes on for `duration` time units. Returns the losses at the `times` 0, Δt, 2Δt … from where it stood, the last of which is the end: where
+   * Δt does not divide the duration, the last step is shorter. And how many steps that took. Throws InputError where the loss is no number any
+   * more: Δt is too large.
    */
   async run(
     duration: number,
     { dt, tolerance = Infinity, onStep }: RunOptions,
-  ): Promise<{ losses: number[]; steps: number }> {
-    const count = Math.round(duration / dt);
-    if (!(dt > 0 && tolerance > 0 && count >= 0 && Number.isFinite(duration)))
+  ): Promise<{ losses: number[]; times: number[]; steps: number }> {
+    if (!(dt > 0 && tolerance > 0 && duration >= 0 && Number.isFinite(duration)))
       throw new InputError(
         `FeatureFlow.run: duration ${duration}, dt ${dt} and tolerance ${tolerance} must be positive`,
       );
     const controlled = tolerance < Infinity;
+    // Up to rounding: 0.3 is three times 0.1.
+    const whole = Math.floor(duration / dt + 1e-6);
+    const rest = duration - whole * dt;
+    const lengths: number[] = [...Array(whole).fill(dt), ...(rest > 1e-6 * dt ? [rest] : [])];
+    const times: number[] = [];
     const losses: number[] = [];
     let steps = 0;
     let drift = this.#drift(controlled);
@@ -209,14 +223,16 @@ export class FeatureFlow {
       if (!Number.isFinite(loss))
         throw new InputError(`FeatureFlow.run: the loss is ${loss} after ${steps} steps; take a smaller dt`);
       losses.push(loss);
-      await onStep?.(losses.length - 1, loss);
+      const k = losses.length - 1;
+      times.push(k === lengths.length ? duration : k * dt);
+      await onStep?.(k, loss, times[k]);
     };
     await record();
     let part = PARTS;
-    for (let k = 0; k < count; k++) {
+    for (const length of lengths) {
       for (let done = 0; done < PARTS; ) {
         const before = this.#state;
-        const h = (dt * part) / PARTS;
+        const h = (length * part) / PARTS;
         this.#advance(drift, h);
         const next = this.#drift(controlled);
         const error = controlled ? await this.#error(drift, next, h) : 0;
@@ -236,7 +252,7 @@ export class FeatureFlow {
       await record();
     }
     release(drift);
-    return { losses, steps };
+    return { losses, times, steps };
   }
 
   /** Gives the memory back. */
@@ -341,6 +357,8 @@ export class FeatureFlow {
     return noGrad(() => mul(max(sub(a, b).abs()), dt / 2)).item();
   }
 }
+
+const nameOf = (h: Activation): string => (typeof h === 'string' ? `'${h}'` : h.name || 'a function');
 
 function release(...parts: (State | Drift)[]): void {
   for (const t of parts.flatMap(tensorsOf)) t.dispose();

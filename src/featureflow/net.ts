@@ -37,8 +37,11 @@ export interface FeatureFlowNetOptions {
   residual?: boolean;
   /** σ of the standard initialisation (default 1). */
   sigma?: number;
-  /** C: the readout's weights are C, with several columns ±C by chance (default 1). */
-  readout?: number;
+  /**
+   * C: the readout's weights are C, with several columns ±C by chance (default 1). Or 'random': N(0, mσ²) as those of the other layers, which
+   * `regress` then exchanges for smaller ones as well (the first half of the paper's footnote 2).
+   */
+  readout?: number | 'random';
   /** Another initialisation: the weights v_l of the shape given, l = 1 … layers + 1. */
   initial?: (l: number, shape: Shape) => Tensor;
 }
@@ -75,7 +78,7 @@ export class FeatureFlowNet extends Module {
     this.h1 = activation(this.options.h1);
     this.h2 = activation(this.options.h2);
     const standard = (l: number, shape: Shape): Tensor => {
-      if (l <= layers) return normal(shape, 0, sigma * Math.sqrt(l === 1 ? inputs : width));
+      if (l <= layers || readout === 'random') return normal(shape, 0, sigma * Math.sqrt(l === 1 ? inputs : width));
       return outputs === 1 ? full(shape, readout) : signs(shape, readout);
     };
     this.weights = Array.from({ length: layers + 1 }, (_, i) => {
@@ -113,7 +116,7 @@ export class FeatureFlowNet extends Module {
 
   /** For `regress`: all samples, float32 as they are on the GPU. */
   async regressionLayers(x: Tensor): Promise<RegressionLayer[]> {
-    const { width, layers } = this.options;
+    const { width, layers, readout } = this.options;
     const replicas = this.options.replicas ?? 1;
     const parts = async (tensor: Tensor) => {
       const values = await tensor.data();
@@ -121,15 +124,16 @@ export class FeatureFlowNet extends Module {
       return Array.from({ length: replicas }, (_, r) => values.subarray(r * size, (r + 1) * size));
     };
     const made = noGrad(() => {
-      const { features, residuals } = this.layers(x);
-      return { sources: features.slice(1).map((beta) => this.h1(beta)), residuals: residuals.slice(2) };
+      const { features, residuals, output } = this.layers(x);
+      return { sources: features.slice(1).map((beta) => this.h1(beta)), residuals: [...residuals.slice(2), output] };
     });
     const found: RegressionLayer[] = [];
-    for (let l = 2; l <= layers; l++) {
+    for (let l = 2; l <= (readout === 'random' ? layers + 1 : layers); l++) {
       const weight = this.weights[l - 1];
+      const targets = weight.shape[weight.ndim - 1];
       const [sources, residuals] = [await parts(made.sources[l - 2]), await parts(made.residuals[l - 2])];
       found.push({
-        ...{ layer: l, rows: sources[0].length / width, units: [width, width] },
+        ...{ layer: l, rows: sources[0].length / width, units: [width, targets] },
         ...{ sources, residuals, weights: await parts(weight) },
         assign(values) {
           const flat = new Float32Array(weight.size);

@@ -42,6 +42,9 @@ export interface FeatureFlowResNetOptions {
   h2?: Activation;
 }
 
+/** How the weights are regressed, and on how many pixels of each layer. */
+export type InitialiseOptions = Partial<Omit<RegressOptions, 'perRow'>> & { rows?: number };
+
 /** α = conv(h)/(C_in k²): a source unit is a channel at one of the 3×3 taps. */
 class UnitConv extends Module {
   readonly weight: ScaledParameter;
@@ -133,22 +136,25 @@ export class FeatureFlowResNet extends Module {
   }
 
   /**
-   * Algorithm 2 on a new net: exchanges the weights of layers 2 … L for smaller ones that nearly keep their residuals on `rows` pixels drawn
-   * from `images` [N, channels, H, W]. `lambda` is per row, so that it means the same for any number of them.
+   * Algorithm 2 on a new net: exchanges the weights of layers 2 … L for smaller ones that keep their residuals on pixels of `images`
+   * [N, channels, H, W], drawn without replacement: exactly ('hard') or nearly ('soft' and 'sequential', with λ for each row, default 1e-3).
+   * `rows` pixels of each layer, or all where it has fewer. By default 1,024; of the hard form, which needs fewer rows than source units, half of
+   * the layer's units. The readout keeps its ±C.
    */
   async initialise(
     images: Tensor,
-    { lambda = 1e-3, rows = 1024, form = 'soft' }: Partial<RegressOptions> & { rows?: number } = {},
+    { rows, form = 'soft', lambda = form === 'hard' ? 0 : 1e-3, ...options }: InitialiseOptions = {},
   ): Promise<RegressionReport[]> {
     if (this.parametrisation === 'standard')
       throw new InputError("FeatureFlowResNet: Algorithm 2 belongs to the 'mean-field' parametrisation");
-    return regress({ regressionLayers: (x) => this.#regressionLayers(x, rows) }, images, {
-      form,
-      lambda: lambda * rows,
-    });
+    if (rows !== undefined && !(Number.isInteger(rows) && rows >= 1))
+      throw new InputError(`FeatureFlowResNet.initialise: rows is ${rows}, it must be a whole number of at least 1`);
+    const most = (sources: number) => rows ?? (form === 'hard' ? Math.floor(sources / 2) : 1024);
+    const net = { regressionLayers: (x: Tensor) => this.#regressionLayers(x, most) };
+    return regress(net, images, { form, lambda, ...options, perRow: true });
   }
 
-  async #regressionLayers(x: Tensor, rows: number): Promise<RegressionLayer[]> {
+  async #regressionLayers(x: Tensor, most: (sources: number) => number): Promise<RegressionLayer[]> {
     const made = noGrad(() => {
       const { features, residuals } = this.layers(x);
       return { sources: features.slice(1, -1).map((beta) => this.#h1(beta)), residuals: residuals.slice(2) };
@@ -158,16 +164,16 @@ export class FeatureFlowResNet extends Module {
       const [from, to] = [made.sources[i], made.residuals[i]];
       const [images, channels, height, width] = to.shape;
       const pixels = height * width;
-      // The same pixels at every call.
-      const rng = new Rng(0, Stream.init, i);
-      const at = Array.from({ length: rows }, () => Math.floor(rng.uniform() * images * pixels));
+      const { weight, sources, stride } = conv;
+      const rows = Math.min(most(sources), images * pixels);
+      // The same pixels at every call, none of them twice.
+      const at = [...new Rng(0, Stream.init, i).permutation(images * pixels).subarray(0, rows)];
       const alpha = await to.data();
       const residuals = new Float32Array(rows * channels);
       at.forEach((p, r) => {
         const first = Math.floor(p / pixels) * channels * pixels + (p % pixels);
         for (let c = 0; c < channels; c++) residuals[r * channels + c] = alpha[first + c * pixels];
       });
-      const { weight, sources, stride } = conv;
       found.push({
         ...{ layer: i + 2, rows, units: [sources, channels], residuals: [residuals] },
         sources: [patches(await from.data(), from.shape, at, width, pixels, stride)],

@@ -162,6 +162,36 @@ test('passengers are carried by the flow and do not act on it', async () => {
   await same(carried.weights(3, 64, count), flow.weights(3, from, count), 'v_3');
 });
 
+test('the flow goes on with the h1 and h2 of its start, also through passengers; others are refused', async () => {
+  manualSeed(1);
+  const given = await flowStart(x(), { layers: 3, particles: 64, h1: 'sigmoid', h2: 'erf', antithetic: false });
+  assert.equal([given.h1, given.h2], ['sigmoid', 'erf']);
+  // Residuals that the weights give are those that were drawn, if both are made with the same functions.
+  const computed = new FeatureFlow(x(), y(), given, { mode: 'gd' });
+  for (const l of [2, 3])
+    assert.ok((await error(computed.residuals(l), [...(await given.residuals[l].data())])) < 1e-4);
+  const few = (t: Tensor) => t.narrow(t.ndim - 1, 0, 3).clone();
+  const crowd = withPassengers(given, few(given.first), given.residuals.map(few), few(given.readout));
+  assert.equal([crowd.h1, crowd.h2], ['sigmoid', 'erf']);
+  assert.throws(
+    () => new FeatureFlow(x(), y(), given, { h1: 'tanh' }),
+    /h1 is 'tanh', but the start was made with 'sigmoid'/,
+  );
+  new FeatureFlow(x(), y(), given, { h1: 'sigmoid' }).dispose();
+});
+
+test('a run ends at its end, with a shorter last step where Δt does not divide the time', async () => {
+  const flow = new FeatureFlow(x(), y(), await start(32));
+  const { times, losses, steps } = await flow.run(1, { dt: 0.3 });
+  close(times, [0, 0.3, 0.6, 0.9, 1], 1e-12);
+  assert.is(losses.length, 5);
+  assert.is(steps, 4);
+  const parts = new FeatureFlow(x(), y(), await start(32));
+  await parts.run(0.9, { dt: 0.3 });
+  close([losses[4]], [(await parts.run(0.1, { dt: 0.3 })).losses[1]], 1e-6, 'as three steps and one of 0.1');
+  assert.is((await parts.run(0.3, { dt: 0.1 })).steps, 3, '0.3 / 0.1 is 3, whatever floats say');
+});
+
 test('refusals say what to do', async () => {
   const refused = async (body: () => unknown, message: RegExp) => {
     let error: Error | undefined;

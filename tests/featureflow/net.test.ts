@@ -123,6 +123,25 @@ test('replicas are the nets that each would be alone, with shared samples or the
   }
 });
 
+test('footnote 2: a readout drawn at random is regressed as the other layers, and keeps the outputs', async () => {
+  for (const outputs of [1, 3]) {
+    manualSeed(4);
+    const net = new FeatureFlowNet({ inputs: d, width: 512, layers: 2, outputs, readout: 'random', replicas: 2 });
+    const drawn = [...(await net.weights[2].data())];
+    const variance = drawn.reduce((sum, v) => sum + v * v, 0) / drawn.length;
+    assert.ok(Math.abs(variance / 512 - 1) < 0.2, `variance ${variance}, expected m = 512`);
+    const samples = tensorOf([N, d], 50);
+    const before = await net.forward(samples).data();
+    const reports = await regress(net, samples, { form: 'hard' });
+    assert.equal(
+      reports.map(({ layer }) => layer),
+      [2, 2, 3, 3],
+    );
+    close(await net.forward(samples).data(), before, 1e-4, 'outputs');
+    for (const r of reports.slice(2)) assert.ok(r.meanSquareAfter < 3 * N, `${r.meanSquareAfter}: Nσ² at most, about`);
+  }
+});
+
 test('standard initialisation: variances dσ² and mσ², a constant readout, or ±C for classes; the fully connected variant', async () => {
   manualSeed(3);
   const net = new FeatureFlowNet({

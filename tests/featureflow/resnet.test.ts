@@ -107,6 +107,7 @@ test('Algorithm 2 on convolutions: smaller weights, nearly the same residuals; d
     manualSeed(6);
     const net = new FeatureFlowResNet({ blocks: 1, width: 1 / 8 });
     const reports = await net.initialise(images, { rows: 50, lambda, system });
+    for (const r of reports) assert.is(r.system, system);
     return { reports, weights: await Promise.all(net.convs.map(({ weight }) => weight.data())) };
   };
   const [dual, primal] = [await regressed('dual', 1e-4), await regressed('primal', 1e-4)];
@@ -115,6 +116,28 @@ test('Algorithm 2 on convolutions: smaller weights, nearly the same residuals; d
     assert.ok(r.meanSquareAfter < r.meanSquareBefore && r.residualChange < 0.3, JSON.stringify(r));
   const [gentle] = (await regressed('primal', 1e-9)).reports;
   assert.ok(gentle.residualChange < 1e-4, `${gentle.residualChange}`);
+});
+
+test('the hard form keeps all residuals on pixels of which none is drawn twice', async () => {
+  manualSeed(6);
+  const net = new FeatureFlowResNet({ blocks: 1, width: 1 / 2 });
+  // So few pixels that all are among the rows; drawn with replacement some would come twice, which makes the system singular.
+  const images = tensor(Float32Array.from(numbers(2 * 3 * 16, 3, -2, 2)), { shape: [2, 3, 4, 4] });
+  const before = (await net.layers(images).residuals[7].data()).slice();
+  const reports = await net.initialise(images, { form: 'hard' });
+  assert.equal(
+    reports.map(({ layer, system }) => [layer, system]),
+    [2, 3, 4, 5, 6, 7].map((layer) => [layer, 'dual']),
+  );
+  for (const r of reports) assert.ok(r.residualChange < 1e-3, JSON.stringify(r));
+  close(await net.layers(images).residuals[7].data(), before, 1e-3, 'α_7');
+  const failure = async (o: Parameters<FeatureFlowResNet['initialise']>[1]) =>
+    net.initialise(images, o).then(
+      () => '',
+      (error: Error) => error.message,
+    );
+  assert.match(await failure({ form: 'hard', system: 'primal' }), /hard form solves the dual system/);
+  assert.match(await failure({ rows: 0 }), /rows is 0/);
 });
 
 test('the standard parametrisation is the same function with plain steps', async () => {
