@@ -161,7 +161,7 @@ export abstract class Module {
   loadStateDict(dict: Readonly<StateDict>, { strict = true } = {}): LoadReport {
     const own = new Map<string, Tensor>(this.namedTensors());
     const ignored = (key: string) => key.endsWith('num_batches_tracked');
-    const missing = Object.keys(this.stateDict()).filter((key) => !(key in dict));
+    const missing = Object.keys(this.stateDict()).filter((key) => !Object.hasOwn(dict, key));
     const unexpected = Object.keys(dict).filter((key) => !own.has(key) && !ignored(key));
     const misshapen = Object.keys(dict).filter(
       (key) => own.has(key) && !sameShape(own.get(key)!.shape, dict[key].shape),

@@ -6,6 +6,8 @@
 //
 // Typed arrays have the machine's byte order; every platform with WebGPU is little-endian, so data is used in place.
 
+import { clip, type Fail, metadataKey, parseHeader, show } from './safetensors-header';
+
 /** Element types with the array that holds one, in the order in which a file lays them out: widest first. */
 const storage = {
   U64: BigUint64Array,
@@ -38,7 +40,6 @@ export interface SafetensorsFile {
   readonly metadata: Record<string, string>;
 }
 
-const metadataKey = '__metadata__';
 const maxHeaderBytes = 100_000_000;
 const dtypes = Object.keys(storage) as StoredDtype[];
 
@@ -62,23 +63,15 @@ export function parseSafetensors(bytes: Uint8Array, what = 'file'): SafetensorsF
   const start = 8 + headerBytes;
   if (start > size) fail(cutOff(size, `at least ${start}`));
 
-  const text = bytes.subarray(8, start);
-  const header = parseHeader(text, fail);
-  const metadata: Record<string, string> = {};
-  for (const [key, value] of Object.entries(header[metadataKey] ?? {})) {
-    if (typeof value !== 'string') fail(`metadata '${key}' must be text, not ${JSON.stringify(value)}`);
-    metadata[key] = value as string;
-  }
-
-  const entries = Object.keys(header)
-    .filter((name) => name !== metadataKey)
-    .map((name) => ({ name, ...checkEntry(name, header[name], fail) }));
+  const header = parseHeader(bytes.subarray(8, start), fail);
+  const entries = [...header.entries].map(([name, entry]) => ({ name, ...checkEntry(clip(name), entry, fail) }));
   const byOffset = [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end);
   let position = 0;
   let previous = 'the header';
   for (const { name, begin, end } of byOffset) {
-    if (begin < position) fail(`tensors '${previous}' and '${name}' overlap`);
-    if (begin > position) fail(`bytes ${position} to ${begin} between ${previous} and '${name}' belong to no tensor`);
+    if (begin < position) fail(`tensors '${clip(previous)}' and '${clip(name)}' overlap`);
+    if (begin > position)
+      fail(`bytes ${position} to ${begin} between ${clip(previous)} and '${clip(name)}' belong to no tensor`);
     position = end;
     previous = name;
   }
@@ -95,65 +88,27 @@ export function parseSafetensors(bytes: Uint8Array, what = 'file'): SafetensorsF
     const data = new array(source as ArrayBuffer, aligned ? from : 0, (end - begin) / array.BYTES_PER_ELEMENT);
     tensors.set(name, { dtype, shape, data });
   }
-  return { tensors, metadata };
+  return { tensors, metadata: header.metadata };
 }
 
 function cutOff(size: number, expected: string): string {
   return `the file ends after ${size} of ${expected} bytes: it was cut off while being written or copied`;
 }
 
-type Fail = (problem: string) => never;
-
-function parseHeader(text: Uint8Array, fail: Fail): Record<string, object | undefined> {
-  let header: unknown;
-  let source = '';
-  try {
-    source = new TextDecoder('utf-8', { fatal: true }).decode(text);
-    header = JSON.parse(source);
-  } catch (error) {
-    fail(`the header is not JSON (${(error as Error).message}); the file is damaged or not a safetensors file`);
-  }
-  if (!isObject(header)) return fail('the header is not a JSON object');
-  const twice = duplicateKey(source);
-  if (twice !== undefined) fail(`the header names '${twice}' twice`);
-  const notObject = Object.keys(header).find((key) => !isObject((header as Record<string, unknown>)[key]));
-  if (notObject !== undefined) fail(`the header's entry '${notObject}' is not an object`);
-  return header as Record<string, object>;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** JSON.parse keeps the last of two equal keys silently, so the outermost keys are read from the text once more. */
-function duplicateKey(json: string): string | undefined {
-  const seen = new Set<string>();
-  let depth = 0;
-  for (const [token, string, colon] of json.matchAll(/("(?:[^"\\]|\\.)*")\s*(:?)|[{}]/g)) {
-    if (token === '{') depth++;
-    else if (token === '}') depth--;
-    else if (depth === 1 && colon) {
-      const key = JSON.parse(string!) as string;
-      if (seen.has(key)) return key;
-      seen.add(key);
-    }
-  }
-  return undefined;
-}
-
-function checkEntry(name: string, entry: unknown, fail: Fail) {
-  const { dtype, shape, data_offsets: offsets } = entry as Record<string, unknown>;
+function checkEntry(name: string, entry: Record<string, unknown>, fail: Fail) {
+  const { dtype, shape, data_offsets: offsets } = entry;
   if (!dtypes.includes(dtype as StoredDtype)) {
-    fail(`tensor '${name}' has dtype ${JSON.stringify(dtype)}; known are ${dtypes.join(', ')}`);
+    fail(`tensor '${name}' has dtype ${show(dtype)}; known are ${dtypes.join(', ')}`);
   }
-  if (!isCounts(shape)) return fail(`tensor '${name}' has a bad shape ${JSON.stringify(shape)}`);
+  if (!isCounts(shape)) return fail(`tensor '${name}' has a bad shape ${show(shape)}`);
   if (!isCounts(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
-    return fail(`tensor '${name}' has bad data offsets ${JSON.stringify(offsets)}`);
+    return fail(`tensor '${name}' has bad data offsets ${show(offsets)}`);
   }
   const [begin, end] = offsets as [number, number];
   const expected = byteLength(dtype as StoredDtype, shape);
+  if (expected === null) return fail(`tensor '${name}' has a bad shape ${show(shape)}: no file is that large`);
   if (end - begin !== expected) {
-    fail(`tensor '${name}' of ${dtype} [${shape}] needs ${expected} bytes, but its offsets span ${end - begin}`);
+    fail(`tensor '${name}' of ${dtype} ${show(shape)} needs ${expected} bytes, but its offsets span ${end - begin}`);
   }
   return { dtype: dtype as StoredDtype, shape, begin, end };
 }
@@ -162,8 +117,14 @@ function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
 }
 
-function byteLength(dtype: StoredDtype, shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, storage[dtype].BYTES_PER_ELEMENT);
+/** Null where it, or the product of the first few dimensions, cannot be counted. */
+function byteLength(dtype: StoredDtype, shape: readonly number[]): number | null {
+  let bytes = storage[dtype].BYTES_PER_ELEMENT;
+  for (const n of shape) {
+    bytes *= n;
+    if (!Number.isSafeInteger(bytes)) return null;
+  }
+  return bytes;
 }
 
 /**
@@ -189,7 +150,7 @@ export function serializeSafetensors(
       throw new Error(`serializeSafetensors: tensor '${name}' of dtype ${dtype} holds a ${data.constructor.name}`);
     }
     const expected = byteLength(dtype, shape);
-    if (data.byteLength !== expected) {
+    if (expected === null || data.byteLength !== expected) {
       throw new Error(
         `serializeSafetensors: tensor '${name}' of ${dtype} [${shape}] needs ${expected} bytes, got ${data.byteLength}`,
       );

@@ -21,6 +21,9 @@ export function fromStored({ dtype, shape, data }: StoredTensor): Tensor {
   if (!/^[IU]\d/.test(dtype))
     return tensor(toFloat32({ dtype, shape, data }), { shape, dtype: dtype === 'BOOL' ? 'bool' : 'float32' });
   const numbers = Array.from(data as ArrayLike<number | bigint>, Number);
+  const beyond = dtype === 'U32' ? undefined : numbers.find((n) => n !== (n | 0));
+  if (beyond !== undefined)
+    throw new InputError(`a stored ${dtype} tensor of shape [${shape}] holds ${beyond}, which int32 cannot hold`);
   return tensor(numbers, { shape, dtype: dtype === 'U32' ? 'uint32' : 'int32' });
 }
 
@@ -40,8 +43,10 @@ export function loadWeights(
     (name) => !Object.values(PRIVATE).some((prefix) => name.startsWith(prefix)),
   );
   const wrapped = names.length > 0 && names.every((name) => name.startsWith('module.'));
-  const dict: StateDict = {};
-  for (const name of names) dict[wrapped ? name.slice('module.'.length) : name] = fromStored(tensors[name]);
+  // Not by assignment: that would make a tensor named __proto__ the dictionary's prototype.
+  const dict: StateDict = Object.fromEntries(
+    names.map((name) => [wrapped ? name.slice('module.'.length) : name, fromStored(tensors[name])]),
+  );
   try {
     return model.loadStateDict(dict, options);
   } finally {

@@ -134,10 +134,59 @@ const malformed: [string, Uint8Array, RegExp][] = [
   ['bytes after the end', file({ x: f32(0, 4) }, 7), /w\.st: 3 bytes follow after the last tensor/],
   ['metadata that is not text', file({ __metadata__: { epoch: 3 } }, 0), /metadata 'epoch' must be text, not 3/],
   ['an entry that is not an object', file({ x: 3 }, 0), /the header's entry 'x' is not an object/],
+  ['an entry that is null', file({ x: null }, 0), /the header's entry 'x' is not an object/],
+  ['metadata that is a list', file({ __metadata__: [] }, 0), /the header's entry '__metadata__' is not an object/],
+  ['metadata that stands twice', file('{"__metadata__":{},"__metadata__":null}', 0), /names '__metadata__' twice/],
+  ['a text of 10 MB', file(`{"x":"${'a'.repeat(1e7)}"}`, 0), /the header's entry 'x' is not an object/],
+  ['a name of 10 MB', file(`{"${'a'.repeat(1e7)}":3}`, 0), /the header's entry 'a{100}…' is not an object/],
+  ['a type of 10 MB', file({ x: { ...f32(0, 4), dtype: 'F'.repeat(1e7) } }, 4), /tensor 'x' has dtype "F{99}…; known/],
+  ['an open text of 10 MB', file(`{"x":"${'\\"'.repeat(5e6)}`, 0), /w\.st: the header is not JSON/],
+  [
+    'a shape nested 100,000-fold',
+    file(`{"x":{"shape":${'['.repeat(1e5)}${']'.repeat(1e5)}}}`, 0),
+    /nests more than 64/,
+  ],
+  ['objects nested 100,000-fold', file(`${'{"x":'.repeat(1e5)}1${'}'.repeat(1e5)}`, 0), /nests more than 64 levels/],
+  ['nesting without an end', file('['.repeat(1e6), 0), /nests more than 64 levels/],
+  ['a mark of byte order', file('\ufeff{}', 0), /the header is not JSON/],
+  ['a field that stands twice', file('{"x":{"dtype":"F32","dtype":"I32"}}', 0), /names 'dtype' twice/],
+  [
+    'a shape of a million dimensions',
+    file({ x: f32(0, 4, new Array(1e6).fill(2)) }, 4),
+    /bad shape \[2,2.*…: no file is/,
+  ],
+  [
+    'more elements than can be counted',
+    file({ x: f32(0, 4, [2 ** 52, 2 ** 52]) }, 4),
+    /bad shape.*no file is that large/,
+  ],
+  ['an uncountable shape without elements', file({ x: f32(0, 0, [2 ** 40, 2 ** 40, 0]) }, 0), /no file is that large/],
+  [
+    'offsets beyond whole numbers',
+    file({ x: { ...f32(0, 4), data_offsets: [0, 1e300] } }, 4),
+    /bad data offsets \[0,1e/,
+  ],
+  ['a fractional offset', file({ x: { ...f32(0, 4), data_offsets: [0, 4.5] } }, 4), /bad data offsets \[0,4\.5\]/],
 ];
 for (const [kind, bytes, message] of malformed) {
   test(`refused: ${kind}`, () => assert.throws(() => parseSafetensors(bytes, 'w.st'), message));
 }
+
+test('no metadata, as null, and a text that looks like the end of a name', () => {
+  assert.equal(parseSafetensors(file({ __metadata__: null, x: f32(0, 4) }, 4)).metadata, {});
+  const odd = { __metadata__: { 'a"{': '\\"}]: {"x":' }, x: f32(0, 4) };
+  assert.equal(parseSafetensors(file(odd, 4)).metadata, odd.__metadata__);
+});
+
+test('__proto__ is a name like others, of a tensor and of a text', () => {
+  const text = '{"__metadata__":{"__proto__":"a"},"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}';
+  const { tensors, metadata } = parseSafetensors(file(text, 4));
+  assert.equal([...tensors.keys()], ['__proto__']);
+  assert.equal(Object.entries(metadata), [['__proto__', 'a']]);
+  const again = parseSafetensors(serializeSafetensors(Object.fromEntries(tensors), metadata));
+  assert.equal([...again.tensors.keys()], ['__proto__']);
+  assert.equal(Object.entries(again.metadata), [['__proto__', 'a']]);
+});
 
 test('a nested key may repeat a tensor name', () => {
   const { metadata, tensors } = parseSafetensors(file({ __metadata__: { x: 'text' }, x: f32(0, 4) }, 4));

@@ -7,12 +7,15 @@ import { synthetic } from '../../datasets/synthetic';
 import { crossEntropy } from '../../src/autograd/loss';
 import { noGrad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
+import { Module } from '../../src/nn/module';
+import { Parameter } from '../../src/nn/parameter';
 import { full, tensor } from '../../src/tensor/create';
 import { copyInto } from '../../src/tensor/elementwise';
 import type { Tensor } from '../../src/tensor/tensor';
 import { NonFiniteLossError } from '../../src/train/diagnose';
 import { evaluate } from '../../src/train/evaluate';
 import type { MetricsLine } from '../../src/train/metrics';
+import type { StoredTensor } from '../../src/train/safetensors';
 import { loadWeights, toStored } from '../../src/train/state';
 import { Tally } from '../../src/train/tally';
 import { close, numbers, useGpu } from '../util';
@@ -175,6 +178,24 @@ test('weights of DataParallel load without their prefix; what is missing is list
   assert.equal(await target.stem.weight.data(), await source.stem.weight.data());
   delete stored['module.stem.weight'];
   assert.throws(() => loadWeights(target, stored), /missing: stem\.weight \[8, 3, 3, 3\]/);
+});
+
+test('a tensor named __proto__ is unexpected, and stands for no other', () => {
+  const x: StoredTensor = { dtype: 'F32', shape: [1], data: Float32Array.of(1) };
+  class Odd extends Module {
+    shape = new Parameter(full([1], 0));
+    override forward(y: Tensor): Tensor {
+      return y.mul(this.shape);
+    }
+  }
+  const stored = Object.fromEntries([['__proto__', x]]);
+  assert.throws(() => loadWeights(new Odd(), stored), /missing: shape \[1\]\n {2}unexpected: __proto__ \[1\]/);
+  assert.equal(loadWeights(new Odd(), stored, { strict: false }), { missing: ['shape'], unexpected: ['__proto__'] });
+  const large: StoredTensor = { dtype: 'I64', shape: [1], data: BigInt64Array.of(1n << 40n) };
+  assert.throws(
+    () => loadWeights(new Odd(), { shape: large }),
+    /I64 tensor .* holds 1099511627776, which int32 cannot/,
+  );
 });
 
 test('options out of range are refused by name', () => {
