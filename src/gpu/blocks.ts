@@ -1,16 +1,19 @@
 // GPU memory: blocks (whole GPUBuffers), the pool that recycles them, and storages (reference-counted ranges that tensors share).
 import { ANY } from '../../shaders/elements';
 import { formatBytes, GpuError, OutOfMemoryError, ReleasedError } from './errors';
+import type { Losses, Lossy } from './losses';
+import { isOutOfMemory, type Watch } from './watch';
 
 /** A whole GPUBuffer with an identity for the bind-group cache. */
-export interface Block {
+export interface Block extends Lossy {
   readonly id: number;
   readonly gpu: GPUBuffer;
-  readonly size: number;
   /** Where it came from. */
   readonly pool: Pool | null;
   /** The batch of commands that used it last: a host write must not overtake it. */
   batch: number;
+  /** Whether the GPU has yet to say that there is memory for it. */
+  pending: boolean;
 }
 
 /** Sizes are rounded up to an eighth of a power of two (≤ 12.5 % waste), so that nearly equal shapes share blocks. */
@@ -32,9 +35,16 @@ export class Pool {
 
   constructor(
     readonly device: GPUDevice,
-    readonly report: (what: string, error: Promise<GPUError | null>) => void,
+    readonly watch: Watch,
+    readonly losses: Losses,
+    /** Called before buffers are destroyed. */
     readonly onDestroy: () => void,
   ) {}
+
+  /** All blocks there are. */
+  get blocks(): Iterable<Block> {
+    return this.#owned.values();
+  }
 
   /** A block of at least `bytes`; its content is undefined. `what` names the operation in errors. */
   take(bytes: number, what: string): Block {
@@ -45,7 +55,8 @@ export class Pool {
         `${what} needs one buffer of ${formatBytes(bytes)}, but this adapter allows at most ${formatBytes(limit)} (maxBufferSize). ` +
           'Use a smaller batch or split the tensor.',
       );
-    const block = this.#free.get(size)?.pop() ?? this.#create(Math.min(size, limit - (limit % 4)), what);
+    const block = this.#free.get(size)?.pop() ?? this.#make(Math.min(size, limit - (limit % 4)), what);
+    this.losses.renew({ block, offset: 0, bytes: block.size });
     this.liveBytes += block.size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     return block;
@@ -53,6 +64,7 @@ export class Pool {
 
   give(block: Block): void {
     this.liveBytes -= block.size;
+    if (!this.#owned.has(block.gpu)) return; // its allocation has failed since
     const list = this.#free.get(block.size);
     if (list) list.push(block);
     else this.#free.set(block.size, [block]);
@@ -60,14 +72,9 @@ export class Pool {
 
   /** Destroys what is not in use. */
   trim(): void {
-    for (const list of this.#free.values())
-      for (const block of list) {
-        this.reservedBytes -= block.size;
-        this.#owned.delete(block.gpu);
-        block.gpu.destroy();
-      }
-    this.#free.clear();
     this.onDestroy();
+    for (const list of this.#free.values()) for (const block of list) this.#drop(block);
+    this.#free.clear();
   }
 
   destroy(): void {
@@ -76,16 +83,64 @@ export class Pool {
     this.#free.clear();
   }
 
+  /** A new block. Where there is no memory left for it, what waits in the pool is freed first. */
+  #make(size: number, what: string): Block {
+    try {
+      return this.#create(size, what);
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError) || this.reservedBytes === this.liveBytes) throw error;
+      this.trim();
+      return this.#create(size, what);
+    }
+  }
+
   #create(size: number, what: string): Block {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    this.device.pushErrorScope('out-of-memory');
-    const gpu = this.device.createBuffer({ size, usage, label: what });
-    this.report(`allocating ${formatBytes(size)} for ${what}`, this.device.popErrorScope());
+    let failure: GpuError | null = null;
+    let block: Block | null = null;
+    const gpu = this.watch.run(
+      () => this.device.createBuffer({ size, usage, label: what }),
+      (error) => {
+        if (block) block.pending = false;
+        if (!error) return;
+        failure = this.#refused(size, what, error);
+        // Told later: the block is in use meanwhile, or back in the pool.
+        if (block) this.#fail(block, failure);
+      },
+    );
+    if (failure) {
+      gpu.destroy();
+      throw failure;
+    }
     this.buffersCreated++;
     this.reservedBytes += size;
-    const block = { id: this.#nextId++, gpu, size, pool: this, batch: -1 };
+    const pending = !this.watch.atOnce;
+    block = { id: this.#nextId++, gpu, size, pool: this, batch: -1, losses: null, pending };
     this.#owned.set(gpu, block);
     return block;
+  }
+
+  #refused(size: number, what: string, error: GPUError): GpuError {
+    if (!isOutOfMemory(error)) return new GpuError(`allocating ${formatBytes(size)} for ${what}: ${error.message}`);
+    const held = formatBytes(this.liveBytes);
+    return new OutOfMemoryError(
+      `out of GPU memory while allocating ${formatBytes(size)} for ${what}, with ${held} in use: use a smaller batch or a smaller model, ` +
+        'dispose() of tensors that are not needed, or checkpoint() parts of the model. What was computed before is still there.',
+    );
+  }
+
+  #fail(block: Block, error: GpuError): void {
+    this.#drop(block);
+    const list = this.#free.get(block.size);
+    if (list?.includes(block)) list.splice(list.indexOf(block), 1);
+    else this.losses.lose({ block, offset: 0, bytes: block.size }, error);
+    this.losses.untold.push(error);
+  }
+
+  #drop(block: Block): void {
+    this.reservedBytes -= block.size;
+    this.#owned.delete(block.gpu);
+    block.gpu.destroy();
   }
 }
 

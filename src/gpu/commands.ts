@@ -2,14 +2,35 @@
 import type { Kernel } from '../../shaders/kernel';
 import type { Binding } from './blocks';
 import { type Constant, writeConstants } from './constants';
+import { GpuError, OutOfMemoryError } from './errors';
+import type { Batch, Losses, Lossy, Work } from './losses';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Profiler } from './profiler';
+import { isOutOfMemory, type Watch } from './watch';
 
 /** Launches per submit. Long enough to make the cost of a submit (16–50 µs) small, short enough that the GPU starts early. */
 const BATCH = 128;
 
 /** Bind groups kept; beyond it the cache starts anew. One costs 13–34 µs to make, a look-up about 1 µs. */
 const BIND_GROUPS = 8192;
+
+/** A launch with all that its encoding needs. */
+export interface Launched extends Work {
+  readonly kernel: Kernel;
+  readonly path: string;
+  readonly compiled: Compiled;
+  readonly bindings: readonly Binding[];
+  readonly group: GPUBindGroup;
+  readonly uniforms: GPUBindGroup | null;
+  /** Where its constants begin in the uniform buffer. */
+  readonly uniform: number;
+  readonly grid: readonly number[];
+}
+
+/** A copy between buffers. */
+interface Copied extends Work {
+  readonly encode: (encoder: GPUCommandEncoder) => void;
+}
 
 export class Commands {
   #encoder: GPUCommandEncoder | null = null;
@@ -33,17 +54,19 @@ export class Commands {
   constructor(
     readonly device: GPUDevice,
     readonly pipelines: Pipelines,
-    readonly report: (what: string, error: Promise<GPUError | null>) => void,
-    readonly validate: boolean,
+    readonly watch: Watch,
+    readonly losses: Losses,
+    /** All blocks there are. */
+    readonly blocks: () => Iterable<Lossy>,
   ) {
     this.#align = device.limits.minUniformBufferOffsetAlignment;
-    const size = BATCH * Math.max(512, this.#align);
+    const size = BATCH * Math.max(MOST_UNIFORMS, this.#align);
     this.#uniformBuffer = device.createBuffer({
       size,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
       label: 'constants',
     });
-    const resource = { buffer: this.#uniformBuffer, size: 512 };
+    const resource = { buffer: this.#uniformBuffer, size: MOST_UNIFORMS };
     this.#uniformGroup = device.createBindGroup({
       layout: pipelines.uniformLayout,
       entries: [{ binding: 0, resource }],
@@ -55,42 +78,44 @@ export class Commands {
   /** Encodes one dispatch. Everything was validated before. */
   dispatch(
     kernel: Kernel,
-    compiled: Compiled,
     storages: readonly Binding[],
     constants: readonly Constant[],
     grid: readonly number[],
     path: string,
   ): void {
-    const pass = this.passFor(kernel, path, storages);
-    pass.setPipeline(compiled.pipeline);
-    pass.setBindGroup(0, this.bindGroup(compiled, storages));
+    const compiled = this.pipelines.get(kernel);
+    const bindings = storages.map(rangeOf);
+    const group = this.#bindGroup(kernel.name, compiled, bindings);
+    // What the GPU may still refuse is submitted alone, so that nothing else is lost with it.
+    const alone = compiled.checking !== null || bindings.some(({ block }) => block.pending);
+    if (alone || this.profiler?.full) this.flush();
+    const uniform = this.#used;
     if (kernel.uniforms) {
-      writeConstants(this.#view, this.#used, constants);
-      pass.setBindGroup(1, this.#uniformGroup, [this.#used]);
+      writeConstants(this.#view, uniform, constants);
       this.#used += Math.ceil(Math.max(kernel.uniforms, 4) / this.#align) * this.#align;
     }
-    for (const storage of storages) storage.block.batch = this.batch;
-    pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    const { name: what, access } = kernel;
+    const uniforms = kernel.uniforms ? this.#uniformGroup : null;
+    this.encode({ what, access, kernel, path, compiled, bindings, group, uniforms, uniform, grid });
+    for (const { block } of bindings) block.batch = this.batch;
+    if (++this.#launches >= BATCH || alone) this.flush();
+  }
+
+  /** Encodes a launch into the open batch. */
+  encode(launched: Launched): void {
+    encodeLaunch(this.#passFor(launched), launched);
+    this.losses.note(launched);
     this.dispatches++;
-    if (++this.#launches >= BATCH) this.flush();
   }
 
-  /** The open pass; while profiling a new one for every launch. */
-  passFor(kernel: Kernel, path: string, bindings: readonly Binding[]): GPUComputePassEncoder {
-    if (!this.profiler) return this.#open();
-    if (this.profiler.full) this.flush();
+  /** Copies between buffers, in order with the launches. `bindings` are the ranges of blocks among them: what is read, what is written. */
+  copy(what: string, access: 'r' | 'rw', storages: readonly Binding[], encode: Copied['encode']): Work {
     this.#open().end();
-    return (this.#pass = this.#encoder!.beginComputePass({
-      timestampWrites: this.profiler.next(kernel, path, bindings),
-    }));
-  }
-
-  /** Copies between buffers, in order with the launches. */
-  copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, bytes: number): void {
-    this.#open();
-    this.#pass!.end();
     this.#pass = null;
-    this.#encoder!.copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
+    encode(this.#encoder!);
+    const work: Copied = { what, access, bindings: storages.map(rangeOf), encode };
+    this.losses.note(work);
+    return work;
   }
 
   /** Submits what was encoded. */
@@ -101,53 +126,123 @@ export class Commands {
     this.#encoder = this.#pass = null;
     this.profiler?.resolve(encoder);
     if (this.#used) this.device.queue.writeBuffer(this.#uniformBuffer, 0, this.#staging, 0, this.#used);
-    this.device.queue.submit([encoder.finish()]);
     this.submits++;
-    if (this.validate) {
-      this.report('running a batch of kernels', this.device.popErrorScope());
-      this.report('running a batch of kernels', this.device.popErrorScope());
-    }
     this.batch++;
     this.#launches = this.#used = 0;
+    const batch = this.losses.close();
+    this.watch.run(
+      () => this.device.queue.submit([encoder.finish()]),
+      (error) => (error ? this.#refused(batch, error) : this.losses.settle(batch)),
+    );
   }
 
-  /** Forgets bind groups whose buffers were destroyed. */
+  /** Forgets bind groups, as their buffers will be destroyed. */
   forget(): void {
+    this.flush();
     this.#bindGroups.clear();
   }
 
-  #open(): GPUComputePassEncoder {
-    if (!this.#encoder) {
-      if (this.validate) {
-        this.device.pushErrorScope('validation');
-        this.device.pushErrorScope('out-of-memory');
-      }
-      this.#encoder = this.device.createCommandEncoder();
+  /** The GPU has refused a whole batch. Where that is known at once, each of its commands is tried by itself. */
+  #refused(batch: Batch, error: GPUError): void {
+    if (this.watch.atOnce) {
+      this.losses.fail(batch, (work) => this.#again(work), this.blocks);
+      return;
     }
+    const works = batch.entries.filter((entry) => 'what' in entry);
+    const checking = works.map((work) => (work as Launched).compiled?.checking);
+    this.watch.track(
+      Promise.all(checking).then(() => {
+        const cause =
+          works.map((work) => (work as Launched).compiled?.error).find(Boolean) ??
+          works.flatMap(({ bindings }) => bindings.flatMap(({ block }) => block.losses ?? []))[0]?.error ??
+          failure(works.length === 1 ? works[0] : { what: `one of ${works.length} commands` }, error);
+        this.losses.fail(batch, () => cause, this.blocks);
+      }),
+    );
+  }
+
+  /** Tries a command by itself. */
+  #again(work: Work): GpuError | null {
+    const encoder = this.device.createCommandEncoder();
+    if ('encode' in work) (work as Copied).encode(encoder);
+    else {
+      const pass = encoder.beginComputePass();
+      encodeLaunch(pass, work as Launched);
+      pass.end();
+    }
+    let error: GpuError | null = null;
+    this.watch.run(
+      () => this.device.queue.submit([encoder.finish()]),
+      (found) => {
+        if (found) error = failure(work, found);
+      },
+    );
+    return error;
+  }
+
+  /** The open pass; while profiling a new one for every launch. */
+  #passFor({ kernel, path, bindings }: Launched): GPUComputePassEncoder {
+    if (!this.profiler) return this.#open();
+    if (this.profiler.full) this.flush();
+    this.#open().end();
+    return (this.#pass = this.#encoder!.beginComputePass({
+      timestampWrites: this.profiler.next(kernel, path, bindings),
+    }));
+  }
+
+  #open(): GPUComputePassEncoder {
+    this.#encoder ??= this.device.createCommandEncoder();
     return (this.#pass ??= this.#encoder.beginComputePass());
   }
 
   /** The bind group for these ranges, made once and kept. */
-  bindGroup(compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
+  #bindGroup(what: string, compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
     let key = `${compiled.layoutId}`;
     for (const { block, offset, bytes } of storages) key += `,${block.id}:${offset}:${bytes}`;
     let group = this.#bindGroups.get(key);
     if (!group) {
       if (this.#bindGroups.size >= BIND_GROUPS) this.#bindGroups.clear();
-      this.#bindGroups.set(key, (group = this.createBindGroup(compiled, storages)));
+      this.#bindGroups.set(key, (group = this.createBindGroup(what, compiled, storages)));
     }
     return group;
   }
 
-  createBindGroup(compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
+  /** Throws where the GPU refuses it at once; what it refuses later is told by the batch that uses it. */
+  createBindGroup(what: string, compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
     const entries = storages.map((s, binding) => ({
       binding,
       resource: { buffer: s.block.gpu, offset: s.offset, size: bindingSize(s) },
     }));
     this.bindGroupsCreated++;
-    return this.device.createBindGroup({ layout: compiled.layout, entries });
+    const create = () => this.device.createBindGroup({ layout: compiled.layout, entries });
+    if (!this.watch.atOnce && !storages.some(({ block }) => block.pending)) return create();
+    let refused: GPUError | null = null;
+    const group = this.watch.run(create, (error) => (refused = error));
+    if (refused) throw failure({ what }, refused);
+    return group;
   }
 }
 
+/** Where a storage lies, also after its release. */
+const rangeOf = ({ block, offset, bytes }: Binding): Binding => ({ block, offset, bytes });
+
+/** Bytes bound of a uniform buffer. */
+export const MOST_UNIFORMS = 512;
+
 /** Bytes bound for a storage: padded to 16, so that kernels may read whole vec4s. */
 export const bindingSize = (storage: Binding): number => Math.max(16, Math.ceil(storage.bytes / 16) * 16);
+
+function encodeLaunch(pass: GPUComputePassEncoder, { compiled, group, uniforms, uniform, grid }: Launched): void {
+  pass.setPipeline(compiled.pipeline);
+  pass.setBindGroup(0, group);
+  if (uniforms) pass.setBindGroup(1, uniforms, [uniform]);
+  pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+}
+
+/** The GPU's error with what it is about. */
+function failure({ what, path }: { what: string; path?: string }, error: GPUError): GpuError {
+  const where = `${what}${path ? `, in module ${path}` : ''}`;
+  return isOutOfMemory(error)
+    ? new OutOfMemoryError(`out of GPU memory while running ${where}: use a smaller batch`)
+    : new GpuError(`running ${where}: ${error.message}`);
+}

@@ -3,14 +3,16 @@ import { elementsOf, showElements } from '../../shaders/elements';
 import type { Back, Kernel, Plan } from '../../shaders/kernel';
 import { backFor } from './back';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
-import { bindingSize, Commands } from './commands';
+import { bindingSize, Commands, MOST_UNIFORMS } from './commands';
 import type { Constant } from './constants';
 import { AdapterError, DeviceLostError, formatBytes, GpuError, InputError, OutOfMemoryError } from './errors';
+import { Losses } from './losses';
 import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
 import { Trace, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
+import { Watch } from './watch';
 
 /** Counters since the device was made (bytes: now and at most). All are exact. */
 export interface DeviceStats {
@@ -39,12 +41,12 @@ export class Device {
   readonly pipelines: Pipelines;
   readonly commands: Commands;
   readonly tuning: Tuning;
+  readonly losses = new Losses();
+  readonly #watch: Watch;
   #lost: string | null = null;
   /** Names what launches; set by the layer above that knows modules. */
   path: () => string = () => '';
   #trace: Trace | null = null;
-  #faults: GpuError[] = [];
-  #pending = new Set<Promise<void>>();
   #awaiting = 0;
   /** One loop of naps serves all that is awaited. */
   #dozing = false;
@@ -64,13 +66,12 @@ export class Device {
     this.features = gpu.features as ReadonlySet<string>;
     this.back = backFor(adapter.info, this.features);
     this.#whenLost.catch(() => {});
-    const report = (what: string, error: Promise<GPUError | null>) => this.#report(what, error);
-    this.pool = new Pool(gpu, report, () => this.commands.forget());
-    this.pipelines = new Pipelines(gpu, report);
-    this.commands = new Commands(gpu, this.pipelines, report, profile === 'safe');
+    this.#watch = new Watch(gpu, provider().errorsAtOnce ?? false);
+    this.pool = new Pool(gpu, this.#watch, this.losses, () => this.commands.forget());
+    this.pipelines = new Pipelines(gpu, this.#watch);
+    this.commands = new Commands(gpu, this.pipelines, this.#watch, this.losses, () => this.pool.blocks);
     this.tuning = new Tuning(this, autotune);
     void gpu.lost.then(({ message, reason }) => this.#lose(message || reason));
-    gpu.onuncapturederror = (event) => this.#faults.push(new GpuError(`the GPU reported: ${event.error.message}`));
   }
 
   /** Counters: bytes, objects created, dispatches, submits. */
@@ -135,6 +136,7 @@ export class Device {
     if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
     if (grid[0] * grid[1] * grid[2] === 0) return;
     this.#validate(kernel, storages, constants, grid);
+    if (this.losses.any) this.#checkLosses(kernel, storages);
     if (this.#trace)
       this.#trace.launches.push({
         kernel,
@@ -143,7 +145,7 @@ export class Device {
         grid,
         path: this.path(),
       });
-    else this.commands.dispatch(kernel, this.pipelines.get(kernel), storages, constants, grid, this.path());
+    else this.commands.dispatch(kernel, storages, constants, grid, this.path());
   }
 
   /** Runs the few launches of a plan. Its scratch goes back to the pool at once: the queue keeps its order. */
@@ -151,8 +153,11 @@ export class Device {
     const places = scratch.map((floats) => this.allocate(4 * floats, `${stages[0].kernel.name} scratch`));
     const at = (place: 'a' | 'b' | 'out' | number) =>
       typeof place === 'number' ? places[place] : { a, b, out }[place];
-    for (const { kernel, inputs, output } of stages) this.launch(kernel, [...inputs, output].map(at));
-    for (const place of places) place.release();
+    try {
+      for (const { kernel, inputs, output } of stages) this.launch(kernel, [...inputs, output].map(at));
+    } finally {
+      for (const place of places) place.release();
+    }
   }
 
   /** Copies host data into a storage, after everything launched before. */
@@ -168,14 +173,19 @@ export class Device {
     }
     this.#checkHome('writing', 0, storage);
     if (storage.block.batch === this.commands.batch) this.commands.flush();
-    if (data.byteLength)
-      this.gpu.queue.writeBuffer(
-        storage.block.gpu,
-        storage.offset + offset,
-        data.buffer,
-        data.byteOffset,
-        data.byteLength,
-      );
+    if (!data.byteLength) return;
+    const { block } = storage;
+    this.losses.renew({ block, offset: storage.offset + offset, bytes: data.byteLength });
+    const { buffer, byteOffset, byteLength } = data;
+    this.#watch.run(
+      () => this.gpu.queue.writeBuffer(block.gpu, storage.offset + offset, buffer, byteOffset, byteLength),
+      (error) => {
+        if (!error) return;
+        const fault = new GpuError(`writing ${byteLength} bytes to memory of ${storage.bytes}: ${error.message}`);
+        if (this.#watch.atOnce) throw fault;
+        this.losses.lose(storage, fault);
+      },
+    );
   }
 
   /** Copies one range to another of at least its size, in order with the launches. */
@@ -184,8 +194,14 @@ export class Device {
     if (this.#trace)
       throw new GpuError('compile: memory was rearranged inside a step; let the step run once before it is compiled');
     [from, to].forEach((storage, i) => this.#checkHome('copying', i, storage));
-    this.commands.copy(from.block.gpu, from.offset, to.block.gpu, to.offset, from.bytes);
-    from.block.batch = to.block.batch = this.commands.batch;
+    if (from.bytes > to.bytes) throw new GpuError(`copying ${from.bytes} bytes to memory of ${to.bytes}`);
+    this.losses.check('copying', from);
+    const [source, target] = [from.block, to.block];
+    const range = { block: target, offset: to.offset, bytes: from.bytes };
+    this.commands.copy('copying', 'rw', [from, range], (encoder) =>
+      encoder.copyBufferToBuffer(source.gpu, from.offset, target.gpu, to.offset, from.bytes),
+    );
+    source.batch = target.batch = this.commands.batch;
   }
 
   /** Copies bytes of a storage to the host: waits until the GPU has done everything launched before. */
@@ -195,33 +211,43 @@ export class Device {
       throw new GpuError('compile: a step cannot read a tensor back; return it from the step and read it outside');
     if (bytes === 0) return new ArrayBuffer(0);
     this.#checkHome('reading back', 0, storage);
+    const { block } = storage;
+    const range = { block, offset: storage.offset + offset, bytes };
+    this.losses.check('reading back', range);
     const size = Math.ceil(bytes / 4) * 4;
     const staging = this.#takeStaging(size);
-    this.commands.copy(storage.block.gpu, storage.offset + offset, staging, 0, size);
+    const work = this.commands.copy('reading back', 'r', [range], (encoder) =>
+      encoder.copyBufferToBuffer(block.gpu, range.offset, staging, 0, size),
+    );
     this.commands.flush();
     this.#reads++;
     try {
       await this.#wait(staging.mapAsync(GPUMapMode.READ, 0, size));
-    } catch (error) {
       await this.#settle();
       this.check();
+      if (work.lost) throw this.losses.told(work.lost, work.what);
+    } catch (error) {
+      staging.destroy();
+      this.check();
+      if (error instanceof GpuError) throw error;
       throw new GpuError(`reading back failed: ${error instanceof Error ? error.message : String(error)}`);
     }
     const result = staging.getMappedRange(0, size).slice(0, bytes);
     staging.unmap();
     this.#staging.push(staging);
-    await this.#settle();
-    this.check();
     return result;
   }
 
-  /** Waits until the GPU is idle; throws what it reported. */
+  /** Waits until the GPU is idle; throws what it has reported and no read has told of. */
   async sync(): Promise<void> {
     this.check();
     this.commands.flush();
     await this.#wait(this.gpu.queue.onSubmittedWorkDone());
     await this.#settle();
     this.check();
+    const strays = this.#watch.strays().map((error) => new GpuError(`the GPU reported: ${error.message}`));
+    const untold = [...this.losses.untold.splice(0), ...strays];
+    if (untold.length) throw untold[0];
   }
 
   /** Times every launch of `body` on the GPU. Needs the feature 'timestamp-query'. */
@@ -240,16 +266,12 @@ export class Device {
     return profiler.finish((promise) => this.#wait(promise));
   }
 
-  /** Throws the first error that the GPU has reported since the last check. */
+  /** Throws when the device is gone. */
   check(): void {
     if (this.#lost !== null)
       throw new DeviceLostError(
         `the GPU device is gone (${this.#lost}): call init() for a new one; what it held is lost`,
       );
-    if (this.#faults.length === 0) return;
-    // A kernel that does not compile makes every batch with it fail: the first cause is what to show.
-    const faults = this.#faults.splice(0);
-    throw faults.find((fault) => fault.message.startsWith('compiling')) ?? faults[0];
   }
 
   /** Frees everything. Later use throws DeviceLostError. */
@@ -273,7 +295,10 @@ export class Device {
       throw new GpuError(`${name}: ${storages.length} buffers for ${access.length} bindings`);
     if (constants.length * 4 > (kernel.uniforms ?? 0))
       throw new GpuError(`${name}: ${constants.length} constants for ${kernel.uniforms ?? 0} bytes`);
+    if ((kernel.uniforms ?? 0) > MOST_UNIFORMS)
+      throw new GpuError(`${name}: ${kernel.uniforms} bytes of constants, at most ${MOST_UNIFORMS}`);
     const limit = this.limits.maxStorageBufferBindingSize;
+    const align = this.limits.minStorageBufferOffsetAlignment;
     const declared = elementsOf(kernel);
     storages.forEach((storage, i) => {
       this.#checkHome(name, i, storage);
@@ -287,6 +312,11 @@ export class Device {
           `${name}: binding ${i} has ${formatBytes(storage.bytes)}, this adapter allows ${formatBytes(limit)} (maxStorageBufferBindingSize). ` +
             'Use a smaller batch or split the tensor.',
         );
+      if (storage.offset % align || storage.offset + bindingSize(storage) > storage.block.size)
+        throw new GpuError(
+          `${name}: binding ${i}, bytes ${storage.offset} to ${storage.offset + bindingSize(storage)}, must begin at a multiple of ${align} ` +
+            `and lie within the buffer's ${storage.block.size} bytes`,
+        );
       if (access[i] === 'r') return;
       for (let j = 0; j < storages.length; j++)
         if (j !== i && storages[j].block === storage.block && (access[j] === 'r' || overlap(storages[j], storage)))
@@ -295,6 +325,11 @@ export class Device {
     const most = this.limits.maxComputeWorkgroupsPerDimension;
     if (grid.some((n) => n > most || !Number.isInteger(n)))
       throw new InputError(`${name}: a grid of ${grid.join('×')} workgroups, at most ${most} each`);
+  }
+
+  /** What a kernel reads must have been computed. */
+  #checkLosses({ name, access }: Kernel, storages: readonly Binding[]): void {
+    storages.forEach((storage, i) => access[i] !== 'w' && this.losses.check(name, storage));
   }
 
   /** Memory of a device that was shut down must not reach this one. */
@@ -317,26 +352,10 @@ export class Device {
     });
   }
 
-  #report(what: string, error: Promise<GPUError | null>): void {
-    const done = error.then(
-      (fault) => {
-        if (!fault) return;
-        const memory = typeof GPUOutOfMemoryError !== 'undefined' && fault instanceof GPUOutOfMemoryError;
-        this.#faults.push(
-          memory
-            ? new OutOfMemoryError(`out of GPU memory while ${what}: use a smaller batch`)
-            : new GpuError(`${what}: ${fault.message}`),
-        );
-      },
-      () => {}, // a scope of a lost device
-    );
-    const tracked: Promise<void> = done.finally(() => this.#pending.delete(tracked));
-    this.#pending.add(tracked);
-  }
-
-  /** Lets the error scopes that are still open report. */
+  /** Waits until the GPU has answered for everything. */
   async #settle(): Promise<void> {
-    if (this.#pending.size) await this.#wait(Promise.all(this.#pending));
+    const settled = this.#watch.settle();
+    if (settled) await this.#wait(settled);
   }
 
   /** Awaits the GPU. On software drivers dawn.node's polling would take a core from the driver, so the thread naps between polls. */

@@ -96,6 +96,7 @@ setProvider({
   environment,
   requestAdapter,
   store,
+  errorsAtOnce: true,
   explain: () =>
     'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npm run doctor` in a clone of dawnfield: it looks for a driver and, ' +
     'on Debian, installs a software one in a private folder. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',

@@ -1,6 +1,7 @@
 // Pipelines and bind-group layouts, each created once per distinct source.
 import type { Kernel } from '../../shaders/kernel';
 import { GpuError } from './errors';
+import type { Watch } from './watch';
 
 /** A compiled kernel. */
 export interface Compiled {
@@ -8,6 +9,10 @@ export interface Compiled {
   readonly layout: GPUBindGroupLayout;
   /** Position in the order of creation: part of the bind-group key. */
   readonly layoutId: number;
+  /** Resolves when the compiler has answered; null once it has. */
+  checking: Promise<void> | null;
+  /** Why it does not compile. */
+  error: GpuError | null;
 }
 
 /** Caches pipelines by kernel object, then by source text. */
@@ -23,7 +28,7 @@ export class Pipelines {
 
   constructor(
     readonly device: GPUDevice,
-    readonly report: (what: string, error: Promise<GPUError | null>) => void,
+    readonly watch: Watch,
   ) {
     const buffer: GPUBufferBindingLayout = { type: 'uniform', hasDynamicOffset: true };
     this.uniformLayout = device.createBindGroupLayout({
@@ -31,6 +36,7 @@ export class Pipelines {
     });
   }
 
+  /** The kernel, compiled. Throws where the compiler has refused it, now or before. */
   get(kernel: Kernel): Compiled {
     let compiled = this.#byKernel.get(kernel);
     if (!compiled) {
@@ -39,6 +45,7 @@ export class Pipelines {
       if (!compiled) this.#bySource.set(key, (compiled = this.#compile(kernel)));
       this.#byKernel.set(kernel, compiled);
     }
+    if (compiled.error) throw new GpuError(compiled.error.message);
     return compiled;
   }
 
@@ -65,27 +72,54 @@ export class Pipelines {
   #compile(kernel: Kernel): Compiled {
     const { layout, id, plain, uniform } = this.#layout(kernel.access);
     this.created++;
-    this.device.pushErrorScope('validation');
-    const module = this.device.createShaderModule({ code: kernel.code, label: kernel.name });
-    const pipeline = this.device.createComputePipeline({
-      label: kernel.name,
-      layout: kernel.uniforms ? uniform : plain,
-      compute: { module, entryPoint: 'main' },
-    });
-    this.report(
-      `compiling the kernel '${kernel.name}'`,
-      this.device.popErrorScope().then((error) => withSource(error, module, kernel)),
+    const compiled: Compiled = { pipeline: null!, layout, layoutId: id, checking: null, error: null };
+    let answered = () => {};
+    if (!this.watch.atOnce) compiled.checking = new Promise((resolve) => (answered = resolve));
+    const settle = (problem: string | null) => {
+      if (problem) compiled.error = new GpuError(`compiling the kernel '${kernel.name}': ${problem}`);
+      compiled.checking = null;
+      answered();
+    };
+    let module!: GPUShaderModule;
+    const pipeline = this.watch.run(
+      () => {
+        module = this.device.createShaderModule({ code: kernel.code, label: kernel.name });
+        return this.device.createComputePipeline({
+          label: kernel.name,
+          layout: kernel.uniforms ? uniform : plain,
+          compute: { module, entryPoint: 'main' },
+        });
+      },
+      (error) => {
+        if (!error) settle(null);
+        else if (this.watch.atOnce) settle(withLines(error.message, kernel));
+        // The message of a scope may not say where: the module knows.
+        else
+          this.watch.track(
+            notes(module, kernel).then(
+              (found) => settle(found ?? error.message),
+              () => settle(error.message),
+            ),
+          );
+      },
     );
-    return { pipeline, layout, layoutId: id };
+    return Object.assign(compiled, { pipeline });
   }
 }
 
-/** Adds the WGSL lines that the compiler complains about. */
-async function withSource(error: GPUError | null, module: GPUShaderModule, kernel: Kernel): Promise<GPUError | null> {
-  if (!error) return null;
-  const lines = kernel.code.split('\n');
-  const notes = (await module.getCompilationInfo()).messages
-    .filter((message) => message.type === 'error')
-    .map((m) => `  line ${m.lineNum}:${m.linePos}: ${m.message}\n    ${lines[m.lineNum - 1]?.trim() ?? ''}`);
-  return notes.length ? { message: `WGSL does not compile\n${notes.join('\n')}` } : { message: error.message };
+const refused = (lines: string[]) => `WGSL does not compile\n${lines.join('\n')}`;
+
+const note = (kernel: Kernel, line: number, column: number, message: string) =>
+  `  line ${line}:${column}: ${message}\n    ${kernel.code.split('\n')[line - 1]?.trim() ?? ''}`;
+
+/** The errors that the compiler tells of the module. */
+async function notes(module: GPUShaderModule, kernel: Kernel): Promise<string | null> {
+  const errors = (await module.getCompilationInfo()).messages.filter((message) => message.type === 'error');
+  return errors.length ? refused(errors.map((m) => note(kernel, m.lineNum, m.linePos, m.message))) : null;
+}
+
+/** The same from Dawn's message, which has them as `:5:13 error: …`. */
+function withLines(message: string, kernel: Kernel): string {
+  const errors = [...message.matchAll(/:(\d+):(\d+) error: (.*)/g)];
+  return errors.length ? refused(errors.map(([, line, column, text]) => note(kernel, +line, +column, text))) : message;
 }

@@ -1,28 +1,16 @@
 // Plans: a traced step made ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
 // use, bind groups made once. A call writes the numbers that change, encodes the list into one pass and submits once.
-import type { Kernel } from '../../shaders/kernel';
-import type { Binding, Block, Pool } from './blocks';
+import type { Block, Pool } from './blocks';
 
-import type { Commands } from './commands';
+import { type Commands, type Launched, MOST_UNIFORMS } from './commands';
 import type { Constant } from './constants';
 import { Scalar, writeConstants } from './constants';
 import { GpuError } from './errors';
 import { joinFlat, joinSegments } from './fuse';
 import { normOnLoad, sumsOnStore } from './fuse-norm';
-import type { Compiled, Pipelines } from './pipelines';
+import type { Pipelines } from './pipelines';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
-
-/** A launch as it is replayed. */
-interface Replay {
-  readonly kernel: Kernel;
-  readonly path: string;
-  readonly compiled: Compiled;
-  readonly bindings: readonly Binding[];
-  readonly group: GPUBindGroup;
-  readonly uniform: number;
-  readonly grid: readonly [number, number, number];
-}
 
 /** Launches whose results someone sees: those that write existing or pinned memory, and all that these need. */
 export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Block>): Launch[] {
@@ -101,7 +89,7 @@ function checkPlacement(launches: readonly Launch[], pinned: ReadonlySet<Block>)
 }
 
 export class Plan {
-  readonly #replays: Replay[];
+  readonly #replays: Launched[];
   readonly #owned: Block[];
   readonly #uniforms: GPUBuffer | null;
   readonly #uniformGroup: GPUBindGroup | null;
@@ -119,6 +107,7 @@ export class Plan {
     const { device } = pipelines;
     const align = device.limits.minStorageBufferOffsetAlignment;
     const { launches: live, tabled } = fused(launches, pinned, align);
+    for (const { kernel } of live) pipelines.get(kernel); // what does not compile throws before memory is taken
     for (const { table, words } of tabled) {
       table.place = pool.take(words.byteLength, table.what);
       device.queue.writeBuffer(table.place.gpu, 0, words);
@@ -132,7 +121,7 @@ export class Plan {
       if (kernel.uniforms) used += Math.ceil(kernel.uniforms / step) * step;
       return at;
     });
-    this.#staging = new ArrayBuffer(used + 512);
+    this.#staging = new ArrayBuffer(used + MOST_UNIFORMS);
     const view = new DataView(this.#staging);
     live.forEach(({ kernel, constants }, i) => {
       if (!kernel.uniforms) return;
@@ -143,11 +132,11 @@ export class Plan {
     this.#uniformGroup = null;
     if (used) {
       this.#uniforms = device.createBuffer({
-        size: used + 512,
+        size: used + MOST_UNIFORMS,
         usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
         label: 'constants of a plan',
       });
-      const resource = { buffer: this.#uniforms, size: 512 };
+      const resource = { buffer: this.#uniforms, size: MOST_UNIFORMS };
       this.#uniformGroup = device.createBindGroup({
         layout: pipelines.uniformLayout,
         entries: [{ binding: 0, resource }],
@@ -156,8 +145,10 @@ export class Plan {
     }
     this.#replays = live.map(({ kernel, bindings, grid, path }, i) => {
       const compiled = pipelines.get(kernel);
-      const group = commands.createBindGroup(compiled, bindings);
-      return { kernel, path, compiled, bindings, group, uniform: kernel.uniforms ? offsets[i] : -1, grid };
+      const { name: what, access } = kernel;
+      const group = commands.createBindGroup(what, compiled, bindings);
+      const uniforms = kernel.uniforms ? this.#uniformGroup : null;
+      return { what, access, kernel, path, compiled, bindings, group, uniforms, uniform: offsets[i], grid };
     });
   }
 
@@ -179,21 +170,26 @@ export class Plan {
   /** Runs the step. */
   run(): void {
     const { queue } = this.pool.device;
+    if (this.commands.losses.any) this.#checkInputs();
     if (this.#uniforms) {
       const view = new DataView(this.#staging);
       for (const { offset, constants } of this.#changing) writeConstants(view, offset, constants);
       if (this.#fresh || this.#changing.length) queue.writeBuffer(this.#uniforms, 0, this.#staging);
       this.#fresh = false;
     }
-    for (const { kernel, path, compiled, bindings, group, uniform, grid } of this.#replays) {
-      const pass = this.commands.passFor(kernel, path, bindings);
-      pass.setPipeline(compiled.pipeline);
-      pass.setBindGroup(0, group);
-      if (uniform >= 0) pass.setBindGroup(1, this.#uniformGroup!, [uniform]);
-      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
-    }
-    this.commands.dispatches += this.#replays.length;
+    for (const launched of this.#replays) this.commands.encode(launched);
     this.commands.flush();
+  }
+
+  /** Throws when something that the step reads, and does not compute itself, was lost. */
+  #checkInputs(): void {
+    const written = new Set<Block>();
+    for (const { what, access, bindings } of this.#replays) {
+      bindings.forEach((binding, i) => {
+        if (access[i] !== 'w' && !written.has(binding.block)) this.commands.losses.check(what, binding);
+      });
+      bindings.forEach(({ block }, i) => access[i] !== 'r' && written.add(block));
+    }
   }
 
   destroy(): void {

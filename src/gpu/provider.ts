@@ -30,6 +30,8 @@ export interface Provider {
   /** What a user can do when there is no adapter. */
   explain(): string;
   readonly store: TextStore;
+  /** Whether the GPU's errors are there when the call that makes them returns. Browsers tell them later. */
+  readonly errorsAtOnce?: boolean;
   /** Blocks the thread for about half a millisecond. Only where awaiting spins and steals a core from a software driver. */
   nap?(): void;
 }

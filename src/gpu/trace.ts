@@ -23,6 +23,8 @@ export class VirtualBlock implements Block {
   readonly id = VirtualBlock.#next--;
   batch = -1;
   readonly pool = null;
+  readonly pending = false;
+  losses = null;
   place: Block | null = null;
   readonly size: number;
 
