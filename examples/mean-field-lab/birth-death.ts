@@ -93,7 +93,7 @@ export async function birthDeathOfNetwork(
     if (!meanField)
       throw new UsageError(`${subject.name} has no particles: births and deaths are for mean-field networks`);
     countEffects(meanField);
-    const effects = [...(await meanField.tau.companions.get('effect')!.data())];
+    const effects = [...(await meanField.effects.data())];
     const turnover = await birthDeath(meanField, { rate, rng, firstId: meanField.particles.length });
     rows.push({ stage: name, effects, turnover });
   }

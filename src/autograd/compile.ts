@@ -104,7 +104,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   const inside = own.map((arg, i) => scalars[i] ?? arg) as A;
   const gpu = device();
   let result!: R;
-  let captured!: { made: Memory[]; used: Storage[] };
+  let captured!: ReturnType<typeof tracedMemories>;
   let modes!: ReturnType<typeof consultedModes>;
   const stepsBefore = stepCount();
   const recorded = gpu.traced(() => {
@@ -145,7 +145,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     rebuild: (made) => rebuild(result, made) as R,
     matches(next) {
       const same = others.every((value, i) => value === null || Object.is(value, next[i]));
-      return same && shapesOf(next) === shapes && modes.unchanged();
+      return same && shapesOf(next) === shapes && modes.unchanged() && captured.inPlace();
     },
   };
 }

@@ -1,29 +1,34 @@
-// Modes of a running step: which modules it has asked for their training mode (a plan is valid only while the answers stay the same), and
+// What a traced step took for granted, such as the training modes of its modules: its plan is valid only while all of it still holds. And
 // whether a forward pass is computed once more for its gradient.
 
 interface Moded {
   readonly training: boolean;
 }
 
-let consulted: Map<Moded, boolean> | null = null;
+let assumed: Map<object, () => boolean> | null = null;
+
+/** Tells a step that is being traced what it takes for granted: a plan is replayed only where `holds()` is true before the call. */
+export function assume(subject: object, holds: () => boolean): void {
+  assumed?.set(subject, holds);
+}
 
 /** Called where `module.training` is read. */
 export function consult(module: Moded, value: boolean): void {
-  consulted?.set(module, value);
+  assumed?.set(module, () => module.training === value);
 }
 
-/** Runs `body` and returns a check whether every module that was asked still answers the same. */
+/** Runs `body` and returns a check whether all that it took for granted still holds. */
 export function consultedModes(body: () => void): { unchanged: () => boolean } {
-  const mine = new Map<Moded, boolean>();
-  consulted = mine;
+  const mine = new Map<object, () => boolean>();
+  assumed = mine;
   try {
     body();
   } finally {
-    consulted = null;
+    assumed = null;
   }
   return {
     unchanged: () => {
-      for (const [module, value] of mine) if (module.training !== value) return false;
+      for (const holds of mine.values()) if (!holds()) return false;
       return true;
     },
   };

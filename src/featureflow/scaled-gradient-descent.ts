@@ -42,6 +42,10 @@ export class ScaledGradientDescent extends Optimizer<ScaledGradientDescentOption
     this.#scales = new Set([...this.parameters()].map(scaleOf));
   }
 
+  protected override slots({ momentum }: ScaledGradientDescentOptions): Record<string, number> {
+    return momentum === 0 ? {} : { momentum: 0 };
+  }
+
   protected override derived({ lr }: ScaledGradientDescentOptions): Record<string, number> {
     return Object.fromEntries([...this.#scales].map((scale) => [`lr·${scale}`, lr * scale]));
   }
@@ -49,19 +53,13 @@ export class ScaledGradientDescent extends Optimizer<ScaledGradientDescentOption
   protected override update(
     parameter: Parameter,
     gradient: Tensor,
+    buffers: readonly Tensor[],
     o: ScaledGradientDescentOptions,
     s: Scalars<ScaledGradientDescentOptions>,
   ): void {
-    const momentum = o.momentum !== 0;
-    const state = momentum ? this.buffer(parameter, 'momentum') : null;
-    const values = {
-      ...s,
-      lr: s[`lr·${scaleOf(parameter)}`],
-      weightDecay: f32(0),
-      dampening: f32(0),
-      first: f32(state?.fresh ? 1 : 0),
-    };
-    update({ rule: 'sgd', momentum }, parameter, gradient, state ? [state.buffer] : [], values);
+    const zero = f32(0);
+    const values = { ...s, lr: s[`lr·${scaleOf(parameter)}`], weightDecay: zero, dampening: zero, first: zero };
+    update({ rule: 'sgd', momentum: o.momentum !== 0 }, parameter, gradient, buffers, values);
   }
 }
 

@@ -9,16 +9,12 @@ import { noGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
 import { copyInto, evaluate } from '../tensor/elementwise';
 import type { MeanField, Placed } from './mean-field';
-import { companion } from './mean-field';
-
-/** The name of the effects among what belongs to the times: they move with the particles and are part of checkpoints. */
-const EFFECT = 'effect';
 
 /** Adds the particles' effects on the loss of this step: call it between `backward()` and `optimizer.step()`. Nothing is read back. */
 export function countEffects(stage: MeanField): void {
   const { grad, size } = stage.tau;
   if (!grad) throw new InputError('birth–death: effects come from the gradient of the times; train the times');
-  const sum = companion(stage.tau, EFFECT);
+  const sum = stage.effects;
   noGrad(() => {
     const operands = { a: sum, b: cumsum(grad, 0, { reverse: true }) };
     copyInto(sum, evaluate({ name: 'effects', expression: 'a + b', operands, shape: [size], result: 'float32' }));
@@ -66,8 +62,7 @@ export async function birthDeath(
   stage: MeanField,
   { rate, rng, firstId }: { rate: number; rng: Rng; firstId: number },
 ): Promise<Turnover[]> {
-  const sum = stage.tau.companions.get(EFFECT);
-  if (!sum) return [];
+  const sum = stage.effects;
   const { killed, parents } = chooseTurnover([...(await sum.data())], rate, () => rng.uniform());
   device().write(sum.storage, new Float32Array(sum.size));
   sum.memory.written();

@@ -2,9 +2,11 @@
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
 import { rankParticles } from '../../shaders/particles';
 import { add, mul, sub } from '../autograd/elementwise';
+import { assume } from '../autograd/modes';
 import { residualSteps } from '../autograd/residual-step';
 import { device, InputError } from '../gpu';
 import { Module } from '../nn/module';
+import type { Keeper } from '../nn/parameter';
 import { Parameter, State } from '../nn/parameter';
 import { inputError } from '../tensor/context';
 import { tensor, zeros } from '../tensor/create';
@@ -78,6 +80,7 @@ export class MeanField extends Module {
   readonly particles: readonly Module[];
   readonly options: Readonly<MeanFieldOptions>;
   readonly #swaps: State;
+  #effects: Tensor | null = null;
 
   constructor(particles: readonly Module[], options?: MeanFieldOptions);
   constructor(count: number, factory: (position: number) => Module, options?: MeanFieldOptions);
@@ -185,10 +188,21 @@ export class MeanField extends Module {
       permuteTensors(`${what} of particles`, this.particles.map(of), order);
     move('parameters', (p) => p.parameters());
     if (this.options.statistics !== 'position') move('states', statesOf);
-    for (const name of new Set(this.particles.flatMap((p) => p.parameters().flatMap((q) => [...q.companions.keys()]))))
-      move(name, (p) => p.parameters().map((q) => companion(q, name)));
-    for (const x of [this.tau, this.ids, ...this.tau.companions.values()]) permuteFirstAxis(x, order);
+    const rows = this.particles.map((particle) => particle.parameters());
+    for (const keeper of this.#keepers(rows.flat()))
+      for (const { name, buffers } of keeper.rowsOf(rows)) permuteTensors(`${name} of particles`, buffers, order);
+    const ofTau = this.#keepers([this.tau]).flatMap((keeper) => keeper.rowsOf([[this.tau]]));
+    for (const x of [this.tau, this.ids, ...ofTau.map(({ buffers }) => buffers[0][0])]) permuteFirstAxis(x, order);
+    if (this.#effects) permuteFirstAxis(this.#effects, order);
     this.zeroGrad();
+  }
+
+  /** The optimizers of some parameters. A compiled step that moves their buffers holds as long as there is no further one. */
+  #keepers(parameters: readonly Parameter[]): Keeper[] {
+    const now = () => new Set(parameters.flatMap((parameter) => parameter.keepers));
+    const known = new WeakSet(now());
+    assume(parameters, () => [...now()].every((keeper) => known.has(keeper)));
+    return [...now()];
   }
 
   /**
@@ -210,6 +224,12 @@ export class MeanField extends Module {
     device().write(this.tau.storage, times);
     device().write(this.ids.storage, ids);
     for (const x of [this.tau, this.ids]) x.memory.written();
+  }
+
+  /** The particles' effects on the loss, summed by `countEffects` since the last births and deaths: they move with the particles. */
+  get effects(): Tensor {
+    this.#effects ??= new State(zeros(this.tau.shape), false);
+    return this.#effects;
   }
 
   /** Reads times, order and the number of swaps since the last call. */
@@ -253,14 +273,6 @@ export class MeanField extends Module {
 
 function statesOf(particle: Module): Tensor[] {
   return [...particle.namedTensors()].map(([, t]) => t).filter((t) => t instanceof State);
-}
-
-/** What belongs to a parameter by this name, such as an optimizer's buffer; zeros where nobody has made it yet. */
-export function companion(parameter: Parameter, name: string): Tensor {
-  let found = parameter.companions.get(name);
-  if (!found) parameter.companions.set(name, (found = zeros(parameter.shape).keep()));
-  found.memory.recipe = null;
-  return found;
 }
 
 /** Every MeanField in a module, with its name. */

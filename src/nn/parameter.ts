@@ -12,14 +12,29 @@ abstract class Owned extends Tensor {
   }
 }
 
+/** Keeps tensors for parameters, as an optimizer does. They must follow when parameters change places. */
+export interface Keeper {
+  /** The tensors kept for rows of parameters, as the same rows, once for each name. */
+  rowsOf(rows: readonly (readonly Parameter[])[]): { name: string; buffers: Tensor[][] }[];
+}
+
 /** A trained tensor: optimizers update it, `backward()` fills its `grad`. Takes over the memory of `initial`. */
 export class Parameter extends Owned {
-  /** Optimizer buffers that belong to it (momentum …): they move with it when particles are re-sorted. */
-  readonly companions = new Map<string, Tensor>();
+  readonly #keepers = new Set<WeakRef<Keeper>>();
 
   constructor(initial: Tensor) {
     super(initial);
     this.requiresGrad = true;
+  }
+
+  /** Registers what keeps tensors for it, without keeping that alive. */
+  addKeeper(keeper: Keeper): void {
+    this.#keepers.add(new WeakRef(keeper));
+  }
+
+  /** All that keep tensors for it. */
+  get keepers(): Keeper[] {
+    return [...this.#keepers].flatMap((ref) => ref.deref() ?? (this.#keepers.delete(ref), []));
   }
 }
 

@@ -1,7 +1,5 @@
 // Adagrad.
 import type { Parameter } from '../nn/parameter';
-import { full } from '../tensor/create';
-import { copyInto } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import type { Params, Scalars } from './optimizer';
 import { Optimizer, requireNonNegative } from './optimizer';
@@ -17,7 +15,7 @@ export interface AdagradOptions {
   eps: number;
 }
 
-/** Adagrad as `torch.optim.Adagrad`: a ← a + d²; w ← w − lr · d / (√a + eps). t counts the steps of the optimizer. */
+/** Adagrad as `torch.optim.Adagrad`: a ← a + d²; w ← w − lr · d / (√a + eps). t counts the updates of the parameter. */
 export class Adagrad extends Optimizer<AdagradOptions> {
   constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
     super(params, { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10, ...options });
@@ -25,18 +23,21 @@ export class Adagrad extends Optimizer<AdagradOptions> {
       requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulator, eps });
   }
 
-  protected override derived({ lr, lrDecay }: AdagradOptions): Record<string, number> {
-    return { rate: lr / (1 + (this.steps - 1) * lrDecay) };
+  protected override slots({ initialAccumulator }: AdagradOptions): Record<string, number> {
+    return { sum: initialAccumulator };
+  }
+
+  protected override derived({ lr, lrDecay }: AdagradOptions, step: number): Record<string, number> {
+    return { rate: lr / (1 + (step - 1) * lrDecay) };
   }
 
   protected override update(
     parameter: Parameter,
     gradient: Tensor,
-    o: AdagradOptions,
+    buffers: readonly Tensor[],
+    _: AdagradOptions,
     s: Scalars<AdagradOptions>,
   ): void {
-    const { buffer, fresh } = this.buffer(parameter, 'sum');
-    if (fresh && o.initialAccumulator) copyInto(buffer, full([], o.initialAccumulator));
-    update({ rule: 'adagrad' }, parameter, gradient, [buffer], { ...s, lr: s.rate });
+    update({ rule: 'adagrad' }, parameter, gradient, buffers, { ...s, lr: s.rate });
   }
 }

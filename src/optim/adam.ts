@@ -20,7 +20,7 @@ export interface AdamOptions {
 
 /**
  * Adam as `torch.optim.Adam`: d = g + weightDecay·w; m ← β₁m + (1 − β₁)d; v ← β₂v + (1 − β₂)d²;
- * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the steps of the optimizer.
+ * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the updates of the parameter.
  */
 export class Adam extends MomentOptimizer<AdamOptions> {
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
@@ -35,10 +35,17 @@ export class Adam extends MomentOptimizer<AdamOptions> {
     });
   }
 
-  protected override update(parameter: Parameter, gradient: Tensor, o: AdamOptions, s: Scalars<AdamOptions>): void {
-    const { amsgrad, decoupled } = o;
-    const names = ['expAvg', 'expAvgSq', ...(amsgrad ? ['maxExpAvgSq'] : [])];
-    const buffers = names.map((name) => this.buffer(parameter, name).buffer);
+  protected override slots({ amsgrad }: AdamOptions): Record<string, number> {
+    return { expAvg: 0, expAvgSq: 0, ...(amsgrad && { maxExpAvgSq: 0 }) };
+  }
+
+  protected override update(
+    parameter: Parameter,
+    gradient: Tensor,
+    buffers: readonly Tensor[],
+    { amsgrad, decoupled }: AdamOptions,
+    s: Scalars<AdamOptions>,
+  ): void {
     update({ rule: 'adam', decoupled, amsgrad }, parameter, gradient, buffers, s);
   }
 }

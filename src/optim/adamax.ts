@@ -14,14 +14,23 @@ export interface AdamaxOptions {
   weightDecay: number;
 }
 
-/** Adamax as `torch.optim.Adamax`: u ← max(β₂u, |d| + eps); w ← w − lr · m / (1 − β₁ᵗ) / u. t counts the steps of the optimizer. */
+/** Adamax as `torch.optim.Adamax`: u ← max(β₂u, |d| + eps); w ← w − lr · m / (1 − β₁ᵗ) / u. t counts the updates of the parameter. */
 export class Adamax extends MomentOptimizer<AdamaxOptions> {
   constructor(params: Params<AdamaxOptions>, options: Partial<AdamaxOptions> = {}) {
     super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...options });
   }
 
-  protected override update(parameter: Parameter, gradient: Tensor, _: AdamaxOptions, s: Scalars<AdamaxOptions>): void {
-    const buffers = ['expAvg', 'expInf'].map((name) => this.buffer(parameter, name).buffer);
+  protected override slots(): Record<string, number> {
+    return { expAvg: 0, expInf: 0 };
+  }
+
+  protected override update(
+    parameter: Parameter,
+    gradient: Tensor,
+    buffers: readonly Tensor[],
+    _: AdamaxOptions,
+    s: Scalars<AdamaxOptions>,
+  ): void {
     update({ rule: 'adamax' }, parameter, gradient, buffers, s);
   }
 }

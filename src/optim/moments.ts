@@ -20,8 +20,8 @@ export abstract class MomentOptimizer<O extends MomentOptions> extends Optimizer
     }
   }
 
-  protected override derived({ betas: [beta1, beta2] }: O): Record<string, number> {
-    const [correction1, correction2] = [1 - beta1 ** this.steps, 1 - beta2 ** this.steps];
+  protected override derived({ betas: [beta1, beta2] }: O, step: number): Record<string, number> {
+    const [correction1, correction2] = [1 - beta1 ** step, 1 - beta2 ** step];
     return { beta1, beta2, rest1: 1 - beta1, rest2: 1 - beta2, correction1, correction2 };
   }
 }

@@ -1,12 +1,14 @@
-// What all optimizers share: parameter groups, gradients, and the end of a step.
+// What all optimizers share: parameter groups, the state kept for each parameter, and the end of a step.
+import { assume } from '../autograd/modes';
 import { abandonTape } from '../autograd/tape';
 import { device, InputError, Scalar } from '../gpu';
+import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
-import { zeros } from '../tensor/create';
+import { full, hostValues, tensor } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';
 import { endStep } from '../tensor/memory';
 import { pack } from '../tensor/rows';
-import { sameShape } from '../tensor/shape';
+import { sameShape, showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
 /** The numbers among the options, and those derived from them, as scalars: changing one needs no new plan in compiled steps. */
@@ -18,12 +20,21 @@ export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
 /** Parameters that share all options, or groups. */
 export type Params<O> = Iterable<Parameter> | readonly ParamGroup<O>[];
 
-export abstract class Optimizer<O extends { lr: number }> {
+/** What an optimizer keeps for a parameter: the number of its updates, and tensors of its shape. */
+interface ParameterState {
+  step: number;
+  readonly buffers: Map<string, Tensor>;
+}
+
+/** The key of the update counts in a state dict. */
+const STEPS = 'steps';
+
+export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   /** The groups with every option filled in; schedules change `lr` here. */
-  readonly groups: ({ params: readonly Parameter[]; readonly scalars: Scalars<O> } & O)[];
-  readonly #packed = new Set<string>();
-  /** Updates made so far. */
-  steps = 0;
+  readonly groups: ({ params: readonly Parameter[] } & O)[];
+  readonly #state = new Map<Parameter, ParameterState>();
+  /** Whether there are buffers that were never laid side by side. */
+  #loose = false;
 
   constructor(params: Params<O>, defaults: O) {
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
@@ -35,14 +46,15 @@ export abstract class Optimizer<O extends { lr: number }> {
       throw new InputError(
         `${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
       );
-    this.groups = groups.map((group) => withScalars({ ...defaults, ...group, params: [...group.params] }));
+    this.groups = groups.map((group) => ({ ...defaults, ...group, params: [...group.params] }));
     const seen = new Set<Parameter>();
     for (const parameter of this.parameters()) {
       if (seen.has(parameter))
         throw new InputError(
-          `${this.constructor.name}: a parameter of shape [${parameter.shape.join(', ')}] is listed twice`,
+          `${this.constructor.name}: a parameter of shape ${showShape(parameter.shape)} is listed twice`,
         );
       seen.add(parameter);
+      parameter.addKeeper(this);
     }
     pack('parameters', [...this.parameters()]);
   }
@@ -52,34 +64,69 @@ export abstract class Optimizer<O extends { lr: number }> {
     for (const group of this.groups) yield* group.params;
   }
 
+  /** Updates made so far: those of the parameter that has seen most. */
+  get steps(): number {
+    return Math.max(0, ...[...this.#state.values()].map(({ step }) => step));
+  }
+
+  /** What is kept for a parameter by name (`momentum`, `expAvg`, …): empty before its first update. */
+  stateOf(parameter: Parameter): ReadonlyMap<string, Tensor> {
+    return this.#state.get(parameter)?.buffers ?? new Map();
+  }
+
   /** Applies one update from the gradients in `grad` and ends the step: what the step before computed is given back. */
   step(): void {
-    device().effect(() => {
-      this.steps++;
-      for (const group of this.groups) {
-        const scalars: Record<string, Scalar> = group.scalars;
-        for (const [name, value] of Object.entries(this.derived(group)))
-          (scalars[name] ??= new Scalar(value)).value = value;
-      }
-    });
-    for (const group of this.groups)
-      for (const parameter of group.params)
-        if (parameter.grad) this.update(parameter, parameter.grad, group, group.scalars);
+    for (const group of this.groups) this.#updateGroup(group);
     this.#packBuffers();
     abandonTape();
     device().effect(endStep);
   }
 
   /**
-   * Lays parameters and buffers side by side, once all buffers are there: then one launch of a compiled step updates all parameters, and one
+   * A parameter's updates are counted from its own first gradient, as in PyTorch. Parameters of a group that have seen equally many share their
+   * scalars, so that one launch of a compiled step can serve them all; its plan holds as long as they go on in step.
+   */
+  #updateGroup(group: { params: readonly Parameter[] } & O): void {
+    const names = Object.keys(this.slots(group));
+    const cohorts = new Map<number, { states: ParameterState[]; scalars: Record<string, Scalar> }>();
+    const updates: (() => void)[] = [];
+    for (const parameter of group.params) {
+      const { grad } = parameter;
+      if (!grad) continue;
+      const buffers = names.map((name) => this.buffer(parameter, name));
+      // A rule that keeps nothing counts nothing.
+      const state = names.length ? this.#stateFor(parameter) : { step: 0, buffers: new Map() };
+      let cohort = cohorts.get(state.step);
+      if (!cohort) cohorts.set(state.step, (cohort = { states: [], scalars: {} }));
+      cohort.states.push(state);
+      const { scalars } = cohort;
+      updates.push(() => this.update(parameter, grad, buffers, group, scalars as Scalars<O>));
+    }
+    for (const { states, scalars } of cohorts.values()) {
+      const [first] = states;
+      device().effect(() => {
+        for (const state of states) state.step++;
+        for (const [name, value] of Object.entries({ ...group, ...this.derived(group, first.step) }))
+          if (typeof value === 'number') (scalars[name] ??= new Scalar(value)).value = value;
+      });
+      assume(scalars, () => states.every((state) => state.step === first.step));
+    }
+    const kernels = variantOf(group);
+    assume(cohorts, () => variantOf(group) === kernels);
+    for (const update of updates) update();
+  }
+
+  /**
+   * Lays parameters and their buffers side by side, once these are there: then one launch of a compiled step updates all parameters, and one
    * moves particles with everything of theirs.
    */
   #packBuffers(): void {
-    const all = [...this.parameters()];
-    const names = [...all[0].companions.keys()].filter((name) => all.every((p) => p.companions.has(name)));
-    if (names.every((name) => this.#packed.has(name))) return;
-    for (const name of names) this.#packed.add(name);
-    pack('parameters and their buffers', [...all, ...names.flatMap((name) => all.map((p) => p.companions.get(name)!))]);
+    if (!this.#loose || device().tracing) return;
+    this.#loose = false;
+    const updated = [...this.parameters()].filter((parameter) => this.#state.has(parameter));
+    const names = new Set(updated.flatMap((parameter) => [...this.stateOf(parameter).keys()]));
+    const buffers = [...names].flatMap((name) => updated.map((p) => this.stateOf(p).get(name)).filter((b) => !!b));
+    pack('parameters and their buffers', [...updated, ...buffers]);
   }
 
   /** Drops all gradients, as PyTorch's `zero_grad(set_to_none=True)`. */
@@ -92,65 +139,151 @@ export abstract class Optimizer<O extends { lr: number }> {
     }
   }
 
-  /**
-   * Numbers that follow from a group's options and from `steps`, which counts the step about to be made. They join the group's scalars, anew
-   * before every step and every replay of a compiled one.
-   */
-  protected derived(_options: O): Record<string, number> {
+  /** The buffers that the rule keeps for a parameter under these options, each with the number that fills it at the start. */
+  protected slots(_options: O): Readonly<Record<string, number>> {
     return {};
   }
 
-  /** Updates one parameter in place. */
-  protected abstract update(parameter: Parameter, gradient: Tensor, options: O, scalars: Scalars<O>): void;
-
-  /** A buffer of the parameter's shape that travels with it, made as zeros on first use. */
-  protected buffer(parameter: Parameter, name: string): { buffer: Tensor; fresh: boolean } {
-    const found = parameter.companions.get(name);
-    if (found) return { buffer: found, fresh: false };
-    const made = zeros(parameter.shape);
-    made.memory.recipe = null;
-    parameter.companions.set(name, made.keep());
-    return { buffer: made, fresh: true };
+  /**
+   * Numbers that follow from a group's options and from `step` = 1, 2, …, which counts the updates of a parameter, the one about to be made
+   * included. They join the options' scalars, anew before every step and every replay of a compiled one.
+   */
+  protected derived(_options: O, _step: number): Record<string, number> {
+    return {};
   }
 
-  /** Buffers by position of their parameter: `0.momentum`. Tensors are the optimizer's own, not copies. */
+  /** Updates one parameter in place. `buffers` are those of `slots`, in their order. */
+  protected abstract update(
+    parameter: Parameter,
+    gradient: Tensor,
+    buffers: readonly Tensor[],
+    options: O,
+    scalars: Scalars<O>,
+  ): void;
+
+  /** The buffer of a parameter, made on first use. */
+  protected buffer(parameter: Parameter, name: string): Tensor {
+    const { buffers } = this.#stateFor(parameter);
+    const found = buffers.get(name);
+    if (found) return found;
+    const made = full(parameter.shape, this.slots(this.#groupOf(parameter))[name] ?? 0);
+    made.memory.recipe = null;
+    buffers.set(name, made.keep());
+    this.#loose = true;
+    return made;
+  }
+
+  #stateFor(parameter: Parameter): ParameterState {
+    let state = this.#state.get(parameter);
+    if (!state) this.#state.set(parameter, (state = { step: 0, buffers: new Map() }));
+    return state;
+  }
+
+  #groupOf(parameter: Parameter): O {
+    return this.groups.find(({ params }) => params.includes(parameter)) ?? this.groups[0];
+  }
+
+  /**
+   * The buffers of rows of parameters that are about to change places (those of particles): the same rows, once for each name. All parameters of
+   * a column must be at the same step where the rule depends on it, since the GPU alone knows which row goes where.
+   */
+  rowsOf(rows: readonly (readonly Parameter[])[]): { name: string; buffers: Tensor[][] }[] {
+    const columns = rows[0].map((_, k) => rows.map((row) => row[k]));
+    const kept = columns.filter((column) => column.some((parameter) => this.#state.has(parameter)));
+    for (const column of kept) this.#alignSteps(column);
+    const namesOf = (column: readonly Parameter[]) =>
+      column.flatMap((parameter) => [...this.stateOf(parameter).keys()]);
+    return [...new Set(kept.flatMap(namesOf))].map((name) => {
+      const moved = kept.filter((column) => namesOf(column).includes(name));
+      return { name, buffers: rows.map((_, r) => moved.map((column) => this.buffer(column[r], name))) };
+    });
+  }
+
+  #alignSteps(column: readonly Parameter[]): void {
+    const steps = () => column.map((parameter) => this.#state.get(parameter)?.step ?? 0);
+    const apart = () => new Set(steps()).size > 1;
+    const before = apart();
+    assume(column, () => apart() === before);
+    if (!before) return;
+    const most = Math.max(...steps());
+    const group = this.#groupOf(column[0]);
+    const numbers = (step: number) => Object.values(this.derived(group, step + 1)).join();
+    const odd = steps().find((step) => numbers(step) !== numbers(most));
+    if (odd !== undefined)
+      throw new InputError(
+        `${this.constructor.name}: parameters of shape ${showShape(column[0].shape)} are to change places, but one was updated ${odd} times and ` +
+          `another one ${most} times, and which goes where is known to the GPU alone. Give all of them gradients in every step.`,
+      );
+    // The rule does not depend on the step: what moves in may have begun already.
+    device().effect(() => {
+      for (const parameter of column) this.#stateFor(parameter).step = Math.max(...steps());
+    });
+  }
+
+  /**
+   * Buffers by position of their parameter, `0.momentum`, and under `steps` how often each parameter was updated. Buffers are the optimizer's
+   * own, not copies.
+   */
   stateDict(): Record<string, Tensor> {
     const dict: Record<string, Tensor> = {};
-    [...this.parameters()].forEach((parameter, i) => {
-      for (const [name, buffer] of parameter.companions) dict[`${i}.${name}`] = buffer;
+    const parameters = [...this.parameters()];
+    parameters.forEach((parameter, i) => {
+      for (const [name, buffer] of this.stateOf(parameter)) dict[`${i}.${name}`] = buffer;
     });
+    if (this.#state.size) dict[STEPS] = tensor(Int32Array.from(parameters, (p) => this.#state.get(p)?.step ?? 0));
     return dict;
   }
 
-  /** Restores buffers saved by `stateDict`, and the count of updates. */
-  loadStateDict(dict: Readonly<Record<string, Tensor>>, steps: number): void {
+  /**
+   * Restores what `stateDict` gave: parameters without buffers in it begin anew. `steps` tells how often the parameters were updated where the
+   * dict does not, as those saved by earlier versions. Throws InputError where the dict does not fit; nothing is changed then.
+   */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>, steps?: number): void {
+    const refuse = (problem: string): never => {
+      throw new InputError(`${this.constructor.name}: ${problem}; nothing was loaded`);
+    };
     const parameters = [...this.parameters()];
-    for (const [key, value] of Object.entries(dict)) {
+    const { [STEPS]: stored, ...buffers } = dict;
+    const counts = stored ? hostValues(stored) : parameters.map(() => steps);
+    if (!counts) refuse(`the saved '${STEPS}' cannot be read here: give a tensor made by tensor(data)`);
+    if (counts!.length !== parameters.length)
+      refuse(
+        `the state dict counts the steps of ${counts!.length} parameters, this optimizer has ${parameters.length}`,
+      );
+    const found = new Map<Parameter, Map<string, Tensor>>();
+    for (const [key, value] of Object.entries(buffers)) {
       const [index, name] = key.split('.');
       const parameter = parameters[Number(index)];
-      if (!parameter || !sameShape(parameter.shape, value.shape))
-        throw new InputError(
-          `${this.constructor.name}: the saved buffer ${key} [${value.shape.join(', ')}] fits no parameter of this optimizer`,
+      if (!parameter || !sameShape(parameter.shape, value.shape) || value.dtype !== parameter.dtype)
+        refuse(`the saved buffer ${key} ${showShape(value.shape)} fits no parameter of this optimizer`);
+      found.set(parameter, (found.get(parameter) ?? new Map()).set(name, value));
+      const step = counts![Number(index)];
+      if (!Number.isInteger(step) || step! < 0)
+        refuse(
+          `the state dict does not tell how often parameter ${index} was updated: pass loadStateDict(dict, steps)`,
         );
-      copyInto(this.buffer(parameter, name).buffer, value);
     }
-    this.steps = steps;
+    for (const [parameter, saved] of found) {
+      const wanted = Object.keys(this.slots(this.#groupOf(parameter)));
+      const odd = [...saved.keys()].find((name) => !wanted.includes(name));
+      if (odd)
+        refuse(
+          `the state dict has '${odd}' of parameter ${parameters.indexOf(parameter)}, these options keep [${wanted}]`,
+        );
+    }
+    parameters.forEach((parameter, i) => {
+      const saved = found.get(parameter);
+      if (!saved) return void this.#state.delete(parameter);
+      for (const [name, value] of saved) copyInto(this.buffer(parameter, name), value);
+      this.#stateFor(parameter).step = counts![i]!;
+    });
   }
 }
 
-/** Turns every number of a group into an accessor over a scalar. */
-function withScalars<O, G extends O>(group: G): G & { readonly scalars: Scalars<O> } {
-  const scalars: Record<string, Scalar> = {};
-  for (const [key, value] of Object.entries(group as object)) {
-    if (typeof value !== 'number') continue;
-    const cell = (scalars[key] = new Scalar(value));
-    Object.defineProperty(group, key, {
-      get: () => cell.value,
-      set: (next: number) => (cell.value = next),
-      enumerable: true,
-    });
-  }
-  return Object.assign(group as object, { scalars }) as G & { readonly scalars: Scalars<O> };
+/** What of a group's options decides about kernels; a compiled step whose numbers alone change keeps its plan. */
+function variantOf(options: object): string {
+  const parts = Object.values(options).map((x) => (typeof x === 'boolean' ? x : typeof x === 'number' ? x !== 0 : ''));
+  return parts.join();
 }
 
 /** Refuses options that are no numbers ≥ 0. */

@@ -29,6 +29,10 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
       requireNonNegative(this, { lr, alpha, eps, weightDecay, momentum });
   }
 
+  protected override slots({ centered, momentum }: RMSpropOptions): Record<string, number> {
+    return { squareAvg: 0, ...(centered && { gradAvg: 0 }), ...(momentum !== 0 && { momentum: 0 }) };
+  }
+
   protected override derived({ alpha }: RMSpropOptions): Record<string, number> {
     return { rest: 1 - alpha };
   }
@@ -36,14 +40,12 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
   protected override update(
     parameter: Parameter,
     gradient: Tensor,
+    buffers: readonly Tensor[],
     o: RMSpropOptions,
     s: Scalars<RMSpropOptions>,
   ): void {
     const { decoupled, centered, epsInside } = o;
-    const momentum = o.momentum !== 0;
-    const names = ['squareAvg', ...(centered ? ['gradAvg'] : []), ...(momentum ? ['momentum'] : [])];
-    const buffers = names.map((name) => this.buffer(parameter, name).buffer);
-    const rule = { rule: 'rmsprop', decoupled, momentum, centered, epsInside } as const;
+    const rule = { rule: 'rmsprop', decoupled, momentum: o.momentum !== 0, centered, epsInside } as const;
     update(rule, parameter, gradient, buffers, s);
   }
 }

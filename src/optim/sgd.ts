@@ -1,6 +1,6 @@
 // Stochastic gradient descent.
 
-import { f32, InputError } from '../gpu';
+import { InputError } from '../gpu';
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
 import type { Params, Scalars } from './optimizer';
@@ -32,11 +32,22 @@ export class SGD extends Optimizer<SGDOptions> {
     }
   }
 
-  protected override update(parameter: Parameter, gradient: Tensor, o: SGDOptions, s: Scalars<SGDOptions>): void {
-    const { nesterov, decoupled } = o;
-    const momentum = o.momentum !== 0;
-    const state = momentum ? this.buffer(parameter, 'momentum') : null;
-    const rule = { rule: 'sgd', momentum, nesterov, decoupled } as const;
-    update(rule, parameter, gradient, state ? [state.buffer] : [], { ...s, first: f32(state?.fresh ? 1 : 0) });
+  protected override slots({ momentum }: SGDOptions): Record<string, number> {
+    return momentum === 0 ? {} : { momentum: 0 };
+  }
+
+  /** Without dampening the buffer of zeros becomes the first d by itself. */
+  protected override derived({ dampening }: SGDOptions, step: number): Record<string, number> {
+    return { first: Number(dampening !== 0 && step === 1) };
+  }
+
+  protected override update(
+    parameter: Parameter,
+    gradient: Tensor,
+    buffers: readonly Tensor[],
+    { momentum, nesterov, decoupled }: SGDOptions,
+    s: Scalars<SGDOptions>,
+  ): void {
+    update({ rule: 'sgd', momentum: momentum !== 0, nesterov, decoupled }, parameter, gradient, buffers, s);
   }
 }

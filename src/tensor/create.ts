@@ -3,7 +3,7 @@
 import type { Storage } from '../gpu';
 import { device, InputError } from '../gpu';
 import { inputError } from './context';
-import type { DType } from './dtype';
+import type { DType, TypedArray } from './dtype';
 import { hostArray, toHost } from './dtype';
 import { Memory, trackFactory } from './memory';
 import type { Shape } from './shape';
@@ -79,8 +79,15 @@ export function tensor(data: Data, options: TensorOptions & { shape?: Shape } = 
   }
   const dtype = options.dtype ?? naturalType(data, flat);
   const host = toHost(values, dtype);
-  return factory('tensor', shape, dtype, (storage) => device().write(storage, host), options.requiresGrad);
+  const made = factory('tensor', shape, dtype, (storage) => device().write(storage, host), options.requiresGrad);
+  hosts.set(made.memory, host);
+  return made;
 }
+
+const hosts = new WeakMap<Memory, TypedArray>();
+
+/** The elements of a tensor that `tensor(data)` made, without waiting for the GPU; null where they are not known on the host. */
+export const hostValues = (x: Tensor): TypedArray | null => (x.memory.recipe && hosts.get(x.memory)) ?? null;
 
 function naturalType(data: Data, flat: readonly unknown[]): DType {
   if (data instanceof Int32Array) return 'int32';

@@ -79,6 +79,12 @@ export class Memory {
     this.#storage = storage;
     this.recipe = null;
     this.kept = true;
+    moves++;
+  }
+
+  /** Whether it lies elsewhere now. */
+  hasLeft(storage: Storage): boolean {
+    return this.#storage !== storage && this.live;
   }
 
   /** After an in-place write the recipe no longer tells the content. */
@@ -92,6 +98,8 @@ export class Memory {
   }
 }
 
+/** How often memory was moved. */
+let moves = 0;
 let step = 0;
 /** What was computed and is still counted, in one list for the step and one for each `temporaries` that runs, the innermost last. */
 let scopes: Memory[][] = [[]];
@@ -209,8 +217,8 @@ export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } 
 interface TracedMemories {
   /** Memory made in the step. */
   made: Memory[];
-  /** Memory from outside that the step uses: it must stay where it is. */
-  used: Storage[];
+  /** Memory from outside that the step uses, and where it lies. */
+  used: Map<Memory, Storage>;
   seen: Set<Memory>;
 }
 
@@ -219,18 +227,29 @@ let traced: TracedMemories | null = null;
 function capture(memory: Memory): void {
   traced!.seen.add(memory);
   memory.kept = true;
-  traced!.used.push(memory.storage);
+  traced!.used.set(memory, memory.storage);
 }
 
-/** Tells which memory a traced step makes and which it uses from outside. */
-export function tracedMemories(body: () => void): { made: Memory[]; used: Storage[] } {
-  traced = { made: [], used: [], seen: new Set() };
+/**
+ * Tells which memory a traced step makes, which it uses from outside, and later whether that was moved: by an optimizer made since, for example,
+ * which lays its parameters side by side.
+ */
+export function tracedMemories(body: () => void): { made: Memory[]; used: Iterable<Storage>; inPlace: () => boolean } {
+  const mine: TracedMemories = { made: [], used: new Map(), seen: new Set() };
+  traced = mine;
   try {
     body();
-    return traced;
   } finally {
     traced = null;
   }
+  let checked = moves;
+  const inPlace = () => {
+    if (checked === moves) return true;
+    for (const [memory, storage] of mine.used) if (memory.hasLeft(storage)) return false;
+    checked = moves;
+    return true;
+  };
+  return { made: mine.made, used: mine.used.values(), inPlace };
 }
 
 // The device goes, and all that lies on it. Factories' tensors are made anew on the next one.

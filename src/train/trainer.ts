@@ -8,10 +8,13 @@ import type { ProfiledLaunch, Scalar, TuningTable } from '../gpu';
 import { device, InputError, tune } from '../gpu';
 import type { Turnover } from '../meanfield/birth-death';
 import { birthDeath, countEffects } from '../meanfield/birth-death';
+import type { MeanField } from '../meanfield/mean-field';
 import { meanFieldsIn } from '../meanfield/mean-field';
 import type { Optimizer } from '../optim/optimizer';
 import type { Schedule } from '../optim/schedule';
 import { constant, Scheduler } from '../optim/schedule';
+import { zerosLike } from '../tensor/create';
+import { copyInto } from '../tensor/elementwise';
 import type { RngState } from '../tensor/seed';
 import { getRngState, setRngState } from '../tensor/seed';
 import type { Tensor } from '../tensor/tensor';
@@ -118,11 +121,14 @@ interface Progress extends Standing {
   turnover: Record<string, Turnover[]>;
   births: Record<string, number>;
   rng: RngState;
-  optimizerSteps: number;
+  /** Updates so far, in checkpoints of earlier versions, whose optimizer state does not count them. */
+  optimizerSteps?: number;
   epochSeconds: number;
 }
 
 const SUMS = `${PRIVATE.trainer}sums`;
+/** In front of a stage's name. */
+const EFFECTS = `${PRIVATE.trainer}effects/`;
 
 /**
  * Trains a classifier.
@@ -164,7 +170,7 @@ export class Trainer {
     this.#progress = {
       ...{ epoch: 0, position: 0, step: 0, loss: 0, correct: 0, images: 0, pendingSteps: 0, pendingImages: 0 },
       ...{ turnoverEpoch: 0, turnover: {}, births: {} },
-      ...{ swaps: {}, rng: getRngState(), optimizerSteps: 0, seconds: 0, epochSeconds: 0 },
+      ...{ swaps: {}, rng: getRngState(), seconds: 0, epochSeconds: 0 },
       ...{ trainLoss: null, testError: null, bestError: null, bestEpoch: null },
     };
   }
@@ -223,6 +229,7 @@ export class Trainer {
     for (const [name, x] of model.namedTensors()) tensors[name] = await toStored(x);
     for (const [name, x] of Object.entries(optimizer.stateDict()))
       tensors[PRIVATE.optimizer + name] = await toStored(x);
+    for (const [name, stage] of this.#stagesWithEffects()) tensors[EFFECTS + name] = await toStored(stage.effects);
     tensors[SUMS] = await toStored(this.#tally.sums);
     await this.#stages();
     this.#stopClock();
@@ -231,7 +238,6 @@ export class Trainer {
       pendingSteps: this.#tally.steps,
       pendingImages: this.#tally.images,
       rng: { ...getRngState() },
-      optimizerSteps: optimizer.steps,
     };
     return { tensors, progress, options: config, engine: engine() };
   }
@@ -268,7 +274,15 @@ export class Trainer {
     const { model, optimizer } = this.#options;
     loadWeights(model, tensors);
     model.zeroGrad();
-    const names = Object.keys(tensors).filter((name) => name.startsWith(PRIVATE.optimizer));
+    const parameters = [...optimizer.parameters()];
+    for (const [name, stage] of this.#stagesWithEffects()) {
+      // Earlier versions kept the effects among the optimizer's buffers.
+      const saved = tensors[EFFECTS + name] ?? tensors[`${PRIVATE.optimizer}${parameters.indexOf(stage.tau)}.effect`];
+      copyInto(stage.effects, saved ? fromStored(saved) : zerosLike(stage.tau));
+    }
+    const names = Object.keys(tensors).filter(
+      (name) => name.startsWith(PRIVATE.optimizer) && !name.endsWith('.effect'),
+    );
     const buffers = names.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])] as const);
     const noTurnover = { turnoverEpoch: 0, turnover: {}, births: {} }; // runs begun before there was any do not tell
     this.#progress = {
@@ -276,11 +290,8 @@ export class Trainer {
       ...(structuredClone(progress) as unknown as Omit<Progress, keyof typeof noTurnover>),
     };
     optimizer.loadStateDict(Object.fromEntries(buffers), this.#progress.optimizerSteps);
-    if (this.#progress.step === 0) {
-      // Buffers are made anew in the first step, which is not compiled.
-      for (const parameter of optimizer.parameters()) parameter.companions.clear();
-      this.#step = this.#makeStep();
-    }
+    // Buffers are made anew in the first step, which is not compiled.
+    if (this.#progress.step === 0) this.#step = this.#makeStep();
     device().write(this.#tally.sums.storage, Float32Array.from(tensors[SUMS].data as Float32Array));
     this.#tally.sums.memory.written();
     this.#tally.steps = this.#progress.pendingSteps;
@@ -354,6 +365,11 @@ export class Trainer {
     this.#progress.step++;
     this.#progress.position = index + size;
     this.#rate.images += size;
+  }
+
+  /** Where births and deaths are on: their sums are a part of the state. */
+  #stagesWithEffects(): [string, MeanField][] {
+    return this.#options.birthDeath ? [...meanFieldsIn(this.#options.model)] : [];
   }
 
   #makeStep() {

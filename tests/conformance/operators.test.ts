@@ -206,7 +206,7 @@ class Room {
     }
     await this.check('outputs', 'params', path);
     for (const [theirs, ours] of Object.entries(buffers))
-      await this.check('outputs', theirs, parameter.companions.get(ours)!);
+      await this.check('outputs', theirs, optimizer.stateOf(parameter).get(ours)!);
   }
 
   async schedule(): Promise<void> {

@@ -153,7 +153,7 @@ export const runOptimizer = async (c: OptimizerCase): Promise<Outcome[]> => [
         })),
         ...Object.entries(update.expect_state ?? {}).flatMap(([name, states]) =>
           Object.entries(states).map(([key, want]) => {
-            const got = params[name].companions.get(buffers[key])!;
+            const got = optimizer.stateOf(params[name]).get(buffers[key])!;
             return { what: `${name}.${key}`, got, want };
           }),
         ),

@@ -40,10 +40,10 @@ async function trained(steps: number, times: number[]) {
 }
 
 /** Everything of the particle at a position, without its time and id. */
-async function owned(net: MeanField, at: number): Promise<number[][]> {
+async function owned({ net, optimizer }: { net: MeanField; optimizer: SGD }, at: number): Promise<number[][]> {
   const particle = net.particles[at];
   const tensors: Tensor[] = [...particle.namedTensors()].map(([, t]) => t);
-  for (const p of particle.parameters()) tensors.push(p.companions.get('momentum')!);
+  for (const p of particle.parameters()) tensors.push(optimizer.stateOf(p).get('momentum')!);
   return Promise.all(tensors.map(async (t) => [...(await t.data())]));
 }
 
@@ -52,7 +52,7 @@ test('an effect is what the loss gains when the particle gets more time', async 
   const net = new MeanField(4, block, { times: [0.3, 0.5, 0.9, 1] });
   lossOf(net).backward();
   countEffects(net);
-  const effects = await net.tau.companions.get('effect')!.data();
+  const effects = await net.effects.data();
   const eps = 0.02;
   for (let l = 0; l < 4; l++) {
     const at = async (step: number) => {
@@ -91,10 +91,11 @@ test('as many go as come; harmful ones go, useful ones come; nobody both goes an
 });
 
 test('a copy has weights, statistics and momenta of its parent, half its interval, a new id', async () => {
-  const { net } = await trained(3, [1, 2, 3, 4, 5]);
-  const before = await Promise.all([0, 1, 2, 3, 4].map((at) => owned(net, at)));
+  const all = await trained(3, [1, 2, 3, 4, 5]);
+  const { net } = all;
+  const before = await Promise.all([0, 1, 2, 3, 4].map((at) => owned(all, at)));
   const { tau, order } = await net.telemetry();
-  copyInto(net.tau.companions.get('effect')!, tensor([0, 0, 10, 0, -10]));
+  copyInto(net.effects, tensor([0, 0, 10, 0, -10]));
   const events = await birthDeath(net, { rate: 1e9, rng: new Rng(3, 8), firstId: 5 });
   const now = await net.telemetry();
   const deaths = events.map(({ killed }) => killed);
@@ -107,13 +108,13 @@ test('a copy has weights, statistics and momenta of its parent, half its interva
   assert.is(now.tau[4], tau[4], 'time ends where it ended');
   for (const [at, id] of now.order.entries()) {
     const event = events.find(({ child }) => child === id);
-    assert.equal(await owned(net, at), before[order.indexOf(event?.parent ?? id)], `particle ${id}`);
+    assert.equal(await owned(all, at), before[order.indexOf(event?.parent ?? id)], `particle ${id}`);
     if (!event) assert.is(now.tau[at], tau[order.indexOf(id)]);
   }
   const copy = events.find(({ parent }) => parent === order[4])!;
   const at = now.order.indexOf(copy.child);
   assert.ok(now.tau[at] < tau[4] && now.order.slice(at).includes(order[4]), 'in front of its parent');
-  assert.equal([...(await net.tau.companions.get('effect')!.data())], [0, 0, 0, 0, 0]);
+  assert.equal([...(await net.effects.data())], [0, 0, 0, 0, 0]);
   assert.equal(
     await birthDeath(net, { rate: 1e9, rng: new Rng(3, 8), firstId: 9 }),
     [],

@@ -12,6 +12,7 @@ import { Linear } from '../../src/nn/linear';
 import { Module } from '../../src/nn/module';
 import { BatchNorm2d } from '../../src/nn/norm';
 import { Parameter } from '../../src/nn/parameter';
+import { Adam } from '../../src/optim/adam';
 import { SGD } from '../../src/optim/sgd';
 import { full, tensor } from '../../src/tensor/create';
 import { copyInto } from '../../src/tensor/elementwise';
@@ -31,12 +32,12 @@ const values = async (list: readonly Tensor[]) => {
 };
 
 /** Everything of the particle with the given id: weights, states, time, momenta. */
-async function particle(net: MeanField, id: number) {
+async function particle(net: MeanField, optimizer: SGD, id: number) {
   const { order } = await net.telemetry();
   const at = order.indexOf(id);
   const owned = [...net.particles[at].namedTensors()].map(([, t]) => t);
-  const momenta = net.particles[at].parameters().map((p) => p.companions.get('momentum')!);
-  const tau = await values([net.tau, net.tau.companions.get('momentum')!]);
+  const momenta = net.particles[at].parameters().map((p) => optimizer.stateOf(p).get('momentum')!);
+  const tau = await values([net.tau, optimizer.stateOf(net.tau).get('momentum')!]);
   return { at, tau: tau[0][at], tauMomentum: tau[1][at], tensors: await values([...owned, ...momenta]) };
 }
 
@@ -53,7 +54,7 @@ test('a forced swap moves the whole particle', async () => {
     optimizer.step();
     net.sortParticles();
   }
-  const before = await Promise.all([0, 1, 2, 3, 4].map((id) => particle(net, id)));
+  const before = await Promise.all([0, 1, 2, 3, 4].map((id) => particle(net, optimizer, id)));
   assert.equal(new Set(before.map((p) => JSON.stringify(p.tensors))).size, 5, 'particles differ');
   const times = [3, 0.5, 4, -1, 2.5];
   copyInto(net.tau, tensor(times));
@@ -63,7 +64,7 @@ test('a forced swap moves the whole particle', async () => {
   assert.equal(order, [3, 1, 4, 0, 2]);
   assert.is(swaps, 6, 'inversions of 3 0.5 4 -1 2.5');
   for (let id = 0; id < 5; id++) {
-    const after = await particle(net, id);
+    const after = await particle(net, optimizer, id);
     assert.is(after.tau, times[id]);
     assert.is(after.tauMomentum, before[id].tauMomentum, `momentum of τ of particle ${id}`);
     assert.equal(after.tensors, before[id].tensors, `weights, statistics and momenta of particle ${id}`);
@@ -203,6 +204,35 @@ test('refusals name the cause', () => {
   assert.throws(() => new MeanField(2, block, { times: [1] }), /2 finite numbers/);
   const growing = new MeanField(1, () => new Linear(2, 3));
   assert.throws(() => growing.forward(tensor([[1, 2]])), /keep the shape.*\[1, 2\].*\[1, 3\]/s);
+});
+
+test('the sort moves the state of every optimizer, and refuses step counts that it cannot follow', async () => {
+  manualSeed(3);
+  const net = new MeanField(3, () => new Linear(2, 2));
+  const [adam, sgd] = [new Adam(net.parameters()), new SGD(net.parameters(), { lr: 0.01, momentum: 0.9 })];
+  for (const optimizer of [adam, sgd]) {
+    net
+      .forward(tensor([[1, -2]]))
+      .square()
+      .sum()
+      .backward();
+    optimizer.step();
+    optimizer.zeroGrad();
+  }
+  const weights = net.particles.map((p) => p.parameters()[0]);
+  const states = () =>
+    values(weights.flatMap((w) => [adam.stateOf(w).get('expAvg')!, sgd.stateOf(w).get('momentum')!]));
+  const before = await states();
+  copyInto(net.tau, tensor([2, 3, 1]));
+  net.sortParticles();
+  const [a, b, c] = [0, 2, 4].map((i) => before.slice(i, i + 2));
+  assert.equal(await states(), [...c, ...a, ...b]);
+  weights[1].grad = tensor([
+    [1, 1],
+    [1, 1],
+  ]);
+  adam.step();
+  assert.throws(() => net.sortParticles(), /Adam: .*\[2, 2\] .* updated 1 times and another one 2 times/);
 });
 
 test.run();

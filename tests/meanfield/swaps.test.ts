@@ -78,11 +78,14 @@ class Unsorted extends PreActResNet {
   }
 }
 
-const momentum = (p: Parameter): Tensor => p.companions.get('momentum')!;
+const momentumOf =
+  (optimizer: SGD) =>
+  (p: Parameter): Tensor =>
+    optimizer.stateOf(p).get('momentum')!;
 /** Weights, running statistics and momenta of a block. */
-const ownedBy = (block: Module): Tensor[] => [
+const ownedBy = (block: Module, optimizer: SGD): Tensor[] => [
   ...[...block.namedTensors()].map(([, t]) => t),
-  ...block.parameters().map(momentum),
+  ...block.parameters().map(momentumOf(optimizer)),
 ];
 const flat = async (list: readonly Tensor[]): Promise<number[]> => {
   const values: number[] = [];
@@ -130,10 +133,15 @@ test('in every step the orders are those of a network that moves nothing; all th
       for (const [at, id] of telemetry.order.entries()) {
         const what = `stage ${s + 1}, particle ${id} after step ${step}`;
         const time = plain.times[s][id];
-        const here = [narrow(stage!.tau, 0, at, 1), narrow(momentum(stage!.tau), 0, at, 1)];
-        close(await flat(here), await flat([time, momentum(time)]), 1e-4, `time and its momentum: ${what}`);
-        const theirs = await flat(ownedBy(plain.block(s, id)));
-        close(await flat(ownedBy(stage!.particles[at])), theirs, 1e-4, `what it owns: ${what}`);
+        const here = [narrow(stage!.tau, 0, at, 1), narrow(momentumOf(optimizers[0])(stage!.tau), 0, at, 1)];
+        close(
+          await flat(here),
+          await flat([time, momentumOf(optimizers[1])(time)]),
+          1e-4,
+          `time and its momentum: ${what}`,
+        );
+        const theirs = await flat(ownedBy(plain.block(s, id), optimizers[1]));
+        close(await flat(ownedBy(stage!.particles[at], optimizers[0])), theirs, 1e-4, `what it owns: ${what}`);
       }
     }
   }

@@ -17,6 +17,7 @@ import {
   cosine,
   exponential,
   multiStep,
+  type Optimizer,
   RMSprop,
   Scheduler,
   SGD,
@@ -25,6 +26,7 @@ import {
   warmUp,
 } from '../../src/optim';
 import { tensor } from '../../src/tensor/create';
+import { copyInto } from '../../src/tensor/elementwise';
 import type { Tensor } from '../../src/tensor/tensor';
 import { close, useGpu } from '../util';
 
@@ -59,10 +61,9 @@ for (const [name, make] of Object.entries(makers)) {
       if (t === restartAt) {
         const before = params;
         params = await Promise.all(before.map(async (p) => new Parameter(tensor(await p.data()))));
-        const { steps } = optimizer;
         const saved = optimizer.stateDict();
         optimizer = make(params);
-        optimizer.loadStateDict(saved, steps);
+        optimizer.loadStateDict(saved);
       }
       optimizer.groups[0].lr = 0.1 / (1 + t); // read anew by compiled steps
       update(tensor([s]));
@@ -77,6 +78,102 @@ for (const [name, make] of Object.entries(makers)) {
     assert.equal(await run(false, 4), eager);
   });
 }
+
+/** Where a parameter gets to with the gradients of `scale`, `delay` steps after another one of its optimizer. */
+async function path(make: (p: Parameter[]) => Optimizer<{ lr: number }>, delay: number, compiled = false) {
+  const [p, q] = [new Parameter(tensor([1, -2])), new Parameter(tensor([0.5]))];
+  const optimizer = make([q, p]);
+  const body = (both: boolean) => (s: Tensor) => {
+    const first = sum(square(mul(q, s)));
+    backward(both ? first.add(sum(square(mul(p, s)))) : first);
+    optimizer.step();
+    optimizer.zeroGrad();
+  };
+  const [alone, together] = [false, true].map((both) => (compiled ? compile(body(both)) : body(both)));
+  for (let i = 0; i < delay; i++) alone(tensor([1]));
+  for (const s of scale) together(tensor([s]));
+  return { optimizer, p, end: [...(await p.data())] };
+}
+
+for (const [name, make] of Object.entries({
+  ...makers,
+  'SGD with dampening': (p: Parameter[]) => new SGD(p, { lr: 0.1, momentum: 0.9, dampening: 0.5 }),
+})) {
+  test(`${name}: a parameter's steps are counted from its own first gradient`, async () => {
+    const { end } = await path(make, 0);
+    assert.equal((await path(make, 5)).end, end);
+    assert.equal((await path(make, 5, true)).end, end, 'in compiled steps');
+  });
+
+  test(`${name}: a new optimizer on the same parameter begins anew`, async () => {
+    const { p, end } = await path(make, 0);
+    copyInto(p, tensor([1, -2]));
+    const again = make([p]);
+    for (const s of scale) {
+      backward(sum(square(mul(p, tensor([s])))));
+      again.step();
+      again.zeroGrad();
+    }
+    assert.equal([...(await p.data())], end);
+  });
+}
+
+test("the first moves of Adam are PyTorch's", async () => {
+  const [p, q] = [new Parameter(tensor([0])), new Parameter(tensor([0]))];
+  const optimizer = new Adam([p, q], { lr: 0.01 });
+  for (let i = 0; i <= 10; i++) {
+    p.grad = tensor([1]);
+    q.grad = i === 10 ? tensor([1]) : null;
+    optimizer.step();
+  }
+  close(await q.data(), [-0.01], 1e-8);
+  const next = new Adam([p], { lr: 0.1 });
+  const [before] = await p.data();
+  for (let i = 1; i <= 3; i++) {
+    p.grad = tensor([-1]);
+    next.step();
+    close(await p.data(), [before + 0.1 * i], 1e-6);
+  }
+});
+
+test('state dicts hold the steps of each parameter; those of earlier versions take one number for all', async () => {
+  const make = (params: Parameter[]) => new Adam(params, { lr: 0.1 });
+  const { optimizer } = await path(make, 3);
+  const dict = optimizer.stateDict();
+  assert.equal([...(await dict.steps.data())], [11, 8]);
+  assert.is(optimizer.steps, 11);
+  const fresh = () => make([new Parameter(tensor([0])), new Parameter(tensor([0, 0]))]);
+  const loaded = fresh();
+  loaded.loadStateDict(dict);
+  assert.equal([...(await loaded.stateDict().steps.data())], [11, 8]);
+  const { steps: _, ...old } = dict;
+  loaded.loadStateDict(old, 4);
+  assert.equal([...(await loaded.stateDict().steps.data())], [4, 4]);
+  loaded.loadStateDict({});
+  assert.equal(Object.keys(loaded.stateDict()), [], 'as new');
+  for (const [wrong, message] of [
+    [old, /does not tell how often parameter 0 was updated/],
+    [{ ...dict, '7.expAvg': tensor([1]) }, /7\.expAvg \[1\] fits no parameter/],
+    [{ ...dict, '0.expAvg': tensor([1, 2]) }, /0\.expAvg \[2\] fits no parameter/],
+    [{ ...dict, '0.momentum': tensor([1]) }, /'momentum' of parameter 0, these options keep \[expAvg,expAvgSq\]/],
+    [{ ...dict, steps: tensor([1], { dtype: 'int32' }) }, /steps of 1 parameters, this optimizer has 2/],
+  ] as const)
+    assert.throws(() => fresh().loadStateDict(wrong as Record<string, Tensor>), message);
+});
+
+test('a compiled step goes on where an optimizer made since has moved its parameters', async () => {
+  const params = [new Parameter(tensor([0, 1])), new Parameter(tensor([0]))];
+  const optimizer = new SGD(params, { lr: 1 });
+  const update = compile(() => {
+    backward(sum(params[0]).add(sum(params[1])));
+    optimizer.step();
+    optimizer.zeroGrad();
+  });
+  for (let i = 0; i < 3; i++) update();
+  new Adam(params);
+  for (let i = 0; i < 2; i++) update();
+  assert.equal([...(await params[0].data()), ...(await params[1].data())], [-5, -4, -5]);
+});
 
 function withGradients(...lists: number[][]): Parameter[] {
   return lists.map((list) => {
