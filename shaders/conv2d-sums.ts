@@ -5,7 +5,7 @@
  */
 import type { Gather } from './conv2d-gather';
 import type { ChunkSums } from './kernel';
-import { masked } from './norm';
+import { masked, sumsOfVectors } from './norm';
 import { CHUNK_THREADS, GPU_CHUNK } from './team';
 import type { Quad } from './tile';
 
@@ -21,7 +21,7 @@ export function storedSums(g: Gather, { kind, relu }: ChunkSums, access: string)
   const columns = g.batch * plane;
   const binding = (i: number, declaration: string) =>
     `@group(0) @binding(${access.length + i}) var<storage, ${declaration};\n`;
-  const partials = (i: number) => binding(i, 'read_write> partials: array<vec2f>');
+  const partials = (i: number) => binding(i, 'read_write> partials: array<vec2f>') + sumsOfVectors;
   /** WGSL of the four-vectors of the quads' values, folded: `name`, and its value of quad `i`. */
   const fold = (name: string, quads: readonly Quad[], value: (i: number) => string) => {
     const vecs = quads.flatMap((_, i) => (i % 4 ? [] : `vec4f(${[i, i + 1, i + 2, i + 3].map(value).join(', ')})`));
@@ -39,7 +39,7 @@ export function storedSums(g: Gather, { kind, relu }: ChunkSums, access: string)
       bindings: partials(0),
       access: `${access}w`,
       epilogue: (quads: readonly Quad[]) => `
-  ${each(quads, ({ sums, n }, i) => `let k${i} = select(0.0, 4.0, ${n} < ${columns}u); let mean${i} = dot(${sums}, vec4f(1.0)) * 0.25;`)}
+  ${each(quads, ({ sums, n }, i) => `let k${i} = select(0.0, 4.0, ${n} < ${columns}u); let mean${i} = sumOf(${sums}) * 0.25;`)}
   ${fold('total', quads, (i) => `k${i} * mean${i}`)}
   ${each(
     quads,
@@ -47,7 +47,7 @@ export function storedSums(g: Gather, { kind, relu }: ChunkSums, access: string)
   let center${i} = ${folded('total', i)} / count${i};
   let off${i} = ${sums} - vec4f(mean${i});`,
   )}
-  ${fold('squares', quads, (i) => `fma(k${i} * (mean${i} - center${i}), mean${i} - center${i}, dot(off${i} * off${i}, vec4f(1.0)))`)}
+  ${fold('squares', quads, (i) => `fma(k${i} * (mean${i} - center${i}), mean${i} - center${i}, sumOfProducts(off${i}, off${i}))`)}
   ${store(
     quads,
     (i) => `center${i}`,
@@ -64,10 +64,11 @@ export function storedSums(g: Gather, { kind, relu }: ChunkSums, access: string)
   let at${i} = min(${n}, ${columns - 4}u);
   let v${i} = normed[(at${i} / ${plane}u * ${g.groups * g.outChannels}u + channel${i}) * ${plane / 4}u + at${i} % ${plane}u / 4u];
   let row${i} = normRows[channel${i}];
+  let off${i} = v${i} - vec4f(row${i}.x);
   let g${i} = ${masked(relu, 'vec4f', sums, `v${i}`, `row${i}`)};`,
   )}
-  ${fold('first', quads, (i) => `dot(g${i}, vec4f(1.0))`)}
-  ${fold('second', quads, (i) => `dot(g${i} * (v${i} - row${i}.x), vec4f(1.0))`)}
+  ${fold('first', quads, (i) => `sumOf(g${i})`)}
+  ${fold('second', quads, (i) => `sumOfProducts(g${i}, off${i})`)}
   ${store(
     quads,
     (i) => folded('first', i),

@@ -48,8 +48,21 @@ const CHUNKED = 'channels: u32, chunks: u32, length: u32, units: u32, eps: f32, 
 
 const vector = (plane: number) =>
   width(plane) === 4
-    ? { type: 'vec4f', sum: (v: string) => `dot(${v}, vec4f(1.0))`, w: 4, units: Math.max(1, plane / 4) }
+    ? { type: 'vec4f', sum: (v: string) => `sumOf(${v})`, w: 4, units: Math.max(1, plane / 4) }
     : { type: 'f32', sum: (v: string) => v, w: 1, units: plane };
+
+/**
+ * WGSL of `sumOf(v)` and `sumOfProducts(a, b)`. Their order and each fma are written out: a driver may contract a · b + c, and the one of
+ * NVIDIA does so or not depending on what stands around, but the sums that a convolution makes must have the bits of those made here.
+ */
+export const sumsOfVectors = `
+fn sumOf(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+fn sumOfProducts(a: vec4f, b: vec4f) -> f32 { return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, a.x * b.x))); }
+`;
+
+/** WGSL of Σ a · b over a load's elements; `a` and `b` are names. */
+const products = (plane: number, a: string, b: string) =>
+  width(plane) === 4 ? `sumOfProducts(${a}, ${b})` : `${a} * ${b}`;
 
 /**
  * WGSL of `normalized(v, row)`, the normalisation with a row of `stats` and the ReLU. It is an explicit fma, so that the bits are the same
@@ -88,7 +101,7 @@ const mergeThreads = (plane: number) => {
   return `let n = k * ${w}.0;
   let m = ${sum('mean')} * ${1 / w};
   let off = mean - ${type}(m);
-  let s = ${sum('m2')} + k * ${sum('off * off')};
+  let s = ${sum('m2')} + k * (${products(plane, 'off', 'off')});
   let total = teamSum(vec2f(n * m, n), local);
   let center = total.x / max(total.y, 1.0);
   let m2Total = teamSum(vec2f(fma(n * (m - center), m - center, s), 0.0), local).x;`;
@@ -102,6 +115,7 @@ export const normPartials = ({ back, plane }: NormOptions): Kernel =>
     const { head, io } = declare(CHUNKED, `r x: ${type}`, 'w partials: vec2f');
     const code = wgsl`${team.code}
 ${head}
+${sumsOfVectors}
 ${entry(team.size)} {
   ${welford(type)}
   ${walk(team, units)}
@@ -267,6 +281,7 @@ export const normForward = ({ back, plane, relu }: NormOptions): Kernel =>
 struct Params { ${CHUNKED} }
 ${bindings}
 ${normalizedFunction(type, relu)}
+${sumsOfVectors}
 @group(1) @binding(0) var<uniform> p: Params;
 ${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
@@ -295,6 +310,7 @@ export const normBackward = ({ back, plane, relu }: NormOptions): Kernel =>
     const { head, io } = declare(CHUNKED, ...reads, 'w dWeight: f32', 'w dBias: f32', `w dx: ${type}`);
     const code = wgsl`${team.code}
 ${head}
+${sumsOfVectors}
 ${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
   let row = stats[c];
@@ -325,17 +341,19 @@ export const normGradientPartials = ({ back, plane, relu }: NormOptions): Kernel
     const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${team.code}
 ${head}
+${sumsOfVectors}
 ${entry(team.size)} {
   var s1 = ${type}();
-  var s2 = ${type}();
+  var s2 = 0.0;
   ${walk(team, units)}
     let v = x[at];
     let row = stats[c];
     let g = ${masked(relu, type, 'gradient[at]')};
+    let off = v - row.x;
     s1 += g;
-    s2 += g * (v - row.x);
+    s2 += ${products(plane, 'g', 'off')};
   }
-  let total = teamSum(vec2f(${sum('s1')}, ${sum('s2')}), local);
+  let total = teamSum(vec2f(${sum('s1')}, s2), local);
   if (${writesChunk(team)}) { partials[chunk] = total; }
 }`;
     const sums = { kind: 'gradient', plane, relu } as const;
