@@ -8,14 +8,15 @@ export interface ImageNorm {
   readonly relu: boolean;
 }
 
-/** For kernels that bind images, another operand and what they write, all of them f32. */
-export function imageLoad(operand: string, result: string, norm?: ImageNorm) {
-  const { bindings, access } = storage('r images: f32', `r ${operand}: f32`, `w ${result}: f32`);
+/** For kernels that bind images, read as `type`, another operand in f32 and what they write: images again as `type`, or `partials` in f32. */
+export function imageLoad(operand: string, result: 'result' | 'partials', norm?: ImageNorm, type = 'f32') {
+  const written = result === 'result' ? type : 'f32';
+  const { bindings, access } = storage(`r images: ${type}`, `r ${operand}: f32`, `w ${result}: ${written}`);
   return {
     bindings,
     /** WGSL of the binding `stats`, the fourth, and what applies it. */
     declarations: norm
-      ? `@group(0) @binding(3) var<storage, read> stats: array<vec4f>;${normalizedFunction('f32', norm.relu)}`
+      ? `@group(0) @binding(3) var<storage, read> stats: array<vec4f>;${normalizedFunction(type, norm.relu)}`
       : '',
     access: norm ? `${access}r` : access,
     /** WGSL of the loaded `v` of the image channel that `row` belongs to. */

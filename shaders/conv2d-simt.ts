@@ -13,9 +13,7 @@ import { storedSums } from './conv2d-sums';
 import type { ChunkSums, Kernel } from './kernel';
 import type { Partials } from './sum-partials';
 import { chooseTile, tiledProduct } from './tile';
-import { scaleSplits, type Variant } from './variants';
-
-const ENOUGH_WORKGROUPS = 264; // two for each multiprocessor of a large GPU
+import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from './variants';
 
 /** Whether tiles are filled well enough. */
 export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;

@@ -12,6 +12,7 @@ import type { ImageNorm } from './conv2d-load';
 import type { Conv2dShape } from './conv2d-shape';
 import { fillsTiles, simtGather, simtWeightGradient } from './conv2d-simt';
 import { softwareGather, softwareWeightGradient } from './conv2d-software';
+import { stagedGather, stagedWeightGradient } from './conv2d-staged';
 import { storedChunks } from './conv2d-sums';
 import { type Back, type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from './kernel';
 import { planSum } from './sum-partials';
@@ -94,7 +95,7 @@ function planGather(name: string, gather: Gather, back: Back, variant: Variant, 
   }
   const kernel =
     back.kind === 'simt' && fillsTiles(gather)
-      ? simtGather(name, gather, variant, norm, sums)
+      ? (!variant.tile && stagedGather(name, gather, norm, sums)) || simtGather(name, gather, variant, norm, sums)
       : directGather(name, gather, norm);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
 }
@@ -103,7 +104,8 @@ function planWeightGradient(name: string, shape: Conv2dShape, back: Back, varian
   const special =
     back.kind === 'software'
       ? softwareWeightGradient(name, shape, back, variant)
-      : simtWeightGradient(name, shape, variant, norm);
+      : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||
+        simtWeightGradient(name, shape, variant, norm);
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
   return planSum(`${name}.sum`, special ?? directWeightGradient(name, shape, norm), count);
 }

@@ -93,7 +93,7 @@ ${p.bindings}
 var<workgroup> tileA: array<vec4f, ${DEPTH * pitchA}>;
 var<workgroup> tileB: array<vec4f, ${DEPTH * pitchB}>;
 ${p.functions}
-${p.epilogue ? foldChunks(quads.length / 4, size) : ''}
+${p.epilogue ? foldChunks('tileB', quads.length / 4, size) : ''}
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
   let m0 = group % ${mBlocks}u * ${rows}u;
@@ -127,13 +127,13 @@ ${p.epilogue ? foldChunks(quads.length / 4, size) : ''}
   return { name, code, access: p.access ?? 'rrw', workgroups: foldWorkgroups(groups) };
 }
 
-/** The function for epilogues; the tile of B is free by then and takes the values. */
-const foldChunks = (vecs: number, size: number): string => `
+/** The function for epilogues of workgroups of `size` threads; the workgroup memory `cells` is free by then and takes the values. */
+export const foldChunks = (cells: string, vecs: number, size: number): string => `
 fn foldChunks(values: array<vec4f, ${vecs}>, local: u32) -> array<vec4f, ${vecs}> {
-  ${unroll(vecs, (i) => `tileB[${i * size}u + local] = values[${i}];`)}
-  ${foldHalves(CHUNK_THREADS, (to, from) => unroll(vecs, (i) => `tileB[${i * size}u + ${to}] += tileB[${i * size}u + ${from}];`))}
+  ${unroll(vecs, (i) => `${cells}[${i * size}u + local] = values[${i}];`)}
+  ${foldHalves(CHUNK_THREADS, (to, from) => unroll(vecs, (i) => `${cells}[${i * size}u + ${to}] += ${cells}[${i * size}u + ${from}];`))}
   let first = local / ${CHUNK_THREADS}u * ${CHUNK_THREADS}u;
-  let result = array<vec4f, ${vecs}>(${Array.from({ length: vecs }, (_, i) => `tileB[${i * size}u + first]`).join(', ')});
+  let result = array<vec4f, ${vecs}>(${Array.from({ length: vecs }, (_, i) => `${cells}[${i * size}u + first]`).join(', ')});
   workgroupBarrier();
   return result;
 }`;

@@ -5,8 +5,11 @@
 import type { Back, Plan } from './kernel';
 import { TILES } from './tile';
 
+/** Two for each multiprocessor of a large GPU. */
+export const ENOUGH_WORKGROUPS = 264;
+
 export interface Variant {
-  /** Workgroup tile on GPUs, used where it suits the product's extents. */
+  /** Workgroup tile on GPUs, used where it suits the product's extents; convolutions then are implicit matrix products. */
   readonly tile?: keyof typeof TILES;
   /** Most output channels (or rows) that an invocation accumulates on CPU drivers, however few invocations that leaves. */
   readonly block?: number;

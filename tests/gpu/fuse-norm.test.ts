@@ -112,6 +112,7 @@ for (const [what, options] of Object.entries(cases))
 // biome-ignore format: one case a line
 const sums: Record<string, Case> = {
   'groups, tiles of 16 channels, the last chunk short': { channels: [16, 18], groups: 2, image: [4, 9], kernel: 3, padding: 1, frozen: true },
+  'a window over rows of vec4s, several images at once, ReLU': { channels: [20, 24], image: [8, 8], kernel: 3, padding: 1, activation: 'relu', frozen: true },
   'tiles of 32, ReLU': { channels: [20, 20], image: [8, 10], kernel: 1, activation: 'relu', frozen: true },
   'tiles of 64, ReLU': { channels: [40, 40], image: [4, 8], kernel: 1, activation: 'relu', frozen: true },
 };

@@ -1,5 +1,6 @@
 // The kernels of every back against float64 loops, including those that this machine's adapter would not choose.
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
 import type { Conv2dKind, Conv2dShape } from '../../shaders/conv2d';
 import { planConv2d } from '../../shaders/conv2d';
 import type { Back, Plan } from '../../shaders/kernel';
@@ -34,9 +35,11 @@ interface ConvCase extends Partial<Conv2dShape> {
   end?: [number, number];
   /** Only the lane broadcasts: to compile the others takes seconds on a software driver. */
   quick?: true;
+  /** Only the kernels for GPUs: a window slides over whole rows (conv2d-staged.ts). */
+  staged?: true;
 }
 
-function convShape({ kernel, image, end = [0, 0], quick: _, ...rest }: ConvCase): Conv2dShape {
+function convShape({ kernel, image, end = [0, 0], quick: _, staged: __, ...rest }: ConvCase): Conv2dShape {
   const s = { batch: 2, inChannels: 1, outChannels: 1, strideH: 1, strideW: 1, padTop: 0, padLeft: 0, ...rest };
   const { dilationH = 1, dilationW = 1, groups = 1 } = rest;
   const outHeight = Math.floor((image[0] + s.padTop + end[0] - dilationH * (kernel[0] - 1) - 1) / s.strideH) + 1;
@@ -82,6 +85,10 @@ const convolutions: Record<string, ConvCase> = {
   'groups, dilation, stride 3 × 2, uneven padding': {
     inChannels: 18, outChannels: 24, groups: 2, kernel: [2, 3], image: [9, 7], strideH: 3, strideW: 2, dilationH: 2, dilationW: 3, padTop: 2, padLeft: 4, end: [0, 3],
   },
+  'rows of vec4s, ragged channels, an odd image': { batch: 3, inChannels: 19, outChannels: 21, kernel: [3, 3], image: [8, 8], padTop: 1, padLeft: 1, end: [1, 1], staged: true },
+  'rows of vec4s, several bands of an image, two groups': { batch: 2, inChannels: 16, outChannels: 18, groups: 2, kernel: [3, 3], image: [16, 32], padTop: 1, padLeft: 1, end: [1, 1], staged: true },
+  'rows of vec4s, images side by side, an even kernel': { batch: 5, inChannels: 9, outChannels: 16, kernel: [2, 3], image: [4, 12], padTop: 0, padLeft: 1, end: [1, 1], staged: true },
+  'rows of vec4s, dilation': { batch: 2, inChannels: 10, outChannels: 8, kernel: [3, 3], image: [8, 16], dilationH: 2, dilationW: 2, padTop: 2, padLeft: 2, end: [2, 2], staged: true },
   'depthwise, kernel larger than the image': { inChannels: 6, outChannels: 6, groups: 6, kernel: [5, 5], image: [3, 2], padTop: 2, padLeft: 2, end: [2, 2] },
 };
 
@@ -99,8 +106,12 @@ for (const [name, options] of Object.entries(convolutions))
       const operands = [numbers(sizes[a], 1), numbers(sizes[b], 2)];
       const want = new Float64Array(sizes[out]);
       for (const at of products(s)) want[at[out]] += operands[0][at[a]] * operands[1][at[b]];
-      for (const back of [...broadcast(), ...(options.quick ? [] : plain)]) {
-        const got = await run(planConv2d(kind, s, back), operands[0], operands[1], sizes[out]);
+      const backs = options.staged ? plain.slice(0, 1) : [...broadcast(), ...(options.quick ? [] : plain)];
+      for (const back of backs) {
+        const plan = planConv2d(kind, s, back);
+        if (options.staged && !(kind === 'weightGradient' && s.dilationH > 1))
+          assert.match(plan.stages[0].kernel.code, 'var<workgroup> window', 'the staged formulation');
+        const got = await run(plan, operands[0], operands[1], sizes[out]);
         close(got, want, 1e-5, `${back.kind}, subgroups of ${back.subgroupSize}`);
       }
     });
