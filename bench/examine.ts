@@ -65,13 +65,22 @@ export async function examine(who: Who, name: string, { repeat, batch, python }:
   }
 }
 
+/** What the tree in `folder` achieves in a case by itself. */
+export const measureIn = (folder: string, name: string, repeat: number): Promise<Findings> =>
+  start(
+    process.execPath,
+    ['--import', 'tsx', join(folder, 'bench/child.ts'), 'dawnfield', name, String(repeat)],
+    {},
+    folder,
+  );
+
 function run(who: Who, name: string, repeat: number, env: Record<string, string> = {}): Promise<Findings> {
   return start(process.execPath, ['--import', 'tsx', join(here, 'child.ts'), who, name, String(repeat)], env);
 }
 
 /** Starts a program whose last line of output is what it found. */
-function start(program: string, args: string[], env: Record<string, string> = {}): Promise<Findings> {
-  const child = spawn(program, args, { env: { ...process.env, ...env } });
+function start(program: string, args: string[], env: Record<string, string> = {}, cwd?: string): Promise<Findings> {
+  const child = spawn(program, args, { env: { ...process.env, ...env }, cwd });
   const said = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const)
     child[stream].setEncoding('utf8').on('data', (text) => (said[stream] += text));

@@ -10,9 +10,10 @@ import {
   UsageError,
 } from '../examples/shared/options';
 import { ensurePackages } from '../scripts/setup/packages.mjs';
+import { checkout, compare } from './against';
 import { CASES, findCase, hasPeers, limitOf } from './cases';
 import { examine, PEERS, versionOf, type Who } from './examine';
-import { type Row, showHead, showRows } from './table';
+import { type Row, showComparison, showComparisonHead, showHead, showRows } from './table';
 
 interface Options {
   json?: boolean;
@@ -20,6 +21,8 @@ interface Options {
   peers: boolean;
   batch: number;
   pytorch?: string;
+  against?: string;
+  rounds: number;
 }
 
 const program = createProgram(
@@ -36,13 +39,16 @@ program
   )
   .option('--batch <images>', 'images of a batch', positiveInteger, 32)
   .option('--pytorch <python>', 'training steps also with PyTorch, eager and compiled, by this Python')
-  .option('--no-peers', 'dawnfield alone, and nothing to install');
+  .option('--no-peers', 'dawnfield alone, and nothing to install')
+  .option('--against <commit>', 'instead of peers, this tree beside another commit, in turns')
+  .option('--rounds <pairs>', 'with --against: processes of each', positiveInteger, 5);
 
-await runProgram<Options>(program, async ({ json = false, repeat, peers, batch, pytorch }, typed) => {
+await runProgram<Options>(program, async ({ json = false, repeat, peers, batch, pytorch, against, rounds }, typed) => {
   for (const name of typed)
     if (!findCase(name))
       throw new UsageError(`there is nothing called '${name}'. ${didYouMean(name, [...CASES.keys()])}See --help.`);
   process.env.BENCH_BATCH = String(batch);
+  if (against !== undefined) return beside(against, typed.length ? typed : [...CASES.keys()], rounds, json);
   // The ceiling comes first: the other numbers are fractions of it.
   const names = [...new Set(['ceiling', ...(typed.length ? typed : CASES.keys())])];
   if (peers && names.some(hasPeers)) ensurePackages(fileURLToPath(new URL('.', import.meta.url)));
@@ -76,3 +82,21 @@ await runProgram<Options>(program, async ({ json = false, repeat, peers, batch, 
     if (!json) for (const line of showRows(rows)) console.log(line);
   }
 });
+
+/** This tree beside another commit. */
+async function beside(ref: string, names: readonly string[], rounds: number, json: boolean): Promise<void> {
+  const other = checkout(ref);
+  try {
+    if (!json) console.log(showComparisonHead(ref, other.commit, rounds));
+    for (const name of names) {
+      const load = loadavg()[0];
+      const { comparisons, where } = await compare(name, other.folder, rounds);
+      for (const comparison of comparisons) {
+        if (json) printJson({ name, ...comparison, against: other.commit, ...where, load });
+        else console.log(showComparison(name, comparison));
+      }
+    }
+  } finally {
+    other.remove();
+  }
+}

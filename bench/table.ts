@@ -1,5 +1,6 @@
 // Results as rows: what `--json` prints one by one, and the table.
 import { cpus, loadavg } from 'node:os';
+import { type Comparison, middle } from './against';
 import type { Finding, Who } from './examine';
 import { PEERS } from './examine';
 
@@ -23,12 +24,15 @@ const line = (cells: readonly string[]): string =>
     .join(' ')
     .trimEnd();
 
-export function showHead(): string {
+const machine = (): string => {
   const [{ model }] = cpus();
-  return [
-    `${new Date().toISOString().slice(0, 16)}Z, node ${process.version}, ${cpus().length} × ${model.trim()}, load ${loadavg()[0].toFixed(1)}`,
-    line(['', 'unit', 'dawnfield', ...PEERS.flatMap((peer) => [peer, 'ratio']), 'of limit']),
-  ].join('\n');
+  return `${new Date().toISOString().slice(0, 16)}Z, node ${process.version}, ${cpus().length} × ${model.trim()}, load ${loadavg()[0].toFixed(1)}`;
+};
+
+export function showHead(): string {
+  return [machine(), line(['', 'unit', 'dawnfield', ...PEERS.flatMap((peer) => [peer, 'ratio']), 'of limit'])].join(
+    '\n',
+  );
 }
 
 /** One line for each name, the contestants side by side; and one for each failure. */
@@ -52,6 +56,24 @@ export function* showRows(rows: readonly Row[]): Iterable<string> {
       yield `${name}, ${driver} on ${adapter}: ${number(value)} ${unit}${own.value ? `, dawnfield ${number(own.value / value)}×` : ''}`;
   for (const { peer, version, name, error } of rows) if (error) yield `${name}: ${peer} ${version} failed: ${error}`;
 }
+
+const spread = (sorted: readonly number[]): string =>
+  `${number(middle(sorted))} (${number(sorted[0])}–${number(sorted[sorted.length - 1])})`;
+
+const COMPARED = [34, 9, 22, 22, 20];
+
+const compared = (cells: readonly string[]): string =>
+  cells.map((cell, i) => (i < 2 ? cell.padEnd(COMPARED[i]) : cell.padStart(COMPARED[i]))).join(' ');
+
+export const showComparisonHead = (ref: string, commit: string, rounds: number): string =>
+  [
+    machine(),
+    `medians of ${rounds} processes of each, in turns; ratios are of neighbours`,
+    compared(['', 'unit', 'here', ref === commit ? ref : `${ref} (${commit})`, 'ratio']),
+  ].join('\n');
+
+export const showComparison = (name: string, { part, unit, here, there, ratios }: Comparison): string =>
+  compared([part ? `${name}/${part}` : name, unit, spread(here), spread(there), `${spread(ratios)}×`]);
 
 const number = (x: number | null | undefined): string =>
   x === null || x === undefined ? '' : x >= 100 || Number.isInteger(x) ? x.toFixed(0) : x.toPrecision(3);

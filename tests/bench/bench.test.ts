@@ -40,6 +40,23 @@ test('an unknown name is refused with the nearest one', () => {
   assert.match(stderr, 'Did you mean train-resnet20?');
 });
 
+const git = spawnSync('git', ['rev-parse', '--short=7', 'HEAD'], { cwd: root, encoding: 'utf8' });
+const inClone = git.status === 0 ? test : test.skip;
+
+inClone('--against measures another commit in turns', () => {
+  const { stdout, stderr, status } = bench('matmul-32', '--against', 'HEAD', '--rounds', '2', '--json');
+  assert.is(status, 0, stderr);
+  const row = JSON.parse(stdout);
+  assert.equal([row.name, row.unit, row.against], ['matmul-32', 'GFLOP/s', git.stdout.trim()]);
+  for (const values of [row.here, row.there, row.ratios]) {
+    assert.is(values.length, 2);
+    assert.ok(values[0] > 0 && values[0] <= values[1]);
+  }
+  const unknown = bench('matmul-32', '--against', 'no-such-commit');
+  assert.is(unknown.status, 2);
+  assert.match(unknown.stderr, 'no-such-commit: git knows no such commit');
+});
+
 test('the nets of the peers have the parameters of ours', () => {
   for (const net of [{ blocks: 1 }, { blocks: 2, bottleneck: true, groups: 8, inner: [32, 64, 128] as const }]) {
     const sizes = survey(net).parameters.map(({ shape }) => shape.reduce((a, b) => a * b));
