@@ -8,6 +8,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, perThread, storage } from './build';
+import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
 export const POOL_TILE = 64;
@@ -38,13 +39,13 @@ const position = (height: string, width: string) => `
   let row = i32(i) / p.${width} % p.${height};
   let plane = i32(i) / (p.${width} * p.${height});`;
 
-/** y and the index of each maximum in its plane of x; NaN wins, then the first of equals. Bindings: x, y, index. */
+/** y and the index of each maximum in its plane of x; the last NaN wins, then the first of equals, as in PyTorch. Bindings: x, y, index. */
 export const maxPool = (): Kernel =>
   cached(['maxPool'], () => {
     const { bindings, access } = storage('r x: f32', 'w y: f32', 'w index: i32');
     const code = wgsl`${head}
 ${bindings}
-fn isNan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }
+${functionsFor('isNan()')}
 ${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
   var best = bitcast<f32>(0xff800000u | (p.n & 0u)); // −∞ as no constant: the compiler refuses those
@@ -56,7 +57,7 @@ ${perThread('i', POOL_TILE, 'p.n')}
       let c = column * p.sw - p.pw + l * p.dw;
       if (c < 0 || c >= p.w) { continue; }
       let v = x[(plane * p.h + r) * p.w + c];
-      if (found < 0 || v > best || (isNan(v) && !isNan(best))) {
+      if (found < 0 || v > best || isNan(v)) {
         best = v;
         found = r * p.w + c;
       }

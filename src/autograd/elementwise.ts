@@ -181,6 +181,7 @@ export const {
   div,
   floorDiv,
   remainder,
+  fmod,
   pow,
   maximum,
   minimum,

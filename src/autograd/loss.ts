@@ -134,7 +134,7 @@ export const mseLoss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}):
 
 /** |x − target|, with gradient 0 at 0. */
 export const l1Loss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}): Tensor =>
-  pointwise('l1Loss', { value: 'abs(a - b)', da: 'sign(a - b)', db: 'sign(b - a)' }, x, target, { reduction });
+  pointwise('l1Loss', { value: 'abs(a - b)', da: 'signOf(a - b)', db: 'signOf(b - a)' }, x, target, { reduction });
 
 type WithDelta = Reduced & { delta?: number };
 
@@ -147,8 +147,8 @@ function withDelta(op: string, row: LossRow, x: Tensor, target: Tensor, { delta 
 export function huberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
   const row = {
     value: 'select(s * (abs(a - b) - 0.5 * s), 0.5 * (a - b) * (a - b), abs(a - b) <= s)',
-    da: 'clamp(a - b, -s, s)',
-    db: 'clamp(b - a, -s, s)',
+    da: 'clampTo(a - b, -s, s)',
+    db: 'clampTo(b - a, -s, s)',
   };
   return withDelta('huberLoss', row, x, target, options);
 }

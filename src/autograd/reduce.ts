@@ -105,7 +105,7 @@ function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDim
   return record(name, [x], y, [x, y], (g) => {
     const operands = { a: x, y: raw.restored(y, x, over) };
     const n = ties(name, x, 'a == y', operands, over);
-    return [forInput(name, x, 'select(0.0, g / n, a == y)', { ...operands, g: raw.restored(g, x, over), n })];
+    return [forInput(name, x, 'g / n * f32(a == y)', { ...operands, g: raw.restored(g, x, over), n })];
   });
 }
 
@@ -146,15 +146,17 @@ export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
   return record('norm', [x], y, [x, y], (g) => {
     const operands = { a: x, y: raw.restored(y, x, over), g: raw.restored(g, x, over) };
     if (p === 0) return [forInput('norm', x, '0.0', {})];
-    if (p === 1) return [forInput('norm', x, 'g * sign(a)', { a: x, g: operands.g })];
+    if (p === 1) return [forInput('norm', x, 'g * signOf(a)', { a: x, g: operands.g })];
     if (p === 2) return [forInput('norm', x, 'select(g * a / y, 0.0, y == 0.0)', operands)];
     if (Math.abs(p) === Infinity) {
       const n = ties('norm', x, 'abs(a) == y', { a: x, y: operands.y }, over);
-      const expression = 'select(0.0, g * sign(a) / power(n, 1.0), abs(a) == y)';
+      const expression = 'select(0.0, g * signOf(a) / n, abs(a) == y)';
       return [forInput('norm', x, expression, { ...operands, n })];
     }
     return [
-      forInput('norm', x, 'select(g * sign(a) * power(abs(a) / y, s - 1.0), 0.0, y == 0.0 || a == 0.0)', operands, [p]),
+      forInput('norm', x, 'select(g * signOf(a) * power(abs(a) / y, s - 1.0), 0.0, y == 0.0 || a == 0.0)', operands, [
+        p,
+      ]),
     ];
   });
 }

@@ -168,7 +168,7 @@ export class MeanField extends Module {
     if (this.options.clampTimes) {
       const clamped = evaluate({
         name: 'clamp times',
-        expression: 'max(a, 0.0)',
+        expression: 'relu(a)',
         operands: { a: this.tau },
         shape: [n],
         result: 'float32',

@@ -36,12 +36,12 @@ export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number, { nor
   if (!list.length) return null;
   const norms = list.map(({ grad }) => norm(grad!, normType).view([1], [1]));
   const total = norm(concat(norms, 0), normType);
-  for (const parameter of list) replace(parameter, 'g * min(1.0, s / (n + 1e-6))', maxNorm, { n: total });
+  for (const parameter of list) replace(parameter, 'g * minOf(1.0, s / (n + 1e-6))', maxNorm, { n: total });
   return total;
 }
 
 /** Clamps every number of all gradients to −limit … limit, as `torch.nn.utils.clip_grad_value_`. */
 export function clipGradValue(params: Iterable<Parameter>, limit: number): void {
   if (!(limit >= 0)) throw new InputError(`clipGradValue: limit ${limit} must be a number ≥ 0`);
-  for (const parameter of withGradient(params)) replace(parameter, 'clamp(g, -s, s)', limit);
+  for (const parameter of withGradient(params)) replace(parameter, 'clampTo(g, -s, s)', limit);
 }

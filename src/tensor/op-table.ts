@@ -25,7 +25,7 @@ export interface UnaryRow extends Row {
 }
 
 const float = (value: string, da?: string): UnaryRow => ({ value, da, result: 'float' });
-const same = (value: string, da?: string): UnaryRow => ({ value, da, result: 'same' });
+const same = (value: string, da?: string, int?: string): UnaryRow => ({ value, da, result: 'same', int });
 const signed = (value: string, da?: string): UnaryRow => ({ value, da, result: 'signed' });
 const whole = (value: string): UnaryRow => ({ value, da: '0.0', result: 'whole' });
 const withScalars = <S extends Record<string, number>>(
@@ -39,22 +39,22 @@ const SELU_SCALE = 1.0507009873554805;
 const SELU_ALPHA = 1.6732632423543772;
 const GELU_SLOPE = 2 * Math.sqrt(2 / Math.PI);
 const geluGate = `sigmoid(${GELU_SLOPE} * a * (1.0 + 0.044715 * a * a))`;
-const mishGate = 'tanhSafe(softplus(a))';
+const mishGate = 'tanh(softplus(a))';
 
 export const unaryOps = {
   neg: signed('-a', '-g'),
-  abs: signed('abs(a)', 'g * sign(a)'),
-  sign: signed('sign(a)', '0.0'),
+  abs: signed('abs(a)', 'g * signOf(a)'),
+  sign: { ...signed('signOf(a)', '0.0'), int: 'sign(a)' },
   square: same('a * a', '2.0 * a * g'),
   exp: float('exp(a)', 'g * y'),
   exp2: float('exp2(a)', `g * y * ${Math.LN2}`),
-  expm1: float('expm1(a)', 'g * (y + 1.0)'),
+  expm1: float('expm1(a)', 'g * exp(a)'),
   log: float('log(a)', 'g / a'),
-  log2: float('log2(a)', `g / (a * ${Math.LN2})`),
-  log10: float(`log(a) * ${Math.LOG10E}`, `g / (a * ${Math.LN10})`),
+  log2: float('log2(a)', `g / a * ${Math.LOG2E}`),
+  log10: float('log10(a)', `g / a * ${Math.LOG10E}`),
   log1p: float('log1p(a)', 'g / (1.0 + a)'),
   sqrt: float('sqrt(a)', '0.5 * g / y'),
-  rsqrt: float('inverseSqrt(a)', '-0.5 * g * y * y * y'),
+  rsqrt: float('inverseSqrt(a)', '-0.5 * g / a / sqrt(a)'),
   reciprocal: float('1.0 / a', '-g * y * y'),
   sin: float('sine(a, 0)', 'g * sine(a, 1)'),
   cos: float('sine(a, 1)', '-g * sine(a, 0)'),
@@ -62,47 +62,44 @@ export const unaryOps = {
   asin: float('arcsin(a)', 'g * inverseSqrt((1.0 - a) * (1.0 + a))'),
   acos: float('arccos(a)', '-g * inverseSqrt((1.0 - a) * (1.0 + a))'),
   atan: float('arctan(a)', 'g / (1.0 + a * a)'),
-  sinh: float('sinhSafe(a)', 'g * coshSafe(a)'),
-  cosh: float('coshSafe(a)', 'g * sinhSafe(a)'),
-  tanh: float('tanhSafe(a)', 'g * (1.0 - y * y)'),
-  asinh: float('asinhSafe(a)', 'g * inverseSqrt(1.0 + a * a)'),
-  acosh: float('acoshSafe(a)', 'g * inverseSqrt((a - 1.0) * (a + 1.0))'),
-  atanh: float('atanhSafe(a)', 'g / ((1.0 - a) * (1.0 + a))'),
-  erf: float('erf(a)', `g * ${2 / Math.sqrt(Math.PI)} * exp(-a * a)`),
-  erfc: float('erfc(a)', `-g * ${2 / Math.sqrt(Math.PI)} * exp(-a * a)`),
+  sinh: float('sinh(a)', 'g * cosh(a)'),
+  cosh: float('cosh(a)', 'g * sinh(a)'),
+  tanh: float('tanh(a)', 'g * (1.0 - y) * (1.0 + y)'),
+  asinh: float('asinh(a)', 'g / hypotenuse(1.0, a)'),
+  acosh: float('acosh(a)', 'g / (sqrt(a - 1.0) * sqrt(a + 1.0))'),
+  atanh: float('atanh(a)', 'g / ((1.0 - a) * (1.0 + a))'),
+  erf: float('erf(a)', `g * ${2 / Math.sqrt(Math.PI)} * gaussian(a, 1.0)`),
+  erfc: float('erfc(a)', `-g * ${2 / Math.sqrt(Math.PI)} * gaussian(a, 1.0)`),
   floor: whole('floor(a)'),
   ceil: whole('ceil(a)'),
   round: whole('round(a)'),
   trunc: whole('trunc(a)'),
 
-  relu: same('select(a, 0, a < 0)', 'select(0.0, g, y > 0.0)'),
-  relu6: same('select(select(a, 0, a < 0), 6, a > 6)', 'select(0.0, g, a > 0.0 && a < 6.0)'),
+  relu: same('relu(a)', 'select(g, 0.0, y <= 0.0)', 'max(a, 0)'),
+  relu6: same('clampTo(a, 0.0, 6.0)', 'select(g, 0.0, a <= 0.0 || a >= 6.0)', 'clamp(a, 0, 6)'),
   sigmoid: float('sigmoid(a)', 'g * y * (1.0 - y)'),
   logSigmoid: float('-softplus(-a)', 'g * sigmoid(-a)'),
   silu: float('a * sigmoid(a)', 'g * sigmoid(a) * (1.0 + a * sigmoid(-a))'),
-  mish: float(`a * ${mishGate}`, `g * (${mishGate} + a * sigmoid(a) * (1.0 - ${mishGate} * ${mishGate}))`),
+  mish: float(`a * ${mishGate}`, `g * (${mishGate} + a * sigmoid(a) * sech2(softplus(a)))`),
   softsign: float('a / (1.0 + abs(a))', 'g / ((1.0 + abs(a)) * (1.0 + abs(a)))'),
   selu: float(
     `${SELU_SCALE} * select(${SELU_ALPHA} * expm1(a), a, a > 0.0)`,
-    `g * ${SELU_SCALE} * select(${SELU_ALPHA} * exp(a), 1.0, a > 0.0)`,
+    `g * ${SELU_SCALE} * select(1.0, ${SELU_ALPHA} * exp(a), a <= 0.0)`,
   ),
   hardSwish: float(
-    'a * clamp(a + 3.0, 0.0, 6.0) / 6.0',
-    'g * select(select(a / 3.0 + 0.5, 1.0, a >= 3.0), 0.0, a <= -3.0)',
+    'a * clampTo(a + 3.0, 0.0, 6.0) / 6.0',
+    'g * select(select(1.0, a / 3.0 + 0.5, a < 3.0), 0.0, a <= -3.0)',
   ),
   /** x·Φ(x), with the error function. */
-  geluErf: float(
-    `a * 0.5 * erfc(-a * ${Math.SQRT1_2})`,
-    `g * (0.5 * erfc(-a * ${Math.SQRT1_2}) + a * ${1 / Math.sqrt(2 * Math.PI)} * exp(-0.5 * a * a))`,
-  ),
+  geluErf: float('a * normal(a)', `g * (normal(a) + a * ${1 / Math.sqrt(2 * Math.PI)} * gaussian(a, 0.5))`),
   /** Its approximation x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))). */
   geluTanh: float(
     `a * ${geluGate}`,
-    `g * ${geluGate} * (1.0 + a * (1.0 - ${geluGate}) * ${GELU_SLOPE} * (1.0 + 0.134145 * a * a))`,
+    `g * ${geluGate} * (1.0 + clampTo(a, -20.0, 20.0) * ${geluGate.replace('(', '(-')} * ${GELU_SLOPE} * (1.0 + 0.134145 * clampTo(a * a, 0.0, 400.0)))`,
   ),
   leakyRelu: withScalars({ slope: 0.01 }, 'select(s * a, a, a > 0.0)', 'select(s * g, g, a > 0.0)'),
-  elu: withScalars({ alpha: 1 }, 'select(s * expm1(a), a, a > 0.0)', 'g * select(s * exp(a), 1.0, a > 0.0)'),
-  celu: withScalars({ alpha: 1 }, 'select(s * expm1(a / s), a, a > 0.0)', 'g * select(exp(a / s), 1.0, a > 0.0)'),
+  elu: withScalars({ alpha: 1 }, 'select(s * expm1(a), a, a > 0.0)', 'g * select(1.0, s * exp(a), a <= 0.0)'),
+  celu: withScalars({ alpha: 1 }, 'select(s * expm1(a / s), a, a > 0.0)', 'g * select(1.0, exp(a / s), a <= 0.0)'),
   /** log(1 + e^βx) / β, and x itself where βx is above the threshold. */
   softplus: withScalars(
     { beta: 1, threshold: 20 },
@@ -112,19 +109,17 @@ export const unaryOps = {
   /** αx + β between 0 and 1. */
   hardSigmoid: withScalars(
     { alpha: 1 / 6, beta: 0.5 },
-    'clamp(s * a + t, 0.0, 1.0)',
+    'clampTo(s * a + t, 0.0, 1.0)',
     'select(0.0, s * g, s * a + t > 0.0 && s * a + t < 1.0)',
   ),
-  hardTanh: withScalars({ min: -1, max: 1 }, 'select(select(a, s, a < s), t, a > t)', 'select(0.0, g, a > s && a < t)'),
+  hardTanh: withScalars({ min: -1, max: 1 }, 'clampTo(a, s, t)', 'select(g, 0.0, a <= s || a >= t)'),
   /** x where it is above the threshold, else the value. */
-  threshold: withScalars({ threshold: 0, value: 0 }, 'select(a, T(t), a <= T(s))', 'select(0.0, g, a > s)', 'same'),
+  threshold: withScalars({ threshold: 0, value: 0 }, 'select(a, T(t), a <= T(s))', 'select(g, 0.0, a <= s)', 'same'),
   /** x between min and max; either may be left out. */
-  clamp: withScalars(
-    { min: -Infinity, max: Infinity },
-    'select(select(a, T(s), a < T(s)), T(t), a > T(t) || T(s) > T(t))',
-    'select(0.0, g, a >= s && a <= t)',
-    'same',
-  ),
+  clamp: {
+    ...withScalars({ min: -Infinity, max: Infinity }, 'clampTo(a, s, t)', 'select(0.0, g, a >= s && a <= t)', 'same'),
+    int: 'select(select(a, T(s), a < T(s)), T(t), a > T(t) || T(s) > T(t))',
+  },
 
   isnan: { value: 'isNan(f32(a))', result: 'compare' },
   isinf: { value: 'isInf(f32(a))', result: 'compare' },
@@ -146,7 +141,7 @@ export const binaryOps = {
   div: { value: 'a / b', da: 'g / b', db: '-g * y / b', result: 'float' },
   /** ⌊a/b⌋. */
   floorDiv: {
-    value: 'select(round((a - remainder(a, b)) / b), a / b, b == 0.0)',
+    value: 'floorDivide(a, b)',
     int: 'a / b - T((a % b != 0) && ((a < 0) != (b < 0)))',
     da: '0.0',
     db: '0.0',
@@ -157,9 +152,11 @@ export const binaryOps = {
     value: 'remainder(a, b)',
     int: 'a % b + select(0, b, (a % b != 0) && ((a < 0) != (b < 0)))',
     da: 'g',
-    db: '-g * floor(a / b)',
+    db: '-g * floorDivide(a, b)',
     result: 'same',
   },
+  /** a − b·trunc(a/b): the sign of the dividend. */
+  fmod: { value: 'fmod(a, b)', int: 'a % b', da: 'g', db: '-g * trunc(a / b)', result: 'same' },
   pow: {
     value: 'power(a, b)',
     int: 'T(powerInt(i32(a), i32(b)))',
@@ -168,25 +165,30 @@ export const binaryOps = {
     result: 'same',
   },
   maximum: {
-    value: 'select(b, a, a > b || isNan(a))',
+    value: 'maxOf(a, b)',
     int: 'max(a, b)',
-    da: 'g * (f32(a > b) + 0.5 * f32(a == b))',
-    db: 'g * (f32(b > a) + 0.5 * f32(a == b))',
+    da: 'g * (1.0 - f32(a < b) - 0.5 * f32(a == b))',
+    db: 'g * (1.0 - f32(b < a) - 0.5 * f32(a == b))',
     result: 'same',
   },
   minimum: {
-    value: 'select(b, a, a < b || isNan(a))',
+    value: 'minOf(a, b)',
     int: 'min(a, b)',
-    da: 'g * (f32(a < b) + 0.5 * f32(a == b))',
-    db: 'g * (f32(b < a) + 0.5 * f32(a == b))',
+    da: 'g * (1.0 - f32(a > b) - 0.5 * f32(a == b))',
+    db: 'g * (1.0 - f32(b > a) - 0.5 * f32(a == b))',
     result: 'same',
   },
   /** (a − b)². */
   squaredDifference: { value: '(a - b) * (a - b)', da: '2.0 * g * (a - b)', db: '2.0 * g * (b - a)', result: 'same' },
   /** √(a² + b²). */
-  hypot: { value: 'length(vec2f(a, b))', da: 'g * a / y', db: 'g * b / y', result: 'float' },
+  hypot: { value: 'hypotenuse(a, b)', da: 'g * (a / y)', db: 'g * (b / y)', result: 'float' },
   /** The angle of the point (b, a), between −π and π. */
-  atan2: { value: 'arctan2(a, b)', da: 'g * b / (a * a + b * b)', db: '-g * a / (a * a + b * b)', result: 'float' },
+  atan2: {
+    value: 'arctan2(a, b)',
+    da: 'g * (b / hypotenuse(a, b) / hypotenuse(a, b))',
+    db: '-g * (a / hypotenuse(a, b) / hypotenuse(a, b))',
+    result: 'float',
+  },
   /** a where it is positive, else b·a. */
   prelu: {
     value: 'select(b * a, a, a > 0.0)',
@@ -195,7 +197,8 @@ export const binaryOps = {
     result: 'float',
   },
   eq: compare('a == b'),
-  ne: compare('!(a == b)'), // != is false for NaN on some drivers
+  /** Drivers may assume that there is no NaN. */
+  ne: { ...compare('a != b || isNan(a) || isNan(b)'), int: 'a != b' },
   lt: compare('a < b'),
   le: compare('a <= b'),
   gt: compare('a > b'),

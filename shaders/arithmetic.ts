@@ -1,0 +1,117 @@
+// NaN, signs, remainders and powers for the library of functions.ts.
+//
+// WGSL lets drivers assume that there is no NaN, and real ones do: on an NVIDIA GPU `select(x, low, x < low)` becomes a maximum and loses
+// NaN. So NaN is found by its bits, and whatever chooses between numbers goes through the functions here.
+
+/** WGSL that is true where `x` is NaN; works on vectors of f32 with their `u32` type too. */
+export const isNanBits = (x: string, u32 = 'u32'): string =>
+  `(bitcast<${u32}>(${x}) & ${u32}(0x7fffffffu)) > ${u32}(0x7f800000u)`;
+
+/**
+ * WGSL of max(x, 0) that keeps NaN, for a scalar or vector type `f32` with `u32` of the same width: the bits from those of the smallest
+ * negative number to those of −∞ become 0, everything else stays.
+ */
+export const reluBits = (x: string, f32 = 'f32', u32 = 'u32'): string =>
+  `select(${x}, ${f32}(), bitcast<${u32}>(${x}) - ${u32}(0x80000001u) <= ${u32}(0x7f7fffffu))`;
+
+export const arithmetic: Record<string, string> = {
+  isNan: `fn isNan(x: f32) -> bool { return ${isNanBits('x')}; }`,
+  isInf: 'fn isInf(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u; }',
+  isFinite: 'fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }',
+  // Compilers refuse constants that are not finite, so these go through a variable.
+  infinity: 'fn infinity() -> f32 { var bits = 0x7f800000u; return bitcast<f32>(bits); }',
+  nan: 'fn nan() -> f32 { var bits = 0x7fc00000u; return bitcast<f32>(bits); }',
+  // Choose by NaN before the sign is set: LLVM 19 spoils `select(withSign(m, x), x, isNan(x))` for vectors of 512 bits.
+  withSign: `fn withSign(magnitude: f32, sign: f32) -> f32 {
+  return bitcast<f32>((bitcast<u32>(magnitude) & 0x7fffffffu) | (bitcast<u32>(sign) & 0x80000000u));
+}`,
+  isNegative: 'fn isNegative(x: f32) -> bool { return (bitcast<u32>(x) & 0x80000000u) != 0u; }',
+  // −1, 0 or 1; 0 of NaN.
+  signOf: 'fn signOf(x: f32) -> f32 { return select(0.0, withSign(1.0, x), x > 0.0 || x < 0.0); }',
+  relu: `fn relu(x: f32) -> f32 { return ${reluBits('x')}; }`,
+  // NaN where any argument is.
+  maxOf: 'fn maxOf(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }',
+  minOf: 'fn minOf(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, isNan(b)), a, isNan(a)); }',
+  // The upper bound wins where the bounds cross.
+  clampTo: 'fn clampTo(x: f32, low: f32, high: f32) -> f32 { return minOf(maxOf(x, low), high); }',
+
+  // The exact remainder of truncated division, with the sign of a: by long division of the mantissas, eight bits at a time.
+  fmod: `fn fmod(a: f32, b: f32) -> f32 {
+  let x = bitcast<u32>(a) & 0x7fffffffu;
+  let y = bitcast<u32>(b) & 0x7fffffffu;
+  if (x >= 0x7f800000u || y > 0x7f800000u || y == 0u) { return nan(); }
+  if (x < y) { return a; }
+  let exponent = i32(max(y >> 23u, 1u));
+  let divisor = (y & 0x7fffffu) | select(0u, 0x800000u, y >= 0x800000u);
+  var rest = ((x & 0x7fffffu) | select(0u, 0x800000u, x >= 0x800000u)) % divisor;
+  for (var left = i32(max(x >> 23u, 1u)) - exponent; left > 0; left -= 8) { rest = (rest << u32(min(left, 8))) % divisor; }
+  let up = 23 - i32(firstLeadingBit(rest));
+  let bits = select(rest << u32(exponent - 1), (u32(exponent - up) << 23u) | ((rest << u32(up)) & 0x7fffffu), exponent > up);
+  return withSign(bitcast<f32>(select(bits, 0u, rest == 0u)), a);
+}`,
+  // a − b·⌊a/b⌋, with the sign of b.
+  remainder: `fn remainder(a: f32, b: f32) -> f32 {
+  let r = fmod(a, b);
+  return select(r, r + b, r != 0.0 && isNegative(r) != isNegative(b));
+}`,
+  // ⌊a/b⌋ of the exact quotient.
+  floorDivide: `fn floorDivide(a: f32, b: f32) -> f32 {
+  let r = fmod(a, b);
+  let below = r != 0.0 && isNegative(r) != isNegative(b);
+  let quotient = round((a - r) / b) - select(0.0, 1.0, below);
+  return select(select(quotient, withSign(0.0, a / b), quotient == 0.0), a / b, b == 0.0);
+}`,
+
+  // The upper 12 bits of a mantissa: the product of two such numbers is exact. Drivers need not have a fused multiply-add.
+  upper: 'fn upper(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }',
+  // xᵖ = 2^(p·e) · 2^(p·log₂ m) with x = m·2ᵉ, m from √½ to √2. log₂ m = 2/ln 2 · artanh s, s = (m − 1) / (m + 1), as a sum of two floats: what
+  // is lost of s is ((m − 1) − 2s − s(m − 1)) / (m + 1). NaN for a fraction of a negative x; x⁰ = 1ᵖ = 1.
+  power: `fn power(x: f32, p: f32) -> f32 {
+  if (p == 2.0) { return x * x; }
+  if (p == 0.0 || x == 1.0) { return 1.0; }
+  if (isNan(x) || isNan(p)) { return x + p; }
+  let m = abs(x);
+  let whole = p == trunc(p);
+  let odd = whole && fract(0.5 * abs(p)) == 0.5;
+  if (x < 0.0 && !whole && !isInf(x)) { return nan(); }
+  var result: f32;
+  if (m == 0.0 || isInf(m)) {
+    result = select(0.0, infinity(), (m == 0.0) == (p < 0.0));
+  } else if (isInf(p)) {
+    result = select(select(0.0, infinity(), (m > 1.0) == (p > 0.0)), 1.0, m == 1.0);
+  } else {
+    let parts = splitFloat(m);
+    let e = parts.y;
+    let f = parts.x - 1.0;
+    let fh = upper(f);
+    let s = f / (parts.x + 1.0);
+    let sh = upper(s);
+    let lost = ((((f - 2.0 * s) - sh * fh) - sh * (f - fh)) - (s - sh) * f) / (parts.x + 1.0);
+    let z = s * s;
+    let tail = s * z * (0.66666669 + z * (0.40000123 + z * (0.28550723 + z * 0.23332766))) + 2.0 * lost;
+    let high = 2.0 * sh * 1.4423828125;
+    let low = 2.0 * (s - sh) * 1.4423828125 + (2.0 * s * 0.00031222838 + tail * ${Math.LOG2E});
+    let ph = upper(p);
+    let hh = upper(high);
+    let k = round(ph * e);
+    let n = round(ph * hh);
+    let r = (ph * e - k) + (ph * hh - n);
+    let more = (p - ph) * (e + hh) + (p * (high - hh) + p * low);
+    let j = round(r + more);
+    let about = p * (e + high);
+    result = select(exp2Scaled(r - j, more, i32(clamp(k + n + j, -300.0, 300.0))), select(0.0, infinity(), about > 0.0), abs(about) > 160.0);
+  }
+  return select(result, -result, isNegative(x) && odd);
+}`,
+  // Whole powers, modulo 2³²; a negative power is 0 except of ±1.
+  powerInt: `fn powerInt(x: i32, p: i32) -> i32 {
+  if (p < 0) { return select(select(0, select(1, -1, (p & 1) != 0), x == -1), 1, x == 1); }
+  var result = 1;
+  var square = x;
+  for (var n = p; n > 0; n >>= 1) {
+    if ((n & 1) != 0) { result *= square; }
+    square *= square;
+  }
+  return result;
+}`,
+};
