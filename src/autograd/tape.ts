@@ -2,7 +2,7 @@
 // the loss to the leaves in the reverse order of their making.
 import { device, InputError } from '../gpu';
 import { inputError, insideModule, modulePath } from '../tensor/context';
-import { evaluate } from '../tensor/elementwise';
+import { copy, evaluate } from '../tensor/elementwise';
 import type { Memory } from '../tensor/memory';
 import { computedDuring, temporaries } from '../tensor/memory';
 import { sameShape, showShape } from '../tensor/shape';
@@ -233,12 +233,12 @@ function hooked(target: object, gradient: Tensor): Tensor {
   for (const hook of hooks.get(target) ?? []) {
     const next: unknown = hook(g);
     if (!(next instanceof Tensor)) continue;
-    if (!sameShape(next.shape, g.shape))
+    if (!sameShape(next.shape, g.shape) || next.dtype !== g.dtype)
       throw inputError(
         'registerHook',
-        'the hook returned a gradient of another shape',
+        `the hook returned a gradient of another shape or type (${next.dtype})`,
         { gradient: g, returned: next },
-        'Return one of the same shape, or nothing.',
+        `Return one of the same shape and of ${g.dtype}, or nothing.`,
       );
     g = next;
   }
@@ -421,7 +421,7 @@ export function backward(
 ): void {
   checkRoot('backward', loss, gradient);
   temporaries(
-    () => withRecording(false, () => backwardFrom(loss, gradient ?? one(loss), retainGraph, accumulate)),
+    () => withRecording(false, () => backwardFrom(loss, seedOf(loss, gradient), retainGraph, accumulate)),
     () => [],
     null,
   );
@@ -455,7 +455,7 @@ export function gradSince(
   return temporaries(
     () =>
       withRecording(false, () => {
-        backwardFrom(output, gradient ?? one(output), retainGraph, receive, wanted, since);
+        backwardFrom(output, seedOf(output, gradient), retainGraph, receive, wanted, since);
         return inputs.map((x) => found.get(x) ?? null);
       }),
     memoriesIn,
@@ -463,7 +463,11 @@ export function gradSince(
   );
 }
 
-const one = (loss: Tensor): Tensor => evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: loss.shape });
+/** What a backward pass begins with: ones, or the given gradient as float32. */
+function seedOf(root: Tensor, gradient?: Tensor): Tensor {
+  if (!gradient) return evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: root.shape });
+  return gradient.dtype === 'float32' ? gradient : copy(gradient, 'float32');
+}
 
 /** The first operation recorded by the function of a `jvp`; infinite outside of one. */
 let pushedSince = Infinity;

@@ -1,14 +1,17 @@
 // Parameter and State: the two kinds of tensors that a module owns. Both live until dropped.
 
-import type { Shape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
+import { copy } from '../tensor/elementwise';
+import { isWhole } from '../tensor/rows';
+import { requireFloats, requireTensors, Tensor } from '../tensor/tensor';
 
-/** A tensor that lives as long as its module, over memory of its own. */
+/** A tensor that lives as long as its module: over the memory of `initial`, or a copy of its elements where that is a view of more. */
 abstract class Owned extends Tensor {
-  constructor(initial: Tensor, shape: Shape = initial.shape) {
-    initial.memory.recipe = null;
-    initial.keep();
-    super(initial.memory, initial.dtype, shape);
+  constructor(kind: string, initial: Tensor) {
+    requireTensors(kind, { initial });
+    const whole = isWhole(initial) ? initial : copy(initial);
+    whole.memory.recipe = null;
+    whole.keep();
+    super(whole.memory, whole.dtype, whole.shape);
   }
 }
 
@@ -18,12 +21,13 @@ export interface Keeper {
   rowsOf(rows: readonly (readonly Parameter[])[]): { name: string; buffers: Tensor[][] }[];
 }
 
-/** A trained tensor: optimizers update it, `backward()` fills its `grad`. Takes over the memory of `initial`. */
+/** A trained tensor: optimizers update it, `backward()` fills its `grad`. Takes over the memory of `initial`; of a view it copies the elements. */
 export class Parameter extends Owned {
   readonly #keepers = new Set<WeakRef<Keeper>>();
 
   constructor(initial: Tensor) {
-    super(initial);
+    requireFloats('Parameter', { initial });
+    super('Parameter', initial);
     this.requiresGrad = true;
   }
 
@@ -45,6 +49,6 @@ export class State extends Owned {
     /** Whether state dicts hold it; checkpoints always do. */
     readonly persistent = true,
   ) {
-    super(initial);
+    super('State', initial);
   }
 }

@@ -17,7 +17,7 @@ function span(tensor: Tensor): number {
 const MOST = 2 ** 26;
 
 /** True when the tensor is alone in its memory and covers all of it. */
-const isWhole = (tensor: Tensor): boolean =>
+export const isWhole = (tensor: Tensor): boolean =>
   tensor.isContiguous && tensor.offset === 0 && tensor.storage.bytes === 4 * tensor.size;
 
 /**

@@ -25,8 +25,7 @@ export class Tensor {
   readonly memory: Memory;
   /** Whether operations on it are recorded; of a leaf: whether `backward()` fills `grad`. */
   requiresGrad = false;
-  /** ∂loss/∂this after `backward()`, for leaves and after `retainGrad()`. */
-  grad: Tensor | null = null;
+  #grad: Tensor | null = null;
   gradNode: GradientNode | null = null;
 
   constructor(
@@ -43,6 +42,34 @@ export class Tensor {
     this.offset = offset;
     memory.tensors++;
     unreachable.register(this, memory);
+  }
+
+  /** ∂loss/∂this after `backward()`, for leaves and after `retainGrad()`. Set by hand it must have the shape and type of the tensor. */
+  get grad(): Tensor | null {
+    return this.#grad;
+  }
+
+  set grad(gradient: Tensor | null) {
+    if (gradient) {
+      requireTensors('grad', { gradient });
+      if (gradient === (this as Tensor))
+        throw inputError('grad', 'a tensor cannot be its own gradient', { tensor: this });
+      if (gradient.dtype !== this.dtype)
+        throw inputError(
+          'grad',
+          `the gradient is ${gradient.dtype}, the tensor ${this.dtype}`,
+          { tensor: this, gradient },
+          `Convert it: gradient.to('${this.dtype}').`,
+        );
+      if (!sameShape(gradient.shape, this.shape))
+        throw inputError(
+          'grad',
+          'a gradient has the shape of its tensor',
+          { tensor: this, gradient },
+          'Reshape or expand it.',
+        );
+    }
+    this.#grad = gradient ?? null;
   }
 
   /** Number of dimensions. */
