@@ -3,4 +3,5 @@ import './gpu/node';
 
 export type { ImageFolderOptions } from './data/image-folder.node.js';
 export { ImageFolder } from './data/image-folder.node.js';
+export { loadTorch } from './formats/load.node.js';
 export * from './index';

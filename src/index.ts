@@ -13,6 +13,8 @@ export { backward, detach, enableGrad, grad, noGrad } from './autograd/tape';
 export type { Collated, DataLoaderOptions, Dataset, HostArray } from './data';
 export { collate, DataLoader } from './data';
 export * as featureFlow from './featureflow';
+export type { TorchFile } from './formats';
+export { parseNpy, parseNpz, parseTorch, serializeNpy, serializeNpz } from './formats';
 export type { AdapterOptions, Device, DeviceStats, TuneOptions, TuningTable } from './gpu';
 export {
   AdapterError,
