@@ -20,7 +20,10 @@ interface Options extends SavedOptions {
 const program = createProgram(
   'evaluate',
   'Prints the error of a trained network over a whole data set.',
-).requiredOption('--weights <file>', 'safetensors file: a checkpoint of ours, or weights with the names of PyTorch');
+).requiredOption(
+  '--weights <file>',
+  'a checkpoint of ours, or weights with the names of PyTorch: safetensors, or a state dict of torch.save (.pt, .pth)',
+);
 addSavedOptions(program, DATASETS.join(', '))
   .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
   .option('--split <name>', 'train or test', choice(['train', 'test'] as const), 'test')

@@ -22,7 +22,10 @@ const program = createProgram(
   'Names what is in images, with probabilities. Images are scaled and cropped to 32×32.',
 )
   .argument('<images...>', 'image files: PNG, JPEG, WebP, …')
-  .option('--weights <file>', 'safetensors file (default: the best checkpoint of the newest run)');
+  .option(
+    '--weights <file>',
+    'safetensors file, or a state dict of torch.save (default: the best checkpoint of the newest run)',
+  );
 addSavedOptions(program, 'whose classes and normalisation').option(
   '--top <number>',
   'how many classes to name',

@@ -3,7 +3,8 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { type Classifier, loadWeights, models, parseSafetensors } from '../../src/index.node.js';
+import { looksLikeTorch } from '../../src/formats/torch';
+import { type Classifier, loadWeights, models, parseSafetensors, parseTorch } from '../../src/index.node.js';
 import { decodeCheckpoint } from '../../src/train/checkpoint';
 import { readBytes } from '../../src/train/files.node.js';
 import { DATASETS, type DatasetName } from './datasets';
@@ -38,12 +39,15 @@ export const addSavedOptions = (program: Command, dataset: string): Command =>
     .option('--std <r,g,b>', "(default: the data set's)", numberList(3));
 
 /**
- * Reads a safetensors file, weights from anywhere or a checkpoint, and finds out of which network it is and what data set it was trained on.
+ * Reads a safetensors file, weights from anywhere or a checkpoint, or a state dict of torch.save, and finds out of which network it is and
+ * what data set it was trained on.
  * Throws an error that names the file. `load` makes the network in evaluation mode.
  */
 export function readSaved(path: string, given: SavedOptions) {
   const bytes = readBytes(path);
-  const { tensors, metadata } = parseSafetensors(bytes, path);
+  const { tensors, metadata } = looksLikeTorch(bytes)
+    ? { ...parseTorch(bytes, path), metadata: {} as Record<string, string> }
+    : parseSafetensors(bytes, path);
   const options = metadata.format === 'dawnfield-checkpoint' ? (decodeCheckpoint(bytes, path).options as Recipe) : null;
   const model = given.model ?? options?.model;
   if (!model) throw new UsageError(`${path} does not say of which model it is: pass --model NAME`);

@@ -86,7 +86,7 @@ const nameOf = ({ module, name }: PickleGlobal): string => `${module}.${name}`;
 const isCount = (n: unknown): n is number => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0;
 
 /** The classes and functions that a file of tensors needs. */
-const REBUILD = /^torch\._utils\._rebuild_(tensor_v2|tensor_v3|parameter)$/;
+const REBUILD = /^torch\._utils\._rebuild_(tensor|tensor_v2|tensor_v3|parameter)$/;
 const KNOWN = (it: PickleGlobal): boolean =>
   nameOf(it) === 'collections.OrderedDict' ||
   nameOf(it) === 'torch.Size' ||

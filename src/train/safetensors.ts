@@ -57,7 +57,7 @@ export function parseSafetensors(bytes: Uint8Array, what = 'file'): SafetensorsF
   if (headerBytes > maxHeaderBytes || headerBytes < 2) {
     fail(
       `the header's length reads as ${headerBytes} bytes, so this is not a safetensors file ` +
-        '(a PyTorch .pt or .th file must be converted first, with safetensors.torch.save_file)',
+        "(parseTorch and loadTorch read PyTorch's .pt, .pth and .th files)",
     );
   }
   const start = 8 + headerBytes;
