@@ -16,11 +16,19 @@ import { isPlain, tensorsIn } from './tape';
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
 type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] };
 
+export interface PlanReport {
+  readonly dispatches: number;
+  readonly bytes: number;
+  readonly kernels: readonly string[];
+  /** Rewrites of the launches that did not prove right and were left out. */
+  readonly skipped: readonly string[];
+}
+
 /** A compiled step, with what its plans are like. */
 export interface CompiledStep<A extends unknown[], R> {
   (...args: A): R;
   /** One entry for each combination of argument shapes and module modes seen. */
-  readonly plans: readonly { dispatches: number; bytes: number; kernels: readonly string[] }[];
+  readonly plans: readonly PlanReport[];
 }
 
 interface Entry<R> {
@@ -91,7 +99,8 @@ export function compile<A extends unknown[], R>(step: (...args: A) => R): Compil
     return entry.rebuild(made);
   };
   return Object.defineProperty(run, 'plans', {
-    get: () => entries.map(({ plan }) => ({ dispatches: plan.dispatches, bytes: plan.bytes, kernels: plan.kernels })),
+    get: () =>
+      entries.map(({ plan: { dispatches, bytes, kernels, skipped } }) => ({ dispatches, bytes, kernels, skipped })),
   }) as CompiledStep<Outside<A>, R>;
 }
 

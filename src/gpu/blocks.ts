@@ -150,6 +150,8 @@ export interface Binding {
   /** Bytes from the start of the block; a multiple of the adapter's binding alignment. */
   readonly offset: number;
   readonly bytes: number;
+  /** It reaches to the end of a tensor's own memory: what lies behind it, up to where the next binding may start, is nobody's. */
+  readonly whole?: boolean;
 }
 
 /** A range with the types of element that it may hold (shaders/elements.ts): what `launch` takes. */
@@ -161,6 +163,7 @@ export interface TypedBinding extends Binding {
 export class Storage implements TypedBinding {
   /** By itself it is raw memory; what is bound of a tensor carries the tensor's type (tensor/elementwise.ts, `bind`). */
   readonly element = ANY;
+  readonly whole = true;
   #block: Block | null;
   #refs = 1;
 

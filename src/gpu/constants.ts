@@ -22,6 +22,10 @@ export const scalar = (value: number, type: 'f32' | 'u32' = 'f32'): Scalar => ne
 
 export type Constant = number | Float | Scalar;
 
+/** Whether two constants are the same number in every replay. */
+export const sameConstant = (a: Constant, b: Constant): boolean =>
+  a === b || (a instanceof Float && b instanceof Float && Object.is(a.value, b.value));
+
 /** Writes the words of a uniform struct, little-endian as WGSL has them. */
 export function writeConstants(view: DataView, offset: number, constants: readonly Constant[]): void {
   for (const constant of constants) {

@@ -140,7 +140,7 @@ export class Device {
     if (this.#trace)
       this.#trace.launches.push({
         kernel,
-        bindings: storages.map(({ block, offset, bytes }) => ({ block, offset, bytes })),
+        bindings: storages.map(({ block, offset, bytes, whole }) => ({ block, offset, bytes, whole })),
         constants,
         grid,
         path: this.path(),

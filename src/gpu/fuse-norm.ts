@@ -2,8 +2,9 @@
 // - normOnLoad: y = act(x · scale + shift) is not written where every reader can apply it to x as it loads (shaders/conv2d-load.ts);
 // - sumsOnStore: what a norm sums up of a tensor, forward or for its gradient, is summed where that is written (shaders/conv2d-sums.ts).
 import type { Binding, Block } from './blocks';
-import { commute, isFree, overlap } from './fuse';
+import { commute, isMovable, overlap } from './fuse';
 import type { Launch } from './trace';
+import { partsOf } from './trace';
 
 const writes = ({ kernel, bindings }: Launch, hit: (b: Binding) => boolean): boolean =>
   bindings.some((b, i) => kernel.access[i] !== 'r' && hit(b));
@@ -18,7 +19,8 @@ function throughNorm(reader: Launch, norm: Launch, x: Binding, stats: Binding, y
   if (!onLoad || onLoad.plane !== plane || 16 * onLoad.channels !== stats.bytes) return null;
   if (!same(first, y) || rest.some((b) => b.block === y.block)) return null;
   if (writes(reader, (b) => b.block === x.block || b.block === stats.block)) return null;
-  return { ...reader, kernel: onLoad.kernel(relu), bindings: [x, ...rest, stats] };
+  const parts = [...partsOf(norm), ...partsOf(reader)];
+  return { ...reader, kernel: onLoad.kernel(relu), bindings: [x, ...rest, stats], parts };
 }
 
 /**
@@ -30,7 +32,7 @@ export function normOnLoad(launches: readonly Launch[], pinned: ReadonlySet<Bloc
   launches.forEach((norm, at) => {
     if (!norm.kernel.normalizes) return;
     const [x, stats, y] = norm.bindings;
-    if (!isFree(y, pinned)) return;
+    if (!isMovable(y.block, pinned)) return;
     const users = [...out.keys()].filter((i) => i !== at && out[i]?.bindings.some((b) => b.block === y.block));
     const fused = users.map((i) => (i > at ? throughNorm(out[i]!, norm, x, stats, y) : null));
     if (fused.includes(null)) return;
@@ -68,7 +70,7 @@ export function sumsOnStore(launches: readonly Launch[]): Launch[] {
       (a, i) => kernel.access[i] !== 'r' && bindings.some((b, j) => j !== i && b.block === a.block),
     );
     if (clash) return;
-    out[from] = { ...writer, kernel, bindings };
+    out[from] = { ...writer, kernel, bindings, parts: [...partsOf(writer), ...partsOf(sum)] };
     out[at] = null;
   });
   return out.filter((launch) => launch !== null);

@@ -1,50 +1,72 @@
 // Passes over the launches of a traced step: fewer launches for the same result.
 import type { Binding, Block } from './blocks';
-import type { Constant } from './constants';
-import { Float } from './constants';
+import { sameConstant } from './constants';
 import type { Launch } from './trace';
-import { VirtualBlock } from './trace';
-
-const sameConstant = (a: Constant, b: Constant): boolean =>
-  a === b || (a instanceof Float && b instanceof Float && a.value === b.value);
+import { partsOf, VirtualBlock } from './trace';
 
 /** Joined ranges stay below the smallest limit on a binding that WebGPU guarantees. */
 const MOST = 2 ** 27;
 
 const aligned = (bytes: number, align: number): number => Math.ceil(bytes / align) * align;
 
-/** A virtual block that only this range of launches binds, whole and from its start: it may be given a place beside others. */
-export const isFree = (b: Binding, pinned: ReadonlySet<Block>): boolean =>
-  b.block instanceof VirtualBlock && !b.block.place && b.offset === 0 && !pinned.has(b.block);
+/** Whether a block may be given a place beside others: it has no memory yet, and nobody looks for it afterwards. */
+export const isMovable = (block: Block, pinned: ReadonlySet<Block>): boolean =>
+  block instanceof VirtualBlock && !block.place && !pinned.has(block);
+
+/** The bytes of each block that launches bind, counted from its start: what moves with it. */
+function extents(launches: readonly Launch[]): Map<Block, number> {
+  const ends = new Map<Block, number>();
+  for (const { bindings } of launches)
+    for (const { block, offset, bytes } of bindings) ends.set(block, Math.max(ends.get(block) ?? 0, offset + bytes));
+  return ends;
+}
+
+/** The bytes that a binding takes where others lie behind it. */
+const span = (b: Binding, align: number): number => aligned(b.bytes, align);
 
 /** Whether `next` can go on where `last` ends: neighbours in one block, or blocks that can be made neighbours. */
-function follows(last: Launch, next: Launch, pinned: ReadonlySet<Block>, align: number): boolean {
+function follows(
+  last: Launch,
+  next: Launch,
+  pinned: ReadonlySet<Block>,
+  ends: ReadonlyMap<Block, number>,
+  align: number,
+): boolean {
   const { kernel, constants } = last;
   if (!kernel.flat || next.kernel !== kernel || next.constants.length !== constants.length) return false;
   if (!constants.every((c, i) => i === 0 || sameConstant(c, next.constants[i]))) return false;
+  // All of a block moves, so all of it must be what the launch works on.
+  const isFree = (b: Binding) => isMovable(b.block, pinned) && b.offset === 0 && ends.get(b.block) === b.bytes;
   return last.bindings.every((a, i) => {
     const b = next.bindings[i];
-    if (aligned(a.bytes, align) !== aligned(last.bindings[0].bytes, align)) return false;
-    if (a.block === b.block) return b.offset === a.offset + aligned(a.bytes, align);
-    return isFree(a, pinned) && isFree(b, pinned);
+    if (a.bytes !== 4 * (constants[0] as number) || b.bytes !== 4 * (next.constants[0] as number)) return false;
+    if (a.block !== b.block) return isFree(a) && isFree(b);
+    // The joined launch writes what lies between them too.
+    return b.offset === a.offset + span(a, align) && (kernel.access[i] === 'r' || !!a.whole);
   });
 }
 
 /** Where each block that was joined with others now lies. */
 type Moves = Map<Block, { block: Block; offset: number }>;
 
+/** Ranges after the moves. */
+const movedRanges = (bindings: readonly Binding[], moves: Moves): Binding[] =>
+  bindings.map((b) => {
+    const to = moves.get(b.block);
+    return to ? { ...b, block: to.block, offset: b.offset + to.offset } : b;
+  });
+
 /** A launch after the moves; null when it would bind a buffer both read and written, or overlapping. */
 function moved(launch: Launch, moves: Moves): Launch | null {
   if (!launch.bindings.some((b) => moves.has(b.block))) return launch;
-  const bindings = launch.bindings.map((b) => {
-    const to = moves.get(b.block);
-    return to ? { block: to.block, offset: b.offset + to.offset, bytes: b.bytes } : b;
-  });
+  const bindings = movedRanges(launch.bindings, moves);
   const { access } = launch.kernel;
   const clash = bindings.some(
     (a, i) => access[i] !== 'r' && bindings.some((b, j) => j !== i && a.block === b.block && access[j] === 'r'),
   );
-  return clash ? null : { ...launch, bindings, origin: launch.origin ?? launch };
+  if (clash) return null;
+  const parts = partsOf(launch).map((part) => ({ ...part, bindings: movedRanges(part.bindings, moves) }));
+  return { ...launch, bindings, parts };
 }
 
 /**
@@ -53,17 +75,29 @@ function moved(launch: Launch, moves: Moves): Launch | null {
  */
 export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number): Launch[] {
   let out = [...launches];
+  let ends = extents(out);
   for (let from = 0; from < out.length; from++) {
+    if (!out[from].kernel.flat) continue;
     let to = from + 1;
-    let bytes = aligned(out[from].bindings[0]?.bytes ?? 0, align);
+    let bytes = span(out[from].bindings[0], align);
     while (
       to < out.length &&
-      follows(out[to - 1], out[to], pinned, align) &&
-      bytes + aligned(out[to].bindings[0].bytes, align) <= MOST
+      follows(out[to - 1], out[to], pinned, ends, align) &&
+      bytes + span(out[to].bindings[0], align) <= MOST
     )
-      bytes += aligned(out[to++].bindings[0].bytes, align);
+      bytes += span(out[to++].bindings[0], align);
     if (to - from < 2) continue;
     const run = out.slice(from, to);
+    // Operands that two launches share cannot lie beside both.
+    const moving = run[0].bindings.flatMap(({ block }, i) =>
+      run[1].bindings[i].block === block ? [] : run.map((launch) => launch.bindings[i].block),
+    );
+    if (new Set(moving).size !== moving.length) {
+      from = to - 1;
+      continue;
+    }
+    const last = run[run.length - 1].bindings[0];
+    bytes -= span(last, align) - last.bytes;
     const moves: Moves = new Map();
     const bindings = run[0].bindings.map((first, i): Binding => {
       if (run[1].bindings[i].block === first.block) return { ...first, bytes };
@@ -71,7 +105,7 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
       let offset = 0;
       for (const { bindings: own } of run) {
         moves.set(own[i].block, { block: joined, offset });
-        offset += aligned(own[i].bytes, align);
+        offset += span(own[i], align);
       }
       return { block: joined, offset: 0, bytes };
     });
@@ -83,6 +117,7 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
       bindings,
       constants: [n, ...run[0].constants.slice(1)],
       grid: [x, Math.ceil(groups / x), 1],
+      parts: run.flatMap(partsOf).map((part) => ({ ...part, bindings: movedRanges(part.bindings, moves) })),
     };
     const rest = [...out.slice(0, from), ...out.slice(to)].map((launch) => moved(launch, moves));
     if (rest.includes(null)) {
@@ -90,14 +125,9 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
       continue;
     }
     out = [...(rest.slice(0, from) as Launch[]), whole, ...(rest.slice(from) as Launch[])];
+    ends = extents(out);
   }
   return out;
-}
-
-/** The table of a joined launch: its content must be there before the plan first runs. */
-export interface Tabled {
-  table: VirtualBlock;
-  words: Uint32Array<ArrayBuffer>;
 }
 
 export const overlap = (a: Binding, b: Binding): boolean =>
@@ -110,10 +140,14 @@ export function commute(a: Launch, b: Launch): boolean {
   );
 }
 
-/** Lays ranges side by side: those that can move go into one new block. Null when they lie in several that cannot. */
+/**
+ * A range over all of these: their blocks, if they are several, go side by side into a new one, each as long as anybody binds it. Null when
+ * they cannot.
+ */
 function gather(
   ranges: readonly Binding[],
   pinned: ReadonlySet<Block>,
+  ends: ReadonlyMap<Block, number>,
   align: number,
   moves: Moves,
   what: string,
@@ -124,14 +158,15 @@ function gather(
     const high = Math.max(...ranges.map((r) => r.offset + r.bytes));
     return { block, offset: low, bytes: high - low };
   }
-  if (!ranges.every((r) => isFree(r, pinned)) || new Set(ranges.map((r) => r.block)).size !== ranges.length)
-    return null;
-  const bytes = ranges.reduce((sum, r) => sum + aligned(r.bytes, align), 0);
+  const blocks = ranges.map((r) => r.block);
+  const free = blocks.every((b) => isMovable(b, pinned) && !moves.has(b));
+  if (!free || new Set(blocks).size !== blocks.length) return null;
+  const bytes = blocks.reduce((sum, b) => sum + aligned(ends.get(b)!, align), 0);
   const joined = new VirtualBlock(bytes, what);
   let offset = 0;
-  for (const r of ranges) {
-    moves.set(r.block, { block: joined, offset });
-    offset += aligned(r.bytes, align);
+  for (const b of blocks) {
+    moves.set(b, { block: joined, offset });
+    offset += aligned(ends.get(b)!, align);
   }
   return { block: joined, offset: 0, bytes };
 }
@@ -156,27 +191,25 @@ function families(launches: readonly Launch[]): Launch[][] {
  * Joins the launches of each segmented family into one: all weight packings of a step, all second phases of its two-phase sums, the sorts of
  * all stages. They move to the first of them or to the last, past launches that they commute with.
  */
-export function joinSegments(
-  launches: readonly Launch[],
-  pinned: ReadonlySet<Block>,
-  align: number,
-): { launches: Launch[]; tabled: Tabled[] } {
+export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number): Launch[] {
   let out = [...launches];
-  const tabled: Tabled[] = [];
-  for (const stale of families(launches)) {
-    // An earlier join may have moved what these launches bind.
-    const { family } = stale[0].kernel.segment!;
-    const at = stale.map((launch) => out.findIndex((l) => l === launch || l.origin === launch));
-    const run = at.map((i) => out[i]);
+  for (const members of families(launches)) {
+    // An earlier join may have moved what these launches bind, but not what they come from.
+    const traced = new Set(members.flatMap((launch) => partsOf(launch).map((part) => part.launch)));
+    const run = out.filter((launch) => !launch.table && partsOf(launch).every((part) => traced.has(part.launch)));
+    const { family } = run[0].kernel.segment!;
+    const at = run.map((launch) => out.indexOf(launch));
     const between = (from: number, to: number) => out.slice(from + 1, to).filter((l) => !run.includes(l));
     const early = run.every((l, k) => between(at[0], at[k]).every((other) => commute(l, other)));
     const late = run.every((l, k) => between(at[k], at[at.length - 1]).every((other) => commute(l, other)));
     if (!early && !late) continue;
     const moves: Moves = new Map();
+    const ends = extents(out);
     const operands = run[0].bindings.map((_, i) =>
       gather(
         run.map((l) => l.bindings[i]),
         pinned,
+        ends,
         align,
         moves,
         `operand ${i} of ${family.name}`,
@@ -189,26 +222,28 @@ export function joinSegments(
     const whole = operands as Binding[];
     const others = out.map((l) => (run.includes(l) ? l : moved(l, moves)));
     if (others.includes(null)) continue;
+    const parts = run.flatMap(partsOf).map((part) => ({ ...part, bindings: movedRanges(part.bindings, moves) }));
     const groups: number[] = [];
     const records: number[] = [];
-    run.forEach(({ kernel, bindings }, k) => {
-      records.push(...bindings.map((b, i) => ((moves.get(b.block)?.offset ?? 0) + b.offset - whole[i].offset) / 4));
-      records.push(groups.length, ...kernel.segment!.words);
-      for (let i = 0; i < kernel.segment!.groups; i++) groups.push(k);
+    parts.forEach(({ launch, bindings }, k) => {
+      const { segment } = launch.kernel;
+      records.push(...bindings.map((b, i) => (b.offset - whole[i].offset) / 4), groups.length, ...segment!.words);
+      for (let i = 0; i < segment!.groups; i++) groups.push(k);
     });
-    const words = Uint32Array.from([...groups, ...records]);
-    const table = new VirtualBlock(words.byteLength, `table of ${family.name}`);
+    const table = Uint32Array.from([...groups, ...records]);
+    const block = new VirtualBlock(table.byteLength, `table of ${family.name}`);
     const x = Math.min(groups.length, 65535);
     const joined: Launch = {
       kernel: family,
-      bindings: [...whole, { block: table, offset: 0, bytes: words.byteLength }],
+      bindings: [...whole, { block, offset: 0, bytes: table.byteLength }],
       constants: [groups.length, groups.length],
       grid: [x, Math.ceil(groups.length / x), 1],
       path: '',
+      parts,
+      table,
     };
-    tabled.push({ table, words });
     const target = early ? at[0] : at[at.length - 1];
     out = others.flatMap((l, i) => (i === target ? [joined] : run.includes(out[i]) ? [] : [l as Launch]));
   }
-  return { launches: out, tabled };
+  return out;
 }

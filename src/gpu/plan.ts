@@ -6,6 +6,7 @@ import { type Commands, type Launched, MOST_UNIFORMS } from './commands';
 import type { Constant } from './constants';
 import { Scalar, writeConstants } from './constants';
 import { GpuError } from './errors';
+import { Flow } from './flow';
 import { joinFlat, joinSegments } from './fuse';
 import { normOnLoad, sumsOnStore } from './fuse-norm';
 import type { Pipelines } from './pipelines';
@@ -28,10 +29,30 @@ export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Bl
   return live.reverse();
 }
 
-/** What a plan replays of a traced step: all passes, in their order. */
-export function fused(launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number) {
-  const around = sumsOnStore(normOnLoad(liveLaunches(launches, pinned), pinned));
-  return joinSegments(joinFlat(around, pinned, align), pinned, align);
+/** A pass over the launches of a step. It may drop, join and move launches; `Flow` proves that the result is the same. */
+export type Rewrite = (launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number) => Launch[];
+
+const rewrites: readonly Rewrite[] = [liveLaunches, normOnLoad, sumsOnStore, joinFlat, joinSegments];
+
+/** What a plan replays of a traced step: all passes in their order, without those that do not prove right. */
+export function fused(
+  launches: readonly Launch[],
+  pinned: ReadonlySet<Block>,
+  align: number,
+  passes: readonly Rewrite[] = rewrites,
+): { launches: Launch[]; flow: Flow; skipped: string[] } {
+  const flow = new Flow(launches, pinned, align);
+  const all = passes.reduce<Launch[]>((list, pass) => pass(list, pinned, align), [...launches]);
+  if (!flow.fault(all)) return { launches: all, flow, skipped: [] };
+  const skipped: string[] = [];
+  let out = [...launches];
+  for (const pass of passes) {
+    const next = pass(out, pinned, align);
+    const fault = flow.fault(next);
+    if (fault) skipped.push(`${pass.name}: ${fault}`);
+    else out = next;
+  }
+  return { launches: out, flow, skipped };
 }
 
 /** Index of the last launch that touches each virtual block. */
@@ -47,7 +68,7 @@ function lastUses(launches: readonly Launch[]): Map<VirtualBlock, number> {
  * Gives every virtual block a real one. Blocks of one size class are handed on in the order in which they fell free, the oldest first:
  * Dawn waits for the last user of a buffer, so a long time between two uses lets neighbouring launches overlap.
  */
-function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Pool, what: string): Block[] {
+export function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Pool, what: string): Block[] {
   const last = lastUses(launches);
   const free = new Map<number, Block[]>();
   const owned: Block[] = [];
@@ -68,34 +89,22 @@ function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Po
   return owned;
 }
 
-/** Proves that no launch reads memory that another virtual block has overwritten since. */
-function checkPlacement(launches: readonly Launch[], pinned: ReadonlySet<Block>): void {
-  const owner = new Map<Block, VirtualBlock>();
-  const begun = new Set<VirtualBlock>();
-  for (const { kernel, bindings } of launches)
-    bindings.forEach(({ block }, i) => {
-      if (!(block instanceof VirtualBlock)) return;
-      const holder = owner.get(block.place!);
-      // A first 'x' fills a part of fresh memory, whatever was there before.
-      const reads = kernel.access[i] === 'r' || (kernel.access[i] === 'x' && begun.has(block));
-      if (holder && holder !== block && reads)
-        throw new GpuError(`${kernel.name} would read ${block.what} after ${holder.what} has overwritten it`);
-      owner.set(block.place!, block);
-      begun.add(block);
-    });
-  for (const block of pinned)
-    if (block instanceof VirtualBlock && block.place && owner.has(block.place) && owner.get(block.place) !== block)
-      throw new GpuError(`${block.what}, a result, would be overwritten by ${owner.get(block.place)!.what}`);
+const warned = new Set<string>();
+function warnOnce(text: string): void {
+  if (!warned.has(text)) console.warn(text);
+  warned.add(text);
 }
 
 export class Plan {
   readonly #replays: Launched[];
-  readonly #owned: Block[];
+  readonly #owned: Block[] = [];
   readonly #uniforms: GPUBuffer | null;
   readonly #uniformGroup: GPUBindGroup | null;
   readonly #staging: ArrayBuffer;
   readonly #changing: { offset: number; constants: readonly Constant[] }[] = [];
   #fresh = true;
+  /** Passes over the launches that did not prove right and were left out, with what would have been wrong. */
+  readonly skipped: readonly string[];
 
   constructor(
     launches: readonly Launch[],
@@ -106,14 +115,20 @@ export class Plan {
   ) {
     const { device } = pipelines;
     const align = device.limits.minStorageBufferOffsetAlignment;
-    const { launches: live, tabled } = fused(launches, pinned, align);
+    const { launches: live, flow, skipped } = fused(launches, pinned, align);
     for (const { kernel } of live) pipelines.get(kernel); // what does not compile throws before memory is taken
-    for (const { table, words } of tabled) {
-      table.place = pool.take(words.byteLength, table.what);
-      device.queue.writeBuffer(table.place.gpu, 0, words);
+    this.skipped = skipped;
+    for (const fault of skipped) warnOnce(`compile: a rewrite is left out, the step runs without it (${fault})`);
+    for (const { table, bindings } of live) {
+      if (!table) continue;
+      const block = bindings[bindings.length - 1].block as VirtualBlock;
+      block.place = pool.take(table.byteLength, block.what);
+      this.#owned.push(block.place);
+      device.queue.writeBuffer(block.place.gpu, 0, table);
     }
-    this.#owned = [...tabled.map(({ table }) => table.place!), ...place(live, pinned, pool, 'a compiled step')];
-    checkPlacement(live, pinned);
+    this.#owned.push(...place(live, pinned, pool, 'a compiled step'));
+    const fault = flow.fault(live);
+    if (fault) throw new GpuError(`compile: the step's memory was laid out wrongly: ${fault}`);
     const step = device.limits.minUniformBufferOffsetAlignment;
     let used = 0;
     const offsets = live.map(({ kernel }) => {

@@ -13,9 +13,19 @@ export interface Launch {
   grid: readonly [number, number, number];
   /** The module that launches it, for profiles. */
   path: string;
-  /** The launch as it was before a pass moved its buffers. */
-  origin?: Launch;
+  /** What it does of the traced list, where a pass made or moved it. A launch as it was traced is its own only part. */
+  parts?: readonly Part[];
+  /** The words of its last binding, the table of a joined launch: they are written before the plan first runs. */
+  table?: Uint32Array<ArrayBuffer>;
 }
+
+/** A traced launch, and the ranges on which it now works. */
+export interface Part {
+  readonly launch: Launch;
+  readonly bindings: readonly Binding[];
+}
+
+export const partsOf = (launch: Launch): readonly Part[] => launch.parts ?? [{ launch, bindings: launch.bindings }];
 
 /** A block without memory yet. Placement gives it the buffer of a real one. */
 export class VirtualBlock implements Block {

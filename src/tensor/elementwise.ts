@@ -85,14 +85,16 @@ export const isBindable = (x: Tensor): boolean =>
 
 /** The range of memory that a bindable tensor covers. */
 export function bind(x: Tensor): TypedBinding {
-  const { block, offset } = x.storage;
-  return { block, offset: offset + 4 * x.offset, bytes: 4 * x.size, element: elementOf[x.dtype] };
+  const { block, offset, bytes } = x.storage;
+  const [from, length] = [4 * x.offset, 4 * x.size];
+  const whole = from + length === bytes;
+  return { block, offset: offset + from, bytes: length, whole, element: elementOf[x.dtype] };
 }
 
 /** All the memory behind a tensor, for kernels that know its strides and offset. */
 export function bindAll(x: Tensor): TypedBinding {
-  const { block, offset, bytes } = x.storage;
-  return { block, offset, bytes, element: elementOf[x.dtype] };
+  const { block, offset, bytes, whole } = x.storage;
+  return { block, offset, bytes, whole, element: elementOf[x.dtype] };
 }
 
 /** A tensor with the same elements that kernels can bind as a plain array: itself, or a copy. */
