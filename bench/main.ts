@@ -23,6 +23,7 @@ interface Options {
   pytorch?: string;
   against?: string;
   rounds: number;
+  record?: boolean;
 }
 
 const program = createProgram(
@@ -41,9 +42,11 @@ program
   .option('--pytorch <python>', 'training steps also with PyTorch, eager and compiled, by this Python')
   .option('--no-peers', 'dawnfield alone, and nothing to install')
   .option('--against <commit>', 'instead of peers, this tree beside another commit, in turns')
-  .option('--rounds <pairs>', 'with --against: processes of each', positiveInteger, 5);
+  .option('--rounds <pairs>', 'with --against: processes of each', positiveInteger, 5)
+  .option('--record', 'add what was measured to bench/history.jsonl, and draw docs/figures/bench-history.svg');
 
-await runProgram<Options>(program, async ({ json = false, repeat, peers, batch, pytorch, against, rounds }, typed) => {
+await runProgram<Options>(program, async (options, typed) => {
+  const { json = false, repeat, peers, batch, pytorch, against, rounds } = options;
   for (const name of typed)
     if (!findCase(name))
       throw new UsageError(`there is nothing called '${name}'. ${didYouMean(name, [...CASES.keys()])}See --help.`);
@@ -54,6 +57,7 @@ await runProgram<Options>(program, async ({ json = false, repeat, peers, batch, 
   if (peers && names.some(hasPeers)) ensurePackages(fileURLToPath(new URL('.', import.meta.url)));
   if (!json) console.log(showHead());
   const limits = new Map<string, number>();
+  const all: Row[] = [];
   for (const name of names) {
     const rows: Row[] = [];
     const contestants: Who[] = ['dawnfield'];
@@ -80,6 +84,12 @@ await runProgram<Options>(program, async ({ json = false, repeat, peers, batch, 
       if (peer === 'dawnfield' && findings.some(({ error }) => error)) process.exitCode = 1;
     }
     if (!json) for (const line of showRows(rows)) console.log(line);
+    all.push(...rows);
+  }
+  if (options.record) {
+    const { record } = await import('./history');
+    const files = record(all, batch);
+    if (!json) console.log(`recorded in ${files.join(' and ')}`);
   }
 });
 

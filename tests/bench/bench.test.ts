@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { drawHistory } from '../../bench/history';
 import { survey } from '../../bench/net';
 import { models } from '../../src/index.node.js';
 import { toStored } from '../../src/train/state';
@@ -55,6 +56,17 @@ inClone('--against measures another commit in turns', () => {
   const unknown = bench('matmul-32', '--against', 'no-such-commit');
   assert.is(unknown.status, 2);
   assert.match(unknown.stderr, 'no-such-commit: git knows no such commit');
+});
+
+test('the history is drawn: a panel a case, a line a machine', () => {
+  const measured = (machine: string, value: number) => ({
+    ...{ date: '', commit: 'abcdef0', changed: false, machine, node: '', adapter: 'a', driver: '', load: 0, batch: 32 },
+    rates: { 'train-resnet20': { unit: 'images/s', value }, 'train-resnet20/submits': { unit: 'a step', value: 1 } },
+  });
+  const svg = drawHistory([measured('m1', 100), measured('m2', 50), measured('m1', 120)]);
+  assert.match(svg, 'train-resnet20, images/s');
+  assert.not.match(svg, 'submits');
+  for (const machine of ['m1', 'm2']) assert.match(svg, `a, ${machine}, batch 32`);
 });
 
 test('the nets of the peers have the parameters of ours', () => {
