@@ -13,7 +13,7 @@ export type ElementType = 'f32' | 'i32' | 'u32' | 'bool';
 
 export interface ElementwiseOptions {
   name: string;
-  /** WGSL in terms of the operands' names and the scalars s, t, u, v. */
+  /** WGSL in terms of the operands' names and the scalars s, t, u, v, which have the type of `scalarType`. */
   expression: string;
   operands: { name: string; type: ElementType }[];
   /** Operands are converted to this type first; 'own' leaves each as it is. */
@@ -38,6 +38,10 @@ export const elementwise = (o: ElementwiseOptions): Kernel => cached(['elementwi
 /** How a buffer holds a type. */
 export const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
 
+/** Scalars are of the type computed in: a float32 would not hold every integer. A bool is a u32. */
+export const scalarType = ({ compute, result }: Pick<ElementwiseOptions, 'compute' | 'result'>) =>
+  stored(compute === 'own' ? result : compute);
+
 function build(o: ElementwiseOptions): Kernel {
   const { operands, result } = o;
   const flat = o.mode === 'flat';
@@ -58,7 +62,7 @@ function build(o: ElementwiseOptions): Kernel {
   const lanes = ['x', 'y', 'z', 'w'].map((lane) => call(operands.map((p, i) => `${computed(p.type)}(v${i}.${lane})`)));
   const neighbours = [0, 1, 2, 3].map((j) => call(operands.map((_, k) => load(k, `at${k} + ${j} * step${k}`))));
   const code = wgsl`
-struct Params { n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u }
+struct Params { n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4<${scalarType(o)}>, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u }
 ${bindings}
 @group(1) @binding(0) var<uniform> p: Params;
 ${functionsFor(o.expression)}

@@ -15,10 +15,10 @@ export const findNonFinite: Kernel = {
   uniforms: 8,
   code: wgsl`
 struct Params { n: u32, number: u32 }
-@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> found: atomic<u32>;
 @group(1) @binding(0) var<uniform> p: Params;
 ${perThread('i', FINITE_TILE, 'p.n')}
-  if ((x[i] & 0x7f800000u) == 0x7f800000u) { atomicMin(&found, p.number); }
+  if ((bitcast<u32>(x[i]) & 0x7f800000u) == 0x7f800000u) { atomicMin(&found, p.number); }
 }`,
 };

@@ -21,6 +21,8 @@ export interface ReduceOptions {
   operands: { name: string; type: ElementType }[];
   /** The type of the mapped values. */
   compute: Exclude<ElementType, 'bool'>;
+  /** Operands are converted to that type first; otherwise `map` sees each as it is. */
+  convert: boolean;
   /** WGSL in terms of the reduced value `acc` and the scalars s, t. */
   final: string;
   result: ElementType;
@@ -59,12 +61,16 @@ function build(o: ReduceOptions): Kernel {
     ...operands.map(({ type }, i) => `r in${i}: ${stored(type)}`),
     `w out: ${arg ? 'i32' : stored(result)}`,
   );
+  const loaded = ({ type }: { type: ElementType }, k: number) => {
+    const element = `in${k}[at${k}]`;
+    return o.convert && type !== compute ? `${compute}(${element})` : type === 'bool' ? `${element} != 0u` : element;
+  };
   const code = wgsl`
 ${head}
 ${functionsFor(`${o.map} ${o.final} ${plus} ${better}`)}
 fn combine(a: ${compute}, b: ${compute}) -> ${compute} { ${plus} }
 fn better(a: ${compute}, b: ${compute}) -> bool { return ${better}; }
-fn map(${operands.map((q) => `${q.name}: ${q.type}`).join(', ')}) -> ${compute} {
+fn map(${operands.map((q) => `${q.name}: ${o.convert ? compute : q.type}`).join(', ')}) -> ${compute} {
   let s = p.scalars.x; let t = p.scalars.y;
   return ${compute}(${o.map});
 }
@@ -111,7 +117,7 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #else
     ${operands.map((_, k) => `let at${k} = base${k} + i32(r) * step${k};`).join(' ')}
 #endif
-    let value = map(${operands.map((q, k) => (q.type === 'bool' ? `in${k}[at${k}] != 0u` : `in${k}[at${k}]`)).join(', ')});
+    let value = map(${operands.map(loaded).join(', ')});
 #if ${arg}
     if (r == place || better(value, best)) { best = value; place = r; }
 #else

@@ -72,6 +72,7 @@ export interface Conv1dOptions {
 
 /** Convolution along a line: x [N, C, L], weight [O, C/groups, K], bias [O]. */
 export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
+  requireFloats('conv1d', { input: x, weight, ...(bias && { bias }) });
   if (x.ndim !== 3 || weight.ndim !== 3)
     throw inputError(
       'conv1d',

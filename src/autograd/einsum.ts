@@ -1,6 +1,7 @@
 // Sums of products in Einstein's notation, by permuting, reshaping and matrix products.
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
+import { requireFloats, requireTensors } from '../tensor/tensor';
 import { matmul } from './matmul';
 import { sum } from './reduce';
 import { permute, reshape } from './views';
@@ -65,6 +66,8 @@ function contract(first: Labelled, second: Labelled, wanted: string, size: (labe
  * `einsum('ij->ji', a)` a transpose, `einsum('i,j->ij', a, b)` an outer product. Operands are taken from left to right.
  */
 export function einsum(equation: string, ...tensors: Tensor[]): Tensor {
+  const operandNames = tensors.map((x, i) => [`operand ${i}`, x]);
+  (tensors.length > 1 ? requireFloats : requireTensors)('einsum', Object.fromEntries(operandNames));
   const { inputs, output } = parse(equation, tensors);
   const sizes = new Map<string, number>();
   tensors.forEach((x, k) => {

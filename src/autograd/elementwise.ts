@@ -1,8 +1,4 @@
-// Differentiable elementwise functions, made from the op table: types from the rows, broadcasting, and gradients by evaluating the rows'
-// derivatives with nothing kept but what they name.
-import { Scalar } from '../gpu';
 import { inputError } from '../tensor/context';
-import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { checkDType, promote, wgslType } from '../tensor/dtype';
 import { copy, evaluate } from '../tensor/elementwise';
@@ -10,14 +6,14 @@ import type { BinaryName, BinaryRow, UnaryName, UnaryRow } from '../tensor/op-ta
 import { binaryOps, unaryOps } from '../tensor/op-table';
 import { evaluateTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { broadcastShapes, sameShape } from '../tensor/shape';
+import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
+import type { Numeric, Operand } from './operands';
+import { derivative, named, numberType, requireNumber, requireOperand, requireTensor } from './operands';
 import type { PushForward, Rule } from './tape';
 import { needsGradient, record, SYMMETRIC, sumOfAll } from './tape';
 
-/** A number, or a `scalar()` that compiled steps read anew. */
-export type Numeric = number | Scalar;
-export type Operand = Tensor | Numeric;
+export type { Numeric, Operand } from './operands';
 
 interface Typed {
   expression: string;
@@ -38,49 +34,16 @@ function typed(name: string, row: UnaryRow | BinaryRow, dtype: DType): Typed {
   return { expression: value.replace(/\bT\(/g, `${wgslType(compute)}(`), compute, result: boolean ? 'bool' : compute };
 }
 
-/** The type that a number stands for beside a tensor of `dtype`: whole numbers take the tensor's, fractions float32. */
-function numberType(value: Numeric, dtype: DType): DType {
-  if (value instanceof Scalar) return promote(dtype, value.type === 'f32' ? 'float32' : 'uint32');
-  if (!Number.isInteger(value) && Math.abs(value) !== Infinity) return 'float32';
-  return dtype === 'bool' || (dtype === 'uint32' && value < 0) ? 'int32' : dtype;
-}
-
-/** The names among `all` that an expression mentions. */
-const named = <T>(expression: string, all: Record<string, T>): Record<string, T> =>
-  Object.fromEntries(Object.entries(all).filter(([name]) => new RegExp(`\\b${name}\\b`).test(expression)));
-
-/**
- * A derivative's expression over all elements of `over`, summed down to `shape`: the gradient for an operand of that shape, or the part of a
- * result's tangent that comes from an operand's tangent g, which may have to be repeated to the result's shape.
- */
-function derivative(
-  name: string,
-  expression: string,
-  all: Record<string, Tensor>,
-  scalars: readonly Numeric[],
-  shape: Shape,
-  over: Shape = all.g.shape,
-): Tensor {
-  if (expression === 'g' && sameShape(all.g.shape, shape)) return all.g;
-  const operands = named(expression, all);
-  return evaluateTo(shape, {
-    name: `${name} gradient`,
-    expression,
-    operands,
-    scalars,
-    shape: over,
-    compute: 'float32',
-  });
-}
-
 function unary(name: string, row: UnaryRow) {
   const defaults = Object.values(row.scalars ?? {});
   return (x: Tensor, ...given: (Numeric | null | undefined)[]): Tensor => {
     requireTensor(name, x);
-    for (const s of given) if (s !== undefined && s !== null) requireOperand(name, s, x);
-    const scalars = defaults.map((value, i) => given[i] ?? value);
-    const dtype = scalars.reduce<DType>((type, s) => promote(type, numberType(s, x.dtype)), x.dtype);
+    const own = defaults.map((_, i) => given[i] ?? null);
+    for (const [i, s] of own.entries()) if (s !== null) requireNumber(name, Object.keys(row.scalars!)[i], s, x);
+    // What is left out takes part in no promotion.
+    const dtype = own.reduce<DType>((type, s) => (s === null ? type : promote(type, numberType(s, x.dtype))), x.dtype);
     const { expression, compute, result } = typed(name, row, dtype);
+    const scalars = own.map((s, i) => s ?? bounded(defaults[i], compute));
     const y = evaluate({ name, expression, operands: { a: x }, scalars, shape: x.shape, result, compute });
     const { da } = row;
     if (!da || !needsGradient(x)) return y;
@@ -90,9 +53,6 @@ function unary(name: string, row: UnaryRow) {
   };
 }
 
-/** Integers beyond this are not exact in the float32 constants of a kernel. */
-const EXACT = 2 ** 24;
-
 function binary(name: string, row: BinaryRow) {
   return (first: Operand, second: Operand): Tensor => {
     const like = first instanceof Tensor ? first : second;
@@ -101,13 +61,13 @@ function binary(name: string, row: BinaryRow) {
     const type = (x: Operand): DType => (x instanceof Tensor ? x.dtype : numberType(x, like.dtype));
     const dtype = promote(type(first), type(second));
     const t = typed(name, row, dtype);
+    if (typeof second === 'number' && t.compute !== 'float32' && row.refused?.(second))
+      throw inputError(name, `integers by ${second}`, { a: like }, "Convert first: x.to('float32').");
     // A number enters the expression as a scalar argument, so that all numbers share a kernel.
     const scalars: Numeric[] = [];
     const operands: Record<string, Tensor> = {};
     const enter = (letter: 'a' | 'b', x: Operand) => {
       if (x instanceof Tensor) operands[letter] = x;
-      else if (typeof x === 'number' && t.compute !== 'float32' && t.compute !== 'bool' && Math.abs(x) > EXACT)
-        operands[letter] = tensor(x, { dtype: t.compute });
       else scalars.push(x);
     };
     enter('a', first);
@@ -115,10 +75,9 @@ function binary(name: string, row: BinaryRow) {
     const entered = (expression: string, compute: DType) => {
       const letter = operands.a ? 'b' : 'a';
       if (!scalars.length) return expression;
-      const word = scalars[0] instanceof Scalar && scalars[0].type === 'u32' ? 'bitcast<u32>(s)' : 's';
       return expression.replace(
         new RegExp(`\\b${letter}\\b`, 'g'),
-        word === 's' && compute === 'float32' ? 's' : `${wgslType(compute)}(${word})`,
+        compute === 'float32' ? 's' : `${wgslType(compute)}(s)`,
       );
     };
     const { a, b } = operands;
@@ -139,20 +98,16 @@ function binary(name: string, row: BinaryRow) {
   };
 }
 
-function requireTensor(name: string, x: unknown): asserts x is Tensor {
-  if (!(x instanceof Tensor))
-    throw inputError(
-      name,
-      `expected a tensor, got ${typeof x === 'object' ? (x?.constructor?.name ?? 'null') : typeof x}`,
-      {},
-      'Make one with tensor(data).',
-    );
-}
-
-function requireOperand(name: string, x: unknown, like: Tensor): void {
-  if (x instanceof Tensor || x instanceof Scalar || typeof x === 'number') return;
-  const problem = `the other operand is ${typeof x === 'string' ? `'${x}'` : String(x)}`;
-  throw inputError(name, problem, { a: like }, 'Use a tensor or a number.');
+/** A default that bounds nothing, such as −∞, as an integer type has it. */
+function bounded(value: number, compute: DType): number {
+  const bounds = {
+    float32: [-Infinity, Infinity],
+    int32: [-(2 ** 31), 2 ** 31 - 1],
+    uint32: [0, 2 ** 32 - 1],
+    bool: [0, 1],
+  };
+  const [least, most] = bounds[compute];
+  return Math.max(least, Math.min(most, value));
 }
 
 type Scalars<K extends UnaryName> = (typeof unaryOps)[K] extends { scalars: Record<string, number> }
@@ -170,7 +125,7 @@ export const binaryFunctions = made<BinaryFunctions>(binaryOps, binary);
 export const { neg, abs, sign, square, exp, exp2, expm1, log, log2, log10, log1p, sqrt, rsqrt, reciprocal } =
   unaryFunctions;
 export const { sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, erfc } = unaryFunctions;
-export const { floor, ceil, round, trunc, isnan, isinf, isfinite, logicalNot, clamp, threshold } = unaryFunctions;
+export const { floor, ceil, round, trunc, isnan, isinf, isfinite, logicalNot, threshold } = unaryFunctions;
 export const { relu, relu6, sigmoid, logSigmoid, silu, mish, softsign, selu, hardSwish, leakyRelu, elu, celu } =
   unaryFunctions;
 export const { softplus, hardSigmoid, hardTanh } = unaryFunctions;
@@ -199,6 +154,7 @@ export function gelu(x: Tensor, { approximate = 'none' }: { approximate?: 'none'
 
 /** The elements of `a` where `condition` is true (non-zero), of `b` elsewhere; all three broadcast. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  requireTensor('where', condition);
   const like = a instanceof Tensor ? a : b instanceof Tensor ? b : condition;
   const operands: Record<string, Tensor> = { c: condition };
   const scalars: Numeric[] = [0, 0];

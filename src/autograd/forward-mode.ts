@@ -3,7 +3,7 @@
 import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
+import { requireFloats, type Tensor } from '../tensor/tensor';
 import { detach, type Node, nextNode, noGrad, pushing, recordedSince, SYMMETRIC } from './tape';
 
 /**
@@ -26,6 +26,7 @@ export function jvp(
         { input: x, ...(tangents[i] && { tangent: tangents[i] }) },
         'Give one tangent for each input.',
       );
+    requireFloats('jvp', { [`input ${i}`]: x, [`tangent ${i}`]: tangents[i] });
   });
   return noGrad(() => {
     const since = nextNode();

@@ -1,4 +1,4 @@
-// Losses with gradients. All reduce as in PyTorch: 'mean' (the default), 'sum', or 'none' for the loss of every sample.
+// Losses with gradients. Integer and boolean operands are converted to float32, as PyTorch promotes them. All reduce as in PyTorch: 'mean' (the default), 'sum', or 'none' for the loss of every sample.
 import { inputError } from '../tensor/context';
 import type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
 import { classLoss, classLossGradient } from '../tensor/cross-entropy';
@@ -6,7 +6,7 @@ import { evaluate } from '../tensor/elementwise';
 import { reduce, restored } from '../tensor/reduce';
 import { broadcastShapes, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireShape, requireTensors } from '../tensor/tensor';
+import { requireFloats, requireShape, requireTensors } from '../tensor/tensor';
 import { logSoftmax } from './softmax';
 import { record } from './tape';
 
@@ -58,7 +58,7 @@ interface PointwiseOptions {
 
 function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseOptions = {}): Tensor {
   const { reduction = 'mean', parameter = 0, axes = [], weight, q } = o;
-  requireTensors(op, { input: a, target: b });
+  requireTensors(op, { input: a, target: b, ...(weight && { weight }), ...(q && { posWeight: q }) });
   const { shape } = a;
   if (!sameShape(shape, b.shape))
     throw inputError(
@@ -76,12 +76,13 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
   const scalars = [parameter, reduction === 'mean' ? samples : 1];
   const whole = reduction === 'none' && axes.length === 0;
   const y = whole
-    ? evaluate({ name: op, expression: value, operands: weighted, scalars, shape })
+    ? evaluate({ name: op, expression: value, operands: weighted, scalars, shape, compute: 'float32' })
     : reduce({
         name: op,
         reduction: 'sum',
         map: value,
         operands: weighted,
+        convert: true,
         scalars,
         shape,
         axes: reduction === 'none' ? axes : shape.map((_, d) => d),
@@ -91,9 +92,10 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
     // A loss per sample is repeated along the dimensions that were summed.
     const perSample = reduction === 'none' && !whole ? restored(gradient, a, axes) : gradient;
     const factors = weight && { g: perSample, w: weight };
-    const g = factors ? evaluate({ name: op, expression: 'g * w', operands: factors, shape }) : perSample;
+    const common = { name: op, shape, compute: 'float32' as const };
+    const g = factors ? evaluate({ ...common, expression: 'g * w', operands: factors }) : perSample;
     const rule = (expression: string) =>
-      evaluate({ name: op, expression: `g * (${expression}) / t`, operands: { g, ...operands }, scalars, shape });
+      evaluate({ ...common, expression: `g * (${expression}) / t`, operands: { g, ...operands }, scalars });
     return [needs[0] && rule(row.da), needs[1] && rule(row.db)];
   });
 }
@@ -113,6 +115,7 @@ function withProbabilities(
       { input: x, target },
       'Class labels must be int32.',
     );
+  requireFloats('crossEntropy', { input: x, ...(weight && { weight }) });
   requireShape('crossEntropy', x, { weight }, [classes], `one value for each of the ${classes} classes`);
   const ones = x.shape.slice(axis + 1).map(() => 1);
   const column = weight?.view([classes, ...ones], [weight.strides[0], ...ones]);

@@ -1,7 +1,8 @@
 // Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. The functions tell what they do; those of several tensors alike, such as `concat`, are none.
 import { Tensor } from '../tensor/tensor';
 import * as assign from './assign';
-import type { BinaryFunctions, UnaryFunctions } from './elementwise';
+import { clamp } from './clamp';
+import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
 import * as gather from './gather';
 import { matmul } from './matmul';
@@ -21,6 +22,7 @@ const { variance, ...reductions } = reduce;
 
 const functions = {
   ...elementwise.unaryFunctions,
+  clamp,
   gelu: elementwise.gelu,
   cast: elementwise.cast,
   to: elementwise.cast,
@@ -42,6 +44,7 @@ const functions = {
   retainGrad,
 };
 
+type UnaryFunctions = Omit<OfTable, 'clamp'>;
 type UnaryMethods = Methods<UnaryFunctions>;
 type BinaryMethods = { [K in keyof BinaryFunctions]: (other: elementwise.Operand) => Tensor };
 type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions>>;

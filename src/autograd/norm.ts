@@ -5,9 +5,9 @@ import type { BatchNormOptions } from '../tensor/norm';
 import * as raw from '../tensor/norm';
 import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
+import { checkShape, contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireShape } from '../tensor/tensor';
+import { present, requireFloats, requireShape } from '../tensor/tensor';
 import type { PushForward, Rule } from './tape';
 import { record } from './tape';
 
@@ -95,13 +95,16 @@ function normRows(
   return record(op, inputs, seen(y, x.shape), saved, rule, { push });
 }
 
-/** Normalises over the last dimensions, which must have the sizes `normalizedShape`; weight and bias have that shape. */
-export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOptions = {}): Tensor {
+/** Normalises over the last dimensions, which must have these `sizes`; weight and bias have that shape. */
+export function layerNorm(x: Tensor, sizes: number | Shape, options: AffineOptions = {}): Tensor {
   const op = 'layerNorm';
+  const { weight, bias } = options;
+  requireFloats(op, { input: x, ...present({ weight, bias }) });
+  const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
+  checkShape(op, normalizedShape);
   const at = x.ndim - normalizedShape.length;
   if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
     throw inputError(op, 'the shapes do not fit', { input: x, normalizedShape }, 'The input ends with it.');
-  const { weight, bias } = options;
   requireShape(op, x, { weight, bias }, normalizedShape, `the normalised shape ${showShape(normalizedShape)}`);
   const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
   return normRows(op, x, [rows], [n], [n], [0], options);
@@ -110,11 +113,12 @@ export function layerNorm(x: Tensor, normalizedShape: Shape, options: AffineOpti
 /** Normalises [N, C, …] over groups of C / `groups` neighbouring channels; weight and bias are per channel [C]. */
 export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
   const op = 'groupNorm';
+  const { weight, bias } = options;
+  requireFloats(op, { input: x, ...present({ weight, bias }) });
   const [N, C] = x.shape;
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
   if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
     throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x }, 'Use a divisor.');
-  const { weight, bias } = options;
   requireShape(op, x, { weight, bias }, [C], `one value for each of the ${C} channels`);
   const perGroup = C / groups;
   return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);

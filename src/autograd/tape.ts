@@ -7,7 +7,7 @@ import type { Memory } from '../tensor/memory';
 import { computedDuring, temporaries } from '../tensor/memory';
 import { sameShape, showShape } from '../tensor/shape';
 import type { GradientNode } from '../tensor/tensor';
-import { Tensor } from '../tensor/tensor';
+import { requireTensors, Tensor } from '../tensor/tensor';
 import { checkGradient, checkResult } from './anomaly';
 
 /** Gradients for the inputs, from those of the outputs; null where an input needs none. */
@@ -379,6 +379,8 @@ function backwardFrom(
         throw new InputError(
           `backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`,
         );
+      if (g.dtype !== 'float32')
+        throw new InputError(`backward: '${node.name}' gave a gradient of ${g.dtype}; gradients are float32`);
       checkGradient(node.name, node.path, i, g);
       enqueue(input, g, made.includes(g.memory));
     });
@@ -515,6 +517,7 @@ function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
       { loss },
       'Reduce it to one number (mean, sum) or pass { gradient } of its shape.',
     );
+  if (gradient) requireTensors(op, { gradient });
   if (gradient && !sameShape(gradient.shape, loss.shape))
     throw inputError(
       op,

@@ -1,4 +1,5 @@
 // F: operations as functions, by their PyTorch names in camel case.
+export * from '../autograd/clamp';
 export * from '../autograd/conv';
 export * from '../autograd/einsum';
 export * from '../autograd/elementwise';

@@ -11,7 +11,7 @@ import { bind, contiguous, gridFor } from './elementwise';
 import { reducedShape, sameShape } from './shape';
 import { lineGrid, linesAlong } from './softmax';
 import type { Tensor } from './tensor';
-import { empty, requireShape } from './tensor';
+import { empty, requireFloats, requireShape } from './tensor';
 
 export type LossReduction = 'none' | 'mean' | 'sum';
 
@@ -56,6 +56,7 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
       shapes,
       'They have the shape of the input without its class dimension: [N, …] for [N, C, …].',
     );
+  if (weight) requireFloats(op, { weight });
   requireShape(op, x, { weight }, [along.n], `one value for each of the ${along.n} classes`);
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw inputError(op, `labelSmoothing is ${labelSmoothing}`, shapes, 'Use a number in 0 … 1.');

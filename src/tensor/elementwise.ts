@@ -2,9 +2,10 @@
 
 import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
-import { FLAT_TILE, elementwise as kernelFor, STRIDED_TILE, STRIDES_AT } from '../../shaders/elementwise';
-import type { Constant, Grid, Scalar, TypedBinding } from '../gpu';
-import { device, f32 } from '../gpu';
+import { FLAT_TILE, elementwise as kernelFor, STRIDED_TILE, STRIDES_AT, scalarType } from '../../shaders/elementwise';
+import type { Constant, Grid, TypedBinding } from '../gpu';
+import { device, f32, Scalar } from '../gpu';
+import { inputError } from './context';
 import type { DType } from './dtype';
 import { elementOf, wgslType } from './dtype';
 import type { Shape } from './shape';
@@ -16,6 +17,7 @@ export interface Expression {
   name: string;
   expression: string;
   operands: Record<string, Tensor>;
+  /** Numbers of the type computed in, or else of the result's: a fraction for integers is refused. */
   scalars?: readonly (number | Scalar)[];
   shape: Shape;
   /** float32 by default. */
@@ -64,10 +66,8 @@ function evaluateInto(out: Tensor, e: Expression): void {
   const n = size(e.shape);
   const constants = new Array<Constant>(kernel.uniforms! / 4).fill(0);
   constants[0] = n;
-  for (let i = 0; i < 4; i++) {
-    const s = e.scalars?.[i] ?? 0;
-    constants[4 + i] = typeof s === 'number' ? f32(s) : s;
-  }
+  const words = scalarType(options);
+  e.scalars?.forEach((s, i) => (constants[4 + i] = word(e, s, words)));
   if (!flat) {
     const { shape, strides } = walk;
     constants[1] = shape.length;
@@ -78,6 +78,26 @@ function evaluateInto(out: Tensor, e: Expression): void {
   const bindings = [...tensors.map((t) => (flat ? bind(t) : bindAll(t))), bind(out)];
   device().launch(kernel, bindings, constants, gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE));
 }
+
+const RANGE = { i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1] } as const;
+
+/** A scalar as a kernel's constant of `type`. */
+function word({ name, compute, result }: Expression, s: number | Scalar, type: 'f32' | 'i32' | 'u32'): Constant {
+  if (s instanceof Scalar) return (s.type === 'f32') === (type === 'f32') ? s : convertedScalar(s, type);
+  if (type === 'f32') return f32(s);
+  if (compute === 'bool') return Number(s !== 0);
+  const [least, most] = RANGE[type];
+  if (!(Number.isInteger(s) && s >= least && s <= most))
+    throw inputError(name, `the number ${s} is no ${compute ?? result}`, {}, "Convert first: x.to('float32').");
+  return s;
+}
+
+/** The value of `s` at the time of each launch, as another type. */
+const convertedScalar = (s: Scalar, type: 'f32' | 'i32' | 'u32'): Scalar =>
+  Object.create(Scalar.prototype, {
+    type: { value: type === 'f32' ? 'f32' : 'u32' },
+    value: { get: () => s.value },
+  });
 
 /** True when kernels can bind it as a plain array: contiguous, and starting where the adapter allows a binding to start. */
 export const isBindable = (x: Tensor): boolean =>

@@ -21,7 +21,7 @@ import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
 import { size } from './shape';
 import type { Tensor } from './tensor';
-import { empty, requireFloats, requireShape } from './tensor';
+import { empty, present, requireFloats, requireShape } from './tensor';
 
 export interface Normalized {
   y: Tensor;
@@ -111,10 +111,10 @@ export function batchNorm(x: Tensor, o: BatchNormOptions): Normalized {
 
 function check(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
   const op = 'batchNorm';
-  requireFloats(op, { input: x });
+  const given = { weight, bias, runningMean, runningVar };
+  requireFloats(op, { input: x, ...present(given) });
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
-  const perChannel = { weight, bias, runningMean, runningVar };
-  requireShape(op, x, perChannel, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
+  requireShape(op, x, given, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
   if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x });
   if (!runningMean !== !runningVar)
     throw inputError(op, 'runningMean and runningVar must be given together', { input: x });

@@ -129,6 +129,8 @@ export const unaryOps = {
 
 export interface BinaryRow extends Row {
   db?: string;
+  /** Second numbers that the operation has no integer result for. */
+  refused?: (b: number) => boolean;
 }
 
 const compare = (value: string): BinaryRow => ({ value, result: 'compare' });
@@ -143,6 +145,7 @@ export const binaryOps = {
   floorDiv: {
     value: 'floorDivide(a, b)',
     int: 'a / b - T((a % b != 0) && ((a < 0) != (b < 0)))',
+    refused: (b) => b === 0,
     da: '0.0',
     db: '0.0',
     result: 'same',
@@ -151,6 +154,7 @@ export const binaryOps = {
   remainder: {
     value: 'remainder(a, b)',
     int: 'a % b + select(0, b, (a % b != 0) && ((a < 0) != (b < 0)))',
+    refused: (b) => b === 0,
     da: 'g',
     db: '-g * floorDivide(a, b)',
     result: 'same',
@@ -160,6 +164,7 @@ export const binaryOps = {
   pow: {
     value: 'power(a, b)',
     int: 'T(powerInt(i32(a), i32(b)))',
+    refused: (b) => b < 0,
     da: 'select(g * b * power(a, b - 1.0), 0.0, b == 0.0)',
     db: 'select(g * y * log(a), 0.0, a == 0.0 && b >= 0.0)',
     result: 'same',

@@ -12,7 +12,7 @@ import { nextDraw } from './seed';
 import type { Shape } from './shape';
 import { checkShape, size } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, requireFloats } from './tensor';
 
 /** The Philox stream of tensors, beside those of `datasets/random.ts`: they leave 7 free. */
 export const TENSOR_STREAM = 7;
@@ -121,6 +121,7 @@ export const randnLike = (x: Tensor, options?: FloatOptions): Tensor => randn(x.
 
 /** 1 with the probability that p gives for each element, else 0 (float32, the shape of p). */
 export function bernoulli(p: Tensor): Tensor {
+  requireFloats('bernoulli', { p });
   const u = empty('bernoulli', p.shape);
   fill('uniform', takeDraw(), [bind(u)], u.size, f32(0), f32(1));
   const operands = { a: u, b: p };

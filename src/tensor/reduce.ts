@@ -38,6 +38,8 @@ export interface ReduceExpression {
   keepDims?: boolean;
   /** The type of the mapped values: float32 by default. */
   compute?: Computed;
+  /** Whether operands are converted to that type before they are mapped. */
+  convert?: boolean;
   /** WGSL of the result in terms of `acc`, s, t. */
   final?: string;
   result?: DType;
@@ -114,6 +116,7 @@ export function reduce(e: ReduceExpression): Tensor {
     map: e.map,
     operands: tensors.map((t, i) => ({ name: names[i], type: wgslType(t.dtype) })),
     compute: wgslType(compute) as 'f32' | 'i32' | 'u32',
+    convert: (e.convert ?? false) && tensors.some((t) => t.dtype !== compute),
     final: last && e.final ? e.final : 'acc',
     result: wgslType(last ? result : compute),
     mode: columns ? 'columns' : 'rows',
@@ -135,9 +138,10 @@ export function reduce(e: ReduceExpression): Tensor {
 /** Evaluates an elementwise expression and sums it down to `shape`: gradients of operands that were broadcast. */
 export function evaluateTo(shape: Shape, e: Expression): Tensor {
   if (sameShape(shape, e.shape)) return evaluate(e);
-  const { name, expression, operands, scalars } = e;
+  const { name, expression, operands, scalars, compute } = e;
   const axes = broadcastAxes(shape, e.shape);
-  const summed = reduce({ name, reduction: 'sum', map: expression, operands, scalars, shape: e.shape, axes });
+  const from = { name, map: expression, operands, scalars, shape: e.shape, axes, convert: compute === 'float32' };
+  const summed = reduce({ ...from, reduction: 'sum' });
   return summed.view(shape, contiguousStrides(shape));
 }
 

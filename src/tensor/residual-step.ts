@@ -11,10 +11,11 @@ import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
 import { sameShape } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, requireFloats } from './tensor';
 
 /** x + (τ_l − τ_{l−1})·f with τ_{−1} = 0. `x` and `f` have the same shape, `tau` [n]. */
 export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
+  requireFloats('MeanField', { x, 'f(x)': f, times: tau });
   if (!sameShape(x.shape, f.shape))
     throw inputError(
       'MeanField',

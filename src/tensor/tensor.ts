@@ -192,6 +192,10 @@ export function requireTensors(op: string, operands: Readonly<Record<string, unk
   throw inputError(op, `${name} is no tensor, it is ${kind}`, Object.fromEntries(others), hint);
 }
 
+/** Those of several tensors that are given. */
+export const present = (tensors: Readonly<Record<string, Tensor | null | undefined>>): Record<string, Tensor> =>
+  Object.fromEntries(Object.entries(tensors).filter((entry): entry is [string, Tensor] => !!entry[1]));
+
 /** Refuses operands that are no tensors of float32. */
 export function requireFloats(op: string, operands: Readonly<Record<string, Tensor>>): void {
   requireTensors(op, operands);

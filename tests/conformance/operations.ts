@@ -1,4 +1,6 @@
 // The canonical operations of the conformance schema in terms of the framework's functions.
+
+import { clamp } from '../../src/autograd/clamp';
 import * as conv from '../../src/autograd/conv';
 import * as elementwise from '../../src/autograd/elementwise';
 import * as index from '../../src/autograd/gather';
@@ -129,7 +131,7 @@ const operations: Record<string, Operation> = {
   hard_sigmoid: ([x], { alpha, beta }) => elementwise.hardSigmoid(x, alpha, beta),
   thresholded_relu: ([x], { alpha }) => elementwise.threshold(x, alpha, 0),
   gelu: ([x], { approximate }) => elementwise.gelu(x, { approximate }),
-  clamp: ([x], { min, max }) => elementwise.clamp(x, optional(min), optional(max)),
+  clamp: ([x], { min, max }) => clamp(x, optional(min), optional(max)),
   step: ([x], { alpha }) => where(isnan(x), x, where(gt(x, 0), 1, numberOf(alpha))),
   prelu: ([x, slope], { channel_axis }) =>
     elementwise.prelu(

@@ -1,11 +1,11 @@
 // Every row of the op table: values against float64 over its domain, derivatives against finite differences of the float64 function.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { clamp } from '../../src/autograd/clamp';
 import {
   add,
   atan2,
   binaryFunctions,
-  clamp,
   div,
   gelu,
   hypot,
