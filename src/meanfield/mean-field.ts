@@ -4,6 +4,7 @@ import { rankParticles } from '../../shaders/particles';
 import { add, mul, sub } from '../autograd/elementwise';
 import { assume } from '../autograd/modes';
 import { residualSteps } from '../autograd/residual-step';
+import { concat, narrow } from '../autograd/views';
 import { device, InputError } from '../gpu';
 import { Module } from '../nn/module';
 import type { Keeper } from '../nn/parameter';
@@ -12,21 +13,31 @@ import { inputError } from '../tensor/context';
 import { tensor, zeros } from '../tensor/create';
 import { bind, copyInto, evaluate } from '../tensor/elementwise';
 import { permuteFirstAxis, permuteTensors } from '../tensor/rows';
-import { initialRng } from '../tensor/seed';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
+import { difference, type Likeness } from './alike';
 import { expand } from './expansion';
 import type { SolverOptions } from './ode';
 import { solve } from './ode';
 import type { Branch } from './runge-kutta';
 import { stepLength } from './runge-kutta';
+import { initialTimes, type TimeOptions } from './times';
 
-export interface MeanFieldOptions {
-  /** Initial times: 'ordinal' 1 … n (default: every step is 1, the vanilla network), 'fraction' i/n, 'random' uniform in (0, 1), or numbers. */
-  times?: 'ordinal' | 'fraction' | 'random' | readonly number[];
+export interface MeanFieldOptions extends TimeOptions {
   /** Whether times are trained (default true). */
   trainTimes?: boolean;
+  /**
+   * Whether particles change places when their times cross (default true). Without, `sortParticles()` leaves them where they are, and a step
+   * τ_l − τ_{l−1} may become negative: to see what re-sorting does.
+   */
+  sort?: boolean;
+  /**
+   * 'mean-field' scales the gradients of weights and times by n over the mass of time at the start (by n for times i/n, by 1 for 1 … n): plain
+   * gradient descent then follows the flow (3.14), in which a particle's rate does not depend on how many others there are. `SGD` obeys it, and
+   * leaves weight decay as it is. Default: 'none', the gradients as they are.
+   */
+  scaling?: 'none' | 'mean-field';
   /** Keeps times ≥ 0 by clamping before the sort (default false: a negative first step is legal). */
   clampTimes?: boolean;
   /** Whether states such as running statistics travel with their particle (default) or stay at the position. */
@@ -46,24 +57,12 @@ export interface Placed {
 
 /** What `telemetry()` reads back. */
 export interface ParticleTelemetry {
-  /** Times in ascending order. */
+  /** Times by position: in ascending order, unless particles are never sorted. */
   tau: number[];
   /** The particle at each position, by the number it had at the start. */
   order: number[];
-  /** Inversions that sorting removed since the last `telemetry()`: exchanges of neighbours. */
+  /** Inversions that sorting removed since the last `telemetry()`: exchanges of neighbours in training. */
   swaps: number;
-}
-
-function initialTimes(times: MeanFieldOptions['times'], n: number): number[] {
-  if (times === undefined || times === 'ordinal') return Array.from({ length: n }, (_, i) => i + 1);
-  if (times === 'fraction') return Array.from({ length: n }, (_, i) => (i + 1) / n);
-  if (times === 'random') {
-    const rng = initialRng();
-    return Array.from({ length: n }, () => rng.uniform()).sort((a, b) => a - b);
-  }
-  if (times.length !== n || times.some((t) => !Number.isFinite(t)))
-    throw new InputError(`MeanField: times [${times.join(', ')}] must be ${n} finite numbers, one for each particle`);
-  return [...times];
 }
 
 /**
@@ -81,6 +80,11 @@ export class MeanField extends Module {
   readonly options: Readonly<MeanFieldOptions>;
   readonly #swaps: State;
   #effects: Tensor | null = null;
+  /** The end of time where intervals start at the particles' times; null where the last particle's time is the end. */
+  readonly end: number | null;
+  readonly #end: Tensor | null;
+  /** Whether one factory made all particles without being told their positions. */
+  readonly #oneFactory: boolean;
 
   constructor(particles: readonly Module[], options?: MeanFieldOptions);
   constructor(count: number, factory: (position: number) => Module, options?: MeanFieldOptions);
@@ -99,13 +103,24 @@ export class MeanField extends Module {
     } else this.particles = [...first];
     const n = this.particles.length;
     if (n < 1) throw new InputError('MeanField: at least one particle is needed');
+    this.#oneFactory = typeof second === 'function' && second.length === 0;
     this.#checkAlike();
     this.options = options;
-    this.tau = new Parameter(tensor(initialTimes(options.times, n)));
+    const { times, end, mass } = initialTimes(options, n);
+    this.tau = new Parameter(tensor(times));
+    this.end = end;
+    this.#end = end === null ? null : tensor([end]).keep();
     this.tau.requiresGrad = options.trainTimes ?? true;
     this.ids = new State(tensor(Int32Array.from({ length: n }, (_, i) => i)), false);
     this.#swaps = new State(zeros([1], { dtype: 'uint32' }), false);
-    if (options.times === 'random' || Array.isArray(options.times)) this.sortParticles();
+    if (options.scaling === 'mean-field') {
+      if (!(mass > 0)) throw new InputError(`MeanField: scaling needs times that take more than ${mass} in all`);
+      for (const p of this.parameters()) p.gradientScale = n / mass;
+    }
+    if (times.some((t, i) => t < times[i - 1]) && this.#sorts) {
+      this.checkMovable();
+      this.#settle();
+    }
   }
 
   /**
@@ -126,6 +141,17 @@ export class MeanField extends Module {
     });
   }
 
+  /**
+   * Where the particles' intervals end [n], counted from where the first begins: the step Δ_l is the difference to the end before. The times
+   * themselves, unless intervals start at them.
+   */
+  get ends(): Tensor {
+    if (!this.#end) return this.tau;
+    const n = this.particles.length;
+    const after = n > 1 ? concat([narrow(this.tau, 0, 1, n - 1), this.#end], 0) : this.#end;
+    return sub(after, narrow(this.tau, 0, 0, 1));
+  }
+
   override *children(): Iterable<[string, Module]> {
     for (const [i, particle] of this.particles.entries()) yield [String(i), particle];
   }
@@ -133,27 +159,28 @@ export class MeanField extends Module {
   override forward(x: Tensor): Tensor {
     const { solver, skip } = this.options;
     if (solver) return this.solve(x, solver);
-    return skip === 'inside' ? this.particles.reduce(this.#blend, x) : residualSteps(x, this.branches, this.tau);
+    const { ends } = this;
+    if (skip !== 'inside') return residualSteps(x, this.branches, ends);
+    return this.particles.reduce((y, particle, l) => this.#blend(y, particle, stepLength(ends, l)), x);
   }
 
   /** The continuous equation of these particles, by any method and with any number of steps. */
   solve(x: Tensor, options: SolverOptions = {}): Tensor {
-    return solve(x, this.branches, this.tau, options);
+    return solve(x, this.branches, this.ends, options);
   }
 
   /** The stage as an ensemble of shallow networks: its Taylor expansion of first or second order (see `expand`). */
   expand(x: Tensor, order: 1 | 2): Tensor {
-    return expand(x, this.branches, this.tau, order);
+    return expand(x, this.branches, this.ends, order);
   }
 
   /** (1 − Δ)·x + Δ·g(x): exactly g(x) where Δ is 1. */
-  #blend = (x: Tensor, particle: Module, l: number): Tensor => {
+  #blend(x: Tensor, particle: Module, delta: Tensor): Tensor {
     const g = particle.forward(x as never) as Tensor;
     if (!sameShape(x.shape, g.shape))
       throw inputError('MeanField', 'a block must keep the shape of its input', { x: x.shape, 'g(x)': g.shape });
-    const delta = stepLength(this.tau, l);
     return add(mul(x, sub(1, delta)), mul(g, delta));
-  };
+  }
 
   /** What moves in the sort beside weights and times: put side by side for several stages, one launch of a compiled step sorts them all. */
   get bookkeeping(): readonly Tensor[] {
@@ -161,9 +188,20 @@ export class MeanField extends Module {
   }
 
   /**
-   * Sorts the particles by time, ascending and stable. Nothing is read back. Gradients belong to the old order and are dropped.
+   * Sorts the particles by time, ascending and stable. Nothing is read back. Gradients belong to the old order and are dropped. Throws
+   * InputError, before anything moves, where one of them was set apart: what is set on a module or a parameter stays at its position.
    */
   sortParticles(): void {
+    if (this.#sorts) this.checkMovable();
+    this.#sort(true);
+  }
+
+  get #sorts(): boolean {
+    return this.options.sort ?? true;
+  }
+
+  /** In training what optimizers keep moves along; values that were just set have nothing there. */
+  #sort(training: boolean): void {
     const n = this.particles.length;
     if (this.options.clampTimes) {
       const clamped = evaluate({
@@ -176,22 +214,25 @@ export class MeanField extends Module {
       copyInto(this.tau, clamped);
       clamped.dispose();
     }
+    if (!this.#sorts) return;
     const order = empty('sort particles', [n], 'uint32');
     device().launch(rankParticles(n), [bind(this.tau), bind(order), bind(this.#swaps)]);
-    this.#arrange(order);
+    this.#arrange(order, training);
     order.dispose();
   }
 
   /** Position r gets all that belonged to the particle at position order[r], which is [n] uint32. */
-  #arrange(order: Tensor): void {
-    const move = (what: string, of: (particle: Module) => Tensor[]) =>
-      permuteTensors(`${what} of particles`, this.particles.map(of), order);
-    move('parameters', (p) => p.parameters());
-    if (this.options.statistics !== 'position') move('states', statesOf);
+  #arrange(order: Tensor, withKept = true): void {
     const rows = this.particles.map((particle) => particle.parameters());
-    for (const keeper of this.#keepers(rows.flat()))
-      for (const { name, buffers } of keeper.rowsOf(rows)) permuteTensors(`${name} of particles`, buffers, order);
-    const ofTau = this.#keepers([this.tau]).flatMap((keeper) => keeper.rowsOf([[this.tau]]));
+    const rowsOf = (list: readonly (readonly Parameter[])[]) =>
+      this.#keepers(list.flat()).flatMap((keeper) => keeper.rowsOf(list));
+    // First what may be refused.
+    const [kept, ofTau] = withKept ? [rowsOf(rows), rowsOf([[this.tau]])] : [[], []];
+    const move = (what: string, list: readonly (readonly Tensor[])[]) =>
+      permuteTensors(`${what} of particles`, list, order);
+    move('parameters', rows);
+    if (this.options.statistics !== 'position') move('states', this.particles.map(statesOf));
+    for (const { name, buffers } of kept) move(name, buffers);
     for (const x of [this.tau, this.ids, ...ofTau.map(({ buffers }) => buffers[0][0])]) permuteFirstAxis(x, order);
     if (this.#effects) permuteFirstAxis(this.#effects, order);
     this.zeroGrad();
@@ -239,10 +280,37 @@ export class MeanField extends Module {
     return { tau: [...times], order: [...order], swaps };
   }
 
-  /** A state dict may come with times in any order. */
-  protected override afterLoad(): void {
-    this.sortParticles();
+  /** Refuses particles that may not change places: all that a user sets on one of them must be set on all. */
+  checkMovable(): void {
+    const apart = this.#difference({ sameSource: this.#oneFactory, moving: true });
+    if (apart)
+      throw new InputError(
+        `MeanField: particles cannot change places, for ${apart}, which would not follow its particle. Set all particles alike, or make the ` +
+          'stage with sort: false',
+      );
+  }
+
+  /**
+   * A state dict may come with times in any order, and, unless it tells the particles' numbers (checkpoints do), the loaded particles are new
+   * ones: they are numbered anew, as they stand in it.
+   */
+  protected override afterLoad(loaded: ReadonlySet<Tensor>): void {
+    const n = this.particles.length;
+    if (loaded.has(this.tau) && !loaded.has(this.ids)) {
+      device().write(
+        this.ids.storage,
+        Int32Array.from({ length: n }, (_, i) => i),
+      );
+      this.ids.memory.written();
+    }
+    this.#settle();
+  }
+
+  /** Sorts times that were just set: that is no exchange of particles in training. */
+  #settle(): void {
+    this.#sort(false);
     device().write(this.#swaps.storage, new Uint32Array(1));
+    this.#swaps.memory.written();
   }
 
   protected override describe(): string {
@@ -250,24 +318,26 @@ export class MeanField extends Module {
     return `${this.particles.length} particles, times=${typeof times === 'string' ? times : 'given'}${trainTimes ? '' : ', frozen'}`;
   }
 
+  /** The first difference of a particle to the first one, with its position. */
+  #difference(likeness: Likeness): string | null {
+    const [first, ...others] = this.particles;
+    for (const [i, other] of others.entries()) {
+      const found = difference(first, other, likeness);
+      if (found) return `of particle 0 ${found} as of particle ${i + 1}`;
+    }
+    return null;
+  }
+
   #checkAlike(): void {
-    const signature = (particle: Module) =>
-      [...particle.namedTensors()].map(([name, t]) => `${name} [${t.shape.join(', ')}]`);
-    const first = signature(this.particles[0]);
-    this.particles.forEach((particle, i) => {
-      const other = signature(particle);
-      const k =
-        first.length > other.length
-          ? first.findIndex((line, j) => line !== other[j])
-          : other.findIndex((line, j) => line !== first[j]);
-      if (k >= 0)
-        throw new InputError(
-          `MeanField: particles must be alike to change places, but particle 0 has ${first[k] ?? 'nothing'} where particle ${i} has ${other[k] ?? 'nothing'}`,
-        );
-    });
-    const parameters = this.particles.flatMap((p) => p.parameters());
-    if (new Set(parameters).size !== this.particles.length * this.particles[0].parameters().length)
-      throw new InputError('MeanField: particles may not share parameters; make each with its own');
+    const apart = this.#difference({ sameSource: this.#oneFactory, moving: false });
+    if (apart)
+      throw new InputError(
+        `MeanField: particles must be alike in all but their weights to change places, but ${apart}. (Functions of their own are fine where a ` +
+          'factory without arguments makes all particles; else define them once, or as methods.)',
+      );
+    const owned = this.particles.map((particle) => [...particle.namedTensors()].map(([, t]) => t));
+    if (new Set(owned.flat()).size !== owned.flat().length)
+      throw new InputError('MeanField: particles may not share parameters or states; make each with its own');
   }
 }
 

@@ -10,7 +10,7 @@ export class Identity extends applying((x) => x) {}
 /** [N, a, b, …] → [N, a·b·…] (from `start` on). */
 export class Flatten extends Apply {
   constructor(start = 1, end = -1) {
-    super((x) => flatten(x, start, end), `start=${start}`);
+    super((x) => flatten(x, start, end), `start=${start}${end === -1 ? '' : `, end=${end}`}`);
   }
 }
 

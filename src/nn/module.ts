@@ -181,13 +181,18 @@ export abstract class Module {
         `loadStateDict: the state dict does not fit ${this.constructor.name}; nothing was loaded\n  ${shown.join('\n  ')}`,
       );
     }
-    for (const [key, value] of Object.entries(dict)) if (own.has(key)) copyInto(own.get(key)!, value);
-    for (const module of this.modules()) module.afterLoad();
+    const loaded = new Set<Tensor>();
+    for (const [key, value] of Object.entries(dict)) {
+      const target = own.get(key);
+      if (target) copyInto(target, value);
+      if (target) loaded.add(target);
+    }
+    for (const module of this.modules()) module.afterLoad(loaded);
     return { missing, unexpected };
   }
 
-  /** Called after values were loaded; a place to restore what the values must satisfy. */
-  protected afterLoad(): void {}
+  /** Called after the values of some tensors were loaded; a place to restore what they must satisfy. */
+  protected afterLoad(_loaded: ReadonlySet<Tensor>): void {}
 
   /** Options shown by `toString`, such as `in=3, out=16`. */
   protected describe(): string {

@@ -24,6 +24,8 @@ export interface Keeper {
 /** A trained tensor: optimizers update it, `backward()` fills its `grad`. Takes over the memory of `initial`; of a view it copies the elements. */
 export class Parameter extends Owned {
   readonly #keepers = new Set<WeakRef<Keeper>>();
+  /** Factor on its gradient in gradient descent (SGD), such as the number of particles. Rules that divide by the gradient's size ignore it. */
+  gradientScale = 1;
 
   constructor(initial: Tensor) {
     requireFloats('Parameter', { initial });

@@ -185,11 +185,12 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
 
   /**
    * The buffers of rows of parameters that are about to change places (those of particles): the same rows, once for each name. All parameters of
-   * a column must be at the same step where the rule depends on it, since the GPU alone knows which row goes where.
+   * a column must be of one group, and at the same step where the rule depends on it, since the GPU alone knows which row goes where.
    */
   rowsOf(rows: readonly (readonly Parameter[])[]): { name: string; buffers: Tensor[][] }[] {
     const columns = rows[0].map((_, k) => rows.map((row) => row[k]));
     const kept = columns.filter((column) => column.some((parameter) => this.#state.has(parameter)));
+    for (const column of columns) this.#checkGroup(column);
     for (const column of kept) this.#alignSteps(column);
     const namesOf = (column: readonly Parameter[]) =>
       column.flatMap((parameter) => [...this.stateOf(parameter).keys()]);
@@ -197,6 +198,17 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
       const moved = kept.filter((column) => namesOf(column).includes(name));
       return { name, buffers: rows.map((_, r) => moved.map((column) => this.buffer(column[r], name))) };
     });
+  }
+
+  #checkGroup(column: readonly Parameter[]): void {
+    const groups = column.map((parameter) => this.groups.findIndex(({ params }) => params.includes(parameter)));
+    const odd = groups.find((group) => group !== groups[0]);
+    if (odd === undefined) return;
+    const name = (group: number) => (group < 0 ? 'of none of its groups' : `of group ${group}`);
+    throw new InputError(
+      `${this.constructor.name}: parameters of shape ${showShape(column[0].shape)} are to change places, but one is ${name(groups[0])} and another ` +
+        `one ${name(odd)}: rates and decay would not follow. Put the same parameters of all particles into one group.`,
+    );
   }
 
   #alignSteps(column: readonly Parameter[]): void {
