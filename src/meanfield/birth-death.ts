@@ -1,8 +1,10 @@
 // Birth and death of particles (Lu et al. 2020, Section 6.2, after Rotskoff et al. 2019): beside moving, particles vanish where they harm and
-// multiply where they help, their number fixed.
+// multiply where they help, their number fixed. The mass of a particle is its step Δ_l, its share of ρ:
 //
-// The effect of particle l is V_l = δE/δρ(θ_l, τ_l) = ⟨∂E/∂X^{l+1}, f_l⟩, what the loss gains when l gets more time. It costs nothing, since
-// ∂E/∂τ_l = V_l − V_{l+1}: V is the sum of the times' gradients from l on.
+//   ∂_s ρ = −α (V − V̄) ρ      V_l = δE/δρ(θ_l, τ_l) = ⟨∂E/∂X^{l+1}, f_l⟩      V̄ = Σ Δ_l V_l / Σ Δ_l
+//
+// which conserves the mass: what dies gives its time to all in proportion to theirs, what is born takes its own likewise. The effect V_l is what
+// the loss gains when l gets more time. It costs nothing, since ∂E/∂τ_l = V_l − V_{l+1}: V is the sum of the times' gradients from l on.
 import type { Rng } from '../../datasets/random';
 import { cumsum } from '../autograd/reduce';
 import { noGrad } from '../autograd/tape';
@@ -15,9 +17,14 @@ export function countEffects(stage: MeanField): void {
   const { grad, size } = stage.tau;
   if (!grad) throw new InputError('birth–death: effects come from the gradient of the times; train the times');
   const sum = stage.effects;
+  // Where intervals start at the times, ∂E/∂τ_l = V_{l−1} − V_l: then V is minus the sum up to l.
+  const starts = stage.end !== null;
   noGrad(() => {
-    const operands = { a: sum, b: cumsum(grad, 0, { reverse: true }) };
-    copyInto(sum, evaluate({ name: 'effects', expression: 'a + b', operands, shape: [size], result: 'float32' }));
+    const operands = { a: sum, b: cumsum(grad, 0, { reverse: !starts }) };
+    copyInto(
+      sum,
+      evaluate({ name: 'effects', expression: starts ? 'a - b' : 'a + b', operands, shape: [size], result: 'float32' }),
+    );
   });
 }
 
@@ -28,61 +35,88 @@ export type Turnover = {
   child: number;
 };
 
-/** Which positions vanish and which ones are doubled, equally many. `uniform` draws from [0, 1). */
+/**
+ * Which positions vanish and which ones are doubled, equally many (Rotskoff et al. 2019, Algorithm 1): one with an effect above the mean by mass
+ * vanishes with probability 1 − exp(−rate·(V − V̄)), one below is doubled likewise; others drawn at random make up the difference. Particles
+ * with a negative step have no mass: they neither vanish nor are doubled. `uniform` draws from [0, 1): once for every particle, then for the rest.
+ */
 export function chooseTurnover(
   effects: readonly number[],
+  steps: readonly number[],
   rate: number,
   uniform: () => number,
 ): { killed: number[]; parents: number[] } {
-  const mean = effects.reduce((sum, v) => sum + v, 0) / effects.length;
+  const massOf = (i: number) => Math.max(steps[i], 0);
+  const positions = effects.map((_, i) => i);
+  const total = positions.reduce((sum, i) => sum + massOf(i), 0);
+  const mean = positions.reduce((sum, i) => sum + massOf(i) * effects[i], 0) / total;
   const killed: number[] = [];
   const parents: number[] = [];
-  effects.forEach((v, i) => {
-    if (uniform() < 1 - Math.exp(-rate * Math.abs(v - mean))) (v > mean ? killed : parents).push(i);
-  });
+  const able = positions.filter((i) => steps[i] >= 0);
+  for (const [i, v] of effects.entries()) {
+    const drawn = uniform() < 1 - Math.exp(-rate * Math.abs(v - mean));
+    if (drawn && steps[i] >= 0) (v > mean ? killed : parents).push(i);
+  }
   const any = (list: readonly number[]) => list[Math.floor(uniform() * list.length)];
-  const positions = effects.map((_, i) => i);
-  while (parents.length < killed.length) parents.push(any(positions.filter((i) => !killed.includes(i))));
+  while (parents.length < killed.length) parents.push(any(able.filter((i) => !killed.includes(i))));
   while (killed.length < parents.length) {
-    const free = positions.filter((i) => !killed.includes(i) && !parents.includes(i));
+    const free = able.filter((i) => !killed.includes(i) && !parents.includes(i));
     if (free.length) killed.push(any(free));
     else parents.splice(Math.floor(uniform() * parents.length), 1);
   }
   return { killed, parents };
 }
 
+/** The particles after a round: what each is a copy of, whether it is the new one, and its step. The sum of the steps is that of before. */
+export function conserveMass(
+  steps: readonly number[],
+  { killed, parents }: { killed: readonly number[]; parents: readonly number[] },
+): { source: number; born: boolean; step: number }[] {
+  const placed = steps.flatMap((step, source) => {
+    const copies = killed.includes(source) ? 0 : 1 + parents.filter((q) => q === source).length;
+    return Array.from({ length: copies }, (_, c) => ({ source, born: c < copies - 1, step }));
+  });
+  const massOf = (list: readonly { step: number }[]) => list.reduce((sum, { step }) => sum + Math.max(step, 0), 0);
+  const [before, after] = [massOf(steps.map((step) => ({ step }))), massOf(placed)];
+  const living = placed.filter(({ step }) => step >= 0);
+  // Where all that have time die, the others share it.
+  for (const particle of living) particle.step = after > 0 ? (particle.step * before) / after : before / living.length;
+  return placed;
+}
+
 /**
- * One round of deaths and births from the effects summed since the last one, which begin anew. A particle whose sum ΣV is above the mean of its
- * stage (harmful) vanishes with probability 1 − exp(−rate·|ΣV − mean|), one below is doubled with that probability: deaths and births at `rate`
- * per step and unit of effect, which end where the times stand still, since all V are 0 there. Particles drawn at random
- * make up the difference, as in Rotskoff et al. A copy halves the interval of its parent, which leaves ρ as it is; the time of the dead falls to
- * its successor. The copy has its parent's weights, states, momenta, and a new id: `firstId` and on.
+ * One round of deaths and births from the effects summed since the last one, which begin anew: `rate` is per step and unit of effect. It ends
+ * where all effects are equal, so where the times stand still, since all V are 0 there. A copy stands in front of its parent, with its weights,
+ * states, momenta, and a new id: `firstId` and on.
  */
 export async function birthDeath(
   stage: MeanField,
   { rate, rng, firstId }: { rate: number; rng: Rng; firstId: number },
 ): Promise<Turnover[]> {
+  if (stage.options.sort === false)
+    throw new InputError('birth–death: particles that are never sorted have no intervals of their own to give away');
   const sum = stage.effects;
-  const { killed, parents } = chooseTurnover([...(await sum.data())], rate, () => rng.uniform());
+  const [effects, tau, ids] = [await sum.data(), [...(await stage.tau.data())], await stage.ids.data()];
   device().write(sum.storage, new Float32Array(sum.size));
   sum.memory.written();
-  if (!killed.length) return [];
-  const [tau, ids] = [await stage.tau.data(), await stage.ids.data()];
-  const placed: Placed[] = [];
+  const { end } = stage;
+  const starts = end !== null;
+  const steps = tau.map((t, l) => (starts ? (tau[l + 1] ?? end) - t : t - (tau[l - 1] ?? 0)));
+  const turnover = chooseTurnover([...effects], steps, rate, () => rng.uniform());
+  if (!turnover.killed.length) return [];
   const events: Turnover[] = [];
-  let begin = 0;
-  for (const [p, end] of tau.entries()) {
-    if (killed.includes(p)) continue;
-    const copies = parents.filter((q) => q === p).length;
-    for (let c = 1; c <= copies; c++) {
-      const id = firstId + events.length;
-      events.push({ killed: ids[killed[events.length]], parent: ids[p], child: id });
-      // A first interval may be negative; then the copy has none yet.
-      placed.push({ source: p, time: Math.min(begin + ((end - begin) * c) / (copies + 1), end), id });
-    }
-    placed.push({ source: p, time: end, id: ids[p] });
-    begin = end;
+  const placed: Placed[] = [];
+  let time = starts ? tau[0] : 0;
+  for (const { source, born, step } of conserveMass(steps, turnover)) {
+    const id = born ? firstId + events.length : ids[source];
+    if (born) events.push({ killed: ids[turnover.killed[events.length]], parent: ids[source], child: id });
+    const after = time + step;
+    placed.push({ source, time: starts ? time : after, id });
+    time = after;
   }
+  // Time ends where it ended, to the last bit.
+  if (!starts) for (const p of placed) p.time = Math.min(p.time, tau[tau.length - 1]);
+  if (!starts) placed[placed.length - 1].time = tau[tau.length - 1];
   stage.placeParticles(placed);
   return events;
 }
