@@ -3,7 +3,7 @@
 // WGSL lets drivers assume that there is no NaN, and real ones do: on an NVIDIA GPU `select(x, low, x < low)` becomes a maximum and loses
 // NaN. So NaN is found by its bits, and whatever chooses between numbers goes through the functions here.
 
-/** WGSL that is true where `x` is NaN; works on vectors of f32 with their `u32` type too. */
+/** WGSL that is true where `x` is NaN; for a vector name the `u32` type of its width. */
 export const isNanBits = (x: string, u32 = 'u32'): string =>
   `(bitcast<${u32}>(${x}) & ${u32}(0x7fffffffu)) > ${u32}(0x7f800000u)`;
 
@@ -32,6 +32,9 @@ export const arithmetic: Record<string, string> = {
   // NaN where any argument is.
   maxOf: 'fn maxOf(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }',
   minOf: 'fn minOf(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, isNan(b)), a, isNan(a)); }',
+  maxOf4: `fn maxOf4(a: vec4f, b: vec4f) -> vec4f {
+  return select(select(max(a, b), b, ${isNanBits('b', 'vec4u')}), a, ${isNanBits('a', 'vec4u')});
+}`,
   // The upper bound wins where the bounds cross.
   clampTo: 'fn clampTo(x: f32, low: f32, high: f32) -> f32 { return minOf(maxOf(x, low), high); }',
 

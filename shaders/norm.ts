@@ -9,6 +9,7 @@
  * (mean, rstd, scale, shift), so that another kernel can apply the normalisation with one load.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { reluBits } from './arithmetic';
 import { cached, declare, entry, perGroup, perThread, storage } from './build';
 import type { Back, Kernel } from './kernel';
 import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from './team';
@@ -71,7 +72,7 @@ const products = (plane: number, a: string, b: string) =>
 export const normalizedFunction = (type: string, relu: boolean) => `
 fn normalized(v: ${type}, row: vec4f) -> ${type} {
   let y = fma(v, ${type}(row.z), ${type}(row.w));
-  return ${relu ? `select(y, ${type}(), y < ${type}())` : 'y'};
+  return ${relu ? reluBits('y', type, type === 'f32' ? 'u32' : 'vec4u') : 'y'};
 }`;
 
 /** WGSL of a walk over a chunk: `chunk` is its number, `u` a load of it by this thread. */
@@ -330,7 +331,7 @@ ${perGroup('c', team.size, 'p.channels')}
 
 /** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
 export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>
-  relu ? `select(${type}(), ${g}, fma(${v}, ${type}(${row}.z), ${type}(${row}.w)) > ${type}())` : g;
+  relu ? `select(${g}, ${type}(), fma(${v}, ${type}(${row}.z), ${type}(${row}.w)) <= ${type}())` : g;
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
 export const normGradientPartials = ({ back, plane, relu }: NormOptions): Kernel =>

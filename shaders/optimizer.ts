@@ -10,6 +10,7 @@
 //              w ← w − lr · q, with momentum b = momentum·b + q and w ← w − lr · b
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
+import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
@@ -52,14 +53,14 @@ function ruleOf(o: UpdateOptions): { buffers: string[]; body: string } {
         buffers: o.amsgrad ? ['m', 'v', 'most'] : ['m', 'v'],
         body: `m[i] = p.beta1 * m[i] + p.rest1 * d;
   v[i] = p.beta2 * v[i] + p.rest2 * d * d;
-  ${o.amsgrad ? 'most[i] = max(most[i], v[i]);' : ''}
+  ${o.amsgrad ? 'most[i] = maxOf4(most[i], v[i]);' : ''}
   let step = m[i] / p.correction1 / (sqrt(${o.amsgrad ? 'most' : 'v'}[i] / p.correction2) + p.eps);`,
       };
     case 'adamax':
       return {
         buffers: ['m', 'u'],
         body: `m[i] = p.beta1 * m[i] + p.rest1 * d;
-  u[i] = max(p.beta2 * u[i], abs(d) + p.eps);
+  u[i] = maxOf4(p.beta2 * u[i], abs(d) + p.eps);
   let step = m[i] / p.correction1 / u[i];`,
       };
     case 'adagrad':
@@ -69,7 +70,7 @@ function ruleOf(o: UpdateOptions): { buffers: string[]; body: string } {
         buffers: ['a', ...(o.centered ? ['c'] : []), ...(o.momentum ? ['b'] : [])],
         body: `a[i] = p.alpha * a[i] + p.rest * d * d;
   ${o.centered ? 'c[i] = p.alpha * c[i] + p.rest * d;' : ''}
-  let square = max(vec4f(), a[i]${o.centered ? ' - c[i] * c[i]' : ''});
+  let square = ${o.centered ? 'maxOf4(vec4f(), a[i] - c[i] * c[i])' : 'a[i]'};
   let q = d / (${o.epsInside ? 'sqrt(square + p.eps)' : 'sqrt(square) + p.eps'});
   ${o.momentum ? 'b[i] = p.momentum * b[i] + q;' : ''}
   let step = ${o.momentum ? 'b[i]' : 'q'};`,
@@ -88,6 +89,7 @@ function build(o: UpdateOptions): Kernel {
   );
   const code = wgsl`
 ${head}
+${functionsFor(body)}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   let i = (group.y * groups.x + group.x) * ${WORKGROUP}u + l;

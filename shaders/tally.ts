@@ -2,11 +2,13 @@
 //
 //   sums[0] += loss · N                         the mean loss of the batch times its size
 //   sums[1] += #{ i : argmax_c logits[i, c] = labels[i] }            the first of equal logits wins
-//   sums[2]  = the first step whose loss is not finite, 0 while there is none
+//   sums[2]  = the first step whose loss is not finite or that has a logit NaN, 0 while there is none
 //
-// One workgroup: a batch has few rows. Whether a number is finite is read off its bits, since WGSL lets drivers assume it.
+// A logit NaN makes sums[0] NaN: its row has no answer. One workgroup: a batch has few rows. NaN and infinity are read off the bits, since
+// WGSL lets drivers assume that there are none.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { declare } from './build';
+import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
@@ -21,25 +23,27 @@ export const tally: Kernel = {
   workgroups: [1, 1, 1],
   code: wgsl`
 ${head}
-var<workgroup> correct: array<u32, ${WORKGROUP}>;
+${functionsFor('isNan() isFinite() nan()')}
+var<workgroup> correct: array<vec2u, ${WORKGROUP}>;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(local_invocation_index) t: u32) {
-  var mine = 0u;
+  var mine = vec2u(); // right answers, logits that are NaN
   for (var row = t; row < p.rows; row += ${WORKGROUP}u) {
     var best = 0u;
-    for (var c = 1u; c < p.classes; c++) {
-      if (logits[row * p.classes + c] > logits[row * p.classes + best]) { best = c; }
+    for (var c = 0u; c < p.classes; c++) {
+      let logit = logits[row * p.classes + c];
+      mine.y += u32(isNan(logit));
+      if (logit > logits[row * p.classes + best]) { best = c; }
     }
-    mine += select(0u, 1u, i32(best) == labels[row]);
+    mine.x += u32(i32(best) == labels[row]);
   }
   correct[t] = mine;
   workgroupBarrier();
   if (t > 0u) { return; }
-  var total = 0u;
+  var total = vec2u();
   for (var i = 0u; i < ${WORKGROUP}u; i++) { total += correct[i]; }
-  sums[0] += loss[0] * f32(p.rows);
-  sums[1] += f32(total);
-  let finite = (bitcast<u32>(loss[0]) & 0x7f800000u) != 0x7f800000u;
-  if (!finite && sums[2] == 0.0) { sums[2] = p.step; }
+  sums[0] += select(loss[0] * f32(p.rows), nan(), total.y > 0u);
+  sums[1] += f32(total.x);
+  if ((!isFinite(loss[0]) || total.y > 0u) && sums[2] == 0.0) { sums[2] = p.step; }
 }`,
 };

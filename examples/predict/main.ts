@@ -45,10 +45,14 @@ await runProgram<Options>(program, async (options, paths) => {
     const source = new ResidentImages(split, { mean: options.mean ?? mean, std: options.std ?? std });
     for (const batch of source.batches({ batchSize: 1 })) {
       const probabilities = await noGrad(() => F.softmax(model.forward(batch.images), 1)).data();
+      const path = paths[batch.index];
+      if (probabilities.some(Number.isNaN))
+        throw new UsageError(
+          `the network's answer for ${path} is NaN: its weights are damaged, or it diverged in training`,
+        );
       const ranked = [...probabilities].map((probability, i) => ({ class: classes[i], probability }));
       ranked.sort((a, b) => b.probability - a.probability);
       const top = ranked.slice(0, options.top);
-      const path = paths[batch.index];
       if (options.json) printJson({ image: path, top });
       else
         console.log(

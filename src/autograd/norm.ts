@@ -28,7 +28,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
   const push: PushForward = (t, ...affine) => {
     const a = raw.batchNormGradient(onlyInput('batchNorm', t, affine), x, stats, { training }).dx!;
-    const through = { name: 'batchNorm tangent', expression: 'select(0.0, a, y > 0.0)', shape: y.shape };
+    const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
     return activation ? evaluate({ ...through, operands: { a, y } }) : a;
   };
   return record('batchNorm', inputs, y, [x, stats], rule, { push });

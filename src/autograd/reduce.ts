@@ -105,7 +105,13 @@ function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDim
   return record(name, [x], y, [x, y], (g) => {
     const operands = { a: x, y: raw.restored(y, x, over) };
     const n = ties(name, x, 'a == y', operands, over);
-    return [forInput(name, x, 'g / n * f32(a == y)', { ...operands, g: raw.restored(g, x, over), n })];
+    return [
+      forInput(name, x, 'select(select(0.0, g / n, a == y), y, isNan(y))', {
+        ...operands,
+        g: raw.restored(g, x, over),
+        n,
+      }),
+    ];
   });
 }
 

@@ -25,6 +25,22 @@ export class NonFiniteLossError extends DawnfieldError {
   }
 }
 
+/** An evaluation came to NaN: there is no error to report. */
+export class NonFiniteEvaluationError extends DawnfieldError {
+  override name = 'NonFiniteEvaluationError';
+
+  constructor(
+    /** Of the data set, counted from 1. */
+    readonly batch: number,
+    /** Where it arose: `before it conv1.weight [16,3,3,3]`. */
+    readonly where: string,
+  ) {
+    super(
+      `evaluate: NaN in batch ${batch}: ${where}. There is no error to report: look at the weights, the data and the module named here.`,
+    );
+  }
+}
+
 /** How many elements are NaN or infinite, as a tensor with one element. Looks at the bits: WGSL lets drivers assume finite numbers. */
 const countNonFinite = (x: Tensor): Tensor =>
   reduce({

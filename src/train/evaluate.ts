@@ -4,6 +4,7 @@ import { noGrad } from '../autograd/tape';
 import type { Module } from '../nn/module';
 import type { Tensor } from '../tensor/tensor';
 import type { BatchSource } from './batches';
+import { locateNonFinite, NonFiniteEvaluationError } from './diagnose';
 import { defaultReadEvery, Tally } from './tally';
 
 /** A model that classifies: images → logits [N, classes]. */
@@ -28,7 +29,10 @@ export interface Evaluation {
   count: number;
 }
 
-/** Evaluates in evaluation mode without recording; the model's mode is restored. Null when `signal` was aborted before the end. */
+/**
+ * Evaluates in evaluation mode without recording; the model's mode is restored. Null when `signal` was aborted before the end. Throws
+ * NonFiniteEvaluationError where the loss or a logit is NaN.
+ */
 export async function evaluate(
   model: Classifier,
   source: BatchSource,
@@ -38,16 +42,27 @@ export async function evaluate(
   const training = model.training;
   const tally = new Tally();
   const total = { loss: 0, correct: 0, images: 0 };
+  let batches = 0;
   const read = async () => {
+    const first = batches - tally.steps;
     const values = await tally.read();
+    if (Number.isNaN(values.loss)) throw await explain(first + values.badStep);
     total.loss += values.loss;
     total.correct += values.correct;
     total.images += values.images;
     onProgress?.(total.images, source.count);
   };
+  /** The number of the batch, counted from 1. */
+  const explain = async (bad: number) => {
+    let number = 0;
+    for (const batch of source.batches({ batchSize }))
+      if (++number === bad) return new NonFiniteEvaluationError(bad, await locateNonFinite(model, lossFunction, batch));
+    return new NonFiniteEvaluationError(bad, 'the batch cannot be made again');
+  };
   model.eval();
   try {
     for (const { images, labels, size } of source.batches({ batchSize })) {
+      batches++;
       const step = tally.count(size);
       noGrad(() => {
         const logits = model.forward(images);

@@ -1,7 +1,7 @@
 // Training: the Trainer, evaluation, weights in safetensors files.
 export type { Batch, BatchOptions, BatchSource } from './batches';
 export type { Checkpoint } from './checkpoint';
-export { NonFiniteLossError } from './diagnose';
+export { NonFiniteEvaluationError, NonFiniteLossError } from './diagnose';
 export type { Classifier, Evaluation, EvaluationOptions, LossFunction } from './evaluate';
 export { evaluate } from './evaluate';
 export type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';

@@ -4,15 +4,16 @@ import * as assert from 'uvu/assert';
 import { Rng, Stream } from '../../datasets/random';
 import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
+import { mul } from '../../src/autograd/elementwise';
 import { crossEntropy } from '../../src/autograd/loss';
 import { noGrad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { Module } from '../../src/nn/module';
 import { Parameter } from '../../src/nn/parameter';
-import { full, tensor } from '../../src/tensor/create';
+import { full, tensor, zeros } from '../../src/tensor/create';
 import { copyInto } from '../../src/tensor/elementwise';
 import type { Tensor } from '../../src/tensor/tensor';
-import { NonFiniteLossError } from '../../src/train/diagnose';
+import { NonFiniteEvaluationError, NonFiniteLossError } from '../../src/train/diagnose';
 import { evaluate } from '../../src/train/evaluate';
 import type { MetricsLine } from '../../src/train/metrics';
 import type { StoredTensor } from '../../src/train/safetensors';
@@ -107,6 +108,27 @@ test('memory stays flat over training steps and over evaluation', async () => {
   });
   assert.is(during.length, 11);
   assert.ok(Math.max(...during.slice(3)) <= Math.max(...during.slice(0, 3)), `bytes after each batch: ${during}`);
+});
+
+test('evaluation of weights that are NaN fails and names them', async () => {
+  const { model } = tinyTrainer();
+  const { test: images } = tinyData();
+  copyInto(model.head.bias!, tensor([...new Array(9).fill(0), NaN]));
+  const failed = await evaluate(model, images, { batchSize: 16, readEvery: 2 }).catch((error: Error) => error);
+  assert.instance(failed, NonFiniteEvaluationError);
+  assert.match(String((failed as Error).message), /NaN in batch 1: before it head\.bias \[10\] has 1 of 10/);
+  assert.is(model.training, true);
+  // A loss that hides NaN does not help, nor does its place in the data: the third batch.
+  const { model: other } = tinyTrainer();
+  let calls = 0;
+  const broken = Object.assign(other, {
+    forward: (x: Tensor) =>
+      ++calls === 3 ? mul(TinyNet.prototype.forward.call(other, x), NaN) : TinyNet.prototype.forward.call(other, x),
+  });
+  const hidden = await evaluate(broken, images, { batchSize: 16, readEvery: 1, lossFunction: () => zeros([]) }).catch(
+    String,
+  );
+  assert.match(String(hidden), /NaN in batch 3/);
 });
 
 test('evaluation equals the sum over single batches and leaves the mode as it was', async () => {
