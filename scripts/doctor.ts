@@ -1,5 +1,5 @@
 // `npm run doctor [-- --json]`: which adapter Dawnfield runs on and why, what it offers, and how fast it is.
-import { parseArgs } from 'node:util';
+import { createProgram, printJson, runProgram } from '../examples/shared/options';
 import { provider } from '../src/gpu/provider';
 import { F, full, init, noGrad, shutdown } from '../src/index.node.js';
 import { ceilings, secondsPerRun } from './ceilings';
@@ -77,7 +77,13 @@ function print(report: Awaited<ReturnType<typeof examine>>) {
   row('copy kernel, 64 MiB', `${report.gigabytesPerSecond.toPrecision(3)} GB/s read and written`);
 }
 
-const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
-const report = await examine();
-if (values.json) console.log(JSON.stringify(report));
-else print(report);
+const program = createProgram(
+  'doctor',
+  'Says which adapter Dawnfield runs on and why, what it offers, and how fast it is.',
+);
+
+await runProgram<{ json?: boolean }>(program, async ({ json }) => {
+  const report = await examine();
+  if (json) printJson(report);
+  else print(report);
+});

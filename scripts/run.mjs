@@ -39,13 +39,15 @@ function built(name) {
  */
 function run(node, args, env) {
   const child = spawn(node, args, { env, stdio: 'inherit' });
-  // A terminal sends Ctrl-C to the child as well; only without one must it be passed on.
-  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
-  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
   // A signal sent to npm alone ends npm and its shell, not this process: then stop the program as Ctrl-C does.
   const parent = process.ppid;
   const orphaned = () => process.ppid !== parent && child.kill('SIGINT') && clearInterval(watch);
   const watch = setInterval(orphaned, 1000).unref();
+  // npm ends of the signals below as well, but the program knows already: once more would mean that it should quit without saving.
+  const passOn = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal) && clearInterval(watch);
+  // A terminal sends Ctrl-C to the child as well; only without one must it be passed on.
+  process.on('SIGINT', () => (process.stdin.isTTY ? clearInterval(watch) : passOn('SIGINT')));
+  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, passOn);
   if (!process.env.npm_lifecycle_event) clearInterval(watch);
   return new Promise((resolve, reject) => {
     child.on('error', reject);

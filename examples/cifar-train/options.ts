@@ -92,7 +92,7 @@ export function createOptions() {
 }
 
 /** What a resumed run may change; everything else decides over its bits. */
-const CHANGEABLE = ['epochs', 'steps', 'evalEvery', 'checkpointEvery'];
+export const CHANGEABLE = ['epochs', 'steps', 'evalEvery', 'checkpointEvery'];
 
 /** The recipe of a saved run with what the command line changes. Throws an error that names every option that cannot be changed. */
 export function changeRecipe(saved: Recipe, given: Given): Recipe {

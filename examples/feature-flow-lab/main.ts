@@ -1,8 +1,9 @@
 // The laboratory of feature flows: experiments with what Fang et al. 2020 prove. `npm run feature-flow-lab -- --help` lists them.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { writeAtomic } from '../../src/train/files.node.js';
 import { adapterName, withDevice } from '../shared/device';
 import { createProgram, printJson, runProgram } from '../shared/options';
 import { createProgress, formatDuration, type Progress, type Say } from '../shared/progress';
@@ -81,8 +82,8 @@ async function perform(name: string, options: Shared): Promise<void> {
     ...{ name, summary, options: own, said, seconds, date: new Date().toISOString().slice(0, 10) },
     adapter: adapterName(),
   };
-  writeFileSync(join(out, `${name}.svg`), figure);
-  writeFileSync(join(out, `${name}.json`), `${JSON.stringify({ ...outcome, result }, null, 1)}\n`);
+  writeAtomic(join(out, `${name}.svg`), figure);
+  writeAtomic(join(out, `${name}.json`), `${JSON.stringify({ ...outcome, result }, null, 1)}\n`);
   const report = writeReport(out);
   if (json) {
     printJson(result);

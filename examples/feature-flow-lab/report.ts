@@ -1,8 +1,10 @@
 // One page with the outcome of every experiment that a folder holds.
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readJson, writeAtomic } from '../../src/train/files.node.js';
 import { formatDuration } from '../shared/progress';
+import { quote } from '../shared/shell';
 
 /** What is written to `<name>.json`, with the result; the figure is in `<name>.svg`. */
 export interface Outcome {
@@ -21,7 +23,7 @@ const escaped = (text: string): string => text.replace(/&/g, '&amp;').replace(/<
 function command({ name, options }: Outcome): string {
   const flags = Object.entries(options).map(([key, value]) => {
     const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    return `--${flag} ${Array.isArray(value) ? value.join(',') : value}`;
+    return `--${flag} ${quote(Array.isArray(value) ? value.join(',') : String(value))}`;
   });
   return `npm run feature-flow-lab -- ${name} ${flags.join(' ')}`;
 }
@@ -36,17 +38,28 @@ const section = (outcome: Outcome, figure: Buffer): string => `
 <p class="small">${outcome.date}, ${escaped(outcome.adapter)}, ${formatDuration(outcome.seconds)} minutes<br><code>${escaped(command(outcome))}</code></p>
 </section>`;
 
+/** The outcome in a file; none where it is damaged or of something else. */
+function readOutcome(path: string): Outcome[] {
+  try {
+    const outcome = readJson(path) as Partial<Outcome>;
+    return outcome.name && Array.isArray(outcome.said) && outcome.options ? [outcome as Outcome] : [];
+  } catch {
+    return [];
+  }
+}
+
 /** Writes report.html from the experiments in the folder, and returns its path. */
 export function writeReport(folder: string): string {
   const sections = readdirSync(folder)
     .filter((file) => file.endsWith('.json') && existsSync(join(folder, file.replace(/json$/, 'svg'))))
     .sort()
-    .map((file) => {
-      const outcome = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Outcome;
-      return section(outcome, readFileSync(join(folder, `${outcome.name}.svg`)));
-    });
+    .flatMap((file) =>
+      readOutcome(join(folder, file)).map((outcome) =>
+        section(outcome, readFileSync(join(folder, file.replace(/json$/, 'svg')))),
+      ),
+    );
   const path = join(folder, 'report.html');
-  writeFileSync(
+  writeAtomic(
     path,
     `<!doctype html>
 <html lang="en">

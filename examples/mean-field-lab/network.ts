@@ -3,10 +3,11 @@
 import { join } from 'node:path';
 import { ResidentImages } from '../../datasets/resident';
 import { evaluate, F, loadWeights, type MeanField, models, nn, type Tensor, tensor } from '../../src/index.node.js';
-import { checkpointFile, readCheckpoint } from '../../src/train/run-folder.node.js';
+import { bestWeights, checkpointFile, isRun, readCheckpoint } from '../../src/train/run-folder.node.js';
+import { findNonFinite } from '../../src/train/state';
 import { loadDataset } from '../shared/datasets';
 import { UsageError } from '../shared/options';
-import type { Recipe } from '../shared/recipe';
+import { checkRecipe } from '../shared/recipe';
 import type { Stage, Subject } from './subject';
 
 export interface NetworkOptions {
@@ -19,8 +20,13 @@ export interface NetworkOptions {
 
 /** The network of a run folder of cifar-train, with test images of its data set. */
 export async function networkSubject(folder: string, options: NetworkOptions): Promise<Subject> {
-  const { tensors, options: saved } = readCheckpoint(join(folder, checkpointFile(options.checkpoint)));
-  const recipe = saved as Recipe;
+  if (!isRun(folder))
+    throw new UsageError(`${folder} holds no run that has begun: there is no ${checkpointFile('last')} in it`);
+  const path = options.checkpoint === 'best' ? bestWeights(folder)! : join(folder, checkpointFile('last'));
+  const { tensors, options: saved } = readCheckpoint(path);
+  const recipe = checkRecipe(saved, path);
+  const broken = findNonFinite(tensors, () => false);
+  if (broken) throw new Error(`${path}: ${broken}`);
   const request = { dataset: recipe.dataset, data: options.data, splits: ['test' as const], fallback: false };
   const data = await loadDataset({ ...request, test: options.images, seed: recipe.seed });
   const model = models.createModel(recipe.model, { classes: data.classes.length });

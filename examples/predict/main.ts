@@ -1,10 +1,8 @@
 // What a trained network sees in images: `npm run predict -- cat.jpg`.
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { ResidentImages } from '../../datasets/resident';
 import { F, noGrad } from '../../src/index.node.js';
-import { checkpointFile } from '../../src/train/run-folder.node.js';
+import { bestWeights } from '../../src/train/run-folder.node.js';
 import { describeDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
 import { loadImage } from '../shared/image';
@@ -64,8 +62,7 @@ await runProgram<Options>(program, async (options, paths) => {
 
 function bestOfNewestRun(): string {
   const run = newestRun();
-  const files = run ? (['best', 'last'] as const).map((name) => join(run, checkpointFile(name))) : [];
-  const found = files.find((path) => existsSync(path));
+  const found = run && bestWeights(run);
   if (found) return found;
   throw new UsageError(
     'there is no run under runs/ yet: train one with `npm run cifar-train`, or pass --weights FILE and --model NAME',

@@ -23,14 +23,33 @@ export async function runProgram<Options>(
   main: (options: Options, args: string[]) => Promise<void>,
   argv: readonly string[] = process.argv,
 ): Promise<void> {
+  for (const stream of [process.stdout, process.stderr])
+    if (!stream.listeners('error').includes(whenUnread)) stream.on('error', whenUnread);
   try {
     program.parse(argv);
+    refuseEmpty(program);
     await main(program.opts() as Options, program.args);
   } catch (error) {
     if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
     printError(error);
     process.exit(error instanceof UsageError ? 2 : 1);
   }
+}
+
+/** An empty text is never what was meant: `--resume "$FOLDER"` with an unset variable, say. */
+function refuseEmpty(program: Command): void {
+  const hint = 'is empty; is a variable of the shell unset?';
+  for (const command of [program, ...program.commands])
+    for (const option of command.options)
+      if ([command.opts()[option.attributeName()]].flat().includes(''))
+        throw new UsageError(`the value of ${option.long} ${hint}`);
+  if (program.args.includes('')) throw new UsageError(`an argument ${hint}`);
+}
+
+/** Nobody reads the output any more: `| head -1` has seen enough, or the terminal is gone. Programs that have something to save listen. */
+function whenUnread(error: NodeJS.ErrnoException): void {
+  if (!['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED'].includes(error.code ?? '')) throw error;
+  if (!process.emit('SIGPIPE', 'SIGPIPE')) process.exit(0);
 }
 
 /** Options that are valid one by one but not together, or not here. */

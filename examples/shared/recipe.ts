@@ -1,6 +1,7 @@
 // The recipe of a run: every option that decides over its numbers, the paper's where the command line leaves it open.
 
-import type { DatasetName } from './datasets';
+import type { JsonObject } from '../../src/train/checkpoint';
+import { DATASETS, type DatasetName } from './datasets';
 import { UsageError } from './options';
 
 /** A complete recipe: the options of a run as config.json and checkpoints hold them. */
@@ -92,4 +93,42 @@ export function completeRecipe(given: Wanted): Recipe {
     evalEvery: given.evalEvery ?? 1,
     checkpointEvery: given.checkpointEvery ?? 1,
   };
+}
+
+/** What a field must be, in words, and whether a value is that. */
+type Check = readonly [must: string, is: (value: unknown) => boolean];
+
+const whole = (least: number): Check => [
+  `a whole number of at least ${least}`,
+  (value) => Number.isSafeInteger(value) && (value as number) >= least,
+];
+const factor: Check = ['a finite number of at least 0', (value) => Number.isFinite(value) && (value as number) >= 0];
+const flag: Check = ['true or false', (value) => typeof value === 'boolean'];
+const text: Check = ['a name', (value) => typeof value === 'string' && value !== ''];
+const oneOf = (names: readonly string[]): Check => [
+  `one of ${names.join(', ')}`,
+  (value) => names.includes(value as string),
+];
+const optional = ([must, is]: Check): Check => [must, (value) => value === undefined || is(value)];
+const epochs: Check = ['epochs', (value) => Array.isArray(value) && value.every(whole(0)[1])];
+
+const FIELDS: Record<keyof Recipe, Check> = {
+  ...{ model: text, dataset: oneOf(DATASETS), subset: optional(whole(1)), testSubset: optional(whole(1)) },
+  ...{ augment: flag, compile: flag, epochs: whole(1), steps: optional(whole(1)), batch: whole(1), seed: whole(0) },
+  ...{ lr: factor, momentum: factor, weightDecay: factor, milestones: epochs, gamma: factor },
+  ...{ tauTimes: oneOf(['ordinal', 'fraction', 'random']), tauLr: factor, tauMomentum: factor, tauWeightDecay: factor },
+  ...{ freezeTau: flag, clampTau: flag, statistics: oneOf(['particle', 'position']) },
+  ...{ birthDeath: optional(factor), birthDeathEvery: optional(whole(1)) },
+  ...{ width: optional(factor), readout: optional(factor), lambda: optional(factor) },
+  ...{ evalEvery: whole(1), checkpointEvery: whole(1) },
+};
+
+/** The recipe that a file holds. Throws an error that names the file, `what`, and the field that cannot be; with `names` only those are looked at, where they are there. */
+export function checkRecipe(options: JsonObject, what: string, names?: readonly (keyof Recipe)[]): Recipe {
+  for (const name of names ?? (Object.keys(FIELDS) as (keyof Recipe)[])) {
+    const [must, is] = names ? optional(FIELDS[name]) : FIELDS[name];
+    if (!is(options[name]))
+      throw new Error(`${what}: options.${name} is ${JSON.stringify(options[name])}, it must be ${must}`);
+  }
+  return options as Recipe;
 }

@@ -7,17 +7,19 @@ import { looksLikeTorch } from '../../src/formats/torch';
 import { type Classifier, loadWeights, models, parseSafetensors, parseTorch } from '../../src/index.node.js';
 import { decodeCheckpoint } from '../../src/train/checkpoint';
 import { readBytes } from '../../src/train/files.node.js';
+import { isRun } from '../../src/train/run-folder.node.js';
+import { findNonFinite } from '../../src/train/state';
 import { DATASETS, type DatasetName } from './datasets';
 import { choice, numberList, UsageError } from './options';
-import type { Recipe } from './recipe';
+import { checkRecipe } from './recipe';
 
-/** The folder under `runs` that was written to last, or null. */
+/** The folder under `runs` whose run was written to last, or null. What holds no run that has begun is passed by. */
 export function newestRun(runs = 'runs'): string | null {
   if (!existsSync(runs)) return null;
   const written = (folder: string) => statSync(join(folder, 'metrics.jsonl'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const folders = readdirSync(runs)
     .map((name) => join(runs, name))
-    .filter((folder) => existsSync(join(folder, 'config.json')));
+    .filter(isRun);
   return folders.sort((a, b) => written(b) - written(a))[0] ?? null;
 }
 
@@ -48,12 +50,16 @@ export function readSaved(path: string, given: SavedOptions) {
   const { tensors, metadata } = looksLikeTorch(bytes)
     ? { ...parseTorch(bytes, path), metadata: {} as Record<string, string> }
     : parseSafetensors(bytes, path);
-  const options = metadata.format === 'dawnfield-checkpoint' ? (decodeCheckpoint(bytes, path).options as Recipe) : null;
+  const ours = metadata.format === 'dawnfield-checkpoint';
+  const options = ours ? checkRecipe(decodeCheckpoint(bytes, path).options, path, ['model', 'dataset', 'width']) : null;
+  const named = Object.fromEntries(tensors);
+  const broken = findNonFinite(named, () => false);
+  if (broken) throw new Error(`${path}: ${broken}`);
   const model = given.model ?? options?.model;
   if (!model) throw new UsageError(`${path} does not say of which model it is: pass --model NAME`);
   const load = (classes: number): Classifier => {
     const network = models.createModel(model, { classes, featureFlow: { width: options?.width } }) as Classifier;
-    loadWeights(network, Object.fromEntries(tensors));
+    loadWeights(network, named);
     return network.eval();
   };
   return { model, dataset: given.dataset ?? options?.dataset ?? 'cifar10', load };

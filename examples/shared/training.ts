@@ -89,19 +89,3 @@ export function createTrainer(
     ...options,
   });
 }
-
-/** The first Ctrl-C asks the trainer to save and stop, the second one ends the process at once. */
-export function whenInterrupted(report: Report): AbortSignal {
-  const controller = new AbortController();
-  let first = 0;
-  const interrupt = () => {
-    // One Ctrl-C may arrive twice: from the terminal and from the npm process above.
-    if (controller.signal.aborted && performance.now() - first < 500) return;
-    if (controller.signal.aborted) process.exit(130);
-    first = performance.now();
-    controller.abort();
-    report.say('saving after this step … (Ctrl-C again quits at once, without saving)');
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt);
-  return controller.signal;
-}

@@ -9,11 +9,12 @@ import { RunFolder, readRunConfig } from '../../src/train/run-folder.node.js';
 import { type DatasetName, loadDataset } from '../shared/datasets';
 import { adapterName, hasGpu, reopenDevice, withDevice } from '../shared/device';
 import { writePng } from '../shared/image';
+import { type Interrupts, watchInterrupts } from '../shared/interrupts';
 import { runProgram } from '../shared/options';
 import { count, formatDuration } from '../shared/progress';
 import { completeRecipe } from '../shared/recipe';
 import { createReport, percent, type Report } from '../shared/report';
-import { createNetwork, createTrainer, whenInterrupted } from '../shared/training';
+import { createNetwork, createTrainer } from '../shared/training';
 import { type Cell, createOptions, type Given, gridOf } from './options';
 import { epochsLeft, type Planned, secondsFor, timeSteps } from './plan';
 import { describeTable, gather, readRun } from './table';
@@ -25,6 +26,8 @@ const QUICK = { rows: ['resnet20'], seeds: 2, subset: 5000, epochs: 3 };
 
 await runProgram<Given>(program, async (given) => {
   const report = createReport(given.json ?? false);
+  const interrupts = watchInterrupts(report);
+  interrupts.remedy = ' The same command begins again.';
   await withDevice(async () => {
     report.say(`adapter: ${adapterName()}${hasGpu() ? '' : ' (no GPU)'}`);
     const typed = ['rows', 'arms', 'seeds', 'epochs', 'subset'].some(
@@ -37,20 +40,20 @@ await runProgram<Given>(program, async (given) => {
       );
       Object.assign(given, QUICK);
     }
-    await main(given, report);
+    await main(given, report, interrupts);
   }, given);
 });
 
-async function main(given: Given, report: Report): Promise<void> {
+async function main(given: Given, report: Report, interrupts: Interrupts): Promise<void> {
   const cells = gridOf(given);
   const plan = await planned(cells, given, report);
   await tellPlan(plan, given, report);
   if (given.plan) return;
   mkdirSync(given.out, { recursive: true });
-  const signal = whenInterrupted(report);
+  interrupts.begin();
   for (const [i, cell] of plan.entries()) {
     if (epochsLeft(cell, given.out) === 0) continue;
-    const finished = await train(cell, `[${i + 1}/${plan.length}] ${cell.name}`, given, signal, report);
+    const finished = await train(cell, `[${i + 1}/${plan.length}] ${cell.name}`, given, interrupts.signal, report);
     await writeTable(cells, given, report);
     if (!finished) {
       report.say('stopped and saved. The same command goes on from here.');
@@ -145,11 +148,9 @@ async function train(
   try {
     const events = report.events(recipe.epochs, name, title);
     const trainer = createTrainer(model, recipe, await load(cell.wanted, given), { store: folder, signal, ...events });
-    // A process that was killed before its first checkpoint leaves nothing to go on from.
-    const checkpoint = folder.hasCheckpoint() ? folder.loadCheckpoint() : null;
-    folder.truncateMetrics(checkpoint ?? { metricsLines: 0 });
+    const checkpoint = folder.resume([], report.say);
     if (checkpoint) {
-      trainer.restore(checkpoint);
+      trainer.restore(checkpoint, checkpoint.path);
       report.say(`${title}: going on after step ${count(trainer.step)}`);
     }
     const summary = await trainer.run();

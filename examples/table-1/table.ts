@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
-import { readMetrics, readRunConfig } from '../../src/train/run-folder.node.js';
+import { isRun, readMetrics, readRunConfig } from '../../src/train/run-folder.node.js';
 import { count, formatDuration } from '../shared/progress';
 import type { Recipe } from '../shared/recipe';
 import type { Arm, Cell } from './options';
@@ -33,9 +33,9 @@ export interface RunState {
     | null;
 }
 
-/** The run in a folder, or null where none was begun. */
+/** The run in a folder, or null where none has begun: a process that was stopped before its first checkpoint leaves nothing to go on from. */
 export function readRun(path: string): RunState | null {
-  if (!existsSync(join(path, 'config.json'))) return null;
+  if (!isRun(path)) return null;
   const recipe = readRunConfig(path).options as Recipe;
   const metrics = existsSync(join(path, 'metrics.jsonl')) ? readMetrics(path) : [];
   const epochs = metrics.filter((line) => line.type === 'epoch');

@@ -2,6 +2,7 @@
 // Weights, running statistics and optimizer slots are its tensors; the rest is JSON in its metadata.
 
 import { parseSafetensors, type StoredTensor, serializeSafetensors } from './safetensors';
+import { clip } from './safetensors-header';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 export type JsonObject = { readonly [key: string]: Json | undefined };
@@ -39,9 +40,21 @@ export function decodeCheckpoint(bytes: Uint8Array, what = 'checkpoint') {
   checkVersion(Number(metadata.version), version, `${what}: this checkpoint`);
   const [progress, options, engine] = parts.map((part) => {
     if (metadata[part] === undefined) throw new Error(`${what}: the checkpoint lacks '${part}'`);
-    return JSON.parse(metadata[part]) as JsonObject;
+    return parseObject(metadata[part], `${what}: metadata '${part}'`);
   }) as [JsonObject, JsonObject, JsonObject];
   return { tensors: Object.fromEntries(tensors), progress, options, engine, metadata };
+}
+
+function parseObject(text: string, what: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${what} is not JSON (${(error as Error).message})`, { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Error(`${what} is ${clip(text)}, it must be a JSON object`);
+  return value as JsonObject;
 }
 
 /** Throws unless `found` is a version that this code reads; `subject` opens the sentence. */
@@ -69,15 +82,28 @@ export function stringify(value: unknown, where: string): string {
  * of `fixedKeys` that differs, with both values. An option that is `undefined` in `given` was not stated: it agrees.
  */
 export function checkResumable(saved: JsonObject, given: JsonObject, fixedKeys: readonly string[]): void {
+  const stated = fixedKeys.filter((key) => given[key] !== undefined);
+  const lines = differences(saved, given, stated, (run, now) => `the run has ${run}, given is ${now}`);
+  if (lines)
+    throw new Error(`a resumed run cannot change these options:\n${lines}\nleave them out, or start a new run`);
+}
+
+/** Throws where options in the file `what` are not those that a checkpoint of the run was saved with. */
+export function checkUnchanged(what: string, found: JsonObject, saved: JsonObject, keys: readonly string[]): void {
+  const lines = differences(saved, found, keys, (run, now) => `the run was saved with ${run}, the file has ${now}`);
+  if (lines)
+    throw new Error(
+      `${what}: options of a run that has begun cannot be edited:\n${lines}\nrestore them, or start a new run`,
+    );
+}
+
+/** A line for each key whose values differ; '' when none does. */
+function differences(a: JsonObject, b: JsonObject, keys: readonly string[], say: (a: string, b: string) => string) {
   const show = (value: Json | undefined) => (value === undefined ? 'not set' : JSON.stringify(value));
-  const differing = fixedKeys.filter(
-    (key) => given[key] !== undefined && canonical(saved[key]) !== canonical(given[key]),
-  );
-  if (differing.length === 0) return;
-  const lines = differing.map((key) => `  ${key}: the run has ${show(saved[key])}, given is ${show(given[key])}`);
-  throw new Error(
-    `a resumed run cannot change these options:\n${lines.join('\n')}\nleave them out, or start a new run`,
-  );
+  return keys
+    .filter((key) => canonical(a[key]) !== canonical(b[key]))
+    .map((key) => `  ${key}: ${say(show(a[key]), show(b[key]))}`)
+    .join('\n');
 }
 
 /** JSON with sorted keys, so that equal objects are equal text. */

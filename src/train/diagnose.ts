@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor';
 import type { Batch } from './batches';
 import type { Classifier, LossFunction } from './evaluate';
 
-/** The loss became NaN or infinite. The last good checkpoint is unchanged. */
+/** The loss, or what the last step has left, became NaN or infinite. The last good checkpoint is unchanged. */
 export class NonFiniteLossError extends DawnfieldError {
   override name = 'NonFiniteLossError';
 
@@ -17,9 +17,10 @@ export class NonFiniteLossError extends DawnfieldError {
     readonly lr: number,
     /** Where it arose: `the output of layer1.0.conv1 (Conv2d)`. */
     readonly where: string,
+    what = 'the loss',
   ) {
     super(
-      `the loss is not finite at step ${step} (epoch ${epoch}, learning rate ${lr}): ${where}. ` +
+      `${what} is not finite at step ${step} (epoch ${epoch}, learning rate ${lr}): ${where}. ` +
         'The last checkpoint is from before it. Try a lower learning rate, or look at the data and the module named here.',
     );
   }

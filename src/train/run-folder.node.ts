@@ -4,18 +4,22 @@
 //   metrics.jsonl                 one JSON object a line, see metrics.ts
 //   checkpoint-last.safetensors   what a resumed run goes on from; checkpoint-best.safetensors beside it
 //   run.lock                      held while a process writes here
+//
+// It counts as a run from its first checkpoint on, which is written before the first step. Until then there is nothing to go on with: a new
+// run may take the folder over, and programs that look for runs pass it by.
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Checkpoint,
+  checkUnchanged,
   checkVersion,
   decodeCheckpoint,
   encodeCheckpoint,
   type JsonObject,
   stringify,
 } from './checkpoint';
-import { explain, parseJson, readBytes, readJson, writeAtomic } from './files.node.js';
+import { explain, parseJson, readBytes, readJson, sweepTemporaries, writeAtomic } from './files.node.js';
 import { acquireLock } from './lock.node.js';
 import type { MetricsLine } from './metrics';
 
@@ -34,26 +38,32 @@ export interface SavedCheckpoint extends Checkpoint {
   readonly metricsLines: number;
 }
 
+/** The checkpoint that a run goes on from, with its file. */
+export type ResumedCheckpoint = SavedCheckpoint & { readonly path: string };
+
 export type CheckpointName = 'last' | 'best';
 
 export class RunFolder {
   private metricsFile: number;
   private metricsLines: number;
+  /** Bytes of metrics.jsonl. */
+  private metricsBytes: number;
 
   private constructor(
     readonly path: string,
-    readonly config: RunConfig,
+    public config: RunConfig,
     private readonly lock: { release(): void },
   ) {
     const metrics = this.file('metrics.jsonl');
     this.metricsFile = openSync(metrics, 'a');
     const logged = readBytes(metrics);
+    this.metricsBytes = logged.length;
     this.metricsLines = logged.reduce((lines, byte) => lines + Number(byte === newline), 0);
     // Half a line, left by a crash, must not become the beginning of the next one.
     if (logged.length > 0 && logged.at(-1) !== newline) this.truncateMetrics({ metricsLines: this.metricsLines });
   }
 
-  /** Makes the folder of a new run and locks it. Throws when it holds a run already. */
+  /** Makes the folder of a new run, or takes over one whose run has not begun, and locks it. Throws when it holds a run already. */
   static create(path: string, options: JsonObject): RunFolder {
     try {
       mkdirSync(path, { recursive: true });
@@ -61,9 +71,10 @@ export class RunFolder {
       throw new Error(`${path}: the run folder could not be made (${explain(error)})`, { cause: error });
     }
     return RunFolder.locked(path, () => {
-      if (existsSync(join(path, 'config.json'))) {
+      if (isRun(path)) {
         throw new Error(`run folder ${path} holds a run already; resume that run, or choose another folder`);
       }
+      rmSync(join(path, 'metrics.jsonl'), { force: true });
       const config: RunConfig = { format, version, created: new Date().toISOString(), options };
       writeAtomic(join(path, 'config.json'), `${stringify(config, 'config.json')}\n`);
       return config;
@@ -79,6 +90,7 @@ export class RunFolder {
   private static locked(path: string, config: () => RunConfig): RunFolder {
     const lock = acquireLock(join(path, 'run.lock'), `run folder ${path}`);
     try {
+      sweepTemporaries(path, FILES);
       return new RunFolder(path, config(), lock);
     } catch (error) {
       lock.release();
@@ -96,9 +108,17 @@ export class RunFolder {
     return this.file(name);
   }
 
-  /** Appends a line in one write, so that a crash of the process loses nothing. Numbers that are not finite become null. */
+  /** Appends a line: all of it, or nothing. Numbers that are not finite become null. */
   appendMetrics(line: MetricsLine): void {
-    writeSync(this.metricsFile, `${JSON.stringify(line)}\n`);
+    const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+    try {
+      writeFileSync(this.metricsFile, bytes);
+    } catch (error) {
+      // A full disk may have taken the first half of it.
+      ftruncateSync(this.metricsFile, this.metricsBytes);
+      throw new Error(`${this.file('metrics.jsonl')}: could not be written (${explain(error)})`, { cause: error });
+    }
+    this.metricsBytes += bytes.length;
     this.metricsLines++;
   }
 
@@ -108,8 +128,7 @@ export class RunFolder {
 
   /** Cuts metrics.jsonl back to the lines that a checkpoint had seen: what came later will be logged again. */
   truncateMetrics({ metricsLines }: { metricsLines: number }): void {
-    const path = this.file('metrics.jsonl');
-    const bytes = readBytes(path);
+    const bytes = readBytes(this.file('metrics.jsonl'));
     let end = 0;
     let lines = 0;
     for (; lines < metricsLines; lines++) {
@@ -117,10 +136,9 @@ export class RunFolder {
       if (next < 0) break;
       end = next + 1;
     }
-    closeSync(this.metricsFile);
-    writeAtomic(path, bytes.subarray(0, end));
-    this.metricsFile = openSync(path, 'a');
+    ftruncateSync(this.metricsFile, end);
     this.metricsLines = lines;
+    this.metricsBytes = end;
   }
 
   /** Saves atomically; the metrics logged so far reach the disk before it. */
@@ -137,6 +155,70 @@ export class RunFolder {
     return existsSync(this.file(checkpointFile(name)));
   }
 
+  /**
+   * The checkpoint to go on from, or null where the run has not begun; the folder is brought to its state: the metrics are cut back, the best
+   * checkpoint is made anew where an interruption has lost it. Throws when the options in config.json, those in `changeable` aside, are not
+   * those that the run was saved with. `notice` gets sentences for people.
+   */
+  resume(
+    changeable: readonly string[] = [],
+    notice: (text: string) => void = () => undefined,
+  ): ResumedCheckpoint | null {
+    if (!isRun(this.path)) return null;
+    const name = this.hasCheckpoint('last') ? 'last' : 'best';
+    if (name === 'best') notice(`${this.path} has no last checkpoint: going on from the best one`);
+    const file = this.file(checkpointFile(name));
+    const checkpoint = readCheckpoint(file);
+    const keys = Object.keys({ ...this.config.options, ...checkpoint.options }).filter(
+      (key) => !changeable.includes(key),
+    );
+    checkUnchanged(this.file('config.json'), this.config.options, checkpoint.options, keys);
+    if (this.metricsLines === 0 && checkpoint.metricsLines > 0)
+      notice(`${this.file('metrics.jsonl')} is lost: the log begins anew`);
+    else if (this.metricsLines < checkpoint.metricsLines)
+      throw new Error(
+        `${file}: metricsLines is ${checkpoint.metricsLines}, but metrics.jsonl has ${this.metricsLines} lines; ` +
+          'restore that file, or delete it in order to begin a new log',
+      );
+    this.truncateMetrics(checkpoint);
+    return { ...this.repairBest(checkpoint, name, notice), path: file };
+  }
+
+  /** Makes sure that the best checkpoint is the one that `checkpoint`, the last one, speaks of. */
+  private repairBest(
+    checkpoint: SavedCheckpoint,
+    name: CheckpointName,
+    notice: (text: string) => void,
+  ): SavedCheckpoint {
+    const best = this.hasCheckpoint('best') ? this.bestProgress() : null;
+    if (!isOvertaken(best, checkpoint.progress)) return checkpoint;
+    if (isItself(checkpoint.progress)) {
+      this.write(checkpointFile('best'), readBytes(this.file(checkpointFile(name))));
+      return checkpoint;
+    }
+    const { bestEpoch } = checkpoint.progress;
+    const { bestError = null, bestEpoch: older = null } = best ?? {};
+    notice(
+      `the weights of the best epoch, ${bestEpoch}, are lost: ${older ? `the best that is left is epoch ${older}` : 'the next one that is tested counts as the best'}`,
+    );
+    return { ...checkpoint, progress: { ...checkpoint.progress, bestError, bestEpoch: older } };
+  }
+
+  /** Null where the file is damaged. */
+  private bestProgress(): JsonObject | null {
+    try {
+      return this.loadCheckpoint('best').progress;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Writes changed options to config.json. */
+  setOptions(options: JsonObject): void {
+    this.config = { ...this.config, options };
+    writeAtomic(this.file('config.json'), `${stringify(this.config, 'config.json')}\n`);
+  }
+
   /** Gives the folder back. The end of the process does the same. */
   close(): void {
     closeSync(this.metricsFile);
@@ -145,6 +227,39 @@ export class RunFolder {
 }
 
 const newline = 10;
+const FILES = [
+  'config.json',
+  'metrics.jsonl',
+  checkpointFile('last'),
+  checkpointFile('best'),
+  'figure.svg',
+  'trace.json',
+];
+
+/** Whether a folder holds a run that has begun: whether it has a checkpoint. */
+export const isRun = (path: string): boolean =>
+  (['last', 'best'] as const).some((name) => existsSync(join(path, checkpointFile(name))));
+
+/** Whether `last` speaks of a better epoch than the best checkpoint is of; null is none. */
+function isOvertaken(best: JsonObject | null, last: JsonObject): boolean {
+  if (typeof last.bestError !== 'number') return false;
+  return typeof best?.bestError !== 'number' || best.bestError > last.bestError;
+}
+
+/** Whether a checkpoint is of the best epoch that it speaks of. */
+const isItself = ({ epoch, bestEpoch, position }: JsonObject): boolean => epoch === bestEpoch && position === 0;
+
+/**
+ * The file of the best weights that a run has: its best checkpoint, or the last one where there is no best one, or only one of an epoch that
+ * was not the best. Null where the run has not begun.
+ */
+export function bestWeights(path: string): string | null {
+  if (!isRun(path)) return null;
+  const [last, best] = (['last', 'best'] as const).map((name) => join(path, checkpointFile(name)));
+  if (!existsSync(best!)) return last!;
+  if (!existsSync(last!)) return best!;
+  return isOvertaken(readCheckpoint(best!).progress, readCheckpoint(last!).progress) ? last! : best!;
+}
 
 export function checkpointFile(name: CheckpointName): string {
   return `checkpoint-${name}.safetensors`;
@@ -153,9 +268,11 @@ export function checkpointFile(name: CheckpointName): string {
 /** Reads a checkpoint without locking its folder, so that a run can be looked at while it goes on. */
 export function readCheckpoint(path: string): SavedCheckpoint {
   const { metadata, ...checkpoint } = decodeCheckpoint(readBytes(path), path);
-  const metricsLines = Number(metadata.metricsLines);
+  const metricsLines = /^\d+$/.test(metadata.metricsLines ?? '') ? Number(metadata.metricsLines) : Number.NaN;
   if (!Number.isSafeInteger(metricsLines))
-    throw new Error(`${path}: the checkpoint does not say how many lines it saw`);
+    throw new Error(
+      `${path}: metadata 'metricsLines' is ${JSON.stringify(metadata.metricsLines)}, it must be the number of lines that were logged`,
+    );
   return { ...checkpoint, metricsLines };
 }
 
@@ -166,6 +283,8 @@ export function readRunConfig(path: string): RunConfig {
   const config = readJson(file) as RunConfig;
   if (config?.format !== format) throw new Error(`${file}: is not the configuration of a Dawnfield run`);
   checkVersion(config.version, version, `${file}: this run`);
+  if (typeof config.options !== 'object' || config.options === null || Array.isArray(config.options))
+    throw new Error(`${file}: 'options' is no object`);
   return config;
 }
 

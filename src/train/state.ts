@@ -53,3 +53,25 @@ export function loadWeights(
     for (const x of Object.values(dict)) x.dispose();
   }
 }
+
+/**
+ * Says of the first tensor with NaN, with infinite elements unless they `mayBeInfinite`, or with a negative variance how many there are;
+ * null when there is none.
+ */
+export function findNonFinite(
+  tensors: Readonly<Record<string, StoredTensor>>,
+  mayBeInfinite: (name: string) => boolean,
+): string | null {
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (!tensor.dtype.includes('F')) continue;
+    const { shape } = tensor;
+    const data = toFloat32(tensor);
+    const least = name.endsWith('running_var') ? 0 : -Infinity;
+    const isGood = mayBeInfinite(name) ? (x: number) => x >= least : (x: number) => Number.isFinite(x) && x >= least;
+    let bad = 0;
+    for (const x of data) if (!isGood(x)) bad++;
+    const kind = least === 0 ? 'NaN, infinite or negative' : 'NaN or infinite';
+    if (bad) return `${name} [${shape}] has ${bad} of ${data.length} elements that are ${kind}`;
+  }
+  return null;
+}

@@ -6,16 +6,15 @@ import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
 import type { ProfiledLaunch, Scalar, TuningTable } from '../gpu';
 import { device, InputError, tune } from '../gpu';
-import type { Turnover } from '../meanfield/birth-death';
 import { birthDeath, countEffects } from '../meanfield/birth-death';
 import type { MeanField } from '../meanfield/mean-field';
 import { meanFieldsIn } from '../meanfield/mean-field';
+import { Parameter } from '../nn/parameter';
 import type { Optimizer } from '../optim/optimizer';
 import type { Schedule } from '../optim/schedule';
 import { constant, Scheduler } from '../optim/schedule';
 import { zerosLike } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';
-import type { RngState } from '../tensor/seed';
 import { getRngState, setRngState } from '../tensor/seed';
 import type { Tensor } from '../tensor/tensor';
 import type { Batch, BatchSource } from './batches';
@@ -24,7 +23,9 @@ import { locateNonFinite, NonFiniteLossError } from './diagnose';
 import type { Classifier, LossFunction } from './evaluate';
 import { evaluate } from './evaluate';
 import type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';
-import { fromStored, loadWeights, PRIVATE, toStored } from './state';
+import type { Progress, Standing } from './progress';
+import { beginning, checkProgress } from './progress';
+import { findNonFinite, fromStored, loadWeights, PRIVATE, toStored } from './state';
 import { defaultReadEvery, Tally } from './tally';
 
 /** Where a run is written. `RunFolder` is one, on disk. */
@@ -53,7 +54,7 @@ export interface TrainerOptions {
   /** Mean loss over a batch (default cross-entropy). */
   lossFunction?: LossFunction;
   epochs: number;
-  /** Ends the run after so many steps, within an epoch if need be. */
+  /** Ends the run after so many steps, within an epoch if need be: that part of an epoch is evaluated, but is no candidate for the best one. */
   steps?: number;
   batchSize: number;
   /** Factor on the learning rate by epoch (default constant). */
@@ -87,43 +88,9 @@ export interface TrainerOptions {
   onNotice?: (text: string) => void;
 }
 
-interface Standing {
-  epoch: number;
-  step: number;
-  trainLoss: number | null;
-  testError: number | null;
-  bestError: number | null;
-  bestEpoch: number | null;
-  /** Seconds of training and evaluation, all sessions of the run together. */
-  seconds: number;
-}
-
 export interface RunSummary extends SummaryLine, Standing {
   /** False when the signal stopped the run. */
   finished: boolean;
-}
-
-/** Everything besides tensors that a run needs in order to go on. Epochs are counted from 0 here, from 1 in reports. */
-interface Progress extends Standing {
-  /** Images of the epoch's order that were used. */
-  position: number;
-  /** Sums over the epoch, as far as they were read. */
-  loss: number;
-  correct: number;
-  images: number;
-  /** Steps and images that are in the tally on the GPU. */
-  pendingSteps: number;
-  pendingImages: number;
-  /** Exchanges of particles in the epoch, by stage. */
-  swaps: Record<string, number>;
-  /** The last epoch that began with births and deaths, those of this epoch, and the births of the run so far, by stage. */
-  turnoverEpoch: number;
-  turnover: Record<string, Turnover[]>;
-  births: Record<string, number>;
-  rng: RngState;
-  /** Updates so far, in checkpoints of earlier versions, whose optimizer state does not count them. */
-  optimizerSteps?: number;
-  epochSeconds: number;
 }
 
 const SUMS = `${PRIVATE.trainer}sums`;
@@ -167,12 +134,7 @@ export class Trainer {
     this.#lossFunction = options.lossFunction ?? crossEntropy;
     this.#readEvery = options.readEvery ?? defaultReadEvery();
     this.#step = this.#makeStep();
-    this.#progress = {
-      ...{ epoch: 0, position: 0, step: 0, loss: 0, correct: 0, images: 0, pendingSteps: 0, pendingImages: 0 },
-      ...{ turnoverEpoch: 0, turnover: {}, births: {} },
-      ...{ swaps: {}, rng: getRngState(), seconds: 0, epochSeconds: 0 },
-      ...{ trainLoss: null, testError: null, bestError: null, bestEpoch: null },
-    };
+    this.#progress = beginning();
   }
 
   get #compiles(): boolean {
@@ -198,28 +160,45 @@ export class Trainer {
     while (this.#progress.epoch < epochs && !(this.#progress.position === 0 && this.#progress.step >= steps)) {
       const ended = await this.#trainEpoch();
       const test = ended === 'stopped' ? null : await this.#evaluate(ended === 'limit');
-      let state: Checkpoint | null = null;
       if (ended !== 'epoch' || signal?.aborted) {
         // Before the sums are read and anything is logged: a resumed run goes on as if nothing had happened here.
-        state = await this.state();
-        const [, , badStep] = state.tensors[SUMS].data as Float32Array;
-        if (badStep) throw await this.#explain(this.#progress.step - this.#tally.steps + badStep);
-        store?.saveCheckpoint(state, 'last');
+        store?.saveCheckpoint(await this.#goodState(), 'last');
         if (ended !== 'limit' || signal?.aborted) return this.#summary(false);
       }
       await this.#readTally();
-      const improved = await this.#finishEpoch(test);
-      if (!state) {
-        state = this.#good = await this.state();
-        const { epoch } = this.#progress;
-        if (epoch === epochs || epoch % checkpointEvery === 0) store?.saveCheckpoint(state, 'last');
-      }
-      if (improved) store?.saveCheckpoint(state, 'best');
+      const improved = await this.#finishEpoch(test, ended === 'epoch');
       if (ended === 'limit') break;
+      this.#good = await this.#goodState();
+      const { epoch, step } = this.#progress;
+      // The best one first: whatever happens between the two, the last one never speaks of a best one that is not there.
+      if (improved) store?.saveCheckpoint(this.#good, 'best');
+      if (epoch === epochs || step >= steps || epoch % checkpointEvery === 0) store?.saveCheckpoint(this.#good, 'last');
     }
     const summary = this.#summary(true);
     store?.appendMetrics(summary);
     return summary;
+  }
+
+  /** The state, which may be saved: numbers that are not finite end the run instead. */
+  async #goodState(): Promise<Checkpoint> {
+    const state = await this.state();
+    const { step, epoch, position } = this.#progress;
+    const [, , badStep] = state.tensors[SUMS].data as Float32Array;
+    if (badStep) throw await this.#explain(step - this.#tally.steps + badStep);
+    const found = this.#findNonFinite(state.tensors);
+    if (found)
+      throw new NonFiniteLossError(step, epoch + Number(position > 0), this.#lr, `after it ${found}`, 'the model');
+    return state;
+  }
+
+  /** The first tensor that no training can go on with, and what is wrong with it. States, such as masks, may be infinite, statistics may not. */
+  #findNonFinite(tensors: Checkpoint['tensors']): string | null {
+    const own = new Map(this.#options.model.namedTensors());
+    const mayBeInfinite = (name: string) => {
+      const tensor = own.get(name);
+      return tensor !== undefined && !(tensor instanceof Parameter) && !/running_(mean|var)$/.test(name);
+    };
+    return findNonFinite(tensors, mayBeInfinite);
   }
 
   /** Everything that a run needs to go on from here. Reads weights, states, optimizer buffers and partial sums back. */
@@ -238,14 +217,17 @@ export class Trainer {
       pendingSteps: this.#tally.steps,
       pendingImages: this.#tally.images,
       rng: { ...getRngState() },
+      buffers: Object.keys(optimizer.stateDict()),
     };
     return { tensors, progress, options: config, engine: engine() };
   }
 
-  /** Goes on from a checkpoint of `state()`: the model and the optimizer must be made with the options of its run. */
-  restore(checkpoint: Checkpoint): void {
-    if (!checkpoint.tensors[SUMS])
-      throw new InputError('Trainer: this checkpoint was not saved by a Trainer; load its weights with loadWeights()');
+  /**
+   * Goes on from a checkpoint of `state()`: the model and the optimizer must be made with the options of its run.
+   * All of it is checked first; errors begin with `what`, the file's name.
+   */
+  restore(checkpoint: Checkpoint, what = 'checkpoint'): void {
+    this.#check(checkpoint, what);
     // Another variant of a kernel may add up in another order: the run's own decide, before anything is launched.
     device().tuning.install((checkpoint.engine.kernels ?? {}) as TuningTable);
     const [saved, here] = [checkpoint.engine, engine()].map((e) => JSON.stringify({ ...e, kernels: undefined }));
@@ -254,6 +236,28 @@ export class Trainer {
         `this run was begun on ${saved}, now it is ${here}: the last bits of its numbers may change`,
       );
     this.#load(checkpoint);
+  }
+
+  /** Throws where anything in a checkpoint cannot have been saved by a run like this one. */
+  #check({ tensors, progress, engine }: Checkpoint, what: string): void {
+    const sums = tensors[SUMS];
+    if (!sums) throw new InputError(`Trainer: ${what} was not saved by a Trainer; load its weights with loadWeights()`);
+    const { position } = checkProgress(progress, what);
+    const { count } = this.#options.train;
+    if (position > count)
+      throw new InputError(`${what}: progress.position is ${position}, but there are ${count} training images`);
+    if (sums.dtype !== 'F32' || sums.data.length !== 3)
+      throw new InputError(`${what}: tensor '${SUMS}' is ${sums.dtype} [${sums.shape}], it must be F32 [3]`);
+    const { buffers = [] } = progress as { buffers?: string[] }; // older runs do not list them
+    if (!Array.isArray(buffers)) throw new InputError(`${what}: progress.buffers is no list of names`);
+    const lost = buffers.find((name) => !Object.hasOwn(tensors, PRIVATE.optimizer + name));
+    if (lost !== undefined) throw new InputError(`${what}: lacks the optimizer's buffer '${PRIVATE.optimizer}${lost}'`);
+    const { kernels = {} } = engine;
+    const isTable = kernels !== null && typeof kernels === 'object' && !Array.isArray(kernels);
+    if (!isTable || !Object.values(kernels).every((variant) => typeof variant === 'string'))
+      throw new InputError(`${what}: engine.kernels is no object of names`);
+    const found = this.#findNonFinite(tensors);
+    if (found) throw new InputError(`${what}: ${found}; a run cannot go on from it`);
   }
 
   /**
@@ -284,11 +288,7 @@ export class Trainer {
       (name) => name.startsWith(PRIVATE.optimizer) && !name.endsWith('.effect'),
     );
     const buffers = names.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])] as const);
-    const noTurnover = { turnoverEpoch: 0, turnover: {}, births: {} }; // runs begun before there was any do not tell
-    this.#progress = {
-      ...noTurnover,
-      ...(structuredClone(progress) as unknown as Omit<Progress, keyof typeof noTurnover>),
-    };
+    this.#progress = checkProgress(progress, 'checkpoint');
     optimizer.loadStateDict(Object.fromEntries(buffers), this.#progress.optimizerSteps);
     // Buffers are made anew in the first step, which is not compiled.
     if (this.#progress.step === 0) this.#step = this.#makeStep();
@@ -344,14 +344,14 @@ export class Trainer {
     model.zeroGrad();
     onEpochStart?.(progress.epoch + 1, progress.position, train.count);
     this.#rate = { since: performance.now(), images: 0, perSecond: 0 };
-    if (progress.step >= steps) return 'limit';
     for (const batch of this.#batches()) {
       if (signal?.aborted) return 'stopped';
+      if (progress.step >= steps) return 'limit';
       this.#trainStep(batch);
-      if (progress.step === steps) return 'limit';
       if (this.#tally.steps >= this.#readEvery) await this.#readTally();
     }
-    return 'epoch';
+    // A run that ends here ends with a test error: where the epoch gets none, as within an epoch.
+    return progress.step >= steps && !this.#evaluates ? 'limit' : 'epoch';
   }
 
   #batches(start = this.#progress.position): Iterable<Batch> {
@@ -435,18 +435,24 @@ export class Trainer {
     onStep?.({ epoch: line.epoch, step: line.step, done: progress.position, total: train.count, ...means }, line);
   }
 
+  /** Whether a test error is due after this epoch. */
+  get #evaluates(): boolean {
+    const { epochs, evalEvery = 1 } = this.#options;
+    const epoch = this.#progress.epoch + 1;
+    return epoch === epochs || epoch % evalEvery === 0;
+  }
+
   /** The test error where one is due: after every `evalEvery`th epoch and at the end. */
   async #evaluate(always: boolean) {
-    const { model, test, epochs, evalEvery = 1, batchSize, signal, onEvaluate } = this.#options;
-    const epoch = this.#progress.epoch + 1;
-    if (!test || !(always || epoch === epochs || epoch % evalEvery === 0)) return null;
+    const { model, test, batchSize, signal, onEvaluate } = this.#options;
+    if (!test || !(always || this.#evaluates)) return null;
     this.#stopClock();
     const lossFunction = this.#lossFunction;
     return evaluate(model, test, { batchSize, lossFunction, signal, onProgress: onEvaluate });
   }
 
-  /** Logs the epoch and moves on to the next one; true when its test error is the best so far. */
-  async #finishEpoch(test: { loss: number; error: number } | null): Promise<boolean> {
+  /** Logs the epoch and moves on to the next one; true when it is whole and its test error is the best so far. */
+  async #finishEpoch(test: { loss: number; error: number } | null, whole: boolean): Promise<boolean> {
     const { store, onEpoch } = this.#options;
     const progress = this.#progress;
     const stages = await this.#stages();
@@ -465,7 +471,7 @@ export class Trainer {
       ...(stages.length && { stages }),
     };
     store?.appendMetrics(line);
-    const improved = test !== null && (progress.bestError === null || test.error < progress.bestError);
+    const improved = whole && test !== null && (progress.bestError === null || test.error < progress.bestError);
     if (improved) Object.assign(progress, { bestError: test.error, bestEpoch: line.epoch });
     if (test) progress.testError = test.error;
     progress.trainLoss = trainLoss;

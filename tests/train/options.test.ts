@@ -15,6 +15,7 @@ import {
   runProgram,
   UsageError,
 } from '../../examples/shared/options';
+import { quote } from '../../examples/shared/shell';
 
 const test = suite('options');
 test.before.each(() => {
@@ -68,7 +69,11 @@ async function run(...args: string[]) {
   stdout.write = capture('stdout');
   stderr.write = capture('stderr');
   try {
-    const program = createProgram('demo', 'A demonstration.').option('--epochs <n>', 'epochs', positiveInteger, 3);
+    const program = createProgram('demo', 'A demonstration.')
+      .option('--epochs <n>', 'epochs', positiveInteger, 3)
+      .option('--out <folder>')
+      .option('--resume [folder]')
+      .option('--runs <folders...>');
     const main = async (options: { epochs: number }) => {
       if (options.epochs === 13) throw new Error('no luck');
       if (options.epochs === 14) throw new UsageError('fourteen needs --lucky');
@@ -83,6 +88,25 @@ async function run(...args: string[]) {
   }
   return result;
 }
+
+test('an empty value is refused by name', async () => {
+  for (const args of [['--out', ''], ['--out='], ['--resume', ''], ['--runs', 'a', '']]) {
+    const { status, stderr } = await run(...args);
+    assert.is(status, 2);
+    assert.match(stderr, `the value of ${args[0]!.replace('=', '')} is empty; is a variable of the shell unset?`);
+  }
+});
+
+test('folders are quoted for the shell', () => {
+  assert.equal(['runs/a-1', "it's here", '$HOME', '-x', 'a b', ''].map(quote), [
+    'runs/a-1',
+    "'it'\\''s here'",
+    "'$HOME'",
+    './-x',
+    "'a b'",
+    "''",
+  ]);
+});
 
 test('exit codes and messages', async () => {
   const good = await run('--epochs', '5', '--json');

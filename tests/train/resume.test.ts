@@ -7,7 +7,10 @@ import * as assert from 'uvu/assert';
 import { device } from '../../src/gpu';
 import { Tuning } from '../../src/gpu/tuning';
 import { multiStep } from '../../src/optim/schedule';
+import { full } from '../../src/tensor/create';
+import { copyInto } from '../../src/tensor/elementwise';
 import type { Checkpoint } from '../../src/train/checkpoint';
+import { NonFiniteLossError } from '../../src/train/diagnose';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
 import { RunFolder, readMetrics } from '../../src/train/run-folder.node.js';
 import type { TrainerOptions } from '../../src/train/trainer';
@@ -56,8 +59,9 @@ async function runIn(name: string, options: Partial<TrainerOptions> = {}) {
   folder.close();
   const reopened = RunFolder.open(path);
   const [metrics, last] = [reopened.readMetrics(), reopened.loadCheckpoint()];
+  const best = reopened.hasCheckpoint('best') ? reopened.loadCheckpoint('best') : null;
   reopened.close();
-  return { summary, metrics, last, path };
+  return { summary, metrics, last, best, path };
 }
 
 /** Data that interrupt the run when batch number `after` of the training set, or the first test batch, is asked for. */
@@ -125,6 +129,7 @@ for (const compile of [true, false]) {
       const second = await runIn(name, { compile });
       assert.is(second.summary.finished, true);
       assert.equal(bits(second.last), bits(whole.last));
+      assert.equal(bits(second.best!), bits(whole.best!));
       assert.equal(withoutTimes(second.metrics), withoutTimes(whole.metrics));
     });
 
@@ -134,11 +139,30 @@ for (const compile of [true, false]) {
       first.metrics.slice(-3).map((line) => `${line.type} ${line.step}`),
       ['step 8', 'epoch 8', 'summary 8'],
     );
+    assert.is(first.best!.progress.epoch, 1, 'a part of an epoch is no candidate');
     const second = await runIn(`${mode}-limited`, { compile });
     assert.equal(bits(second.last), bits(whole.last));
+    assert.equal(bits(second.best!), bits(whole.best!));
     assert.equal(withoutTimes(second.metrics), withoutTimes(whole.metrics));
   });
 }
+
+test('a limit on steps at the end of an epoch: evaluated and saved as ever', async () => {
+  const first = await runIn('limited-at-end', { steps: 6, compile: false });
+  assert.is(first.best!.progress.epoch, 1);
+  assert.equal(bits(first.best!), bits(first.last));
+  // Without an evaluation of that epoch, the run still ends with a test error, and leaves no best checkpoint that a longer run would not have.
+  const other = await runIn('limited-untested', { steps: 6, evalEvery: 2, compile: false });
+  assert.ok(other.summary.testError! > 0);
+  assert.equal([other.summary.bestError, other.best], [null, null]);
+  const [second, straight] = [
+    await runIn('limited-untested', { evalEvery: 2, compile: false }),
+    await runIn('untested', { evalEvery: 2, compile: false }),
+  ];
+  assert.equal(bits(second.last), bits(straight.last));
+  assert.equal(bits(second.best!), bits(straight.best!));
+  assert.equal(withoutTimes(second.metrics), withoutTimes(straight.metrics));
+});
 
 test('compiled and eager steps compute the same', () => {
   const [compiled, eager] = wholes;
@@ -222,6 +246,81 @@ test('a checkpoint of another net is refused with what does not fit, and nothing
   );
   assert.equal(await model.head.weight.data(), before);
   assert.throws(() => trainer.restore({ ...whole.last, tensors: {} }), /was not saved by a Trainer/);
+});
+
+test('a checkpoint with anything that cannot be is refused with the file and the field, and nothing is loaded', async () => {
+  const { trainer, model } = tinyTrainer();
+  const before = await model.head.weight.data();
+  const good = whole.last;
+  const progress = (change: Record<string, unknown>) =>
+    ({ ...good, progress: { ...good.progress, ...change } }) as Checkpoint;
+  const tensor = (name: string, value: number) => {
+    const stored = good.tensors[name];
+    const data = Float32Array.from(stored.data as Float32Array).fill(value, 0, 1);
+    return { ...good, tensors: { ...good.tensors, [name]: { ...stored, data } } };
+  };
+  const without = (name: string) => {
+    const { [name]: _, ...tensors } = good.tensors;
+    return { ...good, tensors };
+  };
+  const statistics = Object.keys(good.tensors).find((name) => name.endsWith('running_mean'))!;
+  const variances = Object.keys(good.tensors).find((name) => name.endsWith('running_var'))!;
+  const buffer = Object.keys(good.tensors).find((name) => name.startsWith('optimizer/'))!;
+  const cases: [Checkpoint, string][] = [
+    [progress({ step: '2' }), 'progress.step is "2", it must be a whole number of at least 0'],
+    [progress({ epoch: 1e300 }), 'progress.epoch is 1e+300, it must be a whole number of at least 0'],
+    [progress({ epoch: undefined }), 'progress.epoch is undefined'],
+    [progress({ optimizerSteps: -1 }), 'progress.optimizerSteps is -1'],
+    [progress({ loss: null }), 'progress.loss is null, it must be a finite number'],
+    [progress({ seconds: -3 }), 'progress.seconds is -3'],
+    [progress({ bestError: 140 }), 'progress.bestError is 140, it must be a number from 0 to 100, or null'],
+    [progress({ rng: { seed: 2 ** 32, draws: 0 } }), 'progress.rng is {"seed":4294967296,"draws":0}'],
+    [progress({ rng: 7 }), 'progress.rng is 7'],
+    [progress({ swaps: { stage: 0.5 } }), 'progress.swaps is {"stage":0.5}'],
+    [progress({ turnover: { stage: [{ killed: 1 }] } }), 'progress.turnover is '],
+    [progress({ position: 16 }), 'progress.position is 16, but images + pendingImages are 0'],
+    [progress({ position: 960, images: 960 }), 'progress.position is 960, but there are 88 training images'],
+    [progress({ step: 1 }), 'progress.step is 1, but epoch 2 and position 0'],
+    [progress({ bestEpoch: 3 }), 'progress.bestEpoch is 3, but epoch 2'],
+    [progress({ buffers: 'x' }), 'progress.buffers is no list of names'],
+    [without(buffer), `lacks the optimizer's buffer '${buffer}'`],
+    [tensor(statistics, NaN), `${statistics} [8] has 1 of 8 elements that are NaN or infinite; a run cannot go on`],
+    [tensor(variances, -1), `${variances} [8] has 1 of 8 elements that are NaN, infinite or negative`],
+    [tensor('head.weight', Infinity), 'head.weight [10,8] has 1 of 80 elements that are NaN or infinite'],
+    [tensor(buffer, NaN), `${buffer} `],
+    [{ ...good, engine: { ...good.engine, kernels: { conv: 3 } } }, 'engine.kernels is no object of names'],
+  ];
+  for (const [checkpoint, message] of cases)
+    assert.throws(
+      () => trainer.restore(checkpoint, 'last.st'),
+      (error: Error) => error.message.startsWith(`last.st: ${message}`) || assert.is(error.message, message),
+    );
+  assert.equal(await model.head.weight.data(), before);
+  const { buffers: _, ...older } = good.progress;
+  trainer.restore({ ...good, progress: older });
+  assert.is(trainer.step, 12, 'a checkpoint from before buffers were listed');
+});
+
+test('a step that leaves weights that are not finite ends the run instead of being saved', async () => {
+  const saved: string[] = [];
+  const store = { appendMetrics: () => undefined, saveCheckpoint: (_: unknown, name: string) => saved.push(name) };
+  const { trainer, model } = tinyTrainer({
+    ...{ epochs: 1, test: undefined, store, compile: false },
+    onStep: ({ step }) => {
+      if (step === 6) copyInto(model.head.bias!, full([10], Number.NaN));
+    },
+  });
+  try {
+    await trainer.run();
+    assert.unreachable();
+  } catch (error) {
+    assert.instance(error, NonFiniteLossError);
+    assert.match(
+      (error as Error).message,
+      /the model is not finite at step 6 \(epoch 1, .*\): after it head\.bias \[10\] has 10 of 10 elements/,
+    );
+  }
+  assert.equal(saved, ['last'], 'that of the start');
 });
 
 test('the best checkpoint holds the weights of its epoch', async () => {

@@ -1,0 +1,108 @@
+// Where a run stands, besides its tensors: what a checkpoint holds of it, checked field by field when it is read.
+import type { Turnover } from '../meanfield/birth-death';
+import type { RngState } from '../tensor/seed';
+import { getRngState } from '../tensor/seed';
+import type { JsonObject } from './checkpoint';
+
+export interface Standing {
+  epoch: number;
+  step: number;
+  trainLoss: number | null;
+  testError: number | null;
+  bestError: number | null;
+  bestEpoch: number | null;
+  /** Seconds of training and evaluation, all sessions of the run together. */
+  seconds: number;
+}
+
+/** Everything besides tensors that a run needs in order to go on. Epochs are counted from 0 here, from 1 in reports. */
+export interface Progress extends Standing {
+  /** Images of the epoch's order that were used. */
+  position: number;
+  /** Sums over the epoch, as far as they were read. */
+  loss: number;
+  correct: number;
+  images: number;
+  /** Steps and images that are in the tally on the GPU. */
+  pendingSteps: number;
+  pendingImages: number;
+  /** Exchanges of particles in the epoch, by stage. */
+  swaps: Record<string, number>;
+  /** The last epoch that began with births and deaths, those of this epoch, and the births of the run so far, by stage. */
+  turnoverEpoch: number;
+  turnover: Record<string, Turnover[]>;
+  births: Record<string, number>;
+  rng: RngState;
+  /** Updates so far, in checkpoints of earlier versions, whose optimizer state does not count them. */
+  optimizerSteps?: number;
+  epochSeconds: number;
+}
+
+/** Before the first step. */
+export const beginning = (): Progress => ({
+  ...{ epoch: 0, position: 0, step: 0, loss: 0, correct: 0, images: 0, pendingSteps: 0, pendingImages: 0 },
+  ...{ turnoverEpoch: 0, turnover: {}, births: {} },
+  ...{ swaps: {}, rng: getRngState(), seconds: 0, epochSeconds: 0 },
+  ...{ trainLoss: null, testError: null, bestError: null, bestEpoch: null },
+});
+
+/** What a field must be, in words, and whether a value is that. */
+type Check = readonly [must: string, is: (value: unknown) => boolean];
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isNumber = (value: unknown): value is number => Number.isFinite(value);
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isEach = (is: (value: unknown) => boolean) => (value: unknown) =>
+  isObject(value) && Object.values(value).every(is);
+const isTurnover = (value: unknown): boolean =>
+  isObject(value) && ['killed', 'parent', 'child'].every((key) => isCount((value as JsonObject)[key]));
+const isRng = (value: unknown): boolean => {
+  const { seed, draws } = (isObject(value) ? value : {}) as Partial<RngState>;
+  return isCount(seed) && seed! <= 0xffffffff && isCount(draws);
+};
+const orNull = ([must, is]: Check): Check => [`${must}, or null`, (value) => value === null || is(value)];
+
+const count: Check = ['a whole number of at least 0', isCount];
+const finite: Check = ['a finite number', isNumber];
+const duration: Check = ['a finite number of at least 0', (value) => isNumber(value) && value >= 0];
+const percent: Check = ['a number from 0 to 100', (value) => isNumber(value) && value >= 0 && value <= 100];
+const counts: Check = ['an object of whole numbers of at least 0', isEach(isCount)];
+
+const optional = ([must, is]: Check): Check => [must, (value) => value === undefined || is(value)];
+
+const FIELDS: Record<keyof Progress, Check> = {
+  ...{ epoch: count, step: count, position: count, correct: count, images: count },
+  ...{ pendingSteps: count, pendingImages: count, turnoverEpoch: count, optimizerSteps: optional(count) },
+  ...{ loss: finite, seconds: duration, epochSeconds: duration, swaps: counts, births: counts },
+  ...{ trainLoss: orNull(finite), testError: orNull(percent), bestError: orNull(percent), bestEpoch: orNull(count) },
+  turnover: [
+    'an object of lists of { killed, parent, child }',
+    isEach((list) => Array.isArray(list) && list.every(isTurnover)),
+  ],
+  rng: ['{ seed, draws }, a whole number below 2³² and one of at least 0', isRng],
+};
+
+/** The progress of a checkpoint. Throws an error that begins with `what` (the file's name) and names the field that cannot be. */
+export function checkProgress(saved: JsonObject, what: string): Progress {
+  // Runs begun before there were births and deaths do not tell of them.
+  const progress = structuredClone({ turnoverEpoch: 0, turnover: {}, births: {}, ...saved }) as unknown as Progress;
+  for (const [field, [must, is]] of Object.entries(FIELDS)) {
+    const value = progress[field as keyof Progress];
+    if (!is(value)) throw new Error(`${what}: progress.${field} is ${JSON.stringify(value)}, it must be ${must}`);
+  }
+  const { epoch, step, position, images, pendingImages, pendingSteps, correct, bestEpoch, bestError } = progress;
+  const contradictions: [string, boolean][] = [
+    [
+      `position is ${position}, but images + pendingImages are ${images + pendingImages}`,
+      position !== images + pendingImages,
+    ],
+    [`correct is ${correct} of ${images} images`, correct > images],
+    [`pendingSteps is ${pendingSteps}, but pendingImages ${pendingImages}`, pendingSteps > pendingImages],
+    [`step is ${step}, but epoch ${epoch} and position ${position}`, step < epoch + Math.min(position, 1)],
+    [`bestEpoch is ${bestEpoch}, but epoch ${epoch}`, bestEpoch !== null && bestEpoch > epoch],
+    [`bestEpoch is ${bestEpoch}, but bestError ${bestError}`, (bestEpoch === null) !== (bestError === null)],
+  ];
+  for (const [problem, found] of contradictions) if (found) throw new Error(`${what}: progress.${problem}`);
+  return progress;
+}
