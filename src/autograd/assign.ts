@@ -3,7 +3,7 @@ import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import { copy, copyInto, isBindable } from '../tensor/elementwise';
 import { broadcastShapes, broadcastStrides, sameShape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
+import { strided, Tensor } from '../tensor/tensor';
 import { place } from '../tensor/views';
 import type { Operand } from './elementwise';
 import { add, mul } from './elementwise';
@@ -45,7 +45,7 @@ function write(op: string, x: Tensor, y: Tensor): Tensor {
   }
   // A view into larger memory: kernels for whole tensors would write over its end.
   const source = y.dtype === x.dtype && y.memory !== x.memory ? y : copy(y, x.dtype);
-  place(x, source.view(x.shape, broadcastStrides(source.shape, source.strides, x.shape)));
+  place(x, strided(source, x.shape, broadcastStrides(source.shape, source.strides, x.shape)));
   x.memory.written();
   return x;
 }

@@ -6,7 +6,7 @@ import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import * as raw from '../tensor/conv';
 import { sum } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
-import { requireFloats } from '../tensor/tensor';
+import { requireFloats, strided } from '../tensor/tensor';
 import { expand } from '../tensor/views';
 import type { PushForward, Rule } from './tape';
 import { record, sumOfAll } from './tape';
@@ -34,7 +34,7 @@ function convolution(
     needs[2] && sum(g, [0, 2, 3]),
   ];
   const push: PushForward = (s, t, b) => {
-    const planes = b && expand(b.view([1, b.size, 1, 1], [0, b.strides[0], 0, 0]), y.shape);
+    const planes = b && expand(strided(b, [1, b.size, 1, 1], [0, b.strides[0], 0, 0]), y.shape);
     return sumOfAll(s && raw.conv2d(forward, s, weight, shape), t && raw.conv2d(forward, x, t, shape), planes);
   };
   return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });

@@ -6,7 +6,7 @@ import { evaluate } from '../tensor/elementwise';
 import { reduce, restored } from '../tensor/reduce';
 import { broadcastShapes, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireFloats, requireShape, requireTensors } from '../tensor/tensor';
+import { requireFloats, requireShape, requireTensors, strided } from '../tensor/tensor';
 import { logSoftmax } from './softmax';
 import { record } from './tape';
 
@@ -118,7 +118,7 @@ function withProbabilities(
   requireFloats('crossEntropy', { input: x, ...(weight && { weight }) });
   requireShape('crossEntropy', x, { weight }, [classes], `one value for each of the ${classes} classes`);
   const ones = x.shape.slice(axis + 1).map(() => 1);
-  const column = weight?.view([classes, ...ones], [weight.strides[0], ...ones]);
+  const column = weight && strided(weight, [classes, ...ones], [weight.strides[0], ...ones]);
   const mixed = `((1.0 - s) * b + s / ${classes}.0)`;
   const row = { value: `-${mixed} * a`, da: `-${mixed}`, db: '(s - 1.0) * a' };
   const options = { reduction, parameter: labelSmoothing, axes: [axis], weight: column };

@@ -7,7 +7,7 @@ import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import { checkShape, contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { present, requireFloats, requireShape } from '../tensor/tensor';
+import { present, requireFloats, requireShape, strided } from '../tensor/tensor';
 import type { PushForward, Rule } from './tape';
 import { record } from './tape';
 
@@ -62,7 +62,7 @@ function normRows(
 ): Tensor {
   const { weight, bias, eps = 1e-5 } = o;
   const shape = [...lead, ...rest];
-  const seen = (t: Tensor, as: Shape) => contiguous(t).view(as, contiguousStrides(as));
+  const seen = (t: Tensor, as: Shape) => strided(contiguous(t), as, contiguousStrides(as));
   const w = weight && { w: seen(weight, affine) };
   const b = bias && { b: seen(bias, affine) };
   const { y: xhat, stats } = raw.normalizeRows(x, size(lead), eps);
@@ -75,7 +75,8 @@ function normRows(
     const g = seen(gradient, shape);
     const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...w }, shape }) : g;
     const row = (column: number) =>
-      stats.view(
+      strided(
+        stats,
         [...lead, ...rest.map(() => 1)],
         [...contiguousStrides(lead).map((s) => 4 * s), ...rest.map(() => 0)],
         column,

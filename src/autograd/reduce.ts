@@ -7,6 +7,7 @@ import * as raw from '../tensor/reduce';
 import { scan } from '../tensor/scan';
 import { contiguousStrides, normalizeAxes } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
 import { needsGradient, record, recordLinear } from './tape';
 
@@ -75,15 +76,15 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
     const rest = x.shape.map((_, i) => i).filter((i) => !over.includes(i));
     const order = [...rest, ...over];
     const flat = [raw.countOver(x, rest), raw.countOver(x, over)];
-    const matrix = contiguous(permute(x, order)).view(flat, contiguousStrides(flat));
+    const matrix = strided(contiguous(permute(x, order)), flat, contiguousStrides(flat));
     const before = scan('prod', matrix, 1, { exclusive: true });
     const after = scan('prod', matrix, 1, { exclusive: true, reverse: true });
     const back = contiguousStrides(order.map((i) => x.shape[i]));
     const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
     const operands = {
       g: raw.restored(g, x, over),
-      before: before.view(x.shape, strides),
-      after: after.view(x.shape, strides),
+      before: strided(before, x.shape, strides),
+      after: strided(after, x.shape, strides),
     };
     return [forInput('prod', x, 'g * before * after', operands)];
   });

@@ -7,7 +7,7 @@ import type { Memory } from '../tensor/memory';
 import { computedDuring, temporaries } from '../tensor/memory';
 import { sameShape, showShape } from '../tensor/shape';
 import type { GradientNode } from '../tensor/tensor';
-import { requireTensors, Tensor } from '../tensor/tensor';
+import { requireTensors, strided, Tensor } from '../tensor/tensor';
 import { checkGradient, checkResult } from './anomaly';
 
 /** Gradients for the inputs, from those of the outputs; null where an input needs none. */
@@ -135,8 +135,12 @@ export function record(
   return output;
 }
 
-export const isPlain = (x: unknown): x is object =>
-  !!x && typeof x === 'object' && Object.getPrototypeOf(x) === Object.prototype;
+/** An object literal, one without a prototype, or one of another realm. */
+export function isPlain(x: unknown): x is object {
+  if (!x || typeof x !== 'object') return false;
+  const prototype = Object.getPrototypeOf(x);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
 
 /** Records a linear operation of one tensor: applied to a tangent it is its own push-forward. `adjoint` is its gradient rule. */
 export const recordLinear = (
@@ -197,7 +201,7 @@ export function noGrad<T>(body: () => T): T {
 export const enableGrad = <T>(body: () => T): T => withRecording(true, body);
 
 /** The same values without history: gradients stop here. Shares memory. */
-export const detach = (x: Tensor): Tensor => x.view(x.shape, x.strides);
+export const detach = (x: Tensor): Tensor => strided(x, x.shape, x.strides);
 
 /** Asks `backward` to fill `grad` of a tensor that is no leaf. */
 export function retainGrad(x: Tensor): Tensor {

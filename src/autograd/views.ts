@@ -30,6 +30,27 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return recordLinear('reshape', x, reshaped, (g) => raw.reshape(g, x.shape));
 }
 
+/** The same memory in another shape, as PyTorch's `view`: refused where only a copy could have it. `x.view([2, -1])` or `x.view(2, -1)`. */
+export function view(x: Tensor, ...shape: number[] | [Shape]): Tensor {
+  const wanted = typeof shape[0] === 'object' ? shape[0] : (shape as number[]);
+  if (!Array.isArray(wanted) || (wanted === shape[0] && shape.length > 1))
+    throw inputError(
+      'view',
+      'a shape is needed, and nothing besides',
+      { input: x },
+      'x.view([2, -1]) or x.view(2, -1).',
+    );
+  const to = raw.resolveShape('view', x, wanted);
+  if (!raw.viewStrides(x.shape, x.strides, to))
+    throw inputError(
+      'view',
+      'the elements do not lie in memory in the order of the new shape',
+      { input: x, wanted: to },
+      'reshape() copies them where it must.',
+    );
+  return reshape(x, to);
+}
+
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   const to = order.map((axis) => normalizeAxis('permute', axis, x.shape));

@@ -19,6 +19,7 @@ import { inputError } from '../tensor/context';
 import { full } from '../tensor/create';
 import { evaluate } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
+import { strided } from '../tensor/tensor';
 import type { Activation } from './activation';
 import { activation } from './activation';
 import type { FlowStart } from './flow-start';
@@ -87,11 +88,11 @@ const tensorsOf = (part: State | Drift): Tensor[] =>
 
 /** h(x) and h′(x), elementwise. */
 function withSlope(h: (x: Tensor) => Tensor, x: Tensor): { value: Tensor; slope: Tensor } {
-  const leaf = x.view(x.shape, x.strides);
+  const leaf = strided(x, x.shape, x.strides);
   leaf.requiresGrad = true;
   const value = enableGrad(() => h(leaf));
   const [slope] = grad(value, [leaf], { gradient: fused('1.0', { a: x }) });
-  return { value: value.view(value.shape, value.strides), slope: slope! };
+  return { value: strided(value, value.shape, value.strides), slope: slope! };
 }
 
 /**

@@ -101,6 +101,7 @@ export class MeanField extends Module {
       if (typeof second !== 'function') throw new InputError('MeanField: pass a function that makes one particle');
       this.particles = Array.from({ length: first }, (_, i) => second(i));
     } else this.particles = [...first];
+    this.listedByHand('particles');
     const n = this.particles.length;
     if (n < 1) throw new InputError('MeanField: at least one particle is needed');
     this.#oneFactory = typeof second === 'function' && second.length === 0;
@@ -154,6 +155,7 @@ export class MeanField extends Module {
 
   override *children(): Iterable<[string, Module]> {
     for (const [i, particle] of this.particles.entries()) yield [String(i), particle];
+    yield* super.children(); // a subclass may have fields of its own
   }
 
   override forward(x: Tensor): Tensor {

@@ -6,6 +6,7 @@ import type { Conv2d } from '../nn/conv';
 import { Linear } from '../nn/linear';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
+import type { Parameter, State } from '../nn/parameter';
 import { pack } from '../tensor/rows';
 import type { Tensor } from '../tensor/tensor';
 import type { Shortcut } from './blocks';
@@ -63,6 +64,7 @@ abstract class PreActNet extends Module {
     }
     this.transitions = transitions;
     this.branches = branches;
+    this.listedByHand('transitions', 'branches');
     this.bn = new BatchNorm2d(outer[2], { activation: 'relu' });
     this.linear = new Linear(outer[2], classes);
   }
@@ -75,8 +77,7 @@ abstract class PreActNet extends Module {
       const blocks = first ? [first, ...this.branches[s]] : this.branches[s];
       for (const [i, block] of blocks.entries()) yield [`layer${s + 1}.${i}`, block];
     }
-    yield ['bn', this.bn];
-    yield ['linear', this.linear];
+    for (const entry of super.children()) if (entry[0] !== 'conv1') yield entry;
   }
 
   /** [N, channels, H, W] → logits [N, classes]. */
@@ -110,6 +111,7 @@ export class MeanFieldResNet extends PreActNet {
   constructor(options: ResNetOptions & { particles?: MeanFieldOptions }) {
     super(options);
     this.stages = this.branches.map((list) => (list.length ? new MeanField(list, options.particles) : null));
+    this.listedByHand('stages');
     const bookkeeping = this.stages.flatMap((stage) => stage?.bookkeeping ?? []);
     pack('states of particles', bookkeeping);
   }
@@ -118,6 +120,11 @@ export class MeanFieldResNet extends PreActNet {
   override *children(): Iterable<[string, Module]> {
     yield* super.children();
     for (const [s, stage] of this.stages.entries()) if (stage) yield [`stage${s + 1}`, stage];
+  }
+
+  /** Particles have the names of blocks alone. */
+  override *allNames(): Iterable<[string, Parameter | State]> {
+    for (const entry of super.allNames()) if (!/^stage\d\.\d/.test(entry[0])) yield entry;
   }
 
   /** Sorts the particles of every stage by their times. Call it after each `optimizer.step()`. */

@@ -10,6 +10,7 @@ abstract class Row<T extends Module> extends Module {
   constructor(items: Iterable<T>) {
     super();
     this.items = [...items];
+    this.listedByHand('items');
     const odd = this.items.findIndex((item) => !(item instanceof Module));
     if (odd >= 0)
       throw inputError(this.constructor.name, `item ${odd} is no module`, {}, 'Write a class with forward().');
@@ -37,6 +38,7 @@ abstract class Row<T extends Module> extends Module {
 
   override *children(): Iterable<[string, Module]> {
     for (const [i, item] of this.items.entries()) yield [String(i), item];
+    yield* super.children(); // a subclass may have fields of its own
   }
 }
 

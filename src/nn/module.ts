@@ -1,5 +1,5 @@
-// Module: plain classes with plain fields. Parameters, states and submodules are found by walking own properties, and the arrays and plain
-// objects in them, when they are asked for. What stands in #private fields is not found.
+// Module: plain classes with plain fields. Parameters, states and submodules are found by walking own properties, and the arrays, plain
+// objects, maps and sets in them, when they are asked for. What stands in #private fields and in objects of other classes is not found.
 
 import { consult } from '../autograd/modes';
 import { isPlain, tensorsIn } from '../autograd/tape';
@@ -8,6 +8,7 @@ import { insideModule, moduleDepth } from '../tensor/context';
 import { copyInto } from '../tensor/elementwise';
 import { sameShape, showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
 import { Parameter, State } from './parameter';
 
 export type StateDict = Record<string, Tensor>;
@@ -18,16 +19,36 @@ export interface LoadReport {
   unexpected: string[];
 }
 
-/** `runningMean` → `running_mean`: state dicts speak PyTorch's names. */
-const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+/** `fooBar` → `foo_bar`: PyTorch's spelling, which is understood when loading. */
+const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-/** The fields of an object, those in arrays and plain objects by dotted names. */
-function* fields(owner: object, prefix = '', seen = new Set<object>()): Iterable<[string, unknown]> {
-  if (seen.has(owner)) return;
-  seen.add(owner);
-  for (const [key, value] of Object.entries(owner))
-    if (Array.isArray(value) || isPlain(value)) yield* fields(value, `${prefix}${key}.`, seen);
-    else yield [prefix + key, value];
+/** What a module's field holds by names: the items of arrays, plain objects, maps and sets; null of anything else. */
+function entriesOf(value: unknown): Iterable<[unknown, unknown]> | null {
+  if (Array.isArray(value) || isPlain(value)) return Object.entries(value);
+  if (value instanceof Map) return value.entries();
+  return value instanceof Set ? [...value].entries() : null;
+}
+
+/** The fields of an object, those in collections by dotted names. */
+function* fields(
+  owner: object,
+  items = Object.entries(owner) as Iterable<[unknown, unknown]>,
+  prefix = '',
+  seen = new Set<unknown>([owner]),
+): Iterable<[string, unknown]> {
+  for (const [key, value] of items) {
+    const name = prefix + String(key);
+    const inner = entriesOf(value);
+    if (inner) {
+      if (seen.has(value)) continue;
+      seen.add(value);
+      yield* fields(owner, inner, `${name}.`, seen);
+    } else if (typeof key === 'string' || typeof key === 'number') yield [name, value];
+    else if (value instanceof Module || value instanceof Parameter || value instanceof State)
+      throw new InputError(
+        `${owner.constructor.name}: a ${value.constructor.name} in the map '${prefix.slice(0, -1)}' has a key that is no name: use strings`,
+      );
+  }
 }
 
 type Forward = (...inputs: never[]) => unknown;
@@ -39,10 +60,13 @@ export abstract class Module {
   /** Position in the tree (`layer2.1.conv1`), known after the first call; for messages. */
   declare path: string;
   declare private hooks: Set<ForwardHook>;
+  /** Whether a walk over names is inside of it. */
+  declare private walked: boolean;
 
   constructor() {
     Object.defineProperty(this, 'path', { value: '', writable: true, enumerable: false });
     Object.defineProperty(this, 'hooks', { value: new Set<ForwardHook>(), enumerable: false });
+    Object.defineProperty(this, 'walked', { value: false, writable: true, enumerable: false });
     const forward = this.forward as Forward;
     // Users write `forward` and call `forward`: wrapping it here gives errors their module path, and results of the outermost module
     // the right to outlive backward().
@@ -72,10 +96,19 @@ export abstract class Module {
     for (const [name, value] of fields(this)) if (value instanceof Module) yield [name, value];
   }
 
-  /** Parameters and states of this module itself, by the names of their fields. */
+  /** Fields whose tensors have another name in state dicts: PyTorch's. Inherited by subclasses. */
+  protected static readonly tensorNames: Readonly<Record<string, string>> = {};
+
+  /** Parameters and states of this module itself, by the names of their fields, PyTorch's where it has another one. */
   *ownTensors(): Iterable<[string, Parameter | State]> {
+    const { tensorNames } = this.constructor as typeof Module;
     for (const [name, value] of fields(this))
-      if (value instanceof Parameter || value instanceof State) yield [name, value];
+      if (value instanceof Parameter || value instanceof State) yield [tensorNames[name] ?? name, value];
+  }
+
+  /** Has the walk over fields pass over some, which `children()` lists itself. */
+  protected listedByHand(...names: string[]): void {
+    for (const name of names) Object.defineProperty(this, name, { enumerable: false });
   }
 
   /** This module and all below it, each once, with dotted names. */
@@ -91,15 +124,38 @@ export abstract class Module {
     return [...this.namedModules()].map(([, module]) => module);
   }
 
-  /** Parameters and states by their PyTorch names, each once. */
+  /** Parameters and states under each of their names: what is tied or shared has several. */
+  *allNames(): Iterable<[string, Parameter | State]> {
+    if (this.walked) return; // a module inside of itself
+    this.walked = true;
+    try {
+      yield* this.ownTensors();
+      for (const [prefix, child] of this.children())
+        for (const [name, tensor] of child.allNames()) yield [`${prefix}.${name}`, tensor];
+    } finally {
+      this.walked = false;
+    }
+  }
+
+  /** The same as a map. Throws InputError where two tensors have the same name. */
+  #byName(): Map<string, Parameter | State> {
+    const found = new Map<string, Parameter | State>();
+    for (const [name, tensor] of this.allNames()) {
+      if ((found.get(name) ?? tensor) !== tensor)
+        throw new InputError(`${this.constructor.name}: two tensors are called '${name}': rename a field or key`);
+      found.set(name, tensor);
+    }
+    return found;
+  }
+
+  /** Parameters and states, each once under its first name. */
   *namedTensors(): Iterable<[string, Parameter | State]> {
     const seen = new Set<Tensor>();
-    for (const [prefix, module] of this.namedModules())
-      for (const [name, value] of module.ownTensors()) {
-        if (seen.has(value)) continue;
-        seen.add(value);
-        yield [snakeCase(prefix ? `${prefix}.${name}` : name), value];
-      }
+    for (const [name, tensor] of this.#byName()) {
+      if (seen.has(tensor)) continue;
+      seen.add(tensor);
+      yield [name, tensor];
+    }
   }
 
   /** Trained tensors by name. */
@@ -146,32 +202,39 @@ export abstract class Module {
     return () => void this.hooks.delete(hook);
   }
 
-  /** Parameters and persistent states by name. The tensors are the module's own, not copies. */
+  /** Parameters and persistent states by name, tied ones under each name. The tensors are the module's own, not copies. */
   stateDict(): StateDict {
-    const dict: StateDict = {};
-    for (const [name, tensor] of this.namedTensors())
-      if (!(tensor instanceof State && !tensor.persistent)) dict[name] = tensor;
-    return dict;
+    const all = [...this.#byName()];
+    return Object.fromEntries(all.filter(([, tensor]) => !(tensor instanceof State && !tensor.persistent)));
   }
 
   /**
-   * Copies values by name. Throws one InputError that lists every missing, unexpected and misshapen key; nothing is changed then.
-   * `strict: false` ignores missing and unexpected keys and returns them.
+   * Copies values by name; `foo_bar` stands for a field `fooBar`, and one name of a tied tensor is enough. Throws one InputError that lists
+   * every missing, unexpected and misshapen key; nothing is changed then. `strict: false` ignores missing and unexpected keys and returns them.
    */
   loadStateDict(dict: Readonly<StateDict>, { strict = true } = {}): LoadReport {
-    const own = new Map<string, Tensor>(this.namedTensors());
+    const own = this.#byName();
+    const given = new Map(Object.entries(dict));
+    requireTensors('loadStateDict', dict);
+    /** The key under which a value comes. */
+    const keyOf = new Map<string, string>();
+    for (const name of own.keys()) {
+      const snake = snakeCase(name);
+      if (given.has(name)) keyOf.set(name, name);
+      else if (given.has(snake) && !own.has(snake)) keyOf.set(name, snake);
+    }
+    const used = new Set(keyOf.values());
+    const come = new Set([...keyOf.keys()].map((name) => own.get(name)));
     const ignored = (key: string) => key.endsWith('num_batches_tracked');
-    const missing = Object.keys(this.stateDict()).filter((key) => !Object.hasOwn(dict, key));
-    const unexpected = Object.keys(dict).filter((key) => !own.has(key) && !ignored(key));
-    const misshapen = Object.keys(dict).filter(
-      (key) => own.has(key) && !sameShape(own.get(key)!.shape, dict[key].shape),
-    );
+    const missing = Object.keys(this.stateDict()).filter((name) => !come.has(own.get(name)));
+    const unexpected = [...given.keys()].filter((key) => !used.has(key) && !own.has(key) && !ignored(key));
+    const misshapen = [...keyOf].filter(([name, key]) => !sameShape(own.get(name)!.shape, dict[key].shape));
     const problems = [
       ...(strict ? missing.map((key) => `missing: ${key} ${showShape(own.get(key)!.shape)}`) : []),
       ...(strict ? unexpected.map((key) => `unexpected: ${key} ${showShape(dict[key].shape)}`) : []),
       ...misshapen.map(
-        (key) =>
-          `shape of ${key}: ${showShape(dict[key].shape)} in the state dict, ${showShape(own.get(key)!.shape)} in the module`,
+        ([name, key]) =>
+          `shape of ${key}: ${showShape(dict[key].shape)} in the state dict, ${showShape(own.get(name)!.shape)} in the module`,
       ),
     ];
     if (problems.length) {
@@ -182,10 +245,10 @@ export abstract class Module {
       );
     }
     const loaded = new Set<Tensor>();
-    for (const [key, value] of Object.entries(dict)) {
-      const target = own.get(key);
-      if (target) copyInto(target, value);
-      if (target) loaded.add(target);
+    for (const [name, key] of keyOf) {
+      const target = own.get(name)!;
+      copyInto(target, dict[key]);
+      loaded.add(target);
     }
     for (const module of this.modules()) module.afterLoad(loaded);
     return { missing, unexpected };

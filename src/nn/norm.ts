@@ -37,6 +37,10 @@ export abstract class Affine extends Module {
  * statistics move on (with the unbiased variance); in evaluation with the running statistics. Works for any [N, C, …].
  */
 export class BatchNorm2d extends Affine {
+  protected static override readonly tensorNames: Readonly<Record<string, string>> = {
+    runningMean: 'running_mean',
+    runningVar: 'running_var',
+  };
   readonly runningMean: State;
   readonly runningVar: State;
 

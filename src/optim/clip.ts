@@ -4,6 +4,7 @@ import type { Parameter } from '../nn/parameter';
 import { evaluate } from '../tensor/elementwise';
 import { norm } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
+import { strided } from '../tensor/tensor';
 import { concat } from '../tensor/views';
 
 /** Replaces a parameter's gradient, now and in compiled steps. */
@@ -34,7 +35,7 @@ export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number, { nor
   if (!(normType > 0)) throw new InputError(`clipGradNorm: normType ${normType} must be a number > 0, or Infinity`);
   const list = withGradient(params);
   if (!list.length) return null;
-  const norms = list.map(({ grad }) => norm(grad!, normType).view([1], [1]));
+  const norms = list.map(({ grad }) => strided(norm(grad!, normType), [1], [1]));
   const total = norm(concat(norms, 0), normType);
   for (const parameter of list) replace(parameter, 'g * minOf(1.0, s / (n + 1e-6))', maxNorm, { n: total });
   return total;

@@ -1,5 +1,5 @@
 // Learning-rate schedules: pure functions of the epoch, applied to an optimizer's groups.
-import { InputError } from '../gpu';
+import { device, InputError } from '../gpu';
 import type { Optimizer } from './optimizer';
 
 /** Factor on the initial rate in `epoch` = 0, 1, … Any function is one, as in `torch.optim.lr_scheduler.LambdaLR`. */
@@ -56,27 +56,49 @@ function requirePositive(schedule: string, options: Record<string, number>): voi
     if (!(value > 0)) throw new InputError(`${schedule}: ${name} ${value} must be a number > 0`);
 }
 
-/** Applies a schedule: `step()` after every epoch, as in PyTorch. */
+interface Rate {
+  /** The rate that the factors multiply. */
+  initial: number;
+  /** What the schedulers have made of it. */
+  scheduled: number;
+  factors: Map<Scheduler, number>;
+}
+
+/** The rate of each group that has schedulers. */
+const rates = new WeakMap<object, Rate>();
+
+/** Applies a schedule: `step()` after every epoch, as in PyTorch. Several on one optimizer multiply their factors. */
 export class Scheduler {
-  readonly #initial: number[];
   epoch = 0;
 
   constructor(
     readonly optimizer: Optimizer<{ lr: number }>,
     readonly schedule: Schedule,
   ) {
-    this.#initial = optimizer.groups.map((group) => group.lr);
     this.setEpoch(0);
   }
 
   /** Goes on to the next epoch. */
   step(): void {
-    this.setEpoch(this.epoch + 1);
+    device().effect(() => this.#apply(this.epoch + 1));
   }
 
   /** Sets the rates of `epoch`, after resuming for example. */
   setEpoch(epoch: number): void {
+    device().effect(() => this.#apply(epoch));
+  }
+
+  #apply(epoch: number): void {
     this.epoch = epoch;
-    this.optimizer.groups.forEach((group, i) => (group.lr = this.#initial[i] * this.schedule(epoch)));
+    const factor = this.schedule(epoch);
+    for (const group of this.optimizer.groups) {
+      const rate = rates.get(group) ?? { initial: group.lr, scheduled: group.lr, factors: new Map() };
+      rates.set(group, rate);
+      const all = () => [...rate.factors.values()].reduce((product, f) => product * f, 1);
+      // A rate that was set by hand is what the schedules go on from.
+      if (group.lr !== rate.scheduled && all() !== 0) rate.initial = group.lr / all();
+      rate.factors.set(this, factor);
+      group.lr = rate.scheduled = rate.initial * all();
+    }
   }
 }

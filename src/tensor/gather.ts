@@ -13,7 +13,7 @@ import { bind, bindAll, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { normalizeAxis, padded, size } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, strided } from './tensor';
 
 const badBits = (x: Tensor): number => (x.dtype === 'float32' ? 0x7fc00000 : -(2 ** 31));
 
@@ -53,7 +53,8 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
 /** A 1-D index as one into `shape` along `axis`, repeated along the other dimensions. */
 export function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
   const full = shape.map((n, d) => (d === axis ? index.size : n));
-  return index.view(
+  return strided(
+    index,
     full,
     full.map((_, d) => (d === axis ? (index.strides[0] ?? 0) : 0)),
   );

@@ -21,7 +21,7 @@ import {
   size,
 } from './shape';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, strided } from './tensor';
 
 type Computed = Exclude<DType, 'bool'>;
 
@@ -132,7 +132,7 @@ export function reduce(e: ReduceExpression): Tensor {
   if (last) return out;
   const whole = reduce({ ...e, map: 'a', operands: { a: out }, shape: [splits, n], axes: [0], keepDims: false });
   out.dispose();
-  return whole.view(outShape, contiguousStrides(outShape));
+  return strided(whole, outShape, contiguousStrides(outShape));
 }
 
 /** Evaluates an elementwise expression and sums it down to `shape`: gradients of operands that were broadcast. */
@@ -142,7 +142,7 @@ export function evaluateTo(shape: Shape, e: Expression): Tensor {
   const axes = broadcastAxes(shape, e.shape);
   const from = { name, map: expression, operands, scalars, shape: e.shape, axes, convert: compute === 'float32' };
   const summed = reduce({ ...from, reduction: 'sum' });
-  return summed.view(shape, contiguousStrides(shape));
+  return strided(summed, shape, contiguousStrides(shape));
 }
 
 /** A reduced tensor seen with size 1 again in the dimensions that were reduced, so that it broadcasts against the input. */
@@ -150,7 +150,7 @@ export function restored(y: Tensor, input: Tensor, axes: readonly number[]): Ten
   let at = 0;
   const kept = y.ndim === input.ndim;
   const strides = input.shape.map((_, i) => (kept ? y.strides[i] : axes.includes(i) ? 0 : y.strides[at++]));
-  return y.view(reducedShape(input.shape, axes, true), strides);
+  return strided(y, reducedShape(input.shape, axes, true), strides);
 }
 
 /** Dimensions of `to` along which a tensor of `shape` is repeated by broadcasting. */
@@ -251,7 +251,7 @@ export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const operands = { a: rest, m: most };
   const y = evaluate({ name, expression: `log(a) + ${finite}`, operands, shape: rest.shape });
   const shape = reducedShape(x.shape, common.axes, keepDims);
-  return y.view(shape, contiguousStrides(shape));
+  return strided(y, shape, contiguousStrides(shape));
 }
 
 /** (Σ|x|ᵖ)^(1/p) over dimensions; the largest |x| for p = ∞, the smallest for −∞, the number of non-zeros for 0. */

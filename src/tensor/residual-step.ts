@@ -11,7 +11,7 @@ import { inputError } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
 import { sameShape } from './shape';
 import type { Tensor } from './tensor';
-import { empty, requireFloats } from './tensor';
+import { empty, requireFloats, strided } from './tensor';
 
 /** x + (τ_l − τ_{l−1})·f with τ_{−1} = 0. `x` and `f` have the same shape, `tau` [n]. */
 export function residualStep(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
@@ -46,7 +46,7 @@ export function residualStepGradient(
 ): { df: Tensor; dx: Tensor } {
   const df = empty('residual step gradient', f.shape);
   const dx = h ? empty('residual step gradient', f.shape) : g;
-  const row = sums.view([SUMS], [1], l * SUMS);
+  const row = strided(sums, [SUMS], [1], l * SUMS);
   const bindings = [contiguous(g), contiguous(f), tau, df, row, ...(h ? [contiguous(h), dx] : [])].map(bind);
   device().launch(gradientKernel(h ? 1 : 0), bindings, [f.size, l]);
   return { df, dx };

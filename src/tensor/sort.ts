@@ -11,7 +11,7 @@ import { gather } from './gather';
 import { normalizeAxis } from './shape';
 import { linesAlong } from './softmax';
 import type { Tensor } from './tensor';
-import { empty } from './tensor';
+import { empty, strided } from './tensor';
 
 /** Lines up to this length count ranks. */
 const RANK_LIMIT = 1024;
@@ -60,6 +60,6 @@ export function topk(x: Tensor, k: number, dim: number, largest: boolean): Sorte
     throw inputError('topk', `k = ${k} of ${n} elements along dimension ${dim}`, { input: x }, `Use 0 … ${n}.`);
   const order = argsort(x, axis, largest);
   const shape = order.shape.map((m, i) => (i === axis ? k : m));
-  const indices = copy(order.view(shape, order.strides));
+  const indices = copy(strided(order, shape, order.strides));
   return { values: gather(x, axis, indices), indices };
 }

@@ -96,11 +96,6 @@ export class Tensor {
     return this.memory.storage;
   }
 
-  /** Another view of the same memory. */
-  view(shape: Shape, strides: readonly number[], offset = this.offset): Tensor {
-    return new Tensor(this.memory, this.dtype, shape, strides, offset);
-  }
-
   /** Keeps the memory until it is dropped or disposed of, instead of until the step after next. Returns the tensor. */
   keep(): this {
     this.memory.keep();
@@ -180,6 +175,10 @@ export class Tensor {
     return nest(0, 0, data.length);
   }
 }
+
+/** Another view of the same memory, whatever it shows: the caller sees to it that it stays inside. */
+export const strided = (x: Tensor, shape: Shape, strides: readonly number[], offset = x.offset): Tensor =>
+  new Tensor(x.memory, x.dtype, shape, strides, offset);
 
 /** Refuses operands that are no tensors, before anything reads their shapes. */
 export function requireTensors(op: string, operands: Readonly<Record<string, unknown>>): void {

@@ -19,7 +19,7 @@ import {
   size,
 } from './shape';
 import type { Tensor } from './tensor';
-import { empty, requireTensors } from './tensor';
+import { empty, requireTensors, strided } from './tensor';
 
 /** Resolves a −1 in a wanted shape, and checks that the number of elements stays. */
 export function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
@@ -37,7 +37,7 @@ export function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
 }
 
 /** Strides that show the elements in another shape in the same order, or null where only a copy can. */
-function viewStrides(shape: Shape, strides: readonly number[], wanted: Shape): number[] | null {
+export function viewStrides(shape: Shape, strides: readonly number[], wanted: Shape): number[] | null {
   if (isContiguous(shape, strides)) return contiguousStrides(wanted);
   // Runs of dimensions that are walked in one go; each has to be filled by whole dimensions of the new shape.
   const runs = collapse(shape, [strides]);
@@ -63,18 +63,20 @@ function viewStrides(shape: Shape, strides: readonly number[], wanted: Shape): n
 /** The elements in another shape: a view where strides allow, else a copy. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const strides = viewStrides(x.shape, x.strides, shape);
-  return strides ? x.view(shape, strides) : copy(x).view(shape, contiguousStrides(shape));
+  return strides ? strided(x, shape, strides) : strided(copy(x), shape, contiguousStrides(shape));
 }
 
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. */
 export const permute = (x: Tensor, order: readonly number[]): Tensor =>
-  x.view(
+  strided(
+    x,
     order.map((i) => x.shape[i]),
     order.map((i) => x.strides[i]),
   );
 
 /** Repeats dimensions of size 1, without a copy. */
-export const expand = (x: Tensor, shape: Shape): Tensor => x.view(shape, broadcastStrides(x.shape, x.strides, shape));
+export const expand = (x: Tensor, shape: Shape): Tensor =>
+  strided(x, shape, broadcastStrides(x.shape, x.strides, shape));
 
 /** Which elements of a dimension: as Python's `start:stop:step`; negative positions count from the end. */
 export interface Range {
@@ -124,7 +126,8 @@ export const stepsFrom = (start: number, axis: number, shape: Shape): Steps[] =>
 /** The elements in the given steps of every dimension, as a view. */
 export function slice(x: Tensor, steps: readonly Steps[]): Tensor {
   const offset = x.offset + steps.reduce((sum, { start }, i) => sum + start * x.strides[i], 0);
-  return x.view(
+  return strided(
+    x,
     steps.map((s) => s.count),
     steps.map((s, i) => s.step * x.strides[i]),
     offset,

@@ -205,7 +205,7 @@ export class Trainer {
   async state(): Promise<Checkpoint> {
     const { model, optimizer, config = {} } = this.#options;
     const tensors: Checkpoint['tensors'] = {};
-    for (const [name, x] of model.namedTensors()) tensors[name] = await toStored(x);
+    for (const [name, x] of model.allNames()) tensors[name] = await toStored(x);
     for (const [name, x] of Object.entries(optimizer.stateDict()))
       tensors[PRIVATE.optimizer + name] = await toStored(x);
     for (const [name, stage] of this.#stagesWithEffects()) tensors[EFFECTS + name] = await toStored(stage.effects);

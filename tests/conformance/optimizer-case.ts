@@ -13,6 +13,7 @@ import { RMSprop } from '../../src/optim/rmsprop';
 import { SGD } from '../../src/optim/sgd';
 import { full, tensor } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
+import { strided } from '../../src/tensor/tensor';
 import type { OptimizerCase, StoredTensor, Update } from './case';
 import { load, NotApplicable } from './case';
 import { difference } from './compare';
@@ -28,7 +29,7 @@ const losses: Record<string, (loss: Loss, p: Parameters) => Tensor> = {
   linear_sse: ({ x, y }, p) => {
     const target = load(y);
     const out = linear(load(x), p.weight, p.bias);
-    return sum(square(sub(out, target.view(out.shape, out.strides))));
+    return sum(square(sub(out, strided(target, out.shape, out.strides))));
   },
   quadratic: ({ target }, { p }) => sum(square(sub(p, target))),
   mean_scaled: ({ rate }, { p }) => mean(mul(p, rates(rate, p))),

@@ -1,7 +1,7 @@
 // Module: what it finds in itself, state dicts, modes, hooks, containers, the tree as text, summary.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { F, InputError, nn, type Tensor, tensor, zeros } from '../../src/index.node.js';
+import { F, InputError, MeanField, models, nn, type Tensor, tensor, zeros } from '../../src/index.node.js';
 import { close, useGpu } from '../util';
 
 useGpu();
@@ -57,9 +57,9 @@ test('modules and tensors by their dotted names, in the order of the fields', ()
   assert.equal(
     [...net.namedParameters()].map(([name]) => name),
     [
-      ...['scale', 'offsets.0', 'offsets.1', 'stem_conv.weight', 'stem_conv.bias'],
-      ...['blocks.0.conv_a.weight', 'blocks.0.bn1.weight', 'blocks.0.bn1.bias'],
-      ...['blocks.1.conv_a.weight', 'blocks.1.bn1.weight', 'blocks.1.bn1.bias'],
+      ...['scale', 'offsets.0', 'offsets.1', 'stemConv.weight', 'stemConv.bias'],
+      ...['blocks.0.convA.weight', 'blocks.0.bn1.weight', 'blocks.0.bn1.bias'],
+      ...['blocks.1.convA.weight', 'blocks.1.bn1.weight', 'blocks.1.bn1.bias'],
       ...['heads.left.weight', 'heads.left.bias', 'heads.right.weight', 'heads.right.bias'],
       ...['rest.1.weight', 'rest.1.bias'],
     ],
@@ -75,7 +75,7 @@ test('modules and tensors by their dotted names, in the order of the fields', ()
   );
 });
 
-test('a module or parameter that is shared counts once, under its first name', async () => {
+test('a module or parameter that is shared counts once, and is written and read under each of its names', async () => {
   class Tied extends nn.Module {
     first = new nn.Linear(2, 2);
     second = this.first;
@@ -85,7 +85,18 @@ test('a module or parameter that is shared counts once, under its first name', a
     }
   }
   const tied = new Tied();
-  assert.equal(Object.keys(tied.stateDict()), ['weight', 'first.bias']);
+  const names = ['weight', 'first.weight', 'first.bias', 'second.weight', 'second.bias'];
+  assert.equal(Object.keys(tied.stateDict()), names);
+  assert.equal(
+    [...tied.namedParameters()].map(([name]) => name),
+    ['weight', 'first.bias'],
+  );
+  for (const name of names.filter((n) => n.endsWith('weight'))) {
+    tied.loadStateDict({ [name]: zeros([2, 2]).add(3), 'second.bias': zeros([2]) });
+    close(await tied.weight.data(), [3, 3, 3, 3], 0, `loaded as ${name}`);
+    tied.weight.detach().zero_();
+  }
+  assert.throws(() => tied.loadStateDict({ 'first.bias': zeros([2]) }), /missing: weight.*missing: first\.weight/s);
   assert.is(tied.modules().length, 2);
   assert.is(tied.parameterCount, 6);
   assert.match(tied.toString(), /· 6 parameters$/);
@@ -101,6 +112,81 @@ test('fields may form a cycle of plain objects and arrays', () => {
   net.loop = [];
   net.loop.push(net.loop, { again: net.loop });
   assert.is(net.modules().length, 13);
+});
+
+test('modules and parameters in maps, sets and nested collections are found', () => {
+  class Many extends nn.Module {
+    byName = new Map<string, unknown>([
+      ['a', new nn.Linear(1, 1)],
+      ['b', [{ deep: new nn.Parameter(zeros([1])) }]],
+    ]);
+    all = new Set([new nn.Linear(1, 2)]);
+    bare = Object.assign(Object.create(null), { w: new nn.Parameter(zeros([3])) });
+    byModule = new Map<object, number>([[new nn.ReLU(), 1]]);
+    override forward(): void {}
+  }
+  const many = new Many();
+  assert.equal(Object.keys(many.stateDict()), [
+    ...['byName.b.0.deep', 'bare.w', 'byName.a.weight', 'byName.a.bias', 'all.0.weight', 'all.0.bias'],
+  ]);
+  (many as unknown as { lost: unknown }).lost = new Map([[{}, new nn.Linear(1, 1)]]);
+  assert.throws(() => many.parameters(), /Many: a Linear in the map 'lost' has a key that is no name/);
+});
+
+test('names are those of the fields, snake_case is understood, and two tensors never share one', async () => {
+  class Names extends nn.Module {
+    fooBar = new nn.Parameter(zeros([1]));
+    foo_bar = new nn.Parameter(zeros([1]));
+    myNorm = new nn.BatchNorm1d(2);
+    override forward(): void {}
+  }
+  const names = new Names();
+  const keys = ['fooBar', 'foo_bar', ...['weight', 'bias', 'running_mean', 'running_var'].map((k) => `myNorm.${k}`)];
+  assert.equal(Object.keys(names.stateDict()), keys);
+  const dict = filled(names, 1);
+  dict.foo_bar = tensor([5]);
+  names.loadStateDict(dict);
+  assert.equal([...(await names.fooBar.data()), ...(await names.foo_bar.data())], [1, 5]);
+  for (const key of keys.slice(2)) {
+    dict[key.replace('myNorm', 'my_norm')] = dict[key].add(1).keep();
+    delete dict[key];
+  }
+  names.loadStateDict(dict);
+  assert.equal([...(await names.myNorm.runningVar.data())], [2, 2]);
+  delete dict.fooBar;
+  assert.throws(() => names.loadStateDict(dict), /missing: fooBar/);
+
+  class Clash extends nn.Module {
+    'a.b' = new nn.Parameter(zeros([1]));
+    a = { b: new nn.Parameter(zeros([1])) };
+    override forward(): void {}
+  }
+  assert.throws(() => new Clash().stateDict(), /Clash: two tensors are called 'a\.b'/);
+});
+
+test('subclasses of containers and networks keep their own fields', () => {
+  class Scaled extends nn.Sequential {
+    scale = new nn.Parameter(tensor([2]));
+    extra = new nn.Linear(1, 1);
+  }
+  assert.equal(Object.keys(new Scaled(new nn.Linear(1, 1)).stateDict()), [
+    ...['scale', '0.weight', '0.bias', 'extra.weight', 'extra.bias'],
+  ]);
+  class List extends nn.ModuleList {
+    extra = new nn.PReLU();
+  }
+  assert.equal(Object.keys(new List().stateDict()), ['extra.weight']);
+  class Stack extends MeanField {
+    head = new nn.Linear(1, 1);
+  }
+  const stack = new Stack(1, () => new nn.Linear(1, 1));
+  assert.equal(Object.keys(stack.stateDict()), ['tau', '0.weight', '0.bias', 'head.weight', 'head.bias']);
+  class Net extends models.MeanFieldResNet {
+    head = new nn.Linear(1, 1);
+  }
+  const keys = Object.keys(new Net({ blocks: 1 }).stateDict());
+  assert.ok(keys.includes('head.bias') && keys.includes('stage1.tau') && keys.includes('layer1.0.conv1.weight'));
+  assert.not(keys.some((key) => key.startsWith('stage1.0')));
 });
 
 const filled = (net: nn.Module, value: number) =>
@@ -123,7 +209,7 @@ test('a state dict that does not fit: every problem in one error, and nothing is
   const net = new Net();
   const before = await net.scale.data();
   const dict = filled(net, 9);
-  delete dict['stem_conv.bias'];
+  delete dict['stemConv.bias'];
   dict.surplus = zeros([4]);
   dict['offsets.1'] = zeros([5]);
   try {
@@ -133,7 +219,7 @@ test('a state dict that does not fit: every problem in one error, and nothing is
     assert.instance(error, InputError);
     const { message } = error as Error;
     assert.match(message, /does not fit Net; nothing was loaded/);
-    assert.match(message, /missing: stem_conv\.bias \[2\]/);
+    assert.match(message, /missing: stemConv\.bias \[2\]/);
     assert.match(message, /unexpected: surplus \[4\]/);
     assert.match(message, /shape of offsets\.1: \[5\] in the state dict, \[3\] in the module/);
   }
@@ -143,9 +229,9 @@ test('a state dict that does not fit: every problem in one error, and nothing is
 test('strict: false loads what fits and reports the rest; another shape is still an error', async () => {
   const net = new Net();
   const dict = filled(net, 9);
-  delete dict['stem_conv.bias'];
+  delete dict['stemConv.bias'];
   dict.surplus = zeros([4]);
-  assert.equal(net.loadStateDict(dict, { strict: false }), { missing: ['stem_conv.bias'], unexpected: ['surplus'] });
+  assert.equal(net.loadStateDict(dict, { strict: false }), { missing: ['stemConv.bias'], unexpected: ['surplus'] });
   close(await net.scale.data(), [9]);
   dict.scale = zeros([2]);
   assert.throws(() => net.loadStateDict(dict, { strict: false }), /shape of scale/);

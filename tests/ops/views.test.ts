@@ -194,6 +194,22 @@ test('more than 65,535 workgroups', async () => {
   close(joined.slice(-6), [rows - 1, 2 * rows - 1, 3 * rows - 1, rows - 1, 2 * rows - 1, 3 * rows - 1], 0);
 });
 
+test('view shares memory, or is refused', async () => {
+  const x = zeros([2, 6], { requiresGrad: true });
+  const y = views.view(x, 3, -1);
+  assert.equal([y.shape, y.memory === x.memory], [[3, 4], true]);
+  assert.equal(views.view(views.narrow(x, 0, 1, 1), [2, 3]).shape, [2, 3]);
+  backward(sum(mul(y, 2)));
+  assert.equal([...(await x.grad!.data())], new Array(12).fill(2));
+  const turned = views.transpose(x, 0, 1);
+  assert.throws(() => views.view(turned, [12]), /view: .*\[6, 2\].*\[12\].*reshape/s);
+  assert.throws(
+    () => (views.view as (...all: unknown[]) => Tensor)(x, [3, 2], [1, 3]),
+    /view: a shape is needed, and nothing besides/,
+  );
+  assert.throws(() => views.view(x, 5), /view: 12 elements do not fill/);
+});
+
 test('refuses what does not fit', () => {
   const x = zeros([2, 3]);
   for (const [wrong, message] of [

@@ -227,6 +227,29 @@ test('schedules', () => {
   close([optimizer.groups[0].lr], [0.2]);
 });
 
+test('several schedulers multiply their factors, also inside a compiled step, and go on from a rate set by hand', async () => {
+  const params = [new Parameter(tensor([0]))];
+  const optimizer = new SGD(params, { lr: 1 });
+  const rate = () => optimizer.groups[0].lr;
+  const both = [new Scheduler(optimizer, exponential(0.9)), new Scheduler(optimizer, step(2, 0.5))];
+  const seen: number[] = [];
+  const update = compile(() => {
+    backward(sum(params[0]));
+    optimizer.step();
+    optimizer.zeroGrad();
+    for (const scheduler of both) scheduler.step();
+  });
+  for (let i = 0; i < 6; i++) {
+    seen.push(rate());
+    update();
+  }
+  close(seen, [1, 0.9, 0.405, 0.3645, 0.164025, 0.1476225], 1e-9); // PyTorch's
+  close(await params[0].data(), [-seen.reduce((a, b) => a + b)], 1e-6);
+  optimizer.groups[0].lr = 8;
+  both[0].step();
+  close([rate()], [7.2], 1e-9);
+});
+
 test('wrong options are refused', () => {
   assert.throws(() => new Adam(initial(), { betas: [0.9, 1] }), /Adam: betas \[0.9, 1\] must be in 0 ≤ β < 1/);
   assert.throws(() => new AdamW(initial(), { lr: -1 }), /AdamW: lr -1 must be a number ≥ 0/);
