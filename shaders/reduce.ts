@@ -57,7 +57,7 @@ function build(o: ReduceOptions): Kernel {
   const better = `${compute === 'f32' ? '(isNan(a) && !isNan(b)) || ' : ''}a ${o.reduction === 'argmax' ? '>' : '<'} b`;
   const { head, io } = declare(
     'n: u32, keptRank: u32, reducedRank: u32, count: u32, chunk: u32, identity: u32, gap0: u32, gap1: u32, ' +
-      `scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${2 * n}>, offsets: vec4u`,
+      `scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u`,
     ...operands.map(({ type }, i) => `r in${i}: ${stored(type)}`),
     `w out: ${arg ? 'i32' : stored(result)}`,
   );

@@ -155,13 +155,13 @@ export function gelu(x: Tensor, { approximate = 'none' }: { approximate?: 'none'
 /** The elements of `a` where `condition` is true (non-zero), of `b` elsewhere; all three broadcast. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   requireTensor('where', condition);
-  const like = a instanceof Tensor ? a : b instanceof Tensor ? b : condition;
+  const like = [a, b].find((x) => x instanceof Tensor);
   const operands: Record<string, Tensor> = { c: condition };
   const scalars: Numeric[] = [0, 0];
   let dtype: DType | null = null;
   for (const [i, value] of [a, b].entries()) {
     requireOperand('where', value, condition);
-    const type = value instanceof Tensor ? value.dtype : numberType(value, like === condition ? 'float32' : like.dtype);
+    const type = value instanceof Tensor ? value.dtype : numberType(value, like?.dtype ?? 'float32');
     dtype = dtype ? promote(dtype, type) : type;
     if (value instanceof Tensor) operands['ab'[i]] = value;
     else scalars[i] = value;

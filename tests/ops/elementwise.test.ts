@@ -7,6 +7,7 @@ import {
   atan2,
   binaryFunctions,
   div,
+  floorDiv,
   gelu,
   hypot,
   maximum,
@@ -21,7 +22,7 @@ import {
   where,
 } from '../../src/autograd/elementwise';
 import { sum } from '../../src/autograd/reduce';
-import { backward } from '../../src/autograd/tape';
+import { backward, grad } from '../../src/autograd/tape';
 import { expand, reshape, slice, transpose } from '../../src/autograd/views';
 import { scalar } from '../../src/gpu';
 import { arange, tensor, zeros } from '../../src/tensor/create';
@@ -260,6 +261,20 @@ test('where chooses values and gradients', async () => {
   close(await a.grad!.data(), [5, 0, 9], 0);
   close(await b.grad!.data(), [2, 5], 0);
   close(await where(tensor([0, 1]), 5, tensor([1, 2], { dtype: 'int32' })).data(), [1, 5], 0);
+});
+
+test('where: a tensor that is condition and value keeps its type', async () => {
+  const x = tensor([1, 0, 3], { dtype: 'int32' });
+  const y = where(x, x, 16777217);
+  assert.is(y.dtype, 'int32');
+  assert.equal([...(await y.data())], [1, 16777217, 3]);
+});
+
+test('floorDiv has zero gradients, whatever is broadcast', async () => {
+  const a = tensor([1.7], { requiresGrad: true });
+  const b = tensor([2, 3], { requiresGrad: true });
+  const gradients = grad(floorDiv(a, b).sum(), [a, b]) as Tensor[];
+  assert.equal(await Promise.all(gradients.map((g) => g.toArray())), [[0], [0, 0]]);
 });
 
 test('views, and more than 65,535 workgroups', async () => {
