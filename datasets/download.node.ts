@@ -11,6 +11,9 @@ export class Unreachable extends Error {
   override name = 'Unreachable';
 }
 
+/** Trying again would not help: what the server sends cannot be the file. */
+class Hopeless extends Error {}
+
 export interface DownloadOptions {
   readonly url: string;
   readonly md5: string;
@@ -21,9 +24,12 @@ export interface DownloadOptions {
   /** Milliseconds to wait for the server's first answer, and later for the next bytes. */
   readonly connectTimeout?: number;
   readonly stallTimeout?: number;
+  /** The most that is taken, whatever length the server states or does not state (default 256 MiB; the archives have some 170 MB). */
+  readonly maxBytes?: number;
 }
 
 const ATTEMPTS = 5;
+const MAX_BYTES = 2 ** 28;
 
 /**
  * Fetches `url` to `to`, going on with `to.part` where an earlier attempt left one.
@@ -45,6 +51,12 @@ export async function download(options: DownloadOptions): Promise<void> {
       await transfer(options, part);
     } catch (error) {
       if (error instanceof Unreachable && attempt === 1) throw error;
+      if (error instanceof Hopeless) {
+        rmSync(part, { force: true });
+        throw new Error(
+          `${url}: ${error.message}. The download was removed. Fetch the file by another way and name it with --data.`,
+        );
+      }
       if (attempt < ATTEMPTS) continue;
       throw new Error(
         `${url}: broke off after ${size(part)} bytes (${(error as Error).message}). Start again to go on from there.`,
@@ -65,7 +77,7 @@ export async function download(options: DownloadOptions): Promise<void> {
 
 /** Appends what is missing of `url` to `part`, or starts anew where the server cannot resume. */
 async function transfer(options: DownloadOptions, part: string): Promise<void> {
-  const { url, onProgress, connectTimeout = 5000, stallTimeout = 30000 } = options;
+  const { url, onProgress, connectTimeout = 5000, stallTimeout = 30000, maxBytes = MAX_BYTES } = options;
   const have = size(part);
   const response = await request(url, have > 0 ? { range: `bytes=${have}-` } : {}, connectTimeout);
   const { statusCode, headers } = response;
@@ -82,11 +94,18 @@ async function transfer(options: DownloadOptions, part: string): Promise<void> {
   const length = headers['content-length'] === undefined ? undefined : Number(headers['content-length']);
   const total = length === undefined ? undefined : start + length;
   let received = start;
+  const tooLong = (bytes: string) =>
+    new Hopeless(`the server sends ${bytes}, more than the ${maxBytes} bytes that the file can have`);
+  if (total !== undefined && total > maxBytes) {
+    response.destroy();
+    throw tooLong(`${total} bytes`);
+  }
   onProgress?.(received, total);
   response.setTimeout(stallTimeout, () => response.destroy(new Error(`no bytes for ${stallTimeout / 1000} s`)));
   const file = await open(part, start > 0 ? 'a' : 'w');
   try {
     for await (const chunk of response) {
+      if (received + chunk.length > maxBytes) throw tooLong('no length and no end');
       await file.writeFile(chunk);
       received += chunk.length;
       onProgress?.(received, total);
@@ -106,13 +125,21 @@ function request(url: string, headers: Record<string, string>, timeout: number, 
     const get = url.startsWith('https:') ? httpsGet : httpGet;
     const pending = get(url, { headers, agent: false }, (response) => {
       clearTimeout(timer);
-      const { location } = response.headers;
-      if (!location || hops === 0 || response.statusCode === undefined || response.statusCode >= 400) {
+      const { statusCode = 0, headers: answer } = response;
+      if (statusCode < 300 || statusCode >= 400 || !answer.location) {
         resolve(response);
         return;
       }
       response.destroy();
-      request(new URL(location, url).href, headers, timeout, hops - 1).then(resolve, reject);
+      const target = URL.canParse(answer.location, url) ? new URL(answer.location, url) : null;
+      if (!target || !['http:', 'https:'].includes(target.protocol))
+        reject(
+          new Unreachable(
+            `${url}: the server sends on to '${answer.location.slice(0, 200)}', which is no address of the web`,
+          ),
+        );
+      else if (hops === 0) reject(new Unreachable(`${url}: the server sends on for ever`));
+      else request(target.href, headers, timeout, hops - 1).then(resolve, reject);
     });
     const timer = setTimeout(() => pending.destroy(new Error(`no answer within ${timeout / 1000} s`)), timeout);
     pending.on('error', fail);

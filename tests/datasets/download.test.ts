@@ -149,6 +149,55 @@ test('redirects are followed', async () => {
   assert.equal(readFileSync(to), content);
 });
 
+test('what is longer than the file can be is refused at once, stated or not, and leaves nothing', async () => {
+  answer = (_, response) => response.writeHead(200, { 'content-length': 5e9 }).end();
+  const stated = await failure(download({ url: url(), md5, to }));
+  assert.match(
+    stated.message,
+    /the server sends 5000000000 bytes, more than the 268435456 bytes that the file can have/,
+  );
+  assert.is(requests.length, 1, 'not tried again');
+  let sent = 0;
+  answer = (_, response) => {
+    const more = (): void => {
+      sent += content.length;
+      if (!response.destroyed) response.write(content, more);
+    };
+    more();
+  };
+  const endless = await failure(download({ url: url(), md5, to, maxBytes: 1_000_000 }));
+  assert.match(endless.message, /the server sends no length and no end, more than the 1000000 bytes/);
+  assert.not.instance(endless, Unreachable);
+  assert.ok(sent < 1e8);
+  assert.is(requests.length, 2, 'not tried again');
+  assert.not(existsSync(`${to}.part`));
+});
+
+test('a file without a stated length is taken up to the bound', async () => {
+  answer = (_, response) => {
+    response.write(content.subarray(0, 1000));
+    response.end(content.subarray(1000));
+  };
+  await download({ url: url(), md5, to, maxBytes: content.length });
+  assert.equal(readFileSync(to), content);
+});
+
+test('redirects to nowhere, to something else and for ever are Unreachable, with the reason', async () => {
+  for (const [location, reason] of [
+    ['http://', /sends on to 'http:\/\/', which is no address of the web/],
+    ['file:///etc/passwd', /sends on to 'file:\/\/\/etc\/passwd'/],
+    ['data:text/plain,x', /no address of the web/],
+    ['/again', /sends on for ever/],
+  ] as const) {
+    answer = (_, response) => response.writeHead(302, { location }).end();
+    const error = await failure(download({ url: url(), md5, to }));
+    assert.instance(error, Unreachable);
+    assert.match(error.message, reason);
+  }
+  answer = (_, response) => response.writeHead(302).end();
+  assert.match((await failure(download({ url: url(), md5, to }))).message, /the server answers HTTP 302/);
+});
+
 test('no server, no file and no answer are Unreachable, with the reason', async () => {
   answer = (_, response) => response.writeHead(404).end();
   const absent = await failure(download({ url: url(), md5, to }));
