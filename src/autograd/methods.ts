@@ -53,7 +53,12 @@ declare module '../tensor/tensor' {
   interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods {}
 }
 
-for (const [name, f] of Object.entries({ ...functions, ...elementwise.binaryFunctions, toString: describe }))
+for (const [name, f] of Object.entries({
+  ...functions,
+  ...elementwise.binaryFunctions,
+  toString: describe,
+  toJSON: describe,
+}))
   Object.defineProperty(Tensor.prototype, name, {
     value(this: Tensor, ...rest: never[]) {
       return (f as (x: Tensor, ...rest: never[]) => unknown)(this, ...rest);

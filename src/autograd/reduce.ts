@@ -1,11 +1,11 @@
 // Differentiable reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end.
-import { inputError } from '../tensor/context';
+import { inputError, requireNumbers } from '../tensor/context';
 import type { Expression } from '../tensor/elementwise';
 import { contiguous, evaluate } from '../tensor/elementwise';
 import type { Axes } from '../tensor/reduce';
 import * as raw from '../tensor/reduce';
 import { scan } from '../tensor/scan';
-import { contiguousStrides, normalizeAxes } from '../tensor/shape';
+import { contiguousStrides, normalizeAxes, normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
@@ -42,6 +42,7 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 }
 
 function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
+  requireNumbers(name, { correction });
   const over = normalizeAxes(name, axes, x.shape);
   const center = raw.mean(x, over, true);
   const y = raw.spread(name, x, center, over, keepDims, correction);
@@ -148,6 +149,7 @@ export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
 
 /** The p-norm (Σ|x|ᵖ)^(1/p), p = 2 by default; ∞, −∞ and 0 as in `torch.linalg.vector_norm`. */
 export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
+  requireNumbers('norm', { p });
   const over = normalizeAxes('norm', axes, x.shape);
   const y = raw.norm(x, p, over, keepDims);
   return record('norm', [x], y, [x, y], (g) => {
@@ -177,7 +179,7 @@ export interface ScanOptions {
 
 /** Running sum along a dimension. */
 export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
-  const [at] = normalizeAxes('cumsum', axis, x.shape);
+  const at = normalizeAxis('cumsum', axis, x.shape);
   const summed = (t: Tensor) => scan('sum', t, at, options);
   const back = { ...options, reverse: !options.reverse };
   return recordLinear('cumsum', x, summed, (g) => scan('sum', g, at, back));
@@ -185,7 +187,7 @@ export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tens
 
 /** Running product along a dimension. The gradient is right where factors are zero. */
 export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
-  const [at] = normalizeAxes('cumprod', axis, x.shape);
+  const at = normalizeAxis('cumprod', axis, x.shape);
   if (x.dtype !== 'float32')
     throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x }, "Convert first: x.to('float32').");
   const y = scan('prod', x, at, options);

@@ -1,6 +1,6 @@
 // Differentiable views and rearrangements. Views share memory with their input; the gradient of a view is a view of the gradient wherever
 // strides allow.
-import { inputError } from '../tensor/context';
+import { inputError, requireIntegers, requireNumbers } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import { copy } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
@@ -8,6 +8,7 @@ import type { Shape } from '../tensor/shape';
 import {
   broadcastShapes,
   checkShape,
+  existingAxis,
   normalizeAxes,
   normalizeAxis,
   reducedShape,
@@ -51,9 +52,15 @@ export function view(x: Tensor, ...shape: number[] | [Shape]): Tensor {
   return reshape(x, to);
 }
 
+/** Refuses what is no list of numbers where an operation takes one. */
+function listOf(op: string, list: readonly number[]): readonly number[] {
+  if (Array.isArray(list)) return list;
+  throw inputError(op, `a list of whole numbers was expected, got ${String(list)}`);
+}
+
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
-  const to = order.map((axis) => normalizeAxis('permute', axis, x.shape));
+  const to = listOf('permute', order).map((axis) => normalizeAxis('permute', axis, x.shape));
   if (to.length !== x.ndim || new Set(to).size !== x.ndim)
     throw inputError(
       'permute',
@@ -107,7 +114,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 
 /** Repeats dimensions of size 1 (and new leading ones) up to `shape`, without a copy; −1 keeps a size. */
 export function expand(x: Tensor, shape: Shape): Tensor {
-  const lead = shape.length - x.ndim;
+  const lead = listOf('expand', shape).length - x.ndim;
   const to = shape.map((n, i) => (n === -1 && i >= lead ? x.shape[i - lead] : n));
   checkShape('expand', to);
   if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, to), to))
@@ -118,7 +125,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 
 /** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
-  if (repeats.some((n) => !Number.isInteger(n) || n < 0))
+  if (listOf('tile', repeats).some((n) => !Number.isInteger(n) || n < 0))
     throw inputError('tile', `repeats are [${repeats.join(', ')}]`, { input: x }, 'Use integers of at least 0.');
   const rank = Math.max(x.ndim, repeats.length);
   const sizes = [...new Array<number>(rank - x.ndim).fill(1), ...x.shape];
@@ -147,6 +154,13 @@ export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
 export const slice = (x: Tensor, indices: readonly SliceIndex[]): Tensor => sliced('slice', x, indices);
 
 function sliced(op: string, x: Tensor, indices: readonly SliceIndex[]): Tensor {
+  if (!Array.isArray(indices))
+    throw inputError(
+      op,
+      `the indices are ${String(indices)}`,
+      { input: x },
+      'Give a list, an index for each dimension.',
+    );
   if (indices.length > x.ndim)
     throw inputError(
       op,
@@ -169,7 +183,8 @@ function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
 
 /** `length` elements from `start` along a dimension. A view. */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
-  const at = normalizeAxis('narrow', axis, x.shape);
+  const at = existingAxis('narrow', axis, x.shape);
+  requireIntegers('narrow', { start, length });
   if (start < 0 || length < 0 || start + length > x.shape[at])
     throw inputError(
       'narrow',
@@ -183,7 +198,8 @@ export function narrow(x: Tensor, axis: number, start: number, length: number): 
 
 /** One position along a dimension, which is dropped: `x[:, index]` for axis 1. A view. */
 export function select(x: Tensor, axis: number, index: number): Tensor {
-  const at = normalizeAxis('select', axis, x.shape);
+  const at = existingAxis('select', axis, x.shape);
+  requireIntegers('select', { index });
   return sliced('select', x, [...new Array<null>(at).fill(null), index]);
 }
 
@@ -221,14 +237,14 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
 
 /** Parts along a dimension: of `sizes` elements each (the last may be shorter), or of the listed sizes. Views. */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
-  const at = normalizeAxis('split', axis, x.shape);
+  const at = existingAxis('split', axis, x.shape);
   const length = x.shape[at];
   if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
     throw inputError('split', `parts of ${sizes} elements`, { input: x }, 'Use a positive integer.');
   const list =
     typeof sizes === 'number'
       ? Array.from({ length: Math.max(1, Math.ceil(length / sizes)) }, (_, i) => Math.min(sizes, length - i * sizes))
-      : sizes;
+      : listOf('split', sizes);
   const total = list.reduce((sum, n) => sum + n, 0);
   if (total !== length)
     throw inputError(
@@ -247,7 +263,7 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
 
 /** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`. Views. */
 export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
-  const at = normalizeAxis('chunk', axis, x.shape);
+  const at = existingAxis('chunk', axis, x.shape);
   if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x });
   return split(x, Math.max(1, Math.ceil(x.shape[at] / chunks)), at);
 }
@@ -264,7 +280,8 @@ export function pad(
   amounts: readonly (readonly [number, number])[],
   { mode = 'constant', value = 0 }: { mode?: PadMode; value?: number } = {},
 ): Tensor {
-  if (amounts.length !== x.ndim || amounts.flat().some((n) => !Number.isInteger(n) || n < 0))
+  requireNumbers('pad', { value });
+  if (!Array.isArray(amounts) || amounts.length !== x.ndim || amounts.flat().some((n) => !Number.isInteger(n) || n < 0))
     throw inputError(
       'pad',
       `the amounts are ${JSON.stringify(amounts)}`,

@@ -36,6 +36,18 @@ export function callSite(): string {
   return foreign?.trim().replace(/^at /, '') ?? '';
 }
 
+/** Refuses arguments that are no numbers, such as tensors: arithmetic on the host would make NaN of them. */
+export function requireNumbers(op: string, values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values))
+    if (typeof value !== 'number') throw inputError(op, `${name} is ${String(value)}`, {}, 'Use a number.');
+}
+
+/** The same for whole numbers. */
+export function requireIntegers(op: string, values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values))
+    if (!Number.isInteger(value)) throw inputError(op, `${name} is ${String(value)}`, {}, 'Use a whole number.');
+}
+
 /** An error that names the operation, the shapes (given as such or as tensors), the module's path, the user's line and a hint. */
 export function inputError(
   op: string,

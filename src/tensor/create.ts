@@ -2,7 +2,7 @@
 
 import type { Storage } from '../gpu';
 import { device, InputError } from '../gpu';
-import { inputError } from './context';
+import { inputError, requireNumbers } from './context';
 import type { DType, TypedArray } from './dtype';
 import { hostArray, toHost } from './dtype';
 import { Memory, trackFactory } from './memory';
@@ -124,7 +124,7 @@ export function full(
   value: number,
   { dtype = 'float32', requiresGrad = false }: TensorOptions = {},
 ): Tensor {
-  const one = toHost([value], dtype);
+  const one = toHost([value], dtype, 'full');
   const values = () => hostArray(dtype, new ArrayBuffer(4 * size(shape))).fill(one[0]);
   return factory('full', shape, dtype, (storage) => device().write(storage, values()), requiresGrad);
 }
@@ -156,6 +156,7 @@ function computed(
  */
 export function arange(start: number, stop?: number, step = 1, options: TensorOptions = {}): Tensor {
   const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  requireNumbers('arange', { start: from, stop: to, step });
   const count = Math.ceil((to - from) / step);
   if (!Number.isFinite(count) || count < 0)
     throw new InputError(
@@ -167,6 +168,7 @@ export function arange(start: number, stop?: number, step = 1, options: TensorOp
 
 /** `count` evenly spaced numbers from `start` to `stop`, both included. */
 export function linspace(start: number, stop: number, count: number, options: TensorOptions = {}): Tensor {
+  requireNumbers('linspace', { start, stop });
   checkShape('linspace', [count]);
   const step = (stop - start) / Math.max(1, count - 1);
   // From the nearer end, so that both ends are exact.

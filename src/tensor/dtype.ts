@@ -19,14 +19,14 @@ export function hostArray(dtype: DType, buffer: ArrayBuffer): TypedArray {
 }
 
 /** Host numbers as the tensor stores them. Integers out of range or fractions for an integer type are refused. */
-export function toHost(values: ArrayLike<number | boolean>, dtype: DType): TypedArray {
-  checkDType('tensor', dtype);
+export function toHost(values: ArrayLike<number | boolean>, dtype: DType, op = 'tensor'): TypedArray {
+  checkDType(op, dtype);
   const n = values.length;
   if (!ArrayBuffer.isView(values))
     for (let i = 0; i < n; i++)
       if (typeof values[i] !== 'number' && typeof values[i] !== 'boolean')
         throw inputError(
-          'tensor',
+          op,
           `${JSON.stringify(values[i]) ?? values[i]} at position ${i}`,
           {},
           'Use numbers or booleans.',
@@ -37,7 +37,7 @@ export function toHost(values: ArrayLike<number | boolean>, dtype: DType): Typed
   if (dtype === 'int32' || dtype === 'uint32')
     for (let i = 0; i < n; i++)
       if (out[i] !== Number(values[i]))
-        throw inputError('tensor', `${String(values[i])} at position ${i} is no ${dtype}`, {}, 'Round it first.');
+        throw inputError(op, `${String(values[i])} at position ${i} is no ${dtype}`, {}, 'Round it first.');
   return out;
 }
 

@@ -13,11 +13,12 @@ import { bind, bindAll, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { normalizeAxis, padded, size } from './shape';
 import type { Tensor } from './tensor';
-import { empty, strided } from './tensor';
+import { empty, requireTensors, strided } from './tensor';
 
 const badBits = (x: Tensor): number => (x.dtype === 'float32' ? 0x7fc00000 : -(2 ** 31));
 
 function checkIndex(op: string, index: Tensor): void {
+  requireTensors(op, { index });
   if (index.dtype !== 'int32' && index.dtype !== 'uint32')
     throw inputError(op, `the index must be int32, it is ${index.dtype}`, { index }, 'Use cast(index, "int32").');
 }
@@ -65,6 +66,13 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const op = 'indexSelect';
   checkIndex(op, index);
   if (index.ndim > 1) throw inputError(op, 'the index has too many dimensions', { input: x, index }, 'It is [N].');
+  if (x.ndim === 0 && index.size !== 1)
+    throw inputError(
+      op,
+      'a tensor without dimensions has one position',
+      { input: x, index },
+      'unsqueeze(0) gives it one.',
+    );
   const axis = normalizeAxis(op, dim, x.shape);
   return gather(x, axis, alongAxis(index, x.shape, axis));
 }
@@ -83,6 +91,7 @@ export function scatterAdd(
 ): Tensor {
   const op = 'scatterAdd';
   const axis = normalizeAxis(op, dim, shape);
+  requireTensors(op, { index, source });
   const y = empty(op, shape, source.dtype);
   checkCover(op, y, index, axis);
   const shapes = { input: shape, index: index.shape, source: source.shape };
@@ -107,7 +116,8 @@ export function scatterAdd(
     source.offset,
     badBits(source),
   ];
-  const lists = [shape, x?.strides ?? [], index.shape, index.strides, source.strides].flatMap((list) => padded(list));
+  const indexDims = index.ndim ? index.shape : [1]; // without dimensions there is one line of one element
+  const lists = [shape, x?.strides ?? [], indexDims, index.strides, source.strides].flatMap((list) => padded(list));
   const reads = [...(x ? [bindAll(x)] : []), bindAll(index), ...(order ? [bind(order)] : []), bindAll(source)];
   const kernel = scatterKernel({ type, base: !!x, sorted: !!order });
   device().launch(kernel, [...reads, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));

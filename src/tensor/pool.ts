@@ -38,7 +38,9 @@ export interface PoolPlan {
   readonly geometry: readonly number[];
 }
 
-const pair = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
+/** What is no list counts for both axes, and is refused later if it is no number. */
+const pair = (value: Pair): readonly [number, number] =>
+  (Array.isArray(value) ? value : [value, value]) as [number, number];
 
 function padding4(value: PoolOptions['padding'] = 0): readonly number[] {
   if (typeof value === 'number') return [value, value, value, value];

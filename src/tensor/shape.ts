@@ -83,21 +83,30 @@ export function broadcastStrides(shape: Shape, strides: readonly number[], to: S
 /** A dimension of a tensor in 0 … rank − 1; negative ones count from the end. */
 export function normalizeAxis(op: string, axis: number, shape: Shape): number {
   const rank = shape.length;
-  const at = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(axis) || at < 0 || at >= Math.max(rank, 1))
+  const span = Math.max(rank, 1); // a tensor without dimensions takes 0 and −1, as in PyTorch
+  const at = axis < 0 ? axis + span : axis;
+  if (!Number.isInteger(axis) || at < 0 || at >= span)
     throw inputError(
       op,
       `dimension ${axis} of a tensor with ${rank} dimension${rank === 1 ? '' : 's'}`,
       { input: shape },
-      `Use ${-rank} … ${rank - 1}.`,
+      `Use ${-span} … ${span - 1}.`,
     );
   return at;
 }
 
-/** Sorted, distinct dimensions; all of them when `axes` is left out. */
+/** The same for operations on parts along a dimension, which a tensor without dimensions does not have. */
+export function existingAxis(op: string, axis: number, shape: Shape): number {
+  if (shape.length === 0)
+    throw inputError(op, 'a tensor without dimensions has no parts', {}, 'unsqueeze(0) gives it one.');
+  return normalizeAxis(op, axis, shape);
+}
+
+/** Sorted, distinct dimensions, of those that there are; all of them when `axes` is left out. */
 export function normalizeAxes(op: string, axes: number | readonly number[] | null | undefined, shape: Shape): number[] {
   if (axes === null || axes === undefined) return shape.map((_, i) => i);
-  const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(op, axis, shape));
+  const given = Array.isArray(axes) ? (axes as readonly number[]) : [axes as number];
+  const list = given.map((axis) => normalizeAxis(op, axis, shape));
   if (new Set(list).size !== list.length)
     throw inputError(
       op,
@@ -105,7 +114,7 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | nul
       { input: shape },
       'Name each once; negative ones count from the end.',
     );
-  return list.sort((a, b) => a - b);
+  return shape.length ? list.sort((a, b) => a - b) : [];
 }
 
 /**

@@ -2,7 +2,7 @@
 import { FEW } from '../../shaders/decode';
 import { PLACE_TILE, place as placeKernels } from '../../shaders/place';
 import { device } from '../gpu';
-import { inputError } from './context';
+import { inputError, requireIntegers } from './context';
 import type { DType } from './dtype';
 import { promote } from './dtype';
 import { bindAll, copy, evaluate, gridFor } from './elementwise';
@@ -23,6 +23,7 @@ import { empty, requireTensors, strided } from './tensor';
 
 /** Resolves a −1 in a wanted shape, and checks that the number of elements stays. */
 export function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
+  if (!Array.isArray(shape)) throw inputError(op, `a shape is a list of whole numbers, got ${String(shape)}`);
   const unknown = shape.indexOf(-1);
   const known = shape.reduce((product, n, i) => (i === unknown ? product : product * n), 1);
   const filled = shape.map((n, i) => (i === unknown ? x.size / known : n));
@@ -95,6 +96,19 @@ export interface Steps {
   step: number;
 }
 
+/** Refuses what is no range, such as a tensor. */
+function checkRange(op: string, index: Range | null): Range {
+  if (index === null) return {};
+  const odd = Object.prototype.toString.call(index) !== '[object Object]' || 'shape' in index;
+  if (odd)
+    throw inputError(op, `an index is ${String(index)}`, {}, 'Use a whole number, { start, stop, step } or null.');
+  const infinite = Object.fromEntries(
+    Object.entries(index).filter(([, n]) => n !== undefined && Math.abs(n) !== Infinity),
+  );
+  requireIntegers(op, infinite);
+  return index;
+}
+
 export function resolveRange(op: string, x: Tensor, axis: number, index: SliceIndex): Steps {
   const n = x.shape[axis];
   if (typeof index === 'number') {
@@ -108,14 +122,15 @@ export function resolveRange(op: string, x: Tensor, axis: number, index: SliceIn
       );
     return { start: at, count: 1, step: 1 };
   }
-  const { step = 1 } = index ?? {};
+  const range = checkRange(op, index);
+  const { step = 1 } = range;
   if (!Number.isInteger(step) || step === 0)
     throw inputError(op, `a step of ${step} in dimension ${axis}`, { input: x }, 'Steps are non-zero integers.');
   const [low, high] = step > 0 ? [0, n] : [-1, n - 1];
   const clip = (at: number | undefined, otherwise: number) =>
     at === undefined ? otherwise : Math.max(low, Math.min(high, at < 0 ? at + n : at));
-  const start = clip(index?.start, step > 0 ? low : high);
-  const stop = clip(index?.stop, step > 0 ? high : low);
+  const start = clip(range.start, step > 0 ? low : high);
+  const stop = clip(range.stop, step > 0 ? high : low);
   return { start, count: Math.max(0, Math.ceil((stop - start) / step)), step };
 }
 

@@ -232,7 +232,7 @@ function table(o: ReturnType<typeof operands>): Row[] {
     // Making tensors
     { what: 'null', call: () => tensor(null as never), op: 'tensor', hint: /numbers or booleans/ },
     { what: 'strings', call: () => tensor(['1'] as never), op: 'tensor', hint: /numbers or booleans/ },
-    { what: 'a type of PyTorch', call: () => zeros([2], { dtype: 'long' as never }), op: 'tensor', hint: /int32/ },
+    { what: 'a type of PyTorch', call: () => zeros([2], { dtype: 'long' as never }), op: 'full', hint: /int32/ },
     { what: 'fractions', call: () => tensor([1.5], { dtype: 'int32' }), op: 'tensor', hint: /Round/ },
     { what: 'ragged', call: () => tensor([[1, 2], [3]]), op: 'tensor', shapes: ['[2, 2]'], hint: /same length/ },
     {
