@@ -1,6 +1,7 @@
 // GPU memory: blocks (whole GPUBuffers), the pool that recycles them, and storages (reference-counted ranges that tensors share).
 import { ANY } from '../../shaders/elements';
 import { formatBytes, GpuError, OutOfMemoryError, ReleasedError } from './errors';
+import { Habit } from './habit';
 import type { Losses, Lossy } from './losses';
 import { isOutOfMemory, type Watch } from './watch';
 
@@ -14,6 +15,10 @@ export interface Block extends Lossy {
   batch: number;
   /** Whether the GPU has yet to say that there is memory for it. */
   pending: boolean;
+  /** Its place among the free blocks of its size; −1 while it is in use. */
+  free: number;
+  /** When it was taken from the pool, counted in takes. */
+  taken: number;
 }
 
 /** Sizes are rounded up to an eighth of a power of two (≤ 12.5 % waste), so that nearly equal shapes share blocks. */
@@ -23,9 +28,14 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(bytes / step) * step;
 }
 
+/** Tells takes apart, most of the time. */
+const labelOf = (size: number, what: string): number =>
+  Math.imul(size, 31) + what.length + 131 * what.charCodeAt(0) + 8191 * what.charCodeAt(what.length - 1);
+
 /** Creates blocks and takes them back. Commands run in queue order, so a block can be reused as soon as its last user was encoded. */
 export class Pool {
   #free = new Map<number, Block[]>();
+  #habit = new Habit<Block>();
   #nextId = 1;
   #owned = new Map<GPUBuffer, Block>();
   liveBytes = 0;
@@ -55,7 +65,9 @@ export class Pool {
         `${what} needs one buffer of ${formatBytes(bytes)}, but this adapter allows at most ${formatBytes(limit)} (maxBufferSize). ` +
           'Use a smaller batch or split the tensor.',
       );
-    const block = this.#free.get(size)?.pop() ?? this.#make(Math.min(size, limit - (limit % 4)), what);
+    const expected = this.#habit.expected(labelOf(size, what));
+    const block = this.#reuse(size, expected) ?? this.#make(Math.min(size, limit - (limit % 4)), what);
+    this.#habit.took(block);
     this.losses.renew({ block, offset: 0, bytes: block.size });
     this.liveBytes += block.size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
@@ -66,8 +78,25 @@ export class Pool {
     this.liveBytes -= block.size;
     if (!this.#owned.has(block.gpu)) return; // its allocation has failed since
     const list = this.#free.get(block.size);
+    block.free = list?.length ?? 0;
     if (list) list.push(block);
     else this.#free.set(block.size, [block]);
+  }
+
+  /** A free block: the one that this take had the last time around, or one that no take had, else the one that was used last. */
+  #reuse(size: number, expected: Block | null): Block | null {
+    const list = this.#free.get(size);
+    if (!list?.length) return null;
+    if (expected && expected.free < 0) expected = list.find((block) => this.#habit.isSpare(block)) ?? null;
+    const last = list.pop()!;
+    if (!expected || expected === last || expected.size !== last.size) {
+      last.free = -1;
+      return last;
+    }
+    list[expected.free] = last;
+    last.free = expected.free;
+    expected.free = -1;
+    return expected;
   }
 
   /** Destroys what is not in use. */
@@ -115,7 +144,7 @@ export class Pool {
     this.buffersCreated++;
     this.reservedBytes += size;
     const pending = !this.watch.atOnce;
-    block = { id: this.#nextId++, gpu, size, pool: this, batch: -1, losses: null, pending };
+    block = { id: this.#nextId++, gpu, size, pool: this, batch: -1, losses: null, pending, free: -1, taken: -1 };
     this.#owned.set(gpu, block);
     return block;
   }
@@ -132,12 +161,16 @@ export class Pool {
   #fail(block: Block, error: GpuError): void {
     this.#drop(block);
     const list = this.#free.get(block.size);
-    if (list?.includes(block)) list.splice(list.indexOf(block), 1);
-    else this.losses.lose({ block, offset: 0, bytes: block.size }, error);
+    if (list && block.free >= 0) {
+      const last = list.pop()!;
+      if (last !== block) list[(last.free = block.free)] = last;
+      block.free = -1;
+    } else this.losses.lose({ block, offset: 0, bytes: block.size }, error);
     this.losses.untold.push(error);
   }
 
   #drop(block: Block): void {
+    block.free = -1;
     this.reservedBytes -= block.size;
     this.#owned.delete(block.gpu);
     block.gpu.destroy();

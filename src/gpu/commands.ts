@@ -1,9 +1,9 @@
 // The eager queue: launches are encoded at once into an open command buffer that is submitted on a read, at a step's end, or when it is full.
 import type { Kernel } from '../../shaders/kernel';
-import type { Binding } from './blocks';
+import { type Binding, type Block, type Pool, sizeClass } from './blocks';
 import { type Constant, writeConstants } from './constants';
 import { GpuError, OutOfMemoryError } from './errors';
-import type { Batch, Losses, Lossy, Work } from './losses';
+import type { Batch, Losses, Work } from './losses';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Profiler } from './profiler';
 import { isOutOfMemory, type Watch } from './watch';
@@ -11,8 +11,14 @@ import { isOutOfMemory, type Watch } from './watch';
 /** Launches per submit. Long enough to make the cost of a submit (16–50 µs) small, short enough that the GPU starts early. */
 const BATCH = 128;
 
-/** Bind groups kept; beyond it the cache starts anew. One costs 13–34 µs to make, a look-up about 1 µs. */
+/** Bind groups kept. One costs 13–34 µs to make, a look-up about 1 µs, and on lavapipe it is one of the 65,530 memory maps of a process. */
 const BIND_GROUPS = 8192;
+
+/** Bind groups that may wait for the garbage collector, which runs between turns only. */
+const WASTED_GROUPS = 24_576;
+
+/** Host memory that tells the collector of a bind group that was dropped, in bytes. */
+const BALLAST = 16_384;
 
 /** A launch with all that its encoding needs. */
 export interface Launched extends Work {
@@ -36,7 +42,15 @@ export class Commands {
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
   #launches = 0;
-  #bindGroups = new Map<string, GPUBindGroup>();
+  /** By what they bind, the oldest first; those used since they were passed over last get another chance. */
+  #bindGroups = new Map<string, { group: GPUBindGroup; used: boolean }>();
+  #places = new Map<string, Block>();
+  /** Bind groups that were dropped and not collected yet. */
+  wasted = 0;
+  /** How many of them there may be, and how many bind groups are kept. */
+  mostWasted = WASTED_GROUPS;
+  mostKept = BIND_GROUPS;
+  readonly #collected = new FinalizationRegistry<null>(() => this.wasted--);
   readonly #align: number;
   readonly #uniformBuffer: GPUBuffer;
   readonly #uniformGroup: GPUBindGroup;
@@ -56,8 +70,7 @@ export class Commands {
     readonly pipelines: Pipelines,
     readonly watch: Watch,
     readonly losses: Losses,
-    /** All blocks there are. */
-    readonly blocks: () => Iterable<Lossy>,
+    readonly pool: Pool,
   ) {
     this.#align = device.limits.minUniformBufferOffsetAlignment;
     const size = BATCH * Math.max(MOST_UNIFORMS, this.#align);
@@ -82,10 +95,15 @@ export class Commands {
     constants: readonly Constant[],
     grid: readonly number[],
     path: string,
+    onCopies = false,
   ): void {
     const compiled = this.pipelines.get(kernel);
     const bindings = storages.map(rangeOf);
-    const group = this.#bindGroup(kernel.name, compiled, bindings);
+    const group = this.#bindGroup(kernel.name, compiled, bindings, onCopies);
+    if (!group) {
+      this.#dispatchOnCopies(kernel, bindings, constants, grid, path);
+      return;
+    }
     // What the GPU may still refuse is submitted alone, so that nothing else is lost with it.
     const alone = compiled.checking !== null || bindings.some(({ block }) => block.pending);
     if (alone || this.profiler?.full) this.flush();
@@ -99,6 +117,35 @@ export class Commands {
     this.encode({ what, access, kernel, path, compiled, bindings, group, uniforms, uniform, grid });
     for (const { block } of bindings) block.batch = this.batch;
     if (++this.#launches >= BATCH || alone) this.flush();
+  }
+
+  /**
+   * The same on copies in memory of the engine's own, whose bind groups repeat: for programs that need another bind group for nearly every
+   * launch and never let the collector take the old ones.
+   */
+  #dispatchOnCopies(
+    kernel: Kernel,
+    bindings: readonly Binding[],
+    constants: readonly Constant[],
+    grid: readonly number[],
+    path: string,
+  ): void {
+    const copies = bindings.map(({ bytes }, i) => ({ block: this.#place(i, bytes), offset: 0, bytes }));
+    const copy = (from: Binding, to: Binding) =>
+      this.copy(`${kernel.name} on copies`, 'rw', [from, to], (encoder) =>
+        encoder.copyBufferToBuffer(from.block.gpu, from.offset, to.block.gpu, to.offset, from.bytes),
+      );
+    bindings.forEach((binding, i) => copy(binding, copies[i]));
+    this.dispatch(kernel, copies, constants, grid, path, true);
+    bindings.forEach((binding, i) => kernel.access[i] !== 'r' && copy(copies[i], binding));
+    for (const { block } of bindings) block.batch = this.batch;
+  }
+
+  #place(i: number, bytes: number): Block {
+    const key = `${i}:${sizeClass(bytes)}`;
+    const block = this.#places.get(key) ?? this.pool.take(bytes, 'copies of bindings');
+    this.#places.set(key, block);
+    return block;
   }
 
   /** Encodes a launch into the open batch. */
@@ -139,13 +186,18 @@ export class Commands {
   /** Forgets bind groups, as their buffers will be destroyed. */
   forget(): void {
     this.flush();
+    for (const { group } of this.#bindGroups.values()) this.#waste(group);
     this.#bindGroups.clear();
   }
 
   /** The GPU has refused a whole batch. Where that is known at once, each of its commands is tried by itself. */
   #refused(batch: Batch, error: GPUError): void {
     if (this.watch.atOnce) {
-      this.losses.fail(batch, (work) => this.#again(work), this.blocks);
+      this.losses.fail(
+        batch,
+        (work) => this.#again(work),
+        () => this.pool.blocks,
+      );
       return;
     }
     const works = batch.entries.filter((entry) => 'what' in entry);
@@ -156,7 +208,11 @@ export class Commands {
           works.map((work) => (work as Launched).compiled?.error).find(Boolean) ??
           works.flatMap(({ bindings }) => bindings.flatMap(({ block }) => block.losses ?? []))[0]?.error ??
           failure(works.length === 1 ? works[0] : { what: `one of ${works.length} commands` }, error);
-        this.losses.fail(batch, () => cause, this.blocks);
+        this.losses.fail(
+          batch,
+          () => cause,
+          () => this.pool.blocks,
+        );
       }),
     );
   }
@@ -195,16 +251,38 @@ export class Commands {
     return (this.#pass ??= this.#encoder.beginComputePass());
   }
 
-  /** The bind group for these ranges, made once and kept. */
-  #bindGroup(what: string, compiled: Compiled, storages: readonly Binding[]): GPUBindGroup {
+  /** The bind group for these ranges, made once and kept; null where no more may be made, unless `must` says so. */
+  #bindGroup(what: string, compiled: Compiled, storages: readonly Binding[], must: boolean): GPUBindGroup | null {
     let key = `${compiled.layoutId}`;
     for (const { block, offset, bytes } of storages) key += `,${block.id}:${offset}:${bytes}`;
-    let group = this.#bindGroups.get(key);
-    if (!group) {
-      if (this.#bindGroups.size >= BIND_GROUPS) this.#bindGroups.clear();
-      this.#bindGroups.set(key, (group = this.createBindGroup(what, compiled, storages)));
+    const found = this.#bindGroups.get(key);
+    if (found) {
+      found.used = true;
+      return found.group;
     }
+    if (this.wasted >= this.mostWasted && !must) return null;
+    const group = this.createBindGroup(what, compiled, storages);
+    if (this.#bindGroups.size >= this.mostKept) this.#evict();
+    this.#bindGroups.set(key, { group, used: false });
     return group;
+  }
+
+  /** Drops the bind group that was not used for longest, more or less. */
+  #evict(): void {
+    for (const [key, entry] of this.#bindGroups) {
+      this.#bindGroups.delete(key);
+      if (!entry.used) {
+        this.#waste(entry.group);
+        return;
+      }
+      entry.used = false;
+      this.#bindGroups.set(key, entry);
+    }
+  }
+
+  #waste(group: GPUBindGroup): void {
+    this.wasted++;
+    this.#collected.register(Object.assign(group, { ballast: new ArrayBuffer(BALLAST) }), null);
   }
 
   /** Throws where the GPU refuses it at once; what it refuses later is told by the batch that uses it. */

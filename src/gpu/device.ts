@@ -69,7 +69,7 @@ export class Device {
     this.#watch = new Watch(gpu, provider().errorsAtOnce ?? false);
     this.pool = new Pool(gpu, this.#watch, this.losses, () => this.commands.forget());
     this.pipelines = new Pipelines(gpu, this.#watch);
-    this.commands = new Commands(gpu, this.pipelines, this.#watch, this.losses, () => this.pool.blocks);
+    this.commands = new Commands(gpu, this.pipelines, this.#watch, this.losses, this.pool);
     this.tuning = new Tuning(this, autotune);
     void gpu.lost.then(({ message, reason }) => this.#lose(message || reason));
   }

@@ -34,6 +34,8 @@ export class VirtualBlock implements Block {
   batch = -1;
   readonly pool = null;
   readonly pending = false;
+  readonly free = -1;
+  taken = -1;
   losses = null;
   place: Block | null = null;
   readonly size: number;
