@@ -2,9 +2,10 @@
 import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import {
+  count,
   createProgram,
   didYouMean,
-  positiveInteger,
+  imageCount,
   printJson,
   runProgram,
   UsageError,
@@ -32,17 +33,12 @@ const program = createProgram(
 );
 program
   .argument('[names...]', `what to measure (default: everything): ${[...CASES.keys()].join(', ')}`)
-  .option(
-    '--repeat <samples>',
-    'samples whose median counts; where they last long, three are enough',
-    positiveInteger,
-    5,
-  )
-  .option('--batch <images>', 'images of a batch', positiveInteger, 32)
+  .option('--repeat <samples>', 'samples whose median counts; where they last long, three are enough', count, 5)
+  .option('--batch <images>', 'images of a batch', imageCount, 32)
   .option('--pytorch <python>', 'training steps also with PyTorch, eager and compiled, by this Python')
   .option('--no-peers', 'dawnfield alone, and nothing to install')
   .option('--against <commit>', 'instead of peers, this tree beside another commit, in turns')
-  .option('--rounds <pairs>', 'with --against: processes of each', positiveInteger, 5)
+  .option('--rounds <pairs>', 'with --against: processes of each', count, 5)
   .option('--record', 'add what was measured to bench/history.jsonl, and draw docs/figures/bench-history.svg');
 
 await runProgram<Options>(program, async (options, typed) => {

@@ -21,7 +21,8 @@ function options() {
       options: { jobs: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
     });
     const jobs = Number(values.jobs ?? Math.min(2, availableParallelism()));
-    if (!Number.isInteger(jobs) || jobs < 1) throw new Error(`--jobs is '${values.jobs}': it must be 1 or more`);
+    if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64)
+      throw new Error(`--jobs is '${values.jobs}': it must be a whole number from 1 to 64`);
     if (positionals.length > 1) throw new Error(`one part of a path, not ${positionals.length}`);
     return { part: positionals[0] ?? '', jobs, help: values.help };
   } catch (error) {

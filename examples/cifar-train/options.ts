@@ -3,7 +3,17 @@
 import { MODEL_NAMES } from '../../src/models/catalog';
 import { checkResumable, type JsonObject } from '../../src/train/checkpoint';
 import { DATASETS } from '../shared/datasets';
-import { choice, createProgram, integerFrom, numberFrom, numberList, positiveInteger } from '../shared/options';
+import { modelName } from '../shared/model-name';
+import {
+  choice,
+  count,
+  createProgram,
+  imageCount,
+  numberFrom,
+  numberList,
+  seedNumber,
+  stepCount,
+} from '../shared/options';
 import type { Recipe, Wanted } from '../shared/recipe';
 
 /** What the command line gives; what is absent comes from the recipe. */
@@ -29,17 +39,18 @@ export function createOptions() {
     .option(
       '--model <name>',
       `${[...MODEL_NAMES.slice(0, 4), 'feature-flow-resnet20'].join(', ')}, … any depth 6n + 2 (default: meanfield-resnet20)`,
+      modelName,
     )
     .option('--dataset <name>', `${DATASETS.join(', ')} (default: cifar10)`, choice(DATASETS))
     .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
-    .option('--subset <images>', 'train on so many images, the same number of each class', positiveInteger)
-    .option('--test-subset <images>', 'evaluate on so many', positiveInteger)
+    .option('--subset <images>', 'train on so many images, the same number of each class', imageCount)
+    .option('--test-subset <images>', 'evaluate on so many', imageCount)
     .option('--no-augment', 'no random crops and flips')
-    .option('--seed <number>', 'of weights, order and augmentation (default: 0)', integerFrom(0))
+    .option('--seed <number>', 'of weights, order and augmentation (default: 0)', seedNumber)
     .optionsGroup('How long:')
-    .option('--epochs <number>', '(default: 160, on CIFAR-100 300)', positiveInteger)
-    .option('--steps <number>', 'stop after so many updates', positiveInteger)
-    .option('--batch <images>', 'images per update (default: 128)', positiveInteger)
+    .option('--epochs <number>', '(default: 160, on CIFAR-100 300)', count)
+    .option('--steps <number>', 'stop after so many updates', stepCount)
+    .option('--batch <images>', 'images per update (default: 128)', imageCount)
     .optionsGroup('SGD:')
     .option('--lr <rate>', 'learning rate (default: 0.1)', rate)
     .option('--momentum <factor>', '(default: 0.9)', numberFrom(0, 1))
@@ -68,7 +79,7 @@ export function createOptions() {
       choice(['particle', 'position']),
     )
     .optionsGroup('Feature-flow networks (no weight decay):')
-    .option('--width <factor>', 'factor on the channels 16, 32, 64 (default: 1)', rate)
+    .option('--width <factor>', 'factor on the channels 16, 32, 64 (default: 1)', numberFrom(0, 1024))
     .option('--readout <number>', "C: the readout's first weights are ±C (default: 20)", rate)
     .option('--lambda <number>', "λ of Algorithm 2's soft initialisation, 0 for none (default: 1e-4)", rate)
     .option(
@@ -76,17 +87,17 @@ export function createOptions() {
       'kill and clone particles by their effect on the loss, at this rate per step and unit of effect, such as 0.01 (default: off)',
       numberFrom(0),
     )
-    .option('--birth-death-every <epochs>', 'before every so many epochs (default: 1)', positiveInteger)
+    .option('--birth-death-every <epochs>', 'before every so many epochs (default: 1)', count)
     .optionsGroup('The run:')
-    .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
-    .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)
+    .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', count)
+    .option('--checkpoint-every <epochs>', '(default: 1)', count)
     .option('--eager', 'launch every operation of a step anew instead of replaying a plan (slower; other last bits)')
     .option(
       '--autotune',
       'first try which kernels are fastest here; cached, and kept by a resumed run (other last bits)',
     )
     .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
-    .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', positiveInteger)
+    .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', count)
     .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
   return program;
 }

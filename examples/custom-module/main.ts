@@ -7,12 +7,14 @@ import { F, MeanField, manualSeed, nn, noGrad, optim, type Tensor, Trainer } fro
 import { withDevice } from '../shared/device';
 import {
   choice,
+  count,
   createProgram,
+  depth,
   integerFrom,
   numberFrom,
-  positiveInteger,
   printJson,
   runProgram,
+  seedNumber,
 } from '../shared/options';
 import { DepthwiseBranch, MixerBlock } from './blocks';
 
@@ -53,11 +55,11 @@ const program = createProgram(
   "Trains mean-field networks whose particles are a user's own blocks, on drawn shapes.",
 )
   .option('--block <name>', 'mixer, depthwise or both', choice(['mixer', 'depthwise', 'both'] as const), 'both')
-  .option('--particles <number>', 'blocks in the network', positiveInteger, 4)
-  .option('--subset <images>', 'training images; a quarter as many test it', integerFrom(40), 480)
-  .option('--epochs <number>', 'passes over them', positiveInteger, 3)
+  .option('--particles <number>', 'blocks in the network', depth, 4)
+  .option('--subset <images>', 'training images; a quarter as many test it', integerFrom(40, 60_000), 480)
+  .option('--epochs <number>', 'passes over them', count, 3)
   .option('--lr <rate>', 'learning rate of Adam', numberFrom(0), 0.002)
-  .option('--seed <number>', 'of weights and order', integerFrom(0), 0);
+  .option('--seed <number>', 'of weights and order', seedNumber, 0);
 
 await runProgram<Options>(program, async (options) => {
   await withDevice(async () => {

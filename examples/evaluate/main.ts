@@ -4,7 +4,7 @@ import { ResidentImages } from '../../datasets/resident';
 import { evaluate } from '../../src/index.node.js';
 import { DATASETS, loadDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
-import { choice, createProgram, positiveInteger, printJson, runProgram } from '../shared/options';
+import { choice, createProgram, imageCount, printJson, runProgram } from '../shared/options';
 import { createProgress } from '../shared/progress';
 import { addSavedOptions, readSaved, type SavedOptions } from '../shared/runs';
 
@@ -27,8 +27,8 @@ const program = createProgram(
 addSavedOptions(program, DATASETS.join(', '))
   .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
   .option('--split <name>', 'train or test', choice(['train', 'test'] as const), 'test')
-  .option('--subset <images>', 'evaluate on so many images, the same number of each class', positiveInteger)
-  .option('--batch <images>', 'images at a time', positiveInteger, 100);
+  .option('--subset <images>', 'evaluate on so many images, the same number of each class', imageCount)
+  .option('--batch <images>', 'images at a time', imageCount, 100);
 
 await runProgram<Options>(program, async (options) => {
   const { weights, data: path, split, subset, batch: batchSize, json } = options;

@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { F, type featureFlow, nn, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
-import { positiveInteger } from '../shared/options';
+import { stepCount } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
 import {
   addNetOptions,
@@ -29,7 +29,7 @@ export const collapseSummary = 'units of middle layers become one with growing w
 
 export const collapseOptions = (command: Command): Command =>
   addNetOptions(command, { layers: 4, eta: 0.1, seeds: 4 })
-    .option('--steps <number>', 'updates', positiveInteger, 200)
+    .option('--steps <number>', 'updates', stepCount, 200)
     .option('--widths <list>', 'm', widthList, WIDTHS.slice(0, -1));
 
 const ARMS = ['independent', 'algorithm-2'] as const;

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { F, featureFlow, noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
-import { positiveInteger } from '../shared/options';
+import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
 import {
   ARMS,
@@ -30,7 +30,7 @@ export const coordinatesOptions = (command: Command): Command =>
     .option(
       '--seeds <number>',
       'networks of the largest width; of narrower ones, which scatter more, in inverse proportion',
-      positiveInteger,
+      count,
       4,
     )
     .option('--rate <rate>', 'learning rate of ours', rateOption, 1)

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { F, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
-import { positiveInteger } from '../shared/options';
+import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
 import {
   addNetOptions,
@@ -35,7 +35,7 @@ export const distanceOptions = (command: Command): Command =>
   addNetOptions(command, { layers: 3, eta: 0.05, seeds: 4 })
     .option('--time <T>', 'duration', positive, 5)
     .option('--widths <list>', 'm', widthList, [16, 32, 64, 128, 256, 512])
-    .option('--particles <P>', 'that make the flow', positiveInteger, 8192);
+    .option('--particles <P>', 'that make the flow', count, 8192);
 
 interface Deviation {
   /** 'v1', 'v2' …, 'α2' …, 'β1' … */

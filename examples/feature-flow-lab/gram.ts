@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import type { Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
-import { positiveInteger } from '../shared/options';
+import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
 import { addNetOptions, counted, follow, makeNets, type NetOptions, positive, problem, release, train } from './nets';
 import { mean } from './statistics';
@@ -20,9 +20,9 @@ export const gramSummary =
 
 export const gramOptions = (command: Command): Command =>
   addNetOptions(command, { layers: 5, eta: 0.05, seeds: 4 })
-    .option('--width <m>', 'units of a hidden layer', positiveInteger, 256)
+    .option('--width <m>', 'units of a hidden layer', count, 256)
     .option('--time <T>', 'duration', positive, 10)
-    .option('--particles <P>', 'of the flow', positiveInteger, 2048);
+    .option('--particles <P>', 'of the flow', count, 2048);
 
 export interface GramResult {
   experiment: 'gram';

@@ -5,7 +5,17 @@ import { ResidentImages } from '../../datasets/resident';
 import { F, manualSeed, models, type Tensor } from '../../src/index.node.js';
 import type { Batch } from '../../src/train/batches';
 import { DATASETS, type DatasetName, loadDataset } from '../shared/datasets';
-import { choice, integerFrom, numberFrom, numberList, positiveInteger, UsageError } from '../shared/options';
+import {
+  choice,
+  count,
+  depth,
+  imageCount,
+  numberFrom,
+  numberList,
+  seedNumber,
+  stepCount,
+  UsageError,
+} from '../shared/options';
 import type { Say } from '../shared/progress';
 
 export const ARMS = ['mean-field', 'standard'] as const;
@@ -31,12 +41,12 @@ export function addNetworkOptions(
   const { widths, steps, batch, pool } = defaults;
   return command
     .option('--widths <list>', 'factors on 16, 32, 64 channels', numberList(), widths)
-    .option('--depth <layers>', '6n + 2', positiveInteger, 8)
-    .option('--steps <number>', 'updates', positiveInteger, steps)
-    .option('--batch <images>', 'images per update', positiveInteger, batch)
-    .option('--pool <pixels>', 'average so many by so many pixels into one', positiveInteger, pool)
-    .option('--seed <number>', 'of weights, images and order', integerFrom(0), 0)
-    .option('--images <number>', 'training images to draw from', positiveInteger, 1000)
+    .option('--depth <layers>', '6n + 2', depth, 8)
+    .option('--steps <number>', 'updates', stepCount, steps)
+    .option('--batch <images>', 'images per update', imageCount, batch)
+    .option('--pool <pixels>', 'average so many by so many pixels into one', count, pool)
+    .option('--seed <number>', 'of weights, images and order', seedNumber, 0)
+    .option('--images <number>', 'training images to draw from', imageCount, 1000)
     .option('--dataset <name>', DATASETS.join(', '), choice(DATASETS), 'cifar10' as DatasetName)
     .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download');
 }

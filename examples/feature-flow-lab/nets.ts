@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { Rng } from '../../datasets/random';
 import { compile, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '../../src/index.node.js';
 import type { Line, Panel, Point } from '../shared/chart';
-import { integerFrom, numberFrom, numberList, positiveInteger, UsageError } from '../shared/options';
+import { count, depth, numberFrom, numberList, seedNumber, UsageError } from '../shared/options';
 import type { Progress } from '../shared/progress';
 import { type Group, mean, type PowerLaw, showSlope } from './statistics';
 
@@ -22,19 +22,21 @@ export const positive = numberFrom(Number.MIN_VALUE);
 /** The options of every experiment with dense nets. */
 export const addNetOptions = (command: Command, defaults: Omit<NetOptions, 'seed' | 'samples' | 'inputs'>): Command =>
   command
-    .option('--samples <N>', 'training samples', positiveInteger, 8)
-    .option('--inputs <d>', 'coordinates of a sample', positiveInteger, 8)
-    .option('--layers <L>', 'hidden layers', positiveInteger, defaults.layers)
+    .option('--samples <N>', 'training samples', count, 8)
+    .option('--inputs <d>', 'coordinates of a sample', count, 8)
+    .option('--layers <L>', 'hidden layers', depth, defaults.layers)
     .option('--eta <η>', 'step size of scaled gradient descent', positive, defaults.eta)
-    .option('--seeds <number>', 'nets of each width', positiveInteger, defaults.seeds)
-    .option('--seed <number>', 'of samples, weights and particles', integerFrom(0), 0);
+    .option('--seeds <number>', 'nets of each width', count, defaults.seeds)
+    .option('--seed <number>', 'of samples, weights and particles', seedNumber, 0);
 
 export const WIDTHS = [16, 32, 64, 128, 256, 512, 1024];
 
 export const widthList = (text: string): number[] => {
   const widths = numberList()(text);
-  if (widths.length < 2 || widths.some((m) => !Number.isInteger(m) || m < 1))
-    throw new UsageError(`--widths ${text}: a slope needs at least two widths, whole numbers separated by commas`);
+  if (widths.length < 2 || widths.some((m) => !Number.isInteger(m) || m < 1 || m > 100_000))
+    throw new UsageError(
+      `--widths ${text}: a slope needs at least two widths, whole numbers up to 100000 separated by commas`,
+    );
   return widths;
 };
 

@@ -5,7 +5,7 @@
 import type { Command } from 'commander';
 import type { featureFlow, Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, ramp } from '../shared/chart';
-import { numberList, positiveInteger, UsageError } from '../shared/options';
+import { count, numberList, UsageError } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
 import {
   addNetOptions,
@@ -37,9 +37,9 @@ export const theorem1Options = (command: Command): Command =>
   addNetOptions(command, { layers: 3, eta: 0.05, seeds: 8 })
     .option('--time <T>', 'duration', positive, 10)
     .option('--widths <list>', 'm; from 256 on with twice the seeds', widthList, WIDTHS)
-    .option('--particles <P>', 'of the reference flow, a multiple of 32', positiveInteger, 32_768)
+    .option('--particles <P>', 'of the reference flow, a multiple of 32', count, 32_768)
     .option('--etas <list>', 'step sizes of the second slope', numberList(), [0.4, 0.2, 0.1, 0.05])
-    .option('--eta-width <m>', 'width of its nets', positiveInteger, 64);
+    .option('--eta-width <m>', 'width of its nets', count, 64);
 
 export interface Theorem1Result {
   experiment: 'theorem-1';

@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, type Point, ramp } from '../shared/chart';
-import { positiveInteger } from '../shared/options';
+import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
 import { addNetOptions, counted, follow, makeNets, type NetOptions, positive, problem, release, train } from './nets';
 import { verdict } from './statistics';
@@ -21,9 +21,9 @@ export const theorem2Summary = 'scaled gradient descent and the particle flow re
 
 export const theorem2Options = (command: Command): Command =>
   addNetOptions(command, { layers: 3, eta: 0.5, seeds: 4 })
-    .option('--width <m>', 'units of a hidden layer', positiveInteger, 128)
+    .option('--width <m>', 'units of a hidden layer', count, 128)
     .option('--time <T>', 'duration of scaled gradient descent', positive, 800)
-    .option('--particles <P>', 'of the flow', positiveInteger, 1024)
+    .option('--particles <P>', 'of the flow', count, 1024)
     .option('--flow-time <T>', 'duration of the flow', positive, 100)
     .option('--dt <Δt>', 'step of the flow', positive, 0.1);
 

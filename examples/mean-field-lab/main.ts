@@ -9,12 +9,15 @@ import { drawChart, type Panel } from '../shared/chart';
 import { adapterName, withDevice } from '../shared/device';
 import {
   choice,
+  count,
   createProgram,
+  imageCount,
   integerFrom,
   numberFrom,
-  positiveInteger,
   printJson,
   runProgram,
+  seedNumber,
+  stepCount,
   UsageError,
 } from '../shared/options';
 import { newestRun } from '../shared/runs';
@@ -41,12 +44,12 @@ const program = createProgram('mean-field-lab', 'Studies of trained residual net
   .option('--run <folders...>', 'run folders of cifar-train, such as one of each arm (default: the newest run)')
   .option('--checkpoint <name>', 'last or best', choice(['last', 'best'] as const), 'last')
   .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
-  .option('--images <number>', 'test images to measure with (default: all)', positiveInteger)
-  .option('--batch <images>', 'images at a time, and of activations and gradients', positiveInteger, 100)
+  .option('--images <number>', 'test images to measure with (default: all)', imageCount)
+  .option('--batch <images>', 'images at a time, and of activations and gradients', imageCount, 100)
   .option('--toy', 'instead the toy f = tanh(θX), trained first: vanilla (frozen times) and mean-field')
-  .option('--particles <number>', 'of the toy', integerFrom(2), 16)
-  .option('--steps <number>', 'that train the toy', positiveInteger, 300)
-  .option('--seed <number>', 'of the toy, and of what is drawn at random', integerFrom(0), 0)
+  .option('--particles <number>', 'of the toy', integerFrom(2, 10_000), 16)
+  .option('--steps <number>', 'that train the toy', stepCount, 300)
+  .option('--seed <number>', 'of the toy, and of what is drawn at random', seedNumber, 0)
   .optionsGroup('Where to write:')
   .option('--out <file>', 'the figure (default: <run folder>/<study>.svg, runs/toy-<study>.svg)')
   .configureHelp({ showGlobalOptions: true });
@@ -59,20 +62,20 @@ const study = (name: string, summary: string): Command =>
       chosen = { name, options: command.optsWithGlobals() };
     });
 study('lesion', 'delete, shuffle and exchange blocks (Veit et al. 2016)')
-  .option('--delete <blocks>', 'at most', positiveInteger, 6)
-  .option('--samples <number>', 'random choices for each number of blocks', positiveInteger, 4);
+  .option('--delete <blocks>', 'at most', count, 6)
+  .option('--samples <number>', 'random choices for each number of blocks', count, 4);
 study('expansion', 'the network as an ensemble of shallow ones (Section 2.2): terms of first and second order');
 study('gradients', 'the gradients of the deep network and of its two-layer counterpart (Figure 1)');
 study('discretisation', 'halve every step, or take a better method than Euler: what the learned times mean').option(
   '--substeps <number>',
   'most steps a particle',
-  positiveInteger,
+  count,
   8,
 );
 study('birth-death', 'births and deaths of particles (Section 6.2): in training the toy; one round in a checkpoint')
   .option('--rate <number>', 'of deaths and births, per step and unit of effect on the loss', numberFrom(0), 1)
-  .option('--every <steps>', 'between two rounds, for the toy', positiveInteger, 20)
-  .option('--seeds <number>', 'to train the toy with', positiveInteger, 4);
+  .option('--every <steps>', 'between two rounds, for the toy', count, 20)
+  .option('--seeds <number>', 'to train the toy with', count, 4);
 
 await runProgram(program, () => withDevice(() => perform(chosen!.name, chosen!.options)));
 

@@ -6,7 +6,7 @@ import { bestWeights } from '../../src/train/run-folder.node.js';
 import { describeDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
 import { loadImage } from '../shared/image';
-import { createProgram, positiveInteger, printJson, runProgram, UsageError } from '../shared/options';
+import { count, createProgram, printJson, runProgram, UsageError } from '../shared/options';
 import { addSavedOptions, newestRun, readSaved, type SavedOptions } from '../shared/runs';
 
 interface Options extends SavedOptions {
@@ -27,7 +27,7 @@ const program = createProgram(
 addSavedOptions(program, 'whose classes and normalisation').option(
   '--top <number>',
   'how many classes to name',
-  positiveInteger,
+  count,
   5,
 );
 

@@ -85,18 +85,27 @@ export function numberFrom(least: number, most = Number.POSITIVE_INFINITY) {
   };
 }
 
-/** A whole number of at least `least`. */
-export function integerFrom(least: number) {
+/** A whole number within [least, most]. */
+export function integerFrom(least: number, most: number) {
   return (text: string): number => {
     const value = toNumber(text);
-    if (!Number.isSafeInteger(value) || value < least) {
-      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+    if (!Number.isSafeInteger(value) || value < least || value > most) {
+      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
     }
     return value;
   };
 }
 
-export const positiveInteger = integerFrom(1);
+/** How many: rounds, samples, widths. */
+export const count = integerFrom(1, 100_000);
+/** Images, of a batch or of a data set. */
+export const imageCount = integerFrom(1, 60_000);
+/** Updates of the weights. */
+export const stepCount = integerFrom(1, 1_000_000_000);
+/** A seed is one word of a random generator's key. */
+export const seedNumber = integerFrom(0, 2 ** 32 - 1);
+/** Layers or particles, each with weights of its own. */
+export const depth = integerFrom(1, 10_000);
 
 /** Numbers as 'a,b,c'; exactly `length` of them where that is given. */
 export function numberList(length?: number) {

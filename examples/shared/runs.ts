@@ -10,6 +10,7 @@ import { readBytes } from '../../src/train/files.node.js';
 import { isRun } from '../../src/train/run-folder.node.js';
 import { findNonFinite } from '../../src/train/state';
 import { DATASETS, type DatasetName } from './datasets';
+import { modelName } from './model-name';
 import { choice, numberList, UsageError } from './options';
 import { checkRecipe } from './recipe';
 
@@ -35,7 +36,7 @@ export interface SavedOptions {
 /** `dataset` says what the data set is for. */
 export const addSavedOptions = (program: Command, dataset: string): Command =>
   program
-    .option('--model <name>', `${models.MODEL_NAMES.join(', ')}, …; a checkpoint of ours knows its own`)
+    .option('--model <name>', `${models.MODEL_NAMES.join(', ')}, …; a checkpoint of ours knows its own`, modelName)
     .option('--dataset <name>', `${dataset} (default: that of the checkpoint, else cifar10)`, choice(DATASETS))
     .option('--mean <r,g,b>', "normalisation of pixel values in [0, 1] (default: the data set's)", numberList(3))
     .option('--std <r,g,b>', "(default: the data set's)", numberList(3));

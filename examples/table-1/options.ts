@@ -2,13 +2,15 @@
 
 import { TABLE_1 } from '../../src/models/catalog';
 import { DATASETS, type DatasetName } from '../shared/datasets';
+import { modelName } from '../shared/model-name';
 import {
   choice,
   choices,
+  count,
   createProgram,
-  integerFrom,
+  imageCount,
   numberFrom,
-  positiveInteger,
+  seedNumber,
   UsageError,
   words,
 } from '../shared/options';
@@ -59,23 +61,20 @@ export function createOptions() {
   const names = Object.keys(ARMS) as Arm[];
   return program
     .optionsGroup('The grid:')
-    .option('--rows <names>', `networks, or depths of ResNets (default: all, ${TABLE_1.join(', ')})`, words())
-    .option('--arms <names>', `of ${names.join(', ')} (default: vanilla,meanfield)`, choices(names))
-    .option(
-      '--seeds <number>',
-      'runs of each network and arm; the arms of a seed share weights and batches',
-      positiveInteger,
-      3,
+    .option('--rows <names>', `networks, or depths of ResNets (default: all, ${TABLE_1.join(', ')})`, (text) =>
+      words()(text).map(rowName),
     )
-    .option('--first-seed <number>', 'the seeds go up from here', integerFrom(0), 0)
+    .option('--arms <names>', `of ${names.join(', ')} (default: vanilla,meanfield)`, choices(names))
+    .option('--seeds <number>', 'runs of each network and arm; the arms of a seed share weights and batches', count, 3)
+    .option('--first-seed <number>', 'the seeds go up from here', seedNumber, 0)
     .optionsGroup('Each run:')
-    .option('--epochs <number>', '(default: 160, ResNeXt 300); the rate falls at 1/2 and 3/4', positiveInteger)
-    .option('--subset <images>', 'train on so many images, the same number of each class', positiveInteger)
-    .option('--test-subset <images>', 'evaluate on so many', positiveInteger)
-    .option('--batch <images>', 'images per update (default: 128)', positiveInteger)
+    .option('--epochs <number>', '(default: 160, ResNeXt 300); the rate falls at 1/2 and 3/4', count)
+    .option('--subset <images>', 'train on so many images, the same number of each class', imageCount)
+    .option('--test-subset <images>', 'evaluate on so many', imageCount)
+    .option('--batch <images>', 'images per update (default: 128)', imageCount)
     .option('--lr <rate>', 'learning rate (default: 0.1)', numberFrom(0))
-    .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', positiveInteger)
-    .option('--checkpoint-every <epochs>', '(default: 1)', positiveInteger)
+    .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', count)
+    .option('--checkpoint-every <epochs>', '(default: 1)', count)
     .option('--dataset <name>', `${DATASETS.join(', ')} (default: cifar10, ResNeXt cifar100)`, choice(DATASETS))
     .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
     .optionsGroup('The program:')
@@ -88,11 +87,14 @@ export function createOptions() {
     .option('--no-estimate', 'begin without timing a step of each network');
 }
 
+/** A row of the table: a network's name, or the depth of a ResNet. */
+const rowName = (row: string): string => modelName(/^\d+$/.test(row) ? `resnet${row}` : row);
+
 /** The runs, in an order that completes pairs of arms first and then adds seeds. Throws UsageError for what is named twice. */
 export function gridOf(given: Given): Cell[] {
   const { dataset, epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery } = given;
   const { rows: asked = TABLE_1, arms = ['vanilla', 'meanfield'] } = given;
-  const rows = asked.map((row) => (/^\d+$/.test(row) ? `resnet${row}` : row));
+  const rows = [...asked];
   for (const list of [rows, arms]) {
     const twice = list.find((name, i) => list.indexOf(name) < i);
     if (twice) throw new UsageError(`'${twice}' is named twice`);

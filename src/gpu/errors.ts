@@ -35,6 +35,12 @@ export class ReleasedError extends DawnfieldError {
   override name = 'ReleasedError';
 }
 
+/** Refuses what is no whole number within [least, most], before a loop or a model of that size begins. */
+export function requireWhole(what: string, value: unknown, least: number, most: number): void {
+  if (!(Number.isInteger(value) && (value as number) >= least && (value as number) <= most))
+    throw new InputError(`${what} is ${value}: it must be a whole number from ${least} to ${most}`);
+}
+
 /** Bytes for humans: `1.5 GiB`. */
 export function formatBytes(bytes: number): string {
   const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];

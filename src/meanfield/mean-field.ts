@@ -5,7 +5,7 @@ import { add, mul, sub } from '../autograd/elementwise';
 import { assume } from '../autograd/modes';
 import { residualSteps } from '../autograd/residual-step';
 import { concat, narrow } from '../autograd/views';
-import { device, InputError } from '../gpu';
+import { device, InputError, requireWhole } from '../gpu';
 import { Module } from '../nn/module';
 import type { Keeper } from '../nn/parameter';
 import { Parameter, State } from '../nn/parameter';
@@ -55,6 +55,9 @@ export interface Placed {
   id: number;
 }
 
+/** Particles of a stack: each is a module of its own. */
+const MOST_PARTICLES = 10_000;
+
 /** What `telemetry()` reads back. */
 export interface ParticleTelemetry {
   /** Times by position: in ascending order, unless particles are never sorted. */
@@ -96,8 +99,7 @@ export class MeanField extends Module {
     super();
     const options = (typeof first === 'number' ? third : (second as MeanFieldOptions)) ?? {};
     if (typeof first === 'number') {
-      if (!Number.isInteger(first) || first < 1)
-        throw new InputError(`MeanField: ${first} particles; use a whole number of at least 1`);
+      requireWhole('MeanField: the number of particles', first, 1, MOST_PARTICLES);
       if (typeof second !== 'function') throw new InputError('MeanField: pass a function that makes one particle');
       this.particles = Array.from({ length: first }, (_, i) => second(i));
     } else this.particles = [...first];

@@ -1,7 +1,7 @@
 // The continuous view: a mean-field stage as the equation dX/dt = f(X, θ_l) for τ_{l−1} < t ≤ τ_l (Lu et al. 2020, eq. 2.2 with particles that
 // are constant on their interval), solved with several steps on every interval.
 import { checkpointSequential } from '../autograd/checkpoint';
-import { InputError } from '../gpu';
+import { InputError, requireWhole } from '../gpu';
 import type { Tensor } from '../tensor/tensor';
 import { adjointSolve } from './adjoint';
 import type { Branch, Tableau } from './runge-kutta';
@@ -25,10 +25,9 @@ export interface SolverOptions {
  */
 export function solve(x: Tensor, branches: readonly Branch[], tau: Tensor, options: SolverOptions = {}): Tensor {
   const { method = 'euler', substeps = 1, gradient = 'backprop' } = options;
-  if (!(method in METHODS) || !(Number.isInteger(substeps) && substeps >= 1))
-    throw new InputError(
-      `solve: method '${method}' with ${substeps} steps a particle; use ${Object.keys(METHODS).join(', ')} with at least 1`,
-    );
+  if (!(method in METHODS))
+    throw new InputError(`solve: there is no method '${method}'; use ${Object.keys(METHODS).join(', ')}`);
+  requireWhole('solve: substeps', substeps, 1, 10_000);
   const tableau: Tableau = METHODS[method];
   const flows = branches.map((f, l) => (start: Tensor, times: Tensor) => {
     const h = stepLength(times, l, substeps);

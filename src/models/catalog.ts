@@ -6,7 +6,7 @@ import type { Shortcut } from './blocks';
 import type { FeatureFlowResNetOptions } from './feature-flow';
 import { FeatureFlowResNet } from './feature-flow';
 import type { ResNetOptions } from './resnet';
-import { MeanFieldResNet, PostActResNet, PreActResNet } from './resnet';
+import { MeanFieldResNet, MOST_BLOCKS, MOST_CHANNELS, PostActResNet, PreActResNet } from './resnet';
 
 export interface ModelOptions {
   classes?: number;
@@ -50,12 +50,29 @@ const SHORTCUTS: Record<string, Shortcut> = { a: 'A', b: 'B', 'b-own-bn': 'B-own
 
 /** Makes a model by its name; an unknown one gets an error that says what names there are. */
 export function createModel(name: string, { classes = 10, particles, featureFlow }: ModelOptions = {}): Module {
+  const { kind, meanField, options } = parseName(name);
+  if (kind === 'flow') return new FeatureFlowResNet({ ...featureFlow, blocks: options.blocks, classes });
+  if (meanField) return new MeanFieldResNet({ ...options, classes, particles });
+  return kind === 'post' ? new PostActResNet({ ...options, classes }) : new PreActResNet({ ...options, classes });
+}
+
+/** Refuses a name that is none of a model. */
+export const checkModelName = (name: string): void => void parseName(name);
+
+interface Parsed {
+  kind: 'flow' | 'pre' | 'post';
+  meanField: boolean;
+  options: ResNetOptions;
+}
+
+function parseName(name: string): Parsed {
   const flow = /^feature-flow-resnet(\d+)$/.exec(name);
   if (flow) {
     const blocks = (Number(flow[1]) - 2) / 6;
     if (blocks < 1 || !Number.isInteger(blocks))
       throw new InputError(`model '${name}': depth ${flow[1]} is not 6n + 2. ${HELP}`);
-    return new FeatureFlowResNet({ ...featureFlow, blocks, classes });
+    checkDepth(name, blocks, 6);
+    return { kind: 'flow', meanField: false, options: { blocks } };
   }
   const pattern = /^(meanfield-)?(?:resnet(\d+)(-post)?|resnext(\d+)-([1-9]\d*)x([1-9]\d*)d)(?:-(a|b|b-own-bn))?$/;
   const match = pattern.exec(name);
@@ -68,10 +85,19 @@ export function createModel(name: string, { classes = 10, particles, featureFlow
   if (blocks < 1 || !Number.isInteger(blocks))
     throw new InputError(`model '${name}': depth ${depth} is not ${groups ? '' : '6n + 2 or '}9n + 2. ${HELP}`);
   if (meanField && post) throw new InputError(`model '${name}': mean-field networks are pre-activation. ${HELP}`);
+  checkDepth(name, blocks, bottleneck ? 9 : 6);
+  if (4 * Number(groups) * Number(width) > MOST_CHANNELS)
+    throw new InputError(
+      `model '${name}': ${groups} groups of width ${width} are too wide, groups times width may be at most ${MOST_CHANNELS / 4}`,
+    );
   const shape = groups ? resnextShape(Number(groups), Number(width)) : bottleneck ? BOTTLENECK : {};
-  const options = { blocks, classes, ...shape, ...(kind && { shortcut: SHORTCUTS[kind] }) };
-  if (meanField) return new MeanFieldResNet({ ...options, particles });
-  return post ? new PostActResNet(options) : new PreActResNet(options);
+  const options = { blocks, ...shape, ...(kind && { shortcut: SHORTCUTS[kind] }) };
+  return { kind: post ? 'post' : 'pre', meanField: Boolean(meanField), options };
+}
+
+function checkDepth(name: string, blocks: number, layers: number): void {
+  if (blocks > MOST_BLOCKS)
+    throw new InputError(`model '${name}' is too deep: its depth may be at most ${layers * MOST_BLOCKS + 2}`);
 }
 
 /** Blocks are four times as wide outside as inside. */

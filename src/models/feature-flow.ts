@@ -13,18 +13,22 @@ import { regress } from '../featureflow/algorithm-2';
 import type { Layers } from '../featureflow/net';
 import { signs } from '../featureflow/net';
 import { ScaledParameter } from '../featureflow/scaled-gradient-descent';
-import { InputError } from '../gpu';
+import { InputError, requireWhole } from '../gpu';
 import { normal } from '../nn/init';
 import { Module } from '../nn/module';
 import { tensor } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
+import { MOST_BLOCKS, MOST_CHANNELS } from './resnet';
 
 /**
  * 'mean-field': multipliers 1/m_{l−1}, weights of variance m_{l−1}σ², steps scaled by m_{l−1}·m_l. 'standard', to compare with: no multipliers,
  * variance σ²/m_{l−1}, plain steps. Both are the same random function before training, but for the readout.
  */
 export type Parametrisation = 'mean-field' | 'standard';
+
+/** Factor on 16, 32, 64 channels. */
+const MOST_WIDTH = 1024;
 
 export interface FeatureFlowResNetOptions {
   /** n of depth 6n + 2: layers of three stages, 2n each. */
@@ -94,6 +98,11 @@ export class FeatureFlowResNet extends Module {
     super();
     const { blocks, width = 1, classes = 10, inChannels = 3, parametrisation = 'mean-field' } = options;
     const { sigma = 1, readout = 1, h1 = 'tanh', h2 = 'tanh' } = options;
+    requireWhole('FeatureFlowResNet: blocks', blocks, 1, MOST_BLOCKS);
+    requireWhole('FeatureFlowResNet: classes', classes, 1, MOST_CHANNELS);
+    requireWhole('FeatureFlowResNet: inChannels', inChannels, 1, MOST_CHANNELS);
+    if (!(width > 0 && width <= MOST_WIDTH))
+      throw new InputError(`FeatureFlowResNet: width ${width} must be above 0 and at most ${MOST_WIDTH}`);
     const channels = [16, 32, 64].map((c) => c * width);
     if (!channels.every((c) => Number.isInteger(c) && c > 0))
       throw new InputError(

@@ -3,7 +3,7 @@
 export type { BlockShape, Shortcut } from './blocks';
 export { ConvShortcut, heConv, PostActBlock, PreActBranch, PreActTransition, ZeroPadShortcut } from './blocks';
 export type { ModelOptions } from './catalog';
-export { createModel, MODEL_NAMES, TABLE_1 } from './catalog';
+export { checkModelName, createModel, MODEL_NAMES, TABLE_1 } from './catalog';
 export type { FeatureFlowResNetOptions, Parametrisation } from './feature-flow';
 export { FeatureFlowResNet } from './feature-flow';
 export type { ResNetOptions } from './resnet';

@@ -1,5 +1,6 @@
 // Residual networks for 32×32 images: a 3×3 stem, three stages with 1×, 2×, 4× channels, global average pooling, a linear classifier.
 import { globalAvgPool2d } from '../autograd/pool';
+import { requireWhole } from '../gpu';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
 import { MeanField } from '../meanfield/mean-field';
 import type { Conv2d } from '../nn/conv';
@@ -29,10 +30,21 @@ export interface ResNetOptions {
   shortcut?: Shortcut;
 }
 
-/** Everything filled in. */
+/** Blocks of a stage. The deepest ResNet of the literature has 200. */
+export const MOST_BLOCKS = 1000;
+/** Channels, groups, classes. */
+export const MOST_CHANNELS = 65_536;
+
+/** Everything filled in, and of a size that can be. */
 function complete(options: ResNetOptions) {
   const inner = options.inner ?? ([16, 32, 64] as const);
   const defaults = { classes: 10, inChannels: 3, stem: 16, bottleneck: false, groups: 1 };
+  const given = { ...defaults, outer: inner, ...options };
+  requireWhole('ResNet: blocks', given.blocks, 1, MOST_BLOCKS);
+  for (const name of ['classes', 'inChannels', 'stem', 'groups'] as const)
+    requireWhole(`ResNet: ${name}`, given[name], 1, MOST_CHANNELS);
+  for (const [name, widths] of Object.entries({ inner, outer: given.outer }))
+    for (const width of widths) requireWhole(`ResNet: ${name}`, width, 1, MOST_CHANNELS);
   return { ...defaults, shortcut: 'B-own-bn' as Shortcut, inner, outer: inner, ...options };
 }
 

@@ -5,7 +5,7 @@ import { compile } from '../autograd/compile';
 import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
 import type { ProfiledLaunch, Scalar, TuningTable } from '../gpu';
-import { device, InputError, tune } from '../gpu';
+import { device, InputError, requireWhole, tune } from '../gpu';
 import { birthDeath, countEffects } from '../meanfield/birth-death';
 import type { MeanField } from '../meanfield/mean-field';
 import { meanFieldsIn } from '../meanfield/mean-field';
@@ -122,9 +122,7 @@ export class Trainer {
 
   constructor(options: TrainerOptions) {
     for (const name of ['epochs', 'batchSize', 'steps', 'evalEvery', 'checkpointEvery', 'readEvery'] as const) {
-      const value = options[name];
-      if (value !== undefined && !(Number.isInteger(value) && value >= 1))
-        throw new InputError(`Trainer: ${name} is ${value}, it must be a whole number of at least 1`);
+      if (options[name] !== undefined) requireWhole(`Trainer: ${name}`, options[name], 1, 1e9);
     }
     const frozen = [...meanFieldsIn(options.model)].find(([, stage]) => !stage.tau.requiresGrad);
     if (options.birthDeath && frozen)

@@ -6,9 +6,11 @@ import { crossEntropy } from '../../src/autograd/loss';
 import { backward } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import type { MeanFieldOptions } from '../../src/meanfield/mean-field';
-import { meanFieldsIn } from '../../src/meanfield/mean-field';
+import { MeanField, meanFieldsIn } from '../../src/meanfield/mean-field';
+import { solve } from '../../src/meanfield/ode';
 import { createModel, TABLE_1 } from '../../src/models/catalog';
 import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
+import { Linear } from '../../src/nn/linear';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
 import { manualSeed } from '../../src/tensor/seed';
@@ -127,6 +129,20 @@ test('names of no network are refused with what there is', () => {
   refuse('resnet20-8x64d', /unknown model/);
   refuse('meanfield-resnet20-post', /pre-activation/);
   refuse('resnet47-post', /not 6n/);
+});
+
+test('networks that nobody can want are refused at once, with the limit', () => {
+  const refuse = (make: () => unknown, message: RegExp) => assert.throws(make, message);
+  for (const name of ['resnet60002', 'meanfield-resnet600000002', 'resnet99999998-post', 'feature-flow-resnet60002'])
+    refuse(() => createModel(name), /too deep: its depth may be at most 6002/);
+  refuse(() => createModel('resnet99999998'), /too deep|not 6n/);
+  refuse(() => createModel('resnext29-999999999x64d'), /groups times width may be at most 16384/);
+  refuse(() => createModel('resnet20', { classes: 1e9 }), /classes is 1000000000: .* from 1 to 65536/);
+  refuse(() => createModel('feature-flow-resnet8', { featureFlow: { width: 1e9 } }), /width .* at most 1024/);
+  refuse(() => new PreActResNet({ blocks: 1e9 }), /blocks is 1000000000: it must be a whole number from 1 to 1000/);
+  refuse(() => new PreActResNet({ blocks: 1, inner: [16, 1e12, 64] }), /inner is 1000000000000/);
+  refuse(() => new MeanField(1e9, () => new Linear(1, 1)), /number of particles is 1000000000: .* to 10000/);
+  refuse(() => solve(tensor([1]), [], tensor([]), { substeps: 1e9 }), /substeps is 1000000000: .* to 10000/);
 });
 
 test.run();
