@@ -10,7 +10,7 @@ export { gradcheck } from './autograd/gradcheck';
 export { isRecomputing } from './autograd/modes';
 export type { GradientHook } from './autograd/tape';
 export { backward, detach, enableGrad, grad, noGrad } from './autograd/tape';
-export type { Collated, DataLoaderOptions, Dataset, HostArray } from './data';
+export type { Collated, DataLoaderOptions, Dataset, FieldTypes, HostArray } from './data';
 export { collate, DataLoader } from './data';
 export * as featureFlow from './featureflow';
 export type { TorchFile } from './formats';

@@ -3,8 +3,9 @@ import { Rng, Stream } from '../../datasets/random';
 import { isTapeOpen } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { endStep, stepsEnded } from '../tensor/memory';
-import type { Collated } from './collate';
-import { collate } from './collate';
+import { getRngState } from '../tensor/seed';
+import type { Collated, FieldTypes } from './collate';
+import { batchOf, fieldTypes } from './collate';
 
 /** Samples by number. `get` may be async (decoding a file, say). */
 export interface Dataset<S> {
@@ -17,10 +18,12 @@ export interface DataLoaderOptions<S, B> {
   batchSize?: number;
   /** Whether every epoch has an order of its own (default false); needs a data set with a length. */
   shuffle?: boolean;
-  /** Seed of the order (default 0): epoch e of seed s is the same everywhere. */
+  /** Seed of the order, by default that of `manualSeed`: epoch e of seed s is the same everywhere. */
   seed?: number;
   /** Leaves out a last batch that is not full (default false). */
   dropLast?: boolean;
+  /** Element type of the batches: one, or one for each field in the form of a sample, such as `['float32', 'int32']`. */
+  dtype?: FieldTypes;
   /** Batches made in advance (default 2). */
   prefetch?: number;
   /** Makes a batch of samples; default `collate`. */
@@ -29,12 +32,17 @@ export interface DataLoaderOptions<S, B> {
 
 /**
  * Iterates over a data set in batches: `for await (const [x, y] of loader)`. `data` is a Dataset, an array of samples, or any iterable. Each
- * pass is an epoch with an order of its own when `shuffle` is on. What a loop computes from a batch is given back as the loop goes on.
+ * pass is an epoch with an order of its own when `shuffle` is on. A field's element type is decided once for the data set, not for each batch:
+ * numbers are float32; in a field of a tuple or record they are labels, int32, where all are whole and fit it (all of an array, the first
+ * batch of other data; a later one that does not fit is refused); `dtype` says otherwise. What a loop computes from a batch is given back as the loop goes on.
  */
 export class DataLoader<S, B = Collated<S>> {
   /** The epoch of the next pass; set it to go on with a run. */
   epoch = 0;
-  readonly #options: Required<Omit<DataLoaderOptions<S, B>, 'collate'>> & { collate: (samples: S[]) => B };
+  readonly #options: DataLoaderOptions<S, B> &
+    Required<Pick<DataLoaderOptions<S, B>, 'batchSize' | 'shuffle' | 'dropLast' | 'prefetch'>>;
+  /** The types of the fields, decided once for the data set. */
+  #types: FieldTypes | undefined;
 
   constructor(
     readonly data: Dataset<S> | readonly S[] | Iterable<S> | AsyncIterable<S>,
@@ -43,10 +51,8 @@ export class DataLoader<S, B = Collated<S>> {
     this.#options = {
       batchSize: 1,
       shuffle: false,
-      seed: 0,
       dropLast: false,
       prefetch: 2,
-      collate: collate as unknown as (samples: S[]) => B,
       ...options,
     };
     const { batchSize, prefetch, shuffle } = this.#options;
@@ -73,7 +79,7 @@ export class DataLoader<S, B = Collated<S>> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<B> {
-    const { prefetch, collate: make } = this.#options;
+    const { prefetch, collate: make = (samples: S[]) => this.#collate(samples) } = this.#options;
     const batches = this.#count === null ? this.#collected() : this.#picked();
     const ready: Promise<IteratorResult<S[]>>[] = [];
     try {
@@ -97,9 +103,20 @@ export class DataLoader<S, B = Collated<S>> {
     }
   }
 
+  /** The default batch. All of an array is looked at for its types; of other data the first batch. */
+  #collate(samples: S[]): B {
+    const { dtype } = this.#options;
+    if (this.#types === undefined) {
+      const seen = Array.isArray(this.data) ? this.data : samples;
+      // A number that is a sample of its own is no label.
+      this.#types = dtype === undefined && typeof seen[0] === 'number' ? 'float32' : fieldTypes(seen, dtype);
+    }
+    return batchOf(samples, this.#types) as B;
+  }
+
   /** Batches of data with a length; the samples of a batch are fetched side by side. */
   *#picked(): Generator<Promise<S[]>, undefined> {
-    const { batchSize, shuffle, seed } = this.#options;
+    const { batchSize, shuffle, seed = getRngState().seed } = this.#options;
     const data = this.data as Dataset<S> | readonly S[];
     const n = this.#count!;
     const order = new Rng(seed, Stream.shuffle, this.epoch++).permutation(shuffle ? n : 0);

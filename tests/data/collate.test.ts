@@ -14,6 +14,8 @@ async function is(batch: unknown, dtype: string, shape: number[], values: number
 test('numbers: labels when all are whole, else reals', async () => {
   await is(collate([3, 0, 7]), 'int32', [3], [3, 0, 7]);
   await is(collate([1, 0.5]), 'float32', [2], [1, 0.5]);
+  await is(collate([1, 3e9]), 'float32', [2], [1, 3e9]);
+  await is(collate([1, 3e9], 'uint32'), 'uint32', [2], [1, 3e9]);
   await is(collate([true, false]), 'bool', [2], [1, 0]);
 });
 

@@ -6,7 +6,9 @@ import {
   type DataLoaderOptions,
   device,
   F,
+  getRngState,
   InputError,
+  manualSeed,
   nn,
   noGrad,
   optim,
@@ -55,6 +57,73 @@ test('shuffling: every sample once, another order every epoch, the same for the 
   b.epoch = 1;
   assert.equal((await pass(b)).flat(), epochs[1]);
   assert.not.equal((await pass(loader(2))).flat(), epochs[0]);
+});
+
+test('the element type of a field is decided once for the data set', async () => {
+  const types = async (loader: AsyncIterable<unknown>) => {
+    const seen: string[] = [];
+    for await (const batch of loader)
+      seen.push(
+        [batch]
+          .flat()
+          .map((t) => `${(t as Tensor).dtype} ${(t as Tensor).shape}`)
+          .join(' | '),
+      );
+    return seen;
+  };
+  const same = (list: string[]) => [...new Set(list)];
+  assert.equal(same(await types(new DataLoader([1, 0.5, 1.5, 2], { batchSize: 1 }))), ['float32 1']);
+  assert.equal(
+    same(await types(new DataLoader([1, 2, 3, 4], { batchSize: 2 }))),
+    ['float32 2'],
+    'numbers alone are no labels',
+  );
+  const image = Float32Array.of(1);
+  const labelled = [0, 1, 2].map((label) => [image, label]);
+  assert.equal(same(await types(new DataLoader(labelled))), ['float32 1,1 | int32 1']);
+  const targets = [0, 1, 0.5].map((y) => [image, y]);
+  assert.equal(same(await types(new DataLoader(targets))), ['float32 1,1 | float32 1'], 'all of an array is looked at');
+  assert.equal(same(await types(new DataLoader(labelled, { dtype: ['float32', 'float32'] }))), [
+    'float32 1,1 | float32 1',
+  ]);
+  assert.equal(same(await types(new DataLoader([1, 2], { dtype: 'int32' }))), ['int32 1']);
+  const records = [
+    { x: 1.5, y: 1 },
+    { x: 2, y: 3e9 },
+  ];
+  for await (const { x, y } of new DataLoader(records)) assert.equal([x.dtype, y.dtype], ['float32', 'float32']);
+  for await (const { x, y } of new DataLoader(records, { dtype: { y: 'uint32' }, batchSize: 2 }))
+    assert.equal([x.dtype, y.dtype, ...(await y.data())], ['float32', 'uint32', 1, 3e9]);
+});
+
+test('data that cannot be looked at: the first batch decides, and what does not fit is refused', async () => {
+  const data = { length: 3, get: (i: number): [Float32Array, number] => [Float32Array.of(i), i / 2] };
+  const loader = new DataLoader(data);
+  const run = async () => {
+    for await (const [, y] of loader) assert.is(y.dtype, 'int32');
+  };
+  assert.match(
+    String(await run().catch((e: Error) => e)),
+    /sample 0 of a batch has the number 0.5 .*int32.*dtype: 'float32'/s,
+  );
+  const stated: number[] = [];
+  for await (const [, y] of new DataLoader(data, { dtype: 'float32' })) stated.push(await y.item());
+  assert.equal(stated, [0, 0.5, 1]);
+});
+
+test('manualSeed decides the order unless a seed is given', async () => {
+  const order = async (seed?: number) =>
+    (await pass(new DataLoader(range(20), { batchSize: 20, shuffle: true, seed }))).flat();
+  const { seed } = getRngState();
+  const orders = [];
+  for (const s of [1, 2, 1]) {
+    manualSeed(s);
+    orders.push([await order(), await order(7)]);
+  }
+  manualSeed(seed);
+  assert.equal(orders[0], orders[2]);
+  assert.not.equal(orders[0][0], orders[1][0]);
+  assert.equal(orders[0][1], orders[1][1]);
 });
 
 test('iterables and async iterables, whose length is not known', async () => {
