@@ -32,6 +32,7 @@ export interface DeviceStats {
 export type Grid = readonly [number, number, number];
 
 export class Device {
+  readonly profile: 'safe' | 'fast';
   readonly info: GPUAdapterInfo;
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
@@ -58,9 +59,10 @@ export class Device {
   constructor(
     readonly gpu: GPUDevice,
     adapter: GPUAdapter,
-    readonly profile: 'safe' | 'fast',
-    autotune: boolean,
+    /** As it was asked for, by the program and by the environment. */
+    readonly options: AdapterOptions & { profile: 'safe' | 'fast'; autotune: boolean },
   ) {
+    this.profile = options.profile;
     this.info = adapter.info;
     this.limits = gpu.limits;
     this.features = gpu.features as ReadonlySet<string>;
@@ -70,7 +72,7 @@ export class Device {
     this.pool = new Pool(gpu, this.#watch, this.losses, () => this.commands.forget());
     this.pipelines = new Pipelines(gpu, this.#watch);
     this.commands = new Commands(gpu, this.pipelines, this.#watch, this.losses, this.pool);
-    this.tuning = new Tuning(this, autotune);
+    this.tuning = new Tuning(this, options.autotune);
     void gpu.lost.then(({ message, reason }) => this.#lose(message || reason));
   }
 
@@ -411,5 +413,5 @@ export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
       `the adapter '${adapter.info.description}' gave no device: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  return new Device(gpu, adapter, options.profile, options.autotune);
+  return new Device(gpu, adapter, options);
 }

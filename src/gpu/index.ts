@@ -1,6 +1,6 @@
 // The device room: adapters, memory, kernels and the command queue. It knows no tensor.
 import { type Device, openDevice } from './device';
-import { AdapterError } from './errors';
+import { AdapterError, DeviceLostError } from './errors';
 import type { AdapterOptions } from './provider';
 import type { TuneOptions, TuningTable } from './tuning';
 
@@ -20,23 +20,46 @@ export function setPath(describe: () => string): void {
 }
 
 let current: Device | null = null;
-let opening: Promise<Device> | null = null;
+/** The device that is being opened, with the options it was asked for. */
+let opening: { device: Promise<Device>; options: AdapterOptions } | null = null;
 
 /**
  * Opens the GPU. Call it once, before the first tensor; a second call returns the same device.
- * Throws AdapterError with what to do when there is no usable adapter.
+ * Throws AdapterError with what to do when there is no usable adapter, or when a second call asks for other options.
  */
 export async function init(options: AdapterOptions = {}): Promise<Device> {
-  if (current && !current.lost) return current;
-  shutdown();
-  opening ??= openDevice(options);
+  if (current && !current.lost) {
+    requireSame(current.options, options);
+    return current;
+  }
+  if (opening) requireSame(opening.options, options);
+  else {
+    shutdown();
+    opening = { device: openDevice(options), options };
+  }
+  const mine = opening;
   try {
-    current = await opening;
+    const opened = await mine.device;
+    if (opening !== mine && current !== opened) {
+      opened.destroy();
+      throw new DeviceLostError('init: shutdown() was called before the device was open');
+    }
+    current = opened;
     current.path = describePath;
     return current;
   } finally {
-    opening = null;
+    if (opening === mine) opening = null;
   }
+}
+
+/** One device serves all: what was asked for first holds. */
+function requireSame(first: AdapterOptions, second: AdapterOptions): void {
+  for (const key of ['adapter', 'powerPreference', 'profile', 'autotune'] as const)
+    if (second[key] !== undefined && second[key] !== first[key])
+      throw new AdapterError(
+        `init: the device was opened with ${key} ${first[key] ?? 'not set'}, now it is asked for with ${key} ${second[key]}. ` +
+          'Pass the same options, or call shutdown() before init(): tensors on the device are lost then.',
+      );
 }
 
 /** The device in use. Throws when `init()` was not awaited. */
@@ -70,5 +93,5 @@ export function onShutdown(action: () => void): void {
 export function shutdown(): void {
   if (current) for (const action of closing) action();
   current?.destroy();
-  current = null;
+  current = opening = null;
 }

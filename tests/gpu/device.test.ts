@@ -198,4 +198,27 @@ test('init() twice, also at the same time, gives the same device', async () => {
   assert.is(first, second);
 });
 
+test('init() with other options than the first is refused; shutdown() while it opens ends it', async () => {
+  const refused = async (call: () => Promise<unknown>) =>
+    call().then(
+      () => 'nothing was thrown',
+      (error) => `${error.name}: ${error.message}`,
+    );
+  const { profile } = gpu;
+  assert.is(await init({ profile }), gpu);
+  const other = profile === 'safe' ? 'fast' : 'safe';
+  assert.match(await refused(() => init({ profile: other })), /^AdapterError: init: .*profile safe.*shutdown\(\)/);
+  assert.match(await refused(() => init({ autotune: true })), /^AdapterError: init: .*autotune false.*autotune true/);
+  shutdown();
+  const opening = init({ profile });
+  assert.match(await refused(() => init({ profile: other })), /^AdapterError: init: /);
+  shutdown();
+  assert.match(await refused(() => opening), /^DeviceLostError: init: shutdown\(\) was called/);
+  gpu = await init({ autotune: true });
+  const [a, b] = [gpu.allocate(1000, 'a'), gpu.allocate(1000, 'b')];
+  gpu.write(a, values);
+  gpu.launch(scale, [a, b], [f32(2)], [4, 1, 1]);
+  assert.is(new Float32Array(await gpu.read(b))[3], 6);
+});
+
 test.run();
