@@ -58,13 +58,9 @@ export class Pool {
 
   /** A block of at least `bytes`; its content is undefined. `what` names the operation in errors. */
   take(bytes: number, what: string): Block {
+    this.checkSize(bytes, what);
     const limit = this.device.limits.maxBufferSize;
     const size = sizeClass(bytes);
-    if (!(bytes <= limit))
-      throw new OutOfMemoryError(
-        `${what} needs one buffer of ${formatBytes(bytes)}, but this adapter allows at most ${formatBytes(limit)} (maxBufferSize). ` +
-          'Use a smaller batch or split the tensor.',
-      );
     const expected = this.#habit.expected(labelOf(size, what));
     const block = this.#reuse(size, expected) ?? this.#make(Math.min(size, limit - (limit % 4)), what);
     this.#habit.took(block);
@@ -72,6 +68,16 @@ export class Pool {
     this.liveBytes += block.size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     return block;
+  }
+
+  /** Throws where no buffer can be that large. */
+  checkSize(bytes: number, what: string): void {
+    const limit = this.device.limits.maxBufferSize;
+    if (!(bytes <= limit))
+      throw new OutOfMemoryError(
+        `${what} needs one buffer of ${formatBytes(bytes)}, but this adapter allows at most ${formatBytes(limit)} (maxBufferSize). ` +
+          'Use a smaller batch or split the tensor.',
+      );
   }
 
   give(block: Block): void {

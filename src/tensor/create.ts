@@ -138,16 +138,17 @@ export const fullLike = (x: Tensor, value: number, options?: TensorOptions): Ten
 export const zerosLike = (x: Tensor, options?: TensorOptions): Tensor => fullLike(x, 0, options);
 export const onesLike = (x: Tensor, options?: TensorOptions): Tensor => fullLike(x, 1, options);
 
-/** A tensor of `shape` whose element at position i (row-major) is `value(i)`. */
+/** A tensor of `shape` whose element at position i (row-major) is `value(i)`. A size that no buffer has is refused before it is filled. */
 function computed(
+  what: string,
   shape: Shape,
   value: (i: number) => number,
   { dtype = 'float32', requiresGrad }: TensorOptions,
 ): Tensor {
-  return tensor(
-    Array.from({ length: size(shape) }, (_, i) => value(i)),
-    { shape, dtype, requiresGrad },
-  );
+  device().pool.checkSize(4 * size(shape), what);
+  const values = new Float64Array(size(shape));
+  for (let i = 0; i < values.length; i++) values[i] = value(i);
+  return tensor(values, { shape, dtype, requiresGrad });
 }
 
 /**
@@ -163,7 +164,7 @@ export function arange(start: number, stop?: number, step = 1, options: TensorOp
       `arange: no ${step > 0 ? 'upward' : 'downward'} range from ${from} to ${to} by steps of ${step}`,
     );
   const dtype = [from, to, step].every(Number.isInteger) ? 'int32' : 'float32';
-  return computed([count], (i) => from + i * step, { dtype, ...options });
+  return computed('arange', [count], (i) => from + i * step, { dtype, ...options });
 }
 
 /** `count` evenly spaced numbers from `start` to `stop`, both included. */
@@ -172,11 +173,16 @@ export function linspace(start: number, stop: number, count: number, options: Te
   checkShape('linspace', [count]);
   const step = (stop - start) / Math.max(1, count - 1);
   // From the nearer end, so that both ends are exact.
-  return computed([count], (i) => (2 * i < count ? start + i * step : stop - (count - 1 - i) * step), options);
+  return computed(
+    'linspace',
+    [count],
+    (i) => (2 * i < count ? start + i * step : stop - (count - 1 - i) * step),
+    options,
+  );
 }
 
 /** Ones on the diagonal of an n×m matrix (square by default), zeros elsewhere. */
 export function eye(n: number, m = n, options: TensorOptions = {}): Tensor {
   checkShape('eye', [n, m]);
-  return computed([n, m], (i) => Number(i % (m + 1) === 0 && i < m * m), options);
+  return computed('eye', [n, m], (i) => Number(i % (m + 1) === 0 && i < m * m), options);
 }
