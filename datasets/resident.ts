@@ -1,14 +1,12 @@
 // Images that lie on the GPU as bytes and leave it as batches: shuffled, cropped, flipped and normalised by the batch kernel.
 import { augment as augmentKernel, augmentWorkgroups } from '../shaders/augment';
 import type { Kernel } from '../shaders/kernel';
-import { isTapeOpen } from '../src/autograd/tape';
-import type { Storage } from '../src/gpu';
-import { device, InputError } from '../src/gpu';
-import { tensor } from '../src/tensor/create';
+import type { Storage, TypedBinding } from '../src/gpu';
+import { device, InputError, ReleasedError } from '../src/gpu';
+import { factory, tensor } from '../src/tensor/create';
 import { bind } from '../src/tensor/elementwise';
 import { endStep, stepsEnded } from '../src/tensor/memory';
 import type { Tensor } from '../src/tensor/tensor';
-import { empty } from '../src/tensor/tensor';
 import type { Batch, BatchOptions, BatchSource } from '../src/train/batches';
 import type { Split } from './cifar';
 import { IMAGE_BYTES } from './cifar';
@@ -56,8 +54,7 @@ export class ResidentImages implements BatchSource {
   }
 
   /**
-   * The batches of one epoch. Every loop over them ends a step of the memory's calendar each time round, unless its body
-   * does (`optimizer.step()`) or has recorded something that still waits for `backward()`.
+   * The batches of one epoch. A batch that is used again later is drawn again: the same images, bit for bit.
    * A last batch of a single image is left out when shuffling: batch norm has no variance of one value.
    */
   *batches(options: BatchOptions): Iterable<Batch> {
@@ -72,18 +69,39 @@ export class ResidentImages implements BatchSource {
     for (let index = start; index < this.count; index += batchSize) {
       const size = Math.min(batchSize, this.count - index);
       if (size === 1 && batchSize > 1 && shuffle) break;
-      const images = empty('batch', [size, 3, 32, 32]);
-      const labels = empty('batch labels', [size], 'int32');
-      for (const part of this.#parts)
-        device().launch(
-          this.#kernel,
-          [part.storage, bind(this.#labels), bind(order), bind(images), bind(labels)],
-          [seed, Stream.augment, epoch, index, size, part.first, part.count, Number(augment)],
-          augmentWorkgroups(size),
-        );
+      const draw = (images: TypedBinding, labels: TypedBinding) => {
+        if (this.#parts.some(({ storage }) => storage.released))
+          throw new ReleasedError(
+            'this batch is no longer there: its ResidentImages was disposed of; keep() a batch before',
+          );
+        for (const part of this.#parts)
+          device().launch(
+            this.#kernel,
+            [part.storage, bind(this.#labels), bind(order), images, labels],
+            [seed, Stream.augment, epoch, index, size, part.first, part.count, Number(augment)],
+            augmentWorkgroups(size),
+          );
+      };
+      /** One launch makes both; later only one of them may be asked for. */
+      const alone = (floats: number, make: (other: Storage) => void) => {
+        const other = device().allocate(4 * floats, 'batch');
+        make(other);
+        other.release();
+      };
+      let first: Storage | null = null;
+      let drawn = false;
+      const images = factory('batch', [size, 3, 32, 32], 'float32', (to) => {
+        if (drawn) alone(size, (labels) => draw(to, labels));
+        else first = to; // drawn with the labels
+      });
+      const labels = factory('batch labels', [size], 'int32', (to) => {
+        if (drawn) alone(size * 3 * 32 * 32, (images) => draw(images, to));
+        else draw(first!, to);
+      });
+      drawn = true;
       const ended = stepsEnded();
       yield { images, labels, size, index };
-      if (stepsEnded() === ended && !isTapeOpen()) endStep();
+      if (stepsEnded() === ended) endStep();
     }
   }
 

@@ -7,6 +7,7 @@ import { full } from '../tensor/create';
 import { bind, contiguous, gridFor } from '../tensor/elementwise';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { Mode } from './modes';
 
 /** A number became NaN or infinite. */
 export class AnomalyError extends DawnfieldError {
@@ -22,15 +23,15 @@ interface Detector {
   readonly labels: string[];
 }
 
-let detector: Detector | null = null;
+const detector = new Mode<Detector | null>(null);
 
 /** Whether results are looked at: compiled steps then run as they are written. */
-export const isDetecting = (): boolean => detector !== null;
+export const isDetecting = (): boolean => detector.get() !== null;
 
 function check(x: Tensor, label: string): void {
   if (x.dtype !== 'float32') return;
   if (device().tracing) throw new InputError('detectAnomaly: goes around compiled steps, not inside of them');
-  const { found, labels } = detector!;
+  const { found, labels } = detector.get()!;
   const flat = contiguous(x);
   device().launch(findNonFinite, [bind(flat), bind(found)], [x.size, labels.length], gridFor(x.size, FINITE_TILE));
   labels.push(label);
@@ -39,7 +40,7 @@ function check(x: Tensor, label: string): void {
 
 /** Looks at the result of a recorded operation, and before it at those inputs that no operation has computed. */
 export function checkResult(name: string, inputs: readonly Tensor[], output: Tensor): void {
-  if (!detector) return;
+  if (!detector.get()) return;
   const path = modulePath();
   const where = `'${name}'${path ? ` in ${path}` : ''}`;
   const line = `\n    called from ${callSite()}`;
@@ -51,13 +52,13 @@ export function checkResult(name: string, inputs: readonly Tensor[], output: Ten
 
 /** Looks at a gradient that an operation's rule has computed. */
 export function checkGradient(name: string, path: string, input: number, gradient: Tensor): void {
-  if (!detector) return;
+  if (!detector.get()) return;
   const where = `'${name}'${path ? ` in ${path}` : ''}`;
   check(gradient, `the gradient of ${where} for its input ${input} (${showShape(gradient.shape)}), in backward()`);
 }
 
 /**
- * Runs `body`, which may be async, and throws an AnomalyError that names the first NaN or infinity that arose in it, forward or backward: the
+ * Runs `body`, which may be an async function, and throws an AnomalyError that names the first NaN or infinity that arose in it, forward or backward: the
  * operation, its module and the line that called it. Looks at what is recorded for gradients. Slow; for the search of a mistake.
  *
  *     const loss = await detectAnomaly(() => {
@@ -67,17 +68,14 @@ export function checkGradient(name: string, path: string, input: number, gradien
  *     });
  */
 export async function detectAnomaly<T>(body: () => T): Promise<Awaited<T>> {
-  if (detector) throw new InputError('detectAnomaly: one is running already');
+  if (detector.get()) throw new InputError('detectAnomaly: one is running already');
   const mine = { found: full([1], NOTHING, { dtype: 'uint32' }), labels: [] as string[] };
   mine.found.memory.written(); // no recipe makes it anew
-  detector = mine;
   let outcome: { result: Awaited<T> } | { error: unknown };
   try {
-    outcome = { result: await body() };
+    outcome = { result: await detector.run('detectAnomaly', mine, body) };
   } catch (error) {
     outcome = { error };
-  } finally {
-    detector = null;
   }
   const first = await mine.found.item();
   mine.found.dispose();

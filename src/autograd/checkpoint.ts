@@ -1,9 +1,10 @@
 // Checkpointing: computes a part of a network again in the backward pass instead of keeping what lies between its input and its output.
-import { inputError, insideModule, moduleDepth } from '../tensor/context';
+import { inputError } from '../tensor/context';
+import { owned } from '../tensor/memory';
 import { loggedDraws, withDraws } from '../tensor/random';
 import { Tensor } from '../tensor/tensor';
 import { recomputing } from './modes';
-import { detach, enableGrad, isRecording, nextNode, record, recordedSince, resume } from './tape';
+import { enableGrad, isRecording, memoriesIn, nextNode, record, recordedSince, resume, withoutHistory } from './tape';
 
 /**
  * f(…inputs) as `torch.utils.checkpoint`: of what f computes only the result stays; `backward` runs f once more. Values and gradients are those
@@ -15,21 +16,23 @@ import { detach, enableGrad, isRecording, nextNode, record, recordedSince, resum
 export function checkpoint(f: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
   if (!isRecording()) return f(...inputs);
   const since = nextNode();
-  const escaped = moduleDepth() === 0;
-  const { result: y, draws } = loggedDraws(() => insideModule('', () => f(...inputs)));
+  const { result: y, draws } = loggedDraws(() => owned(() => f(...inputs), memoriesIn));
   if (!(y instanceof Tensor)) throw inputError('checkpoint', 'the function did not return one tensor');
   const { nodes, sources } = recordedSince(since, y);
   if (nodes.length === 0) return y;
-  // What the nodes hold goes, the result stays.
-  y.memory.escaped = true;
-  for (const node of nodes) node.finish();
-  y.memory.escaped = escaped;
+  for (const node of nodes) node.finish(); // what they hold goes, the result stays
+  const again = () => withDraws(draws, () => recomputing(() => enableGrad(() => f(...inputs))));
   const rule = (gradient: Tensor) => {
-    const again = withDraws(draws, () => recomputing(() => enableGrad(() => f(...inputs))));
-    resume(again, gradient);
+    // Nothing needs the result: it goes with what else no node has saved.
+    resume(
+      owned(again, () => []),
+      gradient,
+    );
     return [];
   };
-  return record('checkpoint', sources, detach(y), [...new Set([...sources, ...inputs])], rule, { recomputes: true });
+  return record('checkpoint', sources, withoutHistory(y), [...new Set([...sources, ...inputs])], rule, {
+    recomputes: true,
+  });
 }
 
 /**

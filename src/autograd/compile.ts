@@ -6,7 +6,7 @@ import { Storage } from '../gpu/blocks';
 import { Plan } from '../gpu/plan';
 import type { DType } from '../tensor/dtype';
 import { bind, contiguous } from '../tensor/elementwise';
-import { endStep, Memory, stepCount, tracedMemories } from '../tensor/memory';
+import { endStep, Memory, stepsEnded, tracedMemories } from '../tensor/memory';
 import type { Shape } from '../tensor/shape';
 import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
@@ -49,14 +49,13 @@ interface Entry<R> {
   rebuild: (tensors: Tensor[]) => R;
 }
 
-/** The plan owns the memory of its results. */
+/** The plan owns the memory of its results, and overwrites it at the next call: those still in use are moved out before. */
 const returnNothing = () => undefined;
-const OVERWRITTEN = 'a compiled step (its results are overwritten by the next call)';
 
 /**
  * Compiles a training or evaluation step. `step` takes tensors, numbers and anything else, and returns a tensor or arrays or plain objects of
  * them. Tensor arguments may bring other values, numbers may change; another shape, another value of anything else, or another train/eval
- * mode makes another plan. Results are valid until the next call. Inside, nothing can be read back.
+ * mode makes another plan. Inside, nothing can be read back.
  *
  *     const step = compile((x: Tensor, y: Tensor) => {
  *       const loss = crossEntropy(model.forward(x), y);
@@ -69,7 +68,7 @@ const OVERWRITTEN = 'a compiled step (its results are overwritten by the next ca
 export function compile<A extends unknown[], R>(step: (...args: A) => R): CompiledStep<Outside<A>, R> {
   const entries: Entry<R>[] = [];
   let warm = false;
-  let results: Memory[] = [];
+  let results: WeakRef<Memory>[] = [];
   const run = (...args: Outside<A>): R => {
     // Inside of another compiled step it becomes part of that one.
     if (!warm || isDetecting() || device().tracing) {
@@ -88,14 +87,14 @@ export function compile<A extends unknown[], R>(step: (...args: A) => R): Compil
     scalars.forEach((target, i) => {
       if (target) target.value = args[i] as number;
     });
+    for (const result of results) result.deref()?.moveOut();
     plan.run();
-    for (const memory of results) if (memory.live) memory.release();
     const made = entry.outputs.map(({ block, bytes, dtype, shape, strides, offset }) => {
-      const memory = new Memory(new Storage(block, 0, bytes, returnNothing), OVERWRITTEN);
-      memory.escaped = memory.kept = true;
+      const memory = new Memory(new Storage(block, 0, bytes, returnNothing), 'a compiled step');
+      memory.escape();
       return new Tensor(memory, dtype, shape, strides, offset);
     });
-    results = made.map((t) => t.memory);
+    results = made.map((t) => new WeakRef(t.memory));
     return entry.rebuild(made);
   };
   return Object.defineProperty(run, 'plans', {
@@ -115,7 +114,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   let result!: R;
   let captured!: ReturnType<typeof tracedMemories>;
   let modes!: ReturnType<typeof consultedModes>;
-  const stepsBefore = stepCount();
+  const stepsBefore = stepsEnded();
   const recorded = gpu.traced(() => {
     captured = tracedMemories(() => {
       modes = consultedModes(() => {
@@ -149,7 +148,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     inputs,
     scalars,
     // A call is a step: one that does not end it itself, as an optimizer does, ends with the call.
-    effects: stepCount() === stepsBefore ? [...recorded.effects, endStep] : recorded.effects,
+    effects: stepsEnded() === stepsBefore ? [...recorded.effects, endStep] : recorded.effects,
     outputs: outputs.map((o) => ({ ...o, block: placed(o.block) })),
     rebuild: (made) => rebuild(result, made) as R,
     matches(next) {

@@ -4,7 +4,7 @@ import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import { requireFloats, type Tensor } from '../tensor/tensor';
-import { detach, type Node, nextNode, noGrad, pushing, recordedSince, SYMMETRIC } from './tape';
+import { type Node, nextNode, pushing, recordedSince, SYMMETRIC, scopedNoGrad, withoutHistory } from './tape';
 
 /**
  * f(…inputs) and its directional derivative Σ ∂f/∂inputᵢ · tangentᵢ, exact, in one pass, as `torch.func.jvp`. Tangents have the shapes of their
@@ -28,9 +28,9 @@ export function jvp(
       );
     requireFloats('jvp', { [`input ${i}`]: x, [`tangent ${i}`]: tangents[i] });
   });
-  return noGrad(() => {
+  return scopedNoGrad(() => {
     const since = nextNode();
-    const own = inputs.map((x) => detach(x).requiresGrad_());
+    const own = inputs.map((x) => withoutHistory(x).requiresGrad_());
     const y = pushing(() => f(...own));
     const { nodes } = recordedSince(since, y);
     const known = new Map<object, Tensor>(own.map((x, i) => [x, tangents[i]]));
@@ -40,9 +40,8 @@ export function jvp(
     }
     const tangent =
       known.get(y.gradNode ?? y) ?? evaluate({ name: 'jvp', expression: '0.0', operands: {}, shape: y.shape });
-    y.memory.escaped = tangent.memory.escaped = true;
     for (const node of nodes) node.finish();
-    return { value: detach(y), tangent: detach(tangent) };
+    return { value: withoutHistory(y), tangent: withoutHistory(tangent) };
   });
 }
 

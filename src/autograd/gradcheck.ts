@@ -3,7 +3,7 @@ import { DawnfieldError } from '../gpu';
 import { tensor } from '../tensor/create';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { backward, noGrad } from './tape';
+import { backward, scopedNoGrad } from './tape';
 
 export interface GradcheckOptions {
   /**
@@ -56,7 +56,7 @@ export async function gradcheck(
   );
   backward(y, { gradient: upstream });
   const objective = async (): Promise<number> => {
-    const values = await noGrad(() => f(...fresh(false))).data();
+    const values = await scopedNoGrad(() => f(...fresh(false))).data();
     let sum = 0;
     for (let i = 0; i < values.length; i++) sum += weight(i) * values[i];
     return sum;

@@ -1,4 +1,5 @@
 // Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. The functions tell what they do; those of several tensors alike, such as `concat`, are none.
+import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
 import * as assign from './assign';
 import { clamp } from './clamp';
@@ -61,6 +62,7 @@ for (const [name, f] of Object.entries({
 }))
   Object.defineProperty(Tensor.prototype, name, {
     value(this: Tensor, ...rest: never[]) {
+      safePoint();
       return (f as (x: Tensor, ...rest: never[]) => unknown)(this, ...rest);
     },
     writable: true,

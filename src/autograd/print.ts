@@ -1,7 +1,7 @@
 // Tensors as text, in PyTorch's form: four decimals, or exponents where magnitudes differ much; the middle of large tensors left out.
 import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { noGrad } from './tape';
+import { scopedNoGrad } from './tape';
 import { concat, narrow } from './views';
 
 const THRESHOLD = 1000; // elements, above which only the edges are shown
@@ -48,7 +48,7 @@ function edges(x: Tensor): Tensor {
  */
 export async function show(x: Tensor): Promise<string> {
   const short = x.size > THRESHOLD;
-  const shown = short ? noGrad(() => edges(x)) : x;
+  const shown = short ? scopedNoGrad(() => edges(x)) : x;
   const values = [...(await shown.data())];
   const { width, format } = formatter(values, x.dtype);
 

@@ -3,12 +3,14 @@
 import { device, InputError } from '../gpu';
 import { inputError, insideModule, modulePath } from '../tensor/context';
 import { copy, evaluate } from '../tensor/elementwise';
+import { Graph, tick, using } from '../tensor/held';
 import type { Memory } from '../tensor/memory';
-import { computedDuring, temporaries } from '../tensor/memory';
+import { asProgram, computedDuring, owned, safePoint } from '../tensor/memory';
 import { sameShape, showShape } from '../tensor/shape';
 import type { GradientNode } from '../tensor/tensor';
 import { requireTensors, strided, Tensor } from '../tensor/tensor';
 import { checkGradient, checkResult } from './anomaly';
+import { Mode } from './modes';
 
 /** Gradients for the inputs, from those of the outputs; null where an input needs none. */
 export type Rule = (
@@ -20,13 +22,7 @@ export type Rule = (
 
 let sequence = 0;
 /** Whether operations are recorded: the answer of the innermost `noGrad` or `enableGrad` that runs. */
-let recording = true;
-const modes: { readonly value: boolean }[] = [];
-/** Nodes that wait for a backward pass: while there are any, a step is under way. */
-let open = 0;
-/** `noGrad` bodies since something was recorded. After so many an open tape is one that an exception has left, not a step under way. */
-let bodies = 0;
-const ABANDONED = 256;
+const recording = new Mode(true);
 
 /** The tangent of an operation's result from those of its inputs, null for zero: its Jacobian times them (forward mode). */
 export type PushForward = (...tangents: (Tensor | null)[]) => Tensor;
@@ -48,41 +44,57 @@ export class Node implements GradientNode {
   readonly path = modulePath();
   readonly versions: number[];
   readonly needs: boolean[];
+  /** The operations that it hangs together with. */
+  readonly graph: Graph;
   retained: Tensor | null = null;
   done = false;
 
   constructor(
     readonly name: string,
-    readonly inputs: readonly Tensor[],
-    readonly output: Memory,
+    public inputs: readonly Tensor[],
     readonly shape: readonly number[],
-    readonly saved: readonly Tensor[],
-    readonly rule: Rule,
-    readonly options: NodeOptions,
+    public saved: readonly Tensor[],
+    public rule: Rule,
+    public options: NodeOptions,
   ) {
     this.versions = saved.map((t) => t.memory.version);
     this.needs = inputs.map((t) => t.requiresGrad);
-    open++;
+    this.graph = joined(inputs);
+    for (const { memory } of saved) {
+      memory.pins++;
+      memory.graph = this.graph;
+    }
   }
 
-  /** Gives back what only this node needed. */
+  /** Releases what only this node needed, and lets go of the nodes before it. */
   finish(): void {
     if (this.done) return;
     this.done = true;
-    open--;
-    // Results that are neither inputs (a view's memory is) nor visible to the program.
-    const inputs = this.inputs.map((t) => t.memory);
-    for (const memory of [...this.saved.map((t) => t.memory), this.output])
-      if (!inputs.includes(memory) && memory.live && !memory.escaped && !memory.kept && !memory.recipe)
-        memory.release();
+    for (const { gradNode, memory } of this.inputs) if (gradNode && !memory.detached) memory.consumed = true;
+    for (const { memory } of this.saved) memory.unpin();
+    this.inputs = this.saved = [];
+    this.rule = finished;
+    this.options = {};
   }
 }
 
-/** Whether operations are being recorded. */
-export const isRecording = (): boolean => recording;
+const finished: Rule = () => [];
 
-/** Whether something was recorded that no backward pass has used yet. */
-export const isTapeOpen = (): boolean => open > 0;
+/** The graph that an operation on these inputs belongs to. */
+function joined(inputs: readonly Tensor[]): Graph {
+  let graph: Graph | null = null;
+  for (const { gradNode } of inputs) {
+    if (!gradNode) continue;
+    const other = (gradNode as Node).graph;
+    graph = graph ? graph.join(other) : other.root();
+  }
+  graph ??= new Graph();
+  using(graph);
+  return graph;
+}
+
+/** Whether operations are being recorded. */
+export const isRecording = (): boolean => recording.get();
 
 /**
  * The nodes behind `output` that were recorded since `sequence` was `since`, oldest first, and the tensors with gradients that they take from
@@ -107,13 +119,11 @@ export function recordedSince(since: number, output: Tensor): { nodes: Node[]; s
 /** The number of the next operation to be recorded. */
 export const nextNode = (): number => sequence;
 
-/** Drops what was recorded and not used: called when a step ends. */
-export function abandonTape(): void {
-  open = 0;
+/** Whether an operation on these inputs must be recorded. Every differentiable operation asks, so garbage is looked for here. */
+export function needsGradient(...inputs: readonly Tensor[]): boolean {
+  safePoint();
+  return inputs.some((t) => t.requiresGrad) && recording.get();
 }
-
-/** Whether an operation on these inputs must be recorded. */
-export const needsGradient = (...inputs: readonly Tensor[]): boolean => recording && inputs.some((t) => t.requiresGrad);
 
 /**
  * Records how `output` came from `inputs`. `saved` lists every tensor that `rule` reads later, so that overwriting one is noticed.
@@ -127,11 +137,11 @@ export function record(
   rule: Rule,
   options: NodeOptions = {},
 ): Tensor {
-  if (!needsGradient(...inputs) || output.dtype !== 'float32') return output;
-  bodies = 0;
-  output.requiresGrad = true;
-  output.gradNode = new Node(name, inputs, output.memory, output.shape, saved, rule, options);
-  checkResult(name, inputs, output);
+  if (needsGradient(...inputs) && output.dtype === 'float32') {
+    output.requiresGrad = true;
+    output.gradNode = new Node(name, inputs, output.shape, saved, rule, options);
+    checkResult(name, inputs, output);
+  }
   return output;
 }
 
@@ -157,57 +167,47 @@ export function* tensorsIn(value: unknown): Iterable<Tensor> {
   else if (isPlain(value)) for (const item of Object.values(value)) yield* tensorsIn(item);
 }
 
-function* memoriesIn(value: unknown): Iterable<Memory> {
+export function* memoriesIn(value: unknown): Iterable<Memory> {
   for (const tensor of tensorsIn(value)) yield tensor.memory;
 }
 
-function withRecording<T>(value: boolean, body: () => T): T {
-  const mine = { value };
-  modes.push(mine);
-  recording = value;
-  const restore = () => {
-    modes.splice(modes.indexOf(mine), 1); // not always the last: async bodies end in any order
-    recording = modes.at(-1)?.value ?? true;
-  };
-  let result: T;
-  try {
-    result = body();
-  } catch (error) {
-    restore();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(restore) as T;
-  restore();
-  return result;
-}
-
 /**
- * Runs `body` without recording, as `torch.no_grad()`. What it computes is given back at its end, except what it returns.
- * `body` may be async; then nothing is recorded anywhere until it has settled.
+ * Runs `body` without recording, as `torch.no_grad()`. An async function is followed through its awaits: what runs in the meantime records as
+ * before. (Not in browsers, which cannot follow it: there it is refused.)
  */
 export function noGrad<T>(body: () => T): T {
-  const outermost = recording;
-  return temporaries(
-    () => withRecording(false, body),
-    memoriesIn,
-    () => {
-      if (isTapeOpen() && ++bodies > ABANDONED) abandonTape();
-      return outermost && !isTapeOpen();
-    },
-  );
+  try {
+    return recording.run('noGrad', false, body);
+  } finally {
+    tick(false);
+  }
 }
 
 /** Runs `body` with recording on again, inside `noGrad`. */
-export const enableGrad = <T>(body: () => T): T => withRecording(true, body);
+export const enableGrad = <T>(body: () => T): T => recording.run('enableGrad', true, body);
+
+/** `noGrad` for the engine's own use: what it computes is released at the end, except what it returns. */
+export const scopedNoGrad = <T>(body: () => T): T =>
+  owned(
+    () => recording.run('noGrad', false, body),
+    (result) => memoriesIn(result),
+  );
 
 /** The same values without history: gradients stop here. Shares memory. */
-export const detach = (x: Tensor): Tensor => strided(x, x.shape, x.strides);
+export function detach(x: Tensor): Tensor {
+  x.memory.detached = true;
+  x.memory.consumed = false;
+  return withoutHistory(x);
+}
+
+/** `detach` for the engine's own use. */
+export const withoutHistory = (x: Tensor): Tensor => strided(x, x.shape, x.strides);
 
 /** Asks `backward` to fill `grad` of a tensor that is no leaf. */
 export function retainGrad(x: Tensor): Tensor {
   if (x.gradNode instanceof Node) {
     x.gradNode.retained = x;
-    x.memory.escaped = true;
+    x.memory.escape();
   }
   return x;
 }
@@ -220,7 +220,7 @@ const hooks = new WeakMap<object, Set<GradientHook>>();
 
 /**
  * Calls `hook` with ∂loss/∂x, all of it, at every `backward()`; what it returns, of the same shape, is used instead. Returns a function that
- * removes the hook. As in PyTorch, of a leaf before the gradient is added to `grad`; the gradient lives until `backward()` ends: `keep()` it.
+ * removes the hook. As in PyTorch, of a leaf before the gradient is added to `grad`.
  */
 export function registerHook(x: Tensor, hook: GradientHook): () => void {
   if (!x.requiresGrad)
@@ -235,7 +235,8 @@ export function registerHook(x: Tensor, hook: GradientHook): () => void {
 function hooked(target: object, gradient: Tensor): Tensor {
   let g = gradient;
   for (const hook of hooks.get(target) ?? []) {
-    const next: unknown = hook(g);
+    g.memory.escape();
+    const next: unknown = asProgram(() => hook(g));
     if (!(next instanceof Tensor)) continue;
     if (!sameShape(next.shape, g.shape) || next.dtype !== g.dtype)
       throw inputError(
@@ -327,7 +328,7 @@ function backwardFrom(
   const firstNew = sequence;
   const gradients = new Map<Node, Tensor>();
   const leaves = new Map<Tensor, Tensor>();
-  const owned = new Set<Memory>();
+  const own = new Set<Memory>();
   const addends = new Map<Node, Tensor>();
   const queue: Node[] = [];
   const queued = new Set<Node>();
@@ -342,13 +343,13 @@ function backwardFrom(
       !hooks.has(node) &&
       !wanted.has(node)
     ) {
-      if (made) owned.add(gradient.memory);
+      if (made) own.add(gradient.memory);
       gradient.memory.holds++;
       addends.set(node, gradient);
       return;
     }
     const total = before ? sumOf(before, gradient) : gradient;
-    if (made || before) owned.add(total.memory);
+    if (made || before) own.add(total.memory);
     total.memory.holds++;
     if (node) gradients.set(node, total);
     else leaves.set(target, total);
@@ -359,7 +360,7 @@ function backwardFrom(
   };
   const drop = (gradient: Tensor) => {
     const { memory } = gradient;
-    if (--memory.holds === 0 && owned.has(memory) && memory.live && !memory.kept) memory.release();
+    if (--memory.holds === 0 && own.has(memory) && memory.disposable) memory.release();
   };
 
   const visit = (node: Node): void => {
@@ -375,7 +376,7 @@ function backwardFrom(
     );
     // What a rule has recorded anew belongs to its nodes.
     const made = node.options.recomputes ? [] : computed;
-    for (const memory of made) owned.add(memory);
+    for (const memory of made) own.add(memory);
     node.inputs.forEach((input, i) => {
       const g = result[i];
       if (!g || !node.needs[i]) return;
@@ -388,7 +389,7 @@ function backwardFrom(
       checkGradient(node.name, node.path, i, g);
       enqueue(input, g, made.includes(g.memory));
     });
-    for (const memory of made) if (memory.holds === 0 && memory.live && !memory.kept) memory.release();
+    for (const memory of made) if (memory.holds === 0 && memory.disposable) memory.release();
     drop(gradient);
     if (addend) drop(addend);
     if (!retainGraph || node.id >= firstNew) node.finish();
@@ -411,7 +412,7 @@ function backwardFrom(
     const final = hooked(leaf, gradient);
     const { memory } = final;
     const whole = final.isContiguous && memory.live && memory.storage.bytes === 4 * final.size;
-    const fresh = whole && owned.has(memory) && memory.holds === 1 && !memory.kept;
+    const fresh = whole && own.has(memory) && memory.holds === 1 && memory.disposable;
     if (leaf.requiresGrad) receive(leaf, final, fresh);
     drop(gradient);
   }
@@ -426,11 +427,7 @@ export function backward(
   { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
 ): void {
   checkRoot('backward', loss, gradient);
-  temporaries(
-    () => withRecording(false, () => backwardFrom(loss, seedOf(loss, gradient), retainGraph, accumulate)),
-    () => [],
-    null,
-  );
+  scopedNoGrad(() => backwardFrom(loss, seedOf(loss, gradient), retainGraph, accumulate));
 }
 
 /**
@@ -458,15 +455,10 @@ export function gradSince(
   const receive: Receive = (target, g) => {
     if (inputs.includes(target)) found.set(target, copied(g));
   };
-  return temporaries(
-    () =>
-      withRecording(false, () => {
-        backwardFrom(output, seedOf(output, gradient), retainGraph, receive, wanted, since);
-        return inputs.map((x) => found.get(x) ?? null);
-      }),
-    memoriesIn,
-    null,
-  );
+  return scopedNoGrad(() => {
+    backwardFrom(output, seedOf(output, gradient), retainGraph, receive, wanted, since);
+    return inputs.map((x) => found.get(x) ?? null);
+  });
 }
 
 /** What a backward pass begins with: ones, or the given gradient as float32. */

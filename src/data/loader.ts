@@ -1,6 +1,5 @@
 // DataLoader: batches of a user's own data, in a seeded order, made ready while the GPU works on those before.
 import { Rng, Stream } from '../../datasets/random';
-import { isTapeOpen } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { endStep, stepsEnded } from '../tensor/memory';
 import { getRngState } from '../tensor/seed';
@@ -34,7 +33,7 @@ export interface DataLoaderOptions<S, B> {
  * Iterates over a data set in batches: `for await (const [x, y] of loader)`. `data` is a Dataset, an array of samples, or any iterable. Each
  * pass is an epoch with an order of its own when `shuffle` is on. A field's element type is decided once for the data set, not for each batch:
  * numbers are float32; in a field of a tuple or record they are labels, int32, where all are whole and fit it (all of an array, the first
- * batch of other data; a later one that does not fit is refused); `dtype` says otherwise. What a loop computes from a batch is given back as the loop goes on.
+ * batch of other data; a later one that does not fit is refused); `dtype` says otherwise.
  */
 export class DataLoader<S, B = Collated<S>> {
   /** The epoch of the next pass; set it to go on with a run. */
@@ -96,7 +95,7 @@ export class DataLoader<S, B = Collated<S>> {
         const steps = stepsEnded();
         yield make(value);
         // Outside training nothing else ends a step.
-        if (stepsEnded() === steps && !isTapeOpen()) endStep();
+        if (stepsEnded() === steps) endStep();
       }
     } finally {
       await batches.return(undefined);

@@ -2,7 +2,7 @@
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { add, mul } from '../autograd/elementwise';
 import { matmul } from '../autograd/matmul';
-import { noGrad } from '../autograd/tape';
+import { scopedNoGrad } from '../autograd/tape';
 import { concat, transpose } from '../autograd/views';
 import { InputError } from '../gpu';
 import { inputError } from '../tensor/context';
@@ -63,21 +63,21 @@ export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<F
     const half = randn([rows, particles / 2]);
     return concat([half, mul(half, -1)], 1);
   };
-  const first = noGrad(() => mul(draw(d), sigma * Math.sqrt(d)).keep());
-  let features = noGrad(() => mul(matmul(x, first), 1 / d).keep());
+  const first = scopedNoGrad(() => mul(draw(d), sigma * Math.sqrt(d)).keep());
+  let features = scopedNoGrad(() => mul(matmul(x, first), 1 / d).keep());
   const residuals: Tensor[] = [];
   const grams: number[][][] = [];
   for (let l = 2; l <= layers; l++) {
-    const gram = noGrad(() => {
+    const gram = scopedNoGrad(() => {
       const h = h1(features);
       return mul(matmul(h, transpose(h)), 1 / particles);
     });
     const k = Matrix.from1DArray(samples, samples, await gram.data());
     grams[l - 1] = k.to2DArray();
     const root = mul(matrixTensor(cholesky(k, l - 1).lowerTriangularMatrix), sigma);
-    residuals[l] = noGrad(() => matmul(root, draw(samples)).keep());
+    residuals[l] = scopedNoGrad(() => matmul(root, draw(samples)).keep());
     const below = features;
-    features = noGrad(() => add(below, h2(residuals[l])).keep());
+    features = scopedNoGrad(() => add(below, h2(residuals[l])).keep());
     below.dispose();
   }
   features.dispose();
@@ -104,7 +104,7 @@ export function withPassengers(
 ): FlowStart {
   const acting = start.readout.shape[0];
   const shares = start.shares ?? full([acting], 1 / acting);
-  return noGrad(() => ({
+  return scopedNoGrad(() => ({
     first: concat([start.first, first], 1).keep(),
     residuals: start.residuals.map((alpha, l) => concat([alpha, residuals[l]], 1).keep()),
     readout: concat([start.readout, readout]).keep(),

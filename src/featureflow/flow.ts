@@ -12,7 +12,7 @@ import { TILE } from '../../shaders/low-rank';
 import { add, mul, sub } from '../autograd/elementwise';
 import { matmul } from '../autograd/matmul';
 import { max } from '../autograd/reduce';
-import { enableGrad, grad, noGrad } from '../autograd/tape';
+import { enableGrad, grad, scopedNoGrad } from '../autograd/tape';
 import { narrow, pad, reshape, transpose } from '../autograd/views';
 import { InputError } from '../gpu';
 import { inputError } from '../tensor/context';
@@ -147,8 +147,8 @@ export class FeatureFlow {
         t,
         t.shape.map((_, i) => [0, i === t.ndim - 1 ? missing : 0] as [number, number]),
       ).keep();
-    this.#shares = noGrad(() => filled(start.shares ?? full([this.particles], 1 / this.particles)));
-    this.#state = noGrad(() => {
+    this.#shares = scopedNoGrad(() => filled(start.shares ?? full([this.particles], 1 / this.particles)));
+    this.#state = scopedNoGrad(() => {
       const alpha = residuals.map(filled);
       const v1 = filled(first);
       const features: Tensor[] = [];
@@ -163,7 +163,7 @@ export class FeatureFlow {
     });
     if (this.mode === 'flow') return;
     const given = this.#state;
-    this.#state = noGrad(() => this.#kept(this.#forward(given)));
+    this.#state = scopedNoGrad(() => this.#kept(this.#forward(given)));
     for (const t of [...given.features, ...given.residuals]) t?.dispose();
   }
 
@@ -189,12 +189,12 @@ export class FeatureFlow {
 
   /** v_l between `count` neighbouring particles, all by default: source × target. */
   weights(l: number, from = 0, count = this.particles): Tensor {
-    return noGrad(() => this.#weights[l].block(from, count));
+    return scopedNoGrad(() => this.#weights[l].block(from, count));
   }
 
   /** ∫ h1(β_l) h1(β_l)ᵀ dp, [N, N]. */
   gram(l: number): Tensor {
-    return noGrad(() => this.#gram(this.#h1(this.#state.features[l])));
+    return scopedNoGrad(() => this.#gram(this.#h1(this.#state.features[l])));
   }
 
   /**
@@ -281,7 +281,7 @@ export class FeatureFlow {
     const { features, residuals, readout } = this.#state;
     const [w, x] = [this.#shares, this.#x];
     const [samples, d] = x.shape;
-    return noGrad(() => {
+    return scopedNoGrad(() => {
       const h = features.map((beta) => withSlope(this.#h1, beta));
       const k = residuals.map((alpha) => withSlope(this.#h2, alpha));
       const output = matmul(h[layers].value, mul(readout, w));
@@ -327,7 +327,7 @@ export class FeatureFlow {
     const samples = this.#x.shape[0];
     const move = (v: Tensor, g: Tensor) => fused('a - s * g', { a: v, g }, dt);
     const { first, features, residuals, readout } = this.#state;
-    this.#state = noGrad(() => {
+    this.#state = scopedNoGrad(() => {
       for (let l = 2; l <= this.layers; l++)
         this.#weights[l].update(drift.sources[l - 1], drift.targets[l], -dt / samples);
       const moved = {
@@ -355,7 +355,7 @@ export class FeatureFlow {
   /** ½Δt·max|G^β_L after − before|. */
   #error(before: Drift, after: Drift, dt: number): Promise<number> {
     const [a, b] = [before, after].map(({ features }) => this.#seen(features[this.layers]));
-    return noGrad(() => mul(max(sub(a, b).abs()), dt / 2)).item();
+    return scopedNoGrad(() => mul(max(sub(a, b).abs()), dt / 2)).item();
   }
 }
 

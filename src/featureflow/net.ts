@@ -1,7 +1,7 @@
 // The discrete Res-Net (3.1)–(3.5) of Fang et al. 2020, and its fully connected variant.
 import { add, mul } from '../autograd/elementwise';
 import { matmul } from '../autograd/matmul';
-import { noGrad } from '../autograd/tape';
+import { scopedNoGrad } from '../autograd/tape';
 import { select } from '../autograd/views';
 import { InputError } from '../gpu';
 import { normal } from '../nn/init';
@@ -123,7 +123,7 @@ export class FeatureFlowNet extends Module {
       const size = values.length / replicas;
       return Array.from({ length: replicas }, (_, r) => values.subarray(r * size, (r + 1) * size));
     };
-    const made = noGrad(() => {
+    const made = scopedNoGrad(() => {
       const { features, residuals, output } = this.layers(x);
       return { sources: features.slice(1).map((beta) => this.h1(beta)), residuals: [...residuals.slice(2), output] };
     });

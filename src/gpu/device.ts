@@ -19,6 +19,8 @@ export interface DeviceStats {
   /** Bytes of buffers in use by tensors. */
   liveBytes: number;
   peakBytes: number;
+  /** Bytes of computed tensors that the program may still reach, or the collector has not reported yet; kept ones left out. */
+  heldBytes: number;
   /** Bytes of all buffers, those waiting in the pool included. */
   reservedBytes: number;
   buffersCreated: number;
@@ -45,6 +47,8 @@ export class Device {
   readonly losses = new Losses();
   readonly #watch: Watch;
   #lost: string | null = null;
+  /** Bytes that the program holds; set by the layer above that knows tensors. */
+  bytesHeld: () => number = () => 0;
   /** Names what launches; set by the layer above that knows modules. */
   path: () => string = () => '';
   #trace: Trace | null = null;
@@ -80,7 +84,7 @@ export class Device {
   stats(): DeviceStats {
     const { liveBytes, peakBytes, reservedBytes, buffersCreated } = this.pool;
     const { bindGroupsCreated, dispatches, submits } = this.commands;
-    const memory = { liveBytes, peakBytes, reservedBytes, buffersCreated };
+    const memory = { liveBytes, peakBytes, heldBytes: this.bytesHeld(), reservedBytes, buffersCreated };
     const made = { bindGroupsCreated, pipelinesCreated: this.pipelines.created };
     return { ...memory, ...made, dispatches, submits, reads: this.#reads };
   }
@@ -120,6 +124,11 @@ export class Device {
   allocate(bytes: number, what: string): Storage {
     this.check();
     if (this.#trace) return new Storage(this.#trace.allocate(bytes, what), 0, bytes, () => {});
+    return this.allocateNow(bytes, what);
+  }
+
+  /** The same, in real memory also while a step is traced. */
+  allocateNow(bytes: number, what: string): Storage {
     return new Storage(this.pool.take(bytes, what), 0, bytes, (block) => this.pool.give(block));
   }
 
@@ -195,14 +204,20 @@ export class Device {
     this.check();
     if (this.#trace)
       throw new GpuError('compile: memory was rearranged inside a step; let the step run once before it is compiled');
+    this.losses.check('copying', from);
+    this.copyNow(from, to);
+  }
+
+  /** The same, not as a part of the step that is traced. What was lost is lost in the copy too. */
+  copyNow(from: Binding, to: Binding): void {
     [from, to].forEach((storage, i) => this.#checkHome('copying', i, storage));
     if (from.bytes > to.bytes) throw new GpuError(`copying ${from.bytes} bytes to memory of ${to.bytes}`);
-    this.losses.check('copying', from);
     const [source, target] = [from.block, to.block];
     const range = { block: target, offset: to.offset, bytes: from.bytes };
     this.commands.copy('copying', 'rw', [from, range], (encoder) =>
       encoder.copyBufferToBuffer(source.gpu, from.offset, target.gpu, to.offset, from.bytes),
     );
+    this.losses.carry(from, range);
     source.batch = target.batch = this.commands.batch;
   }
 

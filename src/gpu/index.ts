@@ -1,6 +1,6 @@
 // The device room: adapters, memory, kernels and the command queue. It knows no tensor.
 import { type Device, openDevice } from './device';
-import { AdapterError, DeviceLostError } from './errors';
+import { AdapterError, DeviceLostError, InputError } from './errors';
 import type { AdapterOptions } from './provider';
 import type { TuneOptions, TuningTable } from './tuning';
 
@@ -19,15 +19,32 @@ export function setPath(describe: () => string): void {
   describePath = describe;
 }
 
+/** What the layer that knows tensors does about the bytes that the program holds. */
+interface HeldMemory {
+  /** Bytes held now. */
+  bytes(): number;
+  /** Sets the most that may be held; null where the program has not said. */
+  limit(bytes: number | null): void;
+}
+let heldMemory: HeldMemory = { bytes: () => 0, limit: () => undefined };
+
+export function setHeldMemory(held: HeldMemory): void {
+  heldMemory = held;
+}
+
 let current: Device | null = null;
 /** The device that is being opened, with the options it was asked for. */
 let opening: { device: Promise<Device>; options: AdapterOptions } | null = null;
 
 /**
- * Opens the GPU. Call it once, before the first tensor; a second call returns the same device.
+ * Opens the GPU. Call it once, before the first tensor; a second call returns the same device, with another `memoryLimit` if given.
  * Throws AdapterError with what to do when there is no usable adapter, or when a second call asks for other options.
  */
 export async function init(options: AdapterOptions = {}): Promise<Device> {
+  const { memoryLimit } = options;
+  if (memoryLimit !== undefined && !(memoryLimit > 0))
+    throw new InputError(`init: memoryLimit is ${memoryLimit}, it must be a number of bytes above 0`);
+  if (memoryLimit !== undefined || !(opening || (current && !current.lost))) heldMemory.limit(memoryLimit ?? null);
   if (current && !current.lost) {
     requireSame(current.options, options);
     return current;
@@ -46,6 +63,7 @@ export async function init(options: AdapterOptions = {}): Promise<Device> {
     }
     current = opened;
     current.path = describePath;
+    current.bytesHeld = heldMemory.bytes;
     return current;
   } finally {
     if (opening === mine) opening = null;

@@ -114,6 +114,12 @@ export class Losses {
     block.losses.push({ from: range.offset, to: range.offset + range.bytes, error });
   }
 
+  /** One range was copied to another. */
+  carry(from: Range, to: Range): void {
+    const error = this.any ? lossIn(from) : null;
+    if (error) this.lose(to, error);
+  }
+
   /** Throws when something in this range was lost; `what` says who wants to read it. */
   check(what: string, range: Range): void {
     const error = this.any ? lossIn(range) : null;

@@ -1,11 +1,15 @@
 // The Node adapter: Dawn through the npm package `webgpu`. The only place under src/gpu that knows Node.
+
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { createContext, runInNewContext, Script } from 'node:vm';
 import { create, globals } from 'webgpu';
 import { AdapterError } from './errors';
-import { type AdapterOptions, setProvider, type TextStore } from './provider';
+import { type AdapterOptions, type AsyncContext, setProvider, type TextStore } from './provider';
 
 Object.assign(globalThis, globals);
 
@@ -90,6 +94,33 @@ const store: TextStore = {
   },
 };
 
+/**
+ * V8's collector, which also works in the middle of a synchronous loop: a context with a queue of microtasks of its own ends its turn when a
+ * script in it ends, and V8 then forgets which WeakRefs were looked at in this turn. Null where an engine does not work like that.
+ */
+function collector(): (() => void) | null {
+  try {
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as () => void;
+    const context = createContext({}, { microtaskMode: 'afterEvaluate' });
+    const turn = new Script('0');
+    const collect = (): void => {
+      turn.runInContext(context);
+      gc();
+    };
+    const made = (() => new WeakRef({}))();
+    collect();
+    return made.deref() ? null : collect;
+  } catch {
+    return null;
+  }
+}
+
+function asyncContext<T>(): AsyncContext<T> {
+  const storage = new AsyncLocalStorage<T>();
+  return { run: (value, body) => storage.run(value, body), get: () => storage.getStore() };
+}
+
 const cell = new Int32Array(new SharedArrayBuffer(4));
 
 setProvider({
@@ -97,6 +128,8 @@ setProvider({
   requestAdapter,
   store,
   errorsAtOnce: true,
+  collector,
+  asyncContext,
   explain: () =>
     'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npm run doctor` in a clone of dawnfield: it looks for a driver and, ' +
     'on Debian, installs a software one in a private folder. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',

@@ -9,6 +9,18 @@ export interface AdapterOptions {
   profile?: 'safe' | 'fast';
   /** Notes the shapes of convolutions and matrix products, so that `tune()` can choose among their kernels (default false). */
   autotune?: boolean;
+  /**
+   * Bytes of computed tensors that a program may hold; beyond it those that were not used for longest are released, and say so when they are
+   * used again. By default nothing that the garbage collector has proved reachable is released.
+   */
+  memoryLimit?: number;
+}
+
+/** A value that follows an async body through its awaits, and is seen nowhere else. */
+export interface AsyncContext<T> {
+  run<R>(value: T, body: () => R): R;
+  /** The value of the body that runs, if it runs in one. */
+  get(): T | undefined;
 }
 
 /** Keeps small texts from one session to the next. Its methods may throw. */
@@ -32,6 +44,9 @@ export interface Provider {
   readonly store: TextStore;
   /** Whether the GPU's errors are there when the call that makes them returns. Browsers tell them later. */
   readonly errorsAtOnce?: boolean;
+  /** A function that collects garbage at once, after which the WeakRefs of what was unreachable are empty; null where there is none. */
+  collector?(): (() => void) | null;
+  asyncContext?<T>(): AsyncContext<T>;
   /** Blocks the thread for about half a millisecond. Only where awaiting spins and steals a core from a software driver. */
   nap?(): void;
 }

@@ -8,10 +8,21 @@ import { mul, neg, sub } from '../autograd/elementwise';
 import { recomputing } from '../autograd/modes';
 import { sum } from '../autograd/reduce';
 import type { Rule } from '../autograd/tape';
-import { detach, enableGrad, gradSince, isRecording, nextNode, noGrad, record, recordedSince } from '../autograd/tape';
+import {
+  enableGrad,
+  gradSince,
+  isRecording,
+  memoriesIn,
+  nextNode,
+  record,
+  recordedSince,
+  scopedNoGrad,
+  withoutHistory,
+} from '../autograd/tape';
 import { stack } from '../autograd/views';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
+import { owned } from '../tensor/memory';
 import { loggedDraws } from '../tensor/random';
 import type { Tensor } from '../tensor/tensor';
 import type { Branch, Tableau } from './runge-kutta';
@@ -48,14 +59,14 @@ export function adjointSolve(flows: readonly Flow[], x: Tensor, equation: Equati
  * before the next one runs.
  */
 function runForward(flows: readonly Flow[], x: Tensor, tau: Tensor): { y: Tensor; sources: Tensor[][] } {
-  const still = detach(tau);
+  const still = withoutHistory(tau);
   const sources: Tensor[][] = [];
-  let y = detach(x);
+  let y = withoutHistory(x);
   for (const [l, flow] of flows.entries()) {
-    // noGrad releases what the particle has computed, all but its result.
-    const end = noGrad(() => {
+    // Released is what the particle has computed, all but its result.
+    const end = scopedNoGrad(() => {
       const since = nextNode();
-      const start = detach(y).requiresGrad_();
+      const start = withoutHistory(y).requiresGrad_();
       const { result, draws } = enableGrad(() => loggedDraws(() => flow(start, still)));
       if (draws.length)
         throw inputError(
@@ -66,9 +77,8 @@ function runForward(flows: readonly Flow[], x: Tensor, tau: Tensor): { y: Tensor
         );
       const recorded = recordedSince(since, result);
       sources.push(recorded.sources.filter((source) => source !== start));
-      result.memory.escaped = true;
       for (const node of recorded.nodes) node.finish();
-      return detach(result);
+      return withoutHistory(result);
     });
     if (l > 0 && y.memory !== end.memory) y.dispose();
     y = end;
@@ -94,10 +104,10 @@ function solveBack(
       // Slopes against the direction of time, of X, p and the parameters' gradients.
       const slopes: { x: Tensor[]; p: Tensor[]; theta: Tensor[][] } = { x: [], p: [], theta: trained.map(() => []) };
       for (const row of tableau.a) {
-        const at = detach(advance(x, h, row, slopes.x)).requiresGrad_();
+        const at = withoutHistory(advance(x, h, row, slopes.x)).requiresGrad_();
         const weight = advance(p, h, row, slopes.p);
         const since = nextNode();
-        const value = enableGrad(() => f(at));
+        const value = owned(() => enableGrad(() => f(at)), memoriesIn);
         if (k === 0 && slopes.x.length === 0) {
           const here = sum(mul(p, value));
           dTau[l] = after ? sub(here, after) : here;
@@ -117,7 +127,7 @@ function solveBack(
         dTheta.set(parameter, advance(before, h, tableau.b, slopes.theta[i]));
       });
     }
-    if (l > 0) after = noGrad(() => sum(mul(p, f(x))));
+    if (l > 0) after = scopedNoGrad(() => sum(mul(p, f(x))));
   }
   return { p, dTau: stack(dTau), dTheta };
 }

@@ -7,7 +7,7 @@
 // the loss gains when l gets more time. It costs nothing, since ∂E/∂τ_l = V_l − V_{l+1}: V is the sum of the times' gradients from l on.
 import type { Rng } from '../../datasets/random';
 import { cumsum } from '../autograd/reduce';
-import { noGrad } from '../autograd/tape';
+import { scopedNoGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
 import { copyInto, evaluate } from '../tensor/elementwise';
 import type { MeanField, Placed } from './mean-field';
@@ -19,7 +19,7 @@ export function countEffects(stage: MeanField): void {
   const sum = stage.effects;
   // Where intervals start at the times, ∂E/∂τ_l = V_{l−1} − V_l: then V is minus the sum up to l.
   const starts = stage.end !== null;
-  noGrad(() => {
+  scopedNoGrad(() => {
     const operands = { a: sum, b: cumsum(grad, 0, { reverse: !starts }) };
     copyInto(
       sum,

@@ -5,7 +5,7 @@
 // with Δ = 1/L in the paper, whose second and third lines repeat X⁰ and lose a 1/L.
 import { add, mul } from '../autograd/elementwise';
 import { jvp } from '../autograd/forward-mode';
-import { noGrad } from '../autograd/tape';
+import { scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
 import type { Tensor } from '../tensor/tensor';
 import type { Branch } from './runge-kutta';
@@ -18,7 +18,7 @@ import { stepLength } from './runge-kutta';
 export function expand(x: Tensor, branches: readonly Branch[], tau: Tensor, order: 1 | 2): Tensor {
   if (order === 1) return branches.reduce((y, f, l) => add(y, mul(stepLength(tau, l), f(x))), x);
   if (order !== 2) throw new InputError(`expand: order ${order}; there are orders 1 and 2`);
-  return noGrad(() => {
+  return scopedNoGrad(() => {
     let first: Tensor | null = null; // Σ_{a<b} Δ_a f_a(X⁰)
     let y = x;
     branches.forEach((f, l) => {

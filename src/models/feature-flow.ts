@@ -5,7 +5,7 @@ import { conv2d } from '../autograd/conv';
 import { add, mul } from '../autograd/elementwise';
 import { matmul } from '../autograd/matmul';
 import { globalAvgPool2d } from '../autograd/pool';
-import { noGrad } from '../autograd/tape';
+import { scopedNoGrad } from '../autograd/tape';
 import type { Activation } from '../featureflow/activation';
 import { activation } from '../featureflow/activation';
 import type { RegressionLayer, RegressionReport, RegressOptions } from '../featureflow/algorithm-2';
@@ -164,7 +164,7 @@ export class FeatureFlowResNet extends Module {
   }
 
   async #regressionLayers(x: Tensor, most: (sources: number) => number): Promise<RegressionLayer[]> {
-    const made = noGrad(() => {
+    const made = scopedNoGrad(() => {
       const { features, residuals } = this.layers(x);
       return { sources: features.slice(1, -1).map((beta) => this.#h1(beta)), residuals: residuals.slice(2) };
     });

@@ -2,13 +2,13 @@
 // objects, maps and sets in them, when they are asked for. What stands in #private fields and in objects of other classes is not found.
 
 import { consult } from '../autograd/modes';
-import { isPlain, tensorsIn } from '../autograd/tape';
+import { isPlain } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { insideModule, moduleDepth } from '../tensor/context';
 import { copyInto } from '../tensor/elementwise';
+import { asProgram, insideCall, type Memory, owned } from '../tensor/memory';
 import { sameShape, showShape } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
-import { requireTensors } from '../tensor/tensor';
+import { requireTensors, Tensor } from '../tensor/tensor';
 import { Parameter, State } from './parameter';
 
 export type StateDict = Record<string, Tensor>;
@@ -68,8 +68,8 @@ export abstract class Module {
     Object.defineProperty(this, 'hooks', { value: new Set<ForwardHook>(), enumerable: false });
     Object.defineProperty(this, 'walked', { value: false, writable: true, enumerable: false });
     const forward = this.forward as Forward;
-    // Users write `forward` and call `forward`: wrapping it here gives errors their module path, and results of the outermost module
-    // the right to outlive backward().
+    // Users write `forward` and call `forward`: wrapping it here gives errors their module path, and releases what only the inside of the
+    // outermost module has seen.
     Object.defineProperty(this, 'forward', {
       value: (...inputs: never[]) => this.#call(forward, inputs),
       enumerable: false,
@@ -274,12 +274,55 @@ export abstract class Module {
   }
 
   #call(forward: Forward, inputs: never[]): unknown {
-    const outermost = moduleDepth() === 0;
-    if (outermost && !this.path) for (const [name, module] of this.namedModules()) module.path = name;
+    if (moduleDepth() === 0 && !this.path) for (const [name, module] of this.namedModules()) module.path = name;
+    if (insideCall()) return this.#run(forward, inputs);
+    const outer = called;
+    called = new Set();
+    try {
+      // What the program cannot see is released when the call ends, or when the tape no longer needs it.
+      return owned(
+        () => this.#run(forward, inputs),
+        (output, made) => {
+          if (output instanceof Promise) return made; // an async forward goes on with it
+          for (const memory of reachable(called)) memory.escape();
+          return reachable(output, inputs);
+        },
+        true,
+      );
+    } finally {
+      called = outer;
+    }
+  }
+
+  #run(forward: Forward, inputs: never[]): unknown {
+    called?.add(this);
     // The path of an inner module is told from the root; a stack of full paths would repeat it.
     let output = insideModule(this.path, () => forward.apply(this, inputs));
-    for (const hook of this.hooks) output = hook(this, inputs, output) ?? output;
-    if (outermost) for (const tensor of tensorsIn(output)) tensor.memory.escaped = true;
+    for (const hook of this.hooks) {
+      for (const memory of reachable(inputs, output)) memory.escape();
+      output = asProgram(() => hook(this, inputs, output)) ?? output;
+    }
     return output;
+  }
+}
+
+/** The modules called in the outermost call that runs: their fields stay. */
+let called: Set<Module> | null = null;
+
+/** The memory of every tensor that can be found from a value: in arrays, maps, sets and fields of objects, modules among them. */
+function* reachable(...values: unknown[]): Iterable<Memory> {
+  const seen = new Set<unknown>();
+  while (values.length) {
+    const value = values.pop();
+    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) continue;
+    if (value instanceof Tensor) {
+      yield value.memory;
+      continue;
+    }
+    seen.add(value);
+    if (Array.isArray(value) && typeof value[0] === 'number') continue;
+    const isCollection = Array.isArray(value) || value instanceof Set || value instanceof Map;
+    const inside: Iterable<unknown> = isCollection ? value.values() : Object.values(value);
+    for (const item of inside) if (typeof item === 'object' && item !== null) values.push(item);
   }
 }

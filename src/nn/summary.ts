@@ -1,5 +1,5 @@
 // summary(model, input): a table of modules with the shapes they return and the parameters they own.
-import { noGrad, tensorsIn } from '../autograd/tape';
+import { scopedNoGrad, tensorsIn } from '../autograd/tape';
 import type { Module } from './module';
 import { Parameter } from './parameter';
 
@@ -28,7 +28,7 @@ export function summary(
   );
   try {
     model.eval();
-    noGrad(() => {
+    scopedNoGrad(() => {
       (model.forward as (...given: unknown[]) => unknown)(...inputs);
     });
   } finally {

@@ -1,12 +1,11 @@
 // What all optimizers share: parameter groups, the state kept for each parameter, and the end of a step.
 import { assume } from '../autograd/modes';
-import { abandonTape } from '../autograd/tape';
 import { device, InputError, Scalar } from '../gpu';
 import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
 import { full, hostValues, tensor } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';
-import { endStep } from '../tensor/memory';
+import { endStep, owned } from '../tensor/memory';
 import { pack } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -74,11 +73,15 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     return this.#state.get(parameter)?.buffers ?? new Map();
   }
 
-  /** Applies one update from the gradients in `grad` and ends the step: what the step before computed is given back. */
+  /** Applies one update from the gradients in `grad` and ends the step. */
   step(): void {
-    for (const group of this.groups) this.#updateGroup(group);
+    owned(
+      () => {
+        for (const group of this.groups) this.#updateGroup(group);
+      },
+      () => [],
+    );
     this.#packBuffers();
-    abandonTape();
     device().effect(endStep);
   }
 

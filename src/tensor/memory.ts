@@ -1,34 +1,48 @@
 // Who owns GPU memory, without `dispose` in user code.
 //
-// - What an operation computes belongs to the *step* it was computed in and is given back when the step after it has ended. A step ends at
-//   `optimizer.step()`, after each batch of a data loader, and at the end of a `noGrad` body outside training.
-// - `backward()` gives back what the tape held, except what was made or returned outside of modules: logits and losses can be read later.
+// - What only the engine holds is released at once: temporaries of a backward pass or of an optimizer's step when it ends, the inside of
+//   modules when the outermost call ends or, where the tape has saved it, when its node has finished.
+// - What was handed to the program lives as long as the program can reach it (`held.ts`): what is computed outside of modules, what a module
+//   returns, shows to a hook or leaves in its fields.
 // - `keep()`-ed tensors, parameters and module states live until `dispose()`, or until they are garbage-collected.
-// - A factory's tensor (`tensor(data)`, `zeros`, `randn` …) never expires for the program: its GPU copy is given back when two steps passed
-//   without using it, and made again from its host copy or recipe on the next use.
+// - A factory's tensor (`tensor(data)`, `zeros`, `randn` …) has a recipe: its GPU copy comes and goes.
 import type { Storage } from '../gpu';
-import { onShutdown, ReleasedError } from '../gpu';
-import { moduleDepth } from './context';
-
-/** How many outermost `noGrad` bodies a result returned by one of them outlives. */
-const NOGRAD_RESULTS = 16;
+import { device, ReleasedError } from '../gpu';
+import type { Graph, Held } from './held';
+import { allocated, clock, forget, list, parkSmall, register, relieve, tick } from './held';
+import { type Shape, showShape } from './shape';
 
 /** The memory behind one tensor and all its views. */
 export class Memory {
   #storage: Storage | null;
+  #held: Held | null = null;
+  /** Why it is gone. */
+  #end = '';
   /** Lives until dropped. */
   kept = false;
-  /** Made or returned outside of modules: outlives `backward()`. */
-  escaped = moduleDepth() === 0;
+  /** Handed to the program: no engine pass and no module releases it. */
+  escaped = false;
+  /** Left over by a module or a pass that has ended: only nodes of the tape hold it. */
+  inner = false;
+  /** Unfinished nodes that saved it. */
+  pins = 0;
+  /** The graph that saved it last. */
+  graph: Graph | null = null;
+  /** Computed and used by operations whose backward pass is over, and never detached. */
+  consumed = false;
+  detached = false;
   /** Gradients waiting in a running backward pass. */
   holds = 0;
   /** Counts in-place writes, so that backward can refuse a saved tensor that was overwritten. */
   version = 0;
-  /** Makes the content of a factory's tensor anew. */
+  /** Makes the content again: of a factory's tensor, or of one that is parked. */
   recipe: (() => Storage) | null = null;
-  lastUse = 0;
-  /** Tensors alive that view it; for the garbage collector's safety net. */
-  tensors = 0;
+  /** The allocation before its last use. */
+  lastUse = clock;
+  /** For messages. */
+  shape: Shape | null = null;
+  /** Host memory that tells the collector of its size. */
+  ballast: ArrayBuffer | null = null;
 
   constructor(
     storage: Storage,
@@ -44,41 +58,90 @@ export class Memory {
 
   get storage(): Storage {
     if (traced && !traced.seen.has(this)) capture(this);
-    if (this.recipe) {
-      this.lastUse = step;
-      if (!this.#storage) {
-        this.#storage = this.recipe();
-        factories.add(this);
-      }
-    }
+    this.lastUse = clock;
     if (this.#storage) return this.#storage;
-    throw new ReleasedError(
-      `this tensor, made by '${this.what}', was already given back: what is computed in a step lives until the next step has ended ` +
-        '(and inside a module until backward()). Call keep(tensor) in time to hold it longer, or read it with `await tensor.data()`.',
-    );
+    if (!this.recipe) throw new ReleasedError(this.#obituary());
+    this.#storage = this.recipe();
+    if (!this.#held) this.hold();
+    else {
+      this.#held.storage = this.#storage;
+      if (!this.kept) list(this.#held, this);
+    }
+    return this.#storage;
   }
 
   get live(): boolean {
     return this.#storage !== null;
   }
 
-  release(): void {
-    this.#storage?.release();
-    this.#storage = null;
+  #obituary(): string {
+    const shape = this.shape ? ` ${showShape(this.shape)}` : '';
+    return (
+      `this tensor${shape}, made by '${this.what}', was already given back: ${this.#end || 'it was released'}. ` +
+      'To hold a tensor longer, return it from the module, store it in a field, or call keep(tensor) in time; ' +
+      'init({ memoryLimit }) says how many bytes may be held.'
+    );
   }
 
-  /** Holds the memory until dropped, whatever step it came from. */
+  /** Releases it for good. `why` is told to who uses it all the same. */
+  release(why = 'dispose() was called, or what it belonged to is gone'): void {
+    this.recipe = null;
+    this.#end = why;
+    if (this.#held) forget(this.#held);
+    this.dropCopy();
+  }
+
+  /** Releases what the recipe can make again. */
+  dropCopy(): void {
+    this.#storage?.release();
+    this.#storage = null;
+    if (this.#held) this.#held.storage = null;
+  }
+
+  /** Releases the memory; from now on the recipe has the content. */
+  park(recipe: () => Storage): void {
+    this.recipe = recipe;
+    this.dropCopy();
+  }
+
+  /** From now on it lives as long as a tensor that views it can be reached. */
+  hold(): void {
+    if (traced || !this.#storage) return;
+    this.#held ??= register(this, this.#storage);
+    if (!this.kept) list(this.#held, this);
+  }
+
+  /** It was handed to the program. */
+  escape(): void {
+    this.escaped = true;
+    this.inner = false;
+  }
+
+  /** Whether an engine pass that made it may release it. */
+  get disposable(): boolean {
+    return this.#storage !== null && !this.kept && !this.escaped && this.pins === 0;
+  }
+
+  /** Holds the memory until dropped, whatever module or pass it came from. */
   keep(): void {
-    void this.storage;
+    const { storage } = this;
     this.kept = true;
+    this.escape();
+    this.#held ??= register(this, storage);
+    if (this.#held.slab) this.recipe = null;
+    forget(this.#held);
   }
 
   /** Moves to other memory that already holds the same content. */
   rehome(storage: Storage): void {
-    this.#storage?.release();
+    this.dropCopy();
     this.#storage = storage;
     this.recipe = null;
     this.kept = true;
+    if (this.#held) {
+      forget(this.#held);
+      this.#held.storage = storage;
+    } else this.#held = register(this, storage);
     moves++;
   }
 
@@ -87,131 +150,141 @@ export class Memory {
     return this.#storage !== storage && this.live;
   }
 
+  /** Moves to memory of its own, because the present one is about to be overwritten. */
+  moveOut(): void {
+    const from = this.#storage;
+    if (!from) return;
+    this.hold();
+    if (!this.kept && parkSmall(this.#held!, this)) return;
+    const storage = device().allocateNow(from.bytes, this.what);
+    device().copyNow(from, storage);
+    this.dropCopy();
+    this.#storage = this.#held!.storage = storage;
+  }
+
   /** After an in-place write the recipe no longer tells the content. */
   written(): void {
     this.version++;
-    if (this.recipe) {
-      this.recipe = null;
-      this.kept = true;
-      factories.delete(this);
-    }
+    if (!this.recipe) return;
+    this.recipe = null;
+    this.kept = true;
+    if (this.#held) forget(this.#held);
+  }
+
+  /** A saved tensor less for the nodes that are not finished: what only they held goes. */
+  unpin(): void {
+    if (--this.pins === 0 && this.inner && !this.kept) this.release(INSIDE);
   }
 }
 
 /** How often memory was moved. */
 let moves = 0;
-let step = 0;
-/** What was computed and is still counted, in one list for the step and one for each `temporaries` that runs, the innermost last. */
-let scopes: Memory[][] = [[]];
-let previous: Memory[] = [];
-let results: Memory[][] = [];
-let compactAt = 4096;
-const factories = new Set<Memory>();
+
+const INSIDE =
+  'it was computed inside a module, which hands only its results, its fields and what hooks see to the program, or it was saved for a backward pass that is over';
+
+/** What is computed belongs to the innermost pass that runs, or, at the level of the program (null), to the program. */
+interface Scope {
+  readonly made: Memory[];
+  /** Whether it is a module's call: modules that it calls belong to it. */
+  readonly call: boolean;
+}
+const scopes: (Scope | null)[] = [];
 
 /** Registers what an operation has computed. */
 export function trackComputed(memory: Memory): void {
-  const current = scopes[scopes.length - 1];
-  current.push(memory);
-  if (current.length > compactAt) {
-    const live = current.filter((m) => m.live && !m.kept);
-    live.forEach((m, i) => (current[i] = m));
-    current.length = live.length;
-    compactAt = Math.max(4096, 2 * live.length);
+  allocated();
+  const scope = scopes.at(-1);
+  if (scope) scope.made.push(memory);
+  else {
+    memory.escaped = true;
+    memory.hold();
   }
 }
 
 /** Registers a factory's tensor with the way to make it again. */
 export function trackFactory(memory: Memory, recipe: () => Storage): void {
+  allocated();
   memory.recipe = recipe;
-  memory.lastUse = step;
-  factories.add(memory);
+  memory.hold();
+  safePoint();
 }
 
-function releaseAll(list: Iterable<Memory>): void {
-  for (const memory of list) if (memory.live && !memory.kept) memory.release();
+/** Called where no operation is under way, so that no memory is about to be bound: here what is no longer in use may be released. */
+export function safePoint(): void {
+  if (!scopes.length) relieve();
 }
 
-/** Steps ended so far. */
-export const stepCount = (): number => step;
+/** Whether a module's call is under way, and no pass or hook inside of it. */
+export const insideCall = (): boolean => scopes.at(-1)?.call === true;
+
+/**
+ * Runs `body`, which is synchronous, and releases what it computed: at once, or what the tape has saved when its nodes have finished. Left to
+ * the caller is what `survivors(result)` lists, to the program what has escaped.
+ */
+export function owned<T>(
+  body: () => T,
+  survivors: (result: T, made: readonly Memory[]) => Iterable<Memory>,
+  call = false,
+): T {
+  const scope: Scope = { made: [], call };
+  const depth = scopes.push(scope) - 1;
+  let returned: ReadonlySet<Memory> | null = null;
+  try {
+    const result = body();
+    returned = new Set(survivors(result, scope.made));
+    return result;
+  } finally {
+    scopes.length = depth;
+    settle(scope.made, returned);
+    safePoint();
+  }
+}
+
+function settle(made: readonly Memory[], returned: ReadonlySet<Memory> | null): void {
+  const outer = scopes.at(-1)?.made;
+  for (const memory of made) {
+    if (!memory.live || memory.kept) continue;
+    const leaves = memory.escaped || returned?.has(memory);
+    if (!leaves && !(memory.pins > 0 && returned)) {
+      memory.release(INSIDE);
+      continue;
+    }
+    if (!leaves) memory.inner = true;
+    if (outer) outer.push(memory);
+    else {
+      memory.escaped = leaves === true;
+      memory.hold();
+    }
+  }
+}
+
+/** Runs code of the user inside of a pass or a module, such as a hook: what it computes belongs to the program. */
+export function asProgram<T>(body: () => T): T {
+  const depth = scopes.push(null) - 1;
+  try {
+    return body();
+  } finally {
+    scopes.length = depth;
+  }
+}
+
+/** What was computed while `body` ran inside of `owned`, for a backward pass that frees its temporaries as it goes. */
+export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } {
+  const { made } = scopes.at(-1)!;
+  const from = made.length;
+  const result = body();
+  return { result, made: made.slice(from) };
+}
 
 let ended = 0;
 /** How many steps have ended: tells a data loader whether its loop's body ended one. */
 export const stepsEnded = (): number => ended;
 
-/** Ends a step: what the step before it computed is given back. */
+/** Ends a step. Nothing is lost: GPU copies that were not used for two steps are released, and come back on their next use. */
 export function endStep(): void {
   ended++;
-  releaseAll(previous);
-  previous = scopes[0].splice(0);
-  age();
-}
-
-/** One step older: GPU copies of factories' tensors that were not used for two steps are given back. */
-function age(): void {
-  step++;
-  for (const memory of factories)
-    if (memory.lastUse < step - 2) {
-      factories.delete(memory);
-      if (!memory.kept && memory.recipe) memory.release();
-    }
-}
-
-/**
- * Runs `body` and gives back at once what it computed, except `survivors(result)`. These belong to the step around it or, where `endsStep`
- * says so, outlive a fixed number of further such bodies. `endsStep` is null for a part of a step. Works for async bodies too.
- */
-export function temporaries<T>(
-  body: () => T,
-  survivors: (result: Awaited<T>) => Iterable<Memory>,
-  endsStep: (() => boolean) | null,
-): T {
-  const mine: Memory[] = [];
-  scopes.push(mine);
-  const finish = (kept: Iterable<Memory>) => {
-    const at = scopes.indexOf(mine); // not always the last: async bodies end in any order
-    if (at < 0) return; // the device is gone
-    scopes.splice(at, 1);
-    const dead = new Set(mine);
-    const returned: Memory[] = [];
-    for (const memory of kept) if (dead.delete(memory)) returned.push(memory);
-    releaseAll(dead);
-    if (endsStep?.()) {
-      results.push(returned);
-      if (results.length > NOGRAD_RESULTS) releaseAll(results.shift()!);
-    } else for (const memory of returned) scopes[at - 1].push(memory);
-    if (endsStep) age();
-  };
-  let result: T;
-  try {
-    result = body();
-  } catch (error) {
-    finish([]);
-    throw error;
-  }
-  if (result instanceof Promise)
-    return result.then(
-      (value) => (finish(survivors(value)), value),
-      (error) => {
-        finish([]);
-        throw error;
-      },
-    ) as T;
-  finish(survivors(result as Awaited<T>));
-  return result;
-}
-
-/** What was computed while `body` ran, for a backward pass that frees its own temporaries. */
-export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } {
-  const current = scopes[scopes.length - 1];
-  const from = current.length;
-  const nested = compactAt === Infinity;
-  compactAt = Infinity; // positions must hold while the body runs
-  try {
-    const result = body();
-    return { result, made: current.slice(from) };
-  } finally {
-    if (!nested) compactAt = Math.max(4096, 2 * current.length);
-  }
+  tick(true);
 }
 
 interface TracedMemories {
@@ -226,7 +299,7 @@ let traced: TracedMemories | null = null;
 
 function capture(memory: Memory): void {
   traced!.seen.add(memory);
-  memory.kept = true;
+  memory.keep();
   traced!.used.set(memory, memory.storage);
 }
 
@@ -251,17 +324,3 @@ export function tracedMemories(body: () => void): { made: Memory[]; used: Iterab
   };
   return { made: mine.made, used: mine.used.values(), inPlace };
 }
-
-// The device goes, and all that lies on it. Factories' tensors are made anew on the next one.
-onShutdown(() => {
-  scopes = [[]];
-  previous = [];
-  results = [];
-  for (const memory of factories) if (!memory.kept) memory.release();
-  factories.clear();
-});
-
-/** Gives memory back that no tensor reaches any more. A safety net: it never runs inside a synchronous loop. */
-export const unreachable = new FinalizationRegistry<Memory>((memory) => {
-  if (--memory.tensors === 0 && memory.live) memory.release();
-});

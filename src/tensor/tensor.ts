@@ -4,7 +4,7 @@ import { device } from '../gpu';
 import { inputError } from './context';
 import type { DType, TypedArray } from './dtype';
 import { hostArray } from './dtype';
-import { Memory, trackComputed, unreachable } from './memory';
+import { Memory, trackComputed } from './memory';
 import type { Shape } from './shape';
 import { contiguousStrides, isContiguous, sameShape, size } from './shape';
 
@@ -40,8 +40,7 @@ export class Tensor {
     this.shape = shape;
     this.strides = strides;
     this.offset = offset;
-    memory.tensors++;
-    unreachable.register(this, memory);
+    memory.shape ??= shape;
   }
 
   /** ∂loss/∂this after `backward()`, for leaves and after `retainGrad()`. Set by hand it must have the shape and type of the tensor. */
@@ -96,7 +95,7 @@ export class Tensor {
     return this.memory.storage;
   }
 
-  /** Keeps the memory until it is dropped or disposed of, instead of until the step after next. Returns the tensor. */
+  /** Holds the memory until `dispose()` or until nothing can reach it, whatever computed it. Returns the tensor. */
   keep(): this {
     this.memory.keep();
     return this;
@@ -104,7 +103,6 @@ export class Tensor {
 
   /** Gives the memory back now. Never needed; later use throws. */
   dispose(): void {
-    this.memory.recipe = null;
     this.memory.release();
   }
 

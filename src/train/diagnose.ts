@@ -1,5 +1,5 @@
 // Where numbers stop being finite: the error that ends a run whose loss is NaN or infinite, and the search for the first culprit.
-import { noGrad, tensorsIn } from '../autograd/tape';
+import { scopedNoGrad, tensorsIn } from '../autograd/tape';
 import { DawnfieldError } from '../gpu';
 import { reduce } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
@@ -62,7 +62,7 @@ export async function locateNonFinite(model: Classifier, lossFunction: LossFunct
   const check = (what: string, x: Tensor) => {
     if (x.dtype === 'float32') found.push({ what, count: countNonFinite(x).keep(), size: x.size });
   };
-  noGrad(() => {
+  scopedNoGrad(() => {
     for (const [name, x] of model.namedTensors()) check(`before it ${name} [${x.shape}]`, x);
     check('the images of its batch', batch.images);
     const remove = model.modules().map((module) =>

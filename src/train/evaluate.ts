@@ -1,6 +1,6 @@
 // The loss and the error of a model over a whole data set.
 import { crossEntropy } from '../autograd/loss';
-import { noGrad } from '../autograd/tape';
+import { scopedNoGrad } from '../autograd/tape';
 import type { Module } from '../nn/module';
 import type { Tensor } from '../tensor/tensor';
 import type { BatchSource } from './batches';
@@ -64,7 +64,7 @@ export async function evaluate(
     for (const { images, labels, size } of source.batches({ batchSize })) {
       batches++;
       const step = tally.count(size);
-      noGrad(() => {
+      scopedNoGrad(() => {
         const logits = model.forward(images);
         tally.add(logits, labels, lossFunction(logits, labels), step);
       });

@@ -54,20 +54,22 @@ test('logits and loss can be read after backward() and after optimizer.step()', 
   assert.equal((await logits.argmax(1).data()).length, 4);
 });
 
-test('a result lives until the next step has ended; then its use throws and says how to keep it', async () => {
+test('a result lives as long as the program holds it, however many steps end', async () => {
   const step = trainer();
   const { loss, logits } = step(0);
-  const value = await loss.item();
-  const { x } = batch(9);
-  const half = new SmallNet().forward(x); // the next step is under way
-  assert.is(await loss.item(), value);
-  assert.ok(half.requiresGrad);
-  step(1);
-  for (const error of [await asyncFailure(() => loss.item()), failure(() => logits.add(1))]) {
+  const value = [await loss.item(), ...(await logits.data())];
+  for (let i = 1; i < 8; i++) step(i);
+  assert.equal([await loss.item(), ...(await logits.data())], value);
+  close(await loss.mul(2).data(), [2 * value[0]]);
+});
+
+test('what was disposed of throws, and says which tensor it was and what to do', async () => {
+  const { loss } = trainer()(0);
+  loss.dispose();
+  for (const error of [await asyncFailure(() => loss.item()), failure(() => loss.add(1))]) {
     assert.instance(error, ReleasedError);
-    assert.match(error.message, /given back.*keep\(/s);
+    assert.match(error.message, /\[\], made by 'crossEntropy', was already given back.*keep\(/s);
   }
-  assert.match(failure(() => loss.mul(2)).message, /crossEntropy/);
 });
 
 test('keep() holds a result; dispose() gives it back', async () => {
@@ -87,30 +89,69 @@ test('keep() holds a result; dispose() gives it back', async () => {
 });
 
 test('keep() after the memory was given back throws instead of keeping nothing', () => {
-  const step = trainer();
-  const { loss } = step(0);
-  step(1);
-  step(2);
+  const { loss } = trainer()(0);
+  loss.dispose();
   assert.instance(
     failure(() => loss.keep()),
     ReleasedError,
   );
 });
 
-test('what a module computed inside is given back by backward(), unless it is kept or asked for', async () => {
-  const net = new SmallNet();
-  const seen: Tensor[] = [];
-  net.conv.onForward((_, __, y) => void seen.push(y as Tensor));
+class Inside extends SmallNet {
+  seen: Tensor | null = null;
+  cache: { mask?: Tensor; list: Tensor[] } = { list: [] };
+
+  /** Shows its inside where a module must not count on it, and where it may. */
+  constructor(readonly outside: Tensor[]) {
+    super();
+    Object.defineProperty(this, 'outside', { enumerable: false });
+  }
+
+  override forward(x: Tensor): Tensor {
+    const y = this.conv.forward(x);
+    this.outside.push(y, y.mul(2));
+    this.seen = y.sum();
+    this.cache.mask ??= y.gt(0);
+    this.cache.list.push(y.mean());
+    return this.linear.forward(F.relu(this.bn.forward(y)).mean([2, 3]));
+  }
+}
+
+test('the inside of a module goes when the call ends or the tape has used it; results, fields and lists in them stay', async () => {
+  const outside: Tensor[] = [];
+  const net = new Inside(outside);
   const { x, y } = batch(3);
-  F.crossEntropy(net.forward(x), y).backward();
+  const logits = net.forward(x);
+  const error = failure(() => outside[1].add(1));
+  assert.instance(error, ReleasedError);
+  assert.match(error.message, /\[4, 4, 6, 6\], made by 'mul'.*inside a module.*keep\(/s);
+  assert.ok(outside[0].memory.live, 'saved by the tape');
+  F.crossEntropy(logits, y).backward();
   assert.instance(
-    failure(() => seen[0].add(1)),
+    failure(() => outside[0].add(1)),
     ReleasedError,
   );
-  const remove = net.conv.onForward((_, __, out) => void (out as Tensor).keep());
+  for (let i = 0; i < 4; i++) net.forward(batch(i).x);
+  assert.ok(Number.isFinite(await net.seen!.item()));
+  assert.is((await net.cache.mask!.data()).length, 4 * 4 * 36);
+  assert.is((await net.cache.list[0].data()).length, 1);
+  assert.is((await logits.data()).length, 12);
+});
+
+test('what a hook sees and computes belongs to the program: of modules, and of gradients', async () => {
+  const net = new SmallNet();
+  const seen: Tensor[] = [];
+  net.conv.onForward((_, inputs, y) => void seen.push(inputs[0] as Tensor, y as Tensor, (y as Tensor).abs().mean()));
+  net.linear.weight.registerHook((g) => void seen.push(g, g.mul(g).sum().sqrt()));
+  const { x, y } = batch(3);
   F.crossEntropy(net.forward(x), y).backward();
-  assert.is((await seen[1].data()).length, 4 * 4 * 36);
-  remove();
+  const gradient = await net.linear.weight.grad!.data();
+  net.zeroGrad();
+  const [input, output, mean, g, norm] = await Promise.all(seen.map((t) => t.data()));
+  assert.equal(input, await x.data());
+  close([Array.from(output).reduce((sum, v) => sum + Math.abs(v), 0) / output.length], mean, 1e-5);
+  assert.equal(g, gradient);
+  close(norm, [Math.hypot(...gradient)], 1e-5);
 });
 
 test("a factory's tensor that was not used for many steps comes back with the same values", async () => {
@@ -135,7 +176,7 @@ test("a factory's tensor that was written in place is not made anew", async () =
   close(await replacement.data(), values);
 });
 
-test('results of noGrad: what it returns lives on, the rest is given back at its end', async () => {
+test('results of noGrad live on, returned or not', async () => {
   const net = new SmallNet().eval();
   const inner: Tensor[] = [];
   const logits = noGrad(() => {
@@ -144,16 +185,16 @@ test('results of noGrad: what it returns lives on, the rest is given back at its
     return y;
   });
   assert.not(logits.requiresGrad);
-  assert.instance(
-    failure(() => inner[0].add(1)),
-    ReleasedError,
-  );
   const value = await logits.data();
-  for (let i = 0; i < 10; i++) noGrad(() => net.forward(batch(i).x));
+  for (let i = 0; i < 20; i++) noGrad(() => net.forward(batch(i).x));
   assert.equal(await logits.data(), value);
+  close(
+    await inner[0].data(),
+    Float32Array.from(value, (v) => 2 * v),
+  );
 });
 
-test('results of noGrad inside a step belong to the step', async () => {
+test('results of noGrad can be used in a step', async () => {
   const net = new SmallNet();
   const teacher = new SmallNet().eval();
   const optimizer = new optim.SGD(net.parameters(), { lr: 0.05 });
