@@ -4,18 +4,21 @@
  *   gather       y[…, j, …] = x[…, index[…, j, …], …]
  *   scatterAdd   y[…, k, …] = x[…, k, …] + Σ { source[…, j, …] : index[…, j, …] = k }, j ascending: a gather over the sources, no atomics
  *
- * An index out of range cannot stop the program from the GPU; its result is `bad`: NaN, or −2³¹ for integers.
+ * An index out of range cannot stop the program from the GPU; its result is `bad`: NaN, or −2³¹ for integers. It is reported (report.ts), unless
+ * the index is the framework's own.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, perThread } from './build';
 import type { Kernel } from './kernel';
+import { REPORTS, reportFunction } from './report';
 
 export const INDEX_TILE = 64;
 
-/** The uniform struct: eight words (xAt … are the operands' offsets), then `lists` of eight words each. */
+/** The uniform struct: eight words (xAt … are the operands' offsets), then `lists` of eight words each, then the number for reports. */
 const params = (...lists: readonly string[]) =>
   ['n: u32, rank: u32, axis: u32, extent: i32, xAt: i32, indexAt: i32, sourceAt: i32, bad: u32']
     .concat(lists.map((list) => `${list}: array<vec4i, 2>`))
+    .concat('slot: u32')
     .join(', ');
 
 /** Decodes i over p.dims, the last dimension first; `body` sees the dimension d and the coordinate c. */
@@ -28,19 +31,21 @@ const decode = (body: string) => `
     ${body}
   }`;
 
-/** Bindings: x, index, y. Lists: dims (of y), xStrides (0 along the axis), indexStrides, and the axis stride as xAxis[0]. */
-export const gather = (): Kernel =>
-  cached(['gather'], () => {
+/** Bindings: x, index, y, reports where `report`. Lists: dims (of y), xStrides (0 along the axis), indexStrides, the axis stride as xAxis[0]. */
+export const gather = (report: boolean): Kernel =>
+  cached(['gather', report], () => {
     const fields = params('dims', 'xStrides', 'indexStrides', 'xAxis');
-    const { head, io } = declare(fields, 'r x: Word', 'r index: Index', 'w y: Word');
+    const { head, io } = declare(fields, 'r x: Word', 'r index: Index', 'w y: Word', report && REPORTS);
     const code = wgsl`
 ${head}
+${report ? reportFunction : ''}
 ${perThread('i', INDEX_TILE, 'p.n')}
   var xi = p.xAt;
   var at = p.indexAt;
   ${decode('xi += c * p.xStrides[d >> 2][d & 3]; at += c * p.indexStrides[d >> 2][d & 3];')}
   let k = index[at];
   let good = k >= 0 && k < p.extent;
+  ${report ? 'if (!good) { report(k); }' : ''}
   y[i] = select(p.bad, x[xi + select(0, k, good) * p.xAxis[0][0]], good);
 }`;
     return { name: 'gather', code, ...io };
@@ -52,16 +57,19 @@ export interface ScatterOptions {
   readonly base: boolean;
   /** `order` sorts the index along the axis: each result finds its sources by bisection instead of looking at all of them. */
   readonly sorted: boolean;
+  readonly report: boolean;
 }
 
-/** Bindings: x where `base`, index, order where `sorted`, source, y. Lists: dims (of y), xStrides, indexDims, indexStrides, sourceStrides. */
-export const scatterAdd = ({ type, base, sorted }: ScatterOptions): Kernel =>
-  cached(['scatterAdd', type, base, sorted], () => {
+/** Bindings: x where `base`, index, order where `sorted`, source, y, reports where `report`. Lists: dims (of y), xStrides, indexDims, indexStrides, sourceStrides. */
+export const scatterAdd = ({ type, base, sorted, report }: ScatterOptions): Kernel =>
+  cached(['scatterAdd', type, base, sorted, report], () => {
     const fields = params('dims', 'xStrides', 'indexDims', 'indexStrides', 'sourceStrides');
     const indices = ['r index: Index', sorted && 'r order: i32'];
-    const { head, io } = declare(fields, base && `r x: ${type}`, ...indices, `r source: ${type}`, `w y: ${type}`);
+    const operands = [base && `r x: ${type}`, ...indices, `r source: ${type}`, `w y: ${type}`];
+    const { head, io } = declare(fields, ...operands, report && REPORTS);
     const code = wgsl`
 ${head}
+${report ? reportFunction : ''}
 ${perThread('i', INDEX_TILE, 'p.n')}
   var xi = p.xAt;
   var at = p.indexAt;
@@ -101,7 +109,7 @@ ${perThread('i', INDEX_TILE, 'p.n')}
 #else
   for (var j = 0; j < count; j++) {
     let goal = index[at + j * step];
-    good = good && goal >= 0 && goal < p.extent;
+    if (goal < 0 || goal >= p.extent) { good = false; ${report ? 'report(goal);' : ''} }
     if (goal == k) { sum += source[source0 + j * stride]; }
   }
 #endif
@@ -125,15 +133,18 @@ ${perThread('i', INDEX_TILE, 'p.n')}
     return { name: 'scatterDistinct', code, ...io };
   });
 
-/** y[i, c] = 1 where labels[i] = c, else 0. Bindings: labels, y (int32). Uniforms: elements, classes, bad. */
+/** y[i, c] = 1 where labels[i] = c, else 0. Bindings: labels, y (int32), reports. Uniforms: elements, classes, bad, number for reports. */
 export const oneHot = (): Kernel =>
   cached(['oneHot'], () => {
-    const { head, io } = declare('n: u32, classes: u32, bad: i32', 'r labels: Index', 'w y: i32');
+    const { head, io } = declare('n: u32, classes: u32, bad: i32, slot: u32', 'r labels: Index', 'w y: i32', REPORTS);
     const code = wgsl`
 ${head}
+${reportFunction}
 ${perThread('i', INDEX_TILE, 'p.n')}
   let label = labels[i / p.classes];
-  y[i] = select(p.bad, i32(label == i32(i % p.classes)), label >= 0 && label < i32(p.classes));
+  let good = label >= 0 && label < i32(p.classes);
+  if (!good) { report(label); }
+  y[i] = select(p.bad, i32(label == i32(i % p.classes)), good);
 }`;
     return { name: 'oneHot', code, ...io };
   });

@@ -12,6 +12,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, entry, perGroup, perThread } from './build';
 import type { Back, Kernel } from './kernel';
+import { REPORTS, reportFunction } from './report';
 import { alone, type Team, teamFor } from './team';
 
 export const LINES_TILE = 64;
@@ -93,20 +94,21 @@ export interface CrossEntropyOptions {
 }
 
 /** `nan` holds the bits of NaN: the shader compiler refuses constants that are not finite. */
-const CROSS_ENTROPY_PARAMS = `${PARAMS}, ignore: i32, smoothing: f32, nan: u32`;
+const CROSS_ENTROPY_PARAMS = `${PARAMS}, ignore: i32, smoothing: f32, nan: u32, slot: u32`;
 
 /**
  * The loss of each line, and what its gradient needs: (m, log s, weight of the label, Σ class weights). A label that is neither a class nor
- * `ignore` makes both loss and weight NaN. Bindings: x, labels, weights where given, losses, saved.
+ * `ignore` makes both loss and weight NaN, and is reported (report.ts). Bindings: x, labels, weights where given, losses, saved, reports.
  */
 export const crossEntropy = (o: CrossEntropyOptions): Kernel =>
   cached(['crossEntropy', o], () => {
     const team = teamOf(o.back, o.lines);
     const classWeight = o.weights ? 'weights[k]' : '1.0';
     const buffers = ['r x: f32', 'r labels: Index', o.weights && 'r weights: f32', 'w losses: f32', 'w saved: vec4f'];
-    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
+    const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers, REPORTS);
     const code = wgsl`${team.code}
 ${head}
+${reportFunction}
 ${lineEntry(team, o.lines)}
   let label = labels[line];
 #if ${o.nll}
@@ -124,6 +126,7 @@ ${lineEntry(team, o.lines)}
   if (lane > 0u) { return; }
   let ignored = label == p.ignore;
   let good = label >= 0 && label < i32(p.n);
+  if (!good && !ignored) { report(label); }
   let t = u32(select(0, label, good));
   let nan = bitcast<f32>(p.nan);
   let weight = select(select(nan, ${o.weights ? 'weights[t]' : '1.0'}, good), 0.0, ignored);

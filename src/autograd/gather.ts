@@ -1,5 +1,5 @@
-// Gather, scatter and one-hot with gradients. Indices are int32 (or uint32) and stay on the GPU: one that is out of range cannot throw, it
-// makes its result NaN (−2³¹ in an integer tensor).
+// Gather, scatter and one-hot with gradients. Indices are int32 (or uint32) and stay on the GPU: one that is out of range makes its result NaN
+// (−2³¹ in an integer tensor), and the next read-back throws an error that names the operation and the index.
 import { inputError } from '../tensor/context';
 import * as raw from '../tensor/gather';
 import { normalizeAxis, showShape } from '../tensor/shape';
@@ -20,8 +20,10 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
 const SORT_FROM = 64;
 
 /** The slices of x at the positions of a 1-D index along `dim`: x.shape with that dimension replaced by the length of the index. */
-export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
-  const y = raw.indexSelect(x, dim, index);
+export const indexSelect = (x: Tensor, dim: number, index: Tensor): Tensor => selected('indexSelect', x, dim, index);
+
+function selected(op: string, x: Tensor, dim: number, index: Tensor): Tensor {
+  const y = raw.indexSelect(x, dim, index, op);
   return record('indexSelect', [x], y, [index], (g) => {
     const axis = normalizeAxis('indexSelect', dim, x.shape);
     const order = index.size >= SORT_FROM ? argsort(index, 0, false) : undefined;
@@ -32,7 +34,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 /** Rows of weight [V, D] for an index of any shape: [..., D]. */
 export function embedding(weight: Tensor, index: Tensor): Tensor {
   if (weight.ndim !== 2) throw inputError('embedding', 'the weight is no table', { weight, index }, 'It is [V, D].');
-  return reshape(indexSelect(weight, 0, reshape(index, [index.size])), [...index.shape, weight.shape[1]]);
+  return reshape(selected('embedding', weight, 0, reshape(index, [index.size])), [...index.shape, weight.shape[1]]);
 }
 
 /** x with source[…, j, …] added at index[…, j, …] along `dim`, as `torch.scatter_add`; deterministic, several sources may meet. */
@@ -46,6 +48,6 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
         { index, source },
         'Slice the source first.',
       );
-    return [g, needs[1] && raw.gather(g, dim, index)];
+    return [g, needs[1] && raw.gather(g, dim, index, null)];
   });
 }

@@ -22,7 +22,7 @@ const byLabel = (op: string, nll: boolean, x: Tensor, labels: Tensor, options: C
 
 /**
  * Cross-entropy of logits [N, C, …] (or [C]) with class labels [N, …] (int32), or with probabilities of the shape of the logits.
- * A label outside of 0 … C − 1 that is not `ignoreIndex` cannot throw, since labels stay on the GPU: it makes loss and gradient NaN.
+ * A label outside of 0 … C − 1 that is not `ignoreIndex` makes loss and gradient NaN, since labels stay on the GPU; the next read-back throws.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   requireTensors('crossEntropy', { input: logits, target });

@@ -10,6 +10,7 @@ import { Losses } from './losses';
 import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
+import { REPORT_BYTES, Reports } from './reports';
 import { Trace, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
 import { Watch } from './watch';
@@ -45,6 +46,7 @@ export class Device {
   readonly commands: Commands;
   readonly tuning: Tuning;
   readonly losses = new Losses();
+  #reports: Reports | null = null;
   readonly #watch: Watch;
   #lost: string | null = null;
   /** Bytes that the program holds; set by the layer above that knows tensors. */
@@ -221,6 +223,11 @@ export class Device {
     source.batch = target.batch = this.commands.batch;
   }
 
+  /** Where kernels note labels and indices that are out of range. */
+  get reports(): Reports {
+    return (this.#reports ??= new Reports(this.gpu, this.pool));
+  }
+
   /** Copies bytes of a storage to the host: waits until the GPU has done everything launched before. */
   async read(storage: Binding, offset = 0, bytes = storage.bytes - offset): Promise<ArrayBuffer> {
     this.check();
@@ -232,14 +239,17 @@ export class Device {
     const range = { block, offset: storage.offset + offset, bytes };
     this.losses.check('reading back', range);
     const size = Math.ceil(bytes / 4) * 4;
-    const staging = this.#takeStaging(size);
-    const work = this.commands.copy('reading back', 'r', [range], (encoder) =>
-      encoder.copyBufferToBuffer(block.gpu, range.offset, staging, 0, size),
-    );
+    const reports = this.#reports;
+    const whole = size + (reports ? REPORT_BYTES : 0);
+    const staging = this.#takeStaging(whole);
+    const work = this.commands.copy('reading back', 'r', [range], (encoder) => {
+      encoder.copyBufferToBuffer(block.gpu, range.offset, staging, 0, size);
+      if (reports) encoder.copyBufferToBuffer(reports.gpu, 0, staging, size, REPORT_BYTES);
+    });
     this.commands.flush();
     this.#reads++;
     try {
-      await this.#wait(staging.mapAsync(GPUMapMode.READ, 0, size));
+      await this.#wait(staging.mapAsync(GPUMapMode.READ, 0, whole));
       await this.#settle();
       this.check();
       if (work.lost) throw this.losses.told(work.lost, work.what);
@@ -249,9 +259,12 @@ export class Device {
       if (error instanceof GpuError) throw error;
       throw new GpuError(`reading back failed: ${error instanceof Error ? error.message : String(error)}`);
     }
-    const result = staging.getMappedRange(0, size).slice(0, bytes);
+    const mapped = staging.getMappedRange(0, whole);
+    const result = mapped.slice(0, bytes);
+    const noted = new Uint32Array(mapped.slice(size));
     staging.unmap();
     this.#staging.push(staging);
+    reports?.check(noted);
     return result;
   }
 
@@ -297,6 +310,7 @@ export class Device {
     this.#lose('shutdown() was called');
     this.pool.destroy();
     for (const staging of this.#staging) staging.destroy();
+    this.#reports?.gpu.destroy();
     this.gpu.destroy();
   }
 

@@ -50,7 +50,7 @@ export class Pipelines {
   }
 
   #layout(access: string) {
-    const key = access.replaceAll('x', 'w');
+    const key = access.replace(/[xc]/g, 'w');
     let found = this.#layouts.get(key);
     if (!found) {
       const limit = this.device.limits.maxStorageBuffersPerShaderStage;

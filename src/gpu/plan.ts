@@ -20,7 +20,8 @@ export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Bl
   for (const launch of launches.toReversed()) {
     const { access } = launch.kernel;
     const seen = launch.bindings.some(
-      ({ block }, i) => access[i] !== 'r' && (!(block instanceof VirtualBlock) || block.place || wanted.has(block)),
+      ({ block }, i) =>
+        !'rc'.includes(access[i]) && (!(block instanceof VirtualBlock) || block.place || wanted.has(block)),
     );
     if (!seen) continue;
     live.push(launch);

@@ -6,7 +6,7 @@ import {
   crossEntropy as lossKernel,
 } from '../../shaders/softmax';
 import { device, f32 } from '../gpu';
-import { inputError } from './context';
+import { inputError, modulePath } from './context';
 import { bind, contiguous, gridFor } from './elementwise';
 import { reducedShape, sameShape } from './shape';
 import { lineGrid, linesAlong } from './softmax';
@@ -64,7 +64,15 @@ function setUp(op: string, x: Tensor, labels: Tensor, nll: boolean, o: ClassLoss
     throw inputError(op, `reduction is '${reduction}'`, shapes, "Use 'none', 'mean' or 'sum'.");
   const { perGroup, grid } = lineGrid(along);
   const options = { back: device().back, lines: perGroup, nll, weights: !!weight, smoothing: labelSmoothing > 0 };
-  const constants = [along.lines, along.n, along.inner, ignoreIndex, f32(labelSmoothing), NAN_BITS];
+  const constants = [
+    along.lines,
+    along.n,
+    along.inner,
+    ignoreIndex,
+    f32(labelSmoothing),
+    NAN_BITS,
+    device().reports.slot(op, along.n, modulePath()),
+  ];
   return { along, grid, options, constants, reduction, weights: weight ? [bind(contiguous(weight))] : [] };
 }
 
@@ -75,7 +83,14 @@ export function classLoss(op: string, x: Tensor, labels: Tensor, nll: boolean, o
   const losses = empty(op, labels.shape);
   const saved = empty(op, [along.lines, 4]);
   const total = empty(op, []);
-  const buffers = [bind(contiguous(x)), bind(contiguous(labels)), ...weights, bind(losses), bind(saved)];
+  const buffers = [
+    bind(contiguous(x)),
+    bind(contiguous(labels)),
+    ...weights,
+    bind(losses),
+    bind(saved),
+    device().reports.binding,
+  ];
   device().launch(lossKernel(options), buffers, constants, grid);
   if (reduction === 'none') return { loss: losses, saved, total };
   const loss = empty(op, []);

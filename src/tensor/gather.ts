@@ -1,4 +1,5 @@
-// Gather, scatter and one-hot without gradients. Indices are int32 or uint32; one out of range gives NaN, or −2³¹ in integer results.
+// Gather, scatter and one-hot without gradients. Indices are int32 or uint32; one out of range gives NaN, or −2³¹ in integer results, and the
+// next read-back throws.
 import {
   gather as gatherKernel,
   INDEX_TILE,
@@ -8,7 +9,7 @@ import {
 } from '../../shaders/gather';
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
-import { inputError } from './context';
+import { inputError, modulePath } from './context';
 import { bind, bindAll, contiguous, gridFor } from './elementwise';
 import type { Shape } from './shape';
 import { normalizeAxis, padded, size } from './shape';
@@ -39,7 +40,7 @@ function checkCover(op: string, x: Tensor, index: Tensor, axis: number): void {
 }
 
 /** y[…, j, …] = x[…, index[…, j, …], …] along `dim`: the shape of the index. */
-export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+export function gather(x: Tensor, dim: number, index: Tensor, op: string | null = 'gather'): Tensor {
   const axis = normalizeAxis('gather', dim, x.shape);
   checkCover('gather', x, index, axis);
   const y = empty('gather', index.shape, x.dtype);
@@ -47,8 +48,17 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const head: Constant[] = [n, index.ndim, axis, x.shape[axis] ?? 1, x.offset, index.offset, 0, badBits(x)];
   const strides = x.strides.map((s, d) => (d === axis ? 0 : s));
   const lists = [index.shape, strides, index.strides, [x.strides[axis] ?? 0]].flatMap((list) => padded(list));
-  device().launch(gatherKernel(), [bindAll(x), bindAll(index), bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
+  const { buffers, slot } = reportsOf(op, x.shape[axis] ?? 1);
+  const bindings = [bindAll(x), bindAll(index), bind(y), ...buffers];
+  device().launch(gatherKernel(op !== null), bindings, [...head, ...lists, slot], gridFor(n, INDEX_TILE));
   return y;
+}
+
+/** Where a kernel reports an index out of range 0 … extent − 1; nowhere without `op`, for indices of the framework's own. */
+function reportsOf(op: string | null, extent: number) {
+  if (op === null) return { buffers: [], slot: 0 };
+  const { reports } = device();
+  return { buffers: [reports.binding], slot: reports.slot(op, extent, modulePath()) };
 }
 
 /** A 1-D index as one into `shape` along `axis`, repeated along the other dimensions. */
@@ -62,8 +72,7 @@ export function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
 }
 
 /** The slices of x at the positions of a 1-D index along `dim`. */
-export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
-  const op = 'indexSelect';
+export function indexSelect(x: Tensor, dim: number, index: Tensor, op = 'indexSelect'): Tensor {
   checkIndex(op, index);
   if (index.ndim > 1) throw inputError(op, 'the index has too many dimensions', { input: x, index }, 'It is [N].');
   if (x.ndim === 0 && index.size !== 1)
@@ -74,7 +83,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
       'unsqueeze(0) gives it one.',
     );
   const axis = normalizeAxis(op, dim, x.shape);
-  return gather(x, axis, alongAxis(index, x.shape, axis));
+  return gather(x, axis, alongAxis(index, x.shape, axis), op);
 }
 
 /**
@@ -119,8 +128,10 @@ export function scatterAdd(
   const indexDims = index.ndim ? index.shape : [1]; // without dimensions there is one line of one element
   const lists = [shape, x?.strides ?? [], indexDims, index.strides, source.strides].flatMap((list) => padded(list));
   const reads = [...(x ? [bindAll(x)] : []), bindAll(index), ...(order ? [bind(order)] : []), bindAll(source)];
-  const kernel = scatterKernel({ type, base: !!x, sorted: !!order });
-  device().launch(kernel, [...reads, bind(y)], [...head, ...lists], gridFor(n, INDEX_TILE));
+  // A gradient's index was looked at by its forward pass.
+  const { buffers, slot } = reportsOf(x ? op : null, shape[axis] ?? 1);
+  const kernel = scatterKernel({ type, base: !!x, sorted: !!order, report: !!x });
+  device().launch(kernel, [...reads, bind(y), ...buffers], [...head, ...lists, slot], gridFor(n, INDEX_TILE));
   return y;
 }
 
@@ -138,7 +149,8 @@ export function oneHot(labels: Tensor, classes: number): Tensor {
   if (!Number.isInteger(classes) || classes < 1)
     throw inputError('oneHot', `classes is ${classes}`, { labels }, 'Use a positive integer.');
   const y = empty('oneHot', [...labels.shape, classes], 'int32');
-  const buffers = [contiguous(labels), y].map(bind);
-  device().launch(oneHotKernel(), buffers, [y.size, classes, -(2 ** 31)], gridFor(y.size, INDEX_TILE));
+  const { buffers, slot } = reportsOf('oneHot', classes);
+  const bindings = [...[contiguous(labels), y].map(bind), ...buffers];
+  device().launch(oneHotKernel(), bindings, [y.size, classes, -(2 ** 31), slot], gridFor(y.size, INDEX_TILE));
   return y;
 }

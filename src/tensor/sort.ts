@@ -49,7 +49,7 @@ export interface Sorted {
 /** Sorted values and their positions. */
 export function sort(x: Tensor, dim: number, descending: boolean): Sorted {
   const indices = argsort(x, dim, descending);
-  return { values: gather(x, dim, indices), indices };
+  return { values: gather(x, dim, indices, null), indices };
 }
 
 /** The k largest (or smallest) along `dim`, the most extreme first. */
@@ -61,5 +61,5 @@ export function topk(x: Tensor, k: number, dim: number, largest: boolean): Sorte
   const order = argsort(x, axis, largest);
   const shape = order.shape.map((m, i) => (i === axis ? k : m));
   const indices = copy(strided(order, shape, order.strides));
-  return { values: gather(x, axis, indices), indices };
+  return { values: gather(x, axis, indices, null), indices };
 }

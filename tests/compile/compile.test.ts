@@ -244,4 +244,24 @@ test('gradients that were there before the step are refused with what to do', as
   assert.match(await message(() => step(x, y)), /zeroGrad\(\)/);
 });
 
+test('a label out of range in a compiled step is told at the next read; the step stays as it is', async () => {
+  const x = tensor([
+    [1, 2],
+    [3, 4],
+  ]);
+  const step = compile((labels: Tensor) => F.crossEntropy(x, labels));
+  const labels = (values: number[]) => tensor(Int32Array.from(values));
+  for (let i = 0; i < 3; i++) await step(labels([0, 1])).item();
+  const [{ dispatches }] = step.plans;
+  const want = await step(labels([1, 1])).item();
+  const message = String(
+    await step(labels([1, 2]))
+      .item()
+      .catch((e: Error) => e),
+  );
+  assert.match(message, /crossEntropy: 2 is out of range, it must be in 0 … 1/);
+  assert.is(await step(labels([1, 1])).item(), want);
+  assert.is(dispatches, 2, 'the losses and their mean: nothing besides');
+});
+
 test.run();

@@ -6,7 +6,7 @@ import { argsort, sort, topk } from '../../src/autograd/sort';
 import { tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import { contiguousStrides, size } from '../../src/tensor/shape';
-import { strided } from '../../src/tensor/tensor';
+import { strided, type Tensor } from '../../src/tensor/tensor';
 import { checkOperation, close, numbers, useGpu } from '../util';
 
 useGpu();
@@ -115,15 +115,20 @@ test('views, types, empty and size-1 axes', async () => {
   ]);
 });
 
-test('an index out of range never gives a number', async () => {
+test('an index out of range is told at the next read, and never gives a number', async () => {
+  /** What the first read throws, then the elements. */
+  const told = async (y: Tensor, message: RegExp) => {
+    assert.match(String(await y.data().catch((e: Error) => e)), message);
+    return [...(await y.data())];
+  };
   const x = tensor([1, 2, 3], { requiresGrad: true });
-  assert.equal([...(await gather(x, 0, ints([0, 3, -1])).data())], [1, Number.NaN, Number.NaN]);
-  assert.equal([...(await gather(ints([7]), 0, ints([1])).data())], [-(2 ** 31)]);
-  assert.ok((await scatterAdd(zeros([3]), 0, ints([0, 5]), zeros([2])).data()).every(Number.isNaN));
-  assert.equal(await oneHot(ints([1, 2]), 2).toArray(), [
-    [0, 1],
-    [-(2 ** 31), -(2 ** 31)],
-  ]);
+  const beyond = gather(x, 0, ints([0, 3, -1]));
+  assert.equal(await told(beyond, /gather: (3|-1) is out of range, .*0 … 2/), [1, Number.NaN, Number.NaN]);
+  assert.equal(await told(gather(ints([7]), 0, ints([1])), /gather: 1 is .*0 … 0/), [-(2 ** 31)]);
+  assert.ok((await told(scatterAdd(zeros([3]), 0, ints([0, 5]), zeros([2])), /scatterAdd: 5/)).every(Number.isNaN));
+  await told(indexSelect(zeros([3, 2]), 0, ints([-2])), /indexSelect: -2/);
+  await told(embedding(zeros([3, 2]), ints([7])), /embedding: 7 is out of range, it must be in 0 … 2/);
+  assert.equal(await told(oneHot(ints([1, 2]), 2), /oneHot: 2/), [0, 1, -(2 ** 31), -(2 ** 31)]);
 });
 
 test('refused input', () => {

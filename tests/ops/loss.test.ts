@@ -180,7 +180,7 @@ test('cross-entropy with probabilities', async () => {
   }
 });
 
-test('a label that is no class gives NaN, never a number', async () => {
+test('a label that is no class is told at the next read, and gives NaN, never a number', async () => {
   for (const [bad, log] of [
     [5, false],
     [-1, false],
@@ -188,7 +188,12 @@ test('a label that is no class gives NaN, never a number', async () => {
   ] as [number, boolean][]) {
     const x = tensor(Float32Array.from(numbers(10, 1)), { shape: [2, 5], requiresGrad: true });
     const loss = (log ? nllLoss : crossEntropy)(x, tensor(Int32Array.from([1, bad])));
-    assert.ok(Number.isNaN(await loss.item()));
+    const message = String(await loss.item().catch((e: Error) => e));
+    assert.match(
+      message,
+      new RegExp(`^InputError: ${log ? 'nllLoss' : 'crossEntropy'}: ${bad} is out of range, .*0 … 4`),
+    );
+    assert.ok(Number.isNaN(await loss.item()), 'told once');
     backward(loss);
     const gradient = [...(await x.grad!.data())].slice(5);
     assert.ok(
