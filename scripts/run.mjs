@@ -1,5 +1,5 @@
 // `npm run cifar-train`, `npm test` and the like: sets the machine up as far as needed, then runs the program.
-//   node scripts/run.mjs NAME [arguments]      NAME: test, bench, or a program of examples/
+//   node scripts/run.mjs NAME [arguments]      NAME: test, bench, kills, or a program of examples/
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -14,7 +14,7 @@ await perform(async () => {
   const [name, ...args] = process.argv.slice(2);
   ensurePackages();
   const driver = findDriver({ again: name === 'doctor' });
-  const source = { test: 'tests/run.ts', bench: 'bench/main.ts' }[name];
+  const source = { test: 'tests/run.ts', bench: 'bench/main.ts', kills: 'tests/kills/main.ts' }[name];
   const program = source ? ['--import', 'tsx', join(root, source)] : [built(name)];
   const env = { ...process.env, ...driver.env, DAWNFIELD_DRIVER: driver.why };
   process.exitCode = await run(driver.node, [...program, ...args], env);
@@ -28,7 +28,7 @@ function built(name) {
   if (existsSync(file)) return file;
   const names = readdirSync(folder).flatMap((entry) => /^([a-z0-9-]+)\.js$/.exec(entry)?.[1] ?? []);
   throw new SetupError(
-    `there is no program '${name}': choose one of ${names.filter((n) => !n.startsWith('chunk-')).join(', ')}, test, bench.`,
+    `there is no program '${name}': choose one of ${names.filter((n) => !n.startsWith('chunk-')).join(', ')}, test, bench, kills.`,
   );
 }
 

@@ -3,11 +3,13 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkpointFile } from '../../src/train/run-folder.node.js';
+import { completeRecipe } from '../../examples/shared/recipe';
+import { checkpointFile, RunFolder } from '../../src/train/run-folder.node.js';
 
 const test = suite('command lines');
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -22,25 +24,34 @@ interface Outcome {
   lines(): Record<string, unknown>[];
 }
 
-/** Runs an example from its source; `onLine` sees lines of stdout as they come. */
+/** Runs an example, or a script, from its source; `onLine` sees lines of stdout as they come, `onError` what stderr has so far. */
 function run(
   name: string,
   args: string[],
-  options: { env?: NodeJS.ProcessEnv; onLine?: (line: string, stop: () => void) => void } = {},
+  options: {
+    env?: NodeJS.ProcessEnv;
+    onLine?: (line: string, stop: (signal?: NodeJS.Signals) => void, stdout: Readable) => void;
+    onError?: (text: string, stop: (signal?: NodeJS.Signals) => void) => void;
+  } = {},
 ): Promise<Outcome> {
   const env = { ...process.env, DAWNFIELD_DATA: '', XDG_CACHE_HOME: base, ...options.env };
-  const child = spawn(process.execPath, ['--import', 'tsx', join(root, `examples/${name}/main.ts`), ...args], {
+  const source = name.endsWith('.ts') ? name : `examples/${name}/main.ts`;
+  const child = spawn(process.execPath, ['--import', 'tsx', join(root, source), ...args], {
     env,
     cwd: root,
   });
   const outcome = { stdout: '', stderr: '' };
   let rest = '';
-  child.stderr.setEncoding('utf8').on('data', (text) => (outcome.stderr += text));
+  const stop = (signal: NodeJS.Signals = 'SIGINT') => void child.kill(signal);
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    outcome.stderr += text;
+    options.onError?.(outcome.stderr, stop);
+  });
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     outcome.stdout += text;
     const complete = (rest + text).split('\n');
     rest = complete.pop()!;
-    for (const line of complete) options.onLine?.(line, () => child.kill('SIGINT'));
+    for (const line of complete) options.onLine?.(line, stop, child.stdout);
   });
   return new Promise((resolve) =>
     child.on('close', (code) => {
@@ -137,10 +148,66 @@ test('evaluate finds the error that the run reported; predict names classes', as
   assert.ok(a >= b && b >= c && a + b + c <= 1.0001, `${a} ${b} ${c}`);
 });
 
+test('a run that was stopped before its first checkpoint begins; a closed pipe and a hang-up save it', async () => {
+  const out = join(base, 'not yet begun');
+  const recipe = completeRecipe({
+    ...{ model: 'meanfield-resnet8', dataset: 'synthetic', subset: 64, testSubset: 32, batch: 16, epochs: 50 },
+  });
+  RunFolder.create(out, recipe).close();
+  // As `| head -1`.
+  const unread = await run('cifar-train', ['--resume', out, '--json'], { onLine: (_, __, stdout) => stdout.destroy() });
+  assert.match(unread.stderr, /was stopped before its first step: it begins now/);
+  const resume = `npm run cifar-train -- --resume '${out}'`;
+  assert.match(unread.stderr, `Go on with:\n  ${resume}`);
+  assert.not.match(unread.stderr, /\n {4}at /);
+  assert.is(unread.code, 130);
+
+  let stopped = false;
+  const hungUp = await run('cifar-train', ['--resume', out, '--json'], {
+    onLine(_, stop) {
+      if (!stopped) stop('SIGHUP');
+      stopped = true;
+    },
+  });
+  assert.match(hungUp.stderr, /going on after step \d/);
+  assert.match(hungUp.stderr, /stopped and saved after step/);
+  assert.is(hungUp.code, 130);
+
+  const config = join(out, 'config.json');
+  writeFileSync(config, readFileSync(config, 'utf8').replace('"lr":0.1', '"lr":0.2'));
+  const edited = await run('cifar-train', ['--resume', out]);
+  assert.match(
+    edited.stderr,
+    /config\.json: options .* cannot be edited:\n {2}lr: the run was saved with 0\.1, the file has 0\.2/,
+  );
+  assert.is(edited.code, 1);
+});
+
+test('Ctrl-C before the first step ends at once and says so', async () => {
+  let stopped = false;
+  const early = await run('cifar-train', [...tiny, '--epochs', '50', '--out', join(base, 'early'), '--json'], {
+    onError(text, stop) {
+      if (!stopped && text.includes('adapter:')) stop();
+      stopped ||= text.includes('adapter:');
+    },
+  });
+  assert.match(early.stderr, /stopped before the first step|stopped and saved after step 0\./);
+  assert.is(early.code, 130);
+});
+
+test('doctor and browser have help', async () => {
+  for (const name of ['scripts/doctor.ts', 'browser']) {
+    const { code, stdout } = await run(name, ['--help']);
+    assert.is(code, 0);
+    assert.match(stdout, /Usage: npm run (doctor|browser) -- \[options\]/);
+  }
+});
+
 test('each mistake has one clear message and the right exit code', async () => {
   const cases: [string, string[], RegExp, number?, NodeJS.ProcessEnv?][] = [
     ['cifar-train', ['--model', 'resnet21'], /error: model 'resnet21': depth 21 is not 6n \+ 2/, 1],
     ['cifar-train', ['--epoch', '3'], /unknown option '--epoch'\n\(Did you mean --epochs\?\)/, 2],
+    ['cifar-train', ['--resume', ''], /error: the value of --resume is empty; is a variable of the shell unset\?/, 2],
     ['cifar-train', ['--batch', '0'], /--batch <images>' argument '0' is invalid/, 2],
     ['cifar-train', ['--model', 'resnet60000002'], /error: model 'resnet60000002' is too deep: .* at most 6002/, 1],
     ['cifar-train', ['--batch', '99999999'], /argument '99999999' is invalid.* from 1 to 60000/, 2],
