@@ -85,8 +85,11 @@ const FIELDS: Record<keyof Progress, Check> = {
 
 /** The progress of a checkpoint. Throws an error that begins with `what` (the file's name) and names the field that cannot be. */
 export function checkProgress(saved: JsonObject, what: string): Progress {
-  // Runs begun before there were births and deaths do not tell of them.
-  const progress = structuredClone({ turnoverEpoch: 0, turnover: {}, births: {}, ...saved }) as unknown as Progress;
+  const progress = structuredClone(saved) as unknown as Progress;
+  // Runs begun before there were births and deaths do not tell of them. (Behind the others: a resumed run saves the same text.)
+  progress.turnoverEpoch ??= 0;
+  progress.turnover ??= {};
+  progress.births ??= {};
   for (const [field, [must, is]] of Object.entries(FIELDS)) {
     const value = progress[field as keyof Progress];
     if (!is(value)) throw new Error(`${what}: progress.${field} is ${JSON.stringify(value)}, it must be ${must}`);
