@@ -75,9 +75,9 @@ function leavings(folder: string): Record<string, string> {
 }
 
 const program = createProgram('kills', 'Kills training runs and compares what they leave in the end.')
-  .option('--kills <number>', 'at file events, and as many at random times', integerFrom(0), 40)
-  .option('--levels <number>', 'fill levels of the disk', integerFrom(0), 10)
-  .option('--seed <number>', 'of events and times', integerFrom(0), 1);
+  .option('--kills <number>', 'at file events, and as many at random times', integerFrom(0, 10_000), 40)
+  .option('--levels <number>', 'fill levels of the disk', integerFrom(0, 1000), 10)
+  .option('--seed <number>', 'of events and times', integerFrom(0, 0xffffffff), 1);
 
 await runProgram<Options>(program, async ({ kills, levels, seed, json }) => {
   ensureBuild();
