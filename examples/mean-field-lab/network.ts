@@ -21,7 +21,7 @@ export interface NetworkOptions {
 /** The network of a run folder of cifar-train, with test images of its data set. */
 export async function networkSubject(folder: string, options: NetworkOptions): Promise<Subject> {
   if (!isRun(folder))
-    throw new UsageError(`${folder} holds no run that has begun: there is no ${checkpointFile('last')} in it`);
+    throw new Error(`${folder} holds no run that has begun: there is no ${checkpointFile('last')} in it`);
   const path = options.checkpoint === 'best' ? bestWeights(folder)! : join(folder, checkpointFile('last'));
   const { tensors, options: saved } = readCheckpoint(path);
   const recipe = checkRecipe(saved, path);

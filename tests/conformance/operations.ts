@@ -12,7 +12,7 @@ import * as reduce from '../../src/autograd/reduce';
 import { logSoftmax, softmax } from '../../src/autograd/softmax';
 import { argsort, sort, topk } from '../../src/autograd/sort';
 import * as views from '../../src/autograd/views';
-import { ones, zeros } from '../../src/tensor/create';
+import { arange, ones, zeros } from '../../src/tensor/create';
 import { broadcastShapes } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import type { Attributes, Value } from './case';
@@ -225,7 +225,9 @@ const operations: Record<string, Operation> = {
   },
   gather_elements: ([x, positions], { axis }) => index.gather(x, axis, counted(positions, x.shape[at(axis, x.ndim)])),
   scatter_add: ([x, positions, source], { axis }) => index.scatterAdd(x, axis, positions, source),
-  one_hot: ([labels], { depth, on, off }) => where(eq(index.oneHot(labels, depth), 1), on, off),
+  // There a label that is no class gives `off` everywhere; oneHot refuses it, as PyTorch does.
+  one_hot: ([labels], { depth, on, off }) =>
+    where(eq(views.unsqueeze(labels, -1), arange(0, depth, 1, { dtype: 'int32' })), on, off),
 };
 
 /** Canonical names of elementwise functions that the framework calls otherwise; the rest differ in case only. */
