@@ -38,6 +38,15 @@ export const arithmetic: Record<string, string> = {
   // The upper bound wins where the bounds cross.
   clampTo: 'fn clampTo(x: f32, low: f32, high: f32) -> f32 { return minOf(maxOf(x, low), high); }',
 
+  // Long sums, compensated (Kahan): `s` holds the sum, what it has too much, and a plain sum for when it is not finite. `zero` is a 0 that
+  // compilers cannot know, such as `p.n >> 31u`: else they take (t − s) − x for 0.
+  addTo: `fn addTo(s: vec3f, x: f32, zero: u32) -> vec3f {
+  let y = x - s.y;
+  let t = bitcast<f32>(bitcast<u32>(s.x + y) ^ zero);
+  return vec3f(t, (t - s.x) - y, s.z + x);
+}`,
+  totalOf: 'fn totalOf(s: vec3f) -> f32 { return select(s.z, s.x, isFinite(s.x)); }',
+
   // The exact remainder of truncated division, with the sign of a: by long division of the mantissas, eight bits at a time.
   fmod: `fn fmod(a: f32, b: f32) -> f32 {
   let x = bitcast<u32>(a) & 0x7fffffffu;

@@ -9,6 +9,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, perThread } from './build';
+import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 import { REPORTS, reportFunction } from './report';
 
@@ -67,9 +68,12 @@ export const scatterAdd = ({ type, base, sorted, report }: ScatterOptions): Kern
     const indices = ['r index: Index', sorted && 'r order: i32'];
     const operands = [base && `r x: ${type}`, ...indices, `r source: ${type}`, `w y: ${type}`];
     const { head, io } = declare(fields, ...operands, report && REPORTS);
+    const float = type === 'f32';
+    const add = (x: string) => (float ? `sum = addTo(sum, ${x}, p.rank >> 31u);` : `sum += ${x};`);
     const code = wgsl`
 ${head}
 ${report ? reportFunction : ''}
+${float ? functionsFor('addTo() totalOf()') : ''}
 ${perThread('i', INDEX_TILE, 'p.n')}
   var xi = p.xAt;
   var at = p.indexAt;
@@ -88,9 +92,9 @@ ${perThread('i', INDEX_TILE, 'p.n')}
   let stride = p.sourceStrides[a >> 2][a & 3];
   var good = true;
 #if ${base}
-  var sum = x[xi];
+  var sum = ${float ? 'vec3f(x[xi], 0.0, x[xi])' : 'x[xi]'};
 #else
-  var sum = ${type}(0);
+  var sum = ${float ? 'vec3f()' : `${type}(0)`};
 #endif
 #if ${sorted}
   // order has the strides of a contiguous index: here the index is 1-D and repeated along the other dimensions.
@@ -104,16 +108,16 @@ ${perThread('i', INDEX_TILE, 'p.n')}
   for (var j = low; j < count; j++) {
     let place = order[j];
     if (index[at + place * step] != k) { break; }
-    sum += source[source0 + place * stride];
+    ${add('source[source0 + place * stride]')}
   }
 #else
   for (var j = 0; j < count; j++) {
     let goal = index[at + j * step];
     if (goal < 0 || goal >= p.extent) { good = false; ${report ? 'report(goal);' : ''} }
-    if (goal == k) { sum += source[source0 + j * stride]; }
+    if (goal == k) { ${add('source[source0 + j * stride]')} }
   }
 #endif
-  y[i] = select(bitcast<${type}>(p.bad), sum, good);
+  y[i] = select(bitcast<${type}>(p.bad), ${float ? 'totalOf(sum)' : 'sum'}, good);
 }`;
     return { name: 'scatterAdd', code, ...io };
   });

@@ -11,6 +11,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { reluBits } from './arithmetic';
 import { cached, declare, entry, perGroup, perThread, storage } from './build';
+import { functionsFor } from './functions';
 import type { Back, Kernel } from './kernel';
 import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from './team';
 
@@ -37,11 +38,14 @@ const chunkTeam = (back: Back) => teamFor(back, 64, CHUNK_THREADS);
 /** Chunks that one workgroup sums up. */
 export const chunksAtOnce = (back: Back): number => chunkTeam(back).size / chunkTeam(back).width;
 
+/** Most loads that a thread sums up in a row: rounding errors grow with that. */
+const SERIAL = 128;
+
 /** Loads of a chunk, where a channel has `units` of them: few on GPUs, many on CPU drivers if there is enough work for all cores. */
 export function chunkLength(back: Back, channels: number, units: number, plane: number): number {
   if (back.kind === 'simt') return GPU_CHUNK / width(plane);
   const chunks = Math.max(1, Math.min(Math.ceil(32 / channels), Math.floor(units / (8 * teamFor(back).size))));
-  return Math.max(1, Math.ceil(units / chunks));
+  return Math.max(1, Math.min(Math.ceil(units / chunks), SERIAL * teamFor(back).size));
 }
 
 /** Uniforms of the kernels that walk chunks of channels: `length` and `units` count loads. */
@@ -133,15 +137,15 @@ ${entry(team.size)} {
 /** WGSL that merges the chunks of channel `c`: declares mean, m2 and variance, alike in all threads of the team. */
 const mergeStatistics = (size: number, plane: number) => {
   const count = `f32(min(p.length, p.units - i * p.length)) * ${width(plane)}.0`;
-  return `var sum = 0.0;
-  for (var i = local; i < p.chunks; i += ${size}u) { sum += ${count} * partials[c * p.chunks + i].x; }
-  let mean = teamSum(vec2f(sum, 0.0), local).x / p.count;
-  var m2 = 0.0;
+  return `var means = vec3f();
+  for (var i = local; i < p.chunks; i += ${size}u) { means = addTo(means, ${count} * partials[c * p.chunks + i].x, p.chunks >> 31u); }
+  let mean = teamSum(vec2f(totalOf(means), 0.0), local).x / p.count;
+  var squares = vec3f();
   for (var i = local; i < p.chunks; i += ${size}u) {
     let part = partials[c * p.chunks + i];
-    m2 += part.y + ${count} * (part.x - mean) * (part.x - mean);
+    squares = addTo(squares, part.y + ${count} * (part.x - mean) * (part.x - mean), p.chunks >> 31u);
   }
-  m2 = teamSum(vec2f(m2, 0.0), local).x;
+  let m2 = teamSum(vec2f(totalOf(squares), 0.0), local).x;
   let variance = m2 / p.count;`;
 };
 
@@ -177,6 +181,7 @@ export const normFinish = ({ back, plane, training, affine, running }: FinishOpt
     const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${training ? team.code : ''}
 ${head}
+${training ? functionsFor('addTo() totalOf()') : ''}
 ${training ? perGroup('c', team.size, 'p.channels') : perThread('c', FINISH_TILE, 'p.channels')}
 #if ${training}
   ${mergeStatistics(team.size, plane)}
@@ -263,11 +268,18 @@ const MANY_CHANNELS = 8;
 export const walksChannels = (back: Back, plane: number, channels: number): boolean =>
   back.kind === 'software' && channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
 
-/** WGSL that runs `body` for every unit `i` of channel `c`; `length` is that of a plane, so that one kernel serves all of them. */
-const eachOfChannel = (size: number, body: string) => `
+/**
+ * WGSL that runs `body` for every unit `i` of channel `c`; `length` is that of a plane, so that one kernel serves all of them. `before` and
+ * `after` stand around the units of a plane that a thread takes in a row.
+ */
+const eachOfChannel = (size: number, body: string, before = '', after = '') => `
   for (var first = c * plane; first < p.units * p.channels; first += p.channels * plane) {
-    for (var i = first + local; i < first + plane; i += ${size}u) {
-      ${body}
+    for (var start = first + local; start < first + plane; start += ${SERIAL * size}u) {
+      ${before}
+      for (var i = start; i < min(start + ${SERIAL * size}u, first + plane); i += ${size}u) {
+        ${body}
+      }
+      ${after}
     }
   }`;
 
@@ -287,7 +299,9 @@ ${sumsOfVectors}
 ${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
   ${welford(type)}
-  ${eachOfChannel(team.size, `let v = x[i]; ${welfordUpdate}`)}
+  var squares = ${type}();
+  ${eachOfChannel(team.size, `let v = x[i]; ${welfordUpdate}`, `m2 = ${type}();`, 'squares += m2;')}
+  m2 = squares;
   ${mergeThreads(plane)}
   let variance = m2Total / p.count;
   let rstd = 1.0 / sqrt(variance + p.eps);
@@ -317,7 +331,7 @@ ${perGroup('c', team.size, 'p.channels')}
   let row = stats[c];
   var s1 = ${type}();
   var s2 = ${type}();
-  ${eachOfChannel(team.size, `${load} s1 += g; s2 += g * (v - row.x);`)}
+  ${eachOfChannel(team.size, `${load} part1 += g; part2 += g * (v - row.x);`, `var part1 = ${type}(); var part2 = ${type}();`, 's1 += part1; s2 += part2;')}
   let sum = teamSum(vec2f(${sum('s1')}, ${sum('s2')}), local);
   if (local == 0u) {
     dBias[c] = sum.x;
@@ -372,10 +386,16 @@ export const normGradientFinish = (back: Back, training: boolean): Kernel =>
     const { head, io } = declare(CHUNKED, 'r partials: vec2f', 'r stats: vec4f', ...writes);
     const code = wgsl`${team.code}
 ${head}
+${functionsFor('addTo() totalOf()')}
 ${perGroup('c', team.size, 'p.channels')}
-  var sum = vec2f();
-  for (var i = local; i < p.chunks; i += ${team.size}u) { sum += partials[c * p.chunks + i]; }
-  sum = teamSum(sum, local);
+  var first = vec3f();
+  var second = vec3f();
+  for (var i = local; i < p.chunks; i += ${team.size}u) {
+    let part = partials[c * p.chunks + i];
+    first = addTo(first, part.x, p.chunks >> 31u);
+    second = addTo(second, part.y, p.chunks >> 31u);
+  }
+  let sum = teamSum(vec2f(totalOf(first), totalOf(second)), local);
   if (local > 0u) { return; }
   let row = stats[c];
   dBias[c] = sum.x;

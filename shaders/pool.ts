@@ -75,6 +75,7 @@ export const averagePool = (adaptive: boolean): Kernel =>
     const { bindings, access } = storage('r x: f32', 'w y: f32');
     const code = wgsl`${head}
 ${functions(adaptive)}
+${functionsFor('addTo() totalOf()')}
 ${divisor}
 ${bindings}
 ${perThread('i', POOL_TILE, 'p.n')}
@@ -83,11 +84,11 @@ ${perThread('i', POOL_TILE, 'p.n')}
   let left = max(0, windowStart(column, p.w, p.ow, p.sw, p.pw));
   let bottom = min(p.h, windowEnd(row, p.h, p.oh, p.sh, p.ph, p.kh, 1));
   let right = min(p.w, windowEnd(column, p.w, p.ow, p.sw, p.pw, p.kw, 1));
-  var sum = 0.0;
+  var sum = vec3f();
   for (var r = top; r < bottom; r++) {
-    for (var c = left; c < right; c++) { sum += x[(plane * p.h + r) * p.w + c]; }
+    for (var c = left; c < right; c++) { sum = addTo(sum, x[(plane * p.h + r) * p.w + c], p.n >> 31u); }
   }
-  y[i] = sum / divisor(row, column);
+  y[i] = totalOf(sum) / divisor(row, column);
 }`;
     return { name: 'averagePool', code, access, uniforms };
   });
@@ -111,24 +112,25 @@ export const poolGradient = (kind: 'max' | 'average' | 'adaptive'): Kernel =>
     const { bindings, access } = storage('r gradient: f32', max && 'r index: i32', 'w dx: f32');
     const code = wgsl`${head}
 ${functions(kind === 'adaptive')}
+${functionsFor('addTo() totalOf()')}
 ${max ? '' : divisor}
 ${bindings}
 ${perThread('i', POOL_TILE, 'p.n')}
   ${position('h', 'w')}
   let endRow = endOutput(row, p.h, p.oh, p.sh, p.ph);
   let endColumn = endOutput(column, p.w, p.ow, p.sw, p.pw);
-  var sum = 0.0;
+  var sum = vec3f();
   for (var r = firstOutput(row, p.h, p.oh, p.sh, p.ph, p.kh, p.dh); r < endRow; r++) {
     for (var c = firstOutput(column, p.w, p.ow, p.sw, p.pw, p.kw, p.dw); c < endColumn; c++) {
       let at = (plane * p.oh + r) * p.ow + c;
 #if ${max}
-      sum += select(0.0, gradient[at], index[at] == row * p.w + column);
+      sum = addTo(sum, select(0.0, gradient[at], index[at] == row * p.w + column), p.n >> 31u);
 #else
-      sum += gradient[at] / divisor(r, c);
+      sum = addTo(sum, gradient[at] / divisor(r, c), p.n >> 31u);
 #endif
     }
   }
-  dx[i] = sum;
+  dx[i] = totalOf(sum);
 }`;
     return { name: `${kind}Pool.gradient`, code, access, uniforms };
   });

@@ -2,7 +2,7 @@
 //
 // Every operand has strides for the kept and for the reduced dimensions (0 where it is repeated), so views and broadcasting cost no copy.
 // 'rows': a workgroup per result; its threads take every 64th element and then combine in a tree. 'columns': a thread per result.
-// A long range is split; the partial results of split p stand at out[p·n + k] and are reduced by a second launch. Splits bound the length of
+// Serial sums go by blocks of BLOCK. A long range is split; the partial results of split p stand at out[p·n + k] and are reduced by a second launch. Splits bound the length of
 // a serial sum, so that rounding errors grow as in a pairwise sum, and the order of operations depends on the shapes only.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
@@ -33,6 +33,8 @@ export interface ReduceOptions {
 
 export const ROWS_WORKGROUP = 64;
 export const COLUMNS_WORKGROUP = 64;
+/** Elements that a thread combines before it adds them to the rest: rounding errors grow with the length of serial sums. */
+const BLOCK = 16;
 
 /** ⊕ of two values. NaN wins in max and min. */
 const combine = (reduction: Reduction, type: ElementType): string => {
@@ -106,10 +108,14 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #endif
 #if ${rows}
   place = begin + l;
-  for (var r = begin + l; r < end; r += SIZE) {
+  let step = SIZE;
 #else
-  for (var r = begin; r < end; r++) {
+  let step = 1u;
 #endif
+  for (var block = place; block < end; block += ${BLOCK}u * step) {
+  var part = bitcast<${compute}>(p.identity);
+  let stop = min(end, block + ${BLOCK}u * step);
+  for (var r = block; r < stop; r += step) {
 #if ${o.decode}
     ${operands.map((_, k) => `var at${k} = base${k};`).join(' ')}
     var left = r;
@@ -121,7 +127,11 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #if ${arg}
     if (r == place || better(value, best)) { best = value; place = r; }
 #else
-    best = combine(best, value);
+    part = combine(part, value);
+#endif
+  }
+#if ${!arg}
+  best = combine(best, part);
 #endif
   }
 #if ${rows}

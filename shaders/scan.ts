@@ -1,10 +1,11 @@
 // Running sums and products along the middle dimension of x[outer, length, inner]:  y[j] = x[0] ⊕ … ⊕ x[j], exclusive without x[j].
 //
-// A line has a team of threads: each reduces its segment, starts from what the segments before it give, and walks the segment again.
+// Sums of floats are compensated: every one is good to a unit in the last place. A line has a team of threads: each reduces its segment, starts from what the segments before it give, and walks the segment again.
 // 'slope' is the gradient of a running product, right where factors are zero: with P[k] = Π_{j<k} x[j],
 //   dx[k] = P[k] · S[k],   S[k] = Σ_{i≥k} g[i] Π_{k<j≤i} x[j] = g[k] + x[k+1] · S[k+1],   exclusive: S[k] = g[k+1] + x[k+1] · S[k+1].
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
+import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
 export interface ScanKernelOptions {
@@ -24,13 +25,17 @@ export const scan = (o: ScanKernelOptions): Kernel => cached(['scan', o], () => 
 
 function build({ kind, type, exclusive, reverse, team }: ScanKernelOptions): Kernel {
   const slope = kind === 'slope';
-  const plus = kind === 'sum' ? '+' : '*';
-  const neutral = `${type}(${kind === 'prod' ? 1 : 0})`;
+  const compensated = kind === 'sum' && type === 'f32';
+  const plus = (x: string) =>
+    compensated ? `addTo(acc, ${x}, p.length >> 31u)` : `acc ${kind === 'sum' ? '+' : '*'} ${x}`;
+  const value = compensated ? 'totalOf(acc)' : 'acc';
+  const neutral = compensated ? 'vec3f()' : `${type}(${kind === 'prod' ? 1 : 0})`;
   const alone = team === 1;
   const buffers = [`r x: ${type}`, slope && 'r g: f32', slope && 'r before: f32', `w y: ${type}`];
   const { head, io } = declare('lines: u32, length: u32, inner: u32', ...buffers);
   const code = wgsl`
 ${head}
+${compensated ? functionsFor('addTo() totalOf()') : ''}
 #if ${!alone}
 var<workgroup> totals: array<${type}, ${team}>;
 #endif
@@ -54,12 +59,12 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #if ${!alone}
   for (var j = begin; j < end; j++) {
     let at = base + ${reverse ? '(p.length - 1u - j)' : 'j'} * p.inner;
-    acc = acc ${plus} x[at];
+    acc = ${plus('x[at]')};
   }
-  totals[l] = acc;
+  totals[l] = ${value};
   workgroupBarrier();
   acc = ${neutral};
-  for (var k = 0u; k < l; k++) { acc = acc ${plus} totals[k]; }
+  for (var k = 0u; k < l; k++) { acc = ${plus('totals[k]')}; }
 #endif
   for (var j = begin; j < end; j++) {
     let at = base + ${reverse ? '(p.length - 1u - j)' : 'j'} * p.inner;
@@ -72,11 +77,11 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
     acc = x[at] * acc;
 #elif ${exclusive}
     let value = x[at];
-    y[at] = acc;
-    acc = acc ${plus} value;
+    y[at] = ${value};
+    acc = ${plus('value')};
 #else
-    acc = acc ${plus} x[at];
-    y[at] = acc;
+    acc = ${plus('x[at]')};
+    y[at] = ${value};
 #endif
   }
 }`;

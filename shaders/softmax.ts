@@ -11,6 +11,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, entry, perGroup, perThread } from './build';
+import { functionsFor } from './functions';
 import type { Back, Kernel } from './kernel';
 import { REPORTS, reportFunction } from './report';
 import { alone, type Team, teamFor } from './team';
@@ -38,14 +39,18 @@ const lineEntry = (
 const each = (team: Team, body: string) =>
   `for (var k = lane; k < p.n; k += ${team.size}u) { let at = base + k * p.inner; ${body} }`;
 
+const functions = functionsFor('exp() log() addTo() totalOf()');
+/** WGSL that adds to a compensated sum. */
+const add = (sum: string, x: string) => `${sum} = addTo(${sum}, ${x}, p.n >> 31u);`;
+
 /** Declares m and s of the line. */
 const maxAndSum = (team: Team) => `
   var m = -3.4028234e38;
   ${each(team, 'm = max(m, x[at]);')}
   m = teamMax(m, local);
-  var s = 0.0;
-  ${each(team, 's += exp(x[at] - m);')}
-  s = teamSum(vec2f(s, 0.0), local).x;`;
+  var exponentials = vec3f();
+  ${each(team, add('exponentials', 'exp(x[at] - m)'))}
+  let s = teamSum(vec2f(totalOf(exponentials), 0.0), local).x;`;
 
 /** Bindings: x, y. Uniforms: lines, n, inner. */
 export const softmax = (back: Back, log: boolean, lines: number): Kernel =>
@@ -54,6 +59,7 @@ export const softmax = (back: Back, log: boolean, lines: number): Kernel =>
     const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32');
     const code = wgsl`${team.code}
 ${head}
+${functions}
 ${lineEntry(team, lines)}
   ${maxAndSum(team)}
 #if ${log}
@@ -74,10 +80,11 @@ export const softmaxGradient = (back: Back, log: boolean, lines: number): Kernel
     const { head, io } = declare(PARAMS, 'r y: f32', 'r gradient: f32', 'w dx: f32');
     const code = wgsl`${team.code}
 ${head}
+${functions}
 ${lineEntry(team, lines)}
-  var sum = 0.0;
-  ${each(team, `sum += gradient[at]${log ? '' : ' * y[at]'};`)}
-  sum = teamSum(vec2f(sum, 0.0), local).x;
+  var terms = vec3f();
+  ${each(team, add('terms', `gradient[at]${log ? '' : ' * y[at]'}`))}
+  let sum = teamSum(vec2f(totalOf(terms), 0.0), local).x;
   ${each(team, `dx[at] = ${log ? 'gradient[at] - exp(y[at]) * sum' : 'y[at] * (gradient[at] - sum)'};`)}
 }`;
     return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, ...io };
@@ -109,6 +116,7 @@ export const crossEntropy = (o: CrossEntropyOptions): Kernel =>
     const code = wgsl`${team.code}
 ${head}
 ${reportFunction}
+${functions}
 ${lineEntry(team, o.lines)}
   let label = labels[line];
 #if ${o.nll}
@@ -118,10 +126,13 @@ ${lineEntry(team, o.lines)}
   ${maxAndSum(team)}
 #endif
   let shift = log(s);
-  var spread = vec2f();
+  var all = vec3f();
+  var weights_ = vec3f();
 #if ${o.smoothing}
-  ${each(team, `spread += ${classWeight} * vec2f(m - x[at] + shift, 1.0);`)}
-  spread = teamSum(spread, local);
+  ${each(team, `${add('all', `${classWeight} * (m - x[at] + shift)`)} ${add('weights_', classWeight)}`)}
+  let spread = teamSum(vec2f(totalOf(all), totalOf(weights_)), local);
+#else
+  let spread = vec2f();
 #endif
   if (lane > 0u) { return; }
   let ignored = label == p.ignore;
@@ -146,10 +157,12 @@ export const crossEntropyReduce = (back: Back, mean: boolean): Kernel =>
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`${team.code}
 ${head}
+${functions}
 ${entry(team.size)} {
-  var sum = vec2f();
-  for (var i = local; i < p.lines; i += ${team.size}u) { sum += vec2f(losses[i], saved[i].z); }
-  sum = teamSum(sum, local);
+  var given = vec3f();
+  var weights = vec3f();
+  for (var i = local; i < p.lines; i += ${team.size}u) { ${add('given', 'losses[i]')} ${add('weights', 'saved[i].z')} }
+  let sum = teamSum(vec2f(totalOf(given), totalOf(weights)), local);
   if (local > 0u) { return; }
   total[0] = sum.y;
   result[0] = ${mean ? 'select(sum.x / sum.y, bitcast<f32>(p.nan), sum.y == 0.0)' : 'sum.x'};
@@ -174,6 +187,7 @@ export const crossEntropyGradient = (
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`
 ${head}
+${functions}
 ${perThread('i', LINES_TILE, 'p.lines * p.n')}
   let c = i / p.inner % p.n;
   let line = i / (p.inner * p.n) * p.inner + i % p.inner;

@@ -1,5 +1,6 @@
-/** The second phase of a deterministic two-phase sum: result[i] = Σ_p partials[p][i], in the order of p. */
+/** The second phase of a deterministic two-phase sum: result[i] = Σ_p partials[p][i], in the order of p, compensated. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { functionsFor } from './functions';
 import { foldWorkgroups, type Kernel, type Plan, type Stage, uniformShape } from './kernel';
 import { segmentedKernel } from './segments';
 
@@ -11,12 +12,13 @@ const family = segmentedKernel({
   types: ['f32', 'f32'],
   workgroupSize: SIZE,
   words: 2,
+  declarations: functionsFor('addTo() totalOf()'),
   body: `let count = word(0u);
   let id = group * ${SIZE}u + local;
   if (id >= count) { return; }
-  var sum = b0[at0 + id];
-  for (var p = 1u; p < word(1u); p++) { sum += b0[at0 + p * count + id]; }
-  b1[at1 + id] = sum;`,
+  var sum = vec3f();
+  for (var part = 0u; part < word(1u); part++) { sum = addTo(sum, b0[at0 + part * count + id], count >> 31u); }
+  b1[at1 + id] = totalOf(sum);`,
 });
 
 /** Bindings: partials [parts][count], result [count]. */
@@ -26,15 +28,16 @@ export function sumPartials(name: string, parts: number, count: number): Kernel 
   const shape = uniformShape({ parts, count, across: workgroups[0] });
   const code = wgsl`
 ${shape.struct}
+${functionsFor('addTo() totalOf()')}
 @group(0) @binding(0) var<storage, read> partials: array<f32>;
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   let id = (wid.x + wid.y * p.across) * ${SIZE}u + local;
   if (id >= p.count) { return; }
-  var sum = partials[id];
-  for (var part = 1u; part < p.parts; part++) { sum += partials[part * p.count + id]; }
-  result[id] = sum;
+  var sum = vec3f();
+  for (var part = 0u; part < p.parts; part++) { sum = addTo(sum, partials[part * p.count + id], p.count >> 31u); }
+  result[id] = totalOf(sum);
 }`;
   return {
     name,
