@@ -18,7 +18,7 @@ import {
   unroll,
   WIDE,
 } from './kernel';
-import type { Partials } from './sum-partials';
+import { type Partials, partsForAccuracy } from './sum-partials';
 import { scaleSplits, type Variant } from './variants';
 
 /** One factor as element(batch, k, e) = buffer[batch · batchStride + k · kStride + e · stride], e < extent. */
@@ -55,7 +55,8 @@ export function softwareProduct(p: SoftwareProduct, back: Back, variant: Variant
     block = 4 * Math.ceil(block / 8);
   const rowBlocks = Math.ceil(p.rows.extent / block);
   const invocations = p.batch * quads * rowBlocks;
-  const wanted = scaleSplits(Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64)), variant);
+  const busy = scaleSplits(Math.min(Math.ceil(FEW_INVOCATIONS / invocations), Math.floor(p.k / 64)), variant);
+  const wanted = Math.max(busy, partsForAccuracy(p.k, p.batch * p.rows.extent * p.columns.extent));
   const kPerSplit = step * Math.ceil(p.k / wanted / step);
   const splits = Math.ceil(p.k / kPerSplit);
 

@@ -6,7 +6,7 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, storage } from './build';
 import { type Back, describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from './kernel';
 import { softwareProduct } from './matmul-software';
-import { type Partials, planSum } from './sum-partials';
+import { type Partials, partsForAccuracy, planSum } from './sum-partials';
 import { chooseTile, tiledProduct } from './tile';
 import { scaleSplits, type Variant } from './variants';
 
@@ -74,9 +74,10 @@ const elementA = (s: Required<MatmulShape>, z: string, m: string, k: string) =>
 const elementB = (s: Required<MatmulShape>, z: string, k: string, n: string) =>
   `b[${z} * ${s.bBatchStride}u + ${s.transposeB ? `(${n}) * ${s.k}u + ${k}` : `(${k}) * ${s.n}u + ${n}`}]`;
 
-/** k split so that `outputs × splits` reaches `enough`, with at least `least` terms in each part. */
-function splitK(k: number, outputs: number, enough: number, least: number, variant: Variant) {
-  const wanted = scaleSplits(Math.min(Math.ceil(enough / outputs), Math.floor(k / least)), variant);
+/** k split so that `outputs × splits` reaches `enough`, with at least `least` terms in each part; more parts where the sums would get inexact. */
+function splitK(k: number, outputs: number, enough: number, least: number, count: number, variant: Variant) {
+  const busy = scaleSplits(Math.min(Math.ceil(enough / outputs), Math.floor(k / least)), variant);
+  const wanted = Math.max(busy, partsForAccuracy(k, count));
   const perSplit = Math.ceil(k / wanted);
   return { splits: Math.ceil(k / perSplit), perSplit };
 }
@@ -84,7 +85,7 @@ function splitK(k: number, outputs: number, enough: number, least: number, varia
 /** One sum per invocation: vectors, tiny matrices. */
 function directProduct(s: Required<MatmulShape>): Partials {
   const count = s.batch * s.m * s.n;
-  const { splits, perSplit } = splitK(s.k, count, ENOUGH_OUTPUTS, 32, {});
+  const { splits, perSplit } = splitK(s.k, count, ENOUGH_OUTPUTS, 32, count, {});
   const groups = Math.ceil((count * splits) / 64);
   const code = wgsl`
 ${bindings}
@@ -109,7 +110,7 @@ ${bindings}
 function simtProduct(s: Required<MatmulShape>, variant: Variant): Partials {
   const tile = chooseTile(s.m, variant.tile);
   const tiles = Math.ceil(s.m / tile.rows) * Math.ceil(s.n / tile.columns) * s.batch;
-  const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128, variant);
+  const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128, s.batch * s.m * s.n, variant);
   const batch = `z % ${s.batch}u`;
   const kernel = tiledProduct('matmul', {
     m: s.m,

@@ -49,6 +49,14 @@ ${functionsFor('addTo() totalOf()')}
   };
 }
 
+/** Terms of products beyond which a serial sum is split for its rounding errors, and most floats that partial results may take for that. */
+const SERIAL = 4096;
+const ROOM = 2 ** 22;
+
+/** At least so many parts of a sum of `terms` for each of `count` results keep long serial sums short. */
+export const partsForAccuracy = (terms: number, count: number): number =>
+  terms <= SERIAL ? 1 : Math.max(1, Math.min(Math.ceil(terms / 128), Math.floor(ROOM / count)));
+
 /** A kernel that computes `splits` partial results of an operation, and the launches before it. */
 export interface Partials {
   readonly kernel: Kernel;

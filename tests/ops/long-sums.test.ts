@@ -4,12 +4,13 @@ import * as assert from 'uvu/assert';
 import { mul } from '../../src/autograd/elementwise';
 import { scatterAdd } from '../../src/autograd/gather';
 import { crossEntropy, l1Loss, mseLoss } from '../../src/autograd/loss';
-import { linear } from '../../src/autograd/matmul';
+import { linear, matmul } from '../../src/autograd/matmul';
 import { batchNorm, layerNorm } from '../../src/autograd/norm';
 import { avgPool2d, globalAvgPool2d } from '../../src/autograd/pool';
 import * as reduce from '../../src/autograd/reduce';
 import { logSoftmax, softmax } from '../../src/autograd/softmax';
 import { backward } from '../../src/autograd/tape';
+import { reshape, transpose } from '../../src/autograd/views';
 import { Parameter } from '../../src/nn/parameter';
 import { clipGradNorm } from '../../src/optim/clip';
 import { full, tensor, zeros } from '../../src/tensor/create';
@@ -71,12 +72,12 @@ test('running sums', async () => {
 test('softmax and cross-entropy', async () => {
   const line = tensor(Float32Array.from({ length: N }, (_, i) => (i === 7 ? 0 : Math.log(0.1))));
   const total = 1 + (N - 1) * Math.exp(Math.fround(Math.log(0.1)));
-  for (const x of [line, line.view([N, 1], [1, 1])]) {
+  for (const x of [line, reshape(line, [N, 1])]) {
     await near('softmax', reduce.max(softmax(x, 0)), 1 / total);
     await near('logSoftmax', reduce.max(logSoftmax(x, 0)), -Math.log(total));
   }
   const label = tensor([7], { dtype: 'int32' });
-  await near('many classes', crossEntropy(line.view([1, N], [N, 1]), label), Math.log(total));
+  await near('many classes', crossEntropy(reshape(line, [1, N]), label), Math.log(total));
   const labels = zeros([N], { dtype: 'int32' });
   const x = new Parameter(zeros([N, 2]));
   const loss = crossEntropy(x, labels);
@@ -136,12 +137,27 @@ test('pooling', async () => {
   await near('globalAvgPool2d', globalAvgPool2d(x), TENTH);
 });
 
+test('products', async () => {
+  await onBothBacks(async () => {
+    for (const [m, n] of [
+      [1, 1],
+      [3, 3],
+    ]) {
+      const y = matmul(tenths(m, N), full([N, n], 1));
+      await near(`matmul [${m}, ${N}] [${N}, ${n}]`, y, N * TENTH, 4e-6);
+    }
+    const [k, m] = [N / 32, 32];
+    await near('of a transposed matrix', matmul(transpose(tenths(k, m)), full([k, m], 1)), k * TENTH, 4e-6);
+  });
+});
+
 test('gradients that are summed up', async () => {
   const [weight, bias] = [new Parameter(full([1, 1], 1)), new Parameter(zeros([1]))];
   backward(linear(tenths(N, 1), weight, bias), { gradient: full([N, 1], 0.1) });
   await near('of a bias', bias.grad!, N * TENTH);
   const scale = new Parameter(full([1], 1));
   backward(mul(tenths(N), scale), { gradient: full([N], 0.1) });
+  await near('of a weight', weight.grad!, N * TENTH ** 2);
   await near('of a broadcast operand', scale.grad!, N * TENTH ** 2);
   const index = zeros([N], { dtype: 'int32' });
   await near('scatterAdd', scatterAdd(zeros([1]), 0, index, tenths(N)), N * TENTH);
