@@ -280,15 +280,20 @@ export class Device {
     if (untold.length) throw untold[0];
   }
 
-  /** Times every launch of `body` on the GPU. Needs the feature 'timestamp-query'. */
+  /** Times every launch of `body`, which is synchronous, on the GPU. Needs the feature 'timestamp-query'. */
   async timed(body: () => unknown): Promise<ProfiledLaunch[]> {
     if (!this.features.has('timestamp-query'))
       throw new AdapterError('this adapter has no timestamp-query: launches cannot be timed on it');
+    if (this.commands.profiler) throw new InputError('timed: launches are being timed already');
     this.commands.flush();
     const profiler = new Profiler(this.gpu);
     this.commands.profiler = profiler;
     try {
-      await body();
+      // A body that waits would be told the launches of whatever runs meanwhile.
+      if (body() instanceof Promise)
+        throw new InputError(
+          'timed: the body has returned a promise; time a synchronous one, and read its results after',
+        );
       this.commands.flush();
     } finally {
       this.commands.profiler = null;

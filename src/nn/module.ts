@@ -306,6 +306,17 @@ export abstract class Module {
   }
 }
 
+/** Runs `body`, which is synchronous, with a module in evaluation mode; then each module below has its own mode again. */
+export function inEvaluation<T>(model: Module, body: () => T): T {
+  const modes = model.modules().map((module) => [module, module.training] as const);
+  model.eval();
+  try {
+    return body();
+  } finally {
+    for (const [module, training] of modes) module.training = training;
+  }
+}
+
 /** The modules called in the outermost call that runs: their fields stay. */
 let called: Set<Module> | null = null;
 

@@ -1,6 +1,6 @@
 // summary(model, input): a table of modules with the shapes they return and the parameters they own.
 import { scopedNoGrad, tensorsIn } from '../autograd/tape';
-import type { Module } from './module';
+import { inEvaluation, type Module } from './module';
 import { Parameter } from './parameter';
 
 export interface SummaryRow {
@@ -20,22 +20,19 @@ export function summary(
 ): { rows: SummaryRow[]; parameters: number; table: string } {
   const outputs = new Map<Module, readonly number[]>();
   const named = [...model.namedModules()];
-  const modes = named.map(([, module]) => module.training);
   const remove = named.map(([, module]) =>
     module.onForward((m, _, output) => {
       for (const tensor of tensorsIn(output)) outputs.set(m, tensor.shape);
     }),
   );
   try {
-    model.eval();
-    scopedNoGrad(() => {
-      (model.forward as (...given: unknown[]) => unknown)(...inputs);
-    });
+    inEvaluation(model, () =>
+      scopedNoGrad(() => {
+        (model.forward as (...given: unknown[]) => unknown)(...inputs);
+      }),
+    );
   } finally {
     for (const off of remove) off();
-    named.forEach(([, module], i) => {
-      module.training = modes[i];
-    });
   }
   const own = (module: Module) =>
     [...module.ownTensors()].reduce((sum, [, tensor]) => sum + (tensor instanceof Parameter ? tensor.size : 0), 0);

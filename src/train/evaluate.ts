@@ -1,7 +1,7 @@
 // The loss and the error of a model over a whole data set.
 import { crossEntropy } from '../autograd/loss';
 import { scopedNoGrad } from '../autograd/tape';
-import type { Module } from '../nn/module';
+import { inEvaluation, type Module } from '../nn/module';
 import type { Tensor } from '../tensor/tensor';
 import type { BatchSource } from './batches';
 import { locateNonFinite, NonFiniteEvaluationError } from './diagnose';
@@ -30,7 +30,7 @@ export interface Evaluation {
 }
 
 /**
- * Evaluates in evaluation mode without recording; the model's mode is restored. Null when `signal` was aborted before the end. Throws
+ * Evaluates in evaluation mode without recording; for whoever uses the model meanwhile it keeps its own. Null when `signal` was aborted before the end. Throws
  * NonFiniteEvaluationError where the loss or a logit is NaN.
  */
 export async function evaluate(
@@ -39,7 +39,6 @@ export async function evaluate(
   options: EvaluationOptions,
 ): Promise<Evaluation | null> {
   const { batchSize, lossFunction = crossEntropy, readEvery = defaultReadEvery(), onProgress, signal } = options;
-  const training = model.training;
   const tally = new Tally();
   const total = { loss: 0, correct: 0, images: 0 };
   let batches = 0;
@@ -56,24 +55,29 @@ export async function evaluate(
   const explain = async (bad: number) => {
     let number = 0;
     for (const batch of source.batches({ batchSize }))
-      if (++number === bad) return new NonFiniteEvaluationError(bad, await locateNonFinite(model, lossFunction, batch));
+      if (++number === bad)
+        return new NonFiniteEvaluationError(
+          bad,
+          await inEvaluation(model, () => locateNonFinite(model, lossFunction, batch)),
+        );
     return new NonFiniteEvaluationError(bad, 'the batch cannot be made again');
   };
-  model.eval();
   try {
     for (const { images, labels, size } of source.batches({ batchSize })) {
       batches++;
       const step = tally.count(size);
-      scopedNoGrad(() => {
-        const logits = model.forward(images);
-        tally.add(logits, labels, lossFunction(logits, labels), step);
-      });
+      // The mode changes for the batch alone: whoever trains the model while this waits trains it in its own.
+      inEvaluation(model, () =>
+        scopedNoGrad(() => {
+          const logits = model.forward(images);
+          tally.add(logits, labels, lossFunction(logits, labels), step);
+        }),
+      );
       if (tally.steps === readEvery) await read();
       if (signal?.aborted) return null;
     }
     if (tally.steps) await read();
   } finally {
-    model.train(training);
     tally.dispose();
   }
   const { loss, correct, images: count } = total;

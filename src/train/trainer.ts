@@ -97,6 +97,9 @@ const SUMS = `${PRIVATE.trainer}sums`;
 /** In front of a stage's name. */
 const EFFECTS = `${PRIVATE.trainer}effects/`;
 
+/** Models whose run has not ended. */
+const inTraining = new WeakSet<object>();
+
 /**
  * Trains a classifier.
  *
@@ -149,6 +152,18 @@ export class Trainer {
    * Throws NonFiniteLossError when the loss is NaN or infinite.
    */
   async run(): Promise<RunSummary> {
+    const { model } = this.#options;
+    if (inTraining.has(model))
+      throw new InputError('Trainer: this model is in training already; await the run() that has not ended');
+    inTraining.add(model);
+    try {
+      return await this.#run();
+    } finally {
+      inTraining.delete(model);
+    }
+  }
+
+  async #run(): Promise<RunSummary> {
     const { epochs, steps = Infinity, store, signal, checkpointEvery = 1 } = this.#options;
     this.#startClock();
     await this.#tune();
@@ -341,10 +356,15 @@ export class Trainer {
     model.train();
     model.zeroGrad();
     onEpochStart?.(progress.epoch + 1, progress.position, train.count);
+    const mode = model.training;
     this.#rate = { since: performance.now(), images: 0, perSecond: 0 };
     for (const batch of this.#batches()) {
       if (signal?.aborted) return 'stopped';
       if (progress.step >= steps) return 'limit';
+      if (model.training !== mode)
+        throw new InputError(
+          `Trainer: the model was put into ${mode ? 'evaluation' : 'training'} mode while it was trained; use evaluate(), or set it back before you await`,
+        );
       this.#trainStep(batch);
       if (this.#tally.steps >= this.#readEvery) await this.#readTally();
     }
