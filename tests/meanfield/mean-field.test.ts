@@ -197,7 +197,7 @@ test('a Sequential of equal blocks becomes a stack with the same bits; its gradi
 });
 
 test('refusals name the cause', () => {
-  assert.throws(() => new MeanField(0, block), /0 particles/);
+  assert.throws(() => new MeanField(0, block), /number of particles is 0: it must be a whole number from 1/);
   assert.throws(() => new MeanField([new Linear(2, 2), new Linear(2, 3)]), /alike/);
   const shared = new Linear(2, 2);
   assert.throws(() => new MeanField([shared, shared]), /share/);
