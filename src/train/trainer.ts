@@ -19,7 +19,7 @@ import { getRngState, setRngState } from '../tensor/seed';
 import type { Tensor } from '../tensor/tensor';
 import type { Batch, BatchSource } from './batches';
 import type { Checkpoint, JsonObject } from './checkpoint';
-import { locateNonFinite, NonFiniteLossError } from './diagnose';
+import { locateNonFinite, NonFiniteEvaluationError, NonFiniteLossError } from './diagnose';
 import type { Classifier, LossFunction } from './evaluate';
 import { evaluate } from './evaluate';
 import type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';
@@ -466,7 +466,14 @@ export class Trainer {
     if (!test || !(always || this.#evaluates)) return null;
     this.#stopClock();
     const lossFunction = this.#lossFunction;
-    return evaluate(model, test, { batchSize, lossFunction, signal, onProgress: onEvaluate });
+    try {
+      return await evaluate(model, test, { batchSize, lossFunction, signal, onProgress: onEvaluate });
+    } catch (error) {
+      if (!(error instanceof NonFiniteEvaluationError)) throw error;
+      // The end of the run like any other loss that is not finite: resumed, it would end here again.
+      const { step, epoch } = this.#progress;
+      throw new NonFiniteLossError(step, epoch + 1, this.#lr, error.where, 'the test loss');
+    }
   }
 
   /** Logs the epoch and moves on to the next one; true when it is whole and its test error is the best so far. */
