@@ -47,7 +47,7 @@ const floors = [
   /^(datasets|src\/data)\//,
   /^src\/(optim|meanfield|featureflow)\//,
   /^src\/models\//,
-  /^src\/train\//,
+  /^src\/(train|formats)\//,
   /^src\/index/,
 ];
 
