@@ -1,5 +1,7 @@
 // Differentiable convolutions.
+
 import type { Conv2dShape } from '../../shaders/conv2d';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { addBias } from '../tensor/bias';
 import { inputError } from '../tensor/context';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
@@ -40,11 +42,16 @@ function convolution(
   return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
 }
 
+const size = { stride: is.size, padding: either(is.size, word('same', 'valid')), dilation: is.size };
+export const CONV: OptionTable<Conv2dOptions> = { ...size, groups: is.number };
+export const TRANSPOSED: OptionTable<ConvTranspose2dOptions> = { ...CONV, padding: is.size, outputPadding: is.size };
+
 /**
  * Convolution (cross-correlation, as in PyTorch) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+  checked('conv2d', options, CONV);
   requireFloats('conv2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.conv2dShape('conv2d', x, weight, bias, options);
   return convolution('conv2d', x, weight, bias, shape, false);
@@ -57,6 +64,7 @@ export function convTranspose2d(
   bias: Tensor | null = null,
   options: ConvTranspose2dOptions = {},
 ): Tensor {
+  checked('convTranspose2d', options, TRANSPOSED);
   requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
   const shape = raw.transposedShape('convTranspose2d', x, weight, bias, options);
   return convolution('convTranspose2d', x, weight, bias, shape, true);
@@ -72,6 +80,7 @@ export interface Conv1dOptions {
 
 /** Convolution along a line: x [N, C, L], weight [O, C/groups, K], bias [O]. */
 export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
+  checked('conv1d', options, CONV as OptionTable<Conv1dOptions>);
   requireFloats('conv1d', { input: x, weight, ...(bias && { bias }) });
   if (x.ndim !== 3 || weight.ndim !== 3)
     throw inputError(

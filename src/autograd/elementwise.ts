@@ -1,3 +1,4 @@
+import { checked, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
 import { checkDType, promote, wgslType } from '../tensor/dtype';
@@ -148,7 +149,8 @@ export const {
 export const { eq, ne, lt, le, gt, ge, logicalAnd, logicalOr, logicalXor } = binaryFunctions;
 
 /** Gaussian error linear unit x·Φ(x); with `approximate: 'tanh'` by x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))). */
-export function gelu(x: Tensor, { approximate = 'none' }: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+  const { approximate = 'none' } = checked('gelu', options, { approximate: word('none', 'tanh') });
   return approximate === 'tanh' ? unaryFunctions.geluTanh(x) : unaryFunctions.geluErf(x);
 }
 

@@ -1,5 +1,7 @@
 // Checks gradients against finite differences, for operations that users write themselves.
+
 import { DawnfieldError } from '../gpu';
+import { checked, is, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -40,8 +42,11 @@ const weight = (i: number): number => (i % 2 ? -1 : 1) * (0.5 + ((i * 0.61803398
 export async function gradcheck(
   f: (...inputs: Tensor[]) => Tensor,
   inputs: readonly Tensor[],
-  { kind = 'smooth', eps = STEPS[kind], tolerance = 0.01 }: GradcheckOptions = {},
+  options: GradcheckOptions = {},
 ): Promise<GradcheckReport> {
+  checked('gradcheck', options, { kind: word('smooth', 'linear', 'kinked'), eps: is.number, tolerance: is.number });
+  const { kind = 'smooth', tolerance = 0.01 } = options;
+  const { eps = STEPS[kind] } = options;
   const hosts = await Promise.all(inputs.map(async (x) => Float32Array.from(await x.data())));
   const fresh = (requiresGrad: boolean) =>
     inputs.map((x, k) => (x.requiresGrad ? tensor(hosts[k], { shape: x.shape, requiresGrad }) : x));

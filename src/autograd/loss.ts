@@ -1,4 +1,5 @@
 // Losses with gradients. Integer and boolean operands are converted to float32, as PyTorch promotes them. All reduce as in PyTorch: 'mean' (the default), 'sum', or 'none' for the loss of every sample.
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
 import { classLoss, classLossGradient } from '../tensor/cross-entropy';
@@ -11,6 +12,19 @@ import { logSoftmax } from './softmax';
 import { record } from './tape';
 
 export type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
+
+const reduced: OptionTable<Reduced> = { reduction: word('none', 'mean', 'sum') };
+const nll = { ...reduced, weight: is.tensor, ignoreIndex: is.number };
+/** The options of each loss. */
+export const lossOptions = {
+  crossEntropy: { ...nll, labelSmoothing: is.number } satisfies OptionTable<ClassLossOptions>,
+  nllLoss: nll,
+  mseLoss: reduced,
+  l1Loss: reduced,
+  huberLoss: { ...reduced, delta: is.number },
+  pseudoHuberLoss: { ...reduced, delta: is.number },
+  bceWithLogits: { ...reduced, weight: is.tensor, posWeight: is.tensor } satisfies OptionTable<BceOptions>,
+};
 
 const byLabel = (op: string, nll: boolean, x: Tensor, labels: Tensor, options: ClassLossOptions): Tensor => {
   const parts = classLoss(op, x, labels, nll, options);
@@ -25,6 +39,7 @@ const byLabel = (op: string, nll: boolean, x: Tensor, labels: Tensor, options: C
  * A label outside of 0 … C − 1 that is not `ignoreIndex` makes loss and gradient NaN, since labels stay on the GPU; the next read-back throws.
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  checked('crossEntropy', options, lossOptions.crossEntropy);
   requireTensors('crossEntropy', { input: logits, target });
   return target.dtype === 'float32'
     ? withProbabilities(logits, target, options)
@@ -33,6 +48,7 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossO
 
 /** −weight[t] · x[t] for log-probabilities x [N, C, …] and labels t [N, …]; labels out of range give NaN as in `crossEntropy`. */
 export function nllLoss(x: Tensor, labels: Tensor, options: Omit<ClassLossOptions, 'labelSmoothing'> = {}): Tensor {
+  checked('nllLoss', options, lossOptions.nllLoss);
   requireTensors('nllLoss', { input: x, target: labels });
   return byLabel('nllLoss', true, x, labels, { ...options, labelSmoothing: 0 });
 }
@@ -130,18 +146,29 @@ export interface Reduced {
 }
 
 /** (x − target)². */
-export const mseLoss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}): Tensor =>
-  pointwise('mseLoss', { value: '(a - b) * (a - b)', da: '2.0 * (a - b)', db: '2.0 * (b - a)' }, x, target, {
-    reduction,
-  });
+export const mseLoss = (x: Tensor, target: Tensor, options: Reduced = {}): Tensor =>
+  pointwise(
+    'mseLoss',
+    { value: '(a - b) * (a - b)', da: '2.0 * (a - b)', db: '2.0 * (b - a)' },
+    x,
+    target,
+    checked('mseLoss', options, lossOptions.mseLoss),
+  );
 
 /** |x − target|, with gradient 0 at 0. */
-export const l1Loss = (x: Tensor, target: Tensor, { reduction }: Reduced = {}): Tensor =>
-  pointwise('l1Loss', { value: 'abs(a - b)', da: 'signOf(a - b)', db: 'signOf(b - a)' }, x, target, { reduction });
+export const l1Loss = (x: Tensor, target: Tensor, options: Reduced = {}): Tensor =>
+  pointwise(
+    'l1Loss',
+    { value: 'abs(a - b)', da: 'signOf(a - b)', db: 'signOf(b - a)' },
+    x,
+    target,
+    checked('l1Loss', options, lossOptions.l1Loss),
+  );
 
 type WithDelta = Reduced & { delta?: number };
 
-function withDelta(op: string, row: LossRow, x: Tensor, target: Tensor, { delta = 1, reduction }: WithDelta): Tensor {
+function withDelta(op: 'huberLoss' | 'pseudoHuberLoss', row: LossRow, x: Tensor, target: Tensor, o: WithDelta): Tensor {
+  const { delta = 1, reduction } = checked(op, o, lossOptions[op]);
   if (!(delta > 0)) throw inputError(op, `delta is ${delta}`, { input: x }, 'It must be positive.');
   return pointwise(op, row, x, target, { reduction, parameter: delta });
 }
@@ -171,8 +198,9 @@ export interface BceOptions extends Reduced {
 }
 
 /** Binary cross-entropy of logits x with targets in 0 … 1: −posWeight · target · log σ(x) − (1 − target) · log(1 − σ(x)). */
-export function bceWithLogits(x: Tensor, target: Tensor, { reduction, weight, posWeight }: BceOptions = {}): Tensor {
+export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
   const op = 'bceWithLogits';
+  const { reduction, weight, posWeight } = checked(op, options, lossOptions[op]);
   for (const t of [weight, posWeight])
     if (t && !sameShape(broadcastShapes(op, x.shape, t.shape), x.shape))
       throw inputError(op, 'a weight is larger than the input', { input: x, weight: t });

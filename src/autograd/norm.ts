@@ -1,4 +1,5 @@
 // Batch, layer and group normalisation with gradients.
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { contiguous, evaluate } from '../tensor/elementwise';
 import type { BatchNormOptions } from '../tensor/norm';
@@ -11,6 +12,16 @@ import { present, requireFloats, requireShape, strided } from '../tensor/tensor'
 import type { PushForward, Rule } from './tape';
 import { record } from './tape';
 
+const AFFINE: OptionTable<AffineOptions> = { weight: is.tensor, bias: is.tensor, eps: is.number };
+const BATCH_NORM: OptionTable<BatchNormOptions> = {
+  ...AFFINE,
+  runningMean: is.tensor,
+  runningVar: is.tensor,
+  training: is.flag,
+  momentum: either(is.number, is.object),
+  activation: word('relu'),
+};
+
 /**
  * y = (x − mean) / √(variance + eps) · weight + bias for each channel of x [N, C, …], as `torch.nn.functional.batch_norm`.
  * In training with the mean and biased variance of the batch, and the running statistics are moved on the GPU:
@@ -18,6 +29,7 @@ import { record } from './tape';
  * `activation: 'relu'` is fused. Throws InputError for wrong shapes, and in training for a single value per channel.
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
+  checked('batchNorm', options, BATCH_NORM);
   const { weight, bias, training, activation } = options;
   const { y, stats } = raw.batchNorm(x, options);
   const inputs = weight && bias ? [x, weight, bias] : [x];
@@ -99,6 +111,7 @@ function normRows(
 /** Normalises over the last dimensions, which must have these `sizes`; weight and bias have that shape. */
 export function layerNorm(x: Tensor, sizes: number | Shape, options: AffineOptions = {}): Tensor {
   const op = 'layerNorm';
+  checked(op, options, AFFINE);
   const { weight, bias } = options;
   requireFloats(op, { input: x, ...present({ weight, bias }) });
   const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
@@ -114,6 +127,7 @@ export function layerNorm(x: Tensor, sizes: number | Shape, options: AffineOptio
 /** Normalises [N, C, …] over groups of C / `groups` neighbouring channels; weight and bias are per channel [C]. */
 export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
   const op = 'groupNorm';
+  checked(op, options, AFFINE);
   const { weight, bias } = options;
   requireFloats(op, { input: x, ...present({ weight, bias }) });
   const [N, C] = x.shape;

@@ -1,4 +1,6 @@
 // Differentiable reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end.
+
+import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireNumbers } from '../tensor/context';
 import type { Expression } from '../tensor/elementwise';
 import { contiguous, evaluate } from '../tensor/elementwise';
@@ -177,8 +179,11 @@ export interface ScanOptions {
   reverse?: boolean;
 }
 
+const SCAN: OptionTable<ScanOptions> = { exclusive: is.flag, reverse: is.flag };
+
 /** Running sum along a dimension. */
 export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+  checked('cumsum', options, SCAN);
   const at = normalizeAxis('cumsum', axis, x.shape);
   const summed = (t: Tensor) => scan('sum', t, at, options);
   const back = { ...options, reverse: !options.reverse };
@@ -187,6 +192,7 @@ export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tens
 
 /** Running product along a dimension. The gradient is right where factors are zero. */
 export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+  checked('cumprod', options, SCAN);
   const at = normalizeAxis('cumprod', axis, x.shape);
   if (x.dtype !== 'float32')
     throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x }, "Convert first: x.to('float32').");

@@ -1,5 +1,6 @@
 // Sorting with gradients: what a value receives goes back to where it came from.
 
+import { checked, is, type OptionTable } from '../gpu/options';
 import { evaluate } from '../tensor/elementwise';
 import { scatterInto } from '../tensor/gather';
 import { normalizeAxis } from '../tensor/shape';
@@ -26,17 +27,22 @@ export interface SortOptions {
   descending?: boolean;
 }
 
+const SORT: OptionTable<SortOptions> = { dim: is.number, descending: is.flag };
+
 /** Values in ascending order along `dim` (the last), and where they stood (int32). Stable; NaN counts as the largest, as in PyTorch. */
-export const sort = (x: Tensor, { dim = -1, descending = false }: SortOptions = {}): Sorted =>
-  pickedFrom(x, dim, raw.sort(x, dim, descending));
+export function sort(x: Tensor, options: SortOptions = {}): Sorted {
+  const { dim = -1, descending = false } = checked('sort', options, SORT);
+  return pickedFrom(x, dim, raw.sort(x, dim, descending));
+}
 
 /** Positions (int32) that sort x along `dim`. */
-export const argsort = (x: Tensor, { dim = -1, descending = false }: SortOptions = {}): Tensor =>
-  raw.argsort(x, dim, descending);
+export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
+  const { dim = -1, descending = false } = checked('argsort', options, SORT);
+  return raw.argsort(x, dim, descending);
+}
 
 /** The k largest (or smallest) along `dim` with their positions, the most extreme first. */
-export const topk = (
-  x: Tensor,
-  k: number,
-  { dim = -1, largest = true }: { dim?: number; largest?: boolean } = {},
-): Sorted => pickedFrom(x, dim, raw.topk(x, k, dim, largest));
+export function topk(x: Tensor, k: number, options: { dim?: number; largest?: boolean } = {}): Sorted {
+  const { dim = -1, largest = true } = checked('topk', options, { dim: is.number, largest: is.flag });
+  return pickedFrom(x, dim, raw.topk(x, k, dim, largest));
+}

@@ -1,6 +1,8 @@
 // Reverse-mode differentiation: operations leave a node with their gradient rule on what they compute; `backward` walks the nodes from
 // the loss to the leaves in the reverse order of their making.
+
 import { device, InputError } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, insideModule, modulePath } from '../tensor/context';
 import { copy, evaluate } from '../tensor/elementwise';
 import { Graph, tick, using } from '../tensor/held';
@@ -418,14 +420,17 @@ function backwardFrom(
   }
 }
 
+const BACKWARD: OptionTable<{ gradient?: Tensor; retainGraph?: boolean }> = {
+  gradient: is.tensor,
+  retainGraph: is.flag,
+};
+
 /**
  * Fills `grad` of every leaf that `loss` was computed from, adding to what is there. `gradient` is ∂(objective)/∂loss, 1 by default, needed
  * when `loss` has more than one element. Gives back the memory of what was recorded unless `retainGraph`.
  */
-export function backward(
-  loss: Tensor,
-  { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
-): void {
+export function backward(loss: Tensor, options: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
+  const { gradient, retainGraph = false } = checked('backward', options, BACKWARD);
   checkRoot('backward', loss, gradient);
   scopedNoGrad(() => backwardFrom(loss, seedOf(loss, gradient), retainGraph, accumulate));
 }
@@ -439,7 +444,7 @@ export function grad(
   inputs: readonly Tensor[],
   options: { gradient?: Tensor; retainGraph?: boolean } = {},
 ): (Tensor | null)[] {
-  return gradSince(0, output, inputs, options);
+  return gradSince(0, output, inputs, checked('grad', options, BACKWARD));
 }
 
 /** `grad` as far back as operation `since`: tensors computed before it count as leaves, and their graph stays. */

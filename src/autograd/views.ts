@@ -1,5 +1,7 @@
 // Differentiable views and rearrangements. Views share memory with their input; the gradient of a view is a view of the gradient wherever
 // strides allow.
+
+import { checked, is } from '../gpu/options';
 import { inputError, requireIntegers, requireNumbers } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import { copy } from '../tensor/elementwise';
@@ -278,8 +280,9 @@ export type PadMode = 'constant' | 'reflect' | 'symmetric' | 'edge' | 'replicate
 export function pad(
   x: Tensor,
   amounts: readonly (readonly [number, number])[],
-  { mode = 'constant', value = 0 }: { mode?: PadMode; value?: number } = {},
+  options: { mode?: PadMode; value?: number } = {},
 ): Tensor {
+  const { mode = 'constant', value = 0 } = checked('pad', options, { mode: is.text, value: is.number });
   requireNumbers('pad', { value });
   if (!Array.isArray(amounts) || amounts.length !== x.ndim || amounts.flat().some((n) => !Number.isInteger(n) || n < 0))
     throw inputError(

@@ -1,7 +1,9 @@
 // ImageFolder: a folder with one folder of image files per class, as a data set.
+
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../gpu';
+import { checked, is } from '../gpu/options';
 import type { HostArray } from './collate';
 import type { Dataset } from './loader';
 
@@ -40,6 +42,7 @@ export class ImageFolder implements Dataset<[HostArray, number]> {
     readonly root: string,
     readonly options: ImageFolderOptions = {},
   ) {
+    checked('ImageFolder', options, { size: is.number, decode: is.func });
     if (!existsSync(root)) throw new InputError(`ImageFolder: there is no folder ${root}`);
     this.classes = readdirSync(root)
       .filter((name) => statSync(join(root, name)).isDirectory())

@@ -1,6 +1,8 @@
 // DataLoader: batches of a user's own data, in a seeded order, made ready while the GPU works on those before.
+
 import { Rng, Stream } from '../../datasets/random';
 import { InputError } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { endStep, stepsEnded } from '../tensor/memory';
 import { getRngState } from '../tensor/seed';
 import type { Collated, FieldTypes } from './collate';
@@ -29,6 +31,16 @@ export interface DataLoaderOptions<S, B> {
   collate?: (samples: S[]) => B;
 }
 
+const OPTIONS: OptionTable<DataLoaderOptions<unknown, unknown>> = {
+  batchSize: is.number,
+  shuffle: is.flag,
+  seed: is.number,
+  dropLast: is.flag,
+  prefetch: is.number,
+  dtype: is.anything,
+  collate: is.func,
+};
+
 /**
  * Iterates over a data set in batches: `for await (const [x, y] of loader)`. `data` is a Dataset, an array of samples, or any iterable. Each
  * pass is an epoch with an order of its own when `shuffle` is on. A field's element type is decided once for the data set, not for each batch:
@@ -47,6 +59,7 @@ export class DataLoader<S, B = Collated<S>> {
     readonly data: Dataset<S> | readonly S[] | Iterable<S> | AsyncIterable<S>,
     options: DataLoaderOptions<S, B> = {},
   ) {
+    checked('DataLoader', options, OPTIONS as OptionTable<typeof options>);
     this.#options = {
       batchSize: 1,
       shuffle: false,

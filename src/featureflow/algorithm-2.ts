@@ -2,8 +2,10 @@
 // residuals (hard), or nearly keep them (soft). Solved in float64.
 //
 //   K̂ = H Hᵀ/m for H = h1(β_{l−1}) [N, m]:   hard  v_l = Hᵀ K̂⁻¹ α_l        soft  v_l = Hᵀ (K̂ + λI)⁻¹ α_l = (HᵀH/m + λI)⁻¹ Hᵀ α_l
+
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { InputError } from '../gpu';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { Tensor } from '../tensor/tensor';
 
 /** One layer of a net with its residuals on samples, which are linear in its weights: α = sources·v / m_{l−1}. */
@@ -42,6 +44,13 @@ export interface RegressOptions {
   system?: 'dual' | 'primal';
 }
 
+export const REGRESS: OptionTable<RegressOptions> = {
+  form: word('hard', 'soft', 'sequential'),
+  lambda: is.number,
+  perRow: is.flag,
+  system: word('dual', 'primal'),
+};
+
 /** What the regression did to one layer of one replica. */
 export interface RegressionReport {
   layer: number;
@@ -63,11 +72,8 @@ const SINGULAR = 1e7;
  * Regresses the weights of the layers 2 … L of a net that was just made, and of a readout that was drawn at random, on samples x. Throws InputError where the hard form has no solution,
  * which names the samples that are parallel.
  */
-export async function regress(
-  net: Regressable,
-  x: Tensor,
-  { form, lambda = 0, perRow = false, system }: RegressOptions,
-): Promise<RegressionReport[]> {
+export async function regress(net: Regressable, x: Tensor, options: RegressOptions): Promise<RegressionReport[]> {
+  const { form, lambda = 0, perRow = false, system } = checked('regress', options, REGRESS);
   if (form === 'hard' ? lambda !== 0 || system === 'primal' : !(lambda > 0))
     throw new InputError(
       form === 'hard'

@@ -1,10 +1,12 @@
 // Lemma 2's start of the neural feature flow: independent paths Θ = (v_1, α_2, …, α_L) and what the weights between them begin with.
+
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { add, mul } from '../autograd/elementwise';
 import { matmul } from '../autograd/matmul';
 import { scopedNoGrad } from '../autograd/tape';
 import { concat, transpose } from '../autograd/views';
 import { InputError } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { full, tensor, zeros } from '../tensor/create';
 import { randn } from '../tensor/random';
@@ -50,6 +52,11 @@ export interface FlowStartOptions {
  */
 export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<FlowStart> {
   const { layers, particles, sigma = 1, readout = 1, antithetic = true } = options;
+  const table: OptionTable<FlowStartOptions> = {
+    ...{ layers: is.number, particles: is.number, sigma: is.number, readout: is.number },
+    ...{ antithetic: is.flag, h1: is.text, h2: is.text },
+  };
+  checked('flowStart', options, table);
   const used = { h1: options.h1 ?? 'tanh', h2: options.h2 ?? 'tanh' } as const;
   const [h1, h2] = [activation(used.h1), activation(used.h2)];
   if (x.ndim !== 2) throw inputError('flowStart', 'the samples are no matrix', { x: x.shape }, 'x is [N, d].');

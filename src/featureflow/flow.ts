@@ -7,6 +7,7 @@
 //              G^β_1 = X G_1 / d                                 G^β_{l+1} = G^β_l + G^α_{l+1} ∘ h2′(α_{l+1})
 //              G^α_{l+1} = ∫ v_{l+1} [h1′(β_l) ∘ G^β_l] dp + (1/N) [∫ h1 h1ᵀ(β_l) dp] D^α_{l+1}
 //   step       every quantity moves by −Δt·G
+
 import { inverse } from 'ml-matrix';
 import { TILE } from '../../shaders/low-rank';
 import { add, mul, sub } from '../autograd/elementwise';
@@ -15,6 +16,7 @@ import { max } from '../autograd/reduce';
 import { enableGrad, grad, scopedNoGrad } from '../autograd/tape';
 import { narrow, pad, reshape, transpose } from '../autograd/views';
 import { InputError } from '../gpu';
+import { checked, is, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { full } from '../tensor/create';
 import { evaluate } from '../tensor/elementwise';
@@ -118,6 +120,7 @@ export class FeatureFlow {
   #state: State;
 
   constructor(x: Tensor, y: Tensor, start: FlowStart, options: FeatureFlowOptions = {}) {
+    checked('FeatureFlow', options, { mode: word('flow', 'gd'), h1: is.text, h2: is.text, loss: is.func });
     const { first, residuals, readout, grams } = start;
     const [samples, d] = x.shape;
     this.particles = first.shape[1];
@@ -202,10 +205,9 @@ export class FeatureFlow {
    * Δt does not divide the duration, the last step is shorter. And how many steps that took. Throws InputError where the loss is no number any
    * more: Δt is too large.
    */
-  async run(
-    duration: number,
-    { dt, tolerance = Infinity, onStep }: RunOptions,
-  ): Promise<{ losses: number[]; times: number[]; steps: number }> {
+  async run(duration: number, options: RunOptions): Promise<{ losses: number[]; times: number[]; steps: number }> {
+    const table = { dt: is.number, tolerance: is.number, onStep: is.func };
+    const { dt, tolerance = Infinity, onStep } = checked('FeatureFlow.run', options, table);
     if (!(dt > 0 && tolerance > 0 && duration >= 0 && Number.isFinite(duration)))
       throw new InputError(
         `FeatureFlow.run: duration ${duration}, dt ${dt} and tolerance ${tolerance} must be positive`,

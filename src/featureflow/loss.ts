@@ -1,8 +1,10 @@
 // The losses φ of Fang et al. 2020, (3.6): means over the samples, one number for each replica.
+
 import { logSigmoid, mul, neg } from '../autograd/elementwise';
 import { crossEntropy as crossEntropyOf, mseLoss, pseudoHuberLoss } from '../autograd/loss';
 import { mean } from '../autograd/reduce';
 import { expand, reshape } from '../autograd/views';
+import { checked, is } from '../gpu/options';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
@@ -10,7 +12,8 @@ import type { Tensor } from '../tensor/tensor';
 const alike = (target: Tensor, shape: Shape): Tensor => (target.ndim < shape.length ? expand(target, shape) : target);
 
 /** δ²(√(1 + r²/δ²) − 1) with r = output − target, without cancellation near 0. Outputs [N] or [replicas, N]; targets alike, or shared [N]. */
-export function pseudoHuber(output: Tensor, target: Tensor, { delta = 1 } = {}): Tensor {
+export function pseudoHuber(output: Tensor, target: Tensor, options: { delta?: number } = {}): Tensor {
+  const { delta = 1 } = checked('pseudoHuber', options, { delta: is.number });
   return mean(pseudoHuberLoss(output, alike(target, output.shape), { delta, reduction: 'none' }), -1);
 }
 

@@ -1,9 +1,11 @@
 // The discrete Res-Net (3.1)–(3.5) of Fang et al. 2020, and its fully connected variant.
+
 import { add, mul } from '../autograd/elementwise';
 import { matmul } from '../autograd/matmul';
 import { scopedNoGrad } from '../autograd/tape';
 import { select } from '../autograd/views';
 import { InputError } from '../gpu';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { normal } from '../nn/init';
 import { Module } from '../nn/module';
 import { inputError } from '../tensor/context';
@@ -46,6 +48,18 @@ export interface FeatureFlowNetOptions {
   initial?: (l: number, shape: Shape) => Tensor;
 }
 
+const OPTIONS: OptionTable<FeatureFlowNetOptions> = {
+  ...{
+    inputs: is.number,
+    width: is.number,
+    layers: is.number,
+    outputs: is.number,
+    replicas: either(is.number, word(null)),
+  },
+  ...{ h1: is.text, h2: is.text, residual: is.flag, sigma: is.number, readout: either(is.number, word('random')) },
+  initial: is.func,
+};
+
 /** What goes through a net, by the paper's indices. With replicas everything but β_0 has them in front. */
 export interface Layers {
   /** β_0 = x and β_l [N, m] for l = 1 … L. */
@@ -67,8 +81,9 @@ export class FeatureFlowNet extends Module {
   readonly h1: (x: Tensor) => Tensor;
   readonly h2: (x: Tensor) => Tensor;
 
-  constructor({ initial, ...options }: FeatureFlowNetOptions) {
+  constructor(given: FeatureFlowNetOptions) {
     super();
+    const { initial, ...options } = checked('FeatureFlowNet', given, OPTIONS);
     const activations = { h1: 'tanh', h2: 'tanh' } as const;
     this.options = { outputs: 1, replicas: null, ...activations, residual: true, sigma: 1, readout: 1, ...options };
     const { inputs, width, layers, outputs, replicas, sigma, readout } = this.options;

@@ -37,7 +37,7 @@ export class ScaledGradientDescent extends Optimizer<ScaledGradientDescentOption
     params: Params<ScaledGradientDescentOptions>,
     options: { lr: number } & Partial<ScaledGradientDescentOptions>,
   ) {
-    super(params, { momentum: 0, ...options });
+    super(params, { momentum: 0 }, options);
     for (const { lr, momentum } of this.groups) requireNonNegative(this, { lr, momentum });
     this.#scales = new Set([...this.parameters()].map(scaleOf));
   }

@@ -1,6 +1,8 @@
 // The device room: adapters, memory, kernels and the command queue. It knows no tensor.
+
 import { type Device, openDevice } from './device';
 import { AdapterError, DeviceLostError, InputError } from './errors';
+import { checked, is, type OptionTable, word } from './options';
 import type { AdapterOptions } from './provider';
 import type { TuneOptions, TuningTable } from './tuning';
 
@@ -11,6 +13,14 @@ export * from './errors';
 export { chromeTrace, type ProfiledLaunch, summarize } from './profiler';
 export type { AdapterOptions } from './provider';
 export type { TuneOptions, TuningTable } from './tuning';
+
+const ADAPTER: OptionTable<AdapterOptions> = {
+  adapter: is.text,
+  powerPreference: word('low-power', 'high-performance'),
+  profile: word('safe', 'fast'),
+  autotune: is.flag,
+  memoryLimit: is.number,
+};
 
 /** Told by the layer that knows modules where launches come from. */
 let describePath: () => string = () => '';
@@ -41,6 +51,7 @@ let opening: { device: Promise<Device>; options: AdapterOptions } | null = null;
  * Throws AdapterError with what to do when there is no usable adapter, or when a second call asks for other options.
  */
 export async function init(options: AdapterOptions = {}): Promise<Device> {
+  checked('init', options, ADAPTER);
   const { memoryLimit } = options;
   if (memoryLimit !== undefined && !(memoryLimit > 0))
     throw new InputError(`init: memoryLimit is ${memoryLimit}, it must be a number of bytes above 0`);
@@ -97,7 +108,7 @@ export function device(): Device {
  *     await tune();
  */
 export function tune(options?: TuneOptions): Promise<TuningTable> {
-  return device().tuning.tune(options);
+  return device().tuning.tune(checked('tune', options, { onNotice: is.func }));
 }
 
 const closing: (() => void)[] = [];

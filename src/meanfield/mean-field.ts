@@ -1,11 +1,13 @@
 // MeanField: residual blocks as particles (θ, τ) of a continuous-depth network, sorted by their times after every update.
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
+
 import { rankParticles } from '../../shaders/particles';
 import { add, mul, sub } from '../autograd/elementwise';
 import { assume } from '../autograd/modes';
 import { residualSteps } from '../autograd/residual-step';
 import { concat, narrow } from '../autograd/views';
 import { device, InputError, requireWhole } from '../gpu';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { Module } from '../nn/module';
 import type { Keeper } from '../nn/parameter';
 import { Parameter, State } from '../nn/parameter';
@@ -19,7 +21,7 @@ import { empty } from '../tensor/tensor';
 import { difference, type Likeness } from './alike';
 import { expand } from './expansion';
 import type { SolverOptions } from './ode';
-import { solve } from './ode';
+import { SOLVER, solve } from './ode';
 import type { Branch } from './runge-kutta';
 import { stepLength } from './runge-kutta';
 import { initialTimes, type TimeOptions } from './times';
@@ -47,6 +49,19 @@ export interface MeanFieldOptions extends TimeOptions {
   /** Another solver of the continuous equation than eq. 4.1, or another way to its gradient. */
   solver?: SolverOptions;
 }
+
+const OPTIONS: OptionTable<MeanFieldOptions> = {
+  times: either(word('ordinal', 'fraction', 'random'), is.numbers),
+  interval: word('end', 'start'),
+  end: is.number,
+  trainTimes: is.flag,
+  sort: is.flag,
+  scaling: word('none', 'mean-field'),
+  clampTimes: is.flag,
+  statistics: word('particle', 'position'),
+  skip: word('outside', 'inside'),
+  solver: is.object,
+};
 
 /** A particle of a stage that is put together anew: a copy of the one at a position, with a time and an id of its own. */
 export interface Placed {
@@ -98,6 +113,8 @@ export class MeanField extends Module {
   ) {
     super();
     const options = (typeof first === 'number' ? third : (second as MeanFieldOptions)) ?? {};
+    checked('MeanField', options, OPTIONS);
+    if (options.solver) checked('MeanField: solver', options.solver, SOLVER);
     if (typeof first === 'number') {
       requireWhole('MeanField: the number of particles', first, 1, MOST_PARTICLES);
       if (typeof second !== 'function') throw new InputError('MeanField: pass a function that makes one particle');

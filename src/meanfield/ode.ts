@@ -1,7 +1,9 @@
 // The continuous view: a mean-field stage as the equation dX/dt = f(X, θ_l) for τ_{l−1} < t ≤ τ_l (Lu et al. 2020, eq. 2.2 with particles that
 // are constant on their interval), solved with several steps on every interval.
+
 import { checkpointSequential } from '../autograd/checkpoint';
 import { InputError, requireWhole } from '../gpu';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { Tensor } from '../tensor/tensor';
 import { adjointSolve } from './adjoint';
 import type { Branch, Tableau } from './runge-kutta';
@@ -20,10 +22,17 @@ export interface SolverOptions {
   gradient?: 'backprop' | 'checkpoint' | 'adjoint';
 }
 
+export const SOLVER: OptionTable<SolverOptions> = {
+  method: is.text,
+  substeps: is.number,
+  gradient: word('backprop', 'checkpoint', 'adjoint'),
+};
+
 /**
  * X at the end of time, from x at its beginning. `tau` [n] are the ends of the intervals in ascending order; every branch keeps the shape of x.
  */
 export function solve(x: Tensor, branches: readonly Branch[], tau: Tensor, options: SolverOptions = {}): Tensor {
+  checked('solve', options, SOLVER);
   const { method = 'euler', substeps = 1, gradient = 'backprop' } = options;
   if (!(method in METHODS))
     throw new InputError(`solve: there is no method '${method}'; use ${Object.keys(METHODS).join(', ')}`);

@@ -1,5 +1,7 @@
 // Models by name, for command lines and checkpoints.
+
 import { InputError } from '../gpu';
+import { checked, is } from '../gpu/options';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
 import type { Module } from '../nn/module';
 import type { Shortcut } from './blocks';
@@ -49,7 +51,9 @@ const HELP =
 const SHORTCUTS: Record<string, Shortcut> = { a: 'A', b: 'B', 'b-own-bn': 'B-own-bn' };
 
 /** Makes a model by its name; an unknown one gets an error that says what names there are. */
-export function createModel(name: string, { classes = 10, particles, featureFlow }: ModelOptions = {}): Module {
+export function createModel(name: string, given: ModelOptions = {}): Module {
+  const table = { classes: is.number, particles: is.object, featureFlow: is.object };
+  const { classes = 10, particles, featureFlow } = checked('createModel', given, table);
   const { kind, meanField, options } = parseName(name);
   if (kind === 'flow') return new FeatureFlowResNet({ ...featureFlow, blocks: options.blocks, classes });
   if (meanField) return new MeanFieldResNet({ ...options, classes, particles });

@@ -9,11 +9,12 @@ import { scopedNoGrad } from '../autograd/tape';
 import type { Activation } from '../featureflow/activation';
 import { activation } from '../featureflow/activation';
 import type { RegressionLayer, RegressionReport, RegressOptions } from '../featureflow/algorithm-2';
-import { regress } from '../featureflow/algorithm-2';
+import { REGRESS, regress } from '../featureflow/algorithm-2';
 import type { Layers } from '../featureflow/net';
 import { signs } from '../featureflow/net';
 import { ScaledParameter } from '../featureflow/scaled-gradient-descent';
 import { InputError, requireWhole } from '../gpu';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import { normal } from '../nn/init';
 import { Module } from '../nn/module';
 import { tensor } from '../tensor/create';
@@ -45,6 +46,17 @@ export interface FeatureFlowResNetOptions {
   h1?: Activation;
   h2?: Activation;
 }
+
+export const OPTIONS: OptionTable<FeatureFlowResNetOptions> = {
+  ...{ blocks: is.number, width: is.number, classes: is.number, inChannels: is.number },
+  ...{
+    parametrisation: word('mean-field', 'standard'),
+    sigma: is.number,
+    readout: is.number,
+    h1: is.text,
+    h2: is.text,
+  },
+};
 
 /** How the weights are regressed, and on how many pixels of each layer. */
 export type InitialiseOptions = Partial<Omit<RegressOptions, 'perRow'>> & { rows?: number };
@@ -96,6 +108,7 @@ export class FeatureFlowResNet extends Module {
 
   constructor(options: FeatureFlowResNetOptions) {
     super();
+    checked('FeatureFlowResNet', options, OPTIONS);
     const { blocks, width = 1, classes = 10, inChannels = 3, parametrisation = 'mean-field' } = options;
     const { sigma = 1, readout = 1, h1 = 'tanh', h2 = 'tanh' } = options;
     requireWhole('FeatureFlowResNet: blocks', blocks, 1, MOST_BLOCKS);
@@ -150,10 +163,10 @@ export class FeatureFlowResNet extends Module {
    * `rows` pixels of each layer, or all where it has fewer. By default 1,024; of the hard form, which needs fewer rows than source units, half of
    * the layer's units. The readout keeps its ±C.
    */
-  async initialise(
-    images: Tensor,
-    { rows, form = 'soft', lambda = form === 'hard' ? 0 : 1e-3, ...options }: InitialiseOptions = {},
-  ): Promise<RegressionReport[]> {
+  async initialise(images: Tensor, given: InitialiseOptions = {}): Promise<RegressionReport[]> {
+    const { perRow: _, ...table } = REGRESS;
+    checked('FeatureFlowResNet.initialise', given, { ...table, rows: is.number });
+    const { rows, form = 'soft', lambda = form === 'hard' ? 0 : 1e-3, ...options } = given;
     if (this.parametrisation === 'standard')
       throw new InputError("FeatureFlowResNet: Algorithm 2 belongs to the 'mean-field' parametrisation");
     if (rows !== undefined && !(Number.isInteger(rows) && rows >= 1))

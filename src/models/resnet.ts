@@ -1,6 +1,8 @@
 // Residual networks for 32×32 images: a 3×3 stem, three stages with 1×, 2×, 4× channels, global average pooling, a linear classifier.
+
 import { globalAvgPool2d } from '../autograd/pool';
 import { requireWhole } from '../gpu';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
 import { MeanField } from '../meanfield/mean-field';
 import type { Conv2d } from '../nn/conv';
@@ -35,8 +37,22 @@ export const MOST_BLOCKS = 1000;
 /** Channels, groups, classes. */
 export const MOST_CHANNELS = 65_536;
 
+const OPTIONS: OptionTable<ResNetOptions> = {
+  ...{
+    blocks: is.number,
+    classes: is.number,
+    inChannels: is.number,
+    stem: is.number,
+    inner: is.numbers,
+    outer: is.numbers,
+  },
+  ...{ bottleneck: is.flag, groups: is.number, shortcut: word('A', 'B', 'B-own-bn') },
+};
+
 /** Everything filled in, and of a size that can be. */
 function complete(options: ResNetOptions) {
+  const { particles: _, ...own } = options as ResNetOptions & { particles?: object };
+  checked('ResNet', own, OPTIONS);
   const inner = options.inner ?? ([16, 32, 64] as const);
   const defaults = { classes: 10, inChannels: 3, stem: 16, bottleneck: false, groups: 1 };
   const given = { ...defaults, outer: inner, ...options };

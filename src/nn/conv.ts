@@ -1,6 +1,8 @@
 // Convolution layers.
+
 import type { Conv1dOptions } from '../autograd/conv';
-import { conv1d, conv2d, convTranspose2d } from '../autograd/conv';
+import { CONV, conv1d, conv2d, convTranspose2d, TRANSPOSED } from '../autograd/conv';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import type { Tensor } from '../tensor/tensor';
@@ -22,19 +24,28 @@ const pairOf = (value: number | readonly [number, number]): readonly [number, nu
   typeof value === 'number' ? [value, value] : value;
 
 /** What the layers share: `weight` and `bias` start uniform in ±1/√fanIn, as in PyTorch. */
-abstract class Convolution<O extends Common> extends Module {
+abstract class Convolution<O extends { groups?: number }> extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
+
+  /** The options of the convolution itself. */
+  readonly options: O;
 
   constructor(
     readonly inChannels: number,
     readonly outChannels: number,
     readonly kernelSize: readonly number[],
-    readonly options: O,
+    given: O & { bias?: boolean },
+    table: OptionTable<O>,
     transposed = false,
   ) {
     super();
-    const { groups = 1, bias = true } = options;
+    const { bias = true, ...options } = checked(this.constructor.name, given, {
+      ...table,
+      bias: is.flag,
+    } as OptionTable<typeof given>);
+    this.options = options as unknown as O;
+    const { groups = 1 } = this.options;
     if (inChannels % groups || outChannels % groups)
       throw inputError(
         this.constructor.name,
@@ -48,7 +59,8 @@ abstract class Convolution<O extends Common> extends Module {
   }
 
   protected override describe(): string {
-    const options = Object.entries(this.options).map(([key, value]) => `, ${key}=${JSON.stringify(value)}`);
+    const all = { ...this.options, ...(!this.bias && { bias: false }) };
+    const options = Object.entries(all).map(([key, value]) => `, ${key}=${JSON.stringify(value)}`);
     return `${this.inChannels}, ${this.outChannels}, kernel=${this.kernelSize.join('×')}${options.join('')}`;
   }
 }
@@ -57,14 +69,14 @@ abstract class Convolution<O extends Common> extends Module {
  * 2-d convolution of [N, inChannels, H, W] with `weight` [outChannels, inChannels/groups, kH, kW] and `bias` [outChannels].
  * Options: stride 1, padding 0 (number, pair, four sides or 'same'), dilation 1, groups 1, bias true.
  */
-export class Conv2d extends Convolution<Conv2dLayerOptions> {
+export class Conv2d extends Convolution<Conv2dOptions> {
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number | readonly [number, number],
     options: Conv2dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, pairOf(kernelSize), options);
+    super(inChannels, outChannels, pairOf(kernelSize), options, CONV);
   }
 
   override forward(x: Tensor): Tensor {
@@ -73,9 +85,9 @@ export class Conv2d extends Convolution<Conv2dLayerOptions> {
 }
 
 /** Convolution along a line: [N, inChannels, L] with `weight` [outChannels, inChannels/groups, K]. Options as of Conv2d. */
-export class Conv1d extends Convolution<Conv1dLayerOptions> {
+export class Conv1d extends Convolution<Conv1dOptions> {
   constructor(inChannels: number, outChannels: number, kernelSize: number, options: Conv1dLayerOptions = {}) {
-    super(inChannels, outChannels, [kernelSize], options);
+    super(inChannels, outChannels, [kernelSize], options, CONV as OptionTable<Conv1dOptions>);
   }
 
   override forward(x: Tensor): Tensor {
@@ -84,14 +96,14 @@ export class Conv1d extends Convolution<Conv1dLayerOptions> {
 }
 
 /** Transposed convolution of [N, inChannels, H, W] with `weight` [inChannels, outChannels/groups, kH, kW]: a stride enlarges the image. */
-export class ConvTranspose2d extends Convolution<ConvTranspose2dLayerOptions> {
+export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number | readonly [number, number],
     options: ConvTranspose2dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, pairOf(kernelSize), options, true);
+    super(inChannels, outChannels, pairOf(kernelSize), options, TRANSPOSED, true);
   }
 
   override forward(x: Tensor): Tensor {

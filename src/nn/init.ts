@@ -1,6 +1,7 @@
 // Initial values. Drawn on the host from a counter-based generator, so a seed gives the same weights on every adapter.
 
 import { device, InputError } from '../gpu';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { factory } from '../tensor/create';
 import { initialRng } from '../tensor/seed';
@@ -70,7 +71,14 @@ interface Kaiming {
   slope?: number;
 }
 
-function kaimingStd(shape: Shape, { mode = 'fanIn', nonlinearity = 'relu', slope }: Kaiming): number {
+const KAIMING: OptionTable<Kaiming> = {
+  mode: word('fanIn', 'fanOut'),
+  nonlinearity: word('linear', 'sigmoid', 'tanh', 'relu', 'leakyRelu', 'selu'),
+  slope: is.number,
+};
+
+function kaimingStd(shape: Shape, options: Kaiming): number {
+  const { mode = 'fanIn', nonlinearity = 'relu', slope } = checked('kaiming', options, KAIMING);
   return gain(nonlinearity, slope) / Math.sqrt(fans(shape)[mode]);
 }
 

@@ -1,5 +1,7 @@
 // Normalisation within each sample: layer norm and group norm.
+
 import { groupNorm, layerNorm } from '../autograd/norm';
+import { checked, is, type OptionTable } from '../gpu/options';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { Affine } from './norm';
@@ -11,6 +13,8 @@ interface NormOptions {
   affine?: boolean;
 }
 
+const OPTIONS: OptionTable<NormOptions> = { eps: is.number, affine: is.flag };
+
 /** Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts each element. */
 export class LayerNorm extends Affine {
   readonly normalizedShape: Shape;
@@ -19,6 +23,7 @@ export class LayerNorm extends Affine {
     normalizedShape: number | Shape,
     readonly options: NormOptions = {},
   ) {
+    checked(new.target.name, options, OPTIONS);
     const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
     super(shape, options.affine);
     this.normalizedShape = shape;
@@ -41,6 +46,7 @@ export class GroupNorm extends Affine {
     readonly channels: number,
     readonly options: NormOptions = {},
   ) {
+    checked(new.target.name, options, OPTIONS);
     super([channels], options.affine);
   }
 

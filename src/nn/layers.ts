@@ -1,5 +1,5 @@
 // Layers without parameters that change shapes: pooling, flattening, and Identity, which changes nothing.
-import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from '../autograd/pool';
+import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d, poolWindow } from '../autograd/pool';
 import { flatten } from '../autograd/views';
 import type { Tensor } from '../tensor/tensor';
 import { Apply, applying } from './apply';
@@ -16,21 +16,19 @@ export class Flatten extends Apply {
 
 type Second<F> = F extends (x: Tensor, options: infer O) => unknown ? O : never;
 
-/** Options of a pooling layer; a number is the kernel's size. */
-const windowOf = <O extends object>(options: O | number) =>
-  typeof options === 'number' ? { kernel: options } : options;
-
-/** Largest value of each window of [N, C, H, W]. */
+/** Largest value of each window of [N, C, H, W]. Options of `F.maxPool2d`; a number is the kernel's size. */
 export class MaxPool2d extends Apply {
-  constructor(options: Second<typeof maxPool2d> | number) {
-    super((x) => maxPool2d(x, windowOf(options)), JSON.stringify(windowOf(options)));
+  constructor(options: Second<typeof maxPool2d>) {
+    const window = poolWindow.max(new.target.name, options);
+    super((x) => maxPool2d(x, window), JSON.stringify(window));
   }
 }
 
-/** Mean of each window of [N, C, H, W]. */
+/** Mean of each window of [N, C, H, W]. Options of `F.avgPool2d`; a number is the kernel's size. */
 export class AvgPool2d extends Apply {
-  constructor(options: Second<typeof avgPool2d> | number) {
-    super((x) => avgPool2d(x, windowOf(options)), JSON.stringify(windowOf(options)));
+  constructor(options: Second<typeof avgPool2d>) {
+    const window = poolWindow.average(new.target.name, options);
+    super((x) => avgPool2d(x, window), JSON.stringify(window));
   }
 }
 

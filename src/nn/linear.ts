@@ -1,5 +1,7 @@
 // Fully connected layer.
+
 import { linear } from '../autograd/matmul';
+import { checked, is } from '../gpu/options';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
@@ -13,9 +15,10 @@ export class Linear extends Module {
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
-    { bias = true } = {},
+    options: { bias?: boolean } = {},
   ) {
     super();
+    const { bias = true } = checked(this.constructor.name, options, { bias: is.flag });
     const bound = 1 / Math.sqrt(inFeatures);
     this.weight = new Parameter(init.uniform([outFeatures, inFeatures], -bound, bound));
     this.bias = bias ? new Parameter(init.uniform([outFeatures], -bound, bound)) : null;

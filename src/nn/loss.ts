@@ -1,15 +1,23 @@
 // Losses as modules, for those who keep the loss with the model; `F` has them as functions.
-import { bceWithLogits, crossEntropy, huberLoss, l1Loss, mseLoss, nllLoss } from '../autograd/loss';
+
+import { bceWithLogits, crossEntropy, huberLoss, l1Loss, lossOptions, mseLoss, nllLoss } from '../autograd/loss';
+import { checked, type OptionTable } from '../gpu/options';
 import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 
 /** A loss as a module: its options are given once, `forward(x, target)` is the loss. */
 export type Loss<O> = Module & { readonly options?: O; forward(x: Tensor, target: Tensor): Tensor };
 
-function lossModule<O>(loss: (x: Tensor, target: Tensor, options?: O) => Tensor): new (options?: O) => Loss<O> {
+function lossModule<O extends object>(
+  loss: (x: Tensor, target: Tensor, options?: O) => Tensor,
+  table: OptionTable<O>,
+): new (
+  options?: O,
+) => Loss<O> {
   return class extends Module {
     constructor(readonly options?: O) {
       super();
+      checked(new.target.name, options, table);
     }
 
     override forward(x: Tensor, target: Tensor): Tensor {
@@ -19,19 +27,19 @@ function lossModule<O>(loss: (x: Tensor, target: Tensor, options?: O) => Tensor)
 }
 
 /** Cross-entropy of logits [N, C, …] with int32 labels [N, …] or probabilities. */
-export class CrossEntropyLoss extends lossModule(crossEntropy) {}
+export class CrossEntropyLoss extends lossModule(crossEntropy, lossOptions.crossEntropy) {}
 
 /** The same of log-probabilities, such as LogSoftmax gives, with int32 labels. */
-export class NLLLoss extends lossModule(nllLoss) {}
+export class NLLLoss extends lossModule(nllLoss, lossOptions.nllLoss) {}
 
 /** (x − target)² */
-export class MSELoss extends lossModule(mseLoss) {}
+export class MSELoss extends lossModule(mseLoss, lossOptions.mseLoss) {}
 
 /** |x − target| */
-export class L1Loss extends lossModule(l1Loss) {}
+export class L1Loss extends lossModule(l1Loss, lossOptions.l1Loss) {}
 
 /** Squared near zero, linear beyond `delta`. */
-export class HuberLoss extends lossModule(huberLoss) {}
+export class HuberLoss extends lossModule(huberLoss, lossOptions.huberLoss) {}
 
 /** Binary cross-entropy of logits, stable for large ones. */
-export class BCEWithLogitsLoss extends lossModule(bceWithLogits) {}
+export class BCEWithLogitsLoss extends lossModule(bceWithLogits, lossOptions.bceWithLogits) {}

@@ -4,6 +4,7 @@
 import { consult } from '../autograd/modes';
 import { isPlain } from '../autograd/tape';
 import { InputError } from '../gpu';
+import { checked, is } from '../gpu/options';
 import { insideModule, moduleDepth } from '../tensor/context';
 import { copyInto } from '../tensor/elementwise';
 import { asProgram, insideCall, type Memory, owned } from '../tensor/memory';
@@ -212,7 +213,8 @@ export abstract class Module {
    * Copies values by name; `foo_bar` stands for a field `fooBar`, and one name of a tied tensor is enough. Throws one InputError that lists
    * every missing, unexpected and misshapen key; nothing is changed then. `strict: false` ignores missing and unexpected keys and returns them.
    */
-  loadStateDict(dict: Readonly<StateDict>, { strict = true } = {}): LoadReport {
+  loadStateDict(dict: Readonly<StateDict>, options: { strict?: boolean } = {}): LoadReport {
+    const { strict = true } = checked('loadStateDict', options, { strict: is.flag });
     const own = this.#byName();
     const given = new Map(Object.entries(dict));
     requireTensors('loadStateDict', dict);

@@ -1,6 +1,8 @@
 // Normalisation layers.
+
 import { isRecomputing } from '../autograd/modes';
 import { batchNorm } from '../autograd/norm';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { ones, zeros } from '../tensor/create';
 import type { Shape } from '../tensor/shape';
@@ -19,6 +21,13 @@ export interface BatchNormLayerOptions {
   /** ReLU after the normalisation, computed in the same pass over memory. */
   activation?: 'relu';
 }
+
+const LAYER: OptionTable<BatchNormLayerOptions> = {
+  eps: is.number,
+  momentum: is.number,
+  affine: is.flag,
+  activation: word('relu'),
+};
 
 /** What norms share: a trained scale that starts at 1 and a shift that starts at 0, or neither. */
 export abstract class Affine extends Module {
@@ -48,6 +57,7 @@ export class BatchNorm2d extends Affine {
     readonly channels: number,
     readonly options: BatchNormLayerOptions = {},
   ) {
+    checked(new.target.name, options, LAYER);
     super([channels], options.affine);
     this.runningMean = new State(zeros([channels]));
     this.runningVar = new State(ones([channels]));

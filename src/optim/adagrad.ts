@@ -18,7 +18,7 @@ export interface AdagradOptions {
 /** Adagrad as `torch.optim.Adagrad`: a ← a + d²; w ← w − lr · d / (√a + eps). t counts the updates of the parameter. */
 export class Adagrad extends Optimizer<AdagradOptions> {
   constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
-    super(params, { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10, ...options });
+    super(params, { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10 }, options);
     for (const { lr, lrDecay, weightDecay, initialAccumulator, eps } of this.groups)
       requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulator, eps });
   }

@@ -1,5 +1,6 @@
 // Adam and AdamW.
 
+import { checked, is } from '../gpu/options';
 import type { Parameter } from '../nn/parameter';
 import type { Tensor } from '../tensor/tensor';
 import { MomentOptimizer } from './moments';
@@ -24,15 +25,8 @@ export interface AdamOptions {
  */
 export class Adam extends MomentOptimizer<AdamOptions> {
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
-    super(params, {
-      lr: 1e-3,
-      betas: [0.9, 0.999],
-      eps: 1e-8,
-      weightDecay: 0,
-      decoupled: false,
-      amsgrad: false,
-      ...options,
-    });
+    const flags = { decoupled: false, amsgrad: false };
+    super(params, { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...flags }, options);
   }
 
   protected override slots({ amsgrad }: AdamOptions): Record<string, number> {
@@ -53,6 +47,13 @@ export class Adam extends MomentOptimizer<AdamOptions> {
 /** Adam with decoupled weight decay as `torch.optim.AdamW`: weightDecay 0.01 by default, w ← w − lr·weightDecay·w before the step. */
 export class AdamW extends Adam {
   constructor(params: Params<AdamOptions>, options: Partial<Omit<AdamOptions, 'decoupled'>> = {}) {
+    checked('AdamW', options, {
+      lr: is.number,
+      betas: is.numbers,
+      eps: is.number,
+      weightDecay: is.number,
+      amsgrad: is.flag,
+    });
     super(params, { weightDecay: 0.01, ...options, decoupled: true });
   }
 }

@@ -17,7 +17,7 @@ export interface AdamaxOptions {
 /** Adamax as `torch.optim.Adamax`: u ← max(β₂u, |d| + eps); w ← w − lr · m / (1 − β₁ᵗ) / u. t counts the updates of the parameter. */
 export class Adamax extends MomentOptimizer<AdamaxOptions> {
   constructor(params: Params<AdamaxOptions>, options: Partial<AdamaxOptions> = {}) {
-    super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...options });
+    super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 }, options);
   }
 
   protected override slots(): Record<string, number> {

@@ -1,5 +1,7 @@
 // Clipping of gradients between `backward()` and `step()`. Nothing is read back.
+
 import { device, InputError } from '../gpu';
+import { checked, is } from '../gpu/options';
 import type { Parameter } from '../nn/parameter';
 import { evaluate } from '../tensor/elementwise';
 import { norm } from '../tensor/reduce';
@@ -30,7 +32,12 @@ const withGradient = (params: Iterable<Parameter>): Parameter[] => [...params].f
  * Scales all gradients by min(1, maxNorm / (norm + 10⁻⁶)), where norm is that of all gradients as one vector, as
  * `torch.nn.utils.clip_grad_norm_`. Returns the norm before clipping, a tensor of shape [], or null where there are no gradients.
  */
-export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number, { normType = 2 } = {}): Tensor | null {
+export function clipGradNorm(
+  params: Iterable<Parameter>,
+  maxNorm: number,
+  options: { normType?: number } = {},
+): Tensor | null {
+  const { normType = 2 } = checked('clipGradNorm', options, { normType: is.number });
   if (!(maxNorm >= 0)) throw new InputError(`clipGradNorm: maxNorm ${maxNorm} must be a number ≥ 0`);
   if (!(normType > 0)) throw new InputError(`clipGradNorm: normType ${normType} must be a number > 0, or Infinity`);
   const list = withGradient(params);

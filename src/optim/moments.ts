@@ -11,8 +11,8 @@ interface MomentOptions {
 }
 
 export abstract class MomentOptimizer<O extends MomentOptions> extends Optimizer<O> {
-  constructor(params: Params<O>, defaults: O) {
-    super(params, defaults);
+  constructor(params: Params<O>, defaults: O, options: Partial<O>) {
+    super(params, defaults, options);
     for (const { lr, eps, weightDecay, betas } of this.groups) {
       requireNonNegative(this, { lr, eps, weightDecay });
       if (!betas.every((beta) => beta >= 0 && beta < 1))

@@ -1,6 +1,8 @@
 // What all optimizers share: parameter groups, the state kept for each parameter, and the end of a step.
+
 import { assume } from '../autograd/modes';
 import { device, InputError, Scalar } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
 import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
 import { full, hostValues, tensor } from '../tensor/create';
@@ -35,7 +37,10 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   /** Whether there are buffers that were never laid side by side. */
   #loose = false;
 
-  constructor(params: Params<O>, defaults: O) {
+  /** `defaults` name all options there are; `options` are those given for all groups. */
+  constructor(params: Params<O>, defaults: Partial<O>, options: Partial<O> = {}) {
+    const table = tableOf<O>(defaults);
+    checked(this.constructor.name, options, table);
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
     if (list.length === 0)
       throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
@@ -45,7 +50,13 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
       throw new InputError(
         `${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
       );
-    this.groups = groups.map((group) => ({ ...defaults, ...group, params: [...group.params] }));
+    this.groups = groups.map(({ params: mine, ...own }, i) => {
+      const given = checked(`${this.constructor.name}, group ${i}`, own as unknown as Partial<O>, table);
+      const all = { ...defaults, ...defined(options), ...defined(given), params: [...mine] };
+      if (all.lr === undefined)
+        throw new InputError(`${this.constructor.name}: the learning rate is missing: give { lr: 0.1 }`);
+      return all as { params: Parameter[] } & O;
+    });
     const seen = new Set<Parameter>();
     for (const parameter of this.parameters()) {
       if (seen.has(parameter))
@@ -294,6 +305,17 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     });
   }
 }
+
+/** The kinds of an optimizer's options, as their defaults have them. */
+function tableOf<O>(defaults: Partial<O>): OptionTable<Partial<O>> {
+  const kindOf = (x: unknown) => (Array.isArray(x) ? is.numbers : typeof x === 'boolean' ? is.flag : is.number);
+  const kinds = Object.entries({ lr: 0, ...defaults }).map(([name, value]) => [name, kindOf(value)]);
+  return Object.fromEntries(kinds) as OptionTable<Partial<O>>;
+}
+
+/** Options that are given; `undefined` stands for the default. */
+const defined = <O extends object>(options: O): O =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as O;
 
 /** What of a group's options decides about kernels; a compiled step whose numbers alone change keeps its plan. */
 function variantOf(options: object): string {

@@ -24,7 +24,7 @@ export interface RMSpropOptions {
 export class RMSprop extends Optimizer<RMSpropOptions> {
   constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
     const flags = { decoupled: false, centered: false, epsInside: false };
-    super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags, ...options });
+    super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags }, options);
     for (const { lr, alpha, eps, weightDecay, momentum } of this.groups)
       requireNonNegative(this, { lr, alpha, eps, weightDecay, momentum });
   }

@@ -29,7 +29,7 @@ export class SGD extends Optimizer<SGDOptions> {
 
   constructor(params: Params<SGDOptions>, options: { lr: number } & Partial<SGDOptions>) {
     const defaults = { momentum: 0, weightDecay: 0, decoupled: false, dampening: 0, nesterov: false, gradientScale: 1 };
-    super(params, { ...defaults, ...options });
+    super(params, defaults, options);
     this.#scales = new Set([...this.parameters()].map(({ gradientScale }) => gradientScale));
     for (const { lr, momentum, weightDecay, dampening, nesterov, gradientScale } of this.groups) {
       if (!(gradientScale > 0)) throw new InputError(`SGD: gradientScale ${gradientScale} must be a number > 0`);

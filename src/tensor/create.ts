@@ -2,6 +2,7 @@
 
 import type { Storage } from '../gpu';
 import { device, InputError } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireNumbers } from './context';
 import type { DType, TypedArray } from './dtype';
 import { hostArray, toHost } from './dtype';
@@ -15,6 +16,8 @@ export interface TensorOptions {
   dtype?: DType;
   requiresGrad?: boolean;
 }
+
+const OPTIONS: OptionTable<TensorOptions> = { dtype: is.text, requiresGrad: is.flag };
 
 /** A tensor whose content `fill` writes into fresh memory, now and whenever it has to be made again. */
 export function factory(
@@ -55,6 +58,7 @@ type Data =
  * The type is float32, bool for booleans, int32 for Int32Array, uint32 for Uint32Array, unless `dtype` says otherwise.
  */
 export function tensor(data: Data, options: TensorOptions & { shape?: Shape } = {}): Tensor {
+  checked('tensor', options, { ...OPTIONS, shape: is.numbers });
   const flat: (number | boolean)[] = [];
   let values: ArrayLike<number | boolean> = flat;
   let shape: number[];
@@ -119,11 +123,8 @@ function flatten(data: NestedArray, shape: readonly number[], depth: number, out
 }
 
 /** A tensor filled with one value. */
-export function full(
-  shape: Shape,
-  value: number,
-  { dtype = 'float32', requiresGrad = false }: TensorOptions = {},
-): Tensor {
+export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
+  const { dtype = 'float32', requiresGrad = false } = checked('full', options, OPTIONS);
   const one = toHost([value], dtype, 'full');
   const values = () => hostArray(dtype, new ArrayBuffer(4 * size(shape))).fill(one[0]);
   return factory('full', shape, dtype, (storage) => device().write(storage, values()), requiresGrad);
@@ -156,6 +157,7 @@ function computed(
  * whole, else float32.
  */
 export function arange(start: number, stop?: number, step = 1, options: TensorOptions = {}): Tensor {
+  checked('arange', options, OPTIONS);
   const [from, to] = stop === undefined ? [0, start] : [start, stop];
   requireNumbers('arange', { start: from, stop: to, step });
   const count = Math.ceil((to - from) / step);
@@ -169,6 +171,7 @@ export function arange(start: number, stop?: number, step = 1, options: TensorOp
 
 /** `count` evenly spaced numbers from `start` to `stop`, both included. */
 export function linspace(start: number, stop: number, count: number, options: TensorOptions = {}): Tensor {
+  checked('linspace', options, OPTIONS);
   requireNumbers('linspace', { start, stop });
   checkShape('linspace', [count]);
   const step = (stop - start) / Math.max(1, count - 1);
@@ -183,6 +186,7 @@ export function linspace(start: number, stop: number, count: number, options: Te
 
 /** Ones on the diagonal of an n×m matrix (square by default), zeros elsewhere. */
 export function eye(n: number, m = n, options: TensorOptions = {}): Tensor {
+  checked('eye', options, OPTIONS);
   checkShape('eye', [n, m]);
   return computed('eye', [n, m], (i) => Number(i % (m + 1) === 0 && i < m * m), options);
 }

@@ -5,6 +5,7 @@ import type { Drawing } from '../../shaders/draw';
 import { DRAW_TILE, draw as kernel } from '../../shaders/draw';
 import type { Constant, Scalar, TypedBinding } from '../gpu';
 import { device, f32, InputError, scalar } from '../gpu';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { TensorOptions } from './create';
 import { factory } from './create';
 import { bind, contiguous, evaluate, gridFor } from './elementwise';
@@ -84,22 +85,19 @@ function drawn(...[what, kind, shape, low, width, { dtype = 'float32', requiresG
 }
 
 type FloatOptions = Omit<TensorOptions, 'dtype'>;
+const FLOATS: OptionTable<FloatOptions> = { requiresGrad: is.flag };
 
 /** Uniform numbers in [0, 1) with 24 bits. */
 export const rand = (shape: Shape, options: FloatOptions = {}): Tensor =>
-  drawn('rand', 'uniform', shape, f32(0), f32(1), options);
+  drawn('rand', 'uniform', shape, f32(0), f32(1), checked('rand', options, FLOATS));
 
 /** Standard normal numbers. */
 export const randn = (shape: Shape, options: FloatOptions = {}): Tensor =>
-  drawn('randn', 'normal', shape, f32(0), f32(1), options);
+  drawn('randn', 'normal', shape, f32(0), f32(1), checked('randn', options, FLOATS));
 
 /** Uniform integers low ≤ i < high (int32, or uint32). */
-export function randint(
-  low: number,
-  high: number,
-  shape: Shape,
-  { dtype = 'int32' }: { dtype?: 'int32' | 'uint32' } = {},
-): Tensor {
+export function randint(low: number, high: number, shape: Shape, options: { dtype?: 'int32' | 'uint32' } = {}): Tensor {
+  const { dtype = 'int32' } = checked('randint', options, { dtype: word('int32', 'uint32') });
   const [least, most] = dtype === 'int32' ? [-(2 ** 31), 2 ** 31] : [0, 2 ** 32];
   if (![low, high].every(Number.isInteger) || !(low < high && low >= least && high <= most && high - low < 2 ** 32))
     throw new InputError(`randint: integers low < high within ${dtype} are needed, got ${low} and ${high}`);

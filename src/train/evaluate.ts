@@ -1,6 +1,8 @@
 // The loss and the error of a model over a whole data set.
+
 import { crossEntropy } from '../autograd/loss';
 import { scopedNoGrad } from '../autograd/tape';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { inEvaluation, type Module } from '../nn/module';
 import type { Tensor } from '../tensor/tensor';
 import type { BatchSource } from './batches';
@@ -21,6 +23,14 @@ export interface EvaluationOptions {
   signal?: AbortSignal;
 }
 
+const OPTIONS: OptionTable<EvaluationOptions> = {
+  batchSize: is.number,
+  lossFunction: is.func,
+  readEvery: is.number,
+  onProgress: is.func,
+  signal: is.object,
+};
+
 export interface Evaluation {
   loss: number;
   /** Wrong answers in percent. */
@@ -38,6 +48,7 @@ export async function evaluate(
   source: BatchSource,
   options: EvaluationOptions,
 ): Promise<Evaluation | null> {
+  checked('evaluate', options, OPTIONS);
   const { batchSize, lossFunction = crossEntropy, readEvery = defaultReadEvery(), onProgress, signal } = options;
   const tally = new Tally();
   const total = { loss: 0, correct: 0, images: 0 };

@@ -1,5 +1,7 @@
 // Between tensors on the GPU and the arrays of a safetensors file.
+
 import { InputError } from '../gpu';
+import { checked, is } from '../gpu/options';
 import type { LoadReport, Module, StateDict } from '../nn/module';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
@@ -39,6 +41,7 @@ export function loadWeights(
   tensors: Readonly<Record<string, StoredTensor>>,
   options: { strict?: boolean } = {},
 ): LoadReport {
+  checked('loadWeights', options, { strict: is.flag });
   const names = Object.keys(tensors).filter(
     (name) => !Object.values(PRIVATE).some((prefix) => name.startsWith(prefix)),
   );

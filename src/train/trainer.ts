@@ -6,6 +6,7 @@ import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
 import type { ProfiledLaunch, Scalar, TuningTable } from '../gpu';
 import { device, InputError, requireWhole, tune } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { birthDeath, countEffects } from '../meanfield/birth-death';
 import type { MeanField } from '../meanfield/mean-field';
 import { meanFieldsIn } from '../meanfield/mean-field';
@@ -88,6 +89,27 @@ export interface TrainerOptions {
   onNotice?: (text: string) => void;
 }
 
+const OPTIONS: OptionTable<TrainerOptions> = {
+  ...{ model: is.object, optimizer: is.object, train: is.object, test: is.object, lossFunction: is.func },
+  ...{
+    epochs: is.number,
+    steps: is.number,
+    batchSize: is.number,
+    schedule: is.func,
+    seed: is.number,
+    augment: is.flag,
+  },
+  ...{
+    birthDeath: is.object,
+    evalEvery: is.number,
+    checkpointEvery: is.number,
+    compile: is.flag,
+    readEvery: is.number,
+  },
+  ...{ store: is.object, config: is.object, signal: is.object },
+  ...{ onEpochStart: is.func, onStep: is.func, onEvaluate: is.func, onEpoch: is.func, onNotice: is.func },
+};
+
 export interface RunSummary extends SummaryLine, Standing {
   /** False when the signal stopped the run. */
   finished: boolean;
@@ -124,6 +146,8 @@ export class Trainer {
   #rate = { since: 0, images: 0, perSecond: 0 };
 
   constructor(options: TrainerOptions) {
+    checked('Trainer', options, OPTIONS);
+    if (options.birthDeath) checked('Trainer: birthDeath', options.birthDeath, { rate: is.number, every: is.number });
     for (const name of ['epochs', 'batchSize', 'steps', 'evalEvery', 'checkpointEvery', 'readEvery'] as const) {
       if (options[name] !== undefined) requireWhole(`Trainer: ${name}`, options[name], 1, 1e9);
     }
