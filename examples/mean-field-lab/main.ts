@@ -14,6 +14,7 @@ import {
   imageCount,
   integerFrom,
   numberFrom,
+  numberList,
   printJson,
   runProgram,
   seedNumber,
@@ -21,7 +22,9 @@ import {
   UsageError,
 } from '../shared/options';
 import { newestRun } from '../shared/runs';
+import { adjointBound } from './adjoint';
 import { type BirthDeathOptions, birthDeathOfNetwork, birthDeathOfToy } from './birth-death';
+import { type DepthTransferOptions, depthTransfer } from './depth-transfer';
 import { discretisation } from './discretisation';
 import { expansion } from './expansion';
 import { gradients } from './gradients';
@@ -30,13 +33,19 @@ import { type NetworkOptions, networkSubject } from './network';
 import type { Subject } from './subject';
 import { type ToyOptions, toySubject } from './toy';
 
-interface Options extends LesionOptions, ToyOptions, NetworkOptions, BirthDeathOptions {
+interface Options extends LesionOptions, ToyOptions, NetworkOptions, BirthDeathOptions, DepthTransferOptions {
+  updates: number;
   run?: string[];
   toy?: boolean;
   substeps: number;
   out?: string;
   json?: boolean;
 }
+
+/** Studies of the toy alone. */
+const OF_TOY = ['depth-transfer', 'adjoint'];
+/** Learning rates that depth-transfer tries. */
+const RATES = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8];
 
 let chosen: { name: string; options: Options } | null = null;
 const program = createProgram('mean-field-lab', 'Studies of trained residual networks, vanilla and mean-field.')
@@ -77,6 +86,19 @@ study('birth-death', 'births and deaths of particles (Section 6.2): in training 
   .option('--every <steps>', 'between two rounds, for the toy', count, 20)
   .option('--seeds <number>', 'to train the toy with', count, 4);
 
+study('depth-transfer', 'of the toy: the best learning rate at each depth, gradients scaled by n and not (flow (3.14))')
+  .option('--depths <numbers>', 'of particles', numberList(), [4, 8, 16, 32, 64])
+  .option('--rates <numbers>', 'to try; unscaled gradients get further ones', numberList(), RATES)
+  .option('--updates <number>', 'at each rate', stepCount, 100)
+  .option('--seeds <number>', 'to average over', count, 2)
+  .option(
+    '--time-rate <number>',
+    "of the times, as a factor on the weights' rate; 0 freezes them",
+    numberFrom(0),
+    0,
+  );
+study('adjoint', 'of the toy: the bound on the adjoint by the loss (Lemma 3.3)');
+
 await runProgram(program, () => withDevice(() => perform(chosen!.name, chosen!.options)));
 
 async function perform(name: string, options: Options): Promise<void> {
@@ -88,12 +110,15 @@ async function perform(name: string, options: Options): Promise<void> {
     else table(row);
   };
   say(`adapter: ${adapterName()}`);
-  const folders = options.toy ? [] : foldersOf(options);
+  const toy = options.toy || OF_TOY.includes(name);
+  const folders = toy ? [] : foldersOf(options);
   const file = options.out ?? (folders.length ? join(folders[0], `${name}.svg`) : join('runs', `toy-${name}.svg`));
 
   let panels: Panel[][] = [];
   let what = 'toy';
-  if (name === 'birth-death' && options.toy) panels = (await birthDeathOfToy(options, options, show)).panels;
+  if (name === 'depth-transfer') panels = (await depthTransfer({ ...options, steps: options.updates }, show)).panels;
+  else if (name === 'adjoint') panels = (await adjointBound(options, show)).panels;
+  else if (name === 'birth-death' && options.toy) panels = (await birthDeathOfToy(options, options, show)).panels;
   else {
     const subjects = await subjectsOf(folders, options);
     what = [...new Set(subjects.map((s) => s.name))].join(' and ');

@@ -5,6 +5,7 @@ import {
   compile,
   countEffects,
   MeanField,
+  type MeanFieldOptions,
   manualSeed,
   nn,
   noGrad,
@@ -44,12 +45,18 @@ export interface Toy {
   readonly x: Tensor;
   readonly y: Tensor;
   readout(x: Tensor): Tensor;
+  /** w of the readout ⟨w, X⟩. */
+  readonly w: Tensor;
   /** Mean of ½(⟨w, X⟩ − y)². */
   loss(): Tensor;
 }
 
-/** An untrained toy: equal seeds have equal weights and data, whether times are trained or not. */
-export function createToy({ particles, seed }: ToyOptions, trainTimes: boolean): Toy {
+/** An untrained toy: equal seeds have equal weights and data, whether times are trained or not, and gradients scaled or not. */
+export function createToy(
+  { particles, seed }: Omit<ToyOptions, 'steps'>,
+  trainTimes: boolean,
+  scaling: MeanFieldOptions['scaling'] = 'none',
+): Toy {
   manualSeed(seed);
   const rng = (part: number) => new Rng(seed, STREAM, part);
   const normal = (part: number, n: number) => {
@@ -58,7 +65,7 @@ export function createToy({ particles, seed }: ToyOptions, trainTimes: boolean):
   };
   const stack = (part: number, n: number) => {
     const source = rng(part);
-    return new MeanField(n, () => new Block(source), { times: 'fraction', trainTimes });
+    return new MeanField(n, () => new Block(source), { times: 'fraction', trainTimes, scaling });
   };
   const x = tensor(normal(0, SAMPLES * DIMENSIONS), { shape: [SAMPLES, DIMENSIONS] });
   const w = tensor(normal(1, DIMENSIONS));
@@ -66,7 +73,7 @@ export function createToy({ particles, seed }: ToyOptions, trainTimes: boolean):
   const teacher = stack(2, 4);
   const y = noGrad(() => readout(teacher.solve(x, { method: 'rk4', substeps: 4 }))).keep();
   const stage = stack(3, particles);
-  return { stage, x, y, readout, loss: () => lossOf(readout(stage.forward(x)), y) };
+  return { stage, x, y, w, readout, loss: () => lossOf(readout(stage.forward(x)), y) };
 }
 
 const lossOf = (output: Tensor, y: Tensor): Tensor => output.sub(y).square().mean().mul(0.5);

@@ -129,7 +129,7 @@ ${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
 
 - Last epoch is the number to compare. The best epoch is chosen by the test set itself and therefore too good.
 - The arms of a seed share initial weights, batches and augmentation. Seeds differ by about 0.2, so a gain of 0.3 takes about 7 pairs to see.
-- The paper's columns are for 160 epochs (ResNeXt 300) on all training images; its vanilla ResNet numbers equal He et al. 2015/2016 digit for
+- The paper's columns are averages over 3 runs for 160 epochs (ResNeXt 300) on all training images; its vanilla ResNet numbers equal He et al. 2015/2016 digit for
   digit and were probably quoted. The public runs are vanilla networks trained by others.
 - Ran on ${adapter}.
 - Took ${formatDuration(seconds)} of training and evaluation.

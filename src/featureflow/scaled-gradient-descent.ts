@@ -20,7 +20,7 @@ export class ScaledParameter extends Parameter {
 }
 
 export interface ScaledGradientDescentOptions {
-  /** η, in the time units of the neural feature flow: one rate serves every width. */
+  /** η, in the time units of the neural feature flow, which do not depend on the width. */
   lr: number;
   /** Heavy-ball momentum. Not in the paper: our extension, with the scale on the step and not in the buffer. */
   momentum: number;

@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
 import { dropout } from '../../src/autograd/random';
+import { grad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { type SolverOptions, solve } from '../../src/meanfield/ode';
@@ -145,6 +146,56 @@ test('the adjoint differs from backpropagation by O(1/n): slope within [−1.1, 
     const found = slope(sizes, list);
     assert.ok(found > -1.1 && found < -0.9, `${key}: slope ${found} of ${list}`);
   }
+});
+
+test('Lemma 3.3: the adjoint does not vanish before the loss does, and p(0) is that of a float64 adjoint', async () => {
+  const n = 32;
+  const net = stage(n);
+  const x = tensor(Float32Array.from(points), { shape: [6, d], requiresGrad: true });
+  // X at every border, so that each is asked for its gradient.
+  const features: Tensor[] = [x];
+  for (const [l, f] of net.branches.entries()) features.push(features[l].add(f(features[l]).mul(1 / n)));
+  const loss = features[n]
+    .sum(1)
+    .mul(1 / 2)
+    .sub(tensor(Float32Array.from(target)))
+    .square()
+    .mean()
+    .mul(1 / 2);
+  const energy = await loss.item();
+  // p(x) is the gradient of one sample's loss: six times that of the mean. The readout ½(1, 1, 1, 1) has the norm 1.
+  const adjoint = grad(loss, features).map((p) => p!.mul(6));
+  const squares: number[] = [];
+  for (const p of adjoint) squares.push((await p.square().sum().item()) / 6);
+  close([squares[n]], [2 * energy], 1e-5, '‖p(1)‖² = 2E');
+  const frobenius = (theta: Float32Array) => Math.hypot(...theta);
+  const c = Math.max(...net.particles.map((_, l) => frobenius(thetaAt((l + 0.5) / n))));
+  for (const [l, square] of squares.entries()) {
+    assert.ok(
+      square >= 2 * energy * Math.exp(-2 * c * (1 - l / n)),
+      `Gronwall at ${l}: ${square}, E ${energy}, C ${c}`,
+    );
+    assert.ok(square >= energy * Math.exp(-c), `as printed, at ${l}`);
+  }
+  // The same in float64: X forward by Euler, then p ← p + Δ·(∂f/∂X)ᵀp.
+  const rows = Array.from({ length: 6 }, (_, s) => Array.from(points.slice(s * d, (s + 1) * d)));
+  const p0 = rows.flatMap((row, s) => {
+    const path = [row];
+    const through = (l: number, z: number[]) => {
+      const theta = thetaAt((l + 0.5) / n);
+      return Array.from({ length: d }, (_, i) => Math.tanh(z.reduce((sum, v, k) => sum + theta[i * d + k] * v, 0)));
+    };
+    for (let l = 0; l < n; l++) path.push(path[l].map((v, i) => v + through(l, path[l])[i] / n));
+    const error = path[n].reduce((sum, v) => sum + v / 2, 0) - target[s];
+    let p = Array(d).fill(error / 2) as number[];
+    for (let l = n - 1; l >= 0; l--) {
+      const [theta, f] = [thetaAt((l + 0.5) / n), through(l, path[l])];
+      const weighted = p.map((v, i) => v * (1 - f[i] ** 2));
+      p = p.map((v, k) => v + weighted.reduce((sum, w, i) => sum + w * theta[i * d + k], 0) / n);
+    }
+    return p;
+  });
+  close(await adjoint[0].data(), p0, 1e-5, 'p(0)');
 });
 
 test('with small steps of a high order the adjoint agrees with backpropagation', async () => {
