@@ -27,6 +27,7 @@ export interface Given extends Wanted {
 }
 
 const rate = numberFrom(0);
+const size = (text: string): number => Number(choice(['16', '24', '32'] as const)(text));
 
 export function createOptions() {
   const program = createProgram(
@@ -45,6 +46,8 @@ export function createOptions() {
     .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
     .option('--subset <images>', 'train on so many images, the same number of each class', imageCount)
     .option('--test-subset <images>', 'evaluate on so many', imageCount)
+    .option('--width <factor>', 'on the channels of all layers (default: 1)', numberFrom(0, 1024))
+    .option('--size <pixels>', 'average images to 16 or 24 pixels a side (default: 32)', size)
     .option('--no-augment', 'no random crops and flips')
     .option('--seed <number>', 'of weights, order and augmentation (default: 0)', seedNumber)
     .optionsGroup('How long:')
@@ -72,6 +75,8 @@ export function createOptions() {
     .option('--tau-weight-decay <factor>', '(default: that of the weights)', rate)
     .option('--no-tau-weight-decay', 'no weight decay on the times')
     .option('--freeze-tau', 'do not train the times')
+    .option('--no-sort', 'particles never change places: steps of time may become negative')
+    .option('--shuffle', 'particles in a random order over the same times before every epoch but the first: a control')
     .option('--clamp-tau', 'keep the times ≥ 0')
     .option(
       '--statistics <where>',
@@ -79,7 +84,6 @@ export function createOptions() {
       choice(['particle', 'position']),
     )
     .optionsGroup('Feature-flow networks (no weight decay):')
-    .option('--width <factor>', 'factor on the channels 16, 32, 64 (default: 1)', numberFrom(0, 1024))
     .option('--readout <number>', "C: the readout's first weights are ±C (default: 20)", rate)
     .option('--lambda <number>', "λ of Algorithm 2's soft initialisation, 0 for none (default: 1e-4)", rate)
     .option(

@@ -2,6 +2,7 @@
 
 import { ResidentImages } from '../../datasets/resident';
 import { evaluate } from '../../src/index.node.js';
+import { averaged } from '../shared/averaged';
 import { DATASETS, loadDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
 import { choice, createProgram, imageCount, printJson, runProgram } from '../shared/options';
@@ -32,7 +33,7 @@ addSavedOptions(program, DATASETS.join(', '))
 
 await runProgram<Options>(program, async (options) => {
   const { weights, data: path, split, subset, batch: batchSize, json } = options;
-  const { model, dataset, load } = readSaved(weights, options);
+  const { model, dataset, size, load } = readSaved(weights, options);
   const progress = createProgress({ stream: process.stderr });
   // Of synthetic images only where they were asked for: nobody wants to take their error for CIFAR's.
   const request = { dataset, data: path, splits: [split], fallback: false, [split]: subset, log: progress.log };
@@ -40,7 +41,7 @@ await runProgram<Options>(program, async (options) => {
   const { mean = data.mean, std = data.std } = options;
 
   await withDevice(async () => {
-    const images = new ResidentImages(data[split], { mean, std });
+    const images = averaged(new ResidentImages(data[split], { mean, std }), size);
     progress.begin(model, images.count);
     const result = await evaluate(load(data.classes.length), images, {
       batchSize,

@@ -91,12 +91,7 @@ study('depth-transfer', 'of the toy: the best learning rate at each depth, gradi
   .option('--rates <numbers>', 'to try; unscaled gradients get further ones', numberList(), RATES)
   .option('--updates <number>', 'at each rate', stepCount, 100)
   .option('--seeds <number>', 'to average over', count, 2)
-  .option(
-    '--time-rate <number>',
-    "of the times, as a factor on the weights' rate; 0 freezes them",
-    numberFrom(0),
-    0,
-  );
+  .option('--time-rate <number>', "of the times, as a factor on the weights' rate; 0 freezes them", numberFrom(0), 0);
 study('adjoint', 'of the toy: the bound on the adjoint by the loss (Lemma 3.3)');
 
 await runProgram(program, () => withDevice(() => perform(chosen!.name, chosen!.options)));

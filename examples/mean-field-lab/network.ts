@@ -5,6 +5,7 @@ import { ResidentImages } from '../../datasets/resident';
 import { evaluate, F, loadWeights, type MeanField, models, nn, type Tensor, tensor } from '../../src/index.node.js';
 import { bestWeights, checkpointFile, isRun, readCheckpoint } from '../../src/train/run-folder.node.js';
 import { findNonFinite } from '../../src/train/state';
+import { averaged } from '../shared/averaged';
 import { loadDataset } from '../shared/datasets';
 import { UsageError } from '../shared/options';
 import { checkRecipe } from '../shared/recipe';
@@ -29,7 +30,9 @@ export async function networkSubject(folder: string, options: NetworkOptions): P
   if (broken) throw new Error(`${path}: ${broken}`);
   const request = { dataset: recipe.dataset, data: options.data, splits: ['test' as const], fallback: false };
   const data = await loadDataset({ ...request, test: options.images, seed: recipe.seed });
-  const model = models.createModel(recipe.model, { classes: data.classes.length });
+  const model = models.createModel(recipe.model, {
+    ...{ classes: data.classes.length, width: recipe.width, particles: { sort: recipe.sort } },
+  });
   if (!(model instanceof models.PreActResNet || model instanceof models.MeanFieldResNet))
     throw new UsageError(`${folder}: the network is ${recipe.model}; studies are of pre-activation residual networks`);
   loadWeights(model, tensors);
@@ -45,7 +48,7 @@ export async function networkSubject(folder: string, options: NetworkOptions): P
     }
     return part('linear').forward(F.globalAvgPool2d(part('bn').forward(y)));
   };
-  const images = new ResidentImages(data.test, data);
+  const images = averaged(new ResidentImages(data.test, data), recipe.size);
   const [{ images: x, labels: y }] = images.batches({ batchSize: options.batch });
   return {
     name: recipe.model,

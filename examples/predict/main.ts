@@ -3,6 +3,7 @@
 import { ResidentImages } from '../../datasets/resident';
 import { F, noGrad } from '../../src/index.node.js';
 import { bestWeights } from '../../src/train/run-folder.node.js';
+import { averaged } from '../shared/averaged';
 import { describeDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
 import { loadImage } from '../shared/image';
@@ -32,7 +33,7 @@ addSavedOptions(program, 'whose classes and normalisation').option(
 );
 
 await runProgram<Options>(program, async (options, paths) => {
-  const { dataset, load } = readSaved(options.weights ?? bestOfNewestRun(), options);
+  const { dataset, size, load } = readSaved(options.weights ?? bestOfNewestRun(), options);
   const { classes, mean, std } = describeDataset(dataset);
   const pixels = await Promise.all(paths.map((path) => loadImage(path)));
 
@@ -40,7 +41,7 @@ await runProgram<Options>(program, async (options, paths) => {
     const model = load(classes.length);
     const images = Uint8Array.from(pixels.flatMap((image) => [...image]));
     const split = { images, labels: new Uint8Array(paths.length), count: paths.length };
-    const source = new ResidentImages(split, { mean: options.mean ?? mean, std: options.std ?? std });
+    const source = averaged(new ResidentImages(split, { mean: options.mean ?? mean, std: options.std ?? std }), size);
     for (const batch of source.batches({ batchSize: 1 })) {
       const probabilities = await noGrad(() => F.softmax(model.forward(batch.images), 1)).data();
       const path = paths[batch.index];

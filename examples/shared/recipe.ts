@@ -28,11 +28,18 @@ export type Recipe = {
   freezeTau: boolean;
   clampTau: boolean;
   statistics: 'particle' | 'position';
+  /** false: particles never change places. */
+  sort?: boolean;
+  /** Particles are put into a random order, over the same times, before every epoch but the first: a control. */
+  shuffle?: boolean;
   /** Rate of births and deaths of particles, and epochs between two rounds. */
   birthDeath?: number;
   birthDeathEvery?: number;
-  /** Feature-flow networks: factor on the channels, C of the readout, λ of Algorithm 2 (0: left out). */
+  /** Factor on the channels; without one 1. */
   width?: number;
+  /** Height and width that images are averaged to; without one 32. */
+  size?: number;
+  /** Feature-flow networks: C of the readout, λ of Algorithm 2 (0: left out). */
   readout?: number;
   lambda?: number;
   evalEvery: number;
@@ -43,6 +50,8 @@ export type Recipe = {
 export interface Wanted extends Partial<Omit<Recipe, 'compile' | 'tauWeightDecay' | 'milestones'>> {
   milestones?: number[];
   tauWeightDecay?: number | false;
+  /** Rate of the times as a factor on that of the weights. */
+  tauRate?: number;
   eager?: boolean;
 }
 
@@ -54,10 +63,10 @@ export function completeRecipe(given: Wanted): Recipe {
   const { model = 'meanfield-resnet20', dataset = 'cifar10', momentum = 0.9 } = given;
   const flow = model.startsWith('feature-flow');
   if (flow && given.weightDecay) throw new UsageError('--weight-decay: scaled gradient descent has none');
-  const foreign = flow
-    ? undefined
-    : (['width', 'readout', 'lambda'] as const).find((name) => given[name] !== undefined);
+  const foreign = flow ? undefined : (['readout', 'lambda'] as const).find((name) => given[name] !== undefined);
   if (foreign) throw new UsageError(`--${foreign} belongs to feature-flow networks, not to ${model}`);
+  if (given.shuffle && given.sort === false)
+    throw new UsageError('--shuffle puts particles over sorted times: it does not go with --no-sort');
   const { lr = 0.1 } = given;
   const resnext = model.includes('resnext');
   const { epochs = dataset === 'cifar100' || resnext ? 300 : 160, weightDecay = flow ? 0 : resnext ? 5e-4 : 1e-4 } =
@@ -82,13 +91,17 @@ export function completeRecipe(given: Wanted): Recipe {
     gamma: given.gamma ?? 0.1,
     seed: given.seed ?? 0,
     tauTimes: given.tauTimes ?? 'ordinal',
-    tauLr: given.tauLr ?? lr,
+    tauLr: given.tauLr ?? lr * (given.tauRate ?? 1),
     tauMomentum: given.tauMomentum ?? momentum,
     tauWeightDecay: given.tauWeightDecay === false ? 0 : (given.tauWeightDecay ?? weightDecay),
     freezeTau: given.freezeTau ?? false,
     clampTau: given.clampTau ?? false,
     statistics: given.statistics ?? 'particle',
-    ...(flow && { width: given.width ?? 1, readout: given.readout ?? 20, lambda: given.lambda ?? 1e-4 }),
+    ...(given.sort === false && { sort: false }),
+    ...(given.shuffle && { shuffle: true }),
+    ...((flow || given.width !== undefined) && { width: given.width ?? 1 }),
+    ...(given.size !== undefined && { size: given.size }),
+    ...(flow && { readout: given.readout ?? 20, lambda: given.lambda ?? 1e-4 }),
     ...(given.birthDeath && { birthDeath: given.birthDeath, birthDeathEvery: given.birthDeathEvery ?? 1 }),
     evalEvery: given.evalEvery ?? 1,
     checkpointEvery: given.checkpointEvery ?? 1,
@@ -105,7 +118,7 @@ const whole = (least: number): Check => [
 const factor: Check = ['a finite number of at least 0', (value) => Number.isFinite(value) && (value as number) >= 0];
 const flag: Check = ['true or false', (value) => typeof value === 'boolean'];
 const text: Check = ['a name', (value) => typeof value === 'string' && value !== ''];
-const oneOf = (names: readonly string[]): Check => [
+const oneOf = (names: readonly (string | number)[]): Check => [
   `one of ${names.join(', ')}`,
   (value) => names.includes(value as string),
 ];
@@ -119,6 +132,7 @@ const FIELDS: Record<keyof Recipe, Check> = {
   ...{ tauTimes: oneOf(['ordinal', 'fraction', 'random']), tauLr: factor, tauMomentum: factor, tauWeightDecay: factor },
   ...{ freezeTau: flag, clampTau: flag, statistics: oneOf(['particle', 'position']) },
   ...{ birthDeath: optional(factor), birthDeathEvery: optional(whole(1)) },
+  ...{ sort: optional(flag), shuffle: optional(flag), size: optional(oneOf([16, 24, 32])) },
   ...{ width: optional(factor), readout: optional(factor), lambda: optional(factor) },
   ...{ evalEvery: whole(1), checkpointEvery: whole(1) },
 };

@@ -52,16 +52,22 @@ export function readSaved(path: string, given: SavedOptions) {
     ? { ...parseTorch(bytes, path), metadata: {} as Record<string, string> }
     : parseSafetensors(bytes, path);
   const ours = metadata.format === 'dawnfield-checkpoint';
-  const options = ours ? checkRecipe(decodeCheckpoint(bytes, path).options, path, ['model', 'dataset', 'width']) : null;
+  const options = ours
+    ? checkRecipe(decodeCheckpoint(bytes, path).options, path, ['model', 'dataset', 'width', 'size', 'sort'])
+    : null;
   const named = Object.fromEntries(tensors);
   const broken = findNonFinite(named, () => false);
   if (broken) throw new Error(`${path}: ${broken}`);
   const model = given.model ?? options?.model;
   if (!model) throw new UsageError(`${path} does not say of which model it is: pass --model NAME`);
   const load = (classes: number): Classifier => {
-    const network = models.createModel(model, { classes, featureFlow: { width: options?.width } }) as Classifier;
+    const network = models.createModel(model, {
+      classes,
+      width: options?.width,
+      particles: { sort: options?.sort },
+    }) as Classifier;
     loadWeights(network, named);
     return network.eval();
   };
-  return { model, dataset: given.dataset ?? options?.dataset ?? 'cifar10', load };
+  return { model, dataset: given.dataset ?? options?.dataset ?? 'cifar10', size: options?.size, load };
 }

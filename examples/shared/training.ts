@@ -1,6 +1,7 @@
 // Between a recipe and a Trainer: the network, its optimizer, its data on the GPU.
 
 import { type ImageDataset, subset } from '../../datasets/cifar';
+import type { Rng } from '../../datasets/random';
 import { ResidentImages } from '../../datasets/resident';
 import {
   type Classifier,
@@ -13,6 +14,7 @@ import {
   Trainer,
 } from '../../src/index.node.js';
 import type { TrainerOptions } from '../../src/train/trainer';
+import { averaged } from './averaged';
 import { describeDataset } from './datasets';
 import type { Recipe } from './recipe';
 import { percent, type Report } from './report';
@@ -27,8 +29,10 @@ export function createNetwork(recipe: Recipe): Classifier {
       trainTimes: !recipe.freezeTau,
       clampTimes: recipe.clampTau,
       statistics: recipe.statistics,
+      sort: recipe.sort,
     },
-    featureFlow: { width: recipe.width, readout: recipe.readout },
+    width: recipe.width,
+    featureFlow: { readout: recipe.readout },
   }) as Classifier;
 }
 
@@ -36,10 +40,11 @@ export function createNetwork(recipe: Recipe): Classifier {
 const REGRESSED = 60;
 
 /** Feature-flow networks start from Algorithm 2's soft form on a few training images; the others as they were made. */
-export async function initialise(model: Classifier, { lambda, seed }: Recipe, data: ImageDataset, report: Report) {
+export async function initialise(model: Classifier, recipe: Recipe, data: ImageDataset, report: Report) {
+  const { lambda, seed } = recipe;
   if (!(model instanceof models.FeatureFlowResNet) || !lambda) return;
   const few = new ResidentImages(subset(data.train, Math.min(REGRESSED, data.train.count), seed), data);
-  const [{ images, size }] = few.batches({ batchSize: REGRESSED });
+  const [{ images, size }] = averaged(few, recipe.size).batches({ batchSize: REGRESSED });
   const layers = await model.initialise(images, { lambda });
   few.dispose();
   const mean = (list: number[]) => list.reduce((sum, x) => sum + x, 0) / list.length;
@@ -73,8 +78,8 @@ export function createTrainer(
   return new Trainer({
     model,
     optimizer: createOptimizer(model, recipe),
-    train: new ResidentImages(data.train, data),
-    test: new ResidentImages(data.test, data),
+    train: averaged(new ResidentImages(data.train, data), recipe.size),
+    test: averaged(new ResidentImages(data.test, data), recipe.size),
     epochs: recipe.epochs,
     steps: recipe.steps,
     batchSize: recipe.batch,
@@ -82,6 +87,7 @@ export function createTrainer(
     seed: recipe.seed,
     augment: recipe.augment,
     compile: recipe.compile,
+    ...(recipe.shuffle && { permute: (n: number, rng: Rng) => rng.permutation(n) }),
     ...(recipe.birthDeath && { birthDeath: { rate: recipe.birthDeath, every: recipe.birthDeathEvery } }),
     evalEvery: recipe.evalEvery,
     checkpointEvery: recipe.checkpointEvery,

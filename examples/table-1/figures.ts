@@ -11,6 +11,12 @@ const COLORS: Record<Arm, string> = {
   'meanfield-no-decay': '#d6a028',
   'meanfield-frozen': '#6b7683',
   'meanfield-fraction': '#20948b',
+  'meanfield-unsorted': '#8e4a9e',
+  'meanfield-fraction-unsorted': '#5f8f3f',
+  'meanfield-random': '#a0522d',
+  'meanfield-fast': '#d0669d',
+  'meanfield-fast-100': '#7a1f4b',
+  'meanfield-shuffled': '#2b2f36',
 };
 
 /** Draws test and training errors by epoch as an SVG document: thin lines for the runs, a thick one for the mean of each arm. */

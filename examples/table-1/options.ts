@@ -16,6 +16,8 @@ import {
 } from '../shared/options';
 import type { Wanted } from '../shared/recipe';
 
+const sizeOption = (text: string): number => Number(choice(['16', '24', '32'] as const)(text));
+
 /** What an arm changes in the recipe of its row. */
 export const ARMS = {
   vanilla: {},
@@ -23,10 +25,27 @@ export const ARMS = {
   'meanfield-no-decay': { tauWeightDecay: false },
   'meanfield-frozen': { freezeTau: true },
   'meanfield-fraction': { tauTimes: 'fraction' },
+  // What re-sorting does: times are trained as ever, and the blocks never change places.
+  'meanfield-unsorted': { sort: false },
+  'meanfield-fraction-unsorted': { tauTimes: 'fraction', sort: false },
+  'meanfield-random': { tauTimes: 'random' },
+  'meanfield-fast': { tauRate: 10 },
+  'meanfield-fast-100': { tauRate: 100 },
+  'meanfield-shuffled': { shuffle: true },
 } as const satisfies Record<string, Wanted>;
 export type Arm = keyof typeof ARMS;
 
-type OfRuns = 'dataset' | 'epochs' | 'subset' | 'testSubset' | 'batch' | 'lr' | 'evalEvery' | 'checkpointEvery';
+type OfRuns =
+  | 'width'
+  | 'size'
+  | 'dataset'
+  | 'epochs'
+  | 'subset'
+  | 'testSubset'
+  | 'batch'
+  | 'lr'
+  | 'evalEvery'
+  | 'checkpointEvery';
 
 export interface Given extends Pick<Wanted, OfRuns> {
   rows?: string[];
@@ -69,6 +88,8 @@ export function createOptions() {
     .option('--first-seed <number>', 'the seeds go up from here', seedNumber, 0)
     .optionsGroup('Each run:')
     .option('--epochs <number>', '(default: 160, ResNeXt 300); the rate falls at 1/2 and 3/4', count)
+    .option('--width <factor>', 'on the channels of all layers (default: 1)', numberFrom(0, 1024))
+    .option('--size <pixels>', 'average images to 16 or 24 pixels a side (default: 32)', sizeOption)
     .option('--subset <images>', 'train on so many images, the same number of each class', imageCount)
     .option('--test-subset <images>', 'evaluate on so many', imageCount)
     .option('--batch <images>', 'images per update (default: 128)', imageCount)
@@ -92,7 +113,7 @@ const rowName = (row: string): string => modelName(/^\d+$/.test(row) ? `resnet${
 
 /** The runs, in an order that completes pairs of arms first and then adds seeds. Throws UsageError for what is named twice. */
 export function gridOf(given: Given): Cell[] {
-  const { dataset, epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery } = given;
+  const { width, size, dataset, epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery } = given;
   const { rows: asked = TABLE_1, arms = ['vanilla', 'meanfield'] } = given;
   const rows = [...asked];
   for (const list of [rows, arms]) {
@@ -100,7 +121,7 @@ export function gridOf(given: Given): Cell[] {
     if (twice) throw new UsageError(`'${twice}' is named twice`);
   }
   const seeds = Array.from({ length: given.seeds }, (_, i) => given.firstSeed + i);
-  const common = { epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery };
+  const common = { width, size, epochs, subset, testSubset, batch, lr, evalEvery, checkpointEvery };
   return seeds.flatMap((seed) =>
     rows.flatMap((row) =>
       arms.map((arm): Cell => {

@@ -288,6 +288,15 @@ export class MeanField extends Module {
     for (const x of [this.tau, this.ids]) x.memory.written();
   }
 
+  /** Puts the particles into another order over the same times: position r gets all but the time of the particle at order[r]. */
+  async permute(order: ArrayLike<number>): Promise<void> {
+    const [tau, ids] = [[...(await this.tau.data())], [...(await this.ids.data())]];
+    const sources = Array.from(order);
+    if (new Set(sources).size !== tau.length || !sources.every((source) => source in ids))
+      throw new InputError(`MeanField.permute: [${sources}] is no order of ${tau.length} particles`);
+    this.placeParticles(sources.map((source, r) => ({ source, time: tau[r], id: ids[source] })));
+  }
+
   /** The particles' effects on the loss, summed by `countEffects` since the last births and deaths: they move with the particles. */
   get effects(): Tensor {
     this.#effects ??= new State(zeros(this.tau.shape), false);

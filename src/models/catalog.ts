@@ -13,7 +13,9 @@ import { MeanFieldResNet, MOST_BLOCKS, MOST_CHANNELS, PostActResNet, PreActResNe
 export interface ModelOptions {
   classes?: number;
   particles?: MeanFieldOptions;
-  /** Options of feature-flow networks: width and so on. */
+  /** Factor on the channels of all layers (default 1). */
+  width?: number;
+  /** Further options of feature-flow networks. */
   featureFlow?: Partial<FeatureFlowResNetOptions>;
 }
 
@@ -52,10 +54,11 @@ const SHORTCUTS: Record<string, Shortcut> = { a: 'A', b: 'B', 'b-own-bn': 'B-own
 
 /** Makes a model by its name; an unknown one gets an error that says what names there are. */
 export function createModel(name: string, given: ModelOptions = {}): Module {
-  const table = { classes: is.number, particles: is.object, featureFlow: is.object };
-  const { classes = 10, particles, featureFlow } = checked('createModel', given, table);
-  const { kind, meanField, options } = parseName(name);
-  if (kind === 'flow') return new FeatureFlowResNet({ ...featureFlow, blocks: options.blocks, classes });
+  const table = { classes: is.number, particles: is.object, width: is.number, featureFlow: is.object };
+  const { classes = 10, particles, width = 1, featureFlow } = checked('createModel', given, table);
+  const { kind, meanField, options: normal } = parseName(name);
+  if (kind === 'flow') return new FeatureFlowResNet({ width, ...featureFlow, blocks: normal.blocks, classes });
+  const options = scaled(name, normal, width);
   if (meanField) return new MeanFieldResNet({ ...options, classes, particles });
   return kind === 'post' ? new PostActResNet({ ...options, classes }) : new PreActResNet({ ...options, classes });
 }
@@ -102,6 +105,20 @@ function parseName(name: string): Parsed {
 function checkDepth(name: string, blocks: number, layers: number): void {
   if (blocks > MOST_BLOCKS)
     throw new InputError(`model '${name}' is too deep: its depth may be at most ${layers * MOST_BLOCKS + 2}`);
+}
+
+/** All channels times a factor. */
+function scaled(name: string, shape: ResNetOptions, factor: number): ResNetOptions {
+  if (factor === 1) return shape;
+  const { stem = 16, inner = [16, 32, 64], outer = inner, groups = 1 } = shape;
+  const times = ([a, b, c]: readonly [number, number, number]) => [a * factor, b * factor, c * factor] as const;
+  const wide = { ...shape, stem: stem * factor, inner: times(inner), outer: times(outer) };
+  const all = [wide.stem, ...wide.inner, ...wide.outer];
+  if (!(factor > 0) || !all.every(Number.isInteger) || wide.inner.some((c) => c % groups))
+    throw new InputError(
+      `model '${name}': width ${factor} gives ${all.join(', ')} channels; these must be whole numbers${groups > 1 ? `, multiples of ${groups} groups inside` : ''}`,
+    );
+  return wide;
 }
 
 /** Blocks are four times as wide outside as inside. */

@@ -66,6 +66,11 @@ export interface TrainerOptions {
   augment?: boolean;
   /** Kills and clones particles by their effect on the loss, before every `every`th epoch (default 1); see `birthDeath`. Off by default. */
   birthDeath?: { rate: number; every?: number };
+  /**
+   * The order that the particles of each stage are put into, over the same times, before every epoch but the first: position r gets what was at
+   * order[r]. A control for what re-sorting does: `(n, rng) => rng.permutation(n)`. Off by default.
+   */
+  permute?: (n: number, rng: Rng, epoch: number) => ArrayLike<number>;
   /** Epochs between two evaluations and between two checkpoints (default 1); the last epoch always gets both. */
   evalEvery?: number;
   checkpointEvery?: number;
@@ -101,6 +106,7 @@ const OPTIONS: OptionTable<TrainerOptions> = {
   },
   ...{
     birthDeath: is.object,
+    permute: is.func,
     evalEvery: is.number,
     checkpointEvery: is.number,
     compile: is.flag,
@@ -431,20 +437,22 @@ export class Trainer {
     optimizer.zeroGrad();
   };
 
-  /** Births and deaths where the epoch begins with them: once, also when the run is resumed right after. */
+  /** Births, deaths and permutations where the epoch begins with them: once, also when the run is resumed right after. */
   async #turnOver(): Promise<void> {
-    const { birthDeath: options, model, seed = 0 } = this.#options;
+    const { birthDeath: options, permute, model, seed = 0 } = this.#options;
     const progress = this.#progress;
     const { epoch } = progress;
-    if (!options || epoch === 0 || epoch % (options.every ?? 1) || progress.turnoverEpoch === epoch) return;
+    if (epoch === 0 || progress.turnoverEpoch === epoch) return;
     const rng = new Rng(seed, Stream.turnover, epoch);
     for (const [name, stage] of meanFieldsIn(model)) {
+      if (permute) await stage.permute(permute(stage.particles.length, rng, epoch));
+      if (!options || epoch % (options.every ?? 1)) continue;
       const births = progress.births[name] ?? 0;
       const firstId = stage.particles.length + births;
       const events = (progress.turnover[name] = await birthDeath(stage, { rate: options.rate, rng, firstId }));
       progress.births[name] = births + events.length;
     }
-    progress.turnoverEpoch = epoch;
+    if (options || permute) progress.turnoverEpoch = epoch;
   }
 
   /** Reads the sums of the steps since the last read, reports them, and stops the run when one was not finite. */

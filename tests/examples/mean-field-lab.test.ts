@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng } from '../../datasets/random';
+import { adjointBound } from '../../examples/mean-field-lab/adjoint';
 import { birthDeathOfNetwork, birthDeathOfToy } from '../../examples/mean-field-lab/birth-death';
+import { depthTransfer } from '../../examples/mean-field-lab/depth-transfer';
 import { discretisation } from '../../examples/mean-field-lab/discretisation';
 import { expansion } from '../../examples/mean-field-lab/expansion';
 import { gradients } from '../../examples/mean-field-lab/gradients';
@@ -193,6 +195,20 @@ test('the command prints JSON and writes a figure; without a run it says what to
   assert.is(lost.status, 1);
   assert.match(lost.stderr, /error: .*nowhere/);
   assert.match(lab('lesions').stderr, /unknown command 'lesions'/);
+});
+
+test('depth transfer: a scaled rate is the unscaled one times n; the adjoint keeps its bound', async () => {
+  const o = { depths: [2, 4], rates: [0.25, 0.5], steps: 4, seed: 1, seeds: 1, timeRate: 0.01 };
+  const { rows, best, panels } = await depthTransfer(o, ignore);
+  assert.is(best.length, 4);
+  assert.is(panels.length, 2);
+  const loss = (gradients: string, n: number, rate: number) =>
+    rows.find((row) => row.gradients === gradients && row.particles === n && row.rate === rate)!.loss;
+  for (const rate of [0.25, 0.5]) near(loss('scaled', 2, rate), loss('unscaled', 2, 2 * rate), 1e-4);
+  for (const { start, least, end, c, gronwall } of (await adjointBound(toy, ignore)).rows) {
+    near(end, 2, 1e-4);
+    assert.ok(least <= start && least >= gronwall && c > 0, `${least} ${gronwall}`);
+  }
 });
 
 test.run();

@@ -3,7 +3,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { changeRecipe, createOptions, type Given, leavesSizeOpen } from '../../examples/cifar-train/options';
 import { completeRecipe } from '../../examples/shared/recipe';
+import { gridOf } from '../../examples/table-1/options';
 
+const one = { seeds: 1, firstSeed: 0, out: 'x', estimate: false };
 const parse = (line: string): Given => {
   const program = createOptions();
   program.parse(['node', 'cifar-train', ...line.split(' ').filter(Boolean)]);
@@ -26,15 +28,29 @@ test('ResNeXt and CIFAR-100 train for longer, ResNeXt with more weight decay', (
   assert.equal([epochs, weightDecay, tauWeightDecay], [300, 5e-4, 5e-4]);
 });
 
-test('feature-flow networks have no weight decay, but a width, C and λ; the others have none of these', () => {
+test('feature-flow networks have no weight decay, but C and λ; the others have neither', () => {
   const { lr, momentum, weightDecay, width, readout, lambda } = completeRecipe(parse('--model feature-flow-resnet20'));
   assert.equal([lr, momentum, weightDecay, width, readout, lambda], [0.1, 0.9, 0, 1, 20, 1e-4]);
   assert.is(completeRecipe(parse('--model feature-flow-resnet20 --lambda 0 --width 2')).lambda, 0);
   assert.throws(() => completeRecipe(parse('--model feature-flow-resnet20 --weight-decay 1e-4')), /descent has none/);
   assert.throws(
-    () => completeRecipe(parse('--width 2')),
-    /--width belongs to feature-flow networks, not to meanfield-resnet20/,
+    () => completeRecipe(parse('--readout 2')),
+    /--readout belongs to feature-flow networks, not to meanfield-resnet20/,
   );
+});
+
+test('every network has a width and a size of images; particles may stay unsorted, or be shuffled', () => {
+  const plain = completeRecipe(parse(''));
+  for (const name of ['width', 'size', 'sort', 'shuffle']) assert.not(name in plain, `${name}: as recipes ever were`);
+  const small = completeRecipe(parse('--width 0.5 --size 16 --no-sort'));
+  assert.equal([small.width, small.size, small.sort], [0.5, 16, false]);
+  assert.is(completeRecipe(parse('--shuffle')).shuffle, true);
+  assert.throws(() => completeRecipe(parse('--shuffle --no-sort')), /does not go with --no-sort/);
+  assert.is(completeRecipe({ lr: 0.2, tauRate: 10 }).tauLr, 2);
+  const cells = gridOf({ rows: ['20'], arms: ['meanfield-fraction-unsorted', 'meanfield-fast-100'], ...one, size: 16 });
+  const [unsorted, fast] = cells.map(({ wanted }) => completeRecipe(wanted));
+  assert.equal([unsorted.sort, unsorted.tauTimes, unsorted.size], [false, 'fraction', 16]);
+  assert.equal([fast.sort, fast.tauLr], [undefined, 10]);
 });
 
 test('milestones follow the epochs, the times follow the weights, unless they are given', () => {

@@ -145,4 +145,16 @@ test('networks that nobody can want are refused at once, with the limit', () => 
   refuse(() => solve(tensor([1]), [], tensor([]), { substeps: 1e9 }), /substeps is 1000000000: .* to 10000/);
 });
 
+test('a width is a factor on all channels', () => {
+  const channels = (name: string, width: number) => {
+    const shapes = new Map([...createModel(name, { width }).namedParameters()].map(([key, p]) => [key, p.shape]));
+    return ['conv1.weight', 'layer1.1.conv1.weight', 'layer3.1.conv1.weight'].map((key) => shapes.get(key)![0]);
+  };
+  for (const name of ['resnet20', 'meanfield-resnet20', 'resnet20-post-a'])
+    assert.equal(channels(name, 0.5), [8, 8, 32], name);
+  assert.equal(channels('resnext29-2x4d', 2), [128, 16, 64]);
+  assert.throws(() => createModel('resnet20', { width: 0.03 }), /width 0\.03 gives .* whole numbers/);
+  assert.throws(() => createModel('resnext29-4x1d', { width: 0.25 }), /multiples of 4 groups inside/);
+});
+
 test.run();
