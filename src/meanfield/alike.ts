@@ -52,6 +52,8 @@ function entriesOf(x: object, { moving }: Likeness): Map<unknown, unknown> {
   if (x instanceof Map) return x;
   if (x instanceof Set) return new Map([...x].entries());
   const entries = new Map<unknown, unknown>(Object.entries(x));
+  // Containers keep their modules where no field shows them.
+  if (x instanceof Module) for (const [name, child] of x.children()) entries.set(name, child);
   if (moving && x instanceof Module) entries.set('training', x.training);
   // A layer that says its options in words has a function of its own for each set of them.
   if (x instanceof Apply && x.text) entries.delete('apply_');
