@@ -44,7 +44,7 @@ function write(op: string, x: Tensor, y: Tensor): Tensor {
     return x;
   }
   // A view into larger memory: kernels for whole tensors would write over its end.
-  const source = y.dtype === x.dtype && y.memory !== x.memory ? y : copy(y, x.dtype);
+  const source = y.dtype === x.dtype && y.storage.block !== x.storage.block ? y : copy(y, x.dtype);
   place(x, strided(source, x.shape, broadcastStrides(source.shape, source.strides, x.shape)));
   x.memory.written();
   return x;

@@ -1,17 +1,23 @@
 // compile(step): the first call of a step runs as usual and makes what is made lazily; the second is traced into a plan; from then on a call
 // replays the plan: one submit, nothing created. It is this framework's CUDA graph.
-import { device, GpuError, Scalar } from '../gpu';
+import { device, GpuError, InputError, Scalar } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
+import type { Constant } from '../gpu/constants';
 import { Plan } from '../gpu/plan';
-import type { DType } from '../tensor/dtype';
+import type { Trace } from '../gpu/trace';
+import { VirtualBlock } from '../gpu/trace';
+import { inputError } from '../tensor/context';
 import { bind, contiguous } from '../tensor/elementwise';
-import { endStep, Memory, stepsEnded, tracedMemories } from '../tensor/memory';
-import type { Shape } from '../tensor/shape';
+import type { Fields } from '../tensor/fields';
+import { watchFields } from '../tensor/fields';
+import type { Memory } from '../tensor/memory';
+import { endStep, stepsEnded, tracedMemories } from '../tensor/memory';
 import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
+import { Handed } from './handed';
 import { consultedModes } from './modes';
-import { isPlain, tensorsIn } from './tape';
+import { detach, isPlain, isRecording, sumOf, tensorsIn } from './tape';
 
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
 type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] };
@@ -32,30 +38,32 @@ export interface CompiledStep<A extends unknown[], R> {
 }
 
 interface Entry<R> {
-  plan: Plan;
+  readonly plan: Plan;
   matches(args: readonly unknown[]): boolean;
-  /** Memory of the plan's own that tensor arguments are copied to, in the order of `tensorsIn`. */
-  inputs: readonly Tensor[];
-  scalars: readonly (Scalar | null)[];
-  effects: readonly (() => void)[];
-  outputs: readonly {
-    block: Block;
-    bytes: number;
-    dtype: DType;
-    shape: Shape;
-    strides: readonly number[];
-    offset: number;
-  }[];
-  rebuild: (tensors: Tensor[]) => R;
+  /** What the host does before the plan runs again. */
+  prepare(args: readonly unknown[]): void;
+  /** What it does afterwards: sets the fields that the step leaves, and gives its result. */
+  finish(args: readonly unknown[]): R;
+  /** The step has made memory that later calls build on, such as an optimizer's state: the plan serves this call alone. */
+  readonly once: boolean;
+  readonly signature: readonly string[];
 }
 
-/** The plan owns the memory of its results, and overwrites it at the next call: those still in use are moved out before. */
-const returnNothing = () => undefined;
+/** Options of `compile`. */
+export interface CompileOptions {
+  /**
+   * Traces the step at every call and throws an InputError where a number, a shape or a tensor from outside is no longer what it was: a plan
+   * would go on with the old one. Slow; for the search of a mistake.
+   */
+  debug?: boolean;
+}
 
 /**
  * Compiles a training or evaluation step. `step` takes tensors, numbers and anything else, and returns a tensor or arrays or plain objects of
  * them. Tensor arguments may bring other values, numbers may change; another shape, another value of anything else, or another train/eval
- * mode makes another plan. Inside, nothing can be read back.
+ * mode makes another plan, and so does another `requiresGrad` or a gradient that is or is not there. All else that comes from outside is
+ * part of the plan: a variable that is given another number or another tensor keeps its old value (`debug` finds that). Results live as those
+ * of eager operations do. Inside, nothing can be read back.
  *
  *     const step = compile((x: Tensor, y: Tensor) => {
  *       const loss = crossEntropy(model.forward(x), y);
@@ -65,37 +73,42 @@ const returnNothing = () => undefined;
  *       return loss;
  *     });
  */
-export function compile<A extends unknown[], R>(step: (...args: A) => R): CompiledStep<Outside<A>, R> {
+export function compile<A extends unknown[], R>(
+  step: (...args: A) => R,
+  { debug = false }: CompileOptions = {},
+): CompiledStep<Outside<A>, R> {
   const entries: Entry<R>[] = [];
   let warm = false;
-  let results: WeakRef<Memory>[] = [];
+  let onces = 0;
   const run = (...args: Outside<A>): R => {
+    const plainly = () => step(...(args.map((a) => (typeof a === 'number' ? new Scalar(a) : a)) as A));
     // Inside of another compiled step it becomes part of that one.
-    if (!warm || isDetecting() || device().tracing) {
+    if (isDetecting() || device().tracing) return plainly();
+    if (!warm) {
+      const result = plainly();
       warm = true;
-      return step(...(args.map((a) => (typeof a === 'number' ? new Scalar(a) : a)) as A));
+      return result;
     }
+    requireLeaves(args);
     let entry = entries.find((e) => e.matches(args));
-    if (entry) {
-      fill(entry.inputs, args);
-      for (const effect of entry.effects) effect();
-    } else {
-      entry = trace(step, args);
-      entries.push(entry);
+    if (entry && !debug) {
+      entry.prepare(args);
+      entry.plan.run();
+      return entry.finish(args);
     }
-    const { scalars, plan } = entry;
-    scalars.forEach((target, i) => {
-      if (target) target.value = args[i] as number;
-    });
-    for (const result of results) result.deref()?.moveOut();
-    plan.run();
-    const made = entry.outputs.map(({ block, bytes, dtype, shape, strides, offset }) => {
-      const memory = new Memory(new Storage(block, 0, bytes, returnNothing), 'a compiled step');
-      memory.escape();
-      return new Tensor(memory, dtype, shape, strides, offset);
-    });
-    results = made.map((t) => new WeakRef(t.memory));
-    return entry.rebuild(made);
+    const before = entry;
+    entry = trace(step, args, debug);
+    if (before) requireSame(before.signature, entry.signature);
+    else if (debug || !entry.once) entries.push(entry);
+    onces = entry.once ? onces + 1 : 0;
+    if (onces === MANY_ONCES && !debug)
+      console.warn(
+        'compile: every call of the step keeps memory that it has made, so it is traced anew each time. Return such tensors instead of keep().',
+      );
+    entry.plan.run();
+    const result = entry.finish(args);
+    if (entry.once) entry.plan.destroy();
+    return result;
   };
   return Object.defineProperty(run, 'plans', {
     get: () =>
@@ -103,9 +116,53 @@ export function compile<A extends unknown[], R>(step: (...args: A) => R): Compil
   }) as CompiledStep<Outside<A>, R>;
 }
 
-function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>): Entry<R> {
-  const tensors = [...tensorsIn(args)];
-  const inputs = tensors.map((t) => empty('argument of a compiled step', t.shape, t.dtype).keep());
+const MANY_ONCES = 4;
+
+/** Inside of a step the history of an argument would be lost. */
+function requireLeaves(args: readonly unknown[]): void {
+  for (const t of tensorsIn(args))
+    if (t.requiresGrad && !t.isLeaf && isRecording())
+      throw inputError(
+        'compile',
+        'an argument was computed from tensors with gradients, which do not flow out of a compiled step',
+        { argument: t },
+        'Give argument.detach(), or compute it inside the step.',
+      );
+}
+
+/** Refuses a trace that differs from the one before it. */
+function requireSame(before: readonly string[], now: readonly string[]): void {
+  const at = Array.from({ length: Math.max(before.length, now.length) }, (_, i) => i).find((i) => before[i] !== now[i]);
+  if (at === undefined) return;
+  throw new InputError(
+    `compile: the step does something else than when it was traced, with arguments alike, and a plan would repeat the old: launch ${at} was ` +
+      `${before[at] ?? 'not there'} and is now ${now[at] ?? 'not there'}. Numbers and tensors that change must be arguments of the step.`,
+  );
+}
+
+/** What is to be equal in two traces of one step: kernels, what they bind, and numbers that do not change by themselves. */
+function signatureOf({ launches, digests }: Trace, inputs: readonly Tensor[]): string[] {
+  const numbers = new Map<Block, number>();
+  const given = inputs.map((t) => t.storage.block);
+  const nameOf = (block: Block) => {
+    if (given.includes(block)) return `argument ${given.indexOf(block)}`;
+    if (!(block instanceof VirtualBlock)) return `buffer ${block.id}`;
+    if (!numbers.has(block)) numbers.set(block, numbers.size);
+    return `temporary ${numbers.get(block)}`;
+  };
+  const number = (c: Constant) => (typeof c === 'number' ? c : c instanceof Scalar ? 'a scalar' : c.value);
+  const lines = launches.map(({ kernel, bindings, constants, grid }) => {
+    const bound = bindings.map((b) => `${nameOf(b.block)} ${b.offset}+${b.bytes}`);
+    return `${kernel.name}(${bound.join(', ')}; ${constants.map(number).join(' ')}; ${grid.join('×')})`;
+  });
+  return [...lines, `host data ${digests.join()}`];
+}
+
+/** Lists what a step does and makes a plan of it. It does not run yet. */
+function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>, debug: boolean): Entry<R> {
+  const given = [...tensorsIn(args)];
+  const inputs = given.map((t) => empty('argument of a compiled step', t.shape, t.dtype).keep());
+  inputs.forEach((input, i) => (input.requiresGrad = given[i].requiresGrad && given[i].isLeaf));
   fill(inputs, args);
   const scalars = args.map((arg) => (typeof arg === 'number' ? new Scalar(arg) : null));
   const own = rebuild(args, [...inputs]) as unknown[];
@@ -114,52 +171,138 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   let result!: R;
   let captured!: ReturnType<typeof tracedMemories>;
   let modes!: ReturnType<typeof consultedModes>;
+  let fields!: Fields;
   const stepsBefore = stepsEnded();
   const recorded = gpu.traced(() => {
     captured = tracedMemories(() => {
-      modes = consultedModes(() => {
-        result = step(...inside);
+      fields = watchFields(() => {
+        modes = consultedModes(() => {
+          result = step(...inside);
+        });
+        if (!(result instanceof Promise)) return;
+        result.catch(() => undefined); // what it says is not the cause
+        throw new GpuError(
+          'compile: the step is async; a step cannot wait for the GPU inside. Read its results outside.',
+        );
       });
     });
   });
-  if (result instanceof Promise) {
-    result.catch(() => undefined); // what it says is not the cause
-    throw new GpuError('compile: the step is async; a step cannot wait for the GPU inside. Read its results outside.');
-  }
   const returned = [...tensorsIn(result)];
-  const outputs = returned.map((t) => ({
-    block: t.storage.block,
-    bytes: t.storage.bytes,
-    dtype: t.dtype,
-    shape: t.shape,
-    strides: t.strides,
-    offset: t.offset,
-  }));
-  const pinned = new Set<Block>([...outputs.map((o) => o.block), ...recorded.constants]);
-  for (const memory of captured.made)
-    if (memory.live && memory.kept) pinned.add(memory.storage.block);
-    else if (memory.live) memory.release();
+  const made = new Set(captured.made);
+  const left = [...fields.grad].flatMap(([tensor, { written }]) => (written ? [{ tensor, grad: tensor.grad }] : []));
+  const handed = new Set<Memory>();
+  for (const t of [...returned, ...left.map(({ grad }) => grad)])
+    if (t && made.has(t.memory)) {
+      void t.storage; // throws where the step returns what it has disposed of
+      handed.add(t.memory);
+    }
+  const pinned = new Set<Block>([...[...handed].map((m) => m.storage.block), ...recorded.constants]);
+  const lasting: Memory[] = [];
+  for (const memory of made) {
+    if (!memory.live || handed.has(memory)) continue;
+    if (!memory.kept || fields.gradients.has(memory)) memory.release();
+    else {
+      pinned.add(memory.storage.block);
+      lasting.push(memory);
+    }
+  }
   const plan = new Plan(recorded.launches, pinned, gpu.pool, gpu.pipelines, gpu.commands);
-  for (const storage of captured.used) if (!storage.released) storage.retain();
+  plan.own([...new Set(recorded.constants)]);
+  const once = debug || lasting.length > 0;
+  if (!once) for (const storage of captured.used.values()) if (!storage.released) storage.retain();
+  const unchanged = conditions(fields, inputs, captured.used);
   const shapes = shapesOf(args);
   const others = args.map((arg) => (typeof arg === 'number' || [...tensorsIn(arg)].length ? null : arg));
+
+  // How each tensor that the program gets is made from the memory of the plan.
+  const out = new Handed();
+  const placed = (t: Tensor): (() => Tensor) => {
+    const { dtype, shape, strides, offset } = t;
+    const { bytes } = t.storage;
+    const block = plan.placeOf(t.storage.block);
+    return () => out.tensor({ block, bytes, dtype, shape, strides, offset }, once ? plan.handOver(block) : undefined);
+  };
+  const giverOf = (t: Tensor): ((now: readonly Tensor[]) => Tensor) => {
+    const at = inputs.findIndex((input) => input.memory === t.memory);
+    if (at >= 0) return inputs[at] === t ? (now) => now[at] : placed(t);
+    if (made.has(t.memory)) return placed(t);
+    const outside = fields.has(t) ? detach(t) : t;
+    return () => outside;
+  };
+  const results = returned.map(giverOf);
+  const grads = left.map(({ tensor, grad }) => ({ tensor, give: grad && giverOf(grad) }));
+  const dropped = [...fields.grad].flatMap(([tensor, { found }]) => (found?.memory.gone ? [tensor] : []));
+  const trained = [...fields.requiresGrad].filter(([, { written }]) => written);
+  const training = trained.map(([tensor]) => ({ tensor, value: tensor.requiresGrad }));
+  // A call is a step: one that does not end it itself, as an optimizer does, ends with the call.
+  const effects = stepsEnded() === stepsBefore ? [...recorded.effects, endStep] : recorded.effects;
   return {
     plan,
-    inputs,
-    scalars,
-    // A call is a step: one that does not end it itself, as an optimizer does, ends with the call.
-    effects: stepsEnded() === stepsBefore ? [...recorded.effects, endStep] : recorded.effects,
-    outputs: outputs.map((o) => ({ ...o, block: placed(o.block) })),
-    rebuild: (made) => rebuild(result, made) as R,
+    once,
+    signature: debug ? signatureOf(recorded, inputs) : [],
     matches(next) {
       const same = others.every((value, i) => value === null || Object.is(value, next[i]));
-      return same && shapesOf(next) === shapes && modes.unchanged() && captured.inPlace();
+      return same && shapesOf(next) === shapes && modes.unchanged() && captured.inPlace() && unchanged();
+    },
+    prepare(next) {
+      const now = [...tensorsIn(next)];
+      for (const { grad } of dropped) if (grad && !now.some((t) => t.memory === grad.memory)) grad.dispose();
+      out.moveOut();
+      fill(inputs, next);
+      for (const effect of effects) effect();
+      scalars.forEach((target, i) => {
+        if (target) target.value = next[i] as number;
+      });
+    },
+    finish(next) {
+      const now = [...tensorsIn(next)];
+      for (const { tensor, value } of training) tensor.requiresGrad = value;
+      for (const { tensor, give } of grads) {
+        const at = inputs.indexOf(tensor);
+        const grad = give?.(now) ?? null;
+        if (at < 0) tensor.grad = grad;
+        else if (grad) now[at].grad = now[at].grad ? sumOf(now[at].grad!, grad).keep() : grad;
+        tensor.grad = at < 0 ? grad : null;
+      }
+      const value = rebuild(
+        result,
+        results.map((give) => give(now)),
+      ) as R;
+      out.done();
+      if (once) out.moveOut(); // what lies in the arguments' memory
+      for (const memory of lasting) {
+        const { bytes } = memory.storage;
+        const block = plan.placeOf(memory.storage.block);
+        memory.rehome(new Storage(block, 0, bytes, plan.handOver(block)));
+      }
+      if (once) for (const input of inputs) input.dispose();
+      return value;
     },
   };
 }
 
+/** A check whether the fields that a trace has asked for are as it found them, gradients that it has read at their place. */
+function conditions(fields: Fields, inputs: readonly Tensor[], used: ReadonlyMap<Memory, Storage>): () => boolean {
+  const placeOf = ({ memory, strides, offset }: Tensor) =>
+    memory.live ? `${memory.storage.block.id}+${memory.storage.offset}+${offset}:${strides}` : '';
+  const flags = [...fields.requiresGrad].filter(([t, { asked }]) => asked && !inputs.includes(t));
+  const grads = [...fields.grad]
+    .filter(([t, { asked }]) => asked && !inputs.includes(t))
+    .map(([tensor, { found }]) => ({
+      tensor,
+      there: found !== null,
+      place: found && used.has(found.memory) ? placeOf(found) : null,
+    }));
+  return () =>
+    flags.every(([tensor, { found }]) => tensor.requiresGrad === found) &&
+    grads.every(
+      ({ tensor, there, place }) =>
+        (tensor.grad !== null) === there && (place === null || placeOf(tensor.grad!) === place),
+    );
+}
+
 const shapesOf = (args: readonly unknown[]): string =>
-  [...tensorsIn(args)].map((t) => `${t.dtype}[${t.shape.join()}]`).join(';');
+  [...tensorsIn(args)].map((t) => `${t.dtype}[${t.shape.join()}]${t.requiresGrad ? '*' : ''}`).join(';');
 
 /** Copies the tensors among the arguments of a call to the memory that the plan reads them from. */
 function fill(inputs: readonly Tensor[], args: readonly unknown[]): void {
@@ -167,9 +310,6 @@ function fill(inputs: readonly Tensor[], args: readonly unknown[]): void {
     if (arg.size) device().copy(bind(contiguous(arg)), bind(inputs[i]));
   });
 }
-
-/** The real block behind a result; one that no launch writes lies where it always lay. */
-const placed = (block: Block): Block => (block as Block & { place?: Block | null }).place ?? block;
 
 /** The value of a step with its tensors exchanged for those of a call, in the order of `tensorsIn`. */
 function rebuild(value: unknown, tensors: Tensor[]): unknown {

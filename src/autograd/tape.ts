@@ -1,13 +1,14 @@
 // Reverse-mode differentiation: operations leave a node with their gradient rule on what they compute; `backward` walks the nodes from
 // the loss to the leaves in the reverse order of their making.
-
-import { device, InputError } from '../gpu';
+import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, insideModule, modulePath } from '../tensor/context';
-import { copy, evaluate } from '../tensor/elementwise';
+import { copy, copyInto, evaluate } from '../tensor/elementwise';
+import { watching } from '../tensor/fields';
 import { Graph, tick, using } from '../tensor/held';
 import type { Memory } from '../tensor/memory';
 import { asProgram, computedDuring, owned, safePoint } from '../tensor/memory';
+import { isWhole } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
 import type { GradientNode } from '../tensor/tensor';
 import { requireTensors, strided, Tensor } from '../tensor/tensor';
@@ -266,14 +267,19 @@ export function sumOfAll(...terms: (Tensor | null | false)[]): Tensor {
 /** Adds to a leaf's `grad`, which is kept. A `fresh` gradient owns its memory alone and can be taken over. */
 function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
   const before = leaf.grad;
-  if (before && device().tracing)
-    throw new InputError(
-      'compile: a gradient is already there; clear gradients inside the step, after optimizer.step(): optimizer.zeroGrad()',
-    );
-  const total = (before ? sumOf(before, gradient) : fresh ? gradient : copied(gradient)).keep();
-  device().effect(() => {
-    leaf.grad = total;
-  });
+  if (before && watching && !watching.has(before)) {
+    // In a compiled step a gradient that was there before stays where it is: the next call finds it there.
+    if (!isWhole(before))
+      throw inputError(
+        'compile',
+        'a gradient set by hand is a view of other memory',
+        { grad: before },
+        'Set a clone().',
+      );
+    copyInto(before, sumOf(before, gradient));
+    return;
+  }
+  leaf.grad = (before ? sumOf(before, gradient) : fresh ? gradient : copied(gradient)).keep();
   before?.dispose();
 }
 

@@ -183,6 +183,7 @@ export class Device {
         throw new GpuError('compile: a step cannot write host data into existing memory; pass it as an argument');
       block.place ??= this.pool.take(block.size, block.what);
       this.#trace.constants.push(block.place);
+      this.#trace.digests.push(digest(data));
     }
     this.#checkHome('writing', 0, storage);
     if (storage.block.batch === this.commands.batch) this.commands.flush();
@@ -414,6 +415,13 @@ export class Device {
       this.#awaiting--;
     }
   }
+}
+
+/** A number that tells data apart (FNV-1a). */
+function digest({ buffer, byteOffset, byteLength }: ArrayBufferView<ArrayBuffer>): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new Uint8Array(buffer, byteOffset, byteLength)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash;
 }
 
 declare const setImmediate: (callback: () => void) => void; // called only where a provider naps: Node

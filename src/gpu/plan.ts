@@ -1,6 +1,6 @@
 // Plans: a traced step made ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
 // use, bind groups made once. A call writes the numbers that change, encodes the list into one pass and submits once.
-import type { Block, Pool } from './blocks';
+import type { Block, Pool, Storage } from './blocks';
 
 import { type Commands, type Launched, MOST_UNIFORMS } from './commands';
 import type { Constant } from './constants';
@@ -98,7 +98,7 @@ function warnOnce(text: string): void {
 
 export class Plan {
   readonly #replays: Launched[];
-  readonly #owned: Block[] = [];
+  #owned: Block[] = [];
   readonly #uniforms: GPUBuffer | null;
   readonly #uniformGroup: GPUBindGroup | null;
   readonly #staging: ArrayBuffer;
@@ -181,6 +181,25 @@ export class Plan {
   /** Bytes of the memory that the plan holds. */
   get bytes(): number {
     return this.#owned.reduce((sum, block) => sum + block.size, 0);
+  }
+
+  /** Makes host data that the step has brought the plan's own. */
+  own(blocks: readonly Block[]): void {
+    this.#owned.push(...blocks);
+  }
+
+  /** The memory behind a block of the traced step; one that no launch binds gets some now. */
+  placeOf(block: Block): Block {
+    if (!(block instanceof VirtualBlock)) return block;
+    if (!block.place) this.#owned.push((block.place = this.pool.take(block.size, block.what)));
+    return block.place;
+  }
+
+  /** Leaves memory of its own to the caller, for a plan that runs only once. */
+  handOver(block: Block): Storage['give'] {
+    if (!this.#owned.includes(block)) return () => {};
+    this.#owned = this.#owned.filter((b) => b !== block);
+    return (b) => this.pool.give(b);
   }
 
   /** Runs the step. */

@@ -60,6 +60,8 @@ export class Trace {
   readonly effects: (() => void)[] = [];
   /** Blocks with host data that the step made: they stay as they are. */
   readonly constants: Block[] = [];
+  /** What tells the data apart, for the comparison of two traces. */
+  readonly digests: number[] = [];
 
   allocate(bytes: number, what: string): VirtualBlock {
     return new VirtualBlock(bytes, what);

@@ -1,6 +1,5 @@
 // Clipping of gradients between `backward()` and `step()`. Nothing is read back.
-
-import { device, InputError } from '../gpu';
+import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import type { Parameter } from '../nn/parameter';
 import { evaluate } from '../tensor/elementwise';
@@ -20,9 +19,7 @@ function replace(parameter: Parameter, expression: string, limit: number, more: 
     shape: before.shape,
     result: 'float32',
   }).keep();
-  device().effect(() => {
-    parameter.grad = clipped;
-  });
+  parameter.grad = clipped;
   before.dispose();
 }
 

@@ -147,9 +147,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   zeroGrad(): void {
     for (const parameter of this.parameters()) {
       parameter.grad?.dispose();
-      device().effect(() => {
-        parameter.grad = null;
-      });
+      parameter.grad = null;
     }
   }
 

@@ -127,7 +127,8 @@ export function copy(x: Tensor, dtype: DType = x.dtype): Tensor {
 
 /** Overwrites the elements of `target`, which must be bindable, with those of `source` (broadcast, converted). */
 export function copyInto(target: Tensor, source: Tensor): void {
-  const from = source.memory === target.memory ? copy(source) : source;
+  // One launch cannot read and write one buffer, even at different places.
+  const from = source.storage.block === target.storage.block ? copy(source) : source;
   evaluateInto(target, { name: 'copy', expression: 'a', operands: { a: from }, shape: target.shape });
   target.memory.written();
 }

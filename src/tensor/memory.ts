@@ -74,6 +74,11 @@ export class Memory {
     return this.#storage !== null;
   }
 
+  /** Whether it was released, and nothing can make its content again. */
+  get gone(): boolean {
+    return this.#storage === null && this.recipe === null;
+  }
+
   #obituary(): string {
     const shape = this.shape ? ` ${showShape(this.shape)}` : '';
     return (
@@ -160,6 +165,7 @@ export class Memory {
     device().copyNow(from, storage);
     this.dropCopy();
     this.#storage = this.#held!.storage = storage;
+    if (this.kept) moves++; // a compiled step may have captured it
   }
 
   /** After an in-place write the recipe no longer tells the content. */
@@ -307,7 +313,7 @@ function capture(memory: Memory): void {
  * Tells which memory a traced step makes, which it uses from outside, and later whether that was moved: by an optimizer made since, for example,
  * which lays its parameters side by side.
  */
-export function tracedMemories(body: () => void): { made: Memory[]; used: Iterable<Storage>; inPlace: () => boolean } {
+export function tracedMemories(body: () => void) {
   const mine: TracedMemories = { made: [], used: new Map(), seen: new Set() };
   traced = mine;
   try {
@@ -322,5 +328,5 @@ export function tracedMemories(body: () => void): { made: Memory[]; used: Iterab
     checked = moves;
     return true;
   };
-  return { made: mine.made, used: mine.used.values(), inPlace };
+  return { made: mine.made, used: mine.used, inPlace };
 }

@@ -4,6 +4,7 @@ import { device } from '../gpu';
 import { inputError } from './context';
 import type { DType, TypedArray } from './dtype';
 import { hostArray } from './dtype';
+import { watching } from './fields';
 import { Memory, trackComputed } from './memory';
 import type { Shape } from './shape';
 import { contiguousStrides, isContiguous, sameShape, size } from './shape';
@@ -23,8 +24,7 @@ export class Tensor {
   readonly offset: number;
   readonly dtype: DType;
   readonly memory: Memory;
-  /** Whether operations on it are recorded; of a leaf: whether `backward()` fills `grad`. */
-  requiresGrad = false;
+  #requiresGrad = false;
   #grad: Tensor | null = null;
   gradNode: GradientNode | null = null;
 
@@ -41,10 +41,23 @@ export class Tensor {
     this.strides = strides;
     this.offset = offset;
     memory.shape ??= shape;
+    watching?.made(this);
+  }
+
+  /** Whether operations on it are recorded; of a leaf: whether `backward()` fills `grad`. */
+  get requiresGrad(): boolean {
+    watching?.use('requiresGrad', this, this.#requiresGrad, false);
+    return this.#requiresGrad;
+  }
+
+  set requiresGrad(value: boolean) {
+    watching?.use('requiresGrad', this, this.#requiresGrad, true);
+    this.#requiresGrad = value;
   }
 
   /** ∂loss/∂this after `backward()`, for leaves and after `retainGrad()`. Set by hand it must have the shape and type of the tensor. */
   get grad(): Tensor | null {
+    watching?.use('grad', this, this.#grad, false);
     return this.#grad;
   }
 
@@ -68,6 +81,8 @@ export class Tensor {
           'Reshape or expand it.',
         );
     }
+    watching?.use('grad', this, this.#grad, true);
+    if (gradient) watching?.gradients.add(gradient.memory);
     this.#grad = gradient ?? null;
   }
 

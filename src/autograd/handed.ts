@@ -1,0 +1,46 @@
+// What a compiled step hands to the program, results and gradients, lies in its plan's memory. Before the plan runs again, what is still in
+// use moves out.
+import type { Block } from '../gpu/blocks';
+import { Storage } from '../gpu/blocks';
+import type { DType } from '../tensor/dtype';
+import { Memory } from '../tensor/memory';
+import type { Shape } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
+
+/** Where a plan writes a tensor. */
+export interface Place {
+  readonly block: Block;
+  readonly bytes: number;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+export class Handed {
+  #memories = new Map<Block, Memory>();
+  #before: WeakRef<Memory>[] = [];
+
+  /** A tensor over a plan's memory. `give` takes the memory back; by default the plan keeps it. */
+  tensor({ block, bytes, dtype, shape, strides, offset }: Place, give: (block: Block) => void = () => {}): Tensor {
+    let memory = this.#memories.get(block);
+    if (!memory) {
+      memory = new Memory(new Storage(block, 0, bytes, give), 'a compiled step');
+      memory.escape();
+      this.#memories.set(block, memory);
+    }
+    return new Tensor(memory, dtype, shape, strides, offset);
+  }
+
+  /** All tensors of a call were made. */
+  done(): void {
+    this.#before = [...this.#memories.values()].map((memory) => new WeakRef(memory));
+    this.#memories.clear();
+  }
+
+  /** Before the plan overwrites it: what is still in use gets memory of its own. */
+  moveOut(): void {
+    for (const memory of this.#before) memory.deref()?.moveOut();
+    this.#before = [];
+  }
+}
