@@ -102,8 +102,12 @@ export const elementary: Record<string, string> = {
   return withSign(fma(f32(e), 0.693359375, f + fma(f32(e), -0.00021219444, logNearOne(f))), x);
 }`,
 
-  // (1 − e^−2|x|) / (1 + e^−2|x|).
-  tanh: 'fn tanh(x: f32) -> f32 { let e = expm1(-2.0 * abs(x)); return withSign(e / (e + 2.0), x); }',
+  // (1 − e^−2|x|) / (1 + e^−2|x|). Towards ±1 it is 1 − a small number, rounded once: the slope 1 − y² is made of what is left.
+  tanh: `fn tanh(x: f32) -> f32 {
+  let m = abs(x);
+  let e = expm1(-2.0 * m);
+  return withSign(select(e / (e + 2.0), 1.0 - 2.0 / (exp(2.0 * m) + 1.0), m > 1.0), x);
+}`,
   sinh: `fn sinh(x: f32) -> f32 {
   let m = abs(x);
   let e = expm1(m);

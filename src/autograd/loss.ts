@@ -28,7 +28,7 @@ export const lossOptions = {
 
 const byLabel = (op: string, nll: boolean, x: Tensor, labels: Tensor, options: ClassLossOptions): Tensor => {
   const parts = classLoss(op, x, labels, nll, options);
-  const saved = [x, labels, parts.saved, parts.total];
+  const saved = [x, labels, parts.saved, parts.total, ...(options.weight ? [options.weight] : [])];
   return record(op, [x], parts.loss, saved, (gradient) => [
     classLossGradient(op, gradient, x, labels, parts, nll, options),
   ]);

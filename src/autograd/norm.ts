@@ -75,8 +75,9 @@ function normRows(
   const { weight, bias, eps = 1e-5 } = o;
   const shape = [...lead, ...rest];
   const seen = (t: Tensor, as: Shape) => strided(contiguous(t), as, contiguousStrides(as));
-  const w = weight && { w: seen(weight, affine) };
-  const b = bias && { b: seen(bias, affine) };
+  // Made anew for each use: a copy of a strided weight is not saved with the node, the weight is.
+  const factor = () => weight && { w: seen(weight, affine) };
+  const [w, b] = [factor(), bias && { b: seen(bias, affine) }];
   const { y: xhat, stats } = raw.normalizeRows(x, size(lead), eps);
   const operands = { a: seen(xhat, shape), ...w, ...b };
   const expression = `a${w ? ' * w' : ''}${b ? ' + b' : ''}`;
@@ -85,7 +86,7 @@ function normRows(
   const saved = weight ? [x, stats, weight] : [x, stats];
   const rule: Rule = (gradient, needs) => {
     const g = seen(gradient, shape);
-    const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...w }, shape }) : g;
+    const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...factor() }, shape }) : g;
     const row = (column: number) =>
       strided(
         stats,
@@ -103,7 +104,7 @@ function normRows(
   const push: PushForward = (t, ...affine_) => {
     const a = seen(raw.normalizeRowsGradient(onlyInput(op, t, affine_), x, stats), shape);
     const e = { name: `${op} tangent`, expression: 'a * w', shape };
-    return seen(w ? evaluate({ ...e, operands: { a, ...w } }) : a, x.shape);
+    return seen(w ? evaluate({ ...e, operands: { a, ...factor() } }) : a, x.shape);
   };
   return record(op, inputs, seen(y, x.shape), saved, rule, { push });
 }

@@ -4,6 +4,8 @@ import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
 import { checkpoint, checkpointSequential } from '../../src/autograd/checkpoint';
 import { compile } from '../../src/autograd/compile';
+import { crossEntropy } from '../../src/autograd/loss';
+import { groupNorm, layerNorm } from '../../src/autograd/norm';
 import { grad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { Tanh } from '../../src/nn/activations';
@@ -109,6 +111,25 @@ test('the gradient of an input, of parameters used in and outside, twice with re
     return Promise.all(grads.map((g) => g.data())).finally(() => conv.zeroGrad());
   };
   assert.equal(await run(true), await run(false));
+});
+
+test('operands made on the way: strided weights of norms, class weights', async () => {
+  const pairs = tensor(Float32Array.from(numbers(12, 3, 0.5, 1.5))).keep();
+  const every2nd = () => pairs.slice([{ start: 0, stop: 12, step: 2 }]);
+  const labels = tensor([1, 0, 5, 2]);
+  const bodies: Record<string, (x: Tensor) => Tensor> = {
+    layerNorm: (x) => layerNorm(x, 6, { weight: every2nd(), bias: every2nd() }).square(),
+    groupNorm: (x) => groupNorm(x, 2, { weight: every2nd() }).square(),
+    crossEntropy: (x) => crossEntropy(x, labels, { weight: every2nd().square(), labelSmoothing: 0.1 }),
+  };
+  for (const [name, body] of Object.entries(bodies)) {
+    const gradient = async (wrap: boolean) => {
+      const x = tensor(Float32Array.from(numbers(24, 4)), { shape: [4, 6], requiresGrad: true });
+      (wrap ? checkpoint(body, x) : body(x)).sum().backward();
+      return [...(await x.grad!.data())];
+    };
+    assert.equal(await gradient(true), await gradient(false), name);
+  }
 });
 
 test('what was overwritten is noticed; a function of nothing trained is left alone', () => {
