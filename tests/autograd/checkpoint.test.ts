@@ -116,7 +116,7 @@ test('the gradient of an input, of parameters used in and outside, twice with re
 test('operands made on the way: strided weights of norms, class weights', async () => {
   const pairs = tensor(Float32Array.from(numbers(12, 3, 0.5, 1.5))).keep();
   const every2nd = () => pairs.slice([{ start: 0, stop: 12, step: 2 }]);
-  const labels = tensor([1, 0, 5, 2]);
+  const labels = tensor([1, 0, 5, 2], { dtype: 'int32' });
   const bodies: Record<string, (x: Tensor) => Tensor> = {
     layerNorm: (x) => layerNorm(x, 6, { weight: every2nd(), bias: every2nd() }).square(),
     groupNorm: (x) => groupNorm(x, 2, { weight: every2nd() }).square(),
