@@ -24,8 +24,6 @@ export interface TimeOptions {
 export function initialTimes(o: TimeOptions, n: number): { times: number[]; end: number | null; mass: number } {
   const { times = 'ordinal', interval = 'end' } = o;
   const starts = interval === 'start';
-  if (!starts && interval !== 'end')
-    throw new InputError(`MeanField: interval '${interval}'; there are 'end' and 'start'`);
   if (o.end !== undefined && !(starts && Number.isFinite(o.end)))
     throw new InputError(
       starts
@@ -34,8 +32,6 @@ export function initialTimes(o: TimeOptions, n: number): { times: number[]; end:
     );
   const own = { ordinal: n, fraction: 1, random: 1 } as Record<string, number>;
   if (typeof times === 'string') {
-    if (!(times in own))
-      throw new InputError(`MeanField: times '${times}'; use 'ordinal', 'fraction', 'random' or ${n} numbers`);
     const end = starts ? (o.end ?? own[times]) : null;
     return { times: named(times, n, starts ? 0 : 1), end, mass: own[times] };
   }

@@ -278,7 +278,10 @@ test('a ResNet trains through any solver and gradient; running statistics move o
     close(state, plain.state, 1e-5, `${gradient}: running statistics`);
     assert.is(missing, 0, `${gradient}: every parameter has a gradient`);
   }
-  assert.throws(() => stage(2, { substeps: 0 }).forward(tensor([[1, 2, 3, 4]])), /substeps is 0: it must be a whole number from 1/);
+  assert.throws(
+    () => stage(2, { substeps: 0 }).forward(tensor([[1, 2, 3, 4]])),
+    /substeps is 0: it must be a whole number from 1/,
+  );
 });
 
 test.run();

@@ -216,7 +216,7 @@ test('intervals that start at the times: the network, its gradients, and the van
   close(await made({ interval: 'start', times: 'fraction' }).tau.data(), [0, 1 / 3, 2 / 3], 1e-7);
   assert.throws(() => made({ interval: 'start', times }), /say where time ends/);
   assert.throws(() => made({ end: 2 }), /`end` is for interval: 'start'/);
-  assert.throws(() => made({ interval: 'middle' as 'end' }), /interval 'middle'; there are/);
+  assert.throws(() => made({ interval: 'middle' as 'end' }), /interval/);
 });
 
 test.run();
