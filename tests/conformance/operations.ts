@@ -104,13 +104,11 @@ const swapLast = (x: Tensor, swap: boolean): Tensor => (swap && x.ndim > 1 ? vie
 const matmul = ([a, b]: Tensor[], { transpose_a, transpose_b }: Attributes): Tensor =>
   products.matmul(swapLast(a, transpose_a), swapLast(b, transpose_b));
 
-const poolOptions = ({ kernel, stride, padding, dilation, ceil_mode, count_include_pad }: Attributes) => ({
+const poolOptions = ({ kernel, stride, padding, ceil_mode }: Attributes) => ({
   kernel,
   stride,
   padding,
-  dilation,
   ceilMode: ceil_mode,
-  countIncludePad: count_include_pad,
 });
 
 const planes = (x: Tensor) => x.shape.map((_, i) => i).slice(2);
@@ -156,12 +154,12 @@ const operations: Record<string, Operation> = {
     conv.conv2d(x, w, b, { stride, padding, dilation, groups }),
 
   max_pool2d: ([x], attrs) => {
-    const { values, indices } = pool.maxPool2dWithIndices(x, poolOptions(attrs));
+    const { values, indices } = pool.maxPool2dWithIndices(x, { ...poolOptions(attrs), dilation: attrs.dilation });
     return [values, indices];
   },
   avg_pool2d: ([x], attrs) => {
     if ((attrs.dilation ?? []).some((d: number) => d !== 1)) throw new NotApplicable('average pooling has no dilation');
-    return pool.avgPool2d(x, poolOptions(attrs));
+    return pool.avgPool2d(x, { ...poolOptions(attrs), countIncludePad: attrs.count_include_pad });
   },
   adaptive_avg_pool2d: ([x], { output_size }) => pool.adaptiveAvgPool2d(x, output_size),
   global_avg_pool: ([x]) =>
