@@ -9,8 +9,8 @@ import { reduce, restored } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { record, recordLinear } from './tape';
 
-const window = { kernel: is.size, stride: is.size, padding: is.size, dilation: is.size, ceilMode: is.flag };
-const MAX: OptionTable<MaxPoolOptions> = window;
+const window = { kernel: is.size, stride: is.size, padding: is.size, ceilMode: is.flag };
+const MAX: OptionTable<MaxPoolOptions> = { ...window, dilation: is.size };
 const AVERAGE: OptionTable<AveragePoolOptions> = { ...window, countIncludePad: is.flag };
 
 /** The window, which a number may stand for, with its kernel there. */

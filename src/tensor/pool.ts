@@ -28,8 +28,6 @@ export interface MaxPoolOptions extends PoolOptions {
 export interface AveragePoolOptions extends PoolOptions {
   /** Whether padding counts in the mean; true by default, as in PyTorch. */
   countIncludePad?: boolean;
-  /** Which ONNX and WebNN have and PyTorch has not. */
-  dilation?: Pair;
 }
 
 /** What the kernels need to know, in their order, and the shape of y. */
