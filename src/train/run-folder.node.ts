@@ -227,7 +227,10 @@ export class RunFolder {
 }
 
 const newline = 10;
+/** What a killed process may have left half-written. A lock that is being taken meanwhile does without its temporary file (lock.node.ts). */
 const FILES = [
+  'run.lock',
+  'run.lock.takeover',
   'config.json',
   'metrics.jsonl',
   checkpointFile('last'),
