@@ -79,7 +79,8 @@ test('a folder whose run was stopped before its first checkpoint is no run: it i
   // As a killed process leaves it: half a line, temporary files of ours and of others, a lock.
   appendFileSync(join(path, 'metrics.jsonl'), '{"type":');
   const left = `.${checkpointFile('last')}.0f8fad5b-d9cb-469f-a165-70867728950e.tmp`;
-  for (const name of [left, '.config.json.4711.tmp', '.run.lock.4712.tmp', '.notes.tmp']) writeFileSync(join(path, name), 'half');
+  for (const name of [left, '.config.json.4711.tmp', '.run.lock.4712.tmp', '.notes.tmp'])
+    writeFileSync(join(path, name), 'half');
   writeFileSync(join(path, 'run.lock'), '');
   assert.not(isRun(path));
   assert.is(bestWeights(path), null);
