@@ -52,9 +52,9 @@ export function checked<O extends object>(op: string, options: O | undefined, ta
   for (const name in options) {
     if (!Object.hasOwn(options, name)) continue;
     const value = options[name] as unknown;
+    if (value === undefined) continue; // as if it were left out
     if (!Object.hasOwn(kinds, name)) throw unknown(op, options, name, kinds);
-    if (value !== undefined && !kinds[name].fits(value))
-      throw new InputError(`${op}: ${name} ${show(value)} must be ${kinds[name].what}`);
+    if (!kinds[name].fits(value)) throw new InputError(`${op}: ${name} ${show(value)} must be ${kinds[name].what}`);
   }
   return options;
 }
