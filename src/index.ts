@@ -3,7 +3,7 @@ import './autograd/methods';
 
 export { AnomalyError, detectAnomaly } from './autograd/anomaly';
 export { checkpoint, checkpointSequential } from './autograd/checkpoint';
-export type { CompiledStep } from './autograd/compile';
+export type { CompiledStep, CompileOptions } from './autograd/compile';
 export { compile } from './autograd/compile';
 export { jvp } from './autograd/forward-mode';
 export { gradcheck } from './autograd/gradcheck';

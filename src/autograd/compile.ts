@@ -4,6 +4,7 @@ import { device, GpuError, InputError, Scalar } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
 import type { Constant } from '../gpu/constants';
+import { checked, is } from '../gpu/options';
 import { Plan } from '../gpu/plan';
 import type { Trace } from '../gpu/trace';
 import { VirtualBlock } from '../gpu/trace';
@@ -75,8 +76,9 @@ export interface CompileOptions {
  */
 export function compile<A extends unknown[], R>(
   step: (...args: A) => R,
-  { debug = false }: CompileOptions = {},
+  options: CompileOptions = {},
 ): CompiledStep<Outside<A>, R> {
+  const { debug = false } = checked('compile', options, { debug: is.flag });
   const entries: Entry<R>[] = [];
   let warm = false;
   let onces = 0;
