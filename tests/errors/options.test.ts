@@ -36,6 +36,7 @@ function calls(): Record<string, (options: never) => unknown> {
   return {
     init: (o) => dawnfield.init(o),
     tune: (o) => dawnfield.tune(o),
+    compile: (o) => dawnfield.compile(() => x, o),
     tensor: (o) => tensor([1], o),
     full: (o) => dawnfield.full([1], 1, o),
     zeros: (o) => zeros([1], o),
