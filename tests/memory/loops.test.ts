@@ -14,6 +14,12 @@ function makeNet() {
   return { net, optimizer: new optim.SGD(net.parameters(), { lr: 0.05, momentum: 0.9 }) };
 }
 
+/**
+ * What waits for the collector differs by some small tensors from window to window (1,280 bytes were seen). A step that loses one buffer of 256
+ * bytes loses 75 KiB in the 300 steps that lie between the first window and the last one.
+ */
+const SLACK = 64 * 1024;
+
 /** Fails when more bytes are in use in any thirty steps after step 80 than in the thirty from step 50 on. */
 async function staysFlat(what: string, step: (i: number) => unknown, steps = STEPS): Promise<void> {
   const bytes: number[] = [];
@@ -26,7 +32,7 @@ async function staysFlat(what: string, step: (i: number) => unknown, steps = STE
   const first = most(50);
   assert.ok(first > 0, `${what}: nothing was measured`);
   for (let from = 80; from + 30 <= steps; from += 30)
-    assert.ok(most(from) <= first, `${what}: ${first} bytes at step 50, ${most(from)} at step ${from}`);
+    assert.ok(most(from) <= first + SLACK, `${what}: ${first} bytes at step 50, ${most(from)} at step ${from}`);
 }
 
 test('training loop', async () => {
@@ -81,7 +87,7 @@ test('a long loop inside one noGrad body', async () => {
       if (i === 50) most = device().stats().liveBytes;
     }
   });
-  assert.ok(device().stats().liveBytes <= most);
+  assert.ok(device().stats().liveBytes <= most + SLACK);
 });
 
 test('a loop that throws in the middle of every tenth step', async () => {
