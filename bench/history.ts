@@ -26,7 +26,7 @@ export interface Measured {
   readonly rates: Readonly<Record<string, { unit: string; value: number; least?: number; most?: number }>>;
 }
 
-/** Adds what was measured and draws the figure anew; returns the paths of both. */
+/** Adds what was measured and draws the figure again; returns the paths of both. */
 export function record(rows: readonly Row[], batch: number): string[] {
   const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
   const own = rows.filter((row) => row.peer === 'dawnfield' && row.value !== null);

@@ -75,7 +75,7 @@ export async function download(options: DownloadOptions): Promise<void> {
   renameSync(part, to);
 }
 
-/** Appends what is missing of `url` to `part`, or starts anew where the server cannot resume. */
+/** Appends what is missing of `url` to `part`, or starts again where the server cannot resume. */
 async function transfer(options: DownloadOptions, part: string): Promise<void> {
   const { url, onProgress, connectTimeout = 5000, stallTimeout = 30000, maxBytes = MAX_BYTES } = options;
   const have = size(part);

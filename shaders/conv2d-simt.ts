@@ -24,7 +24,7 @@ export function simtGather(name: string, g: Gather, variant: Variant, norm?: Ima
   const plane = g.kernelHeight * g.kernelWidth;
   const load = imageLoad('weights', 'result', norm);
   const stored = sums && storedSums(g, sums, load.access);
-  // z = (group, classY, classX); every function that needs the classes' taps declares them anew.
+  // z = (group, classY, classX); every function that needs the classes' taps declares them again.
   const taps = `
   let classX = z % ${g.x.classes}u;
   let classY = z / ${g.x.classes}u % ${g.y.classes}u;

@@ -95,7 +95,7 @@ export function createOptions() {
     .optionsGroup('The run:')
     .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', count)
     .option('--checkpoint-every <epochs>', '(default: 1)', count)
-    .option('--eager', 'launch every operation of a step anew instead of replaying a plan (slower; other last bits)')
+    .option('--eager', 'launch every operation of a step again instead of replaying a plan (slower; other last bits)')
     .option(
       '--autotune',
       'first try which kernels are fastest here; cached, and kept by a resumed run (other last bits)',

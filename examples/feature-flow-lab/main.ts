@@ -16,22 +16,42 @@ import { drawTheorem1, theorem1, theorem1Options, theorem1Summary } from './theo
 import { drawTheorem2, theorem2, theorem2Options, theorem2Summary } from './theorem-2';
 import { drawTransfer, transfer, transferOptions, transferSummary } from './transfer';
 
-/** Its options come from the command line, its result is what is drawn and written; `summary` in it is the last line of --json. */
-interface Experiment {
-  summary: string;
-  options: (command: Command) => Command;
-  run: (options: never, say: Say, progress: Progress) => Promise<object & { summary?: object }>;
-  draw: (result: never) => string;
+interface Outputs {
+  result: object & { summary?: object };
+  figure: string;
 }
 
+interface Experiment {
+  summary: string;
+  /** Adds its options to a command. */
+  options: (command: Command) => Command;
+  /** Runs with the options of the command line; `summary` in the result is the last line of --json. */
+  perform: (options: unknown, say: Say, progress: Progress) => Promise<Outputs>;
+}
+
+/** The options that `options` adds are of the kind that `run` takes; what it gives is drawn. */
+const experiment = <Options, Result extends Outputs['result']>(
+  summary: string,
+  options: (command: Command) => Command,
+  run: (options: Options, say: Say, progress: Progress) => Promise<Result>,
+  draw: (result: Result) => string,
+): Experiment => ({
+  summary,
+  options,
+  async perform(given, say, progress) {
+    const result = await run(given as Options, say, progress);
+    return { result, figure: draw(result) };
+  },
+});
+
 const experiments: Record<string, Experiment> = {
-  'theorem-1': { summary: theorem1Summary, options: theorem1Options, run: theorem1, draw: drawTheorem1 },
-  'theorem-2': { summary: theorem2Summary, options: theorem2Options, run: theorem2, draw: drawTheorem2 },
-  collapse: { summary: collapseSummary, options: collapseOptions, run: collapse, draw: drawCollapse },
-  gram: { summary: gramSummary, options: gramOptions, run: gram, draw: drawGram },
-  distance: { summary: distanceSummary, options: distanceOptions, run: distance, draw: drawDistance },
-  coordinates: { summary: coordinatesSummary, options: coordinatesOptions, run: coordinates, draw: drawCoordinates },
-  transfer: { summary: transferSummary, options: transferOptions, run: transfer, draw: drawTransfer },
+  'theorem-1': experiment(theorem1Summary, theorem1Options, theorem1, drawTheorem1),
+  'theorem-2': experiment(theorem2Summary, theorem2Options, theorem2, drawTheorem2),
+  collapse: experiment(collapseSummary, collapseOptions, collapse, drawCollapse),
+  gram: experiment(gramSummary, gramOptions, gram, drawGram),
+  distance: experiment(distanceSummary, distanceOptions, distance, drawDistance),
+  coordinates: experiment(coordinatesSummary, coordinatesOptions, coordinates, drawCoordinates),
+  transfer: experiment(transferSummary, transferOptions, transfer, drawTransfer),
 };
 
 interface Shared {
@@ -65,7 +85,7 @@ await runProgram(program, () =>
 
 async function perform(name: string, options: Shared): Promise<void> {
   const { out, json } = options;
-  const { summary, run, draw } = experiments[name];
+  const { summary, perform: run } = experiments[name];
   const progress = createProgress({ silent: json, unit: 'steps' });
   const said: string[] = [];
   const say = (line: string) => {
@@ -73,11 +93,10 @@ async function perform(name: string, options: Shared): Promise<void> {
     if (!json) progress.log(line);
   };
   const began = performance.now();
-  const result = await run(options as never, say, progress);
+  const { result, figure } = await run(options, say, progress);
   const seconds = (performance.now() - began) / 1000;
   mkdirSync(out, { recursive: true });
   const { out: _, json: __, ...own } = options;
-  const figure = draw(result as never);
   const outcome: Outcome = {
     ...{ name, summary, options: own, said, seconds, date: new Date().toISOString().slice(0, 10) },
     adapter: adapterName(),

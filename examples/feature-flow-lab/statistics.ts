@@ -12,7 +12,7 @@ export interface PowerLaw {
   /** log mean value against log x, by least squares. */
   slope: number;
   intercept: number;
-  /** 95 % of the slopes that come out when the seeds of every group are drawn anew, with replacement. */
+  /** 95 % of the slopes that come out when the seeds of every group are drawn again, with replacement. */
   interval: [number, number];
 }
 

@@ -1,13 +1,13 @@
 // The device of a command line.
 import { device, init, shutdown } from '../../src/index.node.js';
 
-/** Opens the device anew: nothing is left in its memory. Without bounds checks and validation, unless DAWNFIELD_PROFILE says otherwise. */
+/** Opens the device again: nothing is left in its memory. Without bounds checks and validation, unless DAWNFIELD_PROFILE says otherwise. */
 export async function reopenDevice({ autotune }: { autotune?: boolean }): Promise<void> {
   shutdown();
   await init({ ...(!process.env.DAWNFIELD_PROFILE && { profile: 'fast' }), ...(autotune && { autotune }) });
 }
 
-/** Runs `body` with a device, which is given back whatever comes. */
+/** Runs `body` with a device, which is released whatever comes. */
 export async function withDevice(body: () => Promise<void>, options: { autotune?: boolean } = {}): Promise<void> {
   try {
     await reopenDevice(options);

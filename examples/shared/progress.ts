@@ -75,7 +75,7 @@ export function createProgress(options: ProgressOptions = {}): Progress {
       else if (last) print(`${title}  ${last}`);
     },
     log(line) {
-      // Overwrites the bar's line; the bar is drawn anew below.
+      // Overwrites the bar's line; the bar is drawn again below.
       if (bar?.isActive) stream.write('\r\x1b[2K');
       print(line);
       if (bar?.isActive) bar.render();

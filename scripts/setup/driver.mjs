@@ -96,7 +96,7 @@ function circumstances() {
 
 /**
  * The driver to use: the cached choice where nothing that it rests on has changed.
- * @param {{ again?: boolean }} [options] again: choose anew
+ * @param {{ again?: boolean }} [options] again: choose again
  * @returns {Choice}
  */
 export function findDriver({ again = false } = {}) {

@@ -109,7 +109,7 @@ function fill(part, home, triplet, suites) {
 }
 
 /**
- * The copy of this node, made anew when node's version changes.
+ * The copy of this node, made again when node's version changes.
  * @param {string} home @param {string} loader @param {string} libraries
  */
 function patchedNode(home, loader, libraries) {

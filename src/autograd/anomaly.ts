@@ -70,7 +70,7 @@ export function checkGradient(name: string, path: string, input: number, gradien
 export async function detectAnomaly<T>(body: () => T): Promise<Awaited<T>> {
   if (detector.get()) throw new InputError('detectAnomaly: one is running already');
   const mine = { found: full([1], NOTHING, { dtype: 'uint32' }), labels: [] as string[] };
-  mine.found.memory.written(); // no recipe makes it anew
+  mine.found.memory.written(); // no recipe makes it again
   let outcome: { result: Awaited<T> } | { error: unknown };
   try {
     outcome = { result: await detector.run('detectAnomaly', mine, body) };

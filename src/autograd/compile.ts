@@ -105,7 +105,7 @@ export function compile<A extends unknown[], R>(
     onces = entry.once ? onces + 1 : 0;
     if (onces === MANY_ONCES && !debug)
       console.warn(
-        'compile: every call of the step keeps memory that it has made, so it is traced anew each time. Return such tensors instead of keep().',
+        'compile: every call of the step keeps memory that it has made, so it is traced again each time. Return such tensors instead of keep().',
       );
     entry.plan.run();
     const result = entry.finish(args);

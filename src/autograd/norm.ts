@@ -75,7 +75,7 @@ function normRows(
   const { weight, bias, eps = 1e-5 } = o;
   const shape = [...lead, ...rest];
   const seen = (t: Tensor, as: Shape) => strided(contiguous(t), as, contiguousStrides(as));
-  // Made anew for each use: a copy of a strided weight is not saved with the node, the weight is.
+  // Made again for each use: a copy of a strided weight is not saved with the node, the weight is.
   const factor = () => weight && { w: seen(weight, affine) };
   const [w, b] = [factor(), bias && { b: seen(bias, affine) }];
   const { y: xhat, stats } = raw.normalizeRows(x, size(lead), eps);

@@ -9,7 +9,7 @@ import type { Shape } from '../tensor/shape';
 import { sameShape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 
-/** A number, or a `scalar()` that compiled steps read anew. */
+/** A number, or a `scalar()` that compiled steps read again. */
 export type Numeric = number | Scalar;
 export type Operand = Tensor | Numeric;
 

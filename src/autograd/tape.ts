@@ -38,7 +38,7 @@ interface NodeOptions {
   pairs?: boolean;
   /** Without it `jvp` refuses the operation. */
   push?: PushForward | typeof SYMMETRIC;
-  /** The rule records its operation anew and hands the gradient on to that record with `resume`. */
+  /** The rule records its operation again and hands the gradient on to that record with `resume`. */
   recomputes?: boolean;
 }
 
@@ -283,7 +283,7 @@ function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
   before?.dispose();
 }
 
-/** Refuses, before anything is launched, a graph whose memory was given back, or of which a saved tensor was overwritten. */
+/** Refuses, before anything is launched, a graph whose memory was released, or of which a saved tensor was overwritten. */
 function checkGraph(root: Tensor): void {
   const waiting: Node[] = root.gradNode ? [root.gradNode as Node] : [];
   const seen = new Set(waiting);
@@ -292,7 +292,7 @@ function checkGraph(root: Tensor): void {
     if (node.done)
       throw inputError(
         'backward',
-        `the graph of '${name}' was used before and its memory given back`,
+        `the graph of '${name}' was used before and its memory released`,
         { output: node.shape },
         'Call backward({ retainGraph: true }) the first time.',
       );
@@ -313,7 +313,7 @@ function checkGraph(root: Tensor): void {
   }
 }
 
-/** Hands a gradient on to a graph that a rule has recorded anew, in the backward pass that runs. */
+/** Hands a gradient on to a graph that a rule has recorded again, in the backward pass that runs. */
 export let resume: (root: Tensor, gradient: Tensor) => void = () => {
   throw new InputError('resume: no backward pass is running');
 };
@@ -382,7 +382,7 @@ function backwardFrom(
     const { result, made: computed } = computedDuring(() =>
       insideModule(node.path, () => node.rule(final, node.needs, addend)),
     );
-    // What a rule has recorded anew belongs to its nodes.
+    // What a rule has recorded again belongs to its nodes.
     const made = node.options.recomputes ? [] : computed;
     for (const memory of made) own.add(memory);
     node.inputs.forEach((input, i) => {

@@ -31,7 +31,7 @@ import { pseudoHuber } from './loss';
 
 export interface FeatureFlowOptions {
   /**
-   * 'flow' moves the features by their own drift, as Definition 1 has it; 'gd' computes them anew from the weights: Algorithm 1 on a net whose
+   * 'flow' moves the features by their own drift, as Definition 1 has it; 'gd' computes them again from the weights: Algorithm 1 on a net whose
    * units are the particles. Both have the same limit for Δt → 0.
    */
   mode?: 'flow' | 'gd';

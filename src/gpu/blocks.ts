@@ -217,7 +217,7 @@ export class Storage implements TypedBinding {
   }
 
   get block(): Block {
-    if (!this.#block) throw new ReleasedError('this memory was already given back');
+    if (!this.#block) throw new ReleasedError('this memory was already released');
     return this.#block;
   }
 
@@ -226,7 +226,7 @@ export class Storage implements TypedBinding {
   }
 
   retain(): this {
-    if (!this.#block) throw new ReleasedError('this memory was already given back');
+    if (!this.#block) throw new ReleasedError('this memory was already released');
     this.#refs++;
     return this;
   }

@@ -9,7 +9,7 @@ export class Float {
 /** Marks a number as a 32-bit float for the uniform struct. */
 export const f32 = (value: number): Float => new Float(value);
 
-/** A named number whose value may change: read anew at every launch or replay. */
+/** A named number whose value may change: read again at every launch or replay. */
 export class Scalar {
   constructor(
     public value: number,
@@ -17,7 +17,7 @@ export class Scalar {
   ) {}
 }
 
-/** A number that compiled steps read anew at every call (learning rate, seed, step). */
+/** A number that compiled steps read again at every call (learning rate, seed, step). */
 export const scalar = (value: number, type: 'f32' | 'u32' = 'f32'): Scalar => new Scalar(value, type);
 
 export type Constant = number | Float | Scalar;

@@ -373,7 +373,7 @@ export class Device {
   #checkHome(name: string, i: number, { block }: Binding): void {
     if (!(block instanceof VirtualBlock) && block.pool !== this.pool)
       throw new DeviceLostError(
-        `${name}: binding ${i} lies on a device that is gone (shutdown() or a loss, then init()): make the tensor anew`,
+        `${name}: binding ${i} lies on a device that is gone (shutdown() or a loss, then init()): make the tensor again`,
       );
   }
 

@@ -30,7 +30,7 @@ export class DeviceLostError extends GpuError {
   override name = 'DeviceLostError';
 }
 
-/** A tensor whose memory was given back is used again. */
+/** A tensor whose memory was released is used. */
 export class ReleasedError extends DawnfieldError {
   override name = 'ReleasedError';
 }

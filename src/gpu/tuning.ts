@@ -131,7 +131,7 @@ export class Tuning {
   #writeCache(onNotice: (text: string) => void): void {
     const { store } = provider();
     try {
-      // Read anew: another process may have tuned meanwhile.
+      // Read again: another process may have tuned meanwhile.
       const choices = { ...this.#readCache(() => {}), ...Object.fromEntries(this.#table) };
       const content = { format: FORMAT, adapter: this.#adapter, choices };
       store.write(this.#cache, `${JSON.stringify(content, null, 1)}\n`);

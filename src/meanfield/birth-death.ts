@@ -85,7 +85,7 @@ export function conserveMass(
 }
 
 /**
- * One round of deaths and births from the effects summed since the last one, which begin anew: `rate` is per step and unit of effect. It ends
+ * One round of deaths and births from the effects summed since the last one, which begin again: `rate` is per step and unit of effect. It ends
  * where all effects are equal, so where the times stand still, since all V are 0 there. A copy stands in front of its parent, with its weights,
  * states, momenta, and a new id: `firstId` and on.
  */

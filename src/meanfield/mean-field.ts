@@ -63,7 +63,7 @@ const OPTIONS: OptionTable<MeanFieldOptions> = {
   solver: is.object,
 };
 
-/** A particle of a stage that is put together anew: a copy of the one at a position, with a time and an id of its own. */
+/** A particle of a stage that is put together again: a copy of the one at a position, with a time and an id of its own. */
 export interface Placed {
   source: number;
   time: number;
@@ -268,7 +268,7 @@ export class MeanField extends Module {
   }
 
   /**
-   * Puts the stage together anew from copies of its particles, n of them in ascending order of their times: weights, states and the optimizer's
+   * Puts the stage together again from copies of its particles, n of them in ascending order of their times: weights, states and the optimizer's
    * buffers are those of the source. What is named twice is there twice afterwards, what is not named is gone.
    */
   placeParticles(placed: readonly Placed[]): void {
@@ -322,7 +322,7 @@ export class MeanField extends Module {
 
   /**
    * A state dict may come with times in any order, and, unless it tells the particles' numbers (checkpoints do), the loaded particles are new
-   * ones: they are numbered anew, as they stand in it.
+   * ones: they are numbered again, as they stand in it.
    */
   protected override afterLoad(loaded: ReadonlySet<Tensor>): void {
     const n = this.particles.length;

@@ -158,7 +158,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
 
   /**
    * Numbers that follow from a group's options and from `step` = 1, 2, …, which counts the updates of a parameter, the one about to be made
-   * included. They join the options' scalars, anew before every step and every replay of a compiled one.
+   * included. They join the options' scalars, again before every step and every replay of a compiled one.
    */
   protected derived(_options: O, _step: number): Record<string, number> {
     return {};
@@ -259,7 +259,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   /**
-   * Restores what `stateDict` gave: parameters without buffers in it begin anew. `steps` tells how often the parameters were updated where the
+   * Restores what `stateDict` gave: parameters without buffers in it begin again. `steps` tells how often the parameters were updated where the
    * dict does not, as those saved by earlier versions. Throws InputError where the dict does not fit; nothing is changed then.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>, steps?: number): void {

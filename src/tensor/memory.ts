@@ -82,7 +82,7 @@ export class Memory {
   #obituary(): string {
     const shape = this.shape ? ` ${showShape(this.shape)}` : '';
     return (
-      `this tensor${shape}, made by '${this.what}', was already given back: ${this.#end || 'it was released'}. ` +
+      `this tensor${shape}, made by '${this.what}', was already released: ${this.#end || 'its memory went back to the pool'}. ` +
       'To hold a tensor longer, return it from the module, store it in a field, or call keep(tensor) in time; ' +
       'init({ memoryLimit }) says how many bytes may be held.'
     );

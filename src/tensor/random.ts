@@ -18,7 +18,7 @@ import { empty, requireFloats } from './tensor';
 /** The Philox stream of tensors, beside those of `datasets/random.ts`: they leave 7 free. */
 export const TENSOR_STREAM = 7;
 
-/** The key of one draw. In a compiled step every call draws anew, so its constants are read at each launch. */
+/** The key of one draw. In a compiled step every call draws again, so its constants are read at each launch. */
 export interface Draw {
   readonly seed: Scalar;
   readonly draws: Scalar;
@@ -80,7 +80,7 @@ type Drawn = [what: string, kind: Drawing, shape: Shape, low: Constant, width: C
 
 function drawn(...[what, kind, shape, low, width, { dtype = 'float32', requiresGrad }]: Drawn): Tensor {
   checkShape(what, shape);
-  const draw = takeDraw(); // captured: the same numbers again when the memory is made anew
+  const draw = takeDraw(); // captured: the same numbers again when the memory is made again
   return factory(what, shape, dtype, (to) => fill(kind, draw, [to], size(shape), low, width), requiresGrad);
 }
 

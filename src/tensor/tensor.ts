@@ -105,7 +105,7 @@ export class Tensor {
     return isContiguous(this.shape, this.strides);
   }
 
-  /** The GPU memory; kernels bind it with its type, through `bind`. Throws ReleasedError when it was given back. */
+  /** The GPU memory; kernels bind it with its type, through `bind`. Throws ReleasedError when it was released. */
   get storage(): TensorStorage {
     return this.memory.storage;
   }

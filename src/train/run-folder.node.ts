@@ -157,7 +157,7 @@ export class RunFolder {
 
   /**
    * The checkpoint to go on from, or null where the run has not begun; the folder is brought to its state: the metrics are cut back, the best
-   * checkpoint is made anew where an interruption has lost it. Throws when the options in config.json, those in `changeable` aside, are not
+   * checkpoint is made again where an interruption has lost it. Throws when the options in config.json, those in `changeable` aside, are not
    * those that the run was saved with. `notice` gets sentences for people.
    */
   resume(
@@ -174,7 +174,7 @@ export class RunFolder {
     );
     checkUnchanged(this.file('config.json'), this.config.options, checkpoint.options, keys);
     if (this.metricsLines === 0 && checkpoint.metricsLines > 0)
-      notice(`${this.file('metrics.jsonl')} is lost: the log begins anew`);
+      notice(`${this.file('metrics.jsonl')} is lost: the log begins again`);
     else if (this.metricsLines < checkpoint.metricsLines)
       throw new Error(
         `${file}: metricsLines is ${checkpoint.metricsLines}, but metrics.jsonl has ${this.metricsLines} lines; ` +

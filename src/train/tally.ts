@@ -44,7 +44,7 @@ export class Tally {
     this.sums.memory.written();
   }
 
-  /** Waits for the GPU, returns the sums and begins anew. */
+  /** Waits for the GPU, returns the sums and begins again. */
   async read(): Promise<TallyValues> {
     const [loss, correct, badStep] = await this.sums.data();
     const { images } = this;

@@ -333,7 +333,7 @@ export class Trainer {
     const buffers = names.map((name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name])] as const);
     this.#progress = checkProgress(progress, 'checkpoint');
     optimizer.loadStateDict(Object.fromEntries(buffers), this.#progress.optimizerSteps);
-    // Buffers are made anew in the first step, which is not compiled.
+    // Buffers are made again in the first step, which is not compiled.
     if (this.#progress.step === 0) this.#step = this.#makeStep();
     device().write(this.#tally.sums.storage, Float32Array.from(tensors[SUMS].data as Float32Array));
     this.#tally.sums.memory.written();

@@ -241,7 +241,7 @@ test('a tensor computed inside cannot be used outside unless it is returned', as
   step(x);
   step(x);
   const text = await message(() => leaked!.add(1).data());
-  assert.match(text, /given back|return it from the step/);
+  assert.match(text, /released|return it from the step/);
 });
 
 test('a label out of range in a compiled step is told at the next read; the step stays as it is', async () => {

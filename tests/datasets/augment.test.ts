@@ -44,7 +44,7 @@ test('a flip mirrors the crop', () => {
     assert.is(pixel(mirrored, 2, y, x), pixel(plain, 2, y, 31 - x));
 });
 
-test('draws cover all 81 windows evenly, half of them flipped, anew in every epoch', () => {
+test('draws cover all 81 windows evenly, half of them flipped, again in every epoch', () => {
   const counts = new Array(81).fill(0);
   let flips = 0;
   for (let i = 0; i < 16200; i++) {

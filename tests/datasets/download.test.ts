@@ -94,7 +94,7 @@ test('takes a .part that is already whole', async () => {
   assert.equal(readFileSync(to), content);
 });
 
-test('starts anew where the server knows no ranges, and where the .part belongs to another file', async () => {
+test('starts again where the server knows no ranges, and where the .part belongs to another file', async () => {
   leavePart(content, 5000);
   answer = (_, response) => response.end(content);
   await download({ url: url(), md5, to });

@@ -137,10 +137,10 @@ test('bindings that a kernel cannot have are refused before anything is submitte
   assert.equal(gpu.stats(), before);
 });
 
-test('a block that was given back cannot be used or given back again', () => {
+test('a block that was released cannot be used or released again', () => {
   const a = gpu.allocate(16, 'a');
   a.release();
-  assert.throws(() => a.block, /given back/);
+  assert.throws(() => a.block, /released/);
   assert.throws(() => a.release(), /released twice/);
 });
 

@@ -77,7 +77,7 @@ for (const atOnce of [true, false]) {
     assert.is(await first(after), 4);
     assert.match(await message(() => run(broken, ones, bad)), /^GpuError: compiling the kernel 'broken'/);
     run(scale, ones, bad);
-    assert.is(await first(bad), 2, 'written anew, the memory is good again');
+    assert.is(await first(bad), 2, 'written again, the memory is good again');
     await gpu.sync();
   });
 

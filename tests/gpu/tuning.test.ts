@@ -143,7 +143,7 @@ test('the cache spares the measurement; a damaged or foreign one is ignored, wit
     assert.match(notices[0], notice);
     assert.ok(choices.includes('splits/2'));
   }
-  // Kernels that have changed since, or variants that are gone, are tried anew; the others are not.
+  // Kernels that have changed since, or variants that are gone, are tried again; the others are not.
   const [product] = first.measured;
   writeFileSync(
     cacheFile(),

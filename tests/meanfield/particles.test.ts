@@ -172,7 +172,7 @@ test("scaling 'mean-field': gradients n times as large for times i/n, decay as i
   close(half, await run({ times: [0.5, 1, 1.5, 2] }, { lr: 0.04 }), 1e-6, 'n by the mass of time');
 });
 
-test('times of the beginning are sorted without counting as swaps; loaded particles are numbered anew', async () => {
+test('times of the beginning are sorted without counting as swaps; loaded particles are numbered again', async () => {
   const net = new MeanField([new Linear(2, 2), new Linear(2, 2), new Linear(2, 2)], { times: [3, 1, 2] });
   assert.equal(await net.telemetry(), { tau: [1, 2, 3], order: [1, 2, 0], swaps: 0 });
   const saved = new MeanField(3, () => new Linear(2, 2)).stateDict();

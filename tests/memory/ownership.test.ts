@@ -68,7 +68,7 @@ test('what was disposed of throws, and says which tensor it was and what to do',
   loss.dispose();
   for (const error of [await asyncFailure(() => loss.item()), failure(() => loss.add(1))]) {
     assert.instance(error, ReleasedError);
-    assert.match(error.message, /\[\], made by 'crossEntropy', was already given back.*keep\(/s);
+    assert.match(error.message, /\[\], made by 'crossEntropy', was already released.*keep\(/s);
   }
 });
 
@@ -88,7 +88,7 @@ test('keep() holds a result; dispose() gives it back', async () => {
   );
 });
 
-test('keep() after the memory was given back throws instead of keeping nothing', () => {
+test('keep() after the memory was released throws instead of keeping nothing', () => {
   const { loss } = trainer()(0);
   loss.dispose();
   assert.instance(
@@ -159,13 +159,13 @@ test("a factory's tensor that was not used for many steps comes back with the sa
   const numbers = tensor([1.5, -2, 3], { dtype: 'float32' });
   const grid = zeros([2, 2]).add(1).keep();
   for (let i = 0; i < 8; i++) step(i);
-  assert.not(numbers.memory.live, 'its GPU copy was given back');
+  assert.not(numbers.memory.live, 'its GPU copy was released');
   close(await numbers.data(), [1.5, -2, 3]);
   close(await numbers.mul(2).data(), [3, -4, 6]);
   close(await grid.data(), [1, 1, 1, 1]);
 });
 
-test("a factory's tensor that was written in place is not made anew", async () => {
+test("a factory's tensor that was written in place is not made again", async () => {
   const net = new SmallNet();
   const values = Float32Array.from({ length: 9 }, (_, i) => i);
   const replacement = tensor(values, { shape: [3, 3] });

@@ -56,7 +56,7 @@ test('moments, ranges and finiteness', async () => {
   );
 });
 
-test('state can be saved and restored, and memory made anew holds the same numbers', async () => {
+test('state can be saved and restored, and memory made again holds the same numbers', async () => {
   manualSeed(9);
   rand([3]);
   const state = getRngState();

@@ -65,7 +65,7 @@ for (const [name, make] of Object.entries(makers)) {
         optimizer = make(params);
         optimizer.loadStateDict(saved);
       }
-      optimizer.groups[0].lr = 0.1 / (1 + t); // read anew by compiled steps
+      optimizer.groups[0].lr = 0.1 / (1 + t); // read again by compiled steps
       update(tensor([s]));
     }
     return [...(await params[0].data()), ...(await params[1].data())];
@@ -105,7 +105,7 @@ for (const [name, make] of Object.entries({
     assert.equal((await path(make, 5, true)).end, end, 'in compiled steps');
   });
 
-  test(`${name}: a new optimizer on the same parameter begins anew`, async () => {
+  test(`${name}: a new optimizer on the same parameter begins again`, async () => {
     const { p, end } = await path(make, 0);
     copyInto(p, tensor([1, -2]));
     const again = make([p]);

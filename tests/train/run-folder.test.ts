@@ -113,7 +113,7 @@ function resumed(last: Checkpoint | null, best: Checkpoint | null, changeable?: 
   return { checkpoint, notices, bytes, found: basename(found!), path: run.path };
 }
 
-test('a best checkpoint that was lost between two writes is made anew from the last one, bit for bit', () => {
+test('a best checkpoint that was lost between two writes is made again from the last one, bit for bit', () => {
   for (const best of [null, at(1, 1, 50)]) {
     const { checkpoint, notices, bytes, found } = resumed(at(2, 2, 40), best);
     assert.equal(bytes('best'), bytes('last'));
@@ -182,7 +182,7 @@ test('options edited in config.json are refused by name, unless they may change;
     /last\.safetensors: metricsLines is 2, but metrics\.jsonl has 1 lines; restore that file/,
   );
   rmSync(join(path, 'metrics.jsonl'));
-  assert.is(open()!.metricsLines, 2, 'a log that was deleted begins anew');
+  assert.is(open()!.metricsLines, 2, 'a log that was deleted begins again');
 });
 
 test('metadata that cannot be is refused with the file and the field', () => {
