@@ -1,5 +1,5 @@
 // This framework as a contestant.
-import { type Conv2dKind, planConv2d } from '../shaders/conv2d';
+import { type Conv2dKind, planConv2d } from '../shaders/conv/lower';
 import {
   backward,
   compile,

@@ -1,5 +1,5 @@
 // The adapter that every contestant runs on: chosen as dawnfield chooses it, with the same Dawn toggles, and waited for in the same way.
-import { isSoftware } from '../src/gpu/back';
+import { isSoftware } from '../src/gpu/target';
 import '../src/gpu/node';
 import { provider } from '../src/gpu/provider';
 import type { Wait } from './workload';

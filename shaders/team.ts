@@ -19,7 +19,7 @@ const SIMT_SIZE = 64;
 
 /**
  * Elements of a channel that batch norm sums up in one chunk on GPUs, and the threads that do it, one for each vec4: few enough that a
- * convolution's tile has whole chunks and can sum them up itself (conv2d-sums.ts).
+ * convolution's tile has whole chunks and can sum them up itself (conv/norm-sums.ts).
  */
 export const GPU_CHUNK = 64;
 export const CHUNK_THREADS = GPU_CHUNK / 4;

@@ -3,7 +3,7 @@
  * fewer parts. They differ in speed, and where parts are added up in the last bits.
  */
 import type { Back, Plan } from './kernel';
-import { TILES } from './tile';
+import { TILES } from './matmul/gpu-tiles';
 
 /** Two for each multiprocessor of a large GPU. */
 export const ENOUGH_WORKGROUPS = 264;

@@ -1,6 +1,6 @@
 // Differentiable convolutions.
 
-import type { Conv2dShape } from '../../shaders/conv2d';
+import type { Conv2dShape } from '../../shaders/conv/lower';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { addBias } from '../tensor/bias';
 import { inputError } from '../tensor/context';

@@ -1,7 +1,6 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
 import { elementsOf, showElements } from '../../shaders/elements';
 import type { Back, Kernel, Plan } from '../../shaders/kernel';
-import { backFor } from './back';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
 import { bindingSize, Commands, MOST_UNIFORMS } from './commands';
 import type { Constant } from './constants';
@@ -11,6 +10,7 @@ import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
 import { REPORT_BYTES, Reports } from './reports';
+import { backFor } from './target';
 import { Trace, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
 import { Watch } from './watch';

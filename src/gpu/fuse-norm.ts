@@ -1,6 +1,6 @@
 // Passes that let convolutions do the work of the batch norms around them (tests/gpu/fuse-norm.test.ts):
-// - normOnLoad: y = act(x · scale + shift) is not written where every reader can apply it to x as it loads (shaders/conv2d-load.ts);
-// - sumsOnStore: what a norm sums up of a tensor, forward or for its gradient, is summed where that is written (shaders/conv2d-sums.ts).
+// - normOnLoad: y = act(x · scale + shift) is not written where every reader can apply it to x as it loads (shaders/conv/norm-load.ts);
+// - sumsOnStore: what a norm sums up of a tensor, forward or for its gradient, is summed where that is written (shaders/conv/norm-sums.ts).
 import type { Binding, Block } from './blocks';
 import { commute, isMovable, overlap } from './fuse';
 import type { Launch } from './trace';

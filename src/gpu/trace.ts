@@ -1,4 +1,4 @@
-// Tracing: while a step is traced, launches are listed instead of encoded and memory is virtual. `plan.ts` turns the list into a plan.
+// Tracing: while a step is traced, launches are listed instead of encoded and memory is virtual. `graph.ts` makes the list ready to run.
 import type { Kernel } from '../../shaders/kernel';
 import type { Binding, Block } from './blocks';
 import { sizeClass } from './blocks';

@@ -1,7 +1,7 @@
-// Convolutions without gradients: shapes, checks, and the plans of shaders/conv2d.ts.
+// Convolutions without gradients: shapes, checks, and the plans of shaders/conv/lower.ts.
 
-import type { Conv2dKind, Conv2dShape } from '../../shaders/conv2d';
-import { planConv2d } from '../../shaders/conv2d';
+import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
+import { planConv2d } from '../../shaders/conv/lower';
 import type { Back } from '../../shaders/kernel';
 import type { Variant } from '../../shaders/variants';
 import { device } from '../gpu';

@@ -1,6 +1,6 @@
 // Matrix products without gradients. Transposed and batch-strided operands are read as they lie, without a copy.
 import type { Back } from '../../shaders/kernel';
-import { planMatmul } from '../../shaders/matmul';
+import { planMatmul } from '../../shaders/matmul/lower';
 import type { Variant } from '../../shaders/variants';
 import type { TypedBinding } from '../gpu';
 import { device } from '../gpu';

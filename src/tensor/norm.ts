@@ -14,7 +14,7 @@ import {
   normPartials,
   walksChannels,
   width,
-} from '../../shaders/norm';
+} from '../../shaders/norm/forward';
 import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import { inputError } from './context';

@@ -6,7 +6,7 @@ import { compile } from '../../src/autograd/compile';
 import { crossEntropy } from '../../src/autograd/loss';
 import { backward } from '../../src/autograd/tape';
 import { device, type Scalar } from '../../src/gpu';
-import { fused } from '../../src/gpu/plan';
+import { fused } from '../../src/gpu/graph';
 import { createModel } from '../../src/models/catalog';
 import type { MeanFieldResNet } from '../../src/models/resnet';
 import { SGD } from '../../src/optim/sgd';

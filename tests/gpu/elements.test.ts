@@ -46,7 +46,9 @@ test('elements are read off every form of declaration', () => {
 test('every storage declaration in shaders/ can be read', () => {
   const folder = new URL('../../shaders/', import.meta.url);
   let seen = 0;
-  for (const file of readdirSync(folder).filter((name) => name.endsWith('.ts'))) {
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  )) {
     const source = readFileSync(new URL(file, folder), 'utf8');
     // Those with a type put in are made of a kernel's options: f32 or vec4f.
     for (const [line] of source.matchAll(/@group\(0\) @binding\(\d+\) var<storage.*?;/g)) {

@@ -11,7 +11,7 @@ import { f32, Scalar } from '../../src/gpu/constants';
 import { Flow } from '../../src/gpu/flow';
 import { joinFlat, joinSegments } from '../../src/gpu/fuse';
 import { normOnLoad, sumsOnStore } from '../../src/gpu/fuse-norm';
-import { fused, liveLaunches, place, type Rewrite } from '../../src/gpu/plan';
+import { fused, liveLaunches, place, type Rewrite } from '../../src/gpu/graph';
 import type { Launch } from '../../src/gpu/trace';
 import { partsOf, VirtualBlock } from '../../src/gpu/trace';
 

@@ -1,11 +1,11 @@
 // The kernels of every back against float64 loops, including those that this machine's adapter would not choose.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Conv2dKind, Conv2dShape } from '../../shaders/conv2d';
-import { planConv2d } from '../../shaders/conv2d';
+import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
+import { planConv2d } from '../../shaders/conv/lower';
 import type { Back, Plan } from '../../shaders/kernel';
-import type { MatmulShape } from '../../shaders/matmul';
-import { planMatmul } from '../../shaders/matmul';
+import type { MatmulShape } from '../../shaders/matmul/lower';
+import { planMatmul } from '../../shaders/matmul/lower';
 import { device } from '../../src/gpu';
 import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
@@ -35,7 +35,7 @@ interface ConvCase extends Partial<Conv2dShape> {
   end?: [number, number];
   /** Only the lane broadcasts: to compile the others takes seconds on a software driver. */
   quick?: true;
-  /** Only the kernels for GPUs: a window slides over whole rows (conv2d-staged.ts). */
+  /** Only the kernels for GPUs: a window slides over whole rows (conv/gpu-rows.ts). */
   staged?: true;
 }
 

@@ -9,11 +9,11 @@
  * (mean, rstd, scale, shift), so that another kernel can apply the normalisation with one load.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { reluBits } from './arithmetic';
-import { cached, declare, entry, perGroup, perThread, storage } from './build';
-import { functionsFor } from './functions';
-import type { Back, Kernel } from './kernel';
-import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from './team';
+import { reluBits } from '../arithmetic';
+import { cached, declare, entry, perGroup, perThread, storage } from '../build';
+import { functionsFor } from '../functions';
+import type { Back, Kernel } from '../kernel';
+import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from '../team';
 
 export interface NormOptions {
   readonly back: Back;

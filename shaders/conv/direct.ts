@@ -3,11 +3,11 @@
  * leave out (a few channels per group, depthwise, very wide kernels or strides).
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Gather, planeIndex, tapProgression } from './conv2d-gather';
-import { type ImageNorm, imageLoad } from './conv2d-load';
-import type { Conv2dShape } from './conv2d-shape';
-import { foldedIndex, foldWorkgroups, type Kernel } from './kernel';
-import type { Partials } from './sum-partials';
+import { foldedIndex, foldWorkgroups, type Kernel } from '../kernel';
+import type { Partials } from '../sum-partials';
+import { type Gather, planeIndex, tapProgression } from './gather';
+import { type ImageNorm, imageLoad } from './norm-load';
+import type { Conv2dShape } from './shape';
 
 const SIZE = 64;
 

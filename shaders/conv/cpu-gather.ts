@@ -23,11 +23,11 @@
  * Without subgroups the broadcasts become uniform loads.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Axis, type Gather, positions } from './conv2d-gather';
-import type { Conv2dShape } from './conv2d-shape';
-import { type Back, foldWorkgroups, type Kernel, lanesOf, uniformShape, unroll, WIDE } from './kernel';
-import { segmentedKernel } from './segments';
-import { scaleSplits, type Variant } from './variants';
+import { type Back, foldWorkgroups, type Kernel, lanesOf, uniformShape, unroll, WIDE } from '../kernel';
+import { segmentedKernel } from '../segments';
+import { scaleSplits, type Variant } from '../variants';
+import { type Axis, type Gather, positions } from './gather';
+import type { Conv2dShape } from './shape';
 
 const MAX_FMAS = 288; // vec4 FMAs in an unrolled body; compile time grows faster than linearly beyond
 const MAX_RARE_FMAS = 96; // where strides or few channels make a layer rare in a network: less is gained than compiling costs

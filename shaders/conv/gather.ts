@@ -8,7 +8,7 @@
  * read position step·q + offset: forward has one class and step = stride; the gradient has `stride` classes and step 1,
  * so that no tap is ever multiplied by a stuffed zero.
  */
-import type { Conv2dShape } from './conv2d-shape';
+import type { Conv2dShape } from './shape';
 
 export interface Tap {
   readonly tap: number;

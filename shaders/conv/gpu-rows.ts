@@ -1,7 +1,7 @@
 /**
  * Convolution for GPUs where a window slides over whole rows (stride 1, output as large as the input, rows of vec4s): a workgroup stages the
  * rows that its pixels need, with what the kernel sees beside them, and every tap reads them from there. A staged number serves all taps,
- * where the implicit matrix product (conv2d-simt.ts) fetches it, with the arithmetic of its address, for each.
+ * where the implicit matrix product (conv/gpu-tiles.ts) fetches it, with the arithmetic of its address, for each.
  *
  * - Gather: a workgroup has some rows of pixels of one or more images times 16 or 32 channels; a thread has 4 neighbouring pixels times 8
  *   channels. Weights are staged beside the rows, a few read channels at a time.
@@ -12,15 +12,15 @@
  * not stored.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Axis, type Gather, gatherOf } from './conv2d-gather';
-import { type ImageNorm, imageLoad } from './conv2d-load';
-import type { Conv2dShape } from './conv2d-shape';
-import { storedSums } from './conv2d-sums';
-import { type ChunkSums, foldedIndex, foldWorkgroups, type Kernel, unroll } from './kernel';
-import type { Partials } from './sum-partials';
-import { CHUNK_THREADS } from './team';
-import { foldChunks, type Quad } from './tile';
-import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from './variants';
+import { type ChunkSums, foldedIndex, foldWorkgroups, type Kernel, unroll } from '../kernel';
+import { foldChunks, type Quad } from '../matmul/gpu-tiles';
+import type { Partials } from '../sum-partials';
+import { CHUNK_THREADS } from '../team';
+import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
+import { type Axis, type Gather, gatherOf } from './gather';
+import { type ImageNorm, imageLoad } from './norm-load';
+import { storedSums } from './norm-sums';
+import type { Conv2dShape } from './shape';
 
 const MEMORY = 1024; // vec4s of workgroup memory that every WebGPU device has
 const THREADS = 128;
@@ -118,7 +118,7 @@ interface GatherLayout {
   readonly workgroups: number;
 }
 
-/** The largest tile that leaves enough workgroups, of whole chunks (conv2d-sums.ts) whether or not they are summed. */
+/** The largest tile that leaves enough workgroups, of whole chunks (conv/norm-sums.ts) whether or not they are summed. */
 function layoutOf(g: Gather): GatherLayout | null {
   if (!slides(g) || g.outChannels < BLOCK) return null;
   const blocks = g.outChannels <= 16 ? 2 : 4;

@@ -17,9 +17,9 @@ import {
   type Stage,
   unroll,
   WIDE,
-} from './kernel';
-import { type Partials, partsForAccuracy } from './sum-partials';
-import { scaleSplits, type Variant } from './variants';
+} from '../kernel';
+import { type Partials, partsForAccuracy } from '../sum-partials';
+import { scaleSplits, type Variant } from '../variants';
 
 /** One factor as element(batch, k, e) = buffer[batch · batchStride + k · kStride + e · stride], e < extent. */
 export interface Operand {

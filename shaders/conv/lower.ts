@@ -5,20 +5,20 @@
  *   dx[n,c,q] = Σ_{o,k} w[o,c,k] · dy[n,o, (q + pad − dilation·k) / stride]
  *   dw[o,c,k] = Σ_{n,p} dy[n,o,p] · x[n,c, stride·p + dilation·k − pad]
  */
-import { cached } from './build';
-import { directGather, directWeightGradient } from './conv2d-direct';
-import { type Gather, gatherOf } from './conv2d-gather';
-import type { ImageNorm } from './conv2d-load';
-import type { Conv2dShape } from './conv2d-shape';
-import { fillsTiles, simtGather, simtWeightGradient } from './conv2d-simt';
-import { softwareGather, softwareWeightGradient } from './conv2d-software';
-import { stagedGather, stagedWeightGradient } from './conv2d-staged';
-import { storedChunks } from './conv2d-sums';
-import { type Back, type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from './kernel';
-import { planSum } from './sum-partials';
-import type { Variant } from './variants';
+import { cached } from '../build';
+import { type Back, type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from '../kernel';
+import { planSum } from '../sum-partials';
+import type { Variant } from '../variants';
+import { softwareGather, softwareWeightGradient } from './cpu-gather';
+import { directGather, directWeightGradient } from './direct';
+import { type Gather, gatherOf } from './gather';
+import { stagedGather, stagedWeightGradient } from './gpu-rows';
+import { fillsTiles, simtGather, simtWeightGradient } from './gpu-tiles';
+import type { ImageNorm } from './norm-load';
+import { storedChunks } from './norm-sums';
+import type { Conv2dShape } from './shape';
 
-export type { Conv2dShape } from './conv2d-shape';
+export type { Conv2dShape } from './shape';
 
 /** Operands `a`, `b`: forward x, weight; input gradient dy, weight; weight gradient x, dy. */
 export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';

@@ -6,8 +6,8 @@
  * product, a convolution (implicit im2col) or its weight gradient of it.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { foldedIndex, foldWorkgroups, type Kernel, unroll } from './kernel';
-import { CHUNK_THREADS, foldHalves } from './team';
+import { foldedIndex, foldWorkgroups, type Kernel, unroll } from '../kernel';
+import { CHUNK_THREADS, foldHalves } from '../team';
 
 export interface Tile {
   /** Of the workgroup's tile, and of an invocation's block; multiples of 4. */

@@ -3,12 +3,12 @@
  * Few outputs with a long sum are split along k into partial results, summed in a second phase in a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, storage } from './build';
-import { type Back, describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from './kernel';
-import { softwareProduct } from './matmul-software';
-import { type Partials, partsForAccuracy, planSum } from './sum-partials';
-import { chooseTile, tiledProduct } from './tile';
-import { scaleSplits, type Variant } from './variants';
+import { cached, storage } from '../build';
+import { type Back, describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from '../kernel';
+import { type Partials, partsForAccuracy, planSum } from '../sum-partials';
+import { scaleSplits, type Variant } from '../variants';
+import { softwareProduct } from './cpu';
+import { chooseTile, tiledProduct } from './gpu-tiles';
 
 export interface MatmulShape {
   readonly batch: number;

@@ -1,24 +1,25 @@
 /**
- * Convolution for GPUs as implicit matrix products over workgroup tiles (`tile.ts`); the im2col matrix exists only
+ * Convolution for GPUs as implicit matrix products over workgroup tiles (matmul/gpu-tiles.ts); the im2col matrix exists only
  * as index arithmetic, which the compiler moves out of the loops where it can.
  *
  * - Gather: rows are output channels, columns the positions of one class of all images, k runs over (channel, ky, kx).
  * - Weight gradient: rows are output channels, columns (inChannel, ky, kx), k runs over all output pixels, in splits
  *   that make enough workgroups and are summed in a second phase.
  */
-import { type Gather, planeIndex, positions, tapProgression } from './conv2d-gather';
-import { type ImageNorm, imageLoad } from './conv2d-load';
-import type { Conv2dShape } from './conv2d-shape';
-import { storedSums } from './conv2d-sums';
-import type { ChunkSums, Kernel } from './kernel';
-import type { Partials } from './sum-partials';
-import { chooseTile, tiledProduct } from './tile';
-import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from './variants';
+
+import type { ChunkSums, Kernel } from '../kernel';
+import { chooseTile, tiledProduct } from '../matmul/gpu-tiles';
+import type { Partials } from '../sum-partials';
+import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
+import { type Gather, planeIndex, positions, tapProgression } from './gather';
+import { type ImageNorm, imageLoad } from './norm-load';
+import { storedSums } from './norm-sums';
+import type { Conv2dShape } from './shape';
 
 /** Whether tiles are filled well enough. */
 export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
 
-/** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm, and what `sums` need (conv2d-sums.ts). */
+/** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm, and what `sums` need (conv/norm-sums.ts). */
 export function simtGather(name: string, g: Gather, variant: Variant, norm?: ImageNorm, sums?: ChunkSums): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
