@@ -1,6 +1,5 @@
 // Residual networks for 32×32 images: a 3×3 stem, three stages with 1×, 2×, 4× channels, global average pooling, a linear classifier.
 
-import { globalAvgPool2d } from '../autograd/pool';
 import { requireWhole } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
@@ -10,6 +9,7 @@ import { Linear } from '../nn/linear';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import type { Parameter, State } from '../nn/parameter';
+import { globalAvgPool2d } from '../ops/pool';
 import { pack } from '../tensor/rows';
 import type { Tensor } from '../tensor/tensor';
 import type { Shortcut } from './blocks';

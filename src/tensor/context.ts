@@ -29,7 +29,7 @@ export function callSite(): string {
   Error.stackTraceLimit = limit;
   const foreign = frames.find(
     (frame) =>
-      !/[\\/](dawnfield[\\/](src|dist)|src[\\/](gpu|tensor|autograd|nn|optim|models|meanfield|featureflow|train))[\\/]|node:internal|<anonymous>\)?$/.test(
+      !/[\\/](dawnfield[\\/](src|dist)|src[\\/](gpu|tensor|autograd|ops|nn|optim|models|meanfield|featureflow|train))[\\/]|node:internal|<anonymous>\)?$/.test(
         frame,
       ),
   );

@@ -1,13 +1,7 @@
 // Pooling against float64 loops.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  adaptiveAvgPool2d,
-  avgPool2d,
-  globalAvgPool2d,
-  maxPool2d,
-  maxPool2dWithIndices,
-} from '../../src/autograd/pool';
+import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d, maxPool2dWithIndices } from '../../src/ops/pool';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import { checkOperation, numbers, useGpu } from '../util';

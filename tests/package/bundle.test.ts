@@ -43,6 +43,7 @@ const floors = [
   /^src\/gpu\//,
   /^src\/tensor\//,
   /^src\/autograd\//,
+  /^src\/ops\//,
   /^src\/nn\//,
   /^(datasets|src\/data)\//,
   /^src\/(optim|meanfield|featureflow)\//,

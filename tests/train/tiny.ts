@@ -2,12 +2,12 @@
 import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
 import '../../src/autograd/methods';
-import { globalAvgPool2d } from '../../src/autograd/pool';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { PreActBranch } from '../../src/models/blocks';
 import { Conv2d } from '../../src/nn/conv';
 import { Linear } from '../../src/nn/linear';
 import { Module } from '../../src/nn/module';
+import { globalAvgPool2d } from '../../src/ops/pool';
 import { SGD } from '../../src/optim/sgd';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
