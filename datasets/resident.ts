@@ -1,13 +1,13 @@
 // Images that lie on the GPU as bytes and leave it as batches: shuffled, cropped, flipped and normalised by the batch kernel.
 import { augment as augmentKernel, augmentWorkgroups } from '../shaders/augment';
 import type { Kernel } from '../shaders/kernel';
+import type { Batch, BatchOptions, BatchSource } from '../src/data/batches';
 import type { Storage, TypedBinding } from '../src/gpu';
 import { device, InputError, ReleasedError } from '../src/gpu';
 import { factory, tensor } from '../src/tensor/create';
 import { bind } from '../src/tensor/elementwise';
 import { endStep, stepsEnded } from '../src/tensor/memory';
 import type { Tensor } from '../src/tensor/tensor';
-import type { Batch, BatchOptions, BatchSource } from '../src/train/batches';
 import type { Split } from './cifar';
 import { IMAGE_BYTES } from './cifar';
 import { checkSeed, Rng, Stream } from './random';

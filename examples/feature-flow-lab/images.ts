@@ -2,8 +2,8 @@
 
 import type { Command } from 'commander';
 import { ResidentImages } from '../../datasets/resident';
+import type { Batch } from '../../src/data/batches';
 import { F, manualSeed, models, type Tensor } from '../../src/index.node.js';
-import type { Batch } from '../../src/train/batches';
 import { DATASETS, type DatasetName, loadDataset } from '../shared/datasets';
 import {
   choice,

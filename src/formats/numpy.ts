@@ -1,6 +1,6 @@
 // NumPy's files: .npy, one array behind a line of Python that describes it, and .npz, a zip archive of such.
 import { unzipSync, zipSync } from 'fflate';
-import type { StoredData, StoredDtype, StoredTensor } from '../train/safetensors';
+import type { StoredData, StoredDtype, StoredTensor } from './safetensors';
 
 const MAGIC = '\x93NUMPY';
 

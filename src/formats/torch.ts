@@ -1,8 +1,8 @@
 // PyTorch's files of `torch.save` (.pt, .pth, .th): a zip archive of a pickle and raw storages, and the older form of five pickles before the
 // storages. Tensors and plain containers are read, without Python and without running anything: a pickle that names anything else is refused.
 import { unzipSync } from 'fflate';
-import type { StoredData, StoredDtype, StoredTensor } from '../train/safetensors';
 import { type PickleGlobal, type PickleValue, readPickle } from './pickle';
+import type { StoredData, StoredDtype, StoredTensor } from './safetensors';
 
 export interface TorchFile {
   /** What was saved: Maps for dictionaries, arrays for lists and tuples, `StoredTensor`s. */

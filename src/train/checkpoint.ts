@@ -1,8 +1,8 @@
 // A checkpoint: one safetensors file with everything that a run needs in order to go on bit for bit.
 // Weights, running statistics and optimizer slots are its tensors; the rest is JSON in its metadata.
 
-import { parseSafetensors, type StoredTensor, serializeSafetensors } from './safetensors';
-import { clip } from './safetensors-header';
+import { parseSafetensors, type StoredTensor, serializeSafetensors } from '../formats/safetensors';
+import { clip } from '../formats/safetensors-header';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 export type JsonObject = { readonly [key: string]: Json | undefined };

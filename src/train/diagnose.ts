@@ -1,9 +1,9 @@
 // Where numbers stop being finite: the error that ends a run whose loss is NaN or infinite, and the search for the first culprit.
 import { scopedNoGrad, tensorsIn } from '../autograd/tape';
+import type { Batch } from '../data/batches';
 import { DawnfieldError } from '../gpu';
 import { reduce } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
-import type { Batch } from './batches';
 import type { Classifier, LossFunction } from './evaluate';
 
 /** The loss, or what the last step has left, became NaN or infinite. The last good checkpoint is unchanged. */

@@ -2,10 +2,10 @@
 
 import { crossEntropy } from '../autograd/loss';
 import { scopedNoGrad } from '../autograd/tape';
+import type { BatchSource } from '../data/batches';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inEvaluation, type Module } from '../nn/module';
 import type { Tensor } from '../tensor/tensor';
-import type { BatchSource } from './batches';
 import { locateNonFinite, NonFiniteEvaluationError } from './diagnose';
 import { defaultReadEvery, Tally } from './tally';
 

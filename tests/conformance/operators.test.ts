@@ -12,6 +12,8 @@ import { mean, sum, variance } from '../../src/autograd/reduce';
 import { logSoftmax, softmax } from '../../src/autograd/softmax';
 import { backward } from '../../src/autograd/tape';
 import { select } from '../../src/autograd/views';
+import type { SafetensorsFile } from '../../src/formats/safetensors';
+import { parseSafetensors } from '../../src/formats/safetensors';
 import { Parameter } from '../../src/nn/parameter';
 import { adaptiveAvgPool2d, globalAvgPool2d, maxPool2d } from '../../src/ops/pool';
 import { Adam, AdamW } from '../../src/optim/adam';
@@ -20,8 +22,6 @@ import { SGD } from '../../src/optim/sgd';
 import { ones, tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';
 import type { Tensor } from '../../src/tensor/tensor';
-import type { SafetensorsFile } from '../../src/train/safetensors';
-import { parseSafetensors } from '../../src/train/safetensors';
 import { sharedPath } from '../shared';
 import { useGpu } from '../util';
 

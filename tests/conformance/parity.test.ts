@@ -7,12 +7,12 @@ import * as assert from 'uvu/assert';
 import '../../src/autograd/methods';
 import { crossEntropy } from '../../src/autograd/loss';
 import { noGrad } from '../../src/autograd/tape';
+import { parseSafetensors, toFloat32 } from '../../src/formats/safetensors';
 import { MeanFieldResNet, PostActResNet, PreActResNet } from '../../src/models/resnet';
 import type { Module, StateDict } from '../../src/nn/module';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
-import { parseSafetensors, toFloat32 } from '../../src/train/safetensors';
 import { sharedPath } from '../shared';
 import { useGpu } from '../util';
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseNpy, parseNpz, serializeNpy, serializeNpz } from '../../src/formats';
-import type { StoredTensor } from '../../src/train/safetensors';
+import type { StoredTensor } from '../../src/formats/safetensors';
 
 const bytesOf = (name: string) => readFileSync(fileURLToPath(new URL(`../fixtures/formats/${name}`, import.meta.url)));
 const plain = ({ dtype, shape, data }: StoredTensor) => [dtype, shape, Array.from(data as ArrayLike<number>, Number)];

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type StoredTensor, toFloat32 } from '../../src/formats/safetensors';
 import { fromStored, loadTorch, loadWeights, models, nn, parseSafetensors, parseTorch } from '../../src/index.node.js';
-import { type StoredTensor, toFloat32 } from '../../src/train/safetensors';
 import { sharedPath } from '../shared';
 import { useGpu } from '../util';
 

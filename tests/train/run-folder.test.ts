@@ -16,6 +16,7 @@ import { hostname, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { parseSafetensors, serializeSafetensors } from '../../src/formats/safetensors';
 import { type Checkpoint, checkResumable, decodeCheckpoint, encodeCheckpoint } from '../../src/train/checkpoint';
 import type { MetricsLine } from '../../src/train/metrics';
 import {
@@ -27,7 +28,6 @@ import {
   readCheckpoint,
   readMetrics,
 } from '../../src/train/run-folder.node.js';
-import { parseSafetensors, serializeSafetensors } from '../../src/train/safetensors';
 
 const test = suite('run folder');
 const base = mkdtempSync(join(tmpdir(), 'dawnfield-run-'));

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseSafetensors, type StoredTensor, serializeSafetensors, toFloat32 } from '../../src/train/safetensors';
+import { parseSafetensors, type StoredTensor, serializeSafetensors, toFloat32 } from '../../src/formats/safetensors';
 import { sharedPath } from '../shared';
 
 const test = suite('safetensors');
