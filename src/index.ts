@@ -1,5 +1,5 @@
 // The public face of dawnfield, for browsers; `index.node.ts` adds what only Node has.
-import './autograd/methods';
+import './ops/methods';
 
 export { AnomalyError, detectAnomaly } from './autograd/anomaly';
 export { checkpoint, checkpointSequential } from './autograd/checkpoint';

@@ -1,7 +1,7 @@
 // Losses as modules, for those who keep the loss with the model; `F` has them as functions.
 
-import { bceWithLogits, crossEntropy, huberLoss, l1Loss, lossOptions, mseLoss, nllLoss } from '../autograd/loss';
 import { checked, type OptionTable } from '../gpu/options';
+import { bceWithLogits, crossEntropy, huberLoss, l1Loss, lossOptions, mseLoss, nllLoss } from '../ops/loss';
 import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 

@@ -154,3 +154,17 @@ export function leadWithOnes({ shape, strides }: ReturnType<typeof collapse>, le
 export function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean): number[] {
   return keepDims ? shape.map((n, i) => (axes.includes(i) ? 1 : n)) : shape.filter((_, i) => !axes.includes(i));
 }
+
+/** A shape seen as [outer, n, inner] around one axis; `lines` = outer · inner. */
+export interface Lines {
+  lines: number;
+  n: number;
+  inner: number;
+}
+
+/** The lines of a shape along an axis. */
+export function linesAlong(shape: Shape, axis: number): Lines {
+  const n = shape[axis] ?? 1; // a scalar is one line of one element
+  const inner = size(shape.slice(axis + 1));
+  return { lines: size(shape.slice(0, axis)) * inner, n, inner };
+}

@@ -8,8 +8,7 @@ import { inputError } from './context';
 import { wgslType } from './dtype';
 import { bind, contiguous, copy, gridFor } from './elementwise';
 import { gather } from './gather';
-import { normalizeAxis } from './shape';
-import { linesAlong } from './softmax';
+import { linesAlong, normalizeAxis } from './shape';
 import type { Tensor } from './tensor';
 import { empty, strided } from './tensor';
 

@@ -1,4 +1,4 @@
-// The Tensor: a typed, strided view of GPU memory. Operations live in files of their own; `autograd/methods.ts` hangs them on as methods.
+// The Tensor: a typed, strided view of GPU memory. Operations live in files of their own; `ops/methods.ts` hangs them on as methods.
 import type { Storage } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from './context';

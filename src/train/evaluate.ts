@@ -1,10 +1,10 @@
 // The loss and the error of a model over a whole data set.
 
-import { crossEntropy } from '../autograd/loss';
 import { scopedNoGrad } from '../autograd/tape';
 import type { BatchSource } from '../data/batches';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inEvaluation, type Module } from '../nn/module';
+import { crossEntropy } from '../ops/loss';
 import type { Tensor } from '../tensor/tensor';
 import { locateNonFinite, NonFiniteEvaluationError } from './diagnose';
 import { defaultReadEvery, Tally } from './tally';

@@ -2,7 +2,6 @@
 
 import { Rng, Stream } from '../../datasets/random';
 import { compile } from '../autograd/compile';
-import { crossEntropy } from '../autograd/loss';
 import { backward } from '../autograd/tape';
 import type { Batch, BatchSource } from '../data/batches';
 import type { ProfiledLaunch, Scalar, TuningTable } from '../gpu';
@@ -12,6 +11,7 @@ import { birthDeath, countEffects } from '../meanfield/birth-death';
 import type { MeanField } from '../meanfield/mean-field';
 import { meanFieldsIn } from '../meanfield/mean-field';
 import { Parameter } from '../nn/parameter';
+import { crossEntropy } from '../ops/loss';
 import type { Optimizer } from '../optim/optimizer';
 import type { Schedule } from '../optim/schedule';
 import { constant, Scheduler } from '../optim/schedule';

@@ -1,10 +1,9 @@
 // Checkpointing and gradients as values: the same bits as plain backward, with less memory.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { checkpoint, checkpointSequential } from '../../src/autograd/checkpoint';
 import { compile } from '../../src/autograd/compile';
-import { crossEntropy } from '../../src/autograd/loss';
 import { groupNorm, layerNorm } from '../../src/autograd/norm';
 import { grad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
@@ -14,6 +13,7 @@ import { Conv2d } from '../../src/nn/conv';
 import { Dropout } from '../../src/nn/dropout';
 import { Module } from '../../src/nn/module';
 import { BatchNorm2d } from '../../src/nn/norm';
+import { crossEntropy } from '../../src/ops/loss';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
 import { manualSeed } from '../../src/tensor/seed';

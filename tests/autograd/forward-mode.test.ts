@@ -1,7 +1,7 @@
 // Forward mode: jvp against ⟨u, J·v⟩ = ⟨Jᵀu, v⟩, with Jᵀu of backward, for every operation that has a push-forward.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { conv2d, convTranspose2d } from '../../src/autograd/conv';
 import { where } from '../../src/autograd/elementwise';
 import { jvp } from '../../src/autograd/forward-mode';

@@ -1,14 +1,14 @@
 // Compiled training steps: the same numbers as eager ones, and the exact counts that make them fast.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { compile } from '../../src/autograd/compile';
-import { crossEntropy } from '../../src/autograd/loss';
 import { backward } from '../../src/autograd/tape';
 import { device, type Scalar } from '../../src/gpu';
 import { fused } from '../../src/gpu/graph';
 import { createModel } from '../../src/models/catalog';
 import type { MeanFieldResNet } from '../../src/models/resnet';
+import { crossEntropy } from '../../src/ops/loss';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
 import { type Memory, tracedMemories } from '../../src/tensor/memory';

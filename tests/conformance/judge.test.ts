@@ -1,7 +1,7 @@
 // The judge of the conformance room itself: it has to notice wrong values, shapes and operations.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { useGpu } from '../util';
 import type { ProgramCase } from './case';
 import { isFailure, table } from './outcome';

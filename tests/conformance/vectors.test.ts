@@ -2,7 +2,7 @@
 //   VECTORS=conv CASE=dilat node --import tsx tests/conformance/vectors.test.ts    runs the files and the case ids that match
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { sharedPath } from '../shared';
 import { useGpu } from '../util';
 import { readCases } from './case';

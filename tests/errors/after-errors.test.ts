@@ -1,7 +1,7 @@
 // After an error the engine goes on: what was computed before and what comes after is right, and no mode is left switched.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import type { Kernel } from '../../shaders/kernel';
 import { compile } from '../../src/autograd/compile';
 import { isRecording, noGrad } from '../../src/autograd/tape';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { compile } from '../../src/autograd/compile';
 import { FeatureFlowNet, logistic, pseudoHuber, regress, ScaledGradientDescent } from '../../src/featureflow';
 import { tensor } from '../../src/tensor/create';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { noGrad } from '../../src/autograd/tape';
 import { FeatureFlow } from '../../src/featureflow/flow';
 import type { FlowStart } from '../../src/featureflow/flow-start';

@@ -1,7 +1,7 @@
 // The dense feature-flow net: finite differences, replicas, activations, losses, wrong calls.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import type { FeatureFlowNetOptions } from '../../src/featureflow';
 import {
   crossEntropy,

@@ -1,11 +1,11 @@
 // FeatureFlowResNet: a scaled step against finite differences in float64, Algorithm 2 on convolutions, its standard parametrisation, refusals.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
-import { crossEntropy } from '../../src/autograd/loss';
+import '../../src/ops/methods';
 import { ScaledGradientDescent } from '../../src/featureflow';
 import { createModel } from '../../src/models/catalog';
 import { FeatureFlowResNet } from '../../src/models/feature-flow';
+import { crossEntropy } from '../../src/ops/loss';
 import { tensor } from '../../src/tensor/create';
 import { manualSeed } from '../../src/tensor/seed';
 import { close, numbers, numericGradient, useGpu } from '../util';

@@ -1,7 +1,7 @@
 // FeatureFlowResNet in the trainer: a resumed run equals an uninterrupted one; the experiments with it give the same numbers twice.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { coordinates } from '../../examples/feature-flow-lab/coordinates';
 import { transfer } from '../../examples/feature-flow-lab/transfer';
 import { ScaledGradientDescent } from '../../src/featureflow';

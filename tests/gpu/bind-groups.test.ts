@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import type { Kernel } from '../../shaders/kernel';
 import { device, f32, type Storage } from '../../src/gpu';
 import { MeanField } from '../../src/meanfield/mean-field';

@@ -2,7 +2,7 @@
 // where the passes apply and where they must not.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { compile } from '../../src/autograd/compile';
 import { conv2d } from '../../src/autograd/conv';
 import { batchNorm } from '../../src/autograd/norm';

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { Rng } from '../../datasets/random';
 import { noGrad } from '../../src/autograd/tape';
 import { birthDeath, chooseTurnover, conserveMass, countEffects } from '../../src/meanfield/birth-death';

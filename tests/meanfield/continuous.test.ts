@@ -1,7 +1,7 @@
 // The continuous view: solvers against float64 and each other, three ways to the gradient, the adjoint's distance of 1/n (Theorem 3.1).
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { dropout } from '../../src/autograd/random';
 import { grad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';

@@ -1,7 +1,7 @@
 // The shallow-ensemble expansion against the deep network in float64: what is left scales as ε² and ε³ in the strength of the branches.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { PreActBranch } from '../../src/models/blocks';
 import { Module } from '../../src/nn/module';

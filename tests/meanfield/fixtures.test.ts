@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { Module } from '../../src/nn/module';
 import { Parameter } from '../../src/nn/parameter';

@@ -1,7 +1,7 @@
 // MeanField beyond the papers' numbers: whole particles move, ties are stable, refusals, resuming.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { noGrad } from '../../src/autograd/tape';
 import { narrow } from '../../src/autograd/views';
 import { MeanField } from '../../src/meanfield/mean-field';

@@ -1,7 +1,7 @@
 // A particle is the whole block: blocks that differ in anything but weights are refused, and so is what was set for one particle alone.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { relu, tanh } from '../../src/autograd/elementwise';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { ELU, GELU, LeakyReLU, ReLU, Tanh } from '../../src/nn/activations';

@@ -1,7 +1,7 @@
 // The arms that tell what re-sorting does: never sorted, and put into another order between epochs. Bit for bit where they must be equal.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { MeanField, type MeanFieldOptions } from '../../src/meanfield/mean-field';
 import { Linear } from '../../src/nn/linear';
 import { tensor } from '../../src/tensor/create';

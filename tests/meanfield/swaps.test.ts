@@ -2,10 +2,9 @@
 // they were made, and every step reads their times and visits them in that order. And a checkpoint after every step of such a run.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
-import { crossEntropy } from '../../src/autograd/loss';
 import { backward } from '../../src/autograd/tape';
 import { narrow } from '../../src/autograd/views';
 import type { PreActBranch } from '../../src/models/blocks';
@@ -13,6 +12,7 @@ import type { ResNetOptions } from '../../src/models/resnet';
 import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
 import type { Module } from '../../src/nn/module';
 import { Parameter } from '../../src/nn/parameter';
+import { crossEntropy } from '../../src/ops/loss';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
 import { copyInto } from '../../src/tensor/elementwise';

@@ -1,8 +1,7 @@
 // Table 1 of Lu et al.: exact parameter counts of all networks by name, both arms equal at step 0, a training step of the deep and wide kinds.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
-import { crossEntropy } from '../../src/autograd/loss';
+import '../../src/ops/methods';
 import { backward } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import type { MeanFieldOptions } from '../../src/meanfield/mean-field';
@@ -11,6 +10,7 @@ import { solve } from '../../src/meanfield/ode';
 import { createModel, TABLE_1 } from '../../src/models/catalog';
 import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';
 import { Linear } from '../../src/nn/linear';
+import { crossEntropy } from '../../src/ops/loss';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
 import { manualSeed } from '../../src/tensor/seed';

@@ -1,18 +1,10 @@
 // Softmax and losses against float64 formulas.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { ClassLossOptions, LossReduction } from '../../src/autograd/loss';
-import {
-  bceWithLogits,
-  crossEntropy,
-  huberLoss,
-  l1Loss,
-  mseLoss,
-  nllLoss,
-  pseudoHuberLoss,
-} from '../../src/autograd/loss';
-import { logSoftmax, softmax } from '../../src/autograd/softmax';
 import { backward } from '../../src/autograd/tape';
+import type { ClassLossOptions, LossReduction } from '../../src/ops/loss';
+import { bceWithLogits, crossEntropy, huberLoss, l1Loss, mseLoss, nllLoss, pseudoHuberLoss } from '../../src/ops/loss';
+import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';

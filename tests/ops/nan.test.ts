@@ -3,14 +3,14 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { binaryFunctions, unaryFunctions, where } from '../../src/autograd/elementwise';
-import * as losses from '../../src/autograd/loss';
 import { batchNorm } from '../../src/autograd/norm';
 import * as reduce from '../../src/autograd/reduce';
-import { logSoftmax, softmax } from '../../src/autograd/softmax';
 import { sort, topk } from '../../src/autograd/sort';
 import { backward } from '../../src/autograd/tape';
 import { Parameter } from '../../src/nn/parameter';
+import * as losses from '../../src/ops/loss';
 import { avgPool2d, maxPool2d } from '../../src/ops/pool';
+import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { Adam } from '../../src/optim/adam';
 import { Adamax } from '../../src/optim/adamax';
 import { clipGradNorm, clipGradValue } from '../../src/optim/clip';

@@ -1,7 +1,7 @@
 // Optimizers in compiled steps and after a restart, clipping, schedules. Their formulas are checked in tests/conformance.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { compile } from '../../src/autograd/compile';
 import { mul, square } from '../../src/autograd/elementwise';
 import { sum } from '../../src/autograd/reduce';

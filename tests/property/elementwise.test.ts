@@ -1,5 +1,5 @@
 // Random elementwise functions: shapes, strides, broadcasting, numbers as operands; derivatives away from kinks.
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { test } from 'uvu';
 import type { Operand } from '../../src/autograd/elementwise';
 import { binaryFunctions, gelu, unaryFunctions, where } from '../../src/autograd/elementwise';

@@ -1,15 +1,15 @@
 // More than 65,535 workgroups: kernels whose grid is folded into two dimensions reach every element.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { FLAT_TILE, STRIDED_TILE } from '../../shaders/elementwise';
 import { add, mul } from '../../src/autograd/elementwise';
 import { gather } from '../../src/autograd/gather';
 import { cumsum, sum } from '../../src/autograd/reduce';
-import { softmax } from '../../src/autograd/softmax';
 import { backward } from '../../src/autograd/tape';
 import { concat, transpose } from '../../src/autograd/views';
 import { maxPool2d } from '../../src/ops/pool';
+import { softmax } from '../../src/ops/softmax';
 import { tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';
 import type { Tensor } from '../../src/tensor/tensor';

@@ -1,6 +1,6 @@
 // Random views, joins, padding, gathers, scatters and sorts.
 import { test } from 'uvu';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { gather, indexSelect, oneHot, scatterAdd } from '../../src/autograd/gather';
 import { sort, topk } from '../../src/autograd/sort';
 import * as views from '../../src/autograd/views';

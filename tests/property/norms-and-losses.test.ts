@@ -1,10 +1,10 @@
 // Random normalisations, softmax and losses.
 import { test } from 'uvu';
-import '../../src/autograd/methods';
-import * as losses from '../../src/autograd/loss';
+import '../../src/ops/methods';
 import { batchNorm, groupNorm, layerNorm } from '../../src/autograd/norm';
-import { logSoftmax, softmax } from '../../src/autograd/softmax';
 import { clone } from '../../src/autograd/views';
+import * as losses from '../../src/ops/loss';
+import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';

@@ -1,6 +1,6 @@
 // Random matrix products, convolutions and pooling with all attributes.
 import { test } from 'uvu';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { conv1d, conv2d, convTranspose2d } from '../../src/autograd/conv';
 import { linear, matmul } from '../../src/autograd/matmul';
 import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from '../../src/ops/pool';

@@ -1,6 +1,6 @@
 // Random reductions and scans over any axes.
 import { test } from 'uvu';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import type { Axes } from '../../src/autograd/reduce';
 import * as reduce from '../../src/autograd/reduce';
 import { tensor } from '../../src/tensor/create';

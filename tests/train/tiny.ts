@@ -1,7 +1,7 @@
 // A small mean-field classifier and a small data set, for tests of training.
 import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
-import '../../src/autograd/methods';
+import '../../src/ops/methods';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { PreActBranch } from '../../src/models/blocks';
 import { Conv2d } from '../../src/nn/conv';

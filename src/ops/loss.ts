@@ -1,17 +1,42 @@
-// Losses with gradients. Integer and boolean operands are converted to float32, as PyTorch promotes them. All reduce as in PyTorch: 'mean' (the default), 'sum', or 'none' for the loss of every sample.
+// Losses, as functions of `torch.nn.functional`. Integer and boolean operands are converted to float32, as PyTorch promotes them. All reduce
+// as in PyTorch: 'mean' (the default), 'sum', or 'none' for the loss of every sample. With class labels there is a launch for the losses, one to
+// reduce them, and one for the gradient.
+import {
+  crossEntropyReduce,
+  crossEntropyGradient as gradientKernel,
+  LINES_TILE,
+  crossEntropy as lossKernel,
+} from '../../shaders/softmax';
+import { record } from '../autograd/tape';
+import { device, f32 } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
-import { inputError } from '../tensor/context';
-import type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
-import { classLoss, classLossGradient } from '../tensor/cross-entropy';
-import { evaluate } from '../tensor/elementwise';
+import { inputError, modulePath } from '../tensor/context';
+import { bind, contiguous, evaluate, gridFor } from '../tensor/elementwise';
 import { reduce, restored } from '../tensor/reduce';
-import { broadcastShapes, sameShape, size } from '../tensor/shape';
+import { broadcastShapes, linesAlong, reducedShape, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireFloats, requireShape, requireTensors, strided } from '../tensor/tensor';
-import { logSoftmax } from './softmax';
-import { record } from './tape';
+import { empty, requireFloats, requireShape, requireTensors, strided } from '../tensor/tensor';
+import { lineGrid, logSoftmax } from './softmax';
 
-export type { ClassLossOptions, LossReduction } from '../tensor/cross-entropy';
+/** What becomes of the losses of the samples. */
+export type LossReduction = 'none' | 'mean' | 'sum';
+
+/** The option that all losses have. */
+export interface Reduced {
+  reduction?: LossReduction;
+}
+
+/** Options of losses with class labels. */
+export interface ClassLossOptions {
+  /** 'mean' divides by the sum of the weights of the labels (their number without weights); samples with `ignoreIndex` do not count. */
+  reduction?: LossReduction;
+  /** Weight of each class [C]. */
+  weight?: Tensor | null;
+  /** Samples with this label have no loss and no gradient. */
+  ignoreIndex?: number;
+  /** ε: the target is (1 − ε) · onehot + ε / C. */
+  labelSmoothing?: number;
+}
 
 const reduced: OptionTable<Reduced> = { reduction: word('none', 'mean', 'sum') };
 const nll = { ...reduced, weight: is.tensor, ignoreIndex: is.number };
@@ -26,13 +51,68 @@ export const lossOptions = {
   bceWithLogits: { ...reduced, weight: is.tensor, posWeight: is.tensor } satisfies OptionTable<BceOptions>,
 };
 
-const byLabel = (op: string, nll: boolean, x: Tensor, labels: Tensor, options: ClassLossOptions): Tensor => {
-  const parts = classLoss(op, x, labels, nll, options);
-  const saved = [x, labels, parts.saved, parts.total, ...(options.weight ? [options.weight] : [])];
-  return record(op, [x], parts.loss, saved, (gradient) => [
-    classLossGradient(op, gradient, x, labels, parts, nll, options),
-  ]);
-};
+const NAN_BITS = 0x7fc00000;
+
+/**
+ * Losses of scores (or, with `nll`, of log-probabilities) [N, C, …] for labels [N, …]; a label that is no class makes loss and gradient NaN, and
+ * the next read-back throws.
+ */
+function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLossOptions): Tensor {
+  const { reduction = 'mean', weight, ignoreIndex = -100, labelSmoothing = 0 } = o;
+  const axis = x.ndim === 1 ? 0 : 1;
+  const along = linesAlong(x.shape, axis);
+  const shapes = { input: x, target: labels };
+  if (x.ndim === 0 || x.dtype !== 'float32')
+    throw inputError(op, `the input must be float32 scores [N, C, …] or [C], it is ${x.dtype}`, shapes);
+  if (labels.dtype !== 'int32' && labels.dtype !== 'uint32')
+    throw inputError(
+      op,
+      `class labels must be int32, they are ${labels.dtype}`,
+      shapes,
+      'For probabilities, the target needs the shape of the input.',
+    );
+  if (!sameShape(labels.shape, reducedShape(x.shape, [axis], false)))
+    throw inputError(
+      op,
+      'the labels do not fit',
+      shapes,
+      'They have the shape of the input without its class dimension: [N, …] for [N, C, …].',
+    );
+  if (weight) requireFloats(op, { weight });
+  requireShape(op, x, { weight }, [along.n], `one value for each of the ${along.n} classes`);
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw inputError(op, `labelSmoothing is ${labelSmoothing}`, shapes, 'Use a number in 0 … 1.');
+  if (!['none', 'mean', 'sum'].includes(reduction))
+    throw inputError(op, `reduction is '${reduction}'`, shapes, "Use 'none', 'mean' or 'sum'.");
+  if (along.n === 0 && along.lines) throw inputError(op, 'there are no classes', { input: x });
+  const { perGroup, grid } = lineGrid(along);
+  const smoothing = labelSmoothing > 0;
+  const options = { back: device().back, lines: perGroup, nll, weights: !!weight, smoothing };
+  const { reports } = device();
+  const slot = reports.slot(op, along.n, modulePath());
+  const constants = [along.lines, along.n, along.inner, ignoreIndex, f32(labelSmoothing), NAN_BITS, slot];
+  const weights = () => (weight ? [bind(contiguous(weight))] : []);
+  const losses = empty(op, labels.shape);
+  const rows = empty(op, [along.lines, 4]); // what the gradient needs of each sample
+  const total = empty(op, []); // the sum of weights
+  const reads = [bind(contiguous(x)), bind(contiguous(labels)), ...weights()];
+  device().launch(lossKernel(options), [...reads, bind(losses), bind(rows), reports.binding], constants, grid);
+  let loss = losses;
+  if (reduction !== 'none') {
+    loss = empty(op, []);
+    const kernel = crossEntropyReduce(device().back, reduction === 'mean');
+    device().launch(kernel, [losses, rows, loss, total].map(bind), constants);
+    losses.dispose();
+  }
+  return record(op, [x], loss, [x, labels, rows, total, ...(weight ? [weight] : [])], (gradient) => {
+    const dx = empty(op, x.shape);
+    const reads = [contiguous(x), contiguous(labels), rows, contiguous(gradient)].map(bind);
+    if (reduction === 'mean') reads.push(bind(total));
+    if (smoothing) reads.push(...weights());
+    device().launch(gradientKernel(options, reduction), [...reads, bind(dx)], constants, gridFor(x.size, LINES_TILE));
+    return [dx];
+  });
+}
 
 /**
  * Cross-entropy of logits [N, C, …] (or [C]) with class labels [N, …] (int32), or with probabilities of the shape of the logits.
@@ -141,11 +221,7 @@ function withProbabilities(
   return pointwise('crossEntropy', row, logSoftmax(x, axis), target, options);
 }
 
-export interface Reduced {
-  reduction?: LossReduction;
-}
-
-/** (x − target)². */
+/** (x − target)², as `mse_loss`; both have one shape. Throws InputError where they differ, as do the losses below. */
 export const mseLoss = (x: Tensor, target: Tensor, options: Reduced = {}): Tensor =>
   pointwise(
     'mseLoss',
@@ -155,7 +231,7 @@ export const mseLoss = (x: Tensor, target: Tensor, options: Reduced = {}): Tenso
     checked('mseLoss', options, lossOptions.mseLoss),
   );
 
-/** |x − target|, with gradient 0 at 0. */
+/** |x − target|, with gradient 0 at 0, as `l1_loss`. */
 export const l1Loss = (x: Tensor, target: Tensor, options: Reduced = {}): Tensor =>
   pointwise(
     'l1Loss',
@@ -173,7 +249,7 @@ function withDelta(op: 'huberLoss' | 'pseudoHuberLoss', row: LossRow, x: Tensor,
   return pointwise(op, row, x, target, { reduction, parameter: delta });
 }
 
-/** d²/2 for |d| ≤ delta, delta · (|d| − delta/2) beyond it, d = x − target. */
+/** `huber_loss`: d²/2 for |d| ≤ delta, delta · (|d| − delta/2) beyond it, d = x − target. */
 export function huberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
   const row = {
     value: 'select(s * (abs(a - b) - 0.5 * s), 0.5 * (a - b) * (a - b), abs(a - b) <= s)',
@@ -190,6 +266,7 @@ export function pseudoHuberLoss(x: Tensor, target: Tensor, options: WithDelta = 
   return withDelta('pseudoHuberLoss', row, x, target, options);
 }
 
+/** Options of `bceWithLogits`. */
 export interface BceOptions extends Reduced {
   /** Factor of each loss; its shape is broadcast. */
   weight?: Tensor | null;

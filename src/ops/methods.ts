@@ -1,18 +1,19 @@
 // Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. The functions tell what they do; those of several tensors alike, such as `concat`, are none.
+
+import * as assign from '../autograd/assign';
+import { clamp } from '../autograd/clamp';
+import type { BinaryFunctions, UnaryFunctions as OfTable } from '../autograd/elementwise';
+import * as elementwise from '../autograd/elementwise';
+import * as gather from '../autograd/gather';
+import { matmul } from '../autograd/matmul';
+import { describe, print, show } from '../autograd/print';
+import * as reduce from '../autograd/reduce';
+import * as sort from '../autograd/sort';
+import { backward, detach, registerHook, retainGrad } from '../autograd/tape';
+import * as views from '../autograd/views';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
-import * as assign from './assign';
-import { clamp } from './clamp';
-import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
-import * as elementwise from './elementwise';
-import * as gather from './gather';
-import { matmul } from './matmul';
-import { describe, print, show } from './print';
-import * as reduce from './reduce';
-import * as softmax from './softmax';
-import * as sort from './sort';
-import { backward, detach, registerHook, retainGrad } from './tape';
-import * as views from './views';
+import { logSoftmax, softmax } from './softmax';
 
 /** A function of a tensor as a method of it. */
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
@@ -31,7 +32,8 @@ const functions = {
   var: variance,
   matmul,
   ...viewFunctions,
-  ...softmax,
+  softmax,
+  logSoftmax,
   gather: gather.gather,
   indexSelect: gather.indexSelect,
   scatterAdd: gather.scatterAdd,

@@ -1,0 +1,37 @@
+// Softmax and log-softmax along a dimension.
+import { softmaxGradient as gradientKernel, softmax as kernel, LINES_TILE, linesPerGroup } from '../../shaders/softmax';
+import { record, SYMMETRIC } from '../autograd/tape';
+import { device } from '../gpu';
+import { bind, contiguous, gridFor } from '../tensor/elementwise';
+import { type Lines, linesAlong, normalizeAxis } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { empty, requireFloats } from '../tensor/tensor';
+
+/** The workgroups that cover these lines, and how many lines one covers. */
+export function lineGrid({ lines, n, inner }: Lines) {
+  const perGroup = linesPerGroup(n, inner);
+  return { perGroup, grid: gridFor(n ? lines : 0, perGroup === 1 ? 1 : LINES_TILE) };
+}
+
+const along = (op: 'softmax' | 'logSoftmax') => (x: Tensor, dim: number) => {
+  requireFloats(op, { input: x });
+  const log = op === 'logSoftmax';
+  const { lines, n, inner } = linesAlong(x.shape, normalizeAxis(op, dim, x.shape));
+  const { perGroup, grid } = lineGrid({ lines, n, inner });
+  const y = empty(op, x.shape);
+  const constants = [lines, n, inner];
+  device().launch(kernel(device().back, log, perGroup), [bind(contiguous(x)), bind(y)], constants, grid);
+  const rule = (g: Tensor) => {
+    const dx = empty('softmax', x.shape);
+    const buffers = [contiguous(y), contiguous(g), dx].map(bind);
+    device().launch(gradientKernel(device().back, log, perGroup), buffers, constants, grid);
+    return [dx];
+  };
+  return record(op, [x], y, [y], rule, { push: log ? undefined : SYMMETRIC });
+};
+
+/** exp(x) / Σ exp(x) along `dim`, computed from x − max x, as `torch.softmax`: float32, shape of x. */
+export const softmax = along('softmax');
+
+/** log softmax(x) along `dim`, without overflow or log 0, as `torch.log_softmax`: float32, shape of x. */
+export const logSoftmax = along('logSoftmax');
