@@ -1,6 +1,7 @@
-// The package as users get it: packed, unpacked into an empty project, run in ESM and CJS, type-checked and run as TypeScript.
+// The package as users get it: packed, unpacked into an empty project, run in ESM and CJS, type-checked and run as TypeScript. The programs of
+// project/ are those of a user who extends it: strict, without casts.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { extract } from 'tar';
@@ -11,15 +12,25 @@ import { checkLosses, tenSteps } from './ten-steps';
 const root = new URL('../..', import.meta.url).pathname;
 const project = mkdtempSync(join(tmpdir(), 'dawnfield-user-'));
 const home = join(project, 'node_modules', 'dawnfield');
+const own = new URL('project/', import.meta.url).pathname;
+const programs = readdirSync(own).filter((name) => name.endsWith('.ts'));
 const report = 'tenSteps().then((losses) => console.log(JSON.stringify(losses)));\n';
 
-function run(file: string): number[] {
-  const output = execFileSync(process.execPath, [file], {
-    cwd: project,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  return JSON.parse(output);
+const output = (file: string): string =>
+  execFileSync(process.execPath, [file], { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+
+const run = (file: string): number[] => JSON.parse(output(file));
+
+/** Fails with the compiler's messages. */
+function compile(...flags: string[]): void {
+  try {
+    execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...flags], {
+      cwd: project,
+      encoding: 'utf8',
+    });
+  } catch (error) {
+    assert.unreachable((error as { stdout: string }).stdout);
+  }
 }
 
 // As npm does it, but from this checkout's node_modules: the packed dependencies are linked, no other package is there.
@@ -27,8 +38,8 @@ async function install(): Promise<void> {
   const npm = process.env.npm_execpath;
   const flags = ['pack', '--json', '--pack-destination', project];
   const [tool, args] = npm?.endsWith('.js') ? [process.execPath, [npm, ...flags]] : ['npm', flags];
-  const output = execFileSync(tool, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-  const [{ filename }] = JSON.parse(output.slice(output.lastIndexOf('\n[') + 1));
+  const packed = execFileSync(tool, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const [{ filename }] = JSON.parse(packed.slice(packed.lastIndexOf('\n[') + 1));
   mkdirSync(home, { recursive: true });
   await extract({ file: join(project, filename), cwd: home, strip: 1 });
   const { dependencies } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
@@ -64,14 +75,7 @@ for (const resolution of ['nodenext', 'bundler']) {
     writeFileSync(join(project, 'typed.mts'), `import * as dawnfield from 'dawnfield';\n${tenSteps}${typed}`);
     const module = resolution === 'nodenext' ? 'nodenext' : 'esnext';
     const flags = ['--strict', '--target', 'es2022', '--module', module, '--moduleResolution', resolution, 'typed.mts'];
-    try {
-      execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...flags], {
-        cwd: project,
-        encoding: 'utf8',
-      });
-    } catch (error) {
-      assert.unreachable((error as { stdout: string }).stdout);
-    }
+    compile(...flags);
     checkLosses(run('typed.mjs'));
   });
 }
@@ -88,5 +92,18 @@ test('a strict TypeScript user is told of a wrong argument', () => {
     (error: { stdout: string }) => error.stdout.includes('TS2345'),
   );
 });
+
+test('programs of a project of its own are strictly typed, without casts', () => {
+  for (const name of programs) {
+    const code = readFileSync(join(own, name), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
+    const [cast] = code.match(/(?<!\*) as (?!const\b).*|\bany\b.*|\w!.*|@ts-.*/) ?? [];
+    assert.is(cast, undefined, name);
+  }
+  cpSync(own, join(project, 'own'), { recursive: true });
+  symlinkSync(join(root, 'node_modules/@types'), join(project, 'node_modules/@types'));
+  compile('-p', 'own');
+});
+
+for (const name of programs) test(`${name} runs`, () => void output(join('own/built', name.replace(/ts$/, 'js'))));
 
 test.run();
