@@ -36,6 +36,8 @@ export interface CompiledStep<A extends unknown[], R> {
   (...args: A): R;
   /** One entry for each combination of argument shapes and module modes seen. */
   readonly plans: readonly PlanReport[];
+  /** Releases the plans and their memory, for a step that has done its work. Results stay; a further call makes a plan again. */
+  release(): void;
 }
 
 interface Entry<R> {
@@ -45,6 +47,8 @@ interface Entry<R> {
   prepare(args: readonly unknown[]): void;
   /** What it does afterwards: sets the fields that the step leaves, and gives its result. */
   finish(args: readonly unknown[]): R;
+  /** Releases all that the plan holds; results that are still in use move out first. */
+  release(): void;
   /** The step has made memory that later calls build on, such as an optimizer's state: the plan serves this call alone. */
   readonly once: boolean;
   readonly signature: readonly string[];
@@ -112,10 +116,15 @@ export function compile<A extends unknown[], R>(
     if (entry.once) entry.plan.destroy();
     return result;
   };
-  return Object.defineProperty(run, 'plans', {
-    get: () =>
-      entries.map(({ plan: { dispatches, bytes, kernels, skipped } }) => ({ dispatches, bytes, kernels, skipped })),
-  }) as CompiledStep<Outside<A>, R>;
+  const plans = () =>
+    entries.map(({ plan: { dispatches, bytes, kernels, skipped } }) => ({ dispatches, bytes, kernels, skipped }));
+  const release = () => {
+    for (const entry of entries.splice(0)) entry.release();
+  };
+  return Object.defineProperties(run, { plans: { get: plans }, release: { value: release } }) as CompiledStep<
+    Outside<A>,
+    R
+  >;
 }
 
 const MANY_ONCES = 4;
@@ -211,7 +220,8 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   const plan = new Plan(recorded.launches, pinned, gpu.pool, gpu.pipelines, gpu.commands);
   plan.own([...new Set(recorded.constants)]);
   const once = debug || lasting.length > 0;
-  if (!once) for (const storage of captured.used.values()) if (!storage.released) storage.retain();
+  const used = once ? [] : [...captured.used.values()].filter((storage) => !storage.released);
+  for (const storage of used) storage.retain();
   const unchanged = conditions(fields, inputs, captured.used);
   const shapes = shapesOf(args);
   const others = args.map((arg) => (typeof arg === 'number' || [...tensorsIn(arg)].length ? null : arg));
@@ -279,6 +289,12 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       }
       if (once) for (const input of inputs) input.dispose();
       return value;
+    },
+    release() {
+      out.moveOut();
+      plan.destroy();
+      for (const storage of used) storage.release();
+      for (const input of inputs) input.dispose();
     },
   };
 }

@@ -44,4 +44,12 @@ export interface SummaryLine {
   [key: string]: unknown;
 }
 
-export type MetricsLine = StepLine | EpochLine | SummaryLine;
+/** What a program has measured besides, after this step. */
+export interface ProbeLine {
+  type: 'probe';
+  step: number;
+  epoch: number;
+  [key: string]: unknown;
+}
+
+export type MetricsLine = StepLine | EpochLine | SummaryLine | ProbeLine;

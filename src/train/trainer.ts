@@ -87,7 +87,8 @@ export interface TrainerOptions {
   /** Stops the run after the current step, with a checkpoint. */
   signal?: AbortSignal;
   onEpochStart?: (epoch: number, done: number, total: number) => void;
-  onStep?: (report: StepReport, line: StepLine) => void;
+  /** After every read-back of the loss. What it returns is awaited: it may look at the model, and must leave it as it is. */
+  onStep?: (report: StepReport, line: StepLine) => unknown;
   onEvaluate?: (done: number, total: number) => void;
   onEpoch?: (line: EpochLine) => void;
   /** Sentences for people. */
@@ -142,7 +143,7 @@ export class Trainer {
   readonly #tally = new Tally();
   readonly #lossFunction: LossFunction;
   readonly #readEvery: number;
-  #step: (images: Tensor, labels: Tensor, number: number) => void;
+  #step: ((images: Tensor, labels: Tensor, number: number) => void) & { release?(): void };
   #progress: Progress;
   /** The state at the start of the run or of the epoch: where the search for a bad number begins. */
   #good: Checkpoint | null = null;
@@ -190,6 +191,7 @@ export class Trainer {
       return await this.#run();
     } finally {
       inTraining.delete(model);
+      this.#step.release?.();
     }
   }
 
@@ -482,7 +484,7 @@ export class Trainer {
     };
     store?.appendMetrics(line);
     const means = { loss: progress.loss / progress.images, accuracy: (100 * progress.correct) / progress.images };
-    onStep?.({ epoch: line.epoch, step: line.step, done: progress.position, total: train.count, ...means }, line);
+    await onStep?.({ epoch: line.epoch, step: line.step, done: progress.position, total: train.count, ...means }, line);
   }
 
   /** Whether a test error is due after this epoch. */

@@ -208,6 +208,31 @@ test('results that are held keep their values when the step is called again', as
   assert.is((await parameter.data())[0], 16);
 });
 
+test('release() gives the memory of the plans back, keeps results, and a further call goes on with the same bits', async () => {
+  const [{ x, y }, { net, step }, other] = [batch(1), training(true), training(true)];
+  const compiled = step as ReturnType<typeof compile<[Tensor, Tensor], Tensor>>;
+  const weights = async ({ net }: { net: Net }) => [...(await net.conv.weight.data())];
+  for (let i = 0; i < 2; i++) for (const one of [step, other.step]) one(x, y);
+  const held = () => device().stats().liveBytes;
+  const before = held();
+  const loss = compiled(x, y);
+  const third = await other.step(x, y).item();
+  const { bytes } = compiled.plans[0];
+  compiled.release();
+  assert.is(compiled.plans.length, 0);
+  assert.ok(before - held() >= bytes / 2, `${bytes} bytes of the plan, ${before - held()} came back`);
+  for (const lost of [step, other.step]) lost(x, y);
+  assert.is(await loss.item(), third, 'a result keeps its value');
+  assert.equal(await weights({ net }), await weights(other));
+  assert.is(compiled.plans.length, 1);
+  const again = held();
+  for (let i = 0; i < 3; i++) {
+    compiled.release();
+    compiled(x, y);
+  }
+  assert.ok(held() <= again, 'nothing is left behind');
+});
+
 test('what a step cannot do is said at once, and the device goes on', async () => {
   const x = tensor([1, 2, 3]);
   const twice = (step: (x: Tensor) => unknown) => async () => {
