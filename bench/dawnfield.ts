@@ -51,10 +51,10 @@ export async function create(): Promise<Contestant> {
         const part = (kind: Conv2dKind, a: Tensor, b: Tensor) =>
           repeated(kind, () => conv2d(kind, a, b, shape).dispose());
         const parts = [part('forward', x, weight), part('inputGradient', dy, weight), part('weightGradient', x, dy)];
-        if (gpu.back.kind !== 'software') return parts;
+        if (!gpu.target.isCpu) return parts;
         /** The kernels of one result a lane, to which convolutions fall back that cannot be specialised for a CPU driver. */
         const direct = (kind: Conv2dKind, a: Tensor, b: Tensor, like: Tensor) => {
-          const plan = planConv2d(kind, shape, gpu.back, { block: 1 });
+          const plan = planConv2d(kind, shape, gpu.target, { block: 1 });
           return repeated(`${kind}/unspecialised`, () => {
             const result = empty('result', like.shape);
             gpu.launchPlan(plan, bind(a), bind(b), bind(result));

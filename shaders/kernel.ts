@@ -69,22 +69,6 @@ export interface OnStore {
 
 export type Workgroups = readonly [number, number, number];
 
-/** What the code is specialised for. */
-export interface Back {
-  /** `simt` tiles in workgroup memory; `software` is a CPU driver, where loads and barriers cost far more than FMAs. */
-  readonly kind: 'simt' | 'software';
-  readonly subgroups: boolean;
-  /** 0 where there are none, or where the driver may choose the size. */
-  readonly subgroupSize: number;
-}
-
-/** Lanes of a CPU driver's subgroups, which share by broadcasts what they load; 0 where broadcasts are of no use. */
-export const lanesOf = ({ kind, subgroups, subgroupSize }: Back): number =>
-  kind === 'software' && subgroups && subgroupSize >= 4 ? subgroupSize : 0;
-
-/** As many lanes as vectors of 512 bits have: the drivers that have them compile fast, and larger bodies gain 8 to 20 %. */
-export const WIDE = 16;
-
 /** One launch of a plan. Bindings are the inputs in order, then the output as the only `w`. */
 export interface Stage {
   readonly kernel: Kernel;

@@ -12,7 +12,8 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, storage } from './build';
-import { type Back, type Kernel, lanesOf, unroll } from './kernel';
+import { type Kernel, unroll } from './kernel';
+import type { KernelTarget } from './target';
 
 /** Particles of a tile. */
 export const TILE = 32;
@@ -26,14 +27,14 @@ export function sampleBlocks(samples: number): { count: number; size: number } {
 }
 
 /** Invocations of a workgroup: a CPU driver's are one subgroup. */
-export const workgroupSize = (back: Back): number => (back.kind === 'software' ? Math.max(8, lanesOf(back)) : TILE);
+export const workgroupSize = (target: KernelTarget): number => (target.isCpu ? Math.max(8, target.lanes) : TILE);
 
 /**
  * WGSL that lets all lanes know `size` values of type T that are `load(n)`, and the expression of value n.
  * Without subgroups each lane loads them all.
  */
-function shared(size: number, back: Back, load: (n: string) => string) {
-  const lanes = lanesOf(back);
+function shared(size: number, target: KernelTarget, load: (n: string) => string) {
+  const { lanes } = target;
   if (!lanes) return { code: unroll(size, (n) => `let own${n} = ${load(`${n}u`)};`), value: (n: number) => `own${n}` };
   return {
     code: unroll(
@@ -44,10 +45,10 @@ function shared(size: number, back: Back, load: (n: string) => string) {
   };
 }
 
-const head = (back: Back) => (lanesOf(back) ? 'enable subgroups;' : '');
-const main = (back: Back) => `@compute @workgroup_size(${workgroupSize(back)})
+const head = (target: KernelTarget) => (target.lanes ? 'enable subgroups;' : '');
+const main = (target: KernelTarget) => `@compute @workgroup_size(${workgroupSize(target)})
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32${
-  head(back) && ', @builtin(subgroup_invocation_id) subgroupLane: u32'
+  head(target) && ', @builtin(subgroup_invocation_id) subgroupLane: u32'
 })`;
 
 /** Bindings: x [N, P], factor. Constants: P, first quad, capacity in quads, N, s. Grid: tiles, ⌈N / 4⌉. Rows up to a multiple of 4 are zeros. */
@@ -74,17 +75,17 @@ struct Params { particles: u32, first: u32, capacity: u32, samples: u32, scale: 
  * Bindings: x [N, P], factor, sums. Constants: P / 4, quads, capacity, tiles, tiles of a split. A lane sums one quad.
  * Grid: ⌈quads / workgroup size⌉, splits, sample blocks.
  */
-export const contract = (samples: number, back: Back): Kernel =>
-  cached(['lowRank.contract', samples, back], () => {
+export const contract = (samples: number, target: KernelTarget): Kernel =>
+  cached(['lowRank.contract', samples, target], () => {
     const { size } = sampleBlocks(samples);
     const { bindings, access } = storage('r x: vec4f', 'r factor: vec4f', 'w sums: vec4f');
-    const x = shared(size, back, (n) => `x[min(first + ${n}, ${samples - 1}u) * params.particles + p]`);
-    const code = wgsl`${head(back)}
+    const x = shared(size, target, (n) => `x[min(first + ${n}, ${samples - 1}u) * params.particles + p]`);
+    const code = wgsl`${head(target)}
 struct Params { particles: u32, quads: u32, capacity: u32, tiles: u32, perSplit: u32 }
 ${bindings}
 @group(1) @binding(0) var<uniform> params: Params;
-${main(back)} {
-  let quad = wid.x * ${workgroupSize(back)}u + lane;
+${main(target)} {
+  let quad = wid.x * ${workgroupSize(target)}u + lane;
   let first = wid.z * ${size}u;
   ${unroll(size, (n) => `var sum${n} = vec4f();`)}
   for (var tile = wid.y * params.perSplit; tile < min((wid.y + 1u) * params.perSplit, params.tiles); tile++) {
@@ -108,19 +109,19 @@ ${main(back)} {
   });
 
 /** Bindings: C [quads, N, 4], factor, y [N, P]. Constants: P, quads, capacity, whether y is added to. Grid: tiles, 1, sample blocks. */
-export const expand = (samples: number, back: Back): Kernel =>
-  cached(['lowRank.expand', samples, back], () => {
+export const expand = (samples: number, target: KernelTarget): Kernel =>
+  cached(['lowRank.expand', samples, target], () => {
     const { size } = sampleBlocks(samples);
     const { bindings, access } = storage('r c: vec4f', 'r factor: vec4f', 'x y: f32');
-    const lanes = workgroupSize(back);
+    const lanes = workgroupSize(target);
     const particles = TILE / lanes; // of one lane
-    const c = shared(size, back, (n) => `c[q * ${samples}u + min(first + ${n}, ${samples - 1}u)]`);
+    const c = shared(size, target, (n) => `c[q * ${samples}u + min(first + ${n}, ${samples - 1}u)]`);
     const each = (f: (n: number, i: number) => string) => unroll(size, (n) => unroll(particles, (i) => f(n, i)));
-    const code = wgsl`${head(back)}
+    const code = wgsl`${head(target)}
 struct Params { particles: u32, quads: u32, capacity: u32, added: u32 }
 ${bindings}
 @group(1) @binding(0) var<uniform> params: Params;
-${main(back)} {
+${main(target)} {
   let first = wid.z * ${size}u;
   ${each((n, i) => `var sum${n}_${i} = 0.0;`)}
   for (var q = 0u; q < params.quads; q++) {

@@ -12,8 +12,9 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, entry, perGroup, perThread } from './build';
 import { functionsFor } from './functions';
-import type { Back, Kernel } from './kernel';
+import type { Kernel } from './kernel';
 import { REPORTS, reportFunction } from './report';
+import type { KernelTarget } from './target';
 import { alone, type Team, teamFor } from './team';
 
 export const LINES_TILE = 64;
@@ -24,7 +25,7 @@ const TEAM_FROM = 32;
 /** Lines that one workgroup covers. */
 export const linesPerGroup = (n: number, inner: number) => (inner === 1 && n >= TEAM_FROM ? 1 : LINES_TILE);
 
-const teamOf = (back: Back, lines: number): Team => (lines === 1 ? teamFor(back) : alone);
+const teamOf = (target: KernelTarget, lines: number): Team => (lines === 1 ? teamFor(target) : alone);
 
 const PARAMS = 'lines: u32, n: u32, inner: u32';
 
@@ -53,9 +54,9 @@ const maxAndSum = (team: Team) => `
   let s = teamSum(vec2f(totalOf(exponentials), 0.0), local).x;`;
 
 /** Bindings: x, y. Uniforms: lines, n, inner. */
-export const softmax = (back: Back, log: boolean, lines: number): Kernel =>
-  cached(['softmax', back, log, lines], () => {
-    const team = teamOf(back, lines);
+export const softmax = (target: KernelTarget, log: boolean, lines: number): Kernel =>
+  cached(['softmax', target, log, lines], () => {
+    const team = teamOf(target, lines);
     const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32');
     const code = wgsl`${team.code}
 ${head}
@@ -74,9 +75,9 @@ ${lineEntry(team, lines)}
   });
 
 /** Bindings: y, gradient, dx. Uniforms: lines, n, inner. */
-export const softmaxGradient = (back: Back, log: boolean, lines: number): Kernel =>
-  cached(['softmaxGradient', back, log, lines], () => {
-    const team = teamOf(back, lines);
+export const softmaxGradient = (target: KernelTarget, log: boolean, lines: number): Kernel =>
+  cached(['softmaxGradient', target, log, lines], () => {
+    const team = teamOf(target, lines);
     const { head, io } = declare(PARAMS, 'r y: f32', 'r gradient: f32', 'w dx: f32');
     const code = wgsl`${team.code}
 ${head}
@@ -91,7 +92,7 @@ ${lineEntry(team, lines)}
   });
 
 export interface CrossEntropyOptions {
-  readonly back: Back;
+  readonly target: KernelTarget;
   /** Lines of a workgroup, from `linesPerGroup`. */
   readonly lines: number;
   /** x are log-probabilities already: l = −w_t · x_t. */
@@ -109,7 +110,7 @@ const CROSS_ENTROPY_PARAMS = `${PARAMS}, ignore: i32, smoothing: f32, nan: u32, 
  */
 export const crossEntropy = (o: CrossEntropyOptions): Kernel =>
   cached(['crossEntropy', o], () => {
-    const team = teamOf(o.back, o.lines);
+    const team = teamOf(o.target, o.lines);
     const classWeight = o.weights ? 'weights[k]' : '1.0';
     const buffers = ['r x: f32', 'r labels: Index', o.weights && 'r weights: f32', 'w losses: f32', 'w saved: vec4f'];
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers, REPORTS);
@@ -150,9 +151,9 @@ ${lineEntry(team, o.lines)}
   });
 
 /** Σ losses, over Σ weights where `mean`, and Σ weights. Bindings: losses, saved, result, total. Uniforms: as `crossEntropy`. One workgroup. */
-export const crossEntropyReduce = (back: Back, mean: boolean): Kernel =>
-  cached(['crossEntropyReduce', back, mean], () => {
-    const team = teamFor(back);
+export const crossEntropyReduce = (target: KernelTarget, mean: boolean): Kernel =>
+  cached(['crossEntropyReduce', target, mean], () => {
+    const team = teamFor(target);
     const buffers = ['r losses: f32', 'r saved: vec4f', 'w result: f32', 'w total: f32'];
     const { head, io } = declare(CROSS_ENTROPY_PARAMS, ...buffers);
     const code = wgsl`${team.code}
@@ -175,7 +176,7 @@ ${entry(team.size)} {
  * One thread an element.
  */
 export const crossEntropyGradient = (
-  o: Omit<CrossEntropyOptions, 'back' | 'lines'>,
+  o: Omit<CrossEntropyOptions, 'target' | 'lines'>,
   reduction: 'none' | 'sum' | 'mean',
 ): Kernel =>
   cached(['crossEntropyGradient', o.nll, o.weights, o.smoothing, reduction], () => {

@@ -4,7 +4,7 @@
  * Software drivers run a barrier as a coroutine switch, so there a team is one subgroup and uses subgroup operations;
  * elsewhere it is a workgroup that folds halves in workgroup memory. The order of additions is fixed either way.
  */
-import type { Back } from './kernel';
+import type { KernelTarget } from './target';
 
 export interface Team {
   /** Threads of a workgroup; 1 for threads that work alone. */
@@ -28,9 +28,9 @@ export const CHUNK_THREADS = GPU_CHUNK / 4;
  * The team of an adapter: WGSL that every thread of the workgroup calls; all get the result. GPUs may have workgroups of another size, and
  * several teams of `width` threads in one.
  */
-export function teamFor(back: Back, size = SIMT_SIZE, width = size): Team {
-  if (back.kind === 'software' && back.subgroupSize > 0)
-    return { size: back.subgroupSize, width: back.subgroupSize, code: subgroup };
+export function teamFor(target: KernelTarget, size = SIMT_SIZE, width = size): Team {
+  if (target.isCpu && target.subgroupSize > 0)
+    return { size: target.subgroupSize, width: target.subgroupSize, code: subgroup };
   return { size, width, code: folding(size, width) };
 }
 

@@ -2,8 +2,9 @@
  * Other formulations of a convolution or a matrix product, for the autotune: the same sums in other tiles or in more or
  * fewer parts. They differ in speed, and where parts are added up in the last bits.
  */
-import type { Back, Plan } from './kernel';
+import type { Plan } from './kernel';
 import { TILES } from './matmul/gpu-tiles';
+import { type KernelTarget, targetName } from './target';
 
 /** Two for each multiprocessor of a large GPU. */
 export const ENOUGH_WORKGROUPS = 264;
@@ -18,7 +19,7 @@ export interface Variant {
 }
 
 const SPLITS: Record<string, Variant> = { 'splits/2': { splits: 0.5 }, 'splits*2': { splits: 2 } };
-const VARIANTS: Record<Back['kind'], Record<string, Variant>> = {
+const VARIANTS: Record<ReturnType<typeof targetName>, Record<string, Variant>> = {
   simt: {
     ...Object.fromEntries(Object.keys(TILES).map((tile) => [`tile ${tile}`, { tile: tile as keyof typeof TILES }])),
     ...SPLITS,
@@ -33,12 +34,12 @@ export interface Candidates {
   readonly fingerprint: string;
 }
 
-/** All plans worth a trial for one operation on `back`. */
-export function candidates(back: Back, plan: (variant: Variant) => Plan): Candidates {
+/** All plans worth a trial for one operation on `target`. */
+export function candidates(target: KernelTarget, plan: (variant: Variant) => Plan): Candidates {
   const plans = new Map<string, Plan>();
   const seen = new Set<string>();
   let hash = 0x811c9dc5; // FNV-1a
-  for (const [name, variant] of Object.entries({ '': {}, ...VARIANTS[back.kind] })) {
+  for (const [name, variant] of Object.entries({ '': {}, ...VARIANTS[targetName(target)] })) {
     const made = plan(variant);
     const kernels = made.stages.map(({ kernel: { code, constants, workgroups } }) => [code, constants, workgroups]);
     const text = JSON.stringify(kernels);

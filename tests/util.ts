@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng } from '../datasets/random';
+import { type KernelTarget, kernelTarget } from '../shaders/target';
 import { device, init, shutdown } from '../src/gpu';
 import '../src/gpu/node';
 import { backward } from '../src/autograd/tape';
@@ -18,17 +19,27 @@ export function useGpu(): void {
   test.after(() => shutdown());
 }
 
-/** Runs `body` with the kernels for software drivers and with those for GPUs, or with those of some `kinds`. */
-export async function onBothBacks(
-  body: () => Promise<void>,
-  kinds: readonly ('software' | 'simt')[] = ['software', 'simt'],
-): Promise<void> {
-  const { back } = device();
-  for (const kind of kinds) {
-    Object.assign(device(), { back: { ...back, kind } });
-    await body();
+/** This machine's adapter as a target of the given kind. */
+export const targetFor = (kind: 'cpu' | 'gpu'): KernelTarget =>
+  kernelTarget({ ...device().target, isCpu: kind === 'cpu' });
+
+/** Runs `body` with kernels made for `target` in place of the adapter's own. */
+export async function withTarget<T>(target: KernelTarget, body: () => T | Promise<T>): Promise<T> {
+  const own = device().target;
+  Object.assign(device(), { target });
+  try {
+    return await body();
+  } finally {
+    Object.assign(device(), { target: own });
   }
-  Object.assign(device(), { back });
+}
+
+/** Runs `body` with the kernels for CPU drivers and with those for GPUs, or with those of some `kinds`. */
+export async function onBothTargets(
+  body: () => Promise<void>,
+  kinds: readonly ('cpu' | 'gpu')[] = ['cpu', 'gpu'],
+): Promise<void> {
+  for (const kind of kinds) await withTarget(targetFor(kind), body);
 }
 
 /** Reproducible numbers in [low, high), exact in float32. */

@@ -20,4 +20,4 @@ export async function withDevice(body: () => Promise<void>, options: { autotune?
 /** The adapter's name for people. */
 export const adapterName = (): string => device().info.description || device().info.device;
 
-export const hasGpu = (): boolean => device().back.kind !== 'software';
+export const hasGpu = (): boolean => !device().target.isCpu;

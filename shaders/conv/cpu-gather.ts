@@ -23,8 +23,9 @@
  * Without subgroups the broadcasts become uniform loads.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { type Back, foldWorkgroups, type Kernel, lanesOf, uniformShape, unroll, WIDE } from '../kernel';
+import { foldWorkgroups, type Kernel, uniformShape, unroll } from '../kernel';
 import { segmentedKernel } from '../segments';
+import { type KernelTarget, WIDE } from '../target';
 import { scaleSplits, type Variant } from '../variants';
 import { type Axis, type Gather, positions } from './gather';
 import type { Conv2dShape } from './shape';
@@ -55,8 +56,8 @@ export interface PackedGather {
 }
 
 /** Null where the unrolled body would grow too large: very wide kernels or strides. */
-export function softwareGather(name: string, g: Gather, back: Back, variant: Variant): PackedGather | null {
-  const lanes = lanesOf(back);
+export function softwareGather(name: string, g: Gather, target: KernelTarget, variant: Variant): PackedGather | null {
+  const { lanes } = target;
   const { x, y } = g;
   const classes = x.classes * y.classes;
   const count = (axis: Axis) => axis.taps.reduce((sum, taps) => sum + taps.length, 0);
@@ -406,10 +407,10 @@ ${shape.struct}
 export function softwareWeightGradient(
   name: string,
   s: Conv2dShape,
-  back: Back,
+  target: KernelTarget,
   variant: Variant,
 ): { kernel: Kernel; splits: number } | null {
-  const lanes = lanesOf(back);
+  const { lanes } = target;
   const width = lanes || 8;
   const inChannels = s.inChannels / s.groups;
   const outChannels = s.outChannels / s.groups;

@@ -1,13 +1,14 @@
 /**
- * 2-d convolution and its two gradients: which kernels compute it on which back.
+ * 2-d convolution and its two gradients: which kernels compute it on which target.
  *
  *   y[n,o,p]  = Σ_{c,k} w[o,c,k] · x[n,c, stride·p + dilation·k − pad]
  *   dx[n,c,q] = Σ_{o,k} w[o,c,k] · dy[n,o, (q + pad − dilation·k) / stride]
  *   dw[o,c,k] = Σ_{n,p} dy[n,o,p] · x[n,c, stride·p + dilation·k − pad]
  */
 import { cached } from '../build';
-import { type Back, type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from '../kernel';
+import { type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from '../kernel';
 import { planSum } from '../sum-partials';
+import type { KernelTarget } from '../target';
 import type { Variant } from '../variants';
 import { softwareGather, softwareWeightGradient } from './cpu-gather';
 import { directGather, directWeightGradient } from './direct';
@@ -36,31 +37,31 @@ interface Around {
 export function planConv2d(
   kind: Conv2dKind,
   shape: Conv2dShape,
-  back: Back,
+  target: KernelTarget,
   variant: Variant = {},
   around: Around = {},
 ): Plan {
-  return cached(['conv2d', kind, Object.entries(shape).sort(), back, variant, around], () => {
+  return cached(['conv2d', kind, Object.entries(shape).sort(), target, variant, around], () => {
     const flat = flattened(shape);
     const name = ['conv2d', kind, around.norm && 'normalized', around.sums?.kind].filter(Boolean).join('.');
     const gather = kind === 'weightGradient' ? null : gatherOf(kind, flat);
     const plan = gather
-      ? planGather(name, gather, back, variant, around)
-      : planWeightGradient(name, shape.outWidth % 4 ? flat : shape, back, variant, around.norm);
+      ? planGather(name, gather, target, variant, around)
+      : planWeightGradient(name, shape.outWidth % 4 ? flat : shape, target, variant, around.norm);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
     const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
     const product = (more: Around) =>
-      planConv2d(kind, shape, back, variant, { ...around, ...more }).stages.find(isProduct)!.kernel;
+      planConv2d(kind, shape, target, variant, { ...around, ...more }).stages.find(isProduct)!.kernel;
     const onLoad: OnLoad | undefined =
-      kind === 'inputGradient' || around.norm || back.kind === 'software'
+      kind === 'inputGradient' || around.norm || target.isCpu
         ? undefined // CPU drivers would compile for seconds what saves them 3 % of a step
         : {
             channels: inChannels,
             plane: shape.inHeight * shape.inWidth,
             kernel: (relu) => product({ norm: { relu } }),
           };
-    const chunks = gather && back.kind === 'simt' && fillsTiles(gather) && !around.sums ? storedChunks(gather) : 0;
+    const chunks = gather && !target.isCpu && fillsTiles(gather) && !around.sums ? storedChunks(gather) : 0;
     const onStore: OnStore | undefined =
       gather && chunks
         ? {
@@ -82,8 +83,14 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function planGather(name: string, gather: Gather, back: Back, variant: Variant, { norm, sums }: Around): Plan {
-  const packed = back.kind === 'software' ? softwareGather(name, gather, back, variant) : null;
+function planGather(
+  name: string,
+  gather: Gather,
+  target: KernelTarget,
+  variant: Variant,
+  { norm, sums }: Around,
+): Plan {
+  const packed = target.isCpu ? softwareGather(name, gather, target, variant) : null;
   if (packed) {
     return {
       scratch: [packed.packedFloats],
@@ -94,18 +101,23 @@ function planGather(name: string, gather: Gather, back: Back, variant: Variant, 
     };
   }
   const kernel =
-    back.kind === 'simt' && fillsTiles(gather)
+    !target.isCpu && fillsTiles(gather)
       ? (!variant.tile && stagedGather(name, gather, norm, sums)) || simtGather(name, gather, variant, norm, sums)
       : directGather(name, gather, norm);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
 }
 
-function planWeightGradient(name: string, shape: Conv2dShape, back: Back, variant: Variant, norm?: ImageNorm): Plan {
-  const special =
-    back.kind === 'software'
-      ? softwareWeightGradient(name, shape, back, variant)
-      : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||
-        simtWeightGradient(name, shape, variant, norm);
+function planWeightGradient(
+  name: string,
+  shape: Conv2dShape,
+  target: KernelTarget,
+  variant: Variant,
+  norm?: ImageNorm,
+): Plan {
+  const special = target.isCpu
+    ? softwareWeightGradient(name, shape, target, variant)
+    : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||
+      simtWeightGradient(name, shape, variant, norm);
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
   return planSum(`${name}.sum`, special ?? directWeightGradient(name, shape, norm), count);
 }

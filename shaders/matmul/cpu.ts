@@ -7,18 +7,9 @@
  * read by uniform loads.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import {
-  type Back,
-  foldedIndex,
-  foldWorkgroups,
-  type Kernel,
-  lanesOf,
-  opaqueZero,
-  type Stage,
-  unroll,
-  WIDE,
-} from '../kernel';
+import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, unroll } from '../kernel';
 import { type Partials, partsForAccuracy } from '../sum-partials';
+import { type KernelTarget, WIDE } from '../target';
 import { scaleSplits, type Variant } from '../variants';
 
 /** One factor as element(batch, k, e) = buffer[batch · batchStride + k · kStride + e · stride], e < extent. */
@@ -43,8 +34,8 @@ export interface SoftwareProduct {
 const FEW_INVOCATIONS = 256;
 
 /** The product in `splits` partial results, behind what packs its operands. */
-export function softwareProduct(p: SoftwareProduct, back: Back, variant: Variant): Partials {
-  const lanes = lanesOf(back);
+export function softwareProduct(p: SoftwareProduct, target: KernelTarget, variant: Variant): Partials {
+  const { lanes } = target;
   const wide = lanes >= WIDE;
   const panel = 4 * (lanes || 8);
   // Of k in one turn, their FMAs side by side: there are more accumulators than registers.

@@ -1,11 +1,12 @@
 /**
- * Batched matrix product C[b] = op(A[b]) · op(B[b]), row-major: which kernels compute it on which back.
+ * Batched matrix product C[b] = op(A[b]) · op(B[b]), row-major: which kernels compute it on which target.
  * Few outputs with a long sum are split along k into partial results, summed in a second phase in a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, storage } from '../build';
-import { type Back, describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from '../kernel';
+import { describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from '../kernel';
 import { type Partials, partsForAccuracy, planSum } from '../sum-partials';
+import type { KernelTarget } from '../target';
 import { scaleSplits, type Variant } from '../variants';
 import { softwareProduct } from './cpu';
 import { chooseTile, tiledProduct } from './gpu-tiles';
@@ -28,10 +29,10 @@ const ENOUGH_OUTPUTS = 2048; // invocations that keep a device busy when each co
 const ENOUGH_WORKGROUPS = 264;
 
 /** The launches of one product with everything baked in. batch, m and n are at least 1; k = 0 gives zeros. */
-export function planMatmul(shape: MatmulShape, back: Back, variant: Variant = {}): Plan {
-  return cached(['matmul', Object.entries(shape).sort(), back, variant], () => {
+export function planMatmul(shape: MatmulShape, target: KernelTarget, variant: Variant = {}): Plan {
+  return cached(['matmul', Object.entries(shape).sort(), target, variant], () => {
     const { m, n, k, aBatchStride = m * k, bBatchStride = k * n } = shape;
-    const plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), back, variant);
+    const plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), target, variant);
     return describeProduct(plan, { flops: 2 * shape.batch * m * n * k });
   });
 }
@@ -42,23 +43,23 @@ function foldBatch(s: Required<MatmulShape>): Required<MatmulShape> {
   return foldable ? { ...s, batch: 1, m: s.batch * s.m } : s;
 }
 
-function choose(s: Required<MatmulShape>, back: Back, variant: Variant): Plan {
+function choose(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Plan {
   const count = s.batch * s.m * s.n;
   if (s.k === 0) return { scratch: [], stages: [{ kernel: zeros(count), inputs: [], output: 'out' }] };
-  const simt = back.kind === 'simt';
+  const simt = !target.isCpu;
   const small = count * s.k <= SMALL || Math.min(s.m, s.n) < (simt ? 16 : 4);
-  const product = small ? directProduct(s) : simt ? simtProduct(s, variant) : cpuProduct(s, back, variant);
+  const product = small ? directProduct(s) : simt ? simtProduct(s, variant) : cpuProduct(s, target, variant);
   return planSum('matmul.sum', product, count);
 }
 
-function cpuProduct(s: Required<MatmulShape>, back: Back, variant: Variant): Partials {
+function cpuProduct(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Partials {
   const a = { name: 'a', extent: s.m, batchStride: s.aBatchStride, ...strides(!s.transposeA, s.m, s.k) } as const;
   const b = { name: 'b', extent: s.n, batchStride: s.bBatchStride, ...strides(s.transposeB, s.n, s.k) } as const;
   // Lanes lie along columns: give them the longer side where n leaves many idle.
   const swap = s.n < 32 && s.m > s.n;
   const [rows, columns] = swap ? [b, a] : [a, b];
   const [outRow, outColumn] = swap ? [1, s.n] : [s.n, 1];
-  return softwareProduct({ batch: s.batch, k: s.k, rows, columns, outRow, outColumn }, back, variant);
+  return softwareProduct({ batch: s.batch, k: s.k, rows, columns, outRow, outColumn }, target, variant);
 }
 
 /** Strides of an operand stored as [extent, k] or as [k, extent]. */

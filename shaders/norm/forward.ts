@@ -12,11 +12,12 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { reluBits } from '../arithmetic';
 import { cached, declare, entry, perGroup, perThread, storage } from '../build';
 import { functionsFor } from '../functions';
-import type { Back, Kernel } from '../kernel';
+import type { Kernel } from '../kernel';
+import type { KernelTarget } from '../target';
 import { CHUNK_THREADS, GPU_CHUNK, type Team, teamFor } from '../team';
 
 export interface NormOptions {
-  readonly back: Back;
+  readonly target: KernelTarget;
   /** Elements of one channel of one sample, contiguous. */
   readonly plane: number;
   /** ReLU after the normalisation: y = max(0, …). */
@@ -33,19 +34,19 @@ export const width = (plane: number) => (plane % 4 === 0 ? 4 : 1);
 const FINISH_THREADS = 256;
 
 /** The teams that sum up chunks, several in a workgroup on GPUs. */
-const chunkTeam = (back: Back) => teamFor(back, 64, CHUNK_THREADS);
+const chunkTeam = (target: KernelTarget) => teamFor(target, 64, CHUNK_THREADS);
 
 /** Chunks that one workgroup sums up. */
-export const chunksAtOnce = (back: Back): number => chunkTeam(back).size / chunkTeam(back).width;
+export const chunksAtOnce = (target: KernelTarget): number => chunkTeam(target).size / chunkTeam(target).width;
 
 /** Most loads that a thread sums up in a row: rounding errors grow with that. */
 const SERIAL = 128;
 
 /** Loads of a chunk, where a channel has `units` of them: few on GPUs, many on CPU drivers if there is enough work for all cores. */
-export function chunkLength(back: Back, channels: number, units: number, plane: number): number {
-  if (back.kind === 'simt') return GPU_CHUNK / width(plane);
-  const chunks = Math.max(1, Math.min(Math.ceil(32 / channels), Math.floor(units / (8 * teamFor(back).size))));
-  return Math.max(1, Math.min(Math.ceil(units / chunks), SERIAL * teamFor(back).size));
+export function chunkLength(target: KernelTarget, channels: number, units: number, plane: number): number {
+  if (!target.isCpu) return GPU_CHUNK / width(plane);
+  const chunks = Math.max(1, Math.min(Math.ceil(32 / channels), Math.floor(units / (8 * teamFor(target).size))));
+  return Math.max(1, Math.min(Math.ceil(units / chunks), SERIAL * teamFor(target).size));
 }
 
 /** Uniforms of the kernels that walk chunks of channels: `length` and `units` count loads. */
@@ -113,9 +114,9 @@ const mergeThreads = (plane: number) => {
 };
 
 /** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
-export const normPartials = ({ back, plane }: NormOptions): Kernel =>
-  cached(['norm.partials', back, plane], () => {
-    const team = chunkTeam(back);
+export const normPartials = ({ target, plane }: NormOptions): Kernel =>
+  cached(['norm.partials', target, plane], () => {
+    const team = chunkTeam(target);
     const { type, units } = vector(plane);
     const { head, io } = declare(CHUNKED, `r x: ${type}`, 'w partials: vec2f');
     const code = wgsl`${team.code}
@@ -161,7 +162,7 @@ const statsRow = (affine: boolean, mean: string) =>
     : `vec4f(${mean}, rstd, rstd, -${mean} * rstd)`;
 
 export interface FinishOptions {
-  readonly back: Back;
+  readonly target: KernelTarget;
   readonly plane: number;
   /** Merge partials (training) or take the running statistics as they are. */
   readonly training: boolean;
@@ -171,9 +172,9 @@ export interface FinishOptions {
 }
 
 /** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, stats. */
-export const normFinish = ({ back, plane, training, affine, running }: FinishOptions): Kernel =>
-  cached(['norm.finish', back, width(plane), training, affine, running], () => {
-    const team = teamFor(back, FINISH_THREADS);
+export const normFinish = ({ target, plane, training, affine, running }: FinishOptions): Kernel =>
+  cached(['norm.finish', target, width(plane), training, affine, running], () => {
+    const team = teamFor(target, FINISH_THREADS);
     const state = training ? 'x' : 'r';
     const statistics = running || !training ? [`${state} runningMean: f32`, `${state} runningVar: f32`] : [];
     const parameters = affine ? ['r weight: f32', 'r bias: f32'] : [];
@@ -198,18 +199,18 @@ ${training ? perGroup('c', team.size, 'p.channels') : perThread('c', FINISH_TILE
   });
 
 /** Threads of the elementwise kernels, and the units that one workgroup covers. */
-export function applyShape(back: Back, plane: number): { threads: number; tile: number } {
+export function applyShape(target: KernelTarget, plane: number): { threads: number; tile: number } {
   const { units } = vector(plane);
-  const { size } = teamFor(back);
-  return back.kind === 'software' && units % size === 0 ? { threads: size, tile: units } : { threads: 64, tile: 64 };
+  const { size } = teamFor(target);
+  return target.isCpu && units % size === 0 ? { threads: size, tile: units } : { threads: 64, tile: 64 };
 }
 
 /**
  * `main` that runs `body` for every unit `i`, after `rows` has loaded what belongs to its channel `c`. A GPU gives each thread a unit; on
  * software drivers a workgroup walks a plane, so that the rows are loaded once and by all lanes alike.
  */
-function eachUnit({ back, plane, samples, channels }: ApplyOptions, rows: string, body: string): string {
-  const { threads, tile } = applyShape(back, plane);
+function eachUnit({ target, plane, samples, channels }: ApplyOptions, rows: string, body: string): string {
+  const { threads, tile } = applyShape(target, plane);
   const { units } = vector(plane);
   const channelOf = (row: string) => (samples > 1 ? `${row} % ${channels}u` : row);
   if (tile === units)
@@ -235,8 +236,8 @@ export interface ApplyOptions extends NormOptions {
   readonly channels: number;
 }
 
-const applyKey = ({ back, plane, relu, samples, channels }: ApplyOptions) => [
-  back,
+const applyKey = ({ target, plane, relu, samples, channels }: ApplyOptions) => [
+  target,
   plane,
   relu,
   samples > 1 && channels,
@@ -265,8 +266,8 @@ const MANY_CHANNELS = 8;
  * Whether one launch does all of a training step's normalisation (or its gradient): a workgroup walks a channel twice, and a CPU finds it in
  * the cache. A GPU would have too few workgroups.
  */
-export const walksChannels = (back: Back, plane: number, channels: number): boolean =>
-  back.kind === 'software' && channels >= MANY_CHANNELS && applyShape(back, plane).tile === vector(plane).units;
+export const walksChannels = (target: KernelTarget, plane: number, channels: number): boolean =>
+  target.isCpu && channels >= MANY_CHANNELS && applyShape(target, plane).tile === vector(plane).units;
 
 /**
  * WGSL that runs `body` for every unit `i` of channel `c`; `length` is that of a plane, so that one kernel serves all of them. `before` and
@@ -284,9 +285,9 @@ const eachOfChannel = (size: number, body: string, before = '', after = '') => `
   }`;
 
 /** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y. */
-export const normForward = ({ back, plane, relu }: NormOptions): Kernel =>
-  cached(['norm.forward', back, width(plane), relu], () => {
-    const team = teamFor(back);
+export const normForward = ({ target, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.forward', target, width(plane), relu], () => {
+    const team = teamFor(target);
     const { type } = vector(plane);
     const perChannel = ['r weight: f32', 'r bias: f32', 'x runningMean: f32', 'x runningVar: f32'];
     const { bindings, access } = storage(...perChannel, `r x: ${type}`, 'w stats: vec4f', `w y: ${type}`);
@@ -316,9 +317,9 @@ ${perGroup('c', team.size, 'p.channels')}
   });
 
 /** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
-export const normBackward = ({ back, plane, relu }: NormOptions): Kernel =>
-  cached(['norm.backward', back, width(plane), relu], () => {
-    const team = teamFor(back);
+export const normBackward = ({ target, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.backward', target, width(plane), relu], () => {
+    const team = teamFor(target);
     const { type, sum } = vector(plane);
     const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
     const reads = ['r stats: vec4f', `r gradient: ${type}`, `r x: ${type}`];
@@ -348,9 +349,9 @@ export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'r
   relu ? `select(${g}, ${type}(), fma(${v}, ${type}(${row}.z), ${type}(${row}.w)) <= ${type}())` : g;
 
 /** (Σ g, Σ g·(x − mean)) of each chunk of each channel. Bindings: gradient, x, stats, partials. */
-export const normGradientPartials = ({ back, plane, relu }: NormOptions): Kernel =>
-  cached(['norm.gradientPartials', back, plane, relu], () => {
-    const team = chunkTeam(back);
+export const normGradientPartials = ({ target, plane, relu }: NormOptions): Kernel =>
+  cached(['norm.gradientPartials', target, plane, relu], () => {
+    const team = chunkTeam(target);
     const { type, sum, units } = vector(plane);
     const buffers = [`r gradient: ${type}`, `r x: ${type}`, 'r stats: vec4f', 'w partials: vec2f'];
     const { head, io } = declare(CHUNKED, ...buffers);
@@ -379,9 +380,9 @@ ${entry(team.size)} {
  * dγ, dβ and the rows (a, b, c, mean) of dx = a·g + b·(x − mean) + c; with running statistics b = c = 0.
  * Bindings: partials, stats, dWeight, dBias, coefficients.
  */
-export const normGradientFinish = (back: Back, training: boolean): Kernel =>
-  cached(['norm.gradientFinish', back, training], () => {
-    const team = teamFor(back, FINISH_THREADS);
+export const normGradientFinish = (target: KernelTarget, training: boolean): Kernel =>
+  cached(['norm.gradientFinish', target, training], () => {
+    const team = teamFor(target, FINISH_THREADS);
     const writes = ['w dWeight: f32', 'w dBias: f32', 'w coefficients: vec4f'];
     const { head, io } = declare(CHUNKED, 'r partials: vec2f', 'r stats: vec4f', ...writes);
     const code = wgsl`${team.code}

@@ -123,25 +123,25 @@ export class FlowWeights {
       return this.#last ? add(whole, matmul(matmul(x, transpose(this.#last[from])), this.#last[to])) : whole;
     }
     const { samples, particles } = this;
-    const { back } = device();
+    const { target } = device();
     const blocks = sampleBlocks(samples).count;
     const y = empty('flow product', x.shape);
     for (const [i, part] of this.#parts.entries()) {
       const { quads } = part;
-      const across = Math.ceil(quads / workgroupSize(back));
-      const enough = back.kind === 'software' ? 32 : 512; // workgroups
+      const across = Math.ceil(quads / workgroupSize(target));
+      const enough = target.isCpu ? 32 : 512; // workgroups
       const perSplit = Math.max(4, Math.ceil((this.#tiles * across) / enough));
       const splits = Math.ceil(this.#tiles / perSplit);
       const sums = empty('flow product', [splits, quads, samples, 4]);
       const divided = [particles / 4, quads, this.#capacity, this.#tiles, perSplit];
-      device().launch(contract(samples, back), [bind(x), bind(part[from]), bind(sums)], divided, [
+      device().launch(contract(samples, target), [bind(x), bind(part[from]), bind(sums)], divided, [
         across,
         splits,
         blocks,
       ]);
       const c = splits === 1 ? sums : sum(sums, 0);
       const constants = [particles, quads, this.#capacity, Number(i > 0)];
-      device().launch(expand(samples, back), [bind(c), bind(part[to]), bind(y)], constants, [this.#tiles, 1, blocks]);
+      device().launch(expand(samples, target), [bind(c), bind(part[to]), bind(y)], constants, [this.#tiles, 1, blocks]);
     }
     return y;
   }

@@ -1,6 +1,7 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
 import { elementsOf, showElements } from '../../shaders/elements';
-import type { Back, Kernel, Plan } from '../../shaders/kernel';
+import type { Kernel, Plan } from '../../shaders/kernel';
+import type { KernelTarget } from '../../shaders/target';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
 import { bindingSize, Commands, MOST_UNIFORMS } from './commands';
 import type { Constant } from './constants';
@@ -10,7 +11,7 @@ import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
 import { REPORT_BYTES, Reports } from './reports';
-import { backFor } from './target';
+import { targetOf } from './target';
 import { Trace, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
 import { Watch } from './watch';
@@ -40,7 +41,7 @@ export class Device {
   readonly limits: GPUSupportedLimits;
   readonly features: ReadonlySet<string>;
   /** What kernels are specialised for on this adapter. */
-  readonly back: Back;
+  readonly target: KernelTarget;
   readonly pool: Pool;
   readonly pipelines: Pipelines;
   readonly commands: Commands;
@@ -72,7 +73,7 @@ export class Device {
     this.info = adapter.info;
     this.limits = gpu.limits;
     this.features = gpu.features as ReadonlySet<string>;
-    this.back = backFor(adapter.info, this.features);
+    this.target = targetOf(adapter.info, this.features);
     this.#whenLost.catch(() => {});
     this.#watch = new Watch(gpu, provider().errorsAtOnce ?? false);
     this.pool = new Pool(gpu, this.#watch, this.losses, () => this.commands.forget());
@@ -398,7 +399,7 @@ export class Device {
   /** Awaits the GPU. On software drivers dawn.node's polling would take a core from the driver, so the thread naps between polls. */
   async #wait<T>(promise: Promise<T>): Promise<T> {
     const { nap } = provider();
-    if (nap && this.back.kind === 'software' && !this.#dozing) {
+    if (nap && this.target.isCpu && !this.#dozing) {
       const doze = () => {
         this.#dozing = this.#awaiting > 0;
         if (!this.#dozing) return;

@@ -10,6 +10,7 @@ import { createContext, runInNewContext, Script } from 'node:vm';
 import { create, globals } from 'webgpu';
 import { AdapterError } from './errors';
 import { type AdapterOptions, type AsyncContext, setProvider, type TextStore } from './provider';
+import { isSoftware } from './target';
 
 Object.assign(globalThis, globals);
 
@@ -32,12 +33,9 @@ function dawnFlags(profile: 'safe' | 'fast'): string[] {
 }
 
 function matches(adapter: GPUAdapter, wanted: string): boolean {
+  if (wanted === 'software' || wanted === 'gpu') return isSoftware(adapter.info) === (wanted === 'software');
   const { vendor, architecture, device, description } = adapter.info;
-  const text = `${vendor} ${architecture} ${device} ${description}`.toLowerCase();
-  const software = /llvmpipe|swiftshader|lavapipe|software|basic render/.test(text);
-  if (wanted === 'software') return software;
-  if (wanted === 'gpu') return !software;
-  return text.includes(wanted.toLowerCase());
+  return `${vendor} ${architecture} ${device} ${description}`.toLowerCase().includes(wanted.toLowerCase());
 }
 
 function environment(): AdapterOptions {

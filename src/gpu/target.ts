@@ -1,16 +1,15 @@
-// Which formulation of the kernels an adapter gets. The table is short on purpose: a class of adapter, not a model.
-import type { Back } from '../../shaders/kernel';
+// What kernels are made for on an adapter. A class of adapter decides, not a model.
+import { type KernelTarget, kernelTarget } from '../../shaders/target';
 
-/** True for drivers that run shaders on the CPU (lavapipe, SwiftShader, WARP). */
-export function isSoftware(info: GPUAdapterInfo): boolean {
-  return /llvmpipe|swiftshader|lavapipe|warp|basic render/i.test(
+/** Whether the adapter runs shaders on the CPU (lavapipe, SwiftShader, WARP). Implementations that do not say so are told by name. */
+export const isSoftware = (info: GPUAdapterInfo): boolean =>
+  info.isFallbackAdapter ||
+  /llvmpipe|lavapipe|swiftshader|\bwarp\b|basic render|software (?:adapter|rasterizer|renderer)/i.test(
     `${info.vendor} ${info.architecture} ${info.device} ${info.description}`,
   );
-}
 
-/** The back for an adapter: lane-broadcast kernels on software drivers with subgroups, workgroup-memory tiles elsewhere. */
-export function backFor(info: GPUAdapterInfo, features: ReadonlySet<string>): Back {
-  const subgroups = features.has('subgroups');
-  const size = (subgroups && info.subgroupMinSize === info.subgroupMaxSize && info.subgroupMinSize) || 0;
-  return { kind: isSoftware(info) ? 'software' : 'simt', subgroups, subgroupSize: size };
+/** The target of an adapter. `features` are those that the device was opened with. */
+export function targetOf(info: GPUAdapterInfo, features: ReadonlySet<string>): KernelTarget {
+  const known = features.has('subgroups') && info.subgroupMinSize === info.subgroupMaxSize;
+  return kernelTarget({ isCpu: isSoftware(info), subgroupSize: (known && info.subgroupMinSize) || 0 });
 }

@@ -1,6 +1,7 @@
 // Autotune: which variant of its kernels an operation of some shape gets. The built-in one, unless a measurement on this adapter or a
 // checkpoint says otherwise. Only names of variants are stored, in the adapter's cache and in checkpoints.
-import type { Back, Plan } from '../../shaders/kernel';
+import type { Plan } from '../../shaders/kernel';
+import { type KernelTarget, targetName } from '../../shaders/target';
 import { type Candidates, candidates, type Variant } from '../../shaders/variants';
 import type { Binding } from './blocks';
 import type { Device } from './device';
@@ -57,13 +58,18 @@ export class Tuning {
   }
 
   /** The plan for an operation (two operands, one result) on this device. `shape` lists its numbers in a fixed order. */
-  plan(name: string, shape: object, operands: readonly Binding[], make: (back: Back, variant: Variant) => Plan): Plan {
-    const { back } = this.device;
-    if (!this.on && this.#table.size === 0) return make(back, {});
-    const operation = `${name} ${Object.values(shape).join()} ${back.kind}/${back.subgroupSize}`;
+  plan(
+    name: string,
+    shape: object,
+    operands: readonly Binding[],
+    make: (target: KernelTarget, variant: Variant) => Plan,
+  ): Plan {
+    const { target } = this.device;
+    if (!this.on && this.#table.size === 0) return make(target, {});
+    const operation = `${name} ${Object.values(shape).join()} ${targetName(target)}/${target.subgroupSize}`;
     let noted = this.#noted.get(operation);
     if (!noted) {
-      const found = candidates(back, (variant) => make(back, variant));
+      const found = candidates(target, (variant) => make(target, variant));
       noted = { ...found, key: `${operation} ${found.fingerprint}`, bytes: operands.map(({ bytes }) => bytes) };
       this.#noted.set(operation, noted);
     }

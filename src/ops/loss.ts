@@ -87,7 +87,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
   if (along.n === 0 && along.lines) throw inputError(op, 'there are no classes', { input: x });
   const { perGroup, grid } = lineGrid(along);
   const smoothing = labelSmoothing > 0;
-  const options = { back: device().back, lines: perGroup, nll, weights: !!weight, smoothing };
+  const options = { target: device().target, lines: perGroup, nll, weights: !!weight, smoothing };
   const { reports } = device();
   const slot = reports.slot(op, along.n, modulePath());
   const constants = [along.lines, along.n, along.inner, ignoreIndex, f32(labelSmoothing), NAN_BITS, slot];
@@ -100,7 +100,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
   let loss = losses;
   if (reduction !== 'none') {
     loss = empty(op, []);
-    const kernel = crossEntropyReduce(device().back, reduction === 'mean');
+    const kernel = crossEntropyReduce(device().target, reduction === 'mean');
     device().launch(kernel, [losses, rows, loss, total].map(bind), constants);
     losses.dispose();
   }

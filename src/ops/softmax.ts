@@ -20,11 +20,11 @@ const along = (op: 'softmax' | 'logSoftmax') => (x: Tensor, dim: number) => {
   const { perGroup, grid } = lineGrid({ lines, n, inner });
   const y = empty(op, x.shape);
   const constants = [lines, n, inner];
-  device().launch(kernel(device().back, log, perGroup), [bind(contiguous(x)), bind(y)], constants, grid);
+  device().launch(kernel(device().target, log, perGroup), [bind(contiguous(x)), bind(y)], constants, grid);
   const rule = (g: Tensor) => {
     const dx = empty('softmax', x.shape);
     const buffers = [contiguous(y), contiguous(g), dx].map(bind);
-    device().launch(gradientKernel(device().back, log, perGroup), buffers, constants, grid);
+    device().launch(gradientKernel(device().target, log, perGroup), buffers, constants, grid);
     return [dx];
   };
   return record(op, [x], y, [y], rule, { push: log ? undefined : SYMMETRIC });

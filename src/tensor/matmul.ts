@@ -1,6 +1,7 @@
 // Matrix products without gradients. Transposed and batch-strided operands are read as they lie, without a copy.
-import type { Back } from '../../shaders/kernel';
+
 import { planMatmul } from '../../shaders/matmul/lower';
+import type { KernelTarget } from '../../shaders/target';
 import type { Variant } from '../../shaders/variants';
 import type { TypedBinding } from '../gpu';
 import { device } from '../gpu';
@@ -56,7 +57,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     bBatchStride: B.batchStride,
   };
   const operands = [A.binding, B.binding, bind(out)] as const;
-  const plan = (back: Back, variant: Variant) => planMatmul(shape, back, variant);
+  const plan = (target: KernelTarget, variant: Variant) => planMatmul(shape, target, variant);
   device().launchPlan(device().tuning.plan('matmul', shape, operands, plan), ...operands);
   return out;
 }

@@ -57,7 +57,7 @@ const layoutOf = (x: Tensor): Layout => ({ samples: x.shape[0], channels: x.shap
 /** The kernels' view of a walk over channels in chunks, for the statistics or the gradient's sums; or of one over whole channels, plane by plane. */
 function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0, momentum: number | Scalar = 0) {
   const units = (samples * plane) / width(plane);
-  const length = whole ? plane / width(plane) : chunkLength(device().back, channels, units, plane);
+  const length = whole ? plane / width(plane) : chunkLength(device().target, channels, units, plane);
   const chunks = Math.max(1, Math.ceil(units / length));
   const weight = typeof momentum === 'number' ? f32(momentum) : momentum;
   const constants: Constant[] = [channels, chunks, length, units, f32(eps), weight, f32(samples * plane)];
@@ -67,21 +67,22 @@ function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0,
 /** y and the rows of `stats`, from the statistics of x (training) or the running ones. */
 function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): Normalized {
   const x = contiguous(input);
-  const { back } = device();
+  const { target } = device();
   const { channels, plane } = layout;
   const { training = false, eps = 1e-5, momentum = 0.1, activation } = o;
   const { weight, bias, runningMean, runningVar } = o;
   const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
   const running = runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [];
-  const whole = training && walksChannels(back, plane, channels) && affine.length > 0 && running.length > 0;
+  const whole = training && walksChannels(target, plane, channels) && affine.length > 0 && running.length > 0;
   const { chunks, constants } = chunking(layout, whole, eps, momentum);
   const relu = activation === 'relu';
   const stats = empty('batchNorm', [channels, 4]);
   const y = empty('batchNorm', x.shape);
   const n = x.size / width(plane);
-  const grid = gridFor(n, applyShape(back, plane).tile);
-  const finish = normFinish({ back, plane, training, affine: affine.length > 0, running: running.length > 0 });
-  const apply = () => device().launch(normApply({ back, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], grid);
+  const grid = gridFor(n, applyShape(target, plane).tile);
+  const finish = normFinish({ target, plane, training, affine: affine.length > 0, running: running.length > 0 });
+  const apply = () =>
+    device().launch(normApply({ target, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], grid);
   if (!training) {
     device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, FINISH_TILE));
     apply();
@@ -89,11 +90,11 @@ function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): Normaliz
   }
   if (whole) {
     const bindings = [...affine, ...running, bind(x), bind(stats), bind(y)];
-    device().launch(normForward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
+    device().launch(normForward({ target, plane, relu }), bindings, constants, gridFor(channels, 1));
   } else {
     const partials = empty('batchNorm', [channels, chunks, 2]);
-    const sums = normPartials({ back, plane, relu: false });
-    device().launch(sums, [x, partials].map(bind), constants, gridFor(channels * chunks, chunksAtOnce(back)));
+    const sums = normPartials({ target, plane, relu: false });
+    device().launch(sums, [x, partials].map(bind), constants, gridFor(channels * chunks, chunksAtOnce(target)));
     device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
     apply();
     partials.dispose();
@@ -161,9 +162,9 @@ function gradientOf(
   relu: boolean,
   needsInput: boolean,
 ): NormGradient {
-  const { back } = device();
+  const { target } = device();
   const { channels, plane } = layout;
-  const whole = needsInput && training && walksChannels(back, plane, channels);
+  const whole = needsInput && training && walksChannels(target, plane, channels);
   const { chunks, constants } = chunking(layout, whole);
   const g = contiguous(gradient);
   const x = contiguous(input);
@@ -172,21 +173,21 @@ function gradientOf(
   const dx = needsInput ? empty('batchNorm', input.shape) : null;
   if (dx && whole) {
     const bindings = [stats, g, x, dWeight, dBias, dx].map(bind);
-    device().launch(normBackward({ back, plane, relu }), bindings, constants, gridFor(channels, 1));
+    device().launch(normBackward({ target, plane, relu }), bindings, constants, gridFor(channels, 1));
     return { dx, dWeight, dBias };
   }
   const partials = empty('batchNorm', [channels, chunks, 2]);
-  const sums = normGradientPartials({ back, plane, relu });
+  const sums = normGradientPartials({ target, plane, relu });
   const summed = [g, x, stats, partials].map(bind);
-  device().launch(sums, summed, constants, gridFor(channels * chunks, chunksAtOnce(back)));
+  device().launch(sums, summed, constants, gridFor(channels * chunks, chunksAtOnce(target)));
   const coefficients = empty('batchNorm', [channels, 4]);
   const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
-  device().launch(normGradientFinish(back, training), finished, constants, gridFor(channels, 1));
+  device().launch(normGradientFinish(target, training), finished, constants, gridFor(channels, 1));
   if (dx) {
     const n = x.size / width(plane);
     const reads = [g, x, coefficients, ...(relu ? [stats] : []), dx].map(bind);
-    const grid = gridFor(n, applyShape(back, plane).tile);
-    device().launch(normGradientApply({ back, ...layout, relu }), reads, [n], grid);
+    const grid = gridFor(n, applyShape(target, plane).tile);
+    device().launch(normGradientApply({ target, ...layout, relu }), reads, [n], grid);
   }
   coefficients.dispose();
   partials.dispose();

@@ -100,7 +100,7 @@ export function reduce(e: ReduceExpression): Tensor {
   // A thread per result where neighbouring threads then read neighbouring elements, or where ranges are short. On the CPU drivers, whose
   // barriers are dear, wherever there are results enough.
   const reach = (list: number[][]) => list.reduce((sum, s) => sum + Math.min(16, Math.abs(s[s.length - 1] ?? 0)), 0);
-  const serial = device().back.kind === 'software' && n >= 256;
+  const serial = device().target.isCpu && n >= 256;
   const columns = serial || count <= 32 || (n >= 32 && reach(kept.strides) < reach(reduced.strides));
   const most = columns ? COLUMNS_CHUNK : ROWS_CHUNK;
   const least = columns ? 32 : 8 * ROWS_WORKGROUP;

@@ -59,4 +59,4 @@ export class Tally {
 }
 
 /** Steps between two reads: a read makes the GPU wait for the host, but on a software driver a step takes far longer. */
-export const defaultReadEvery = (): number => (device().back.kind === 'software' ? 1 : 25);
+export const defaultReadEvery = (): number => (device().target.isCpu ? 1 : 25);

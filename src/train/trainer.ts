@@ -1,6 +1,7 @@
 // The Trainer: epochs of steps with schedule, evaluation, metrics and checkpoints. A run that was interrupted at any step goes on bit for bit.
 
 import { Rng, Stream } from '../../datasets/random';
+import { targetName } from '../../shaders/target';
 import { compile } from '../autograd/compile';
 import { backward } from '../autograd/tape';
 import type { Batch, BatchSource } from '../data/batches';
@@ -601,12 +602,12 @@ export class Trainer {
 
 /** What the bits of the results depend on besides the options. */
 function engine(): JsonObject {
-  const { info, back, profile, tuning } = device();
+  const { info, target, profile, tuning } = device();
   const kernels = Object.keys(tuning.table).length && tuning.table;
   return {
     adapter: info.description || info.device,
     vendor: info.vendor,
-    back: back.kind,
+    back: targetName(target),
     profile,
     ...(kernels && { kernels }),
   };

@@ -14,7 +14,7 @@ import { tensor } from '../../src/tensor/create';
 import { type Memory, tracedMemories } from '../../src/tensor/memory';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
-import { numbers, useGpu } from '../util';
+import { numbers, targetFor, useGpu, withTarget } from '../util';
 
 useGpu();
 
@@ -69,12 +69,12 @@ for (const name of ['resnet20', 'meanfield-resnet20'])
     assert.is(compiled.cost.submits, 1);
     assert.is(compiled.cost.objects, 0);
     // On software drivers one launch does a batch norm, forward or backward; elsewhere three.
-    const most = device().back.kind === 'software' ? 150 : 240;
+    const most = device().target.isCpu ? 150 : 240;
     assert.ok(compiled.cost.dispatches <= most, `${compiled.cost.dispatches} dispatches`);
     costs[name] = compiled.cost.dispatches;
   });
 
-test('resnet20 with the kernels for GPUs: batch norms in and around the convolutions leave 174 launches', () => {
+test('resnet20 with the kernels for GPUs: batch norms in and around the convolutions leave 174 launches', async () => {
   const model = createModel('resnet20') as MeanFieldResNet;
   const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
   const [x, y] = batch(4, 0);
@@ -87,18 +87,17 @@ test('resnet20 with the kernels for GPUs: batch norms in and around the convolut
   };
   update();
   // The launches are listed only: to compile them takes a software driver a minute.
-  const { back } = device();
-  Object.assign(device(), { back: { ...back, kind: 'simt' } });
   let loss!: Tensor;
   let made!: Memory[];
-  const { launches } = device().traced(() => {
-    ({ made } = tracedMemories(() => {
-      loss = update();
-    }));
-  });
+  const { launches } = await withTarget(targetFor('gpu'), () =>
+    device().traced(() => {
+      ({ made } = tracedMemories(() => {
+        loss = update();
+      }));
+    }),
+  );
   const { launches: kept } = fused(launches, new Set([loss.storage.block]), 256);
   for (const memory of made) if (memory.live && !memory.kept) memory.release();
-  Object.assign(device(), { back });
   const names = kept.map(({ kernel }) => kernel.name).join(' ');
   assert.is(kept.length, 174, names);
   // A norm behind the first convolution, two in each of nine blocks (with a projection, two more), one at the end.

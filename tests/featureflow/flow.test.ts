@@ -13,7 +13,7 @@ import { randn } from '../../src/tensor/random';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
 import { sharedPath } from '../shared';
-import { close, numbers, onBothBacks, useGpu } from '../util';
+import { close, numbers, onBothTargets, useGpu } from '../util';
 
 useGpu();
 
@@ -58,7 +58,7 @@ const indexed = <T>(from: number, items: T[]): T[] => {
 });
 
 test('weights as factors and as a matrix: products, blocks and what is taken back, as in float64', async () => {
-  await onBothBacks(async () => {
+  await onBothTargets(async () => {
     for (const [samples, particles] of [
       [3, 32],
       [9, 96],

@@ -16,7 +16,7 @@ import { ones, tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
-import { numbers, onBothBacks, useGpu } from '../util';
+import { numbers, onBothTargets, useGpu } from '../util';
 
 useGpu();
 
@@ -101,13 +101,13 @@ const cases: Record<string, Case> = {
 
 for (const [what, options] of Object.entries(cases))
   test(`norm in the loads of a convolution: ${what}`, () =>
-    onBothBacks(async () => {
+    onBothTargets(async () => {
       // With running statistics the launches around are others, those of the convolution the same: one case does for them.
       const kernels = await sameBits(what, () => sandwich(options, options.kernel > 1));
       assert.is(count(kernels, /^conv2d\.forward\.normalized/), 1, kernels.join(' '));
       assert.is(count(kernels, /^conv2d\.weightGradient\.normalized$/), 1, kernels.join(' '));
       assert.is(count(kernels, written), 1, 'the last');
-    }, ['simt']));
+    }, ['gpu']));
 
 // biome-ignore format: one case a line
 const sums: Record<string, Case> = {
@@ -119,14 +119,14 @@ const sums: Record<string, Case> = {
 
 for (const [what, options] of Object.entries(sums))
   test(`sums for a norm where a convolution stores: ${what}`, () =>
-    onBothBacks(async () => {
+    onBothTargets(async () => {
       const kernels = await sameBits(what, () => sandwich(options, true));
       assert.is(count(kernels, /^conv2d\.forward\.normalized\.statistics$/), 1, kernels.join(' '));
       assert.is(count(kernels, /^conv2d\.inputGradient\.gradient$/), 1, kernels.join(' '));
       // What is left: of the input, and of the gradient that does not come from a convolution.
       assert.is(count(kernels, /^batchNorm\.partials$/), 1);
       assert.is(count(kernels, /^batchNorm\.gradientPartials$/), 1);
-    }, ['simt']));
+    }, ['gpu']));
 
 // biome-ignore format: one case a line
 const apart: Record<string, Case> = {
@@ -136,13 +136,13 @@ const apart: Record<string, Case> = {
 
 for (const [what, options] of Object.entries(apart))
   test(`a norm sums up what comes from a convolution ${what}`, () =>
-    onBothBacks(async () => {
+    onBothTargets(async () => {
       const kernels = await sameBits(what, () => sandwich(options, true));
       assert.is(count(kernels, /^batchNorm\.partials$/), 2, kernels.join(' '));
-    }, ['simt']));
+    }, ['gpu']));
 
 test('a module made of plain operations gets it too', () =>
-  onBothBacks(async () => {
+  onBothTargets(async () => {
     class Mine extends Module {
       readonly norm = new BatchNorm2d(8, { activation: 'relu' });
       readonly conv = new Conv2d(8, 8, 3, { padding: 1 });
@@ -154,7 +154,7 @@ test('a module made of plain operations gets it too', () =>
     const x = leaf([2, 8, 4, 8], 1);
     const kernels = await sameBits('module', () => () => noGrad(() => [net.forward(x)]));
     // On CPU drivers it would cost more to compile than it saves.
-    const fused = device().back.kind === 'simt' ? 1 : 0;
+    const fused = device().target.isCpu ? 0 : 1;
     assert.is(count(kernels, written), 1 - fused);
     assert.is(count(kernels, /conv2d\.forward\.normalized$/), fused);
   }));
@@ -173,7 +173,7 @@ const kept: Record<string, (x: Tensor, y: Tensor, convolved: (t: Tensor) => Tens
 
 for (const [what, body] of Object.entries(kept))
   test(`a normalised tensor is written where ${what}`, () =>
-    onBothBacks(async () => {
+    onBothTargets(async () => {
       const make = () => {
         const [source, weight, { runningMean, runningVar, ...affine }] = [
           leaf([2, 8, 4, 8], 1),

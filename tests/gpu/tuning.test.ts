@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { type Conv2dKind, planConv2d } from '../../shaders/conv/lower';
 import type { Plan } from '../../shaders/kernel';
 import { planMatmul } from '../../shaders/matmul/lower';
+import { targetName } from '../../shaders/target';
 import { candidates } from '../../shaders/variants';
 import { device, init, shutdown, tune } from '../../src/gpu';
 import { conv2d, conv2dShape } from '../../src/tensor/conv';
@@ -14,7 +15,7 @@ import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
 import { matmul } from '../../src/tensor/matmul';
 import { empty } from '../../src/tensor/tensor';
-import { close, numbers, onBothBacks } from '../util';
+import { close, numbers, onBothTargets } from '../util';
 
 await init();
 test.after(() => shutdown());
@@ -58,24 +59,29 @@ const sizes: Record<Conv2dKind, number> = { forward: dy.size, inputGradient: x.s
 
 for (const kind of Object.keys(operands) as Conv2dKind[])
   test(`convolution, ${kind}: all variants compute the same`, () =>
-    onBothBacks(async () => {
-      const { plans } = candidates(device().back, (variant) => planConv2d(kind, shape, device().back, variant));
+    onBothTargets(async () => {
+      const { plans } = candidates(device().target, (variant) => planConv2d(kind, shape, device().target, variant));
       assert.ok(plans.size > 1, [...plans.keys()].join());
-      assert.is(plans.get(''), planConv2d(kind, shape, device().back), 'the first one is built in');
+      assert.is(plans.get(''), planConv2d(kind, shape, device().target), 'the first one is built in');
       const want = await compute(plans.get('')!, operands[kind], sizes[kind]);
       for (const [name, plan] of plans)
-        close(await compute(plan, operands[kind], sizes[kind]), want, 1e-5, `${device().back.kind}, ${name}`);
+        close(await compute(plan, operands[kind], sizes[kind]), want, 1e-5, `${targetName(device().target)}, ${name}`);
     }));
 
 test('matrix product: all variants compute the same', () =>
-  onBothBacks(async () => {
+  onBothTargets(async () => {
     for (const left of [a, tall]) {
       const s = { batch: 1, m: left.shape[0], n: 24, k: 300, transposeA: false, transposeB: false };
-      const { plans } = candidates(device().back, (variant) => planMatmul(s, device().back, variant));
+      const { plans } = candidates(device().target, (variant) => planMatmul(s, device().target, variant));
       assert.ok(plans.size > 1, [...plans.keys()].join());
       const want = await compute(plans.get('')!, [left, b], s.m * s.n);
       for (const [name, plan] of plans)
-        close(await compute(plan, [left, b], s.m * s.n), want, 1e-5, `${device().back.kind}, m ${s.m}, ${name}`);
+        close(
+          await compute(plan, [left, b], s.m * s.n),
+          want,
+          1e-5,
+          `${targetName(device().target)}, m ${s.m}, ${name}`,
+        );
     }
   }));
 
@@ -110,10 +116,10 @@ test('the fastest variant is taken and launched; a gain below five percent is no
   assert.equal(choices, ['splits*2', 'splits*2']);
   assert.equal(Object.keys(table), measured);
   assert.match(measured[0], /^matmul 1,20,24,300,/);
-  const { back, tuning } = device();
+  const { target, tuning } = device();
   const make = () => assert.unreachable() as never;
   const chosen = tuning.plan('conv2d.weightGradient', shape, [], make);
-  assert.is(chosen, planConv2d('weightGradient', shape, back, { splits: 2 }));
+  assert.is(chosen, planConv2d('weightGradient', shape, target, { splits: 2 }));
   rmSync(cacheFile());
   assert.equal((await tuned('splits*2', 96)).choices, []);
 });

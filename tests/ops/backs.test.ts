@@ -1,25 +1,26 @@
-// The kernels of every back against float64 loops, including those that this machine's adapter would not choose.
+// The kernels for every target against float64 loops, including those that this machine's adapter would not choose.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
 import { planConv2d } from '../../shaders/conv/lower';
-import type { Back, Plan } from '../../shaders/kernel';
+import type { Plan } from '../../shaders/kernel';
 import type { MatmulShape } from '../../shaders/matmul/lower';
 import { planMatmul } from '../../shaders/matmul/lower';
+import { type KernelTarget, kernelTarget, targetName } from '../../shaders/target';
 import { device } from '../../src/gpu';
 import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
 import { empty } from '../../src/tensor/tensor';
-import { close, numbers, useGpu } from '../util';
+import { close, numbers, targetFor, useGpu } from '../util';
 
 useGpu();
 
-const plain: Back[] = [
-  { kind: 'simt', subgroups: false, subgroupSize: 0 },
-  { kind: 'software', subgroups: false, subgroupSize: 0 },
+const plain: KernelTarget[] = [
+  kernelTarget({ isCpu: false, subgroupSize: 0 }),
+  kernelTarget({ isCpu: true, subgroupSize: 0 }),
 ];
 /** Lane broadcasts need a driver with subgroups of a known size. */
-const broadcast = (): Back[] => (device().back.subgroupSize >= 4 ? [{ ...device().back, kind: 'software' }] : []);
+const broadcast = (): KernelTarget[] => (device().target.subgroupSize >= 4 ? [targetFor('cpu')] : []);
 
 async function run(plan: Plan, a: Float64Array, b: Float64Array, size: number): Promise<Float32Array> {
   const [ta, tb] = [a, b].map((v) => tensor(Float32Array.from(v)));
@@ -106,13 +107,13 @@ for (const [name, options] of Object.entries(convolutions))
       const operands = [numbers(sizes[a], 1), numbers(sizes[b], 2)];
       const want = new Float64Array(sizes[out]);
       for (const at of products(s)) want[at[out]] += operands[0][at[a]] * operands[1][at[b]];
-      const backs = options.staged ? plain.slice(0, 1) : [...broadcast(), ...(options.quick ? [] : plain)];
-      for (const back of backs) {
-        const plan = planConv2d(kind, s, back);
+      const targets = options.staged ? plain.slice(0, 1) : [...broadcast(), ...(options.quick ? [] : plain)];
+      for (const target of targets) {
+        const plan = planConv2d(kind, s, target);
         if (options.staged && !(kind === 'weightGradient' && s.dilationH > 1))
           assert.match(plan.stages[0].kernel.code, 'var<workgroup> window', 'the staged formulation');
         const got = await run(plan, operands[0], operands[1], sizes[out]);
-        close(got, want, 1e-5, `${back.kind}, subgroups of ${back.subgroupSize}`);
+        close(got, want, 1e-5, `${targetName(target)}, subgroups of ${target.subgroupSize}`);
       }
     });
 
@@ -139,12 +140,12 @@ for (const [name, s] of Object.entries(matrices))
           b[z * bBatchStride + (s.transposeB ? column * k + j : j * n + column)];
       return sum;
     });
-    for (const back of [...broadcast(), ...plain])
+    for (const target of [...broadcast(), ...plain])
       close(
-        await run(planMatmul(s, back), a, b, want.length),
+        await run(planMatmul(s, target), a, b, want.length),
         want,
         1e-5,
-        `${back.kind}, subgroups of ${back.subgroupSize}`,
+        `${targetName(target)}, subgroups of ${target.subgroupSize}`,
       );
   });
 

@@ -15,7 +15,7 @@ import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { clipGradNorm } from '../../src/optim/clip';
 import { full, tensor, zeros } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
-import { onBothBacks, useGpu } from '../util';
+import { onBothTargets, useGpu } from '../util';
 
 useGpu();
 
@@ -95,7 +95,7 @@ test('softmax and cross-entropy', async () => {
 });
 
 test('normalisation', async () => {
-  await onBothBacks(async () => {
+  await onBothTargets(async () => {
     for (const shape of [
       [4, 1, N / 4],
       [1, 8, N / 8],
@@ -138,7 +138,7 @@ test('pooling', async () => {
 });
 
 test('products', async () => {
-  await onBothBacks(async () => {
+  await onBothTargets(async () => {
     for (const [m, n] of [
       [1, 1],
       [3, 3],

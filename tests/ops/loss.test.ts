@@ -8,7 +8,7 @@ import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
-import { checkOperation, close, numbers, onBothBacks, useGpu } from '../util';
+import { checkOperation, close, numbers, onBothTargets, useGpu } from '../util';
 
 useGpu();
 
@@ -130,7 +130,7 @@ test('cross-entropy and nll with class labels', async () => {
 });
 
 test('lines long enough for a team of threads', () =>
-  onBothBacks(async () => {
+  onBothTargets(async () => {
     const labels = [17, 99];
     const values = [numbers(200, 4, -9, 9)];
     await checkOperation('cross-entropy', {

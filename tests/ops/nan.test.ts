@@ -17,7 +17,7 @@ import { clipGradNorm, clipGradValue } from '../../src/optim/clip';
 import { RMSprop } from '../../src/optim/rmsprop';
 import { full, ones, tensor } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
-import { onBothBacks, useGpu } from '../util';
+import { onBothTargets, useGpu } from '../util';
 
 useGpu();
 
@@ -238,7 +238,7 @@ test('pooling, and ReLU in batch norm', async () => {
   backward(maxPool2d(x, { kernel: 2 }), { gradient: ones([1, 1, 1, 1]) });
   await same(x.grad!, [0, 0, 0, 1], 'gradient of maxPool: the last NaN, as in PyTorch');
   await same(avgPool2d(image([1, nan, 5, 2]), { kernel: 2 }), [nan], 'avgPool');
-  await onBothBacks(async () => {
+  await onBothTargets(async () => {
     const options = { runningMean: tensor([0]), runningVar: tensor([1 - 1e-5]), activation: 'relu' as const };
     const y = image([1, nan, -5, inf]);
     const z = batchNorm(y, options);

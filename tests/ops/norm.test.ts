@@ -6,7 +6,7 @@ import { backward, noGrad } from '../../src/autograd/tape';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import { strided } from '../../src/tensor/tensor';
-import { checkOperation, close, numbers, onBothBacks, useGpu } from '../util';
+import { checkOperation, close, numbers, onBothTargets, useGpu } from '../util';
 
 useGpu();
 
@@ -47,7 +47,7 @@ const shapes = [
 ];
 
 test('batch norm in training: values and gradients', () =>
-  onBothBacks(async () => {
+  onBothTargets(async () => {
     for (const shape of shapes) {
       const C = shape[1];
       const values = [numbers(size(shape), 1, -1, 3), numbers(C, 2, 0.5, 1.5), numbers(C, 3)];
@@ -104,7 +104,7 @@ test('running statistics move to the mean and the unbiased variance', async () =
 });
 
 test('a training step of one launch: many channels, whole turns of a subgroup per plane', () =>
-  onBothBacks(async () => {
+  onBothTargets(async () => {
     const shape = [3, 9, 4, 8];
     const C = shape[1];
     const [before, x] = [numbers(C, 4, 0.5, 2), numbers(size(shape), 1, -1, 3)];
