@@ -2,7 +2,7 @@
 
 import type { Conv2dShape } from '../../shaders/conv/lower';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
-import { addBias } from '../tensor/bias';
+import { addBias } from '../ops/matmul';
 import { inputError } from '../tensor/context';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import * as raw from '../tensor/conv';

@@ -2,11 +2,11 @@
 
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { add, mul } from '../autograd/elementwise';
-import { matmul } from '../autograd/matmul';
 import { scopedNoGrad } from '../autograd/tape';
 import { concat, transpose } from '../autograd/views';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
+import { matmul } from '../ops/matmul';
 import { inputError } from '../tensor/context';
 import { full, tensor, zeros } from '../tensor/create';
 import { randn } from '../tensor/random';

@@ -3,7 +3,6 @@
 import { Rng, Stream } from '../../datasets/random';
 import { conv2d } from '../autograd/conv';
 import { add, mul } from '../autograd/elementwise';
-import { matmul } from '../autograd/matmul';
 import { scopedNoGrad } from '../autograd/tape';
 import type { Activation } from '../featureflow/activation';
 import { activation } from '../featureflow/activation';
@@ -16,6 +15,7 @@ import { InputError, requireWhole } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { normal } from '../nn/init';
 import { Module } from '../nn/module';
+import { matmul } from '../ops/matmul';
 import { globalAvgPool2d } from '../ops/pool';
 import { tensor } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';

@@ -1,7 +1,7 @@
 // Fully connected layer.
 
-import { linear } from '../autograd/matmul';
 import { checked, is } from '../gpu/options';
+import { linear } from '../ops/matmul';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';

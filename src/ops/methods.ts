@@ -5,7 +5,6 @@ import { clamp } from '../autograd/clamp';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from '../autograd/elementwise';
 import * as elementwise from '../autograd/elementwise';
 import * as gather from '../autograd/gather';
-import { matmul } from '../autograd/matmul';
 import { describe, print, show } from '../autograd/print';
 import * as reduce from '../autograd/reduce';
 import * as sort from '../autograd/sort';
@@ -13,6 +12,7 @@ import { backward, detach, registerHook, retainGrad } from '../autograd/tape';
 import * as views from '../autograd/views';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
+import { matmul } from './matmul';
 import { logSoftmax, softmax } from './softmax';
 
 /** A function of a tensor as a method of it. */

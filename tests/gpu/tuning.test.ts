@@ -10,10 +10,10 @@ import { planMatmul } from '../../shaders/matmul/lower';
 import { targetName } from '../../shaders/target';
 import { candidates } from '../../shaders/variants';
 import { device, init, shutdown, tune } from '../../src/gpu';
+import { matmul } from '../../src/ops/matmul';
 import { conv2d, conv2dShape } from '../../src/tensor/conv';
 import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
-import { matmul } from '../../src/tensor/matmul';
 import { empty } from '../../src/tensor/tensor';
 import { close, numbers, onBothTargets } from '../util';
 

@@ -1,7 +1,7 @@
 // einsum against nested loops over all letters.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { einsum } from '../../src/autograd/einsum';
+import { einsum } from '../../src/ops/einsum';
 import { zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import { checkOperation, numbers, useGpu } from '../util';

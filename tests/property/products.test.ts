@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import '../../src/ops/methods';
 import { conv1d, conv2d, convTranspose2d } from '../../src/autograd/conv';
-import { linear, matmul } from '../../src/autograd/matmul';
+import { linear, matmul } from '../../src/ops/matmul';
 import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from '../../src/ops/pool';
 import { size } from '../../src/tensor/shape';
 import { useGpu } from '../util';

@@ -1,0 +1,172 @@
+// Matrix products. Transposed and batch-strided operands are read as they lie, without a copy.
+import { BIAS_TILE, addBias as biasKernel } from '../../shaders/bias';
+import { planMatmul } from '../../shaders/matmul/lower';
+import type { KernelTarget } from '../../shaders/target';
+import type { Variant } from '../../shaders/variants';
+import type { PushForward, Rule } from '../autograd/tape';
+import { record, sumOfAll } from '../autograd/tape';
+import { reshape } from '../autograd/views';
+import { device, type TypedBinding } from '../gpu';
+import { inputError } from '../tensor/context';
+import { bind, contiguous, copy, gridFor } from '../tensor/elementwise';
+import { sum, sumTo } from '../tensor/reduce';
+import { broadcastShapes, collapse, type Shape, size } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { empty, requireFloats } from '../tensor/tensor';
+import { expand, permute } from '../tensor/views';
+
+interface Operand {
+  binding: TypedBinding;
+  transposed: boolean;
+  batchStride: number;
+}
+
+/** How a kernel reads the matrices [rows, columns] of `x`, repeated to `batch`; null when their layout needs a copy. */
+function layout(x: Tensor, batch: Shape): Operand | null {
+  const [rows, columns] = x.shape.slice(-2);
+  const [rowStride, columnStride] = x.strides.slice(-2);
+  const plain = (columnStride === 1 || columns === 1) && (rowStride === columns || rows === 1);
+  const transposed = !plain && (rowStride === 1 || rows === 1) && (columnStride === rows || columns === 1);
+  const wide = expand(x, [...batch, rows, columns]);
+  const { shape, strides } = collapse(batch, [wide.strides.slice(0, -2)]);
+  const [batchStride] = strides[0];
+  const aligned = (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
+  if (!(plain || transposed) || shape.length > 1 || batchStride < 0 || !aligned) return null;
+  const bytes = 4 * ((shape[0] - 1) * batchStride + rows * columns);
+  return { binding: { ...bind(x), bytes }, transposed, batchStride };
+}
+
+const operand = (x: Tensor, batch: Shape): Operand =>
+  layout(x, batch) ?? layout(copy(x), batch) ?? layout(copy(expand(x, [...batch, ...x.shape.slice(-2)])), batch)!;
+
+/** C[…, m, n] = A[…, m, k] · B[…, k, n], leading dimensions broadcast; not recorded. */
+function multiply(a: Tensor, b: Tensor): Tensor {
+  const [m, k] = a.shape.slice(-2);
+  const n = b.shape[b.ndim - 1];
+  const batch = batchShape(a, b);
+  const out = empty('matmul', [...batch, m, n]);
+  if (out.size === 0) return out;
+  const A = operand(a, batch);
+  const B = operand(b, batch);
+  const shape = {
+    batch: size(batch),
+    m,
+    n,
+    k,
+    transposeA: A.transposed,
+    transposeB: B.transposed,
+    aBatchStride: A.batchStride,
+    bBatchStride: B.batchStride,
+  };
+  const operands = [A.binding, B.binding, bind(out)] as const;
+  const plan = (target: KernelTarget, variant: Variant) => planMatmul(shape, target, variant);
+  device().launchPlan(device().tuning.plan('matmul', shape, operands, plan), ...operands);
+  return out;
+}
+
+/** Leading dimensions of the product. */
+function batchShape(a: Tensor, b: Tensor): number[] {
+  const [first, second] = [a.shape.slice(0, -2), b.shape.slice(0, -2)];
+  const fits = first.every((n, i) => {
+    const m = second[i - first.length + second.length] ?? 1;
+    return n === m || n === 1 || m === 1;
+  });
+  if (fits) return broadcastShapes('matmul', first, second);
+  const hint = 'All but the last two dimensions are batches: equal or 1, counted from the right.';
+  throw inputError('matmul', 'the batches cannot be broadcast', { a, b }, hint);
+}
+
+/** Refuses operands that no matrix product takes. */
+function checkMatmul(op: string, a: Tensor, b: Tensor, k: number, kOfB: number, hint: string): void {
+  const shapes = { a, b };
+  if (a.ndim === 0 || b.ndim === 0) throw inputError(op, 'a number is no matrix', shapes, 'Use mul.');
+  if (k !== kOfB) throw inputError(op, `the inner dimensions ${k} and ${kOfB} differ`, shapes, hint);
+}
+
+const swapped = (x: Tensor): Tensor =>
+  permute(x, [...Array.from({ length: x.ndim - 2 }, (_, i) => i), x.ndim - 1, x.ndim - 2]);
+
+/** Of at least two dimensions each. */
+const product = (a: Tensor, b: Tensor): Tensor =>
+  record(
+    'matmul',
+    [a, b],
+    multiply(a, b),
+    [a, b],
+    (g, needs) => [
+      needs[0] && sumTo(multiply(g, swapped(b)), a.shape),
+      needs[1] && sumTo(multiply(swapped(a), g), b.shape),
+    ],
+    { push: (s, t) => sumOfAll(s && multiply(s, b), t && multiply(a, t)) },
+  );
+
+/**
+ * Matrix product as in NumPy and `torch.matmul`: [m, k]·[k, n] → [m, n]; leading dimensions are batches and broadcast; vectors are a row on the left and a
+ * column on the right, and leave no dimension in the result. Transposed views are not copied.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  requireFloats('matmul', { a, b });
+  const k = a.shape[a.ndim - 1];
+  checkMatmul(
+    'matmul',
+    a,
+    b,
+    k,
+    b.shape[Math.max(0, b.ndim - 2)],
+    'The last dimension of a meets the last but one of b; transpose() swaps them.',
+  );
+  const rows = a.ndim === 1 ? reshape(a, [1, k]) : a;
+  const columns = b.ndim === 1 ? reshape(b, [k, 1]) : b;
+  const lead = a.shape.slice(0, -1);
+  const out = [...lead, ...b.shape.slice(1)];
+  // A batch times one matrix is one tall product, and so is its gradient for the matrix.
+  if (columns.ndim === 2)
+    return b.ndim === 2 && a.ndim === 2
+      ? product(a, b)
+      : reshape(product(reshape(rows, [size(lead), k]), columns), out);
+  const y = product(rows, columns);
+  return a.ndim === 1 ? reshape(y, [...y.shape.slice(0, -2), y.shape[y.ndim - 1]]) : y;
+}
+
+/** y[b, c, i] += bias[c] for a fresh y [batch, channels, inner], in place, before anything has read it. Returns y. */
+export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
+  const constants = [y.size, bias.size, inner];
+  device().launch(biasKernel, [bind(contiguous(bias)), bind(y)], constants, gridFor(y.size, BIAS_TILE));
+  return y;
+}
+
+/** y = x·Wᵀ + b on the last dimension, as `torch.nn.functional.linear`. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. Throws InputError where they do not fit. */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  requireFloats('linear', { x, weight, ...(bias && { bias }) });
+  if (weight.ndim !== 2)
+    throw inputError('linear', 'the weight is no matrix', { x, weight }, 'It has the shape [out, in].');
+  const [outputs, inputs] = weight.shape;
+  checkMatmul(
+    'linear',
+    x,
+    weight,
+    x.shape[x.ndim - 1],
+    inputs,
+    'The last dimension of the input is the number of input features of weight [out, in].',
+  );
+  if (bias && (bias.ndim !== 1 || bias.shape[0] !== outputs))
+    throw inputError(
+      'linear',
+      'the bias does not fit the weight',
+      { weight, bias },
+      `It has one element for each of ${outputs} outputs: [${outputs}].`,
+    );
+  const lead = x.shape.slice(0, -1);
+  const flat = x.ndim === 2 ? x : reshape(x, [size(lead), inputs]);
+  const products = multiply(flat, swapped(weight));
+  const y = bias ? addBias(products, bias, 1) : products;
+  const rule: Rule = (g, needs) => [
+    needs[0] && multiply(g, weight),
+    needs[1] && multiply(swapped(g), flat),
+    needs[2] && sum(g, 0),
+  ];
+  const push: PushForward = (s, t, b) =>
+    sumOfAll(s && multiply(s, swapped(weight)), t && multiply(flat, swapped(t)), b && expand(b, y.shape));
+  record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], rule, { push });
+  return x.ndim === 2 ? y : reshape(y, [...lead, outputs]);
+}
