@@ -10,6 +10,8 @@ export interface Kernel {
   readonly name: string;
   /** Complete WGSL with the entry point `main`. `launch` reads off it what each binding's elements are (elements.ts). */
   readonly code: string;
+  /** Where a user's own lines stand in `code`, counted from 1: errors of the compiler name them by their own numbers. */
+  readonly userCode?: { readonly from: number; readonly lines: number };
   /** One letter per storage binding of group 0, in order: `r` is read, `w` is read_write, `c` is read_write but nobody's result (report.ts). */
   readonly access: string;
   /** Bytes of the uniform struct at `@group(1) @binding(0)`; absent means none. */

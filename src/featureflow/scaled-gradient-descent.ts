@@ -1,10 +1,9 @@
 // Algorithm 1 of Fang et al. 2020: gradient descent whose steps are scaled by the widths of the layers that a weight connects.
 
-import { f32, InputError } from '../gpu';
+import { InputError } from '../gpu';
 import { Parameter } from '../nn/parameter';
-import type { Params, Scalars } from '../optim/optimizer';
-import { Optimizer, requireNonNegative } from '../optim/optimizer';
-import { update } from '../optim/update';
+import { Optimizer, type Params, requireNonNegative } from '../optim/optimizer';
+import type { Rule } from '../optim/rule';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
@@ -31,35 +30,24 @@ export interface ScaledGradientDescentOptions {
  * ∂L/∂v and v ← v − lr·scale·b. Throws InputError for a parameter without a scale.
  */
 export class ScaledGradientDescent extends Optimizer<ScaledGradientDescentOptions> {
-  readonly #scales: ReadonlySet<number>;
-
   constructor(
     params: Params<ScaledGradientDescentOptions>,
     options: { lr: number } & Partial<ScaledGradientDescentOptions>,
   ) {
     super(params, { momentum: 0 }, options);
-    for (const { lr, momentum } of this.groups) requireNonNegative(this, { lr, momentum });
-    this.#scales = new Set([...this.parameters()].map(scaleOf));
   }
 
-  protected override slots({ momentum }: ScaledGradientDescentOptions): Record<string, number> {
-    return momentum === 0 ? {} : { momentum: 0 };
+  protected override check({ lr, momentum }: ScaledGradientDescentOptions): void {
+    requireNonNegative(this, { lr, momentum });
   }
 
-  protected override derived({ lr }: ScaledGradientDescentOptions): Record<string, number> {
-    return Object.fromEntries([...this.#scales].map((scale) => [`lr·${scale}`, lr * scale]));
-  }
-
-  protected override update(
-    parameter: Parameter,
-    gradient: Tensor,
-    buffers: readonly Tensor[],
-    o: ScaledGradientDescentOptions,
-    s: Scalars<ScaledGradientDescentOptions>,
-  ): void {
-    const zero = f32(0);
-    const values = { ...s, lr: s[`lr·${scaleOf(parameter)}`], weightDecay: zero, dampening: zero, first: zero };
-    update({ rule: 'sgd', momentum: o.momentum !== 0 }, parameter, gradient, buffers, values);
+  protected override rule({ momentum }: ScaledGradientDescentOptions): Rule<ScaledGradientDescentOptions> {
+    return {
+      perParameter: scaleOf,
+      scalars: { lr: ({ lr }, _, scale) => lr * scale, mu: (o) => o.momentum },
+      state: momentum === 0 ? {} : { momentum: 0 },
+      code: momentum === 0 ? 'x -= lr * d;' : 'momentum = mu * momentum + d; x -= lr * momentum;',
+    };
   }
 }
 

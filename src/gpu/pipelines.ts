@@ -109,8 +109,12 @@ export class Pipelines {
 
 const refused = (lines: string[]) => `WGSL does not compile\n${lines.join('\n')}`;
 
-const note = (kernel: Kernel, line: number, column: number, message: string) =>
-  `  line ${line}:${column}: ${message}\n    ${kernel.code.split('\n')[line - 1]?.trim() ?? ''}`;
+function note({ code, userCode }: Kernel, line: number, column: number, message: string): string {
+  const own = userCode ? line - userCode.from : -1;
+  const place =
+    userCode && own >= 0 && own < userCode.lines ? `line ${own + 1} of your code` : `line ${line}:${column}`;
+  return `  ${place}: ${message}\n    ${code.split('\n')[line - 1]?.trim() ?? ''}`;
+}
 
 /** The errors that the compiler tells of the module. */
 async function notes(module: GPUShaderModule, kernel: Kernel): Promise<string | null> {

@@ -1,9 +1,6 @@
 // Adagrad.
-import type { Parameter } from '../nn/parameter';
-import type { Tensor } from '../tensor/tensor';
-import type { Params, Scalars } from './optimizer';
-import { Optimizer, requireNonNegative } from './optimizer';
-import { update } from './update';
+import { Optimizer, type Params, requireNonNegative } from './optimizer';
+import type { Rule } from './rule';
 
 export interface AdagradOptions {
   lr: number;
@@ -19,25 +16,19 @@ export interface AdagradOptions {
 export class Adagrad extends Optimizer<AdagradOptions> {
   constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
     super(params, { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10 }, options);
-    for (const { lr, lrDecay, weightDecay, initialAccumulator, eps } of this.groups)
-      requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulator, eps });
   }
 
-  protected override slots({ initialAccumulator }: AdagradOptions): Record<string, number> {
-    return { sum: initialAccumulator };
+  protected override check({ lr, lrDecay, weightDecay, initialAccumulator, eps }: AdagradOptions): void {
+    requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulator, eps });
   }
 
-  protected override derived({ lr, lrDecay }: AdagradOptions, step: number): Record<string, number> {
-    return { rate: lr / (1 + (step - 1) * lrDecay) };
-  }
-
-  protected override update(
-    parameter: Parameter,
-    gradient: Tensor,
-    buffers: readonly Tensor[],
-    _: AdagradOptions,
-    s: Scalars<AdagradOptions>,
-  ): void {
-    update({ rule: 'adagrad' }, parameter, gradient, buffers, { ...s, lr: s.rate });
+  protected override rule({ initialAccumulator }: AdagradOptions): Rule<AdagradOptions> {
+    return {
+      scalars: { lr: ({ lr, lrDecay }, step) => lr / (1 + (step - 1) * lrDecay) },
+      state: { sum: initialAccumulator },
+      code: `
+        sum += d * d;
+        x -= lr * (d / (sqrt(sum) + eps));`,
+    };
   }
 }

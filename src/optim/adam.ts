@@ -1,11 +1,9 @@
 // Adam and AdamW.
 
 import { checked, is } from '../gpu/options';
-import type { Parameter } from '../nn/parameter';
-import type { Tensor } from '../tensor/tensor';
-import { MomentOptimizer } from './moments';
-import type { Params, Scalars } from './optimizer';
-import { update } from './update';
+import { checkMoments, momentScalars } from './moments';
+import { Optimizer, type Params } from './optimizer';
+import type { Rule } from './rule';
 
 export interface AdamOptions {
   lr: number;
@@ -23,24 +21,27 @@ export interface AdamOptions {
  * Adam as `torch.optim.Adam`: d = g + weightDecay·w; m ← β₁m + (1 − β₁)d; v ← β₂v + (1 − β₂)d²;
  * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the updates of the parameter.
  */
-export class Adam extends MomentOptimizer<AdamOptions> {
+export class Adam extends Optimizer<AdamOptions> {
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
     const flags = { decoupled: false, amsgrad: false };
     super(params, { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...flags }, options);
   }
 
-  protected override slots({ amsgrad }: AdamOptions): Record<string, number> {
-    return { expAvg: 0, expAvgSq: 0, ...(amsgrad && { maxExpAvgSq: 0 }) };
+  protected override check(options: AdamOptions): void {
+    checkMoments(this, options);
   }
 
-  protected override update(
-    parameter: Parameter,
-    gradient: Tensor,
-    buffers: readonly Tensor[],
-    { amsgrad, decoupled }: AdamOptions,
-    s: Scalars<AdamOptions>,
-  ): void {
-    update({ rule: 'adam', decoupled, amsgrad }, parameter, gradient, buffers, s);
+  protected override rule({ amsgrad, decoupled }: AdamOptions): Rule<AdamOptions> {
+    return {
+      decoupled,
+      scalars: momentScalars,
+      state: { expAvg: 0, expAvgSq: 0, ...(amsgrad && { maxExpAvgSq: 0 }) },
+      code: `
+        expAvg = beta1 * expAvg + rest1 * d;
+        expAvgSq = beta2 * expAvgSq + rest2 * d * d;
+        ${amsgrad ? 'maxExpAvgSq = maxOf4(maxExpAvgSq, expAvgSq);' : ''}
+        x -= lr * (expAvg / correction1 / (sqrt(${amsgrad ? 'maxExpAvgSq' : 'expAvgSq'} / correction2) + eps));`,
+    };
   }
 }
 

@@ -1,10 +1,8 @@
 // Adamax: Adam with the largest gradient in place of the mean square.
 
-import type { Parameter } from '../nn/parameter';
-import type { Tensor } from '../tensor/tensor';
-import { MomentOptimizer } from './moments';
-import type { Params, Scalars } from './optimizer';
-import { update } from './update';
+import { checkMoments, momentScalars } from './moments';
+import { Optimizer, type Params } from './optimizer';
+import type { Rule } from './rule';
 
 export interface AdamaxOptions {
   lr: number;
@@ -15,22 +13,23 @@ export interface AdamaxOptions {
 }
 
 /** Adamax as `torch.optim.Adamax`: u ← max(β₂u, |d| + eps); w ← w − lr · m / (1 − β₁ᵗ) / u. t counts the updates of the parameter. */
-export class Adamax extends MomentOptimizer<AdamaxOptions> {
+export class Adamax extends Optimizer<AdamaxOptions> {
   constructor(params: Params<AdamaxOptions>, options: Partial<AdamaxOptions> = {}) {
     super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 }, options);
   }
 
-  protected override slots(): Record<string, number> {
-    return { expAvg: 0, expInf: 0 };
+  protected override check(options: AdamaxOptions): void {
+    checkMoments(this, options);
   }
 
-  protected override update(
-    parameter: Parameter,
-    gradient: Tensor,
-    buffers: readonly Tensor[],
-    _: AdamaxOptions,
-    s: Scalars<AdamaxOptions>,
-  ): void {
-    update({ rule: 'adamax' }, parameter, gradient, buffers, s);
+  protected override rule(): Rule<AdamaxOptions> {
+    return {
+      scalars: momentScalars,
+      state: { expAvg: 0, expInf: 0 },
+      code: `
+        expAvg = beta1 * expAvg + rest1 * d;
+        expInf = maxOf4(beta2 * expInf, abs(d) + eps);
+        x -= lr * (expAvg / correction1 / expInf);`,
+    };
   }
 }

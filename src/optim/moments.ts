@@ -1,7 +1,6 @@
 // What the optimizers of Adam's family share: the running means' decays β₁, β₂ and the numbers that follow from them.
 import { InputError } from '../gpu';
-import type { Params } from './optimizer';
-import { Optimizer, requireNonNegative } from './optimizer';
+import { requireNonNegative } from './optimizer';
 
 interface MomentOptions {
   lr: number;
@@ -10,18 +9,19 @@ interface MomentOptions {
   weightDecay: number;
 }
 
-export abstract class MomentOptimizer<O extends MomentOptions> extends Optimizer<O> {
-  constructor(params: Params<O>, defaults: O, options: Partial<O>) {
-    super(params, defaults, options);
-    for (const { lr, eps, weightDecay, betas } of this.groups) {
-      requireNonNegative(this, { lr, eps, weightDecay });
-      if (!betas.every((beta) => beta >= 0 && beta < 1))
-        throw new InputError(`${this.constructor.name}: betas [${betas.join(', ')}] must be in 0 ≤ β < 1`);
-    }
-  }
+/** Complements 1 − β are rounded once, so they come from the host. */
+export const momentScalars = {
+  beta1: ({ betas }: MomentOptions) => betas[0],
+  beta2: ({ betas }: MomentOptions) => betas[1],
+  rest1: ({ betas }: MomentOptions) => 1 - betas[0],
+  rest2: ({ betas }: MomentOptions) => 1 - betas[1],
+  correction1: ({ betas }: MomentOptions, step: number) => 1 - betas[0] ** step,
+  correction2: ({ betas }: MomentOptions, step: number) => 1 - betas[1] ** step,
+};
 
-  protected override derived({ betas: [beta1, beta2] }: O, step: number): Record<string, number> {
-    const [correction1, correction2] = [1 - beta1 ** step, 1 - beta2 ** step];
-    return { beta1, beta2, rest1: 1 - beta1, rest2: 1 - beta2, correction1, correction2 };
-  }
+/** Refuses options that make no sense. */
+export function checkMoments(optimizer: object, { lr, eps, weightDecay, betas }: MomentOptions): void {
+  requireNonNegative(optimizer, { lr, eps, weightDecay });
+  if (!betas.every((beta) => beta >= 0 && beta < 1))
+    throw new InputError(`${optimizer.constructor.name}: betas [${betas.join(', ')}] must be in 0 ≤ β < 1`);
 }

@@ -1,19 +1,18 @@
 // What all optimizers share: parameter groups, the state kept for each parameter, and the end of a step.
 
+import { UPDATE_TILE } from '../../shaders/optimizer';
 import { assume } from '../autograd/modes';
 import { device, InputError, Scalar } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
 import { full, hostValues, tensor } from '../tensor/create';
-import { copyInto } from '../tensor/elementwise';
+import { bind, contiguous, copyInto, gridFor } from '../tensor/elementwise';
 import { endStep, owned } from '../tensor/memory';
 import { pack } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-
-/** The numbers among the options, and those derived from them, as scalars: changing one needs no new plan in compiled steps. */
-export type Scalars<O> = { [K in keyof O as O[K] extends number ? K : never]: Scalar } & Record<string, Scalar>;
+import { type ReadyRule, type Rule, ready } from './rule';
 
 /** Parameters that share options. */
 export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
@@ -25,6 +24,18 @@ export type Params<O> = Iterable<Parameter> | readonly ParamGroup<O>[];
 interface ParameterState {
   step: number;
   readonly buffers: Map<string, Tensor>;
+}
+
+/**
+ * Parameters of a group that have seen equally many updates. They share their scalars, so that one launch of a compiled step can serve them all;
+ * its plan holds as long as they go on in step.
+ */
+interface Cohort<O> {
+  readonly group: { params: readonly Parameter[] } & O;
+  readonly rule: ReadyRule<O>;
+  readonly step: number;
+  readonly own: number;
+  readonly members: { parameter: Parameter; grad: Tensor }[];
 }
 
 /** The key of the update counts in a state dict. */
@@ -64,9 +75,14 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
           `${this.constructor.name}: a parameter of shape ${showShape(parameter.shape)} is listed twice`,
         );
       seen.add(parameter);
-      parameter.addKeeper(this);
     }
-    pack('parameters', [...this.parameters()]);
+    for (const group of this.groups) {
+      this.check(group);
+      const rule = this.#ready(group);
+      for (const own of new Set(group.params.map(rule.own))) rule.numbers(group, 1, own);
+    }
+    for (const parameter of seen) parameter.addKeeper(this);
+    pack('parameters', [...seen]);
   }
 
   /** All parameters, in the order of the groups. */
@@ -87,49 +103,68 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   /** Applies one update from the gradients in `grad` and ends the step. */
   step(): void {
     owned(
-      () => {
-        for (const group of this.groups) this.#updateGroup(group);
-      },
+      () => this.#update(),
       () => [],
     );
     this.#packBuffers();
     device().effect(endStep);
   }
 
-  /**
-   * A parameter's updates are counted from its own first gradient, as in PyTorch. Parameters of a group that have seen equally many share their
-   * scalars, so that one launch of a compiled step can serve them all; its plan holds as long as they go on in step.
-   */
-  #updateGroup(group: { params: readonly Parameter[] } & O): void {
-    const names = Object.keys(this.slots(group));
-    const cohorts = new Map<number, { states: ParameterState[]; scalars: Record<string, Scalar> }>();
-    const updates: (() => void)[] = [];
+  #update(): void {
+    // What is wrong throws here, before anything has changed.
+    const cohorts = this.groups.flatMap((group) => this.#cohortsOf(group));
+    const updated: ParameterState[] = [];
+    try {
+      for (const cohort of cohorts) this.#launch(cohort, updated);
+    } finally {
+      device().effect(() => {
+        for (const state of updated) state.step++;
+      });
+    }
+  }
+
+  /** A parameter's updates are counted from its own first gradient, as in PyTorch. */
+  #cohortsOf(group: { params: readonly Parameter[] } & O): Cohort<O>[] {
+    const rule = this.#ready(group);
+    assume(rule, () => this.#ready(group).kernel === rule.kernel);
+    const cohorts = new Map<string, Cohort<O>>();
     for (const parameter of group.params) {
       const { grad } = parameter;
       if (!grad) continue;
-      const buffers = names.map((name) => this.buffer(parameter, name));
-      // A rule that keeps nothing counts nothing.
-      const state = names.length ? this.#stateFor(parameter) : { step: 0, buffers: new Map() };
-      let cohort = cohorts.get(state.step);
-      if (!cohort) cohorts.set(state.step, (cohort = { states: [], scalars: {} }));
-      cohort.states.push(state);
-      const { scalars } = cohort;
-      updates.push(() => this.update(parameter, grad, buffers, group, scalars as Scalars<O>));
+      const step = this.#state.get(parameter)?.step ?? 0;
+      const own = rule.own(parameter);
+      const key = `${step} ${own}`;
+      if (!cohorts.has(key)) cohorts.set(key, { group, rule, step, own, members: [] });
+      cohorts.get(key)!.members.push({ parameter, grad });
     }
-    for (const { states, scalars } of cohorts.values()) {
-      const [first] = states;
-      device().effect(() => {
-        for (const state of states) state.step++;
-        for (const [name, value] of Object.entries({ ...group, ...this.derived(group, first.step) }))
-          if (typeof value === 'number') (scalars[name] ??= new Scalar(value)).value = value;
-      });
-      assume(scalars, () => states.every((state) => state.step === first.step));
-    }
-    const kernels = variantOf(group);
-    assume(cohorts, () => variantOf(group) === kernels);
-    for (const update of updates) update();
+    if (cohorts.size) device().pipelines.get(rule.kernel); // throws where the code does not compile
+    for (const { step, own } of cohorts.values()) rule.numbers(group, step + 1, own);
+    return [...cohorts.values()];
   }
 
+  /** Updates the parameters of a cohort, and lists their states in `updated`. */
+  #launch({ group, rule, own, members }: Cohort<O>, updated: ParameterState[]): void {
+    const states = members.map(({ parameter }) => this.#stateFor(parameter));
+    const scalars = rule.names.map(() => new Scalar(0));
+    device().effect(() => {
+      rule.numbers(group, states[0].step + 1, own).forEach((value, i) => (scalars[i].value = value));
+    });
+    assume(states, () =>
+      members.every(({ parameter }, i) => states[i].step === states[0].step && rule.own(parameter) === own),
+    );
+    members.forEach(({ parameter, grad }, i) => {
+      const written = [parameter, ...Object.keys(rule.state).map((name) => this.buffer(parameter, name))];
+      const [x, ...state] = written.map(bind);
+      const grid = gridFor(parameter.size, UPDATE_TILE);
+      device().launch(rule.kernel, [x, bind(contiguous(grad)), ...state], [parameter.size, ...scalars], grid);
+      for (const { memory } of written) memory.written();
+      updated.push(states[i]);
+    });
+  }
+
+  #ready(group: O): ReadyRule<O> {
+    return ready(this.constructor.name, this.rule(group), group);
+  }
   /**
    * Lays parameters and their buffers side by side, once these are there: then one launch of a compiled step updates all parameters, and one
    * moves particles with everything of theirs.
@@ -151,34 +186,21 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     }
   }
 
-  /** The buffers that the rule keeps for a parameter under these options, each with the number that fills it at the start. */
-  protected slots(_options: O): Readonly<Record<string, number>> {
-    return {};
-  }
-
   /**
-   * Numbers that follow from a group's options and from `step` = 1, 2, …, which counts the updates of a parameter, the one about to be made
-   * included. They join the options' scalars, again before every step and every replay of a compiled one.
+   * What the optimizer does, under the options of a group. It depends on nothing but them: the constructor asks for it, and compiled steps ask
+   * again whether it is still the same.
    */
-  protected derived(_options: O, _step: number): Record<string, number> {
-    return {};
-  }
+  protected abstract rule(options: Readonly<O>): Rule<O>;
 
-  /** Updates one parameter in place. `buffers` are those of `slots`, in their order. */
-  protected abstract update(
-    parameter: Parameter,
-    gradient: Tensor,
-    buffers: readonly Tensor[],
-    options: O,
-    scalars: Scalars<O>,
-  ): void;
+  /** Throws InputError where the options of a group make no sense. */
+  protected check(_options: Readonly<O>): void {}
 
   /** The buffer of a parameter, made on first use. */
   protected buffer(parameter: Parameter, name: string): Tensor {
     const { buffers } = this.#stateFor(parameter);
     const found = buffers.get(name);
     if (found) return found;
-    const made = full(parameter.shape, this.slots(this.#groupOf(parameter))[name] ?? 0);
+    const made = full(parameter.shape, this.#ruleOf(parameter).state?.[name] ?? 0);
     made.memory.recipe = null;
     buffers.set(name, made.keep());
     this.#loose = true;
@@ -193,6 +215,10 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
 
   #groupOf(parameter: Parameter): O {
     return this.groups.find(({ params }) => params.includes(parameter)) ?? this.groups[0];
+  }
+
+  #ruleOf(parameter: Parameter): Rule<O> {
+    return this.rule(this.#groupOf(parameter));
   }
 
   /**
@@ -231,7 +257,8 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     if (!before) return;
     const most = Math.max(...steps());
     const group = this.#groupOf(column[0]);
-    const numbers = (step: number) => Object.values(this.derived(group, step + 1)).join();
+    const rule = this.#ready(group);
+    const numbers = (step: number) => rule.numbers(group, step + 1, rule.own(column[0])).join();
     const odd = steps().find((step) => numbers(step) !== numbers(most));
     if (odd !== undefined)
       throw new InputError(
@@ -288,7 +315,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
         );
     }
     for (const [parameter, saved] of found) {
-      const wanted = Object.keys(this.slots(this.#groupOf(parameter)));
+      const wanted = Object.keys(this.#ruleOf(parameter).state ?? {});
       const odd = [...saved.keys()].find((name) => !wanted.includes(name));
       if (odd)
         refuse(
@@ -297,8 +324,9 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     }
     parameters.forEach((parameter, i) => {
       const saved = found.get(parameter);
-      if (!saved) return void this.#state.delete(parameter);
-      for (const [name, value] of saved) copyInto(this.buffer(parameter, name), value);
+      const isPlain = !Object.keys(this.#ruleOf(parameter).state ?? {}).length;
+      if (!saved && !(stored && isPlain && counts![i])) return void this.#state.delete(parameter);
+      for (const [name, value] of saved ?? []) copyInto(this.buffer(parameter, name), value);
       this.#stateFor(parameter).step = counts![i]!;
     });
   }
@@ -314,12 +342,6 @@ function tableOf<O>(defaults: Partial<O>): OptionTable<Partial<O>> {
 /** Options that are given; `undefined` stands for the default. */
 const defined = <O extends object>(options: O): O =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as O;
-
-/** What of a group's options decides about kernels; a compiled step whose numbers alone change keeps its plan. */
-function variantOf(options: object): string {
-  const parts = Object.values(options).map((x) => (typeof x === 'boolean' ? x : typeof x === 'number' ? x !== 0 : ''));
-  return parts.join();
-}
 
 /** Refuses options that are no numbers ≥ 0. */
 export function requireNonNegative(optimizer: object, options: Readonly<Record<string, number>>): void {

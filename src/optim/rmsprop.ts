@@ -1,9 +1,6 @@
 // RMSprop.
-import type { Parameter } from '../nn/parameter';
-import type { Tensor } from '../tensor/tensor';
-import type { Params, Scalars } from './optimizer';
-import { Optimizer, requireNonNegative } from './optimizer';
-import { update } from './update';
+import { Optimizer, type Params, requireNonNegative } from './optimizer';
+import type { Rule } from './rule';
 
 export interface RMSpropOptions {
   lr: number;
@@ -25,27 +22,24 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
   constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
     const flags = { decoupled: false, centered: false, epsInside: false };
     super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags }, options);
-    for (const { lr, alpha, eps, weightDecay, momentum } of this.groups)
-      requireNonNegative(this, { lr, alpha, eps, weightDecay, momentum });
   }
 
-  protected override slots({ centered, momentum }: RMSpropOptions): Record<string, number> {
-    return { squareAvg: 0, ...(centered && { gradAvg: 0 }), ...(momentum !== 0 && { momentum: 0 }) };
+  protected override check({ lr, alpha, eps, weightDecay, momentum }: RMSpropOptions): void {
+    requireNonNegative(this, { lr, alpha, eps, weightDecay, momentum });
   }
 
-  protected override derived({ alpha }: RMSpropOptions): Record<string, number> {
-    return { rest: 1 - alpha };
-  }
-
-  protected override update(
-    parameter: Parameter,
-    gradient: Tensor,
-    buffers: readonly Tensor[],
-    o: RMSpropOptions,
-    s: Scalars<RMSpropOptions>,
-  ): void {
-    const { decoupled, centered, epsInside } = o;
-    const rule = { rule: 'rmsprop', decoupled, momentum: o.momentum !== 0, centered, epsInside } as const;
-    update(rule, parameter, gradient, buffers, s);
+  protected override rule({ decoupled, centered, epsInside, momentum }: RMSpropOptions): Rule<RMSpropOptions> {
+    return {
+      decoupled,
+      scalars: { rest: ({ alpha }) => 1 - alpha, mu: (o) => o.momentum },
+      state: { squareAvg: 0, ...(centered && { gradAvg: 0 }), ...(momentum !== 0 && { momentum: 0 }) },
+      code: `
+        squareAvg = alpha * squareAvg + rest * d * d;
+        ${centered ? 'gradAvg = alpha * gradAvg + rest * d;' : ''}
+        let square = ${centered ? 'maxOf4(vec4f(), squareAvg - gradAvg * gradAvg)' : 'squareAvg'};
+        let q = d / (${epsInside ? 'sqrt(square + eps)' : 'sqrt(square) + eps'});
+        ${momentum !== 0 ? 'momentum = mu * momentum + q;' : ''}
+        x -= lr * ${momentum !== 0 ? 'momentum' : 'q'};`,
+    };
   }
 }

@@ -1,11 +1,8 @@
 // Stochastic gradient descent.
 
 import { InputError } from '../gpu';
-import type { Parameter } from '../nn/parameter';
-import type { Tensor } from '../tensor/tensor';
-import type { Params, Scalars } from './optimizer';
-import { Optimizer } from './optimizer';
-import { update } from './update';
+import { Optimizer, type Params } from './optimizer';
+import type { Rule } from './rule';
 
 export interface SGDOptions {
   lr: number;
@@ -24,49 +21,40 @@ export interface SGDOptions {
  * w ← w − lr·b, or with Nesterov w − lr·(d + momentum·b). g is the gradient times `gradientScale`, the group's and the parameter's.
  */
 export class SGD extends Optimizer<SGDOptions> {
-  /** Scales of parameters other than 1. */
-  readonly #scales: ReadonlySet<number>;
-
   constructor(params: Params<SGDOptions>, options: { lr: number } & Partial<SGDOptions>) {
     const defaults = { momentum: 0, weightDecay: 0, decoupled: false, dampening: 0, nesterov: false, gradientScale: 1 };
     super(params, defaults, options);
-    this.#scales = new Set([...this.parameters()].map(({ gradientScale }) => gradientScale));
-    for (const { lr, momentum, weightDecay, dampening, nesterov, gradientScale } of this.groups) {
-      if (!(gradientScale > 0)) throw new InputError(`SGD: gradientScale ${gradientScale} must be a number > 0`);
-      if (!(lr >= 0) || !(momentum >= 0) || !(weightDecay >= 0))
-        throw new InputError(`SGD: lr ${lr}, momentum ${momentum} and weightDecay ${weightDecay} must be numbers ≥ 0`);
-      if (nesterov && (momentum === 0 || dampening !== 0))
-        throw new InputError('SGD: nesterov needs momentum > 0 and dampening 0');
-    }
   }
 
-  protected override slots({ momentum }: SGDOptions): Record<string, number> {
-    return momentum === 0 ? {} : { momentum: 0 };
+  protected override check({ lr, momentum, weightDecay, dampening, nesterov, gradientScale }: SGDOptions): void {
+    if (!(gradientScale > 0)) throw new InputError(`SGD: gradientScale ${gradientScale} must be a number > 0`);
+    if (!(lr >= 0) || !(momentum >= 0) || !(weightDecay >= 0))
+      throw new InputError(`SGD: lr ${lr}, momentum ${momentum} and weightDecay ${weightDecay} must be numbers ≥ 0`);
+    if (nesterov && (momentum === 0 || dampening !== 0))
+      throw new InputError('SGD: nesterov needs momentum > 0 and dampening 0');
   }
 
   /**
-   * Without dampening the buffer of zeros becomes the first d by itself. A gradient c times as large is a rate c times as large with a c-th of
-   * the decay: all that follows is linear in d.
+   * A gradient c times as large is a rate c times as large with a c-th of the decay: all that follows is linear in d. Without dampening the
+   * buffer of zeros becomes the first d by itself.
    */
-  protected override derived(o: SGDOptions, step: number): Record<string, number> {
-    const numbers: Record<string, number> = { first: Number(o.dampening !== 0 && step === 1) };
-    for (const scale of this.#scales) {
-      const c = scale * o.gradientScale;
-      if (c !== 1) Object.assign(numbers, { [`lr·${scale}`]: o.lr * c, [`weightDecay/${scale}`]: o.weightDecay / c });
-    }
-    return numbers;
-  }
-
-  protected override update(
-    parameter: Parameter,
-    gradient: Tensor,
-    buffers: readonly Tensor[],
-    { momentum, nesterov, decoupled, gradientScale }: SGDOptions,
-    s: Scalars<SGDOptions>,
-  ): void {
-    const scale = parameter.gradientScale;
-    const values =
-      scale * gradientScale === 1 ? s : { ...s, lr: s[`lr·${scale}`], weightDecay: s[`weightDecay/${scale}`] };
-    update({ rule: 'sgd', momentum: momentum !== 0, nesterov, decoupled }, parameter, gradient, buffers, values);
+  protected override rule({ momentum, nesterov, decoupled }: SGDOptions): Rule<SGDOptions> {
+    return {
+      decoupled,
+      perParameter: (parameter) => parameter.gradientScale,
+      scalars: {
+        lr: ({ lr, gradientScale }, _, scale) => lr * (scale * gradientScale),
+        weightDecay: ({ weightDecay, gradientScale }, _, scale) => weightDecay / (scale * gradientScale),
+        mu: (o) => o.momentum,
+        first: ({ dampening }, step) => Number(dampening !== 0 && step === 1),
+      },
+      state: momentum === 0 ? {} : { momentum: 0 },
+      code:
+        momentum === 0
+          ? 'x -= lr * d;'
+          : `
+        momentum = select(mu * momentum + (1.0 - dampening) * d, d, first != 0.0);
+        x -= lr * ${nesterov ? '(d + mu * momentum)' : 'momentum'};`,
+    };
   }
 }
