@@ -1,5 +1,5 @@
 // This framework as a contestant.
-import { type Conv2dKind, planConv2d } from '../shaders/conv/lower';
+import { type Conv2dKind, lowerConv2d } from '../shaders/conv/lower';
 import {
   backward,
   compile,
@@ -54,10 +54,10 @@ export async function create(): Promise<Contestant> {
         if (!gpu.target.isCpu) return parts;
         /** The kernels of one result a lane, to which convolutions fall back that cannot be specialised for a CPU driver. */
         const direct = (kind: Conv2dKind, a: Tensor, b: Tensor, like: Tensor) => {
-          const plan = planConv2d(kind, shape, gpu.target, { block: 1 });
+          const lowering = lowerConv2d(kind, shape, gpu.target, { block: 1 });
           return repeated(`${kind}/unspecialised`, () => {
             const result = empty('result', like.shape);
-            gpu.launchPlan(plan, bind(a), bind(b), bind(result));
+            gpu.launchLowering(lowering, bind(a), bind(b), bind(result));
             result.dispose();
           });
         };

@@ -1,5 +1,5 @@
 /**
- * What a kernel is: complete WGSL for one compute pipeline, and plans made of several kernels.
+ * What a kernel is: complete WGSL for one compute pipeline, and lowerings made of several kernels.
  * Kernels are pure functions of typed options. They know no device; `src/gpu` compiles and launches them.
  */
 
@@ -71,7 +71,7 @@ export interface OnStore {
 
 export type Workgroups = readonly [number, number, number];
 
-/** One launch of a plan. Bindings are the inputs in order, then the output as the only `w`. */
+/** One launch of a lowering. Bindings are the inputs in order, then the output as the only `w`. */
 export interface Stage {
   readonly kernel: Kernel;
   /** The operands `a` and `b`, or the index of a scratch buffer. */
@@ -79,21 +79,26 @@ export interface Stage {
   readonly output: 'out' | number;
 }
 
-/** A few launches that together compute one operation. */
-export interface Plan {
+/** How an operation is computed on some target: a few launches, one after the other. */
+export interface Lowering {
   /** Floats of each scratch buffer. */
   readonly scratch: readonly number[];
   readonly stages: readonly Stage[];
+  /** Index of the stage that does the multiplications. */
+  readonly product: number;
 }
 
-/** Whether a stage does the plan's multiplications: only that one reads two buffers. */
-export const isProduct = ({ inputs }: Stage): boolean => inputs.length === 2;
+/** The kernel that does the multiplications of a lowering. */
+export const productOf = ({ stages, product }: Lowering): Kernel => stages[product].kernel;
 
-/** The plan with a note on the launch that does the multiplications. */
-export function describeProduct({ scratch, stages }: Plan, about: Pick<Kernel, 'flops' | 'onLoad' | 'onStore'>): Plan {
-  const described = (stage: Stage): Stage =>
-    isProduct(stage) ? { ...stage, kernel: { ...stage.kernel, ...about } } : stage;
-  return { scratch, stages: stages.map(described) };
+/** The lowering with a note on that kernel. */
+export function describeProduct(
+  { scratch, stages, product }: Lowering,
+  about: Pick<Kernel, 'flops' | 'onLoad' | 'onStore'>,
+): Lowering {
+  const described = (stage: Stage, i: number): Stage =>
+    i === product ? { ...stage, kernel: { ...stage.kernel, ...about } } : stage;
+  return { scratch, stages: stages.map(described), product };
 }
 
 const MAX_WORKGROUPS = 65_535;

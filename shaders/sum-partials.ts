@@ -1,7 +1,7 @@
 /** The second phase of a deterministic two-phase sum: result[i] = Σ_p partials[p][i], in the order of p, compensated. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { functionsFor } from './functions';
-import { foldWorkgroups, type Kernel, type Plan, type Stage, uniformShape } from './kernel';
+import { foldWorkgroups, type Kernel, type Lowering, type Stage, uniformShape } from './kernel';
 import { segmentedKernel } from './segments';
 
 const SIZE = 64;
@@ -68,13 +68,14 @@ export interface Partials {
   readonly scratch?: readonly number[];
 }
 
-/** The plan of an operation with `count` results; several partial ones are summed by a launch called `name`. */
-export function planSum(
+/** The lowering of an operation with `count` results; several partial ones are summed by a launch called `name`. */
+export function lowerSum(
   name: string,
   { kernel, splits, inputs = ['a', 'b'], pack = [], scratch = [] }: Partials,
   count: number,
-): Plan {
-  if (splits === 1) return { scratch, stages: [...pack, { kernel, inputs, output: 'out' }] };
+): Lowering {
+  const product = pack.length;
+  if (splits === 1) return { scratch, stages: [...pack, { kernel, inputs, output: 'out' }], product };
   const partials = scratch.length;
   return {
     scratch: [...scratch, splits * count],
@@ -83,5 +84,6 @@ export function planSum(
       { kernel, inputs, output: partials },
       { kernel: sumPartials(name, splits, count), inputs: [partials], output: 'out' },
     ],
+    product,
   };
 }

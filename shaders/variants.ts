@@ -2,7 +2,7 @@
  * Other formulations of a convolution or a matrix product, for the autotune: the same sums in other tiles or in more or
  * fewer parts. They differ in speed, and where parts are added up in the last bits.
  */
-import type { Plan } from './kernel';
+import type { Lowering } from './kernel';
 import { TILES } from './matmul/gpu-tiles';
 import { type KernelTarget, targetName } from './target';
 
@@ -28,27 +28,27 @@ const VARIANTS: Record<ReturnType<typeof targetName>, Record<string, Variant>> =
 };
 
 export interface Candidates {
-  /** Plans by the name of their variant, the built-in one first under ''; those that come to the same kernels only once. */
-  readonly plans: ReadonlyMap<string, Plan>;
+  /** Lowerings by the name of their variant, the built-in one first under ''; those that come to the same kernels only once. */
+  readonly lowerings: ReadonlyMap<string, Lowering>;
   /** Changes with the code of any of the kernels. */
   readonly fingerprint: string;
 }
 
-/** All plans worth a trial for one operation on `target`. */
-export function candidates(target: KernelTarget, plan: (variant: Variant) => Plan): Candidates {
-  const plans = new Map<string, Plan>();
+/** All lowerings worth a trial for one operation on `target`. */
+export function candidates(target: KernelTarget, lower: (variant: Variant) => Lowering): Candidates {
+  const lowerings = new Map<string, Lowering>();
   const seen = new Set<string>();
   let hash = 0x811c9dc5; // FNV-1a
   for (const [name, variant] of Object.entries({ '': {}, ...VARIANTS[targetName(target)] })) {
-    const made = plan(variant);
+    const made = lower(variant);
     const kernels = made.stages.map(({ kernel: { code, constants, workgroups } }) => [code, constants, workgroups]);
     const text = JSON.stringify(kernels);
     if (seen.has(text)) continue;
     seen.add(text);
-    plans.set(name, made);
+    lowerings.set(name, made);
     for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   }
-  return { plans, fingerprint: (hash >>> 0).toString(16) };
+  return { lowerings, fingerprint: (hash >>> 0).toString(16) };
 }
 
 /** `parts` times the variant's factor, at least 1. */

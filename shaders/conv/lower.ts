@@ -6,8 +6,8 @@
  *   dw[o,c,k] = Σ_{n,p} dy[n,o,p] · x[n,c, stride·p + dilation·k − pad]
  */
 import { cached } from '../build';
-import { type ChunkSums, describeProduct, isProduct, type OnLoad, type OnStore, type Plan } from '../kernel';
-import { planSum } from '../sum-partials';
+import { type ChunkSums, describeProduct, type Lowering, type OnLoad, type OnStore, productOf } from '../kernel';
+import { lowerSum } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import type { Variant } from '../variants';
 import { softwareGather, softwareWeightGradient } from './cpu-gather';
@@ -34,25 +34,24 @@ interface Around {
  * The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. With `around`, which compiled steps
  * find (src/gpu/fuse-norm.ts), the launch that multiplies has more bindings.
  */
-export function planConv2d(
+export function lowerConv2d(
   kind: Conv2dKind,
   shape: Conv2dShape,
   target: KernelTarget,
   variant: Variant = {},
   around: Around = {},
-): Plan {
+): Lowering {
   return cached(['conv2d', kind, Object.entries(shape).sort(), target, variant, around], () => {
     const flat = flattened(shape);
     const name = ['conv2d', kind, around.norm && 'normalized', around.sums?.kind].filter(Boolean).join('.');
     const gather = kind === 'weightGradient' ? null : gatherOf(kind, flat);
-    const plan = gather
-      ? planGather(name, gather, target, variant, around)
-      : planWeightGradient(name, shape.outWidth % 4 ? flat : shape, target, variant, around.norm);
+    const lowering = gather
+      ? lowerGather(name, gather, target, variant, around)
+      : lowerWeightGradient(name, shape.outWidth % 4 ? flat : shape, target, variant, around.norm);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
     const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
-    const product = (more: Around) =>
-      planConv2d(kind, shape, target, variant, { ...around, ...more }).stages.find(isProduct)!.kernel;
+    const product = (more: Around) => productOf(lowerConv2d(kind, shape, target, variant, { ...around, ...more }));
     const onLoad: OnLoad | undefined =
       kind === 'inputGradient' || around.norm || target.isCpu
         ? undefined // CPU drivers would compile for seconds what saves them 3 % of a step
@@ -71,7 +70,7 @@ export function planConv2d(
             kernel: (sums) => product({ sums }),
           }
         : undefined;
-    return describeProduct(plan, { flops, onLoad, onStore });
+    return describeProduct(lowering, { flops, onLoad, onStore });
   });
 }
 
@@ -83,13 +82,13 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function planGather(
+function lowerGather(
   name: string,
   gather: Gather,
   target: KernelTarget,
   variant: Variant,
   { norm, sums }: Around,
-): Plan {
+): Lowering {
   const packed = target.isCpu ? softwareGather(name, gather, target, variant) : null;
   if (packed) {
     return {
@@ -98,26 +97,27 @@ function planGather(
         { kernel: packed.pack, inputs: ['b'], output: 0 },
         { kernel: packed.gather, inputs: ['a', 0], output: 'out' },
       ],
+      product: 1,
     };
   }
   const kernel =
     !target.isCpu && fillsTiles(gather)
       ? (!variant.tile && stagedGather(name, gather, norm, sums)) || simtGather(name, gather, variant, norm, sums)
       : directGather(name, gather, norm);
-  return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }] };
+  return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }], product: 0 };
 }
 
-function planWeightGradient(
+function lowerWeightGradient(
   name: string,
   shape: Conv2dShape,
   target: KernelTarget,
   variant: Variant,
   norm?: ImageNorm,
-): Plan {
+): Lowering {
   const special = target.isCpu
     ? softwareWeightGradient(name, shape, target, variant)
     : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||
       simtWeightGradient(name, shape, variant, norm);
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
-  return planSum(`${name}.sum`, special ?? directWeightGradient(name, shape, norm), count);
+  return lowerSum(`${name}.sum`, special ?? directWeightGradient(name, shape, norm), count);
 }

@@ -4,8 +4,8 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, storage } from '../build';
-import { describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Plan } from '../kernel';
-import { type Partials, partsForAccuracy, planSum } from '../sum-partials';
+import { describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Lowering } from '../kernel';
+import { lowerSum, type Partials, partsForAccuracy } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import { scaleSplits, type Variant } from '../variants';
 import { softwareProduct } from './cpu';
@@ -29,11 +29,12 @@ const ENOUGH_OUTPUTS = 2048; // invocations that keep a device busy when each co
 const ENOUGH_WORKGROUPS = 264;
 
 /** The launches of one product with everything baked in. batch, m and n are at least 1; k = 0 gives zeros. */
-export function planMatmul(shape: MatmulShape, target: KernelTarget, variant: Variant = {}): Plan {
+export function lowerMatmul(shape: MatmulShape, target: KernelTarget, variant: Variant = {}): Lowering {
   return cached(['matmul', Object.entries(shape).sort(), target, variant], () => {
     const { m, n, k, aBatchStride = m * k, bBatchStride = k * n } = shape;
-    const plan = choose(foldBatch({ ...shape, aBatchStride, bBatchStride }), target, variant);
-    return describeProduct(plan, { flops: 2 * shape.batch * m * n * k });
+    const folded = foldBatch({ ...shape, aBatchStride, bBatchStride });
+    if (k === 0) return lowerZeros(folded);
+    return describeProduct(choose(folded, target, variant), { flops: 2 * shape.batch * m * n * k });
   });
 }
 
@@ -43,13 +44,12 @@ function foldBatch(s: Required<MatmulShape>): Required<MatmulShape> {
   return foldable ? { ...s, batch: 1, m: s.batch * s.m } : s;
 }
 
-function choose(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Plan {
+function choose(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Lowering {
   const count = s.batch * s.m * s.n;
-  if (s.k === 0) return { scratch: [], stages: [{ kernel: zeros(count), inputs: [], output: 'out' }] };
   const simt = !target.isCpu;
   const small = count * s.k <= SMALL || Math.min(s.m, s.n) < (simt ? 16 : 4);
   const product = small ? directProduct(s) : simt ? simtProduct(s, variant) : cpuProduct(s, target, variant);
-  return planSum('matmul.sum', product, count);
+  return lowerSum('matmul.sum', product, count);
 }
 
 function cpuProduct(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Partials {
@@ -131,7 +131,9 @@ fn store(z: u32, m: u32, n: u32, value: f32) { result[(z * ${s.m}u + m) * ${s.n}
   return { kernel, splits };
 }
 
-function zeros(count: number): Kernel {
+/** An empty sum. */
+function lowerZeros(s: Required<MatmulShape>): Lowering {
+  const count = s.batch * s.m * s.n;
   const groups = Math.ceil(count / 64);
   const code = wgsl`
 @group(0) @binding(0) var<storage, read_write> result: array<f32>;
@@ -141,5 +143,6 @@ function zeros(count: number): Kernel {
   let id = group * 64u + local;
   if (id < ${count}u) { result[id] = 0.0; }
 }`;
-  return { name: 'matmul.zeros', code, access: 'w', workgroups: foldWorkgroups(groups) };
+  const kernel: Kernel = { name: 'matmul.zeros', code, access: 'w', workgroups: foldWorkgroups(groups) };
+  return { scratch: [], stages: [{ kernel, inputs: [], output: 'out' }], product: 0 };
 }

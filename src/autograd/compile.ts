@@ -1,10 +1,10 @@
-// compile(step): the first call of a step runs as usual and makes what is made lazily; the second is traced into a plan; from then on a call
-// replays the plan: one submit, nothing created. It is this framework's CUDA graph.
+// compile(step): the first call of a step runs as usual and makes what is made lazily; the second is traced into a graph; from then on a call
+// replays the graph: one submit, nothing created. It is this framework's CUDA graph.
 import { device, GpuError, InputError, Scalar } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
 import type { Constant } from '../gpu/constants';
-import { Plan } from '../gpu/graph';
+import { CompiledGraph } from '../gpu/graph';
 import { checked, is } from '../gpu/options';
 import type { Trace } from '../gpu/trace';
 import { VirtualBlock } from '../gpu/trace';
@@ -36,20 +36,20 @@ export interface CompiledStep<A extends unknown[], R> {
   (...args: A): R;
   /** One entry for each combination of argument shapes and module modes seen. */
   readonly plans: readonly PlanReport[];
-  /** Releases the plans and their memory, for a step that has done its work. Results stay; a further call makes a plan again. */
+  /** Releases the graphs and their memory, for a step that has done its work. Results stay; a further call makes a graph again. */
   release(): void;
 }
 
 interface Entry<R> {
-  readonly plan: Plan;
+  readonly graph: CompiledGraph;
   matches(args: readonly unknown[]): boolean;
-  /** What the host does before the plan runs again. */
+  /** What the host does before the graph runs again. */
   prepare(args: readonly unknown[]): void;
   /** What it does afterwards: sets the fields that the step leaves, and gives its result. */
   finish(args: readonly unknown[]): R;
-  /** Releases all that the plan holds; results that are still in use move out first. */
+  /** Releases all that the graph holds; results that are still in use move out first. */
   release(): void;
-  /** The step has made memory that later calls build on, such as an optimizer's state: the plan serves this call alone. */
+  /** The step has made memory that later calls build on, such as an optimizer's state: the graph serves this call alone. */
   readonly once: boolean;
   readonly signature: readonly string[];
 }
@@ -57,7 +57,7 @@ interface Entry<R> {
 /** Options of `compile`. */
 export interface CompileOptions {
   /**
-   * Traces the step at every call and throws an InputError where a number, a shape or a tensor from outside is no longer what it was: a plan
+   * Traces the step at every call and throws an InputError where a number, a shape or a tensor from outside is no longer what it was: a graph
    * would go on with the old one. Slow; for the search of a mistake.
    */
   debug?: boolean;
@@ -66,8 +66,8 @@ export interface CompileOptions {
 /**
  * Compiles a training or evaluation step. `step` takes tensors, numbers and anything else, and returns a tensor or arrays or plain objects of
  * them. Tensor arguments may bring other values, numbers may change; another shape, another value of anything else, or another train/eval
- * mode makes another plan, and so does another `requiresGrad` or a gradient that is or is not there. All else that comes from outside is
- * part of the plan: a variable that is given another number or another tensor keeps its old value (`debug` finds that). Results live as those
+ * mode makes another graph, and so does another `requiresGrad` or a gradient that is or is not there. All else that comes from outside is
+ * part of the graph: a variable that is given another number or another tensor keeps its old value (`debug` finds that). Results live as those
  * of eager operations do. Inside, nothing can be read back.
  *
  *     const step = compile((x: Tensor, y: Tensor) => {
@@ -99,7 +99,7 @@ export function compile<A extends unknown[], R>(
     let entry = entries.find((e) => e.matches(args));
     if (entry && !debug) {
       entry.prepare(args);
-      entry.plan.run();
+      entry.graph.run();
       return entry.finish(args);
     }
     const before = entry;
@@ -111,13 +111,13 @@ export function compile<A extends unknown[], R>(
       console.warn(
         'compile: every call of the step keeps memory that it has made, so it is traced again each time. Return such tensors instead of keep().',
       );
-    entry.plan.run();
+    entry.graph.run();
     const result = entry.finish(args);
-    if (entry.once) entry.plan.destroy();
+    if (entry.once) entry.graph.destroy();
     return result;
   };
   const plans = () =>
-    entries.map(({ plan: { dispatches, bytes, kernels, skipped } }) => ({ dispatches, bytes, kernels, skipped }));
+    entries.map(({ graph: { dispatches, bytes, kernels, skipped } }) => ({ dispatches, bytes, kernels, skipped }));
   const release = () => {
     for (const entry of entries.splice(0)) entry.release();
   };
@@ -146,7 +146,7 @@ function requireSame(before: readonly string[], now: readonly string[]): void {
   const at = Array.from({ length: Math.max(before.length, now.length) }, (_, i) => i).find((i) => before[i] !== now[i]);
   if (at === undefined) return;
   throw new InputError(
-    `compile: the step does something else than when it was traced, with arguments alike, and a plan would repeat the old: launch ${at} was ` +
+    `compile: the step does something else than when it was traced, with arguments alike, and a graph would repeat the old: launch ${at} was ` +
       `${before[at] ?? 'not there'} and is now ${now[at] ?? 'not there'}. Numbers and tensors that change must be arguments of the step.`,
   );
 }
@@ -169,7 +169,7 @@ function signatureOf({ launches, digests }: Trace, inputs: readonly Tensor[]): s
   return [...lines, `host data ${digests.join()}`];
 }
 
-/** Lists what a step does and makes a plan of it. It does not run yet. */
+/** Lists what a step does and makes a graph of it. It does not run yet. */
 function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>, debug: boolean): Entry<R> {
   const given = [...tensorsIn(args)];
   const inputs = given.map((t) => empty('argument of a compiled step', t.shape, t.dtype).keep());
@@ -217,8 +217,8 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       lasting.push(memory);
     }
   }
-  const plan = new Plan(recorded.launches, pinned, gpu.pool, gpu.pipelines, gpu.commands);
-  plan.own([...new Set(recorded.constants)]);
+  const graph = new CompiledGraph(recorded.launches, pinned, gpu.pool, gpu.pipelines, gpu.commands);
+  graph.own([...new Set(recorded.constants)]);
   const once = debug || lasting.length > 0;
   const used = once ? [] : [...captured.used.values()].filter((storage) => !storage.released);
   for (const storage of used) storage.retain();
@@ -226,13 +226,13 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   const shapes = shapesOf(args);
   const others = args.map((arg) => (typeof arg === 'number' || [...tensorsIn(arg)].length ? null : arg));
 
-  // How each tensor that the program gets is made from the memory of the plan.
+  // How each tensor that the program gets is made from the memory of the graph.
   const out = new Handed();
   const placed = (t: Tensor): (() => Tensor) => {
     const { dtype, shape, strides, offset } = t;
     const { bytes } = t.storage;
-    const block = plan.placeOf(t.storage.block);
-    return () => out.tensor({ block, bytes, dtype, shape, strides, offset }, once ? plan.handOver(block) : undefined);
+    const block = graph.placeOf(t.storage.block);
+    return () => out.tensor({ block, bytes, dtype, shape, strides, offset }, once ? graph.handOver(block) : undefined);
   };
   const giverOf = (t: Tensor): ((now: readonly Tensor[]) => Tensor) => {
     const at = inputs.findIndex((input) => input.memory === t.memory);
@@ -249,7 +249,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   // A call is a step: one that does not end it itself, as an optimizer does, ends with the call.
   const effects = stepsEnded() === stepsBefore ? [...recorded.effects, endStep] : recorded.effects;
   return {
-    plan,
+    graph,
     once,
     signature: debug ? signatureOf(recorded, inputs) : [],
     matches(next) {
@@ -284,15 +284,15 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       if (once) out.moveOut(); // what lies in the arguments' memory
       for (const memory of lasting) {
         const { bytes } = memory.storage;
-        const block = plan.placeOf(memory.storage.block);
-        memory.rehome(new Storage(block, 0, bytes, plan.handOver(block)));
+        const block = graph.placeOf(memory.storage.block);
+        memory.rehome(new Storage(block, 0, bytes, graph.handOver(block)));
       }
       if (once) for (const input of inputs) input.dispose();
       return value;
     },
     release() {
       out.moveOut();
-      plan.destroy();
+      graph.destroy();
       for (const storage of used) storage.release();
       for (const input of inputs) input.dispose();
     },
@@ -322,7 +322,7 @@ function conditions(fields: Fields, inputs: readonly Tensor[], used: ReadonlyMap
 const shapesOf = (args: readonly unknown[]): string =>
   [...tensorsIn(args)].map((t) => `${t.dtype}[${t.shape.join()}]${t.requiresGrad ? '*' : ''}`).join(';');
 
-/** Copies the tensors among the arguments of a call to the memory that the plan reads them from. */
+/** Copies the tensors among the arguments of a call to the memory that the graph reads them from. */
 function fill(inputs: readonly Tensor[], args: readonly unknown[]): void {
   [...tensorsIn(args)].forEach((arg, i) => {
     if (arg.size) device().copy(bind(contiguous(arg)), bind(inputs[i]));

@@ -1,4 +1,4 @@
-// What a compiled step hands to the program, results and gradients, lies in its plan's memory. Before the plan runs again, what is still in
+// What a compiled step hands to the program, results and gradients, lies in its graph's memory. Before the graph runs again, what is still in
 // use moves out.
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
@@ -7,7 +7,7 @@ import { Memory } from '../tensor/memory';
 import type { Shape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 
-/** Where a plan writes a tensor. */
+/** Where a graph writes a tensor. */
 export interface Place {
   readonly block: Block;
   readonly bytes: number;
@@ -21,7 +21,7 @@ export class Handed {
   #memories = new Map<Block, Memory>();
   #before: WeakRef<Memory>[] = [];
 
-  /** A tensor over a plan's memory. `give` takes the memory back; by default the plan keeps it. */
+  /** A tensor over a graph's memory. `give` takes the memory back; by default the graph keeps it. */
   tensor({ block, bytes, dtype, shape, strides, offset }: Place, give: (block: Block) => void = () => {}): Tensor {
     let memory = this.#memories.get(block);
     if (!memory) {
@@ -38,7 +38,7 @@ export class Handed {
     this.#memories.clear();
   }
 
-  /** Before the plan overwrites it: what is still in use gets memory of its own. */
+  /** Before the graph overwrites it: what is still in use gets memory of its own. */
   moveOut(): void {
     for (const memory of this.#before) memory.deref()?.moveOut();
     this.#before = [];

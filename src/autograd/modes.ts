@@ -1,5 +1,5 @@
 // Modes: what holds while a body runs. A mode belongs to its body alone, also where the body awaits: other functions that run in the meantime do
-// not see it. What a traced step took for granted, such as the training modes of its modules, goes with its plan, which is valid only while all
+// not see it. What a traced step took for granted, such as the training modes of its modules, goes with its graph, which is valid only while all
 // of it holds. And a forward pass may be computed once more for its gradient.
 import { type AsyncContext, provider } from '../gpu/provider';
 import { inputError } from '../tensor/context';
@@ -64,7 +64,7 @@ interface Moded {
 
 let assumed: Map<object, () => boolean> | null = null;
 
-/** Tells a step that is being traced what it takes for granted: a plan is replayed only where `holds()` is true before the call. */
+/** Tells a step that is being traced what it takes for granted: a graph is replayed only where `holds()` is true before the call. */
 export function assume(subject: object, holds: () => boolean): void {
   assumed?.set(subject, holds);
 }

@@ -1,5 +1,5 @@
 // The uniform struct of a launch: plain numbers are u32/i32 words, `f32()` marks floats, `scalar()` makes a number that may change between
-// replays of a compiled step without a new plan.
+// replays of a compiled step without a new graph.
 
 /** A 32-bit float in a list of constants. */
 export class Float {

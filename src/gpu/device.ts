@@ -1,6 +1,6 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
 import { elementsOf, showElements } from '../../shaders/elements';
-import type { Kernel, Plan } from '../../shaders/kernel';
+import type { Kernel, Lowering } from '../../shaders/kernel';
 import type { KernelTarget } from '../../shaders/target';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
 import { bindingSize, Commands, MOST_UNIFORMS } from './commands';
@@ -95,7 +95,7 @@ export class Device {
   /** Lists the launches of `body` instead of running them. */
   traced(body: () => void): Trace {
     if (this.#trace) throw new GpuError('a compiled step cannot be called while another one is being traced');
-    // A plan writes its tables at once, into memory that commands not yet submitted may still be using.
+    // A graph writes its tables at once, into memory that commands not yet submitted may still be using.
     this.commands.flush();
     const trace = new Trace();
     this.#trace = trace;
@@ -162,8 +162,8 @@ export class Device {
     else this.commands.dispatch(kernel, storages, constants, grid, this.path());
   }
 
-  /** Runs the few launches of a plan. Its scratch goes back to the pool at once: the queue keeps its order. */
-  launchPlan({ scratch, stages }: Plan, a: TypedBinding, b: TypedBinding, out: TypedBinding): void {
+  /** Runs the few launches of an operation. Its scratch goes back to the pool at once: the queue keeps its order. */
+  launchLowering({ scratch, stages }: Lowering, a: TypedBinding, b: TypedBinding, out: TypedBinding): void {
     const places = scratch.map((floats) => this.allocate(4 * floats, `${stages[0].kernel.name} scratch`));
     const at = (place: 'a' | 'b' | 'out' | number) =>
       typeof place === 'number' ? places[place] : { a, b, out }[place];
@@ -178,7 +178,7 @@ export class Device {
   write(storage: Binding, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     this.check();
     if (this.#trace) {
-      // A constant of the step: its content is written once, now, to memory that the plan does not reuse.
+      // A constant of the step: its content is written once, now, to memory that the graph does not reuse.
       const { block } = storage;
       if (!(block instanceof VirtualBlock))
         throw new GpuError('compile: a step cannot write host data into existing memory; pass it as an argument');

@@ -1,4 +1,4 @@
-// Plans: a traced step made ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
+// The graph of a traced step, ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
 // use, bind groups made once. A call writes the numbers that change, encodes the list into one pass and submits once.
 import type { Block, Pool, Storage } from './blocks';
 
@@ -35,7 +35,7 @@ export type Rewrite = (launches: readonly Launch[], pinned: ReadonlySet<Block>, 
 
 const rewrites: readonly Rewrite[] = [liveLaunches, normOnLoad, sumsOnStore, joinFlat, joinSegments];
 
-/** What a plan replays of a traced step: all passes in their order, without those that do not prove right. */
+/** What a graph replays of a traced step: all passes in their order, without those that do not prove right. */
 export function fused(
   launches: readonly Launch[],
   pinned: ReadonlySet<Block>,
@@ -96,7 +96,8 @@ function warnOnce(text: string): void {
   warned.add(text);
 }
 
-export class Plan {
+/** The launches of a traced step with their memory, tables and bind groups. Not to be confused with the tape's graph of gradients. */
+export class CompiledGraph {
   readonly #replays: Launched[];
   #owned: Block[] = [];
   readonly #uniforms: GPUBuffer | null;
@@ -150,7 +151,7 @@ export class Plan {
       this.#uniforms = device.createBuffer({
         size: used + MOST_UNIFORMS,
         usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-        label: 'constants of a plan',
+        label: 'constants of a graph',
       });
       const resource = { buffer: this.#uniforms, size: MOST_UNIFORMS };
       this.#uniformGroup = device.createBindGroup({
@@ -178,12 +179,12 @@ export class Plan {
     return this.#replays.map((replay) => replay.kernel.name);
   }
 
-  /** Bytes of the memory that the plan holds. */
+  /** Bytes of the memory that the graph holds. */
   get bytes(): number {
     return this.#owned.reduce((sum, block) => sum + block.size, 0);
   }
 
-  /** Makes host data that the step has brought the plan's own. */
+  /** Makes host data that the step has brought the graph's own. */
   own(blocks: readonly Block[]): void {
     this.#owned.push(...blocks);
   }
@@ -195,7 +196,7 @@ export class Plan {
     return block.place;
   }
 
-  /** Leaves memory of its own to the caller, for a plan that runs only once. */
+  /** Leaves memory of its own to the caller, for a graph that runs only once. */
   handOver(block: Block): Storage['give'] {
     if (!this.#owned.includes(block)) return () => {};
     this.#owned = this.#owned.filter((b) => b !== block);

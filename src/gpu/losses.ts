@@ -3,7 +3,7 @@
 // computed from a loss meanwhile is found.
 import { GpuError, OutOfMemoryError } from './errors';
 
-/** What can be lost: a range of a block, the real one or one that a plan has placed. */
+/** What can be lost: a range of a block, the real one or one that a graph has placed. */
 export interface Range {
   readonly block: Lossy & { readonly place?: Lossy | null };
   readonly offset: number;

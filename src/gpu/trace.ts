@@ -15,7 +15,7 @@ export interface Launch {
   path: string;
   /** What it does of the traced list, where a pass made or moved it. A launch as it was traced is its own only part. */
   parts?: readonly Part[];
-  /** The words of its last binding, the table of a joined launch: they are written before the plan first runs. */
+  /** The words of its last binding, the table of a joined launch: they are written before the graph first runs. */
   table?: Uint32Array<ArrayBuffer>;
 }
 

@@ -1,6 +1,6 @@
 // Autotune: which variant of its kernels an operation of some shape gets. The built-in one, unless a measurement on this adapter or a
 // checkpoint says otherwise. Only names of variants are stored, in the adapter's cache and in checkpoints.
-import type { Plan } from '../../shaders/kernel';
+import type { Lowering } from '../../shaders/kernel';
 import { type KernelTarget, targetName } from '../../shaders/target';
 import { type Candidates, candidates, type Variant } from '../../shaders/variants';
 import type { Binding } from './blocks';
@@ -57,13 +57,13 @@ export class Tuning {
     this.on = false;
   }
 
-  /** The plan for an operation (two operands, one result) on this device. `shape` lists its numbers in a fixed order. */
-  plan(
+  /** The lowering of an operation (two operands, one result) on this device. `shape` lists its numbers in a fixed order. */
+  lowering(
     name: string,
     shape: object,
     operands: readonly Binding[],
-    make: (target: KernelTarget, variant: Variant) => Plan,
-  ): Plan {
+    make: (target: KernelTarget, variant: Variant) => Lowering,
+  ): Lowering {
     const { target } = this.device;
     if (!this.on && this.#table.size === 0) return make(target, {});
     const operation = `${name} ${Object.values(shape).join()} ${targetName(target)}/${target.subgroupSize}`;
@@ -73,7 +73,7 @@ export class Tuning {
       noted = { ...found, key: `${operation} ${found.fingerprint}`, bytes: operands.map(({ bytes }) => bytes) };
       this.#noted.set(operation, noted);
     }
-    return noted.plans.get(this.#table.get(noted.key) ?? '') ?? noted.plans.get('')!;
+    return noted.lowerings.get(this.#table.get(noted.key) ?? '') ?? noted.lowerings.get('')!;
   }
 
   /** See `tune`. */
@@ -83,10 +83,10 @@ export class Tuning {
         'tune: tuning is off. Turn it on with init({ autotune: true }); a resumed run keeps the choices of its checkpoint.',
       );
     const unsettled = () =>
-      [...this.#noted.values()].filter(({ key, plans }) => plans.size > 1 && !this.#table.has(key));
+      [...this.#noted.values()].filter(({ key, lowerings }) => lowerings.size > 1 && !this.#table.has(key));
     const before = unsettled().length;
     const cached = before ? this.#readCache(onNotice) : {};
-    for (const { key, plans } of unsettled()) if (plans.has(cached[key])) this.#table.set(key, cached[key]);
+    for (const { key, lowerings } of unsettled()) if (lowerings.has(cached[key])) this.#table.set(key, cached[key]);
     const open = unsettled();
     if (open.length) onNotice(`tuning ${open.length} kernels${open.length < before ? ', others are known' : ''} …`);
     for (const noted of open) this.#table.set(noted.key, await this.#fastest(noted));
@@ -94,7 +94,7 @@ export class Tuning {
     return this.table;
   }
 
-  async #fastest({ key, plans, bytes }: Noted): Promise<string> {
+  async #fastest({ key, lowerings, bytes }: Noted): Promise<string> {
     const { device } = this;
     const [a, b, out] = bytes.map((size) => device.allocate(size, 'tuning'));
     // Numbers as they come in training: zeros or what lay there before may be faster or, where denormal, slower.
@@ -103,11 +103,13 @@ export class Tuning {
         operand,
         new Float32Array(operand.bytes / 4).map((_, i) => ((i * 7919) % 257) / 128 - 1),
       );
-    const runs = new Map([...plans].map(([name, plan]) => [name, () => device.launchPlan(plan, a, b, out)]));
+    const runs = new Map(
+      [...lowerings].map(([name, lowering]) => [name, () => device.launchLowering(lowering, a, b, out)]),
+    );
     const times = await this.measure(key, runs);
     for (const storage of [a, b, out]) storage.release();
     const fastest = times.indexOf(Math.min(...times));
-    return times[fastest] < FASTER * times[0] ? [...plans.keys()][fastest] : '';
+    return times[fastest] < FASTER * times[0] ? [...lowerings.keys()][fastest] : '';
   }
 
   get #adapter(): string {

@@ -1,6 +1,6 @@
 // Matrix products. Transposed and batch-strided operands are read as they lie, without a copy.
 import { BIAS_TILE, addBias as biasKernel } from '../../shaders/bias';
-import { planMatmul } from '../../shaders/matmul/lower';
+import { lowerMatmul } from '../../shaders/matmul/lower';
 import type { KernelTarget } from '../../shaders/target';
 import type { Variant } from '../../shaders/variants';
 import type { PushForward, Rule } from '../autograd/tape';
@@ -59,8 +59,8 @@ function multiply(a: Tensor, b: Tensor): Tensor {
     bBatchStride: B.batchStride,
   };
   const operands = [A.binding, B.binding, bind(out)] as const;
-  const plan = (target: KernelTarget, variant: Variant) => planMatmul(shape, target, variant);
-  device().launchPlan(device().tuning.plan('matmul', shape, operands, plan), ...operands);
+  const lower = (target: KernelTarget, variant: Variant) => lowerMatmul(shape, target, variant);
+  device().launchLowering(device().tuning.lowering('matmul', shape, operands, lower), ...operands);
   return out;
 }
 

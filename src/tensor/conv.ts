@@ -1,7 +1,7 @@
-// Convolutions without gradients: shapes, checks, and the plans of shaders/conv/lower.ts.
+// Convolutions without gradients: shapes, checks, and the lowerings of shaders/conv/lower.ts.
 
 import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
-import { planConv2d } from '../../shaders/conv/lower';
+import { lowerConv2d } from '../../shaders/conv/lower';
 import type { KernelTarget } from '../../shaders/target';
 import type { Variant } from '../../shaders/variants';
 import { device } from '../gpu';
@@ -164,7 +164,7 @@ export function conv2d(kind: Conv2dKind, a: Tensor, b: Tensor, s: Conv2dShape): 
   if (a.size === 0 || b.size === 0) return filled('conv2d', shapes[kind], 0, 'float32');
   const out = empty('conv2d', shapes[kind]);
   const operands = [bind(contiguous(a)), bind(contiguous(b)), bind(out)] as const;
-  const plan = (target: KernelTarget, variant: Variant) => planConv2d(kind, s, target, variant);
-  device().launchPlan(device().tuning.plan(`conv2d.${kind}`, s, operands, plan), ...operands);
+  const lower = (target: KernelTarget, variant: Variant) => lowerConv2d(kind, s, target, variant);
+  device().launchLowering(device().tuning.lowering(`conv2d.${kind}`, s, operands, lower), ...operands);
   return out;
 }

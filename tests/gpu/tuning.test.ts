@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Conv2dKind, planConv2d } from '../../shaders/conv/lower';
-import type { Plan } from '../../shaders/kernel';
-import { planMatmul } from '../../shaders/matmul/lower';
+import { type Conv2dKind, lowerConv2d } from '../../shaders/conv/lower';
+import type { Lowering } from '../../shaders/kernel';
+import { lowerMatmul } from '../../shaders/matmul/lower';
 import { targetName } from '../../shaders/target';
 import { candidates } from '../../shaders/variants';
 import { device, init, shutdown, tune } from '../../src/gpu';
@@ -47,10 +47,10 @@ const [a, b, tall] = [
   [100, 300],
 ].map(random);
 
-/** Launches `plan`, and reads the result. */
-async function compute(plan: Plan, [p, q]: (typeof x)[], size: number): Promise<Float32Array> {
+/** Launches a lowering, and reads the result. */
+async function compute(lowering: Lowering, [p, q]: (typeof x)[], size: number): Promise<Float32Array> {
   const out = empty('result', [size]);
-  device().launchPlan(plan, bind(p), bind(q), bind(out));
+  device().launchLowering(lowering, bind(p), bind(q), bind(out));
   return (await out.data()) as Float32Array;
 }
 
@@ -60,9 +60,11 @@ const sizes: Record<Conv2dKind, number> = { forward: dy.size, inputGradient: x.s
 for (const kind of Object.keys(operands) as Conv2dKind[])
   test(`convolution, ${kind}: all variants compute the same`, () =>
     onBothTargets(async () => {
-      const { plans } = candidates(device().target, (variant) => planConv2d(kind, shape, device().target, variant));
+      const { lowerings: plans } = candidates(device().target, (variant) =>
+        lowerConv2d(kind, shape, device().target, variant),
+      );
       assert.ok(plans.size > 1, [...plans.keys()].join());
-      assert.is(plans.get(''), planConv2d(kind, shape, device().target), 'the first one is built in');
+      assert.is(plans.get(''), lowerConv2d(kind, shape, device().target), 'the first one is built in');
       const want = await compute(plans.get('')!, operands[kind], sizes[kind]);
       for (const [name, plan] of plans)
         close(await compute(plan, operands[kind], sizes[kind]), want, 1e-5, `${targetName(device().target)}, ${name}`);
@@ -72,7 +74,7 @@ test('matrix product: all variants compute the same', () =>
   onBothTargets(async () => {
     for (const left of [a, tall]) {
       const s = { batch: 1, m: left.shape[0], n: 24, k: 300, transposeA: false, transposeB: false };
-      const { plans } = candidates(device().target, (variant) => planMatmul(s, device().target, variant));
+      const { lowerings: plans } = candidates(device().target, (variant) => lowerMatmul(s, device().target, variant));
       assert.ok(plans.size > 1, [...plans.keys()].join());
       const want = await compute(plans.get('')!, [left, b], s.m * s.n);
       for (const [name, plan] of plans)
@@ -118,8 +120,8 @@ test('the fastest variant is taken and launched; a gain below five percent is no
   assert.match(measured[0], /^matmul 1,20,24,300,/);
   const { target, tuning } = device();
   const make = () => assert.unreachable() as never;
-  const chosen = tuning.plan('conv2d.weightGradient', shape, [], make);
-  assert.is(chosen, planConv2d('weightGradient', shape, target, { splits: 2 }));
+  const chosen = tuning.lowering('conv2d.weightGradient', shape, [], make);
+  assert.is(chosen, lowerConv2d('weightGradient', shape, target, { splits: 2 }));
   rmSync(cacheFile());
   assert.equal((await tuned('splits*2', 96)).choices, []);
 });

@@ -2,10 +2,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
-import { planConv2d } from '../../shaders/conv/lower';
-import type { Plan } from '../../shaders/kernel';
+import { lowerConv2d } from '../../shaders/conv/lower';
+import type { Lowering } from '../../shaders/kernel';
 import type { MatmulShape } from '../../shaders/matmul/lower';
-import { planMatmul } from '../../shaders/matmul/lower';
+import { lowerMatmul } from '../../shaders/matmul/lower';
 import { type KernelTarget, kernelTarget, targetName } from '../../shaders/target';
 import { device } from '../../src/gpu';
 import { tensor } from '../../src/tensor/create';
@@ -22,10 +22,10 @@ const plain: KernelTarget[] = [
 /** Lane broadcasts need a driver with subgroups of a known size. */
 const broadcast = (): KernelTarget[] => (device().target.subgroupSize >= 4 ? [targetFor('cpu')] : []);
 
-async function run(plan: Plan, a: Float64Array, b: Float64Array, size: number): Promise<Float32Array> {
+async function run(lowering: Lowering, a: Float64Array, b: Float64Array, size: number): Promise<Float32Array> {
   const [ta, tb] = [a, b].map((v) => tensor(Float32Array.from(v)));
   const out = empty('result', [size]);
-  device().launchPlan(plan, bind(ta), bind(tb), bind(out));
+  device().launchLowering(lowering, bind(ta), bind(tb), bind(out));
   return (await out.data()) as Float32Array;
 }
 
@@ -109,7 +109,7 @@ for (const [name, options] of Object.entries(convolutions))
       for (const at of products(s)) want[at[out]] += operands[0][at[a]] * operands[1][at[b]];
       const targets = options.staged ? plain.slice(0, 1) : [...broadcast(), ...(options.quick ? [] : plain)];
       for (const target of targets) {
-        const plan = planConv2d(kind, s, target);
+        const plan = lowerConv2d(kind, s, target);
         if (options.staged && !(kind === 'weightGradient' && s.dilationH > 1))
           assert.match(plan.stages[0].kernel.code, 'var<workgroup> window', 'the staged formulation');
         const got = await run(plan, operands[0], operands[1], sizes[out]);
@@ -142,7 +142,7 @@ for (const [name, s] of Object.entries(matrices))
     });
     for (const target of [...broadcast(), ...plain])
       close(
-        await run(planMatmul(s, target), a, b, want.length),
+        await run(lowerMatmul(s, target), a, b, want.length),
         want,
         1e-5,
         `${targetName(target)}, subgroups of ${target.subgroupSize}`,
