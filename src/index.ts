@@ -5,6 +5,8 @@ export { AnomalyError, detectAnomaly } from './autograd/anomaly';
 export { checkpoint, checkpointSequential } from './autograd/checkpoint';
 export type { CompiledStep, CompileOptions } from './autograd/compile';
 export { compile } from './autograd/compile';
+export type { CustomFunctionOptions, FunctionContext } from './autograd/custom-function';
+export { customFunction } from './autograd/custom-function';
 export { jvp } from './autograd/forward-mode';
 export { gradcheck } from './autograd/gradcheck';
 export { isRecomputing } from './autograd/modes';

@@ -52,7 +52,7 @@ function push(node: Node, tangents: readonly (Tensor | null)[]): Tensor {
       'jvp',
       `'${node.name}'${node.path ? ` in ${node.path}` : ''} has no forward-mode rule`,
       { result: node.shape },
-      'Write the function with other operations.',
+      'Write the function with other operations, or give a customFunction a jvp.',
     );
   return rule === SYMMETRIC
     ? node.rule(

@@ -21,6 +21,8 @@ export type Rule = (
   needs: readonly boolean[],
   /** For rules that add up themselves (`pairs`): another part of the gradient. */
   addend?: Tensor | null,
+  /** Of an operation with several outputs: the gradient of each, nothing where an output was not used. */
+  outputs?: readonly (Tensor | undefined)[],
 ) => readonly (Tensor | null | undefined | false)[];
 
 let sequence = 0;
@@ -189,12 +191,11 @@ export function noGrad<T>(body: () => T): T {
 /** Runs `body` with recording on again, inside `noGrad`. */
 export const enableGrad = <T>(body: () => T): T => recording.run('enableGrad', true, body);
 
-/** `noGrad` for the engine's own use: what it computes is released at the end, except what it returns. */
-export const scopedNoGrad = <T>(body: () => T): T =>
-  owned(
-    () => recording.run('noGrad', false, body),
-    (result) => memoriesIn(result),
-  );
+/** `noGrad` for the engine's own use, on behalf of `op`. */
+export const unrecorded = <T>(op: string, body: () => T): T => recording.run(op, false, body);
+
+/** The same, and what it computes is released at the end, except what it returns. */
+export const scopedNoGrad = <T>(body: () => T): T => owned(() => unrecorded('noGrad', body), memoriesIn);
 
 /** The same values without history: gradients stop here. Shares memory. */
 export function detach(x: Tensor): Tensor {
@@ -318,6 +319,11 @@ export let resume: (root: Tensor, gradient: Tensor) => void = () => {
   throw new InputError('resume: no backward pass is running');
 };
 
+/** Hands the gradient of one of several outputs to the operation, in the backward pass that runs. */
+export let handOn: (node: Node, output: number, gradient: Tensor) => void = () => {
+  throw new InputError('handOn: no backward pass is running');
+};
+
 /** What a backward pass does with the gradient of a leaf or of a tensor asked for. `fresh`: its memory may be taken over. */
 type Receive = (target: Tensor, gradient: Tensor, fresh: boolean) => void;
 
@@ -335,6 +341,8 @@ function backwardFrom(
 ): void {
   const firstNew = sequence;
   const gradients = new Map<Node, Tensor>();
+  /** Of operations with several outputs. */
+  const several = new Map<Node, Tensor[]>();
   const leaves = new Map<Tensor, Tensor>();
   const own = new Set<Memory>();
   const addends = new Map<Node, Tensor>();
@@ -362,7 +370,10 @@ function backwardFrom(
     if (node) gradients.set(node, total);
     else leaves.set(target, total);
     if (before) drop(before);
-    if (!node || queued.has(node)) return;
+    if (node) visitLater(node);
+  };
+  const visitLater = (node: Node) => {
+    if (queued.has(node)) return;
     queued.add(node);
     queue.push(node);
   };
@@ -372,7 +383,8 @@ function backwardFrom(
   };
 
   const visit = (node: Node): void => {
-    const gradient = gradients.get(node)!;
+    const outputs = several.get(node);
+    const gradient = gradients.get(node) ?? outputs!.find(Boolean)!;
     gradients.delete(node);
     const addend = addends.get(node) ?? null;
     const final = hooked(node, gradient);
@@ -380,7 +392,7 @@ function backwardFrom(
     const asked = wanted.get(node);
     if (asked) receive(asked, final, false);
     const { result, made: computed } = computedDuring(() =>
-      insideModule(node.path, () => node.rule(final, node.needs, addend)),
+      insideModule(node.path, () => node.rule(final, node.needs, addend, outputs)),
     );
     // What a rule has recorded again belongs to its nodes.
     const made = node.options.recomputes ? [] : computed;
@@ -398,14 +410,20 @@ function backwardFrom(
       enqueue(input, g, made.includes(g.memory));
     });
     for (const memory of made) if (memory.holds === 0 && memory.disposable) memory.release();
-    drop(gradient);
-    if (addend) drop(addend);
+    for (const g of outputs ?? [gradient, addend]) if (g) drop(g);
     if (!retainGraph || node.id >= firstNew) node.finish();
   };
 
   enqueue(root, seed, false);
-  const outer = resume;
+  const outer = { resume, handOn };
   resume = (target, gradient) => enqueue(target, gradient, false);
+  handOn = (node, output, gradient) => {
+    gradient.memory.holds++;
+    const outputs = several.get(node) ?? [];
+    outputs[output] = gradient;
+    several.set(node, outputs);
+    visitLater(node);
+  };
   try {
     while (queue.length) {
       // The youngest node: all that used its output are older in the walk. Few nodes wait at a time, so a scan is enough.
@@ -414,7 +432,7 @@ function backwardFrom(
       visit(queue.splice(at, 1)[0]);
     }
   } finally {
-    resume = outer;
+    ({ resume, handOn } = outer);
   }
   for (const [leaf, gradient] of leaves) {
     const final = hooked(leaf, gradient);
