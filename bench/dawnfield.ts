@@ -14,9 +14,9 @@ import {
   randn,
   type Tensor,
 } from '../src/index.node.js';
+import { layoutOf, normalize, normGradient } from '../src/ops/norm';
 import { conv2d, conv2dShape } from '../src/tensor/conv';
 import { bind } from '../src/tensor/elementwise';
-import { batchNorm, batchNormGradient } from '../src/tensor/norm';
 import { empty } from '../src/tensor/tensor';
 import { BATCH, type Case, MEMORY_BATCH } from './cases';
 import { options } from './gpu';
@@ -74,8 +74,8 @@ export async function create(): Promise<Contestant> {
         const dy = randn([BATCH, channels, size, size]).keep();
         const [weight, bias] = [randn([channels]).keep(), randn([channels]).keep()];
         const body = () => {
-          const { y, stats } = batchNorm(x, { weight, bias, training: true });
-          const { dx, dWeight, dBias } = batchNormGradient(dy, x, stats, { training: true });
+          const { y, stats } = normalize(x, layoutOf(x), { weight, bias, training: true });
+          const { dx, dWeight, dBias } = normGradient(dy, x, layoutOf(x), stats, { training: true });
           for (const t of [y, stats, dx!, dWeight, dBias]) t.dispose();
         };
         return [repeated('', body)];

@@ -1,7 +1,7 @@
 // Normalisation within each sample: layer norm and group norm.
 
-import { groupNorm, layerNorm } from '../autograd/norm';
 import { checked, is, type OptionTable } from '../gpu/options';
+import { groupNorm, layerNorm } from '../ops/norm';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { Affine } from './norm';

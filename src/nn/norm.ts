@@ -1,8 +1,8 @@
 // Normalisation layers.
 
 import { isRecomputing } from '../autograd/modes';
-import { batchNorm } from '../autograd/norm';
 import { checked, is, type OptionTable, word } from '../gpu/options';
+import { batchNorm } from '../ops/norm';
 import { inputError } from '../tensor/context';
 import { ones, zeros } from '../tensor/create';
 import type { Shape } from '../tensor/shape';

@@ -3,12 +3,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { binaryFunctions, unaryFunctions, where } from '../../src/autograd/elementwise';
-import { batchNorm } from '../../src/autograd/norm';
 import * as reduce from '../../src/autograd/reduce';
 import { sort, topk } from '../../src/autograd/sort';
 import { backward } from '../../src/autograd/tape';
 import { Parameter } from '../../src/nn/parameter';
 import * as losses from '../../src/ops/loss';
+import { batchNorm } from '../../src/ops/norm';
 import { avgPool2d, maxPool2d } from '../../src/ops/pool';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { Adam } from '../../src/optim/adam';

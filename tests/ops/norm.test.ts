@@ -1,8 +1,8 @@
 // Batch, layer and group norm against float64 loops: values, gradients, running statistics, both kernel formulations.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { batchNorm, groupNorm, layerNorm } from '../../src/autograd/norm';
 import { backward, noGrad } from '../../src/autograd/tape';
+import { batchNorm, groupNorm, layerNorm } from '../../src/ops/norm';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import { strided } from '../../src/tensor/tensor';

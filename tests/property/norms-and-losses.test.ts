@@ -1,9 +1,9 @@
 // Random normalisations, softmax and losses.
 import { test } from 'uvu';
 import '../../src/ops/methods';
-import { batchNorm, groupNorm, layerNorm } from '../../src/autograd/norm';
 import { clone } from '../../src/autograd/views';
 import * as losses from '../../src/ops/loss';
+import { batchNorm, groupNorm, layerNorm } from '../../src/ops/norm';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';

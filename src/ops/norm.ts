@@ -1,0 +1,321 @@
+// Batch, layer and group normalisation. To the kernels layer and group norm are batch norm of one sample whose channels are the rows.
+import {
+  applyShape,
+  chunkLength,
+  chunksAtOnce,
+  FINISH_TILE,
+  normApply,
+  normBackward,
+  normFinish,
+  normForward,
+  normGradientApply,
+  normGradientFinish,
+  normGradientPartials,
+  normPartials,
+  walksChannels,
+  width,
+} from '../../shaders/norm/forward';
+import type { PushForward, Rule } from '../autograd/tape';
+import { record } from '../autograd/tape';
+import type { Constant, Scalar } from '../gpu';
+import { device, f32 } from '../gpu';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
+import { inputError } from '../tensor/context';
+import { bind, contiguous, evaluate, gridFor } from '../tensor/elementwise';
+import { reduce } from '../tensor/reduce';
+import type { Shape } from '../tensor/shape';
+import { checkShape, contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { empty, present, requireFloats, requireShape, strided } from '../tensor/tensor';
+
+/** Options of `layerNorm` and `groupNorm`. */
+export interface AffineOptions {
+  /** Scale γ; for batch norm together with `bias`. */
+  weight?: Tensor | null;
+  /** Shift β. */
+  bias?: Tensor | null;
+  /** Added to the variance: 1e-5 by default. */
+  eps?: number;
+}
+
+/** Options of `batchNorm`. */
+export interface BatchNormOptions extends AffineOptions {
+  runningMean?: Tensor | null;
+  runningVar?: Tensor | null;
+  /** Normalise with the statistics of the batch and update the running ones; otherwise use the running ones. */
+  training?: boolean;
+  /** Weight of the batch in the running statistics. */
+  momentum?: number | Scalar;
+  /** ReLU after the normalisation, in the same launch. */
+  activation?: 'relu';
+}
+
+/** How x is seen by the kernels: [samples, channels, plane]. */
+interface Layout {
+  samples: number;
+  channels: number;
+  plane: number;
+}
+
+/** [N, C, …] as batch norm sees it. */
+export const layoutOf = (x: Tensor): Layout => ({
+  samples: x.shape[0],
+  channels: x.shape[1],
+  plane: size(x.shape.slice(2)),
+});
+
+/** The kernels' view of a walk over channels in chunks, for the statistics or the gradient's sums; or of one over whole channels, plane by plane. */
+function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0, momentum: number | Scalar = 0) {
+  const units = (samples * plane) / width(plane);
+  const length = whole ? plane / width(plane) : chunkLength(device().target, channels, units, plane);
+  const chunks = Math.max(1, Math.ceil(units / length));
+  const weight = typeof momentum === 'number' ? f32(momentum) : momentum;
+  const constants: Constant[] = [channels, chunks, length, units, f32(eps), weight, f32(samples * plane)];
+  return { chunks, constants };
+}
+
+const AFFINE: OptionTable<AffineOptions> = { weight: is.tensor, bias: is.tensor, eps: is.number };
+const BATCH_NORM: OptionTable<BatchNormOptions> = {
+  ...AFFINE,
+  runningMean: is.tensor,
+  runningVar: is.tensor,
+  training: is.flag,
+  momentum: either(is.number, is.object),
+  activation: word('relu'),
+};
+
+/**
+ * y, from the statistics of x (training) or the running ones, and `stats` with a row a channel: mean, 1/√(variance + eps), and scale and shift of
+ * y = x · scale + shift. Not recorded.
+ */
+export function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): { y: Tensor; stats: Tensor } {
+  const x = contiguous(input);
+  const { target } = device();
+  const { channels, plane } = layout;
+  const { training = false, eps = 1e-5, momentum = 0.1, activation } = o;
+  const { weight, bias, runningMean, runningVar } = o;
+  const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
+  const running = runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [];
+  const whole = training && walksChannels(target, plane, channels) && affine.length > 0 && running.length > 0;
+  const { chunks, constants } = chunking(layout, whole, eps, momentum);
+  const relu = activation === 'relu';
+  const stats = empty('batchNorm', [channels, 4]);
+  const y = empty('batchNorm', x.shape);
+  const n = x.size / width(plane);
+  const grid = gridFor(n, applyShape(target, plane).tile);
+  const finish = normFinish({ target, plane, training, affine: affine.length > 0, running: running.length > 0 });
+  const apply = () =>
+    device().launch(normApply({ target, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], grid);
+  if (!training) {
+    device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, FINISH_TILE));
+    apply();
+    return { y, stats };
+  }
+  if (whole) {
+    const bindings = [...affine, ...running, bind(x), bind(stats), bind(y)];
+    device().launch(normForward({ target, plane, relu }), bindings, constants, gridFor(channels, 1));
+  } else {
+    const partials = empty('batchNorm', [channels, chunks, 2]);
+    const sums = normPartials({ target, plane, relu: false });
+    device().launch(sums, [x, partials].map(bind), constants, gridFor(channels * chunks, chunksAtOnce(target)));
+    device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
+    apply();
+    partials.dispose();
+  }
+  runningMean?.memory.written();
+  runningVar?.memory.written();
+  return { y, stats };
+}
+
+function checkBatchNorm(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
+  const op = 'batchNorm';
+  const given = { weight, bias, runningMean, runningVar };
+  requireFloats(op, { input: x, ...present(given) });
+  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
+  requireShape(op, x, given, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
+  if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x });
+  if (!runningMean !== !runningVar)
+    throw inputError(op, 'runningMean and runningVar must be given together', { input: x });
+  if (!training && !runningMean)
+    throw inputError(
+      op,
+      'evaluation needs runningMean and runningVar',
+      { input: x },
+      'Use training: true to normalise with the batch.',
+    );
+  const values = x.size / x.shape[1];
+  if (training && !(values > 1))
+    throw inputError(
+      op,
+      `training needs more than one value per channel, there is ${values || 0}`,
+      { input: x },
+      'Use a larger batch, or eval().',
+    );
+}
+
+/**
+ * Gradients of `normalize`, from its `stats` and its `training` and `activation`; for the input only where that is needed. Not recorded.
+ */
+export function normGradient(
+  gradient: Tensor,
+  input: Tensor,
+  layout: Layout,
+  stats: Tensor,
+  { training = false, activation }: Pick<BatchNormOptions, 'training' | 'activation'>,
+  needsInput = true,
+): { dx: Tensor | null; dWeight: Tensor; dBias: Tensor } {
+  const relu = activation === 'relu';
+  const { target } = device();
+  const { channels, plane } = layout;
+  const whole = needsInput && training && walksChannels(target, plane, channels);
+  const { chunks, constants } = chunking(layout, whole);
+  const g = contiguous(gradient);
+  const x = contiguous(input);
+  const dWeight = empty('batchNorm', [channels]);
+  const dBias = empty('batchNorm', [channels]);
+  const dx = needsInput ? empty('batchNorm', input.shape) : null;
+  if (dx && whole) {
+    const bindings = [stats, g, x, dWeight, dBias, dx].map(bind);
+    device().launch(normBackward({ target, plane, relu }), bindings, constants, gridFor(channels, 1));
+    return { dx, dWeight, dBias };
+  }
+  const partials = empty('batchNorm', [channels, chunks, 2]);
+  const sums = normGradientPartials({ target, plane, relu });
+  const summed = [g, x, stats, partials].map(bind);
+  device().launch(sums, summed, constants, gridFor(channels * chunks, chunksAtOnce(target)));
+  const coefficients = empty('batchNorm', [channels, 4]);
+  const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
+  device().launch(normGradientFinish(target, training), finished, constants, gridFor(channels, 1));
+  if (dx) {
+    const n = x.size / width(plane);
+    const reads = [g, x, coefficients, ...(relu ? [stats] : []), dx].map(bind);
+    const grid = gridFor(n, applyShape(target, plane).tile);
+    device().launch(normGradientApply({ target, ...layout, relu }), reads, [n], grid);
+  }
+  coefficients.dispose();
+  partials.dispose();
+  return { dx, dWeight, dBias };
+}
+
+/**
+ * y = (x − mean) / √(variance + eps) · weight + bias for each channel of x [N, C, …], as `torch.nn.functional.batch_norm`.
+ * In training with the mean and biased variance of the batch, and the running statistics are moved on the GPU:
+ * running = (1 − momentum) · running + momentum · batch, with the unbiased variance. Otherwise with the running statistics.
+ * `activation: 'relu'` is fused. Throws InputError for wrong shapes, and in training for a single value per channel.
+ */
+export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
+  checked('batchNorm', options, BATCH_NORM);
+  checkBatchNorm(x, options);
+  const { weight, bias, training, activation } = options;
+  const layout = layoutOf(x);
+  const { y, stats } = normalize(x, layout, options);
+  const inputs = weight && bias ? [x, weight, bias] : [x];
+  const rule: Rule = (gradient, needs) => {
+    const { dx, dWeight, dBias } = normGradient(gradient, x, layout, stats, options, needs[0]);
+    return [dx, dWeight, dBias];
+  };
+  // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
+  const push: PushForward = (t, ...affine) => {
+    const a = normGradient(onlyInput('batchNorm', t, affine), x, layout, stats, { training }).dx!;
+    const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
+    return activation ? evaluate({ ...through, operands: { a, y } }) : a;
+  };
+  return record('batchNorm', inputs, y, [x, stats], rule, { push });
+}
+
+/** The tangent of a norm's input; of weight and bias there is no rule. */
+function onlyInput(op: string, tangent: Tensor | null, others: readonly (Tensor | null)[]): Tensor {
+  if (tangent && !others.some(Boolean)) return tangent;
+  throw inputError('jvp', `of ${op} only the derivative for its input is known, not for weight and bias`);
+}
+
+/**
+ * Normalises each row of x, seen as [...lead, ...rest] with one row per index of `lead`, then applies weight and bias, which have the shape
+ * `affine` once broadcast from the right; `shared` are the dimensions that they are repeated along.
+ */
+function normRows(
+  op: string,
+  x: Tensor,
+  lead: Shape,
+  rest: Shape,
+  affine: Shape,
+  shared: number[],
+  o: AffineOptions,
+): Tensor {
+  const { weight, bias, eps = 1e-5 } = o;
+  const shape = [...lead, ...rest];
+  const seen = (t: Tensor, as: Shape) => strided(contiguous(t), as, contiguousStrides(as));
+  // Made again for each use: a copy of a strided weight is not saved with the node, the weight is.
+  const factor = () => weight && { w: seen(weight, affine) };
+  const [w, b] = [factor(), bias && { b: seen(bias, affine) }];
+  const layout = { samples: 1, channels: size(lead), plane: size(rest) };
+  const empties = () => ({ y: empty(op, x.shape), stats: empty(op, [layout.channels, 4]) });
+  const { y: xhat, stats } = x.size ? normalize(x, layout, { training: true, eps }) : empties();
+  const gradientFor = (g: Tensor) =>
+    seen(x.size ? normGradient(g, x, layout, stats, { training: true }).dx! : empty(op, x.shape), x.shape);
+  const operands = { a: seen(xhat, shape), ...w, ...b };
+  const expression = `a${w ? ' * w' : ''}${b ? ' + b' : ''}`;
+  const y = w || b ? evaluate({ name: op, expression, operands, shape }) : xhat;
+  const inputs = [x, weight, bias].filter((t) => !!t);
+  const saved = weight ? [x, stats, weight] : [x, stats];
+  const rule: Rule = (gradient, needs) => {
+    const g = seen(gradient, shape);
+    const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...factor() }, shape }) : g;
+    const row = (column: number) =>
+      strided(
+        stats,
+        [...lead, ...rest.map(() => 1)],
+        [...contiguousStrides(lead).map((s) => 4 * s), ...rest.map(() => 0)],
+        column,
+      );
+    const sum = (map: string, more: Record<string, Tensor>, like: Tensor) =>
+      seen(reduce({ name: op, reduction: 'sum', map, operands: { g, ...more }, shape, axes: shared }), like.shape);
+    const grads: (Tensor | false)[] = [needs[0] && gradientFor(scaled)];
+    if (weight) grads.push(needs[1] && sum('g * (a - m) * r', { a: seen(x, shape), m: row(0), r: row(1) }, weight));
+    if (bias) grads.push(needs[inputs.length - 1] && sum('g', {}, bias));
+    return grads;
+  };
+  const push: PushForward = (t, ...affine_) => {
+    const a = seen(gradientFor(onlyInput(op, t, affine_)), shape);
+    const e = { name: `${op} tangent`, expression: 'a * w', shape };
+    return seen(w ? evaluate({ ...e, operands: { a, ...factor() } }) : a, x.shape);
+  };
+  return record(op, inputs, seen(y, x.shape), saved, rule, { push });
+}
+
+/**
+ * Normalises over the last dimensions, which must have these `sizes`, as `torch.nn.functional.layer_norm`; weight and bias have that shape. Throws
+ * InputError for other shapes.
+ */
+export function layerNorm(x: Tensor, sizes: number | Shape, options: AffineOptions = {}): Tensor {
+  const op = 'layerNorm';
+  checked(op, options, AFFINE);
+  const { weight, bias } = options;
+  requireFloats(op, { input: x, ...present({ weight, bias }) });
+  const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
+  checkShape(op, normalizedShape);
+  const at = x.ndim - normalizedShape.length;
+  if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
+    throw inputError(op, 'the shapes do not fit', { input: x, normalizedShape }, 'The input ends with it.');
+  requireShape(op, x, { weight, bias }, normalizedShape, `the normalised shape ${showShape(normalizedShape)}`);
+  const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
+  return normRows(op, x, [rows], [n], [n], [0], options);
+}
+
+/**
+ * Normalises [N, C, …] over groups of C / `groups` neighbouring channels, as `torch.nn.functional.group_norm`; weight and bias are per channel
+ * [C]. Throws InputError for other shapes.
+ */
+export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
+  const op = 'groupNorm';
+  checked(op, options, AFFINE);
+  const { weight, bias } = options;
+  requireFloats(op, { input: x, ...present({ weight, bias }) });
+  const [N, C] = x.shape;
+  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
+  if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
+    throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x }, 'Use a divisor.');
+  requireShape(op, x, { weight, bias }, [C], `one value for each of the ${C} channels`);
+  const perGroup = C / groups;
+  return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);
+}
