@@ -1,8 +1,7 @@
 // Runs a short program in a Node process of its own, from TypeScript sources: for tests of adapters, crashes and endings.
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
+import { root } from './bundle';
+import { programOfCode } from './program';
 
 export interface Ended {
   /** What it printed, errors included. */
@@ -14,9 +13,8 @@ export interface Ended {
 }
 
 /** `code` is an ES module whose imports start at the project's root. Stopped after `seconds`. */
-export function runChild(code: string, env: Record<string, string> = {}, seconds = 120): Promise<Ended> {
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', code];
-  const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...env } });
+export async function runChild(code: string, env: Record<string, string> = {}, seconds = 120): Promise<Ended> {
+  const child = spawn(process.execPath, await programOfCode(code), { cwd: root, env: { ...process.env, ...env } });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   let late = false;

@@ -1,15 +1,15 @@
 // The test runner: every tests/**/*.test.ts in a process of its own, so that a crash of the driver costs one file.
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { bundlePrograms, FOLDER, root } from './bundle';
+import { programOf } from './program';
 import { readSummary } from './summary';
 
 const minutes = 15; // the most that one file may take
 
-const here = fileURLToPath(new URL('.', import.meta.url));
 const usage = `npm test [-- [PART_OF_A_PATH] [--jobs N]]
 
 Runs the files of tests/ whose path contains PART_OF_A_PATH, N at a time: 2, or as many as there are processors if fewer.`;
@@ -45,7 +45,7 @@ interface Result {
 function runFile(file: string): Promise<Result> {
   const { FORCE_COLOR: _, ...env } = process.env; // the summary is read from the output: no colours in it
   const begin = performance.now();
-  const child = spawn(process.execPath, ['--import', 'tsx', file], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, programOf(file), { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   let late = false;
@@ -73,17 +73,36 @@ async function report(file: string): Promise<void> {
   total.skipped += skipped;
   if (failed) console.log(output.trimEnd());
   const notes = [skipped && `${skipped} skipped`, problem].filter(Boolean).join(', ');
-  const name = relative(here, file).padEnd(44);
+  const name = file.replace('tests/', '').padEnd(44);
   console.log(
     `${failed ? 'FAIL' : ' ok '} ${name} ${passed}/${passed + failed}  ${seconds.toFixed(1)} s  ${notes}`.trimEnd(),
   );
 }
 
-const files = readdirSync(here, { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.test.ts') && name.includes(part))
-  .sort()
-  .map((name) => join(here, name));
+/** Files below a folder of the project. */
+const filesIn = (folder: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
+    .sort();
+
+const files = filesIn('tests').filter(
+  (name) => name.endsWith('.test.ts') && name.slice('tests/'.length).includes(part),
+);
 if (!files.length) console.log(`no test file's path contains '${part}'`);
+
+const programs = filesIn('examples').filter((name) => name.endsWith('/main.ts'));
+const bundles = mkdtempSync(join(root, 'tests/.bundles-'));
+process.on('exit', () => rmSync(bundles, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+await bundlePrograms(bundles, [
+  ...files,
+  ...programs,
+  'scripts/doctor.ts',
+  'bench/main.ts',
+  'bench/child.ts',
+  'tests/ops/backs.test.ts',
+]);
+process.env[FOLDER] = bundles;
 
 const queue = [...files];
 async function work(): Promise<void> {

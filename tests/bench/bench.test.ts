@@ -7,6 +7,7 @@ import { drawHistory } from '../../bench/history';
 import { survey } from '../../bench/net';
 import { models } from '../../src/index.node.js';
 import { toStored } from '../../src/train/state';
+import { programOf } from '../program';
 import { tinyTrainer } from '../train/tiny';
 import { useGpu } from '../util';
 
@@ -15,7 +16,7 @@ useGpu();
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const bench = (...args: string[]) =>
-  spawnSync(process.execPath, ['--import', 'tsx', 'bench/main.ts', ...args], { cwd: root, encoding: 'utf8' });
+  spawnSync(process.execPath, [...programOf('bench/main.ts'), ...args], { cwd: root, encoding: 'utf8' });
 
 test('--json prints one number a line with its place', () => {
   const { stdout, status } = bench('matmul-32', '--no-peers', '--json', '--repeat', '1');

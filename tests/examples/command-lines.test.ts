@@ -10,6 +10,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { completeRecipe } from '../../examples/shared/recipe';
 import { checkpointFile, RunFolder } from '../../src/train/run-folder.node.js';
+import { programOf } from '../program';
 
 const test = suite('command lines');
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,7 +37,7 @@ function run(
 ): Promise<Outcome> {
   const env = { ...process.env, DAWNFIELD_DATA: '', XDG_CACHE_HOME: base, ...options.env };
   const source = name.endsWith('.ts') ? name : `examples/${name}/main.ts`;
-  const child = spawn(process.execPath, ['--import', 'tsx', join(root, source), ...args], {
+  const child = spawn(process.execPath, [...programOf(source), ...args], {
     env,
     cwd: root,
   });

@@ -14,6 +14,7 @@ import { powerLaw, verdict } from '../../examples/feature-flow-lab/statistics';
 import { drawTheorem2, theorem2, theorem2Options } from '../../examples/feature-flow-lab/theorem-2';
 import { createProgress } from '../../examples/shared/progress';
 import { init, shutdown } from '../../src/index.node.js';
+import { programOf } from '../program';
 
 const test = suite('feature-flow-lab');
 test.before(async () => {
@@ -96,7 +97,7 @@ test('theorem-1 --json twice: the same lines, the last one the slopes; figure, r
   const out = mkdtempSync(join(tmpdir(), 'dawnfield-lab-'));
   const small = '--widths 16,32 --seeds 2 --particles 512 --time 1 --eta 0.25 --etas 0.5,0.25 --eta-width 16';
   const lab = (...args: string[]) =>
-    spawnSync(process.execPath, ['--import', 'tsx', join(root, 'examples/feature-flow-lab/main.ts'), ...args], {
+    spawnSync(process.execPath, [...programOf('examples/feature-flow-lab/main.ts'), ...args], {
       cwd: root,
       encoding: 'utf8',
     });

@@ -21,6 +21,7 @@ import { completeRecipe } from '../../examples/shared/recipe';
 import { createNetwork, createTrainer } from '../../examples/shared/training';
 import { init, shutdown } from '../../src/index.node.js';
 import { RunFolder } from '../../src/train/run-folder.node.js';
+import { programOf } from '../program';
 
 const test = suite('mean-field lab');
 const base = mkdtempSync(join(tmpdir(), 'dawnfield-lab-'));
@@ -167,7 +168,7 @@ test('the command prints JSON and writes a figure; without a run it says what to
   const { spawnSync } = await import('node:child_process');
   const root = new URL('../..', import.meta.url);
   const lab = (...args: string[]) =>
-    spawnSync(process.execPath, ['--import', 'tsx', 'examples/mean-field-lab/main.ts', ...args], {
+    spawnSync(process.execPath, [...programOf('examples/mean-field-lab/main.ts'), ...args], {
       cwd: root,
       encoding: 'utf8',
     });

@@ -13,6 +13,7 @@ import { describeTable, type Entry } from '../../examples/table-1/table';
 import { TABLE_1 } from '../../src/models/catalog';
 import type { EpochLine } from '../../src/train/metrics';
 import { checkpointFile } from '../../src/train/run-folder.node.js';
+import { programOf } from '../program';
 
 const test = suite('table-1');
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -115,14 +116,10 @@ test('error curves: each run, and the mean of an arm where all its runs have a v
 
 /** Runs table-1 from its source until it ends, or until `kill` says so of a line of its JSON. */
 function run(args: string[], kill?: (line: Record<string, unknown>) => boolean) {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', join(root, 'examples/table-1/main.ts'), ...args, '--json'],
-    {
-      env: { ...process.env, DAWNFIELD_DATA: '' },
-      cwd: root,
-    },
-  );
+  const child = spawn(process.execPath, [...programOf('examples/table-1/main.ts'), ...args, '--json'], {
+    env: { ...process.env, DAWNFIELD_DATA: '' },
+    cwd: root,
+  });
   const lines: Record<string, unknown>[] = [];
   let rest = '';
   let stderr = '';

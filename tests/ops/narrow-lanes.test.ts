@@ -4,9 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { programOf } from '../program';
 import { readSummary } from '../summary';
 
 const wide = process.env.LP_NATIVE_VECTOR_WIDTH === '512';
@@ -15,8 +15,7 @@ const wide = process.env.LP_NATIVE_VECTOR_WIDTH === '512';
   const cache = mkdtempSync(join(tmpdir(), 'dawnfield-narrow-')); // the driver's cache does not tell widths apart
   try {
     const env = { ...process.env, LP_NATIVE_VECTOR_WIDTH: '256', MESA_SHADER_CACHE_DIR: cache };
-    const file = fileURLToPath(new URL('backs.test.ts', import.meta.url));
-    const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', file], {
+    const { stdout, stderr, status } = spawnSync(process.execPath, programOf('tests/ops/backs.test.ts'), {
       env,
       encoding: 'utf8',
     });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { programOfCode } from '../program';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -35,26 +36,22 @@ const section = (title: string) => readme.split(/^## /m).find((part) => part.sta
 const folder = mkdtempSync(join(tmpdir(), 'dawnfield-readme-'));
 test.after(() => rmSync(folder, { recursive: true }));
 
-/** Writes a program that imports `dawnfield` from the sources, and runs it. */
-function run(name: string, code: string): string {
-  const file = join(folder, name);
-  writeFileSync(file, code.replaceAll("'dawnfield'", `'${new URL('../../src/index.node.js', import.meta.url).href}'`));
-  return execFileSync(process.execPath, ['--import', import.meta.resolve('tsx'), file], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+/** Runs a program that imports `dawnfield`, with the sources in its place. */
+async function run(code: string): Promise<string> {
+  const program = await programOfCode(code.replaceAll("'dawnfield'", "'./src/index.node.ts'"));
+  return execFileSync(process.execPath, program, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
 for (const [i, code] of blocks.entries())
-  test(`code block ${i + 1} runs and learns`, () => {
-    const output = run(`block${i + 1}.mts`, code);
+  test(`code block ${i + 1} runs and learns`, async () => {
+    const output = await run(code);
     const losses = [...output.matchAll(/^\d+ (\S+)/gm)].map(([, loss]) => Number(loss));
     assert.is(losses.length, 3, output);
     assert.ok(losses[2] < losses[0], output);
   });
 
-test('the cells of the table from PyTorch run', () => {
-  assert.match(run('table.mts', tableProgram()), /^cells \d+$/m);
+test('the cells of the table from PyTorch run', async () => {
+  assert.match(await run(tableProgram()), /^cells \d+$/m);
 });
 
 test('code blocks and table are strictly typed', () => {

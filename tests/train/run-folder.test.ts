@@ -28,6 +28,7 @@ import {
   readCheckpoint,
   readMetrics,
 } from '../../src/train/run-folder.node.js';
+import { runChild } from '../child';
 
 const test = suite('run folder');
 const base = mkdtempSync(join(tmpdir(), 'dawnfield-run-'));
@@ -377,12 +378,13 @@ test('locks of other machines are left alone', () => {
   assert.ok(existsSync(lock));
 });
 
-test('the end of the process gives the folder back', () => {
+test('the end of the process gives the folder back', async () => {
   const path = newPath();
-  const module = JSON.stringify(new URL('../../src/train/run-folder.node.ts', import.meta.url).href);
-  const code = `import(${module}).then(({ RunFolder }) => { RunFolder.create(${JSON.stringify(path)}, {}); process.exit(3); })`;
-  const child = spawnSync(process.execPath, [...process.execArgv, '-e', code], { encoding: 'utf8' });
-  assert.is(child.status, 3, child.stderr);
+  const { code, output } = await runChild(`
+    import { RunFolder } from './src/train/run-folder.node.ts';
+    RunFolder.create(${JSON.stringify(path)}, {});
+    process.exit(3);`);
+  assert.is(code, 3, output);
   assert.ok(existsSync(join(path, 'config.json')));
   assert.not(existsSync(join(path, 'run.lock')));
 });
