@@ -5,7 +5,8 @@ import { checked, is, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { backward, scopedNoGrad } from './tape';
+import { jvp } from './forward-mode';
+import { backward, nextNode, recordedSince, scopedNoGrad } from './tape';
 
 export interface GradcheckOptions {
   /**
@@ -15,8 +16,9 @@ export interface GradcheckOptions {
   kind?: 'smooth' | 'linear' | 'kinked';
   /** Another step. */
   eps?: number;
-  /** Largest |analytic − numeric| allowed, relative to the largest derivative of the input (at least 1). 0.01 by default. */
-  tolerance?: number;
+  /** |analytic − numeric| may be `atol` + `rtol` · (the largest derivative of the input, at least 1). Both are 0.005 by default. */
+  atol?: number;
+  rtol?: number;
 }
 
 export interface GradcheckReport {
@@ -25,6 +27,7 @@ export interface GradcheckReport {
   index: number;
   analytic: number;
   numeric: number;
+  /** |analytic − numeric| relative to the largest derivative of the input (at least 1). */
   error: number;
 }
 
@@ -33,44 +36,81 @@ const STEPS = { smooth: 0.02, linear: 0.5, kinked: 1e-3 };
 /** Fixed weights between 0.5 and 1.5 in size, of both signs, that make one number of a result without letting errors cancel. */
 const weight = (i: number): number => (i % 2 ? -1 : 1) * (0.5 + ((i * 0.618033988749895) % 1));
 
+/** Weighted sum of values; those of output k follow those of the outputs before. */
+const weighted = (outputs: readonly ArrayLike<number>[]): number => {
+  let [sum, at] = [0, 0];
+  for (const values of outputs) for (let i = 0; i < values.length; i++) sum += weight(at++) * values[i];
+  return sum;
+};
+
 /**
- * Compares the gradients that `backward` gives for `f` with central differences in every element of every input that requires a gradient.
- * Other inputs are passed on as they are. Returns the worst element, and throws naming it when it is beyond the tolerance.
+ * Compares the gradients that `backward` gives for `f` with central differences in every element of every input that requires a gradient, as
+ * `torch.autograd.gradcheck`, and the tangents of `jvp` where all of f has push-forwards. Other inputs are passed on as they are. f gives a tensor
+ * or several, all float32. Returns the worst element, and throws naming it when it is beyond the tolerance.
  *
  *     await gradcheck((x, w) => myOperation(x, w), [x, w]);
  */
 export async function gradcheck(
-  f: (...inputs: Tensor[]) => Tensor,
+  f: (...inputs: Tensor[]) => Tensor | readonly Tensor[],
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): Promise<GradcheckReport> {
-  checked('gradcheck', options, { kind: word('smooth', 'linear', 'kinked'), eps: is.number, tolerance: is.number });
-  const { kind = 'smooth', tolerance = 0.01 } = options;
+  checked('gradcheck', options, {
+    kind: word('smooth', 'linear', 'kinked'),
+    eps: is.number,
+    atol: is.number,
+    rtol: is.number,
+  });
+  const { kind = 'smooth', atol = 0.005, rtol = 0.005 } = options;
   const { eps = STEPS[kind] } = options;
   const hosts = await Promise.all(inputs.map(async (x) => Float32Array.from(await x.data())));
   const fresh = (requiresGrad: boolean) =>
     inputs.map((x, k) => (x.requiresGrad ? tensor(hosts[k], { shape: x.shape, requiresGrad }) : x));
-  if (!inputs.some((x) => x.requiresGrad))
+  const places = inputs.flatMap((x, k) => (x.requiresGrad ? [k] : []));
+  if (!places.length)
     throw new DawnfieldError('gradcheck: no input requires a gradient; make one with { requiresGrad: true }');
 
+  const since = nextNode();
   const leaves = fresh(true);
-  const y = f(...leaves);
-  const upstream = tensor(
-    Array.from({ length: y.size }, (_, i) => weight(i)),
-    { shape: y.shape },
-  );
-  backward(y, { gradient: upstream });
+  const results = outputsOf(f(...leaves));
+  /** Outputs that depend on the inputs. */
+  const used = results.flatMap((y, k) => (y.requiresGrad ? [k] : []));
+  if (!used.length) throw new DawnfieldError('gradcheck: no output depends on an input with a gradient');
+  const select = (all: readonly Tensor[]) => used.map((k) => all[k]);
+  const pushes = select(results).every((y) => recordedSince(since, y).nodes.every((node) => node.options.push));
+  let at = 0;
+  for (const y of select(results)) {
+    const upstream = tensor(
+      Array.from({ length: y.size }, () => weight(at++)),
+      { shape: y.shape },
+    );
+    backward(y, { gradient: upstream, retainGraph: true });
+  }
   const objective = async (): Promise<number> => {
-    const values = await scopedNoGrad(() => f(...fresh(false))).data();
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += weight(i) * values[i];
-    return sum;
+    const outputs = scopedNoGrad(() => select(outputsOf(f(...fresh(false)))));
+    return weighted(await Promise.all(outputs.map((y) => y.data())));
+  };
+  /** The objective's derivative in element i of input k, pushed forward. */
+  const pushed = async (k: number, i: number): Promise<number> => {
+    const along = places.map((p) => {
+      const direction = new Float32Array(hosts[p].length);
+      if (p === k) direction[i] = 1;
+      return tensor(direction, { shape: inputs[p].shape });
+    });
+    const values = fresh(false);
+    const points = places.map((p) => values[p]);
+    const tangents = used.map((output) => {
+      const partial = (...own: Tensor[]) => outputsOf(f(...values.map((x, p) => own[places.indexOf(p)] ?? x)))[output];
+      return jvp(partial, points, along).tangent.data();
+    });
+    return weighted(await Promise.all(tangents));
   };
 
-  let worst: GradcheckReport = { input: -1, index: -1, analytic: 0, numeric: 0, error: -1 };
-  for (const [k, leaf] of leaves.entries()) {
-    if (!inputs[k].requiresGrad) continue;
-    const analytic = leaf.grad ? await leaf.grad.data() : new Float32Array(leaf.size);
+  let worst: GradcheckReport & { by: string } = { input: -1, index: -1, analytic: 0, numeric: 0, error: -1, by: '' };
+  let most = -1;
+  for (const k of places) {
+    const { grad, size } = leaves[k];
+    const backwards = grad ? await grad.data() : new Float32Array(size);
     const host = hosts[k];
     const numeric = new Float64Array(host.length);
     for (let i = 0; i < host.length; i++) {
@@ -87,16 +127,27 @@ export async function gradcheck(
       // Two steps cancel the error of second order.
       numeric[i] = kind === 'smooth' ? (4 * (await slope(step / 2)) - (await slope(step))) / 3 : await slope(step);
     }
-    const scale = numeric.reduce((most, d) => Math.max(most, Math.abs(d)), 1);
+    const scale = numeric.reduce((largest, d) => Math.max(largest, Math.abs(d)), 1);
+    const allowed = (atol + rtol * scale) / scale;
+    const compare = (index: number, analytic: number, by: string) => {
+      const error = Math.abs(analytic - numeric[index]) / scale;
+      const excess = Number.isNaN(error) ? Infinity : error / allowed;
+      if (excess <= most) return;
+      most = excess;
+      worst = { input: k, index, analytic, numeric: numeric[index], error, by };
+    };
     for (let i = 0; i < host.length; i++) {
-      const error = Math.abs(analytic[i] - numeric[i]) / scale;
-      if (!(error <= worst.error)) worst = { input: k, index: i, analytic: analytic[i], numeric: numeric[i], error };
+      compare(i, backwards[i], 'backward()');
+      if (pushes) compare(i, await pushed(k, i), 'jvp()');
     }
   }
-  if (!(worst.error <= tolerance))
+  const { by, ...report } = worst;
+  if (!(most <= 1))
     throw new DawnfieldError(
-      `gradcheck: ∂f/∂(input ${worst.input} ${showShape(inputs[worst.input].shape)}, element ${worst.index}) is ${worst.analytic} by backward() ` +
-        `and ${worst.numeric} by finite differences, an error of ${worst.error.toExponential(2)} (tolerance ${tolerance})`,
+      `gradcheck: ∂f/∂(input ${report.input} ${showShape(inputs[report.input].shape)}, element ${report.index}) is ${report.analytic} by ${by} ` +
+        `and ${report.numeric} by finite differences, an error of ${report.error.toExponential(2)} (atol ${atol}, rtol ${rtol})`,
     );
-  return worst;
+  return report;
 }
+
+const outputsOf = (result: Tensor | readonly Tensor[]): readonly Tensor[] => ('memory' in result ? [result] : result);

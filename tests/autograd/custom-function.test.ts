@@ -11,6 +11,7 @@ import {
   F,
   type FunctionContext,
   grad,
+  gradcheck,
   jvp,
   noGrad,
   Tensor,
@@ -195,6 +196,30 @@ test('jvp pushes through the rule, and names a function without one', async () =
     () => jvp((x) => leaky(x, 0.1), [a], [ta]),
     /jvp: 'leaky' has no forward-mode rule.*give a customFunction a jvp/,
   );
+});
+
+test('gradcheck: several inputs and outputs, rules of both modes, and where they are wrong', async () => {
+  const inputs = [leaf(1), leaf(2)];
+  const f = (a: Tensor, b: Tensor) => circle(a, b).filter((_, k) => k !== 1);
+  assert.ok((await gradcheck(f, inputs)).error < 1e-3);
+  const off = (factor: number, tangent: number) =>
+    customFunction({
+      name: 'off',
+      forward: (_, a: Tensor, b: Tensor) => a.add(b.mul(2)),
+      backward: (_, g) => [g, g.mul(tensor([2, 2, factor]))],
+      jvp: (_, ta, tb) => ta.add(tb.mul(tensor([2, tangent, 2]))),
+    });
+  const linear = { kind: 'linear' } as const;
+  assert.ok((await gradcheck(off(2, 2), inputs, linear)).error < 1e-3);
+  const message = async (factor: number, tangent: number) =>
+    gradcheck(off(factor, tangent), inputs, linear).then(String, String);
+  assert.match(
+    await message(2.2, 2),
+    /input 1 \[2, 3\], element [25]\) is .* by backward\(\) and .* by finite differences/,
+  );
+  assert.match(await message(2, 2.2), /input 1 \[2, 3\], element [14]\) is .* by jvp\(\) and/);
+  assert.match(await message(Number.NaN, 2), /element [25]\) is NaN by backward/);
+  assert.ok((await gradcheck(off(2.2, 2), inputs, { ...linear, atol: 1 })).error > 0.05);
 });
 
 test('what is neither returned nor saved is released; what is saved goes with the graph', () => {

@@ -56,6 +56,8 @@ function calls(): Record<string, (options: never) => unknown> {
     'Tensor.backward': (o) => loss.backward(o),
     grad: (o) => dawnfield.grad(loss, [x], o),
     gradcheck: (o) => dawnfield.gradcheck((a) => a.square(), [x], o),
+    customFunction: (o) =>
+      dawnfield.customFunction({ name: 'f', forward: () => x, backward: () => null, ...(o as object) }),
     solve: (o) => dawnfield.solve(x, [(a) => a], tensor([1]), o),
     evaluate: (o) => dawnfield.evaluate(linear as never, source as never, o),
     loadWeights: (o) => dawnfield.loadWeights(new nn.ReLU(), {}, o),
