@@ -29,12 +29,14 @@ export interface Kernel {
   readonly segment?: Segment;
   /** Present where the kernel only normalises: whoever reads the result may do that itself (src/gpu/fuse-norm.ts). */
   readonly normalizes?: Normalizes;
-  /** How binding 0 can be read through a normalisation. */
-  readonly onLoad?: OnLoad;
   /** Present where the last binding holds sums over chunks of binding 0: whoever writes that may make them as well. */
   readonly sums?: ChunkSums;
-  /** How this kernel can make such sums of what it writes. */
-  readonly onStore?: OnStore;
+  /** Present where the kernel could do more: what it computes, to be changed and lowered again (lower.ts). */
+  readonly operation?: Operation;
+  /** Present where the operation could normalise what it reads from binding 0. */
+  readonly onLoad?: Images;
+  /** Present where the operation could sum up chunks of what it writes. */
+  readonly onStore?: ChunkedImages;
   /** Present where the shapes are baked into the code. */
   readonly workgroups?: Workgroups;
 }
@@ -45,12 +47,15 @@ export interface Normalizes {
   readonly relu: boolean;
 }
 
-export interface OnLoad {
-  /** Binding 0 is [N, channels, plane]. */
+/** [N, channels, plane]. */
+export interface Images {
   readonly channels: number;
   readonly plane: number;
-  /** The kernel that normalises what it loads, with `stats` as one more binding. */
-  kernel(relu: boolean): Kernel;
+}
+
+/** The same, each channel in so many chunks. */
+export interface ChunkedImages extends Images {
+  readonly chunks: number;
 }
 
 /** Sums over chunks of [N, channels, plane], for a batch norm's statistics or its gradient; the constants begin with channels and chunks. */
@@ -60,13 +65,14 @@ export interface ChunkSums {
   readonly relu: boolean;
 }
 
-export interface OnStore {
-  /** What is written is [N, channels, plane], each channel in so many chunks. */
-  readonly channels: number;
-  readonly plane: number;
-  readonly chunks: number;
-  /** The kernel that makes the sums too; it binds, after its own, what the kernel that makes only the sums binds after the first. */
-  kernel(sums: ChunkSums): Kernel;
+/** A description of an operation: all that its lowering follows from. */
+export interface Operation {
+  /** Finds the function that lowers it (lower.ts). */
+  readonly name: string;
+  /** A norm that is applied to what binding 0 holds; its `stats` are one more binding. */
+  readonly norm?: Pick<Normalizes, 'relu'>;
+  /** Sums of what is written. Last bound is what the kernel that makes only the sums binds after the first. */
+  readonly sums?: ChunkSums;
 }
 
 export type Workgroups = readonly [number, number, number];
@@ -92,10 +98,7 @@ export interface Lowering {
 export const productOf = ({ stages, product }: Lowering): Kernel => stages[product].kernel;
 
 /** The lowering with a note on that kernel. */
-export function describeProduct(
-  { scratch, stages, product }: Lowering,
-  about: Pick<Kernel, 'flops' | 'onLoad' | 'onStore'>,
-): Lowering {
+export function describeProduct({ scratch, stages, product }: Lowering, about: Partial<Kernel>): Lowering {
   const described = (stage: Stage, i: number): Stage =>
     i === product ? { ...stage, kernel: { ...stage.kernel, ...about } } : stage;
   return { scratch, stages: stages.map(described), product };

@@ -6,7 +6,7 @@
  *   dw[o,c,k] = Σ_{n,p} dy[n,o,p] · x[n,c, stride·p + dilation·k − pad]
  */
 import { cached } from '../build';
-import { type ChunkSums, describeProduct, type Lowering, type OnLoad, type OnStore, productOf } from '../kernel';
+import { describeProduct, type Images, type Lowering, type Operation } from '../kernel';
 import { lowerSum } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import type { Variant } from '../variants';
@@ -15,7 +15,6 @@ import { directGather, directWeightGradient } from './direct';
 import { type Gather, gatherOf } from './gather';
 import { stagedGather, stagedWeightGradient } from './gpu-rows';
 import { fillsTiles, simtGather, simtWeightGradient } from './gpu-tiles';
-import type { ImageNorm } from './norm-load';
 import { storedChunks } from './norm-sums';
 import type { Conv2dShape } from './shape';
 
@@ -24,55 +23,53 @@ export type { Conv2dShape } from './shape';
 /** Operands `a`, `b`: forward x, weight; input gradient dy, weight; weight gradient x, dy. */
 export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';
 
-/** What of the batch norms around it a convolution does itself: a norm in its loads, the sums for one of what it writes. */
-interface Around {
-  readonly norm?: ImageNorm;
-  readonly sums?: ChunkSums;
+/**
+ * A convolution as data. Compiled steps ask for one with `norm` or `sums`, which do what the batch norms around it would (src/gpu/fuse-norm.ts):
+ * the launch that multiplies then has more bindings.
+ */
+export interface Conv2dOperation extends Operation {
+  readonly name: 'conv2d';
+  readonly kind: Conv2dKind;
+  /** Every extent is at least 1. */
+  readonly shape: Conv2dShape;
+  readonly target: KernelTarget;
+  readonly variant: Variant;
 }
 
-/**
- * The launches of one convolution (or gradient) with everything baked in. Every extent is at least 1. With `around`, which compiled steps
- * find (src/gpu/fuse-norm.ts), the launch that multiplies has more bindings.
- */
-export function lowerConv2d(
+/** The launches of one convolution (or gradient) with everything baked in. */
+export const lowerConv2d = (
   kind: Conv2dKind,
   shape: Conv2dShape,
   target: KernelTarget,
   variant: Variant = {},
-  around: Around = {},
-): Lowering {
-  return cached(['conv2d', kind, Object.entries(shape).sort(), target, variant, around], () => {
+): Lowering => lowerConv2dOperation({ name: 'conv2d', kind, shape, target, variant });
+
+/** The same from its description. */
+export function lowerConv2dOperation(operation: Conv2dOperation): Lowering {
+  const { kind, shape, target, variant, norm, sums } = operation;
+  return cached(['conv2d', kind, Object.entries(shape).sort(), target, variant, norm, sums], () => {
     const flat = flattened(shape);
-    const name = ['conv2d', kind, around.norm && 'normalized', around.sums?.kind].filter(Boolean).join('.');
+    const name = ['conv2d', kind, norm && 'normalized', sums?.kind].filter(Boolean).join('.');
     const gather = kind === 'weightGradient' ? null : gatherOf(kind, flat);
     const lowering = gather
-      ? lowerGather(name, gather, target, variant, around)
-      : lowerWeightGradient(name, shape.outWidth % 4 ? flat : shape, target, variant, around.norm);
+      ? lowerGather(name, gather, operation)
+      : lowerWeightGradient(name, shape.outWidth % 4 ? flat : shape, operation);
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
     const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
-    const product = (more: Around) => productOf(lowerConv2d(kind, shape, target, variant, { ...around, ...more }));
-    const onLoad: OnLoad | undefined =
-      kind === 'inputGradient' || around.norm || target.isCpu
-        ? undefined // CPU drivers would compile for seconds what saves them 3 % of a step
-        : {
-            channels: inChannels,
-            plane: shape.inHeight * shape.inWidth,
-            kernel: (relu) => product({ norm: { relu } }),
-          };
-    const chunks = gather && !target.isCpu && fillsTiles(gather) && !around.sums ? storedChunks(gather) : 0;
-    const onStore: OnStore | undefined =
-      gather && chunks
-        ? {
-            channels: gather.groups * gather.outChannels,
-            plane: gather.y.size * gather.x.size,
-            chunks,
-            kernel: (sums) => product({ sums }),
-          }
-        : undefined;
-    return describeProduct(lowering, { flops, onLoad, onStore });
+    if (target.isCpu) return describeProduct(lowering, { flops }); // compiling variants would take seconds to save 3 % of a step
+    const loads = kind !== 'inputGradient' && !norm;
+    const chunks = gather && fillsTiles(gather) && !sums ? storedChunks(gather) : 0;
+    return describeProduct(lowering, {
+      flops,
+      operation,
+      ...(loads && { onLoad: { channels: inChannels, plane: shape.inHeight * shape.inWidth } }),
+      ...(gather && chunks && { onStore: { ...writtenBy(gather), chunks } }),
+    });
   });
 }
+
+const writtenBy = (g: Gather): Images => ({ channels: g.groups * g.outChannels, plane: g.y.size * g.x.size });
 
 /** A pointwise convolution sees no rows: as one long row it has no ragged ends. */
 function flattened(s: Conv2dShape): Conv2dShape {
@@ -82,13 +79,7 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function lowerGather(
-  name: string,
-  gather: Gather,
-  target: KernelTarget,
-  variant: Variant,
-  { norm, sums }: Around,
-): Lowering {
+function lowerGather(name: string, gather: Gather, { target, variant, norm, sums }: Conv2dOperation): Lowering {
   const packed = target.isCpu ? softwareGather(name, gather, target, variant) : null;
   if (packed) {
     return {
@@ -107,13 +98,7 @@ function lowerGather(
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }], product: 0 };
 }
 
-function lowerWeightGradient(
-  name: string,
-  shape: Conv2dShape,
-  target: KernelTarget,
-  variant: Variant,
-  norm?: ImageNorm,
-): Lowering {
+function lowerWeightGradient(name: string, shape: Conv2dShape, { target, variant, norm }: Conv2dOperation): Lowering {
   const special = target.isCpu
     ? softwareWeightGradient(name, shape, target, variant)
     : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||

@@ -1,6 +1,7 @@
 // Passes that let convolutions do the work of the batch norms around them (tests/gpu/fuse-norm.test.ts):
 // - normOnLoad: y = act(x · scale + shift) is not written where every reader can apply it to x as it loads (shaders/conv/norm-load.ts);
 // - sumsOnStore: what a norm sums up of a tensor, forward or for its gradient, is summed where that is written (shaders/conv/norm-sums.ts).
+import { lowerAgain } from '../../shaders/lower';
 import type { Binding, Block } from './blocks';
 import { commute, isMovable, overlap } from './fuse';
 import type { Launch } from './trace';
@@ -13,14 +14,14 @@ const same = (a: Binding, b: Binding): boolean => a.block === b.block && a.offse
 
 /** `reader` with the norm of `x` in its loads instead of `y`; null when it cannot. */
 function throughNorm(reader: Launch, norm: Launch, x: Binding, stats: Binding, y: Binding): Launch | null {
-  const { onLoad } = reader.kernel;
+  const { onLoad, operation } = reader.kernel;
   const { plane, relu } = norm.kernel.normalizes!;
   const [first, ...rest] = reader.bindings;
-  if (!onLoad || onLoad.plane !== plane || 16 * onLoad.channels !== stats.bytes) return null;
+  if (!onLoad || !operation || onLoad.plane !== plane || 16 * onLoad.channels !== stats.bytes) return null;
   if (!same(first, y) || rest.some((b) => b.block === y.block)) return null;
   if (writes(reader, (b) => b.block === x.block || b.block === stats.block)) return null;
   const parts = [...partsOf(norm), ...partsOf(reader)];
-  return { ...reader, kernel: onLoad.kernel(relu), bindings: [x, ...rest, stats], parts };
+  return { ...reader, kernel: lowerAgain({ ...operation, norm: { relu } }), bindings: [x, ...rest, stats], parts };
 }
 
 /**
@@ -58,12 +59,12 @@ export function sumsOnStore(launches: readonly Launch[]): Launch[] {
     const [tensor, ...others] = sum.bindings;
     const from = out.findLastIndex((l, i) => i < at && l !== null && writes(l, (b) => overlap(b, tensor)));
     const writer = out[from];
-    const onStore = writer?.kernel.onStore;
-    if (!writer || !onStore || onStore.plane !== sums.plane) return;
+    const { onStore, operation } = writer?.kernel ?? {};
+    if (!writer || !onStore || !operation || onStore.plane !== sums.plane) return;
     if (sum.constants[0] !== onStore.channels || sum.constants[1] !== onStore.chunks) return;
     if (!same(writer.bindings[writer.kernel.access.indexOf('w')], tensor)) return;
     if (out.slice(from + 1, at).some((l) => l && !commute(l, sum))) return;
-    const kernel = onStore.kernel(sums);
+    const kernel = lowerAgain({ ...operation, sums });
     const bindings = [...writer.bindings, ...others];
     // In one launch, no buffer may be both read and written.
     const clash = bindings.some(

@@ -103,6 +103,8 @@ test('resnet20 with the kernels for GPUs: batch norms in and around the convolut
   // A norm behind the first convolution, two in each of nine blocks (with a projection, two more), one at the end.
   assert.is(launches.filter(({ kernel }) => kernel.normalizes).length, 21);
   assert.is(kept.filter(({ kernel }) => kernel.normalizes).length, 1, 'the last, which pooling reads');
+  for (const kernel of new Set([...launches, ...kept].map((launch) => launch.kernel)))
+    assert.equal(structuredClone(kernel), kernel, `${kernel.name} is data`);
 });
 
 // Small members of the other families: post-activation, bottleneck, groups, feature flow.

@@ -4,7 +4,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng } from '../../datasets/random';
-import type { ChunkSums, Kernel } from '../../shaders/kernel';
+import type { ChunkSums, Kernel, Operation } from '../../shaders/kernel';
+import { lowerings } from '../../shaders/lower';
 import type { Binding, Block, Pool } from '../../src/gpu/blocks';
 import type { Constant } from '../../src/gpu/constants';
 import { f32, Scalar } from '../../src/gpu/constants';
@@ -99,36 +100,39 @@ const convRun = (at: Int32Array[]) => {
   const seed = mix(...at.slice(0, -1).map(digest));
   at.at(-1)!.forEach((_, i, out) => (out[i] = mix(seed, i)));
 };
-const convolution = (name: string, chunks: number): Fake => {
-  const channels = 4;
-  const withSums = (base: Fake, sums: ChunkSums): Fake => ({
-    name: `${base.name}.${sums.kind}`,
-    code: '',
-    access: base.access + (sums.kind === 'statistics' ? 'w' : 'rrw'),
-    run(at) {
-      const own = at.slice(0, base.access.length);
-      base.run(own, []);
-      const rest = at.slice(base.access.length);
-      partialsOf(sums.kind).run([own[base.access.indexOf('w')], ...rest], []);
-    },
-  });
-  const storing = (base: Fake): Fake => ({
-    ...base,
-    onStore: { channels, plane: PLANE, chunks, kernel: (sums) => withSums(base, sums) },
-  });
-  const plain: Fake = { name, code: '', access: 'rrw', run: convRun };
-  const normalised: Fake = storing({
-    name: `${name}.normalized`,
-    code: '',
-    access: 'rrwr',
-    run([x, w, out, stats]) {
-      const y = new Int32Array(x.length);
-      norm.run([x, stats, y], []);
-      convRun([y, w, out]);
-    },
-  });
-  return { ...storing(plain), onLoad: { channels, plane: PLANE, kernel: () => normalised } };
+/** A convolution that can be lowered again, behind a norm or with sums. */
+interface FakeOperation extends Operation {
+  readonly of: string;
+  readonly chunks: number;
+}
+const convolution = (operation: FakeOperation): Fake => {
+  const { of, chunks, norm: behind, sums } = operation;
+  const images = { channels: 4, plane: PLANE };
+  const base = behind ? 'rrwr' : 'rrw';
+  const run = ([x, w, out, stats]: Int32Array[]) => {
+    if (!behind) return convRun([x, w, out]);
+    const y = new Int32Array(x.length);
+    norm.run([x, stats, y], []);
+    convRun([y, w, out]);
+  };
+  if (sums)
+    return {
+      name: `${of}.${sums.kind}`,
+      code: '',
+      access: base + (sums.kind === 'statistics' ? 'w' : 'rrw'),
+      run(at) {
+        run(at.slice(0, base.length));
+        partialsOf(sums.kind).run([at[base.indexOf('w')], ...at.slice(base.length)], []);
+      },
+    };
+  const onLoad = behind ? undefined : images;
+  return { name: of, code: '', access: base, operation, onLoad, onStore: { ...images, chunks }, run };
 };
+lowerings.fake = (operation: FakeOperation) => ({
+  scratch: [],
+  stages: [{ kernel: convolution(operation), inputs: ['a', 'b'], output: 'out' }],
+  product: 0,
+});
 
 let ids = 1;
 const realBlock = (size: number) => ({ id: ids++, size: aligned(size) }) as unknown as Block;
@@ -189,8 +193,8 @@ function randomProgram(seed: number): Program {
     launch(norm, [x, stats, y]);
     if (chance(0.3)) make(width(), [y, x]);
     if (chance(0.2)) launch(mixer('change', 'xr'), [x, input]);
-    launch(convolution('conv', 2), [y, random(weights.flat()), z]);
-    if (chance(0.3)) launch(convolution('again', 2), [y, input, virtual(4 * 64)]);
+    launch(convolution({ name: 'fake', of: 'conv', chunks: 2 }), [y, random(weights.flat()), z]);
+    if (chance(0.3)) launch(convolution({ name: 'fake', of: 'again', chunks: 2 }), [y, input, virtual(4 * 64)]);
     if (chance(0.2)) launch(mixer('spoil', 'xr'), [z, input]);
     const kind = random(['statistics', 'gradient'] as const);
     const partials = virtual(32);
