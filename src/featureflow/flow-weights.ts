@@ -2,10 +2,10 @@
 // matrix once that is cheaper.
 import { append, contract, expand, sampleBlocks, TILE, workgroupSize } from '../../shaders/low-rank';
 import { add, mul } from '../autograd/elementwise';
-import { sum } from '../autograd/reduce';
 import { clone, concat, narrow, permute, reshape, transpose } from '../autograd/views';
 import { device, f32 } from '../gpu';
 import { matmul } from '../ops/matmul';
+import { sum } from '../ops/reduce';
 import { bind } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';

@@ -6,7 +6,6 @@
 // Of the forward pass only the end is kept, so memory does not grow with the depth.
 import { mul, neg, sub } from '../autograd/elementwise';
 import { recomputing } from '../autograd/modes';
-import { sum } from '../autograd/reduce';
 import type { Rule } from '../autograd/tape';
 import {
   enableGrad,
@@ -20,6 +19,7 @@ import {
   withoutHistory,
 } from '../autograd/tape';
 import { stack } from '../autograd/views';
+import { sum } from '../ops/reduce';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import { owned } from '../tensor/memory';

@@ -6,9 +6,9 @@
 // which conserves the mass: what dies gives its time to all in proportion to theirs, what is born takes its own likewise. The effect V_l is what
 // the loss gains when l gets more time. It costs nothing, since ∂E/∂τ_l = V_l − V_{l+1}: V is the sum of the times' gradients from l on.
 import type { Rng } from '../../datasets/random';
-import { cumsum } from '../autograd/reduce';
 import { scopedNoGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
+import { cumsum } from '../ops/scan';
 import { copyInto, evaluate } from '../tensor/elementwise';
 import type { MeanField, Placed } from './mean-field';
 

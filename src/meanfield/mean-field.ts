@@ -4,13 +4,13 @@
 import { rankParticles } from '../../shaders/particles';
 import { add, mul, sub } from '../autograd/elementwise';
 import { assume } from '../autograd/modes';
-import { residualSteps } from '../autograd/residual-step';
 import { concat, narrow } from '../autograd/views';
 import { device, InputError, requireWhole } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { Module } from '../nn/module';
 import type { Keeper } from '../nn/parameter';
 import { Parameter, State } from '../nn/parameter';
+import { residualSteps } from '../ops/residual-step';
 import { inputError } from '../tensor/context';
 import { tensor, zeros } from '../tensor/create';
 import { bind, copyInto, evaluate } from '../tensor/elementwise';

@@ -1,6 +1,7 @@
 // Dropout.
-import { dropout } from '../autograd/random';
+
 import { InputError } from '../gpu';
+import { dropout } from '../ops/dropout';
 import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 

@@ -1,5 +1,5 @@
 // Embedding: rows of a table by their number.
-import { embedding } from '../autograd/gather';
+import { embedding } from '../ops/index-select';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';

@@ -4,16 +4,18 @@ import * as assign from '../autograd/assign';
 import { clamp } from '../autograd/clamp';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from '../autograd/elementwise';
 import * as elementwise from '../autograd/elementwise';
-import * as gather from '../autograd/gather';
 import { describe, print, show } from '../autograd/print';
-import * as reduce from '../autograd/reduce';
-import * as sort from '../autograd/sort';
 import { backward, detach, registerHook, retainGrad } from '../autograd/tape';
 import * as views from '../autograd/views';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
+import { gather, scatterAdd } from './gather';
+import { indexSelect } from './index-select';
 import { matmul } from './matmul';
+import * as reduce from './reduce';
+import { cumprod, cumsum } from './scan';
 import { logSoftmax, softmax } from './softmax';
+import { argsort, sort, topk } from './sort';
 
 /** A function of a tensor as a method of it. */
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
@@ -34,10 +36,14 @@ const functions = {
   ...viewFunctions,
   softmax,
   logSoftmax,
-  gather: gather.gather,
-  indexSelect: gather.indexSelect,
-  scatterAdd: gather.scatterAdd,
-  ...sort,
+  gather,
+  indexSelect,
+  scatterAdd,
+  sort,
+  argsort,
+  topk,
+  cumsum,
+  cumprod,
   show,
   print,
   ...assign,

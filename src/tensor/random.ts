@@ -1,4 +1,4 @@
-// Random tensors and dropout without gradients. Every call is one draw of the global generator (`manualSeed`, `seed.ts`).
+// Random tensors. Every call is one draw of the global generator (`manualSeed`, `seed.ts`).
 
 import { Rng, Stream } from '../../datasets/random';
 import type { Drawing } from '../../shaders/draw';
@@ -8,7 +8,7 @@ import { device, f32, InputError, scalar } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { TensorOptions } from './create';
 import { factory } from './create';
-import { bind, contiguous, evaluate, gridFor } from './elementwise';
+import { bind, evaluate, gridFor } from './elementwise';
 import { nextDraw } from './seed';
 import type { Shape } from './shape';
 import { checkShape, size } from './shape';
@@ -64,7 +64,8 @@ export function takeDraw(): Draw {
   return draw;
 }
 
-function fill(
+/** Writes one draw into the last of `buffers`: four numbers a thread, `n` in all. */
+export function fill(
   kind: Drawing,
   { seed, draws }: Draw,
   buffers: readonly TypedBinding[],
@@ -124,11 +125,4 @@ export function bernoulli(p: Tensor): Tensor {
   fill('uniform', takeDraw(), [bind(u)], u.size, f32(0), f32(1));
   const operands = { a: u, b: p };
   return evaluate({ name: 'bernoulli', expression: 'select(0.0, 1.0, a < b)', operands, shape: p.shape });
-}
-
-/** x / (1 − p) with probability 1 − p, else 0. The same draw gives the same mask. */
-export function dropout(x: Tensor, p: number, draw: Draw): Tensor {
-  const y = empty('dropout', x.shape);
-  fill('dropout', draw, [bind(contiguous(x)), bind(y)], x.size, f32(p), f32(p < 1 ? 1 / (1 - p) : 0));
-  return y;
 }

@@ -3,15 +3,17 @@
 import { clamp } from '../../src/autograd/clamp';
 import * as conv from '../../src/autograd/conv';
 import * as elementwise from '../../src/autograd/elementwise';
-import * as index from '../../src/autograd/gather';
-import * as reduce from '../../src/autograd/reduce';
-import { argsort, sort, topk } from '../../src/autograd/sort';
 import * as views from '../../src/autograd/views';
+import * as index from '../../src/ops/gather';
+import { indexSelect } from '../../src/ops/index-select';
 import * as losses from '../../src/ops/loss';
 import * as products from '../../src/ops/matmul';
 import * as norms from '../../src/ops/norm';
 import * as pool from '../../src/ops/pool';
+import * as reduce from '../../src/ops/reduce';
+import { cumprod, cumsum } from '../../src/ops/scan';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
+import { argsort, sort, topk } from '../../src/ops/sort';
 import { arange, ones, zeros } from '../../src/tensor/create';
 import { broadcastShapes } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
@@ -141,8 +143,8 @@ const operations: Record<string, Operation> = {
 
   argmax: ([x], attrs) => argExtreme(reduce.argmax, x, attrs),
   argmin: ([x], attrs) => argExtreme(reduce.argmin, x, attrs),
-  cumsum: ([x], { axis, ...options }) => reduce.cumsum(x, axis, options),
-  cumprod: ([x], { axis, ...options }) => reduce.cumprod(x, axis, options),
+  cumsum: ([x], { axis, ...options }) => cumsum(x, axis, options),
+  cumprod: ([x], { axis, ...options }) => cumprod(x, axis, options),
 
   matmul,
   gemm: ([a, b, c], { alpha = 1, beta = 1, ...attrs }) => {
@@ -219,7 +221,7 @@ const operations: Record<string, Operation> = {
     const d = at(axis, x.ndim);
     const flat = counted(views.reshape(positions, [positions.size]), x.shape[d]);
     const shape = [...x.shape.slice(0, d), ...positions.shape, ...x.shape.slice(d + 1)];
-    return views.reshape(index.indexSelect(x, d, flat), shape);
+    return views.reshape(indexSelect(x, d, flat), shape);
   },
   gather_elements: ([x, positions], { axis }) => index.gather(x, axis, counted(positions, x.shape[at(axis, x.ndim)])),
   scatter_add: ([x, positions, source], { axis }) => index.scatterAdd(x, axis, positions, source),

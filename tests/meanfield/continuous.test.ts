@@ -2,7 +2,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
-import { dropout } from '../../src/autograd/random';
 import { grad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { MeanField } from '../../src/meanfield/mean-field';
@@ -10,6 +9,7 @@ import { type SolverOptions, solve } from '../../src/meanfield/ode';
 import { MeanFieldResNet } from '../../src/models/resnet';
 import { Module } from '../../src/nn/module';
 import { Parameter } from '../../src/nn/parameter';
+import { dropout } from '../../src/ops/dropout';
 import { tensor } from '../../src/tensor/create';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';

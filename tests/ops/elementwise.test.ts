@@ -21,10 +21,10 @@ import {
   unaryFunctions,
   where,
 } from '../../src/autograd/elementwise';
-import { sum } from '../../src/autograd/reduce';
 import { backward, grad } from '../../src/autograd/tape';
 import { expand, reshape, slice, transpose } from '../../src/autograd/views';
 import { scalar } from '../../src/gpu';
+import { sum } from '../../src/ops/reduce';
 import { arange, tensor, zeros } from '../../src/tensor/create';
 import type { UnaryName } from '../../src/tensor/op-table';
 import { unaryOps } from '../../src/tensor/op-table';

@@ -2,15 +2,16 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { mul } from '../../src/autograd/elementwise';
-import { scatterAdd } from '../../src/autograd/gather';
-import * as reduce from '../../src/autograd/reduce';
 import { backward } from '../../src/autograd/tape';
 import { reshape, transpose } from '../../src/autograd/views';
 import { Parameter } from '../../src/nn/parameter';
+import { scatterAdd } from '../../src/ops/gather';
 import { crossEntropy, l1Loss, mseLoss } from '../../src/ops/loss';
 import { linear, matmul } from '../../src/ops/matmul';
 import { batchNorm, layerNorm } from '../../src/ops/norm';
 import { avgPool2d, globalAvgPool2d } from '../../src/ops/pool';
+import * as reduce from '../../src/ops/reduce';
+import { cumsum } from '../../src/ops/scan';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { clipGradNorm } from '../../src/optim/clip';
 import { full, tensor, zeros } from '../../src/tensor/create';
@@ -57,7 +58,7 @@ test('running sums', async () => {
     const x = tenths(...shape);
     const length = shape[axis];
     for (const options of [{}, { reverse: true, exclusive: true }]) {
-      const y = await reduce.cumsum(x, axis, options).data();
+      const y = await cumsum(x, axis, options).data();
       const inner = x.size / length;
       let worst = 0;
       for (let j = 1; j < length - 1; j += 97) {

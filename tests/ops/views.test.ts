@@ -2,9 +2,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { mul } from '../../src/autograd/elementwise';
-import { sum } from '../../src/autograd/reduce';
 import { backward } from '../../src/autograd/tape';
 import * as views from '../../src/autograd/views';
+import { sum } from '../../src/ops/reduce';
 import { arange, tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import { size } from '../../src/tensor/shape';

@@ -4,9 +4,9 @@ import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
 import { compile } from '../../src/autograd/compile';
 import { mul, square } from '../../src/autograd/elementwise';
-import { sum } from '../../src/autograd/reduce';
 import { backward } from '../../src/autograd/tape';
 import { Parameter } from '../../src/nn/parameter';
+import { sum } from '../../src/ops/reduce';
 import {
   Adagrad,
   Adam,

@@ -2,9 +2,9 @@
 import { test } from 'uvu';
 import '../../src/ops/methods';
 import { binaryFunctions, gelu, unaryFunctions } from '../../src/autograd/elementwise';
-import * as reduce from '../../src/autograd/reduce';
 import * as views from '../../src/autograd/views';
 import { matmul } from '../../src/ops/matmul';
+import * as reduce from '../../src/ops/reduce';
 import { softmax } from '../../src/ops/softmax';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';

@@ -1,8 +1,9 @@
 // Random reductions and scans over any axes.
 import { test } from 'uvu';
 import '../../src/ops/methods';
-import type { Axes } from '../../src/autograd/reduce';
-import * as reduce from '../../src/autograd/reduce';
+import type { Axes } from '../../src/ops/reduce';
+import * as reduce from '../../src/ops/reduce';
+import { cumprod, cumsum } from '../../src/ops/scan';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
@@ -109,7 +110,7 @@ property('running sums and products', 120, async (random) => {
   await agree(random, {
     what: `${product ? 'cumprod' : 'cumsum'} along ${axis}, exclusive ${exclusive}, reverse ${reverse}`,
     inputs: [{ shape, values }],
-    run: (x) => (product ? reduce.cumprod : reduce.cumsum)(x, axis, { exclusive, reverse }),
+    run: (x) => (product ? cumprod : cumsum)(x, axis, { exclusive, reverse }),
     reference: (tape, x) =>
       tape.lines(x, axis, (line) => {
         const ordered = reverse ? line.toReversed() : line;

@@ -1,17 +1,16 @@
 // Differentiable reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end.
 
-import { checked, is, type OptionTable } from '../gpu/options';
-import { inputError, requireNumbers } from '../tensor/context';
+import { needsGradient, record, recordLinear } from '../autograd/tape';
+import { requireNumbers } from '../tensor/context';
 import type { Expression } from '../tensor/elementwise';
 import { contiguous, evaluate } from '../tensor/elementwise';
 import type { Axes } from '../tensor/reduce';
 import * as raw from '../tensor/reduce';
-import { scan } from '../tensor/scan';
-import { contiguousStrides, normalizeAxes, normalizeAxis } from '../tensor/shape';
+import { contiguousStrides, normalizeAxes } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
-import { needsGradient, record, recordLinear } from './tape';
+import { scan } from './scan';
 
 export type { Axes } from '../tensor/reduce';
 
@@ -169,36 +168,5 @@ export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
         p,
       ]),
     ];
-  });
-}
-
-export interface ScanOptions {
-  /** Leaves out the element itself: the first result is 0 (or 1). */
-  exclusive?: boolean;
-  /** From the last element to the first. */
-  reverse?: boolean;
-}
-
-const SCAN: OptionTable<ScanOptions> = { exclusive: is.flag, reverse: is.flag };
-
-/** Running sum along a dimension. */
-export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
-  checked('cumsum', options, SCAN);
-  const at = normalizeAxis('cumsum', axis, x.shape);
-  const summed = (t: Tensor) => scan('sum', t, at, options);
-  const back = { ...options, reverse: !options.reverse };
-  return recordLinear('cumsum', x, summed, (g) => scan('sum', g, at, back));
-}
-
-/** Running product along a dimension. The gradient is right where factors are zero. */
-export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
-  checked('cumprod', options, SCAN);
-  const at = normalizeAxis('cumprod', axis, x.shape);
-  if (x.dtype !== 'float32')
-    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x }, "Convert first: x.to('float32').");
-  const y = scan('prod', x, at, options);
-  return record('cumprod', [x], y, [x], (g) => {
-    const before = scan('prod', x, at, { ...options, exclusive: true });
-    return [scan('slope', x, at, { ...options, reverse: !options.reverse }, { g, before })];
   });
 }

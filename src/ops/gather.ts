@@ -1,5 +1,5 @@
-// Gather, scatter and one-hot without gradients. Indices are int32 or uint32; one out of range gives NaN, or −2³¹ in integer results, and the
-// next read-back throws.
+// Gather, scatter and one-hot. Indices are int32 (or uint32) and stay on the GPU: one that is out of range makes its result NaN (−2³¹ in an integer
+// tensor), and the next read-back throws an error that names the operation and the index.
 import {
   gather as gatherKernel,
   INDEX_TILE,
@@ -7,18 +7,20 @@ import {
   scatterDistinct,
   scatterAdd as scatterKernel,
 } from '../../shaders/gather';
+import { record } from '../autograd/tape';
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
-import { inputError, modulePath } from './context';
-import { bind, bindAll, contiguous, gridFor } from './elementwise';
-import type { Shape } from './shape';
-import { normalizeAxis, padded, size } from './shape';
-import type { Tensor } from './tensor';
-import { empty, requireTensors, strided } from './tensor';
+import { inputError, modulePath } from '../tensor/context';
+import { bind, bindAll, contiguous, gridFor } from '../tensor/elementwise';
+import type { Shape } from '../tensor/shape';
+import { normalizeAxis, padded, showShape, size } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { empty, requireTensors } from '../tensor/tensor';
 
 const badBits = (x: Tensor): number => (x.dtype === 'float32' ? 0x7fc00000 : -(2 ** 31));
 
-function checkIndex(op: string, index: Tensor): void {
+/** Refuses an index that holds no whole numbers. */
+export function checkIndex(op: string, index: Tensor): void {
   requireTensors(op, { index });
   if (index.dtype !== 'int32' && index.dtype !== 'uint32')
     throw inputError(op, `the index must be int32, it is ${index.dtype}`, { index }, 'Use cast(index, "int32").');
@@ -39,8 +41,8 @@ function checkCover(op: string, x: Tensor, index: Tensor, axis: number): void {
     throw inputError(op, `the index is larger than the input`, shapes, `Only dimension ${axis} may be.`);
 }
 
-/** y[…, j, …] = x[…, index[…, j, …], …] along `dim`: the shape of the index. */
-export function gather(x: Tensor, dim: number, index: Tensor, op: string | null = 'gather'): Tensor {
+/** `gather`, not recorded. Indices out of range are reported in the name of `op`; null: there are none. */
+export function pick(x: Tensor, dim: number, index: Tensor, op: string | null): Tensor {
   const axis = normalizeAxis('gather', dim, x.shape);
   checkCover('gather', x, index, axis);
   const y = empty('gather', index.shape, x.dtype);
@@ -61,36 +63,11 @@ function reportsOf(op: string | null, extent: number) {
   return { buffers: [reports.binding], slot: reports.slot(op, extent, modulePath()) };
 }
 
-/** A 1-D index as one into `shape` along `axis`, repeated along the other dimensions. */
-export function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
-  const full = shape.map((n, d) => (d === axis ? index.size : n));
-  return strided(
-    index,
-    full,
-    full.map((_, d) => (d === axis ? (index.strides[0] ?? 0) : 0)),
-  );
-}
-
-/** The slices of x at the positions of a 1-D index along `dim`. */
-export function indexSelect(x: Tensor, dim: number, index: Tensor, op = 'indexSelect'): Tensor {
-  checkIndex(op, index);
-  if (index.ndim > 1) throw inputError(op, 'the index has too many dimensions', { input: x, index }, 'It is [N].');
-  if (x.ndim === 0 && index.size !== 1)
-    throw inputError(
-      op,
-      'a tensor without dimensions has one position',
-      { input: x, index },
-      'unsqueeze(0) gives it one.',
-    );
-  const axis = normalizeAxis(op, dim, x.shape);
-  return gather(x, axis, alongAxis(index, x.shape, axis), op);
-}
-
 /**
- * x (or zeros of `shape`) plus, at index[…, j, …] along `dim`, source[…, j, …]. Several sources may meet: they are added in ascending j.
+ * `scatterAdd`, not recorded: x (or zeros of `shape`) plus, at index[…, j, …] along `dim`, source[…, j, …]. Several sources may meet: they are added in ascending j.
  * `order` may give the sorted order of a 1-D index that is repeated along the other dimensions.
  */
-export function scatterAdd(
+export function addAt(
   x: Tensor | null,
   shape: Shape,
   dim: number,
@@ -143,7 +120,7 @@ export function scatterInto(into: Tensor, axis: number, index: Tensor, x: Tensor
   device().launch(scatterDistinct(), buffers, constants, gridFor(x.size, INDEX_TILE));
 }
 
-/** 1 at the label, 0 elsewhere (int32): [..., classes]. A label out of range fills its row with −2³¹. */
+/** As `torch.nn.functional.one_hot`: 1 at the label, 0 elsewhere (int32): [..., classes]. A label out of range fills its row with −2³¹. */
 export function oneHot(labels: Tensor, classes: number): Tensor {
   checkIndex('oneHot', labels);
   if (!Number.isInteger(classes) || classes < 1)
@@ -153,4 +130,25 @@ export function oneHot(labels: Tensor, classes: number): Tensor {
   const bindings = [...[contiguous(labels), y].map(bind), ...buffers];
   device().launch(oneHotKernel(), bindings, [y.size, classes, -(2 ** 31), slot], gridFor(y.size, INDEX_TILE));
   return y;
+}
+
+/** y[…, j, …] = x[…, index[…, j, …], …] along `dim`, as `torch.gather`: the shape of the index, which has as many dimensions as x. */
+export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  const y = pick(x, dim, index, 'gather');
+  return record('gather', [x], y, [index], (g) => [addAt(null, x.shape, dim, index, g)]);
+}
+
+/** x with source[…, j, …] added at index[…, j, …] along `dim`, as `torch.scatter_add`; deterministic, several sources may meet. */
+export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  const y = addAt(x, x.shape, dim, index, source);
+  return record('scatterAdd', [x, source], y, [index], (g, needs) => {
+    if (needs[1] && showShape(source.shape) !== showShape(index.shape))
+      throw inputError(
+        'scatterAdd',
+        'the gradient of a source that is larger than the index is not defined',
+        { index, source },
+        'Slice the source first.',
+      );
+    return [g, needs[1] && pick(g, dim, index, null)];
+  });
 }

@@ -1,0 +1,79 @@
+// Running sums and products along a dimension.
+import { cached } from '../../shaders/build';
+import type { ScanKernelOptions } from '../../shaders/scan';
+import { scan as kernelFor, SCAN_WORKGROUP } from '../../shaders/scan';
+import { record, recordLinear } from '../autograd/tape';
+import { device } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
+import { inputError } from '../tensor/context';
+import { wgslType } from '../tensor/dtype';
+import { bind, contiguous, copy, gridFor } from '../tensor/elementwise';
+import { normalizeAxis, size } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { empty } from '../tensor/tensor';
+
+/** Lines shorter than this, or more of them than fill a device, get a thread each. */
+const SHORT = 128;
+const MANY = 8192;
+
+/** Options of `cumsum` and `cumprod`. */
+export interface ScanOptions {
+  /** Leaves out the element itself: the first result is 0 (or 1). */
+  exclusive?: boolean;
+  /** From the last element to the first. */
+  reverse?: boolean;
+}
+
+/**
+ * y[j] = x[0] ⊕ … ⊕ x[j] along `axis`; 'slope' is the gradient of a running product from g and the exclusive product `before`. Not
+ * recorded.
+ */
+export function scan(
+  kind: ScanKernelOptions['kind'],
+  given: Tensor,
+  axis: number,
+  { exclusive = false, reverse = false }: ScanOptions = {},
+  slope?: { g: Tensor; before: Tensor },
+): Tensor {
+  const x = contiguous(given.dtype === 'bool' ? copy(given, 'int32') : given);
+  const length = x.shape[axis] ?? 1;
+  const inner = size(x.shape.slice(axis + 1));
+  const lines = length ? x.size / length : 0;
+  const team = slope || length < SHORT || lines > MANY ? 1 : SCAN_WORKGROUP;
+  const y = empty(kind === 'sum' ? 'cumsum' : 'cumprod', x.shape, x.dtype);
+  const type = wgslType(x.dtype) as 'f32' | 'i32' | 'u32';
+  const inputs = slope ? [x, contiguous(slope.g), slope.before] : [x];
+  const o = { kind, type, exclusive, reverse, team };
+  const kernel = cached(['scan', o], () => kernelFor(o));
+  device().launch(
+    kernel,
+    [...inputs, y].map(bind),
+    [lines, length, inner],
+    gridFor(lines, team === 1 ? SCAN_WORKGROUP : 1),
+  );
+  return y;
+}
+
+const SCAN: OptionTable<ScanOptions> = { exclusive: is.flag, reverse: is.flag };
+
+/** Running sum along a dimension, as `torch.cumsum`: the shape of x. */
+export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+  checked('cumsum', options, SCAN);
+  const at = normalizeAxis('cumsum', axis, x.shape);
+  const summed = (t: Tensor) => scan('sum', t, at, options);
+  const back = { ...options, reverse: !options.reverse };
+  return recordLinear('cumsum', x, summed, (g) => scan('sum', g, at, back));
+}
+
+/** Running product along a dimension of float32, as `torch.cumprod`. The gradient is right where factors are zero. */
+export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+  checked('cumprod', options, SCAN);
+  const at = normalizeAxis('cumprod', axis, x.shape);
+  if (x.dtype !== 'float32')
+    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x }, "Convert first: x.to('float32').");
+  const y = scan('prod', x, at, options);
+  return record('cumprod', [x], y, [x], (g) => {
+    const before = scan('prod', x, at, { ...options, exclusive: true });
+    return [scan('slope', x, at, { ...options, reverse: !options.reverse }, { g, before })];
+  });
+}
