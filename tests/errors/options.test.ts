@@ -193,7 +193,7 @@ test('the list above is complete', () => {
       .filter(
         ([name, f]) =>
           typeof f === 'function' &&
-          /\b(given|options|o|O)\w* = \{\}|\bchecked\(/.test(String(f)) &&
+          /\b(given|options|o)\d? ?= ?\{\} ?[,)]|\bchecked\(/.test(String(f)) &&
           !known.includes(prefix + name),
       )
       .map(([name]) => prefix + name),
