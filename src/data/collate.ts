@@ -1,6 +1,7 @@
 // collate: one batch of many samples.
-import { stack } from '../autograd/views';
+
 import { InputError } from '../gpu';
+import { stack } from '../ops/views';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { sameShape, showShape, size } from '../tensor/shape';

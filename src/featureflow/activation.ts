@@ -1,6 +1,7 @@
 // h1 and h2 of feature-flow nets: bounded, smooth functions (Assumption 1), by name or the user's own.
-import { erf, sigmoid, tanh } from '../autograd/elementwise';
+
 import { InputError } from '../gpu';
+import { erf, sigmoid, tanh } from '../ops/elementwise';
 import type { Tensor } from '../tensor/tensor';
 
 const functions = { tanh, sigmoid, erf };

@@ -1,12 +1,12 @@
 // Lemma 2's start of the neural feature flow: independent paths Θ = (v_1, α_2, …, α_L) and what the weights between them begin with.
 
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
-import { add, mul } from '../autograd/elementwise';
 import { scopedNoGrad } from '../autograd/tape';
-import { concat, transpose } from '../autograd/views';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
+import { add, mul } from '../ops/elementwise';
 import { matmul } from '../ops/matmul';
+import { concat, transpose } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { full, tensor, zeros } from '../tensor/create';
 import { randn } from '../tensor/random';

@@ -1,11 +1,11 @@
 // The weights v_l(Θ, Θ̄) between the particles of a flow, all P² of them: two factors v = AᵀB that grow by a few rows with every step, and a
 // matrix once that is cheaper.
 import { append, contract, expand, sampleBlocks, TILE, workgroupSize } from '../../shaders/low-rank';
-import { add, mul } from '../autograd/elementwise';
-import { clone, concat, narrow, permute, reshape, transpose } from '../autograd/views';
 import { device, f32 } from '../gpu';
+import { add, mul } from '../ops/elementwise';
 import { matmul } from '../ops/matmul';
 import { sum } from '../ops/reduce';
+import { clone, concat, narrow, permute, reshape, transpose } from '../ops/views';
 import { bind } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';

@@ -10,13 +10,13 @@
 
 import { inverse } from 'ml-matrix';
 import { TILE } from '../../shaders/low-rank';
-import { add, mul, sub } from '../autograd/elementwise';
 import { enableGrad, grad, scopedNoGrad } from '../autograd/tape';
-import { narrow, pad, reshape, transpose } from '../autograd/views';
 import { InputError } from '../gpu';
 import { checked, is, word } from '../gpu/options';
+import { add, mul, sub } from '../ops/elementwise';
 import { matmul } from '../ops/matmul';
 import { max } from '../ops/reduce';
+import { narrow, pad, reshape, transpose } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { full } from '../tensor/create';
 import { evaluate } from '../tensor/elementwise';

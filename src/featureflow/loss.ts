@@ -1,10 +1,10 @@
 // The losses φ of Fang et al. 2020, (3.6): means over the samples, one number for each replica.
 
-import { logSigmoid, mul, neg } from '../autograd/elementwise';
-import { expand, reshape } from '../autograd/views';
 import { checked, is } from '../gpu/options';
+import { logSigmoid, mul, neg } from '../ops/elementwise';
 import { crossEntropy as crossEntropyOf, mseLoss, pseudoHuberLoss } from '../ops/loss';
 import { mean } from '../ops/reduce';
+import { expand, reshape } from '../ops/views';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 

@@ -1,13 +1,13 @@
 // The discrete Res-Net (3.1)–(3.5) of Fang et al. 2020, and its fully connected variant.
 
-import { add, mul } from '../autograd/elementwise';
 import { scopedNoGrad } from '../autograd/tape';
-import { select } from '../autograd/views';
 import { InputError } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { normal } from '../nn/init';
 import { Module } from '../nn/module';
+import { add, mul } from '../ops/elementwise';
 import { matmul } from '../ops/matmul';
+import { select } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { full, tensor } from '../tensor/create';
 import { copyInto } from '../tensor/elementwise';

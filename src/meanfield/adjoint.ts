@@ -4,7 +4,7 @@
 //   ∂E/∂τ_l = ⟨p, f(X, θ_l) − f(X, θ_{l+1})⟩ at τ_l: δE/δρ(θ, t) = ⟨p(t), f(X(t), θ)⟩, and τ_l moves the border of two particles
 //
 // Of the forward pass only the end is kept, so memory does not grow with the depth.
-import { mul, neg, sub } from '../autograd/elementwise';
+
 import { recomputing } from '../autograd/modes';
 import type { Rule } from '../autograd/tape';
 import {
@@ -18,8 +18,9 @@ import {
   scopedNoGrad,
   withoutHistory,
 } from '../autograd/tape';
-import { stack } from '../autograd/views';
+import { mul, neg, sub } from '../ops/elementwise';
 import { sum } from '../ops/reduce';
+import { stack } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import { owned } from '../tensor/memory';

@@ -3,10 +3,11 @@
 //   X^n ≈ X⁰ + Σ_a Δ_a f_a(X⁰) + Σ_{b>a} Δ_b Δ_a ∇f_b(X⁰)·f_a(X⁰)
 //
 // with Δ = 1/L in the paper, whose second and third lines repeat X⁰ and lose a 1/L.
-import { add, mul } from '../autograd/elementwise';
+
 import { jvp } from '../autograd/forward-mode';
 import { scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
+import { add, mul } from '../ops/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import type { Branch } from './runge-kutta';
 import { stepLength } from './runge-kutta';

@@ -2,15 +2,15 @@
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
 
 import { rankParticles } from '../../shaders/particles';
-import { add, mul, sub } from '../autograd/elementwise';
 import { assume } from '../autograd/modes';
-import { concat, narrow } from '../autograd/views';
 import { device, InputError, requireWhole } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { Module } from '../nn/module';
 import type { Keeper } from '../nn/parameter';
 import { Parameter, State } from '../nn/parameter';
+import { add, mul, sub } from '../ops/elementwise';
 import { residualSteps } from '../ops/residual-step';
+import { concat, narrow } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { tensor, zeros } from '../tensor/create';
 import { bind, copyInto, evaluate } from '../tensor/elementwise';

@@ -1,6 +1,6 @@
 // Explicit Runge–Kutta methods on tensors, and the intervals that particles live on.
-import { add, mul, sub } from '../autograd/elementwise';
-import { select } from '../autograd/views';
+import { add, mul, sub } from '../ops/elementwise';
+import { select } from '../ops/views';
 import type { Tensor } from '../tensor/tensor';
 
 /** f(·, θ_l): what a particle adds. */

@@ -1,11 +1,12 @@
 // The parts of residual networks: branches (what a block adds), transitions (blocks that change shape) and shortcuts.
-import { relu } from '../autograd/elementwise';
-import { pad, slice } from '../autograd/views';
+
 import { Conv2d } from '../nn/conv';
 import { kaimingNormal } from '../nn/init';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import { Parameter } from '../nn/parameter';
+import { relu } from '../ops/elementwise';
+import { pad, slice } from '../ops/views';
 import type { Tensor } from '../tensor/tensor';
 
 /** How a block that changes shape carries its input on: zero channels, 1×1 convolution of x, or 1×1 convolution of relu(bn(x)). */

@@ -1,8 +1,6 @@
 // FeatureFlowResNet: the convolutional form of the discrete Res-Net of Fang et al. 2020, for images.
 
 import { Rng, Stream } from '../../datasets/random';
-import { conv2d } from '../autograd/conv';
-import { add, mul } from '../autograd/elementwise';
 import { scopedNoGrad } from '../autograd/tape';
 import type { Activation } from '../featureflow/activation';
 import { activation } from '../featureflow/activation';
@@ -15,6 +13,8 @@ import { InputError, requireWhole } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { normal } from '../nn/init';
 import { Module } from '../nn/module';
+import { conv2d } from '../ops/conv';
+import { add, mul } from '../ops/elementwise';
 import { matmul } from '../ops/matmul';
 import { globalAvgPool2d } from '../ops/pool';
 import { tensor } from '../tensor/create';

@@ -1,7 +1,7 @@
 // Activations as layers; `F` has them as functions.
-import { binaryFunctions, gelu, unaryFunctions } from '../autograd/elementwise';
-import { reshape } from '../autograd/views';
+import { binaryFunctions, gelu, unaryFunctions } from '../ops/elementwise';
 import { logSoftmax, softmax } from '../ops/softmax';
+import { reshape } from '../ops/views';
 import { full } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
 import { Apply, applying } from './apply';

@@ -1,8 +1,8 @@
 // Convolution layers.
 
-import type { Conv1dOptions } from '../autograd/conv';
-import { CONV, conv1d, conv2d, convTranspose2d, TRANSPOSED } from '../autograd/conv';
 import { checked, is, type OptionTable } from '../gpu/options';
+import type { Conv1dOptions } from '../ops/conv';
+import { CONV, conv1d, conv2d, convTranspose2d, TRANSPOSED } from '../ops/conv';
 import { inputError } from '../tensor/context';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import type { Tensor } from '../tensor/tensor';

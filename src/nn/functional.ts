@@ -1,10 +1,9 @@
 // F: operations as functions, by their PyTorch names in camel case.
-export * from '../autograd/clamp';
-export * from '../autograd/conv';
-export * from '../autograd/elementwise';
-export * from '../autograd/views';
+export * from '../ops/clamp';
+export * from '../ops/conv';
 export * from '../ops/dropout';
 export * from '../ops/einsum';
+export * from '../ops/elementwise';
 export { gather, oneHot, scatterAdd } from '../ops/gather';
 export { embedding, indexSelect } from '../ops/index-select';
 export * from '../ops/loss';
@@ -16,3 +15,4 @@ export * from '../ops/residual-step';
 export { cumprod, cumsum, type ScanOptions } from '../ops/scan';
 export { logSoftmax, softmax } from '../ops/softmax';
 export { argsort, type Sorted, type SortOptions, sort, topk } from '../ops/sort';
+export * from '../ops/views';

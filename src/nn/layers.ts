@@ -1,7 +1,7 @@
 // Layers without parameters that change shapes: pooling, flattening, and Identity, which changes nothing.
 
-import { flatten } from '../autograd/views';
 import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d, poolWindow } from '../ops/pool';
+import { flatten } from '../ops/views';
 import type { Tensor } from '../tensor/tensor';
 import { Apply, applying } from './apply';
 

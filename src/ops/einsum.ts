@@ -1,11 +1,11 @@
 // Sums of products in Einstein's notation, by permuting, reshaping and matrix products.
 
-import { permute, reshape } from '../autograd/views';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats, requireTensors } from '../tensor/tensor';
 import { matmul } from './matmul';
 import { sum } from './reduce';
+import { permute, reshape } from './views';
 
 interface Labelled {
   x: Tensor;

@@ -1,11 +1,11 @@
 // Rows and other slices of a tensor by a list of their positions.
 import { record } from '../autograd/tape';
-import { reshape } from '../autograd/views';
 import { inputError } from '../tensor/context';
 import { normalizeAxis, type Shape } from '../tensor/shape';
 import { strided, type Tensor } from '../tensor/tensor';
 import { addAt, checkIndex, pick } from './gather';
 import { order } from './sort';
+import { reshape } from './views';
 
 /** A 1-D index as one into `shape` along `axis`, repeated along the other dimensions. */
 function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {

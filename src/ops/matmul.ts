@@ -5,7 +5,6 @@ import type { KernelTarget } from '../../shaders/target';
 import type { Variant } from '../../shaders/variants';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record, sumOfAll } from '../autograd/tape';
-import { reshape } from '../autograd/views';
 import { device, type TypedBinding } from '../gpu';
 import { inputError } from '../tensor/context';
 import { bind, contiguous, copy, gridFor } from '../tensor/elementwise';
@@ -14,6 +13,7 @@ import { broadcastShapes, collapse, type Shape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
+import { reshape } from './views';
 
 interface Operand {
   binding: TypedBinding;

@@ -1,21 +1,21 @@
 // Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. The functions tell what they do; those of several tensors alike, such as `concat`, are none.
 
-import * as assign from '../autograd/assign';
-import { clamp } from '../autograd/clamp';
-import type { BinaryFunctions, UnaryFunctions as OfTable } from '../autograd/elementwise';
-import * as elementwise from '../autograd/elementwise';
-import { describe, print, show } from '../autograd/print';
 import { backward, detach, registerHook, retainGrad } from '../autograd/tape';
-import * as views from '../autograd/views';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
+import * as assign from './assign';
+import { clamp } from './clamp';
+import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
+import * as elementwise from './elementwise';
 import { gather, scatterAdd } from './gather';
 import { indexSelect } from './index-select';
 import { matmul } from './matmul';
+import { describe, print, show } from './print';
 import * as reduce from './reduce';
 import { cumprod, cumsum } from './scan';
 import { logSoftmax, softmax } from './softmax';
 import { argsort, sort, topk } from './sort';
+import * as views from './views';
 
 /** A function of a tensor as a method of it. */
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;

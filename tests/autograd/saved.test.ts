@@ -1,8 +1,8 @@
 // Overwriting what an operation has read or computed: backward() either refuses, or gives the gradients of the values from before.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { binaryFunctions, unaryFunctions } from '../../src/autograd/elementwise';
 import { F, type Tensor, tensor } from '../../src/index.node.js';
+import { binaryFunctions, unaryFunctions } from '../../src/ops/elementwise';
 import { close, numbers, useGpu } from '../util';
 
 useGpu();

@@ -1,9 +1,8 @@
 // The canonical operations of the conformance schema in terms of the framework's functions.
 
-import { clamp } from '../../src/autograd/clamp';
-import * as conv from '../../src/autograd/conv';
-import * as elementwise from '../../src/autograd/elementwise';
-import * as views from '../../src/autograd/views';
+import { clamp } from '../../src/ops/clamp';
+import * as conv from '../../src/ops/conv';
+import * as elementwise from '../../src/ops/elementwise';
 import * as index from '../../src/ops/gather';
 import { indexSelect } from '../../src/ops/index-select';
 import * as losses from '../../src/ops/loss';
@@ -14,6 +13,7 @@ import * as reduce from '../../src/ops/reduce';
 import { cumprod, cumsum } from '../../src/ops/scan';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { argsort, sort, topk } from '../../src/ops/sort';
+import * as views from '../../src/ops/views';
 import { arange, ones, zeros } from '../../src/tensor/create';
 import { broadcastShapes } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';

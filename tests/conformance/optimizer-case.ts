@@ -1,8 +1,9 @@
 // Runs an optimizer case of the conformance schema. Variants that the framework has no option for are expressed by its learning rate, eps
 // and initial buffers where the formulas agree.
-import { add, exp, mul, square, sub } from '../../src/autograd/elementwise';
+
 import { backward } from '../../src/autograd/tape';
 import { Parameter } from '../../src/nn/parameter';
+import { add, exp, mul, square, sub } from '../../src/ops/elementwise';
 import { linear, matmul } from '../../src/ops/matmul';
 import { mean, sum } from '../../src/ops/reduce';
 import { Adagrad } from '../../src/optim/adagrad';

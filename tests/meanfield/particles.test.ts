@@ -2,7 +2,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
-import { relu, tanh } from '../../src/autograd/elementwise';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { ELU, GELU, LeakyReLU, ReLU, Tanh } from '../../src/nn/activations';
 import { Sequential } from '../../src/nn/containers';
@@ -12,6 +11,7 @@ import { Linear } from '../../src/nn/linear';
 import { Module } from '../../src/nn/module';
 import { BatchNorm2d } from '../../src/nn/norm';
 import { Parameter, State } from '../../src/nn/parameter';
+import { relu, tanh } from '../../src/ops/elementwise';
 import { SGD } from '../../src/optim/sgd';
 import { tensor, zeros } from '../../src/tensor/create';
 import { copyInto } from '../../src/tensor/elementwise';

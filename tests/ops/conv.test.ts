@@ -1,9 +1,9 @@
 // Convolutions against float64 loops: strides, four-sided and 'same' padding, dilation, groups, transposed and one-dimensional.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Conv2dOptions } from '../../src/autograd/conv';
-import { conv1d, conv2d, convTranspose2d } from '../../src/autograd/conv';
-import { permute } from '../../src/autograd/views';
+import type { Conv2dOptions } from '../../src/ops/conv';
+import { conv1d, conv2d, convTranspose2d } from '../../src/ops/conv';
+import { permute } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import { size } from '../../src/tensor/shape';

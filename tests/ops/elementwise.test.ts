@@ -1,7 +1,9 @@
 // Every row of the op table: values against float64 over its domain, derivatives against finite differences of the float64 function.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { clamp } from '../../src/autograd/clamp';
+import { backward, grad } from '../../src/autograd/tape';
+import { scalar } from '../../src/gpu';
+import { clamp } from '../../src/ops/clamp';
 import {
   add,
   atan2,
@@ -20,11 +22,9 @@ import {
   threshold,
   unaryFunctions,
   where,
-} from '../../src/autograd/elementwise';
-import { backward, grad } from '../../src/autograd/tape';
-import { expand, reshape, slice, transpose } from '../../src/autograd/views';
-import { scalar } from '../../src/gpu';
+} from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
+import { expand, reshape, slice, transpose } from '../../src/ops/views';
 import { arange, tensor, zeros } from '../../src/tensor/create';
 import type { UnaryName } from '../../src/tensor/op-table';
 import { unaryOps } from '../../src/tensor/op-table';

@@ -1,10 +1,9 @@
 // Sums of 2²² terms. The terms are alike, so that rounding errors of a serial sum do not cancel: it would lose 10⁻³ and more.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mul } from '../../src/autograd/elementwise';
 import { backward } from '../../src/autograd/tape';
-import { reshape, transpose } from '../../src/autograd/views';
 import { Parameter } from '../../src/nn/parameter';
+import { mul } from '../../src/ops/elementwise';
 import { scatterAdd } from '../../src/ops/gather';
 import { crossEntropy, l1Loss, mseLoss } from '../../src/ops/loss';
 import { linear, matmul } from '../../src/ops/matmul';
@@ -13,6 +12,7 @@ import { avgPool2d, globalAvgPool2d } from '../../src/ops/pool';
 import * as reduce from '../../src/ops/reduce';
 import { cumsum } from '../../src/ops/scan';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
+import { reshape, transpose } from '../../src/ops/views';
 import { clipGradNorm } from '../../src/optim/clip';
 import { full, tensor, zeros } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';

@@ -1,8 +1,8 @@
 // Matrix products against float64 loops: vectors to broadcast batches, transposed and strided operands, values and gradients.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { permute, slice, transpose } from '../../src/autograd/views';
 import { linear, matmul } from '../../src/ops/matmul';
+import { permute, slice, transpose } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import { broadcastShapes, size } from '../../src/tensor/shape';

@@ -2,9 +2,9 @@
 // number comes out wherever WGSL's own min, max and clamp are used.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { binaryFunctions, unaryFunctions, where } from '../../src/autograd/elementwise';
 import { backward } from '../../src/autograd/tape';
 import { Parameter } from '../../src/nn/parameter';
+import { binaryFunctions, unaryFunctions, where } from '../../src/ops/elementwise';
 import * as losses from '../../src/ops/loss';
 import { batchNorm } from '../../src/ops/norm';
 import { avgPool2d, maxPool2d } from '../../src/ops/pool';

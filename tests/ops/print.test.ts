@@ -1,13 +1,13 @@
 // Tensors as text, factories, and gradcheck.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mul, unaryFunctions } from '../../src/autograd/elementwise';
 import { gradcheck } from '../../src/autograd/gradcheck';
-import { show } from '../../src/autograd/print';
 import { record } from '../../src/autograd/tape';
-import { reshape, slice } from '../../src/autograd/views';
+import { mul, unaryFunctions } from '../../src/ops/elementwise';
 import { matmul } from '../../src/ops/matmul';
+import { show } from '../../src/ops/print';
 import { sum } from '../../src/ops/reduce';
+import { reshape, slice } from '../../src/ops/views';
 import { arange, eye, full, fullLike, linspace, onesLike, tensor, zeros, zerosLike } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
 import { strided } from '../../src/tensor/tensor';

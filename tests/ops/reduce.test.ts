@@ -1,11 +1,11 @@
 // Reductions and running sums against float64 loops: any axes, views, empty and size-1 dimensions, split ranges, gradients.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mul } from '../../src/autograd/elementwise';
 import { backward } from '../../src/autograd/tape';
-import { expand, permute, slice } from '../../src/autograd/views';
+import { mul } from '../../src/ops/elementwise';
 import * as reduce from '../../src/ops/reduce';
 import { cumprod, cumsum } from '../../src/ops/scan';
+import { expand, permute, slice } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import { sumTo } from '../../src/tensor/reduce';
 import type { Shape } from '../../src/tensor/shape';

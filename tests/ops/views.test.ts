@@ -1,10 +1,10 @@
 // Views and rearrangements against index arithmetic on the host: values, gradients, what is a view and what a copy.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mul } from '../../src/autograd/elementwise';
 import { backward } from '../../src/autograd/tape';
-import * as views from '../../src/autograd/views';
+import { mul } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
+import * as views from '../../src/ops/views';
 import { arange, tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import { size } from '../../src/tensor/shape';

@@ -3,9 +3,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
 import { compile } from '../../src/autograd/compile';
-import { mul, square } from '../../src/autograd/elementwise';
 import { backward } from '../../src/autograd/tape';
 import { Parameter } from '../../src/nn/parameter';
+import { mul, square } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
 import {
   Adagrad,

@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import { Rng } from '../../datasets/random';
 import { backward } from '../../src/autograd/tape';
-import { clone, expand, flip, narrow, pad, select, transpose, unsqueeze } from '../../src/autograd/views';
+import { clone, expand, flip, narrow, pad, select, transpose, unsqueeze } from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';
 import type { Shape } from '../../src/tensor/shape';

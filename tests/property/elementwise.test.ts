@@ -1,8 +1,8 @@
 // Random elementwise functions: shapes, strides, broadcasting, numbers as operands; derivatives away from kinks.
 import '../../src/ops/methods';
 import { test } from 'uvu';
-import type { Operand } from '../../src/autograd/elementwise';
-import { binaryFunctions, gelu, unaryFunctions, where } from '../../src/autograd/elementwise';
+import type { Operand } from '../../src/ops/elementwise';
+import { binaryFunctions, gelu, unaryFunctions, where } from '../../src/ops/elementwise';
 import { tensor } from '../../src/tensor/create';
 import type { BinaryName, UnaryName } from '../../src/tensor/op-table';
 import { size } from '../../src/tensor/shape';

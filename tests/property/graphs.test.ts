@@ -1,11 +1,11 @@
 // Random graphs of 10–30 operations with reuse, views and broadcasting: values and gradients against the same graph in float64.
 import { test } from 'uvu';
 import '../../src/ops/methods';
-import { binaryFunctions, gelu, unaryFunctions } from '../../src/autograd/elementwise';
-import * as views from '../../src/autograd/views';
+import { binaryFunctions, gelu, unaryFunctions } from '../../src/ops/elementwise';
 import { matmul } from '../../src/ops/matmul';
 import * as reduce from '../../src/ops/reduce';
 import { softmax } from '../../src/ops/softmax';
+import * as views from '../../src/ops/views';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { useGpu } from '../util';

@@ -1,10 +1,10 @@
 // Random views, joins, padding, gathers, scatters and sorts.
 import { test } from 'uvu';
 import '../../src/ops/methods';
-import * as views from '../../src/autograd/views';
 import { gather, oneHot, scatterAdd } from '../../src/ops/gather';
 import { indexSelect } from '../../src/ops/index-select';
 import { sort, topk } from '../../src/ops/sort';
+import * as views from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';

@@ -1,10 +1,10 @@
 // Random normalisations, softmax and losses.
 import { test } from 'uvu';
 import '../../src/ops/methods';
-import { clone } from '../../src/autograd/views';
 import * as losses from '../../src/ops/loss';
 import { batchNorm, groupNorm, layerNorm } from '../../src/ops/norm';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
+import { clone } from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';

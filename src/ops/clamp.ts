@@ -1,4 +1,7 @@
 // clamp, whose bounds may be numbers or tensors.
+
+import type { PushForward, Rule } from '../autograd/tape';
+import { needsGradient, record, sumOfAll } from '../autograd/tape';
 import type { DType } from '../tensor/dtype';
 import { promote } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
@@ -7,8 +10,6 @@ import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { unaryFunctions } from './elementwise';
 import { derivative, numberTensor, type Operand, requireOperand, requireTensor } from './operands';
-import type { PushForward, Rule } from './tape';
-import { needsGradient, record, sumOfAll } from './tape';
 
 type Bound = Operand | null | undefined;
 

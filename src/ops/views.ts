@@ -1,6 +1,8 @@
 // Differentiable views and rearrangements. Views share memory with their input; the gradient of a view is a view of the gradient wherever
 // strides allow.
 
+import type { PushForward, Rule } from '../autograd/tape';
+import { record, recordLinear, SYMMETRIC } from '../autograd/tape';
 import { checked, is } from '../gpu/options';
 import { inputError, requireIntegers, requireNumbers } from '../tensor/context';
 import { zeros } from '../tensor/create';
@@ -20,8 +22,6 @@ import {
 import type { Tensor } from '../tensor/tensor';
 import type { SliceIndex, Steps } from '../tensor/views';
 import * as raw from '../tensor/views';
-import type { PushForward, Rule } from './tape';
-import { record, recordLinear, SYMMETRIC } from './tape';
 
 export type { Range, SliceIndex } from '../tensor/views';
 

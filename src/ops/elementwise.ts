@@ -1,3 +1,5 @@
+import type { PushForward, Rule } from '../autograd/tape';
+import { needsGradient, record, SYMMETRIC, sumOfAll } from '../autograd/tape';
 import { checked, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
@@ -11,8 +13,6 @@ import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import type { Numeric, Operand } from './operands';
 import { derivative, named, numberType, requireNumber, requireOperand, requireTensor } from './operands';
-import type { PushForward, Rule } from './tape';
-import { needsGradient, record, SYMMETRIC, sumOfAll } from './tape';
 
 export type { Numeric, Operand } from './operands';
 

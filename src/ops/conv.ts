@@ -1,8 +1,9 @@
 // Differentiable convolutions.
 
 import type { Conv2dShape } from '../../shaders/conv/lower';
+import type { PushForward, Rule } from '../autograd/tape';
+import { record, sumOfAll } from '../autograd/tape';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
-import { addBias } from '../ops/matmul';
 import { inputError } from '../tensor/context';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import * as raw from '../tensor/conv';
@@ -10,8 +11,7 @@ import { sum } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats, strided } from '../tensor/tensor';
 import { expand } from '../tensor/views';
-import type { PushForward, Rule } from './tape';
-import { record, sumOfAll } from './tape';
+import { addBias } from './matmul';
 import { reshape } from './views';
 
 export type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';

@@ -1,7 +1,8 @@
 // Tensors as text, in PyTorch's form: four decimals, or exponents where magnitudes differ much; the middle of large tensors left out.
+
+import { scopedNoGrad } from '../autograd/tape';
 import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { scopedNoGrad } from './tape';
 import { concat, narrow } from './views';
 
 const THRESHOLD = 1000; // elements, above which only the edges are shown

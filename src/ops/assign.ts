@@ -1,4 +1,6 @@
 // Writing into tensors in place: `x.assign_(y)` and its relatives, where no gradient is lost by it.
+
+import { isRecording } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import { copy, copyInto, isBindable } from '../tensor/elementwise';
@@ -7,7 +9,6 @@ import { strided, Tensor } from '../tensor/tensor';
 import { place } from '../tensor/views';
 import type { Operand } from './elementwise';
 import { add, mul } from './elementwise';
-import { isRecording } from './tape';
 
 function refuse(op: string, problem: string, x: Tensor, hint: string): never {
   throw inputError(op, problem, { target: x }, hint);
