@@ -15,6 +15,7 @@ const WORKGROUP = 64;
 
 const buffers = ['r logits: f32', 'r labels: Index', 'r loss: f32', 'x sums: f32'];
 const { head, io } = declare('rows: u32, classes: u32, step: f32', ...buffers);
+const mean = declare('slot: u32, bad: u32, rows: u32, step: f32', 'r value: f32', 'x sums: f32');
 
 /** Bindings: logits [N, C], labels [N] (i32), loss [1], sums [3]. Constants: N, C, number of the step (f32, from 1). */
 export const tally: Kernel = {
@@ -45,5 +46,20 @@ fn main(@builtin(local_invocation_index) t: u32) {
   sums[0] += select(loss[0] * f32(p.rows), nan(), total.y > 0u);
   sums[1] += f32(total.x);
   if ((!isFinite(loss[0]) || total.y > 0u) && sums[2] == 0.0) { sums[2] = p.step; }
+}`,
+};
+
+/** The mean of a batch times its size to one of several sums. Bindings: mean [1], sums. Constants: its slot, that of the bad step, N, the step. */
+export const tallyMean: Kernel = {
+  name: 'train.tallyMean',
+  ...mean.io,
+  workgroups: [1, 1, 1],
+  code: wgsl`
+${mean.head}
+${functionsFor('isFinite()')}
+@compute @workgroup_size(1)
+fn main() {
+  sums[p.slot] += value[0] * f32(p.rows);
+  if (!isFinite(value[0]) && sums[p.bad] == 0.0) { sums[p.bad] = p.step; }
 }`,
 };

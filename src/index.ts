@@ -36,10 +36,12 @@ export {
 export type { Turnover } from './meanfield/birth-death';
 export { birthDeath, countEffects } from './meanfield/birth-death';
 export { expand } from './meanfield/expansion';
-export type { MeanFieldOptions, ParticleTelemetry, Placed } from './meanfield/mean-field';
+export type { ParticleHookOptions } from './meanfield/hooks';
+export type { MeanFieldOptions } from './meanfield/mean-field';
 export { MeanField, meanFieldsIn } from './meanfield/mean-field';
 export type { SolverOptions } from './meanfield/ode';
 export { solve } from './meanfield/ode';
+export type { ParticleTelemetry, Placed } from './meanfield/stage';
 export * as models from './models';
 export * as nn from './nn';
 export * as F from './nn/functional';

@@ -33,11 +33,6 @@ class Net extends nn.Module {
   override forward(x: Tensor): Tensor {
     return this.head.forward(F.globalAvgPool2d(this.blocks.forward(this.patches.forward(x))));
   }
-
-  /** The Trainer calls it after every step. */
-  sortParticles(): void {
-    if (this.blocks instanceof MeanField) this.blocks.sortParticles();
-  }
 }
 
 interface Options {

@@ -1,7 +1,7 @@
 // What a training program tells: bars and lines for people, JSON lines for machines.
 
 import type { EpochLine } from '../../src/train/metrics';
-import type { TrainerOptions } from '../../src/train/trainer';
+import type { TrainerOptions } from '../../src/train/options';
 import { printJson } from './options';
 import { createProgress, formatDuration, type Say } from './progress';
 
@@ -68,7 +68,7 @@ export const percent = (x: number): string => `${x.toFixed(2)} %`;
 function* describeEpoch(line: EpochLine, epochs: number): Iterable<string> {
   const { epoch, trainLoss, trainError, testLoss, testError, lr, imagesPerSecond, seconds } = line;
   const test = testError === undefined ? '' : `   test loss ${testLoss?.toFixed(3)}, error ${percent(testError)}`;
-  yield `epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}, error ${percent(trainError)}${test}` +
+  yield `epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}, error ${percent(trainError ?? Number.NaN)}${test}` +
     `   lr ${Number(lr.toPrecision(3))}   ${imagesPerSecond.toFixed(1)} images/s   ${formatDuration(seconds)}`;
   for (const { stage, order, swaps, tau, turnover = [] } of line.stages ?? []) {
     const births = turnover.map(({ killed, parent, child }) => `   ${killed} died for ${child}, copied from ${parent}`);

@@ -6,6 +6,7 @@ import { ResidentImages } from '../../datasets/resident';
 import {
   type Classifier,
   featureFlow,
+  MeanField,
   manualSeed,
   meanFieldsIn,
   models,
@@ -13,7 +14,7 @@ import {
   optim,
   Trainer,
 } from '../../src/index.node.js';
-import type { TrainerOptions } from '../../src/train/trainer';
+import type { TrainerOptions } from '../../src/train/options';
 import { averaged } from './averaged';
 import { describeDataset } from './datasets';
 import type { Recipe } from './recipe';
@@ -87,8 +88,12 @@ export function createTrainer(
     seed: recipe.seed,
     augment: recipe.augment,
     compile: recipe.compile,
-    ...(recipe.shuffle && { permute: (n: number, rng: Rng) => rng.permutation(n) }),
-    ...(recipe.birthDeath && { birthDeath: { rate: recipe.birthDeath, every: recipe.birthDeathEvery } }),
+    hooks: [
+      MeanField.trainerHook(model, {
+        ...(recipe.shuffle && { permute: (n: number, rng: Rng) => rng.permutation(n) }),
+        ...(recipe.birthDeath && { birthDeath: { rate: recipe.birthDeath, every: recipe.birthDeathEvery } }),
+      }),
+    ],
     evalEvery: recipe.evalEvery,
     checkpointEvery: recipe.checkpointEvery,
     config: recipe,

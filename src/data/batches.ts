@@ -26,8 +26,8 @@ export interface BatchOptions {
 }
 
 /** A data set that gives batches, such as `ResidentImages`. */
-export interface BatchSource {
-  /** Number of images. */
+export interface BatchSource<B = Batch> {
+  /** Number of images, or other samples. */
   readonly count: number;
-  batches(options: BatchOptions): Iterable<Batch>;
+  batches(options: BatchOptions): Iterable<B>;
 }

@@ -50,6 +50,8 @@ const OPTIONS: OptionTable<DataLoaderOptions<unknown, unknown>> = {
 export class DataLoader<S, B = Collated<S>> {
   /** The epoch of the next pass; set it to go on with a run. */
   epoch = 0;
+  /** The sample, in its order, that the next pass begins with: set it to go on within an epoch. Passes after that one are whole. */
+  start = 0;
   readonly #options: DataLoaderOptions<S, B> &
     Required<Pick<DataLoaderOptions<S, B>, 'batchSize' | 'shuffle' | 'dropLast' | 'prefetch'>>;
   /** The types of the fields, decided once for the data set. */
@@ -75,24 +77,29 @@ export class DataLoader<S, B = Collated<S>> {
       throw new InputError(`DataLoader: batchSize ${batchSize} must be a whole number of at least 1`);
     if (!Number.isInteger(prefetch) || prefetch < 0)
       throw new InputError(`DataLoader: prefetch ${prefetch} must be a whole number ≥ 0`);
-    if (shuffle && this.#count === null)
+    if (shuffle && this.count === null)
       throw new InputError('DataLoader: shuffle needs data with a length; collect the iterable in an array first');
   }
 
   /** Batches of a pass; null for an iterable of unknown length. */
   get length(): number | null {
     const { batchSize, dropLast } = this.#options;
-    const n = this.#count;
+    const n = this.count;
     return n === null ? null : dropLast ? Math.floor(n / batchSize) : Math.ceil(n / batchSize);
   }
 
-  get #count(): number | null {
+  /** Samples of the data set; null for an iterable of unknown length. */
+  get count(): number | null {
     return 'length' in this.data ? this.data.length : null;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<B> {
     const { prefetch, collate: make = (samples: S[]) => this.#collate(samples) } = this.#options;
-    const batches = this.#count === null ? this.#collected() : this.#picked();
+    const start = this.start;
+    this.start = 0;
+    if (!Number.isInteger(start) || start < 0)
+      throw new InputError(`DataLoader: start ${start} must be a whole number ≥ 0`);
+    const batches = this.count === null ? this.#collected(start) : this.#picked(start);
     const ready: Promise<IteratorResult<S[]>>[] = [];
     try {
       for (;;) {
@@ -127,25 +134,27 @@ export class DataLoader<S, B = Collated<S>> {
   }
 
   /** Batches of data with a length; the samples of a batch are fetched side by side. */
-  *#picked(): Generator<Promise<S[]>, undefined> {
-    const { batchSize, shuffle, seed = getRngState().seed } = this.#options;
+  *#picked(start: number): Generator<Promise<S[]>, undefined> {
+    const { batchSize, shuffle, dropLast, seed = getRngState().seed } = this.#options;
     const data = this.data as Dataset<S> | readonly S[];
-    const n = this.#count!;
+    const n = this.count!;
     const order = new Rng(seed, Stream.shuffle, this.epoch++).permutation(shuffle ? n : 0);
     const get = async (i: number) => ('get' in data ? data.get(i) : data[i]);
-    for (let batch = 0; batch < this.length!; batch++) {
-      const from = batch * batchSize;
+    for (let from = start; from < n; from += batchSize) {
       const count = Math.min(batchSize, n - from);
+      if (dropLast && count < batchSize) return;
       yield Promise.all(Array.from({ length: count }, (_, k) => get(shuffle ? order[from + k] : from + k)));
     }
   }
 
   /** Batches of an iterable, in its order. */
-  async *#collected(): AsyncGenerator<S[], undefined> {
+  async *#collected(start: number): AsyncGenerator<S[], undefined> {
     const { batchSize, dropLast } = this.#options;
     this.epoch++;
     let batch: S[] = [];
+    let skipped = 0;
     for await (const sample of this.data as AsyncIterable<S>) {
+      if (skipped++ < start) continue;
       batch.push(sample);
       if (batch.length < batchSize) continue;
       yield batch;

@@ -14,6 +14,8 @@ export interface Likeness {
    * that are neither parameters nor states, such as results that a forward pass has kept, do not.
    */
   moving: boolean;
+  /** Leaves the training modes out of that. */
+  anyMode?: boolean;
 }
 
 /** What differs, as `0.options.dilation is 1, not 2`; null where only weights and states do. What #private fields hold is not seen. */
@@ -48,13 +50,13 @@ function compare(a: unknown, b: unknown, path: string, likeness: Likeness, seen:
 const isObject = (x: unknown): x is object => typeof x === 'object' && x !== null;
 
 /** The parts of an object by name. */
-function entriesOf(x: object, { moving }: Likeness): Map<unknown, unknown> {
+function entriesOf(x: object, { moving, anyMode }: Likeness): Map<unknown, unknown> {
   if (x instanceof Map) return x;
   if (x instanceof Set) return new Map([...x].entries());
   const entries = new Map<unknown, unknown>(Object.entries(x));
   // Containers keep their modules where no field shows them.
   if (x instanceof Module) for (const [name, child] of x.children()) entries.set(name, child);
-  if (moving && x instanceof Module) entries.set('training', x.training);
+  if (moving && !anyMode && x instanceof Module) entries.set('training', x.training);
   // A layer that says its options in words has a function of its own for each set of them.
   if (x instanceof Apply && x.text) entries.delete('apply_');
   return entries;

@@ -10,10 +10,10 @@ import { scopedNoGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
 import { cumsum } from '../ops/scan';
 import { copyInto, evaluate } from '../tensor/elementwise';
-import type { MeanField, Placed } from './mean-field';
+import type { Placed, Stage } from './stage';
 
 /** Adds the particles' effects on the loss of this step: call it between `backward()` and `optimizer.step()`. Nothing is read back. */
-export function countEffects(stage: MeanField): void {
+export function countEffects(stage: Stage): void {
   const { grad, size } = stage.tau;
   if (!grad) throw new InputError('birth–death: effects come from the gradient of the times; train the times');
   const sum = stage.effects;
@@ -90,7 +90,7 @@ export function conserveMass(
  * states, momenta, and a new id: `firstId` and on.
  */
 export async function birthDeath(
-  stage: MeanField,
+  stage: Stage,
   { rate, rng, firstId }: { rate: number; rng: Rng; firstId: number },
 ): Promise<Turnover[]> {
   if (stage.options.sort === false)

@@ -20,10 +20,12 @@ import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
 import { difference, type Likeness } from './alike';
 import { expand } from './expansion';
+import { type ParticleHookOptions, particleHook } from './hooks';
 import type { SolverOptions } from './ode';
 import { SOLVER, solve } from './ode';
 import type { Branch } from './runge-kutta';
 import { stepLength } from './runge-kutta';
+import type { ParticleTelemetry, Placed, Stage } from './stage';
 import { initialTimes, type TimeOptions } from './times';
 
 export interface MeanFieldOptions extends TimeOptions {
@@ -63,34 +65,17 @@ const OPTIONS: OptionTable<MeanFieldOptions> = {
   solver: is.object,
 };
 
-/** A particle of a stage that is put together again: a copy of the one at a position, with a time and an id of its own. */
-export interface Placed {
-  source: number;
-  time: number;
-  id: number;
-}
-
 /** Particles of a stack: each is a module of its own. */
 const MOST_PARTICLES = 10_000;
 
-/** What `telemetry()` reads back. */
-export interface ParticleTelemetry {
-  /** Times by position: in ascending order, unless particles are never sorted. */
-  tau: number[];
-  /** The particle at each position, by the number it had at the start. */
-  order: number[];
-  /** Inversions that sorting removed since the last `telemetry()`: exchanges of neighbours in training. */
-  swaps: number;
-}
-
 /**
  * n residual blocks with learned times: x ← x + (τ_l − τ_{l−1})·f_l(x), l = 0 … n−1, τ_{−1} = 0 (eq. 4.1). Any module that keeps the shape of
- * its input can be a particle. After every `optimizer.step()` call `sortParticles()` (or leave it to the Trainer): the particles are re-sorted
+ * its input can be a particle. After every `optimizer.step()` call `sortParticles()` (the Trainer does): the particles are re-sorted
  * by time, and with a particle move its weights, its states, its time, its id and the optimizer's buffers of them. All of it stays on the GPU.
  *
  * `new MeanField(8, () => new Block(64))`, or `new MeanField([block0, block1, …])`. State-dict names tell positions: `0.conv1.weight`, `tau`.
  */
-export class MeanField extends Module {
+export class MeanField extends Module implements Stage {
   readonly tau: Parameter;
   /** The particle at each position, by its number at the start. */
   readonly ids: State;
@@ -150,6 +135,14 @@ export class MeanField extends Module {
    */
   static from(blocks: Iterable<Module>, options: MeanFieldOptions = {}): MeanField {
     return new MeanField([...blocks], { skip: 'inside', ...options });
+  }
+
+  /**
+   * The Trainer's hook for the stages of a model, which it uses for every model that has some: sorts the particles after each step and logs
+   * their times and orders. With options in the Trainer's `hooks`: births and deaths, permutations between epochs.
+   */
+  static trainerHook(model: Module, options?: ParticleHookOptions) {
+    return particleHook(() => meanFieldsIn(model), options);
   }
 
   /** What the particles add, f_l, in order. */
@@ -310,9 +303,12 @@ export class MeanField extends Module {
     return { tau: [...times], order: [...order], swaps };
   }
 
-  /** Refuses particles that may not change places: all that a user sets on one of them must be set on all. */
-  checkMovable(): void {
-    const apart = this.#difference({ sameSource: this.#oneFactory, moving: true });
+  /**
+   * Refuses particles that may not change places: all that a user sets on one of them must be set on all; with `anyMode` all but `train()` and
+   * `eval()`, which come later.
+   */
+  checkMovable(anyMode = false): void {
+    const apart = this.#difference({ sameSource: this.#oneFactory, moving: true, anyMode });
     if (apart)
       throw new InputError(
         `MeanField: particles cannot change places, for ${apart}, which would not follow its particle. Set all particles alike, or make the ` +

@@ -1,10 +1,11 @@
 // Where numbers stop being finite: the error that ends a run whose loss is NaN or infinite, and the search for the first culprit.
 import { scopedNoGrad, tensorsIn } from '../autograd/tape';
-import type { Batch } from '../data/batches';
 import { DawnfieldError } from '../gpu';
+import type { Module } from '../nn/module';
 import { reduce } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
-import type { Classifier, LossFunction } from './evaluate';
+import { forStep } from './loader';
+import type { Task } from './task';
 
 /** The loss, or what the last step has left, became NaN or infinite. The last good checkpoint is unchanged. */
 export class NonFiniteLossError extends DawnfieldError {
@@ -54,17 +55,18 @@ const countNonFinite = (x: Tensor): Tensor =>
   });
 
 /**
- * Says in words which comes first: a weight, an image, a module's output (innermost first) or the loss that is not finite.
+ * Says in words which comes first: a weight, a batch, a module's output (innermost first), the loss or a metric that is not finite.
  * Runs the forward pass of the batch once more, so the weights must be those from before the bad step.
  */
-export async function locateNonFinite(model: Classifier, lossFunction: LossFunction, batch: Batch): Promise<string> {
+export async function locateNonFinite<B>(model: Module, task: Task<B>, batch: B): Promise<string> {
   const found: { what: string; count: Tensor; size: number }[] = [];
   const check = (what: string, x: Tensor) => {
     if (x.dtype === 'float32') found.push({ what, count: countNonFinite(x).keep(), size: x.size });
   };
   scopedNoGrad(() => {
     for (const [name, x] of model.namedTensors()) check(`before it ${name} [${x.shape}]`, x);
-    check('the images of its batch', batch.images);
+    const { images } = batch as { images?: unknown };
+    for (const x of tensorsIn(batch)) check(`the ${x === images ? 'images' : 'data'} of its batch`, x);
     const remove = model.modules().map((module) =>
       module.onForward((_, __, output) => {
         const name = module.path ? `${module.path} (${module.constructor.name})` : module.constructor.name;
@@ -72,7 +74,7 @@ export async function locateNonFinite(model: Classifier, lossFunction: LossFunct
       }),
     );
     try {
-      check('the loss function', lossFunction(model.forward(batch.images), batch.labels));
+      for (const [name, x] of task.run(forStep(batch, false)).values) check(`the ${name}`, x);
     } finally {
       for (const unhook of remove) unhook();
     }

@@ -1,31 +1,39 @@
-// The loss and the error of a model over a whole data set.
+// The loss and the metrics of a model over a whole data set.
 
 import { scopedNoGrad } from '../autograd/tape';
-import type { BatchSource } from '../data/batches';
+import type { Batch, BatchSource } from '../data/batches';
+import { requireWhole } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inEvaluation, type Module } from '../nn/module';
-import { crossEntropy } from '../ops/loss';
-import type { Tensor } from '../tensor/tensor';
 import { locateNonFinite, NonFiniteEvaluationError } from './diagnose';
-import { defaultReadEvery, Tally } from './tally';
+import { batchesOf, countOf, forStep, isSource, type Loader, sizeOf, visit } from './loader';
+import { addTo, defaultReadEvery, type Totals } from './tally';
+import type { Classifier, LossFunction, Means, Step, Task } from './task';
+import { classification, ownStep } from './task';
 
-/** A model that classifies: images → logits [N, classes]. */
-export type Classifier = Module & { forward(x: Tensor): Tensor };
-/** The mean loss over a batch of logits [N, classes] and labels [N]. */
-export type LossFunction = (logits: Tensor, labels: Tensor) => Tensor;
-
-export interface EvaluationOptions {
-  batchSize: number;
-  lossFunction?: LossFunction;
+interface Options {
+  /** For a BatchSource; a DataLoader has its own. */
+  batchSize?: number;
   /** Batches between two reads. */
   readEvery?: number;
   onProgress?: (done: number, total: number) => void;
   signal?: AbortSignal;
 }
 
-const OPTIONS: OptionTable<EvaluationOptions> = {
+export interface EvaluationOptions extends Options {
+  batchSize: number;
+  lossFunction?: LossFunction;
+}
+
+export interface OwnEvaluationOptions<B> extends Options {
+  /** As that of the Trainer. */
+  step: Step<B>;
+}
+
+const OPTIONS: OptionTable<EvaluationOptions & OwnEvaluationOptions<never>> = {
   batchSize: is.number,
   lossFunction: is.func,
+  step: is.func,
   readEvery: is.number,
   onProgress: is.func,
   signal: is.object,
@@ -40,58 +48,75 @@ export interface Evaluation {
 }
 
 /**
- * Evaluates in evaluation mode without recording; for whoever uses the model meanwhile it keeps its own. Null when `signal` was aborted before the end. Throws
- * NonFiniteEvaluationError where the loss or a logit is NaN.
+ * Evaluates a classifier, or with a `step` of one's own anything, in evaluation mode without recording; for whoever uses the model meanwhile it
+ * keeps its own. With a step it gives the means of the loss and of the metrics. Null when `signal` was aborted before the end. Throws
+ * NonFiniteEvaluationError where a loss, a metric or a logit is NaN.
  */
-export async function evaluate(
+export function evaluate(
   model: Classifier,
   source: BatchSource,
   options: EvaluationOptions,
-): Promise<Evaluation | null> {
-  checked('evaluate', options, OPTIONS);
-  const { batchSize, lossFunction = crossEntropy, readEvery = defaultReadEvery(), onProgress, signal } = options;
-  const tally = new Tally();
-  const total = { loss: 0, correct: 0, images: 0 };
+): Promise<Evaluation | null>;
+export function evaluate<B>(model: Module, loader: Loader<B>, options: OwnEvaluationOptions<B>): Promise<Means | null>;
+export async function evaluate(
+  model: Module,
+  loader: Loader<Batch>,
+  options: EvaluationOptions | OwnEvaluationOptions<Batch>,
+): Promise<Evaluation | Means | null> {
+  checked('evaluate', options as EvaluationOptions & OwnEvaluationOptions<Batch>, OPTIONS);
+  const { lossFunction, step, ...rest } = options as EvaluationOptions & OwnEvaluationOptions<Batch>;
+  const own = step as Step<Batch> | undefined;
+  const task = own ? ownStep(own) : classification(model as Classifier, lossFunction);
+  const totals = await total(model, loader, task, rest);
+  if (!totals || own) return totals && task.tested(totals);
+  const { correct, images: count } = totals;
+  return { ...(task.tested(totals) as Means & { error: number }), wrong: count - correct, count };
+}
+
+/** The sums of a task over all batches of a loader. */
+export async function total<B>(
+  model: Module,
+  loader: Loader<B>,
+  task: Task<B>,
+  { batchSize, readEvery = defaultReadEvery(), onProgress, signal }: Options,
+): Promise<Totals | null> {
+  if (isSource(loader)) requireWhole('evaluate: batchSize', batchSize, 1, 1e9);
+  const tally = task.tally();
+  const totals: Totals = { loss: 0, correct: 0, images: 0 };
+  const pass = () => batchesOf(loader, { batchSize });
   let batches = 0;
   const read = async () => {
     const first = batches - tally.steps;
     const values = await tally.read();
-    if (Number.isNaN(values.loss)) throw await explain(first + values.badStep);
-    total.loss += values.loss;
-    total.correct += values.correct;
-    total.images += values.images;
-    onProgress?.(total.images, source.count);
+    if ([values.loss, ...Object.values(values.metrics ?? {})].some(Number.isNaN))
+      throw await explain(first + values.badStep);
+    addTo(totals, values);
+    onProgress?.(totals.images, countOf(loader));
   };
-  /** The number of the batch, counted from 1. */
+  /** `bad` is the number of the batch, counted from 1. */
   const explain = async (bad: number) => {
     let number = 0;
-    for (const batch of source.batches({ batchSize }))
-      if (++number === bad)
-        return new NonFiniteEvaluationError(
-          bad,
-          await inEvaluation(model, () => locateNonFinite(model, lossFunction, batch)),
-        );
-    return new NonFiniteEvaluationError(bad, 'the batch cannot be made again');
+    let where = 'the batch cannot be made again';
+    await visit(pass(), async (batch) => {
+      if (++number < bad) return true;
+      where = await inEvaluation(model, () => locateNonFinite(model, task, batch));
+      return false;
+    });
+    return new NonFiniteEvaluationError(bad, where);
   };
   try {
-    for (const { images, labels, size } of source.batches({ batchSize })) {
+    await visit(pass(), (batch) => {
       batches++;
-      const step = tally.count(size);
+      const step = tally.count(sizeOf(batch));
       // The mode changes for the batch alone: whoever trains the model while this waits trains it in its own.
-      inEvaluation(model, () =>
-        scopedNoGrad(() => {
-          const logits = model.forward(images);
-          tally.add(logits, labels, lossFunction(logits, labels), step);
-        }),
-      );
-      if (tally.steps === readEvery) await read();
-      if (signal?.aborted) return null;
-    }
+      inEvaluation(model, () => scopedNoGrad(() => task.run(forStep(batch, false)).count(tally, step)));
+      const goOn = () => !signal?.aborted;
+      return tally.steps === readEvery ? read().then(goOn) : goOn();
+    });
+    if (signal?.aborted) return null;
     if (tally.steps) await read();
   } finally {
     tally.dispose();
   }
-  const { loss, correct, images: count } = total;
-  const wrong = count - correct;
-  return { loss: loss / count, error: (100 * wrong) / count, wrong, count };
+  return totals;
 }

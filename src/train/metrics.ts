@@ -1,6 +1,6 @@
 // The lines of metrics.jsonl: what a run logs per step, per epoch and at its end.
 
-/** A mean-field stage after an epoch: its times in ascending order and the particle that stands at each position. */
+/** What the hook of `MeanField` adds to lines: a stage after an epoch or within it, its times in ascending order and the particle that stands at each position. */
 export interface StageLine {
   stage: string;
   tau: number[];
@@ -17,6 +17,7 @@ export interface StepLine {
   epoch: number;
   loss: number;
   lr: number;
+  /** Images, or other samples. */
   imagesPerSecond: number;
   /** Seconds since the run began. */
   time: number;
@@ -24,13 +25,17 @@ export interface StepLine {
   stages?: StageLine[];
 }
 
-/** Errors are percentages; test values are absent in epochs without evaluation. */
+/**
+ * Of a classifier: errors in percent. Of a step of one's own: each metric `name` as `trainName` and `testName`. Test values are absent in epochs
+ * without evaluation.
+ */
 export interface EpochLine {
   type: 'epoch';
+  [mean: `train${string}` | `test${string}`]: number | undefined;
   epoch: number;
   step: number;
   trainLoss: number;
-  trainError: number;
+  trainError?: number;
   testLoss?: number;
   testError?: number;
   lr: number;

@@ -1,5 +1,4 @@
 // Where a run stands, besides its tensors: what a checkpoint holds of it, checked field by field when it is read.
-import type { Turnover } from '../meanfield/birth-death';
 import type { RngState } from '../tensor/seed';
 import { getRngState } from '../tensor/seed';
 import type { JsonObject } from './checkpoint';
@@ -10,6 +9,9 @@ export interface Standing {
   trainLoss: number | null;
   testError: number | null;
   bestError: number | null;
+  /** In place of the errors, where a step of one's own is trained. */
+  testLoss?: number;
+  bestLoss?: number;
   bestEpoch: number | null;
   /** Seconds of training and evaluation, all sessions of the run together. */
   seconds: number;
@@ -23,26 +25,24 @@ export interface Progress extends Standing {
   loss: number;
   correct: number;
   images: number;
+  metrics?: Record<string, number>;
   /** Steps and images that are in the tally on the GPU. */
   pendingSteps: number;
   pendingImages: number;
-  /** Exchanges of particles in the epoch, by stage. */
-  swaps: Record<string, number>;
-  /** The last epoch that began with births and deaths, those of this epoch, and the births of the run so far, by stage. */
-  turnoverEpoch: number;
-  turnover: Record<string, Turnover[]>;
-  births: Record<string, number>;
   rng: RngState;
   /** Updates so far, in checkpoints of earlier versions, whose optimizer state does not count them. */
   optimizerSteps?: number;
   epochSeconds: number;
 }
 
+/** The test error of the best epoch, or its test loss; null where there is none. */
+export const bestOf = ({ bestError, bestLoss }: { readonly bestError?: unknown; readonly bestLoss?: unknown }) =>
+  [bestError, bestLoss].find((value) => typeof value === 'number') ?? null;
+
 /** Before the first step. */
 export const beginning = (): Progress => ({
   ...{ epoch: 0, position: 0, step: 0, loss: 0, correct: 0, images: 0, pendingSteps: 0, pendingImages: 0 },
-  ...{ turnoverEpoch: 0, turnover: {}, births: {} },
-  ...{ swaps: {}, rng: getRngState(), seconds: 0, epochSeconds: 0 },
+  ...{ rng: getRngState(), seconds: 0, epochSeconds: 0 },
   ...{ trainLoss: null, testError: null, bestError: null, bestEpoch: null },
 });
 
@@ -55,8 +55,6 @@ const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isEach = (is: (value: unknown) => boolean) => (value: unknown) =>
   isObject(value) && Object.values(value).every(is);
-const isTurnover = (value: unknown): boolean =>
-  isObject(value) && ['killed', 'parent', 'child'].every((key) => isCount((value as JsonObject)[key]));
 const isRng = (value: unknown): boolean => {
   const { seed, draws } = (isObject(value) ? value : {}) as Partial<RngState>;
   return isCount(seed) && seed! <= 0xffffffff && isCount(draws);
@@ -67,34 +65,32 @@ const count: Check = ['a whole number of at least 0', isCount];
 const finite: Check = ['a finite number', isNumber];
 const duration: Check = ['a finite number of at least 0', (value) => isNumber(value) && value >= 0];
 const percent: Check = ['a number from 0 to 100', (value) => isNumber(value) && value >= 0 && value <= 100];
-const counts: Check = ['an object of whole numbers of at least 0', isEach(isCount)];
+const sums: Check = ['an object of finite numbers', isEach(isNumber)];
 
 const optional = ([must, is]: Check): Check => [must, (value) => value === undefined || is(value)];
 
 const FIELDS: Record<keyof Progress, Check> = {
   ...{ epoch: count, step: count, position: count, correct: count, images: count },
-  ...{ pendingSteps: count, pendingImages: count, turnoverEpoch: count, optimizerSteps: optional(count) },
-  ...{ loss: finite, seconds: duration, epochSeconds: duration, swaps: counts, births: counts },
+  ...{ pendingSteps: count, pendingImages: count, optimizerSteps: optional(count), metrics: optional(sums) },
+  ...{ loss: finite, seconds: duration, epochSeconds: duration },
+  ...{ testLoss: optional(finite), bestLoss: optional(finite) },
   ...{ trainLoss: orNull(finite), testError: orNull(percent), bestError: orNull(percent), bestEpoch: orNull(count) },
-  turnover: [
-    'an object of lists of { killed, parent, child }',
-    isEach((list) => Array.isArray(list) && list.every(isTurnover)),
-  ],
   rng: ['{ seed, draws }, a whole number below 2³² and one of at least 0', isRng],
 };
 
+/** The names that are taken by the progress of the Trainer itself; others are those of hooks. */
+export const OWN_FIELDS: ReadonlySet<string> = new Set([...Object.keys(FIELDS), 'buffers']);
+
 /** The progress of a checkpoint. Throws an error that begins with `what` (the file's name) and names the field that cannot be. */
 export function checkProgress(saved: JsonObject, what: string): Progress {
-  const progress = structuredClone(saved) as unknown as Progress;
-  // Runs begun before there were births and deaths do not tell of them. (Behind the others: a resumed run saves the same text.)
-  progress.turnoverEpoch ??= 0;
-  progress.turnover ??= {};
-  progress.births ??= {};
+  const own = Object.entries(saved).filter(([field]) => Object.hasOwn(FIELDS, field));
+  const progress = structuredClone(Object.fromEntries(own)) as unknown as Progress;
   for (const [field, [must, is]] of Object.entries(FIELDS)) {
     const value = progress[field as keyof Progress];
     if (!is(value)) throw new Error(`${what}: progress.${field} is ${JSON.stringify(value)}, it must be ${must}`);
   }
-  const { epoch, step, position, images, pendingImages, pendingSteps, correct, bestEpoch, bestError } = progress;
+  const { epoch, step, position, images, pendingImages, pendingSteps, correct, bestEpoch } = progress;
+  const best = bestOf(progress);
   const contradictions: [string, boolean][] = [
     [
       `position is ${position}, but images + pendingImages are ${images + pendingImages}`,
@@ -104,7 +100,7 @@ export function checkProgress(saved: JsonObject, what: string): Progress {
     [`pendingSteps is ${pendingSteps}, but pendingImages ${pendingImages}`, pendingSteps > pendingImages],
     [`step is ${step}, but epoch ${epoch} and position ${position}`, step < epoch + Math.min(position, 1)],
     [`bestEpoch is ${bestEpoch}, but epoch ${epoch}`, bestEpoch !== null && bestEpoch > epoch],
-    [`bestEpoch is ${bestEpoch}, but bestError ${bestError}`, (bestEpoch === null) !== (bestError === null)],
+    [`bestEpoch is ${bestEpoch}, but bestError ${best}`, (bestEpoch === null) !== (best === null)],
   ];
   for (const [problem, found] of contradictions) if (found) throw new Error(`${what}: progress.${problem}`);
   return progress;

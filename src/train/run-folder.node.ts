@@ -22,6 +22,7 @@ import {
 import { explain, parseJson, readBytes, readJson, sweepTemporaries, writeAtomic } from './files.node.js';
 import { acquireLock } from './lock.node.js';
 import type { MetricsLine } from './metrics';
+import { bestOf } from './progress';
 
 const format = 'dawnfield-run';
 const version = 1;
@@ -196,12 +197,13 @@ export class RunFolder {
       this.write(checkpointFile('best'), readBytes(this.file(checkpointFile(name))));
       return checkpoint;
     }
-    const { bestEpoch } = checkpoint.progress;
-    const { bestError = null, bestEpoch: older = null } = best ?? {};
+    const { bestEpoch, bestLoss } = checkpoint.progress;
+    const older = best?.bestEpoch ?? null;
+    const value = bestLoss === undefined ? { bestError: best?.bestError ?? null } : { bestLoss: best?.bestLoss };
     notice(
       `the weights of the best epoch, ${bestEpoch}, are lost: ${older ? `the best that is left is epoch ${older}` : 'the next one that is tested counts as the best'}`,
     );
-    return { ...checkpoint, progress: { ...checkpoint.progress, bestError, bestEpoch: older } };
+    return { ...checkpoint, progress: { ...checkpoint.progress, ...value, bestEpoch: older } };
   }
 
   /** Null where the file is damaged. */
@@ -245,8 +247,8 @@ export const isRun = (path: string): boolean =>
 
 /** Whether `last` speaks of a better epoch than the best checkpoint is of; null is none. */
 function isOvertaken(best: JsonObject | null, last: JsonObject): boolean {
-  if (typeof last.bestError !== 'number') return false;
-  return typeof best?.bestError !== 'number' || best.bestError > last.bestError;
+  const [now, before] = [bestOf(last), bestOf(best ?? {})];
+  return now !== null && (before === null || before > now);
 }
 
 /** Whether a checkpoint is of the best epoch that it speaks of. */

@@ -16,8 +16,7 @@ import type { Tensor } from '../../src/tensor/tensor';
 import type { Checkpoint } from '../../src/train/checkpoint';
 import { decodeCheckpoint, encodeCheckpoint } from '../../src/train/checkpoint';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
-import type { TrainerOptions } from '../../src/train/trainer';
-import { tinyTrainer } from '../train/tiny';
+import { type TinyOptions, tinyTrainer } from '../train/tiny';
 import { close, numbers, useGpu } from '../util';
 
 useGpu();
@@ -231,10 +230,10 @@ test('a copy has weights, statistics and momenta of its parent, a step as long, 
   );
 });
 
-const options = { epochs: 3, birthDeath: { rate: 100 } } satisfies Partial<TrainerOptions>;
+const options = { epochs: 3, birthDeath: { rate: 100 } } satisfies TinyOptions;
 
 /** Runs a tiny trainer; gives its last checkpoint as a file, a digest of all tensors in it, and the epochs' lines. */
-async function run(given: Partial<TrainerOptions>, from?: Uint8Array) {
+async function run(given: TinyOptions, from?: Uint8Array) {
   let file = new Uint8Array();
   const epochs: EpochLine[] = [];
   const store = {

@@ -9,8 +9,7 @@ import { manualSeed } from '../../src/tensor/seed';
 import type { Checkpoint } from '../../src/train/checkpoint';
 import { decodeCheckpoint, encodeCheckpoint } from '../../src/train/checkpoint';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
-import type { TrainerOptions } from '../../src/train/trainer';
-import { TinyNet, tinyTrainer } from '../train/tiny';
+import { TinyNet, type TinyOptions, tinyTrainer } from '../train/tiny';
 import { useGpu } from '../util';
 
 useGpu();
@@ -18,7 +17,7 @@ useGpu();
 const CLOSE: MeanFieldOptions = { times: [0.5, 0.5001, 0.5002] };
 
 /** Trains a tiny net with these particles; the bits of its last checkpoint, its swaps, and the checkpoint as a file. */
-async function run(particles: MeanFieldOptions, options: Partial<TrainerOptions> = {}, from?: Uint8Array) {
+async function run(particles: MeanFieldOptions, options: TinyOptions = {}, from?: Uint8Array) {
   manualSeed(1);
   const model = new TinyNet();
   model.stage = new MeanField([...model.stage.particles], particles);
@@ -52,7 +51,7 @@ test('shuffled with the identity is sorted, to the last bit; a real permutation 
   const sorted = await run(CLOSE);
   const identity = await run(CLOSE, { permute: (n) => Array.from({ length: n }, (_, i) => i) });
   assert.equal(identity.bits, sorted.bits);
-  const permute: TrainerOptions['permute'] = (n) => Array.from({ length: n }, (_, i) => n - 1 - i);
+  const permute: TinyOptions['permute'] = (n) => Array.from({ length: n }, (_, i) => n - 1 - i);
   const shuffled = await run(CLOSE, { permute });
   assert.not.equal(shuffled.bits, sorted.bits);
   // Stopped in the second epoch, right after the permutation.

@@ -19,7 +19,7 @@ import { copyInto } from '../../src/tensor/elementwise';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
 import type { Checkpoint } from '../../src/train/checkpoint';
-import type { RunStore } from '../../src/train/trainer';
+import type { RunStore } from '../../src/train/options';
 import { Trainer } from '../../src/train/trainer';
 import { close, numbers, useGpu } from '../util';
 

@@ -14,7 +14,7 @@ import { crossEntropy } from '../../src/ops/loss';
 import { SGD } from '../../src/optim/sgd';
 import { tensor } from '../../src/tensor/create';
 import { manualSeed } from '../../src/tensor/seed';
-import type { Classifier } from '../../src/train/evaluate';
+import type { Classifier } from '../../src/train/task';
 import { numbers, useGpu } from '../util';
 
 useGpu();

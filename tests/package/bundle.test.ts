@@ -1,4 +1,6 @@
 // What may import what: nothing of Node in the browser's bundle, and imports between the rooms of the house point one way.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -61,6 +63,16 @@ test('imports point one way', async () => {
       if (!external && floor(target) > floor(path)) upward.push(`${path} → ${target}`);
   }
   assert.equal(upward, []);
+});
+
+test('the Trainer knows neither of the two methods, not even their types', () => {
+  const folder = join(root, 'src/train');
+  const sources = readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')] as const);
+  const known = sources.filter(([, text]) => /from '\.\.\/(meanfield|featureflow|models)\b/.test(text));
+  assert.equal(
+    known.map(([name]) => name),
+    [],
+  );
 });
 
 test.run();

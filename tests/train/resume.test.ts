@@ -12,8 +12,8 @@ import { copyInto } from '../../src/tensor/elementwise';
 import type { Checkpoint } from '../../src/train/checkpoint';
 import { NonFiniteLossError } from '../../src/train/diagnose';
 import type { EpochLine, MetricsLine } from '../../src/train/metrics';
+import type { TrainerOptions } from '../../src/train/options';
 import { RunFolder, readMetrics } from '../../src/train/run-folder.node.js';
-import type { TrainerOptions } from '../../src/train/trainer';
 import { close, useGpu } from '../util';
 import { tinyData, tinyTrainer } from './tiny';
 

@@ -2,6 +2,7 @@
 import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
 import '../../src/ops/methods';
+import type { ParticleHookOptions } from '../../src/meanfield/hooks';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { PreActBranch } from '../../src/models/blocks';
 import { Conv2d } from '../../src/nn/conv';
@@ -11,7 +12,7 @@ import { globalAvgPool2d } from '../../src/ops/pool';
 import { SGD } from '../../src/optim/sgd';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
-import type { TrainerOptions } from '../../src/train/trainer';
+import type { TrainerOptions } from '../../src/train/options';
 import { Trainer } from '../../src/train/trainer';
 
 const CHANNELS = 8;
@@ -29,10 +30,6 @@ export class TinyNet extends Module {
   override forward(x: Tensor): Tensor {
     return this.head.forward(globalAvgPool2d(this.stage.forward(this.stem.forward(x))));
   }
-
-  sortParticles(): void {
-    this.stage.sortParticles();
-  }
 }
 
 const data = synthetic({ train: 88, test: 40 });
@@ -44,11 +41,25 @@ export function tinyData() {
   return resident;
 }
 
-/** A trainer of a new net with seed 1; `lr` is that of SGD with momentum. */
-export function tinyTrainer({ lr = 0.05, ...options }: Partial<TrainerOptions> & { lr?: number } = {}) {
+/** `lr` is that of SGD with momentum. */
+export type TinyOptions = Partial<TrainerOptions> & ParticleHookOptions & { lr?: number };
+
+/** A trainer of a new net with seed 1. */
+export function tinyTrainer({ lr = 0.05, birthDeath, permute, ...options }: TinyOptions = {}) {
   manualSeed(1);
   const model = (options.model as TinyNet | undefined) ?? new TinyNet();
+  const own = (birthDeath || permute) && [MeanField.trainerHook(model, { birthDeath, permute })];
+  const hooks = [...(own ?? []), ...(options.hooks ?? [])];
   const optimizer = new SGD(model.parameters(), { lr, momentum: 0.9, weightDecay: 1e-4 });
-  const trainer = new Trainer({ optimizer, epochs: 2, batchSize: 16, seed: 7, ...tinyData(), ...options, model });
+  const trainer = new Trainer({
+    optimizer,
+    epochs: 2,
+    batchSize: 16,
+    seed: 7,
+    ...tinyData(),
+    ...options,
+    hooks,
+    model,
+  });
   return { trainer, model, optimizer };
 }
