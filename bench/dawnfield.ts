@@ -14,8 +14,8 @@ import {
   randn,
   type Tensor,
 } from '../src/index.node.js';
+import { conv2dShape, convolve } from '../src/ops/conv';
 import { layoutOf, normalize, normGradient } from '../src/ops/norm';
-import { conv2d, conv2dShape } from '../src/tensor/conv';
 import { bind } from '../src/tensor/elementwise';
 import { empty } from '../src/tensor/tensor';
 import { BATCH, type Case, MEMORY_BATCH } from './cases';
@@ -49,7 +49,7 @@ export async function create(): Promise<Contestant> {
         const weight = randn([channels, channels, 3, 3]).keep();
         const shape = conv2dShape('conv2d', x, weight, null, { padding: 1 });
         const part = (kind: Conv2dKind, a: Tensor, b: Tensor) =>
-          repeated(kind, () => conv2d(kind, a, b, shape).dispose());
+          repeated(kind, () => convolve(kind, a, b, shape).dispose());
         const parts = [part('forward', x, weight), part('inputGradient', dy, weight), part('weightGradient', x, dy)];
         if (!gpu.target.isCpu) return parts;
         /** The kernels of one result a lane, to which convolutions fall back that cannot be specialised for a CPU driver. */

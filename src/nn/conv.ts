@@ -1,10 +1,9 @@
 // Convolution layers.
 
 import { checked, is, type OptionTable } from '../gpu/options';
-import type { Conv1dOptions } from '../ops/conv';
+import type { Conv1dOptions, Conv2dOptions, ConvTranspose2dOptions } from '../ops/conv';
 import { CONV, conv1d, conv2d, convTranspose2d, TRANSPOSED } from '../ops/conv';
 import { inputError } from '../tensor/context';
-import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';

@@ -1,6 +1,13 @@
 // F: operations as functions, by their PyTorch names in camel case.
 export * from '../ops/clamp';
-export * from '../ops/conv';
+export {
+  type Conv1dOptions,
+  type Conv2dOptions,
+  type ConvTranspose2dOptions,
+  conv1d,
+  conv2d,
+  convTranspose2d,
+} from '../ops/conv';
 export * from '../ops/dropout';
 export * from '../ops/einsum';
 export * from '../ops/elementwise';

@@ -1,20 +1,186 @@
-// Differentiable convolutions.
-
-import type { Conv2dShape } from '../../shaders/conv/lower';
+// Convolutions of images [N, C, H, W] and lines [N, C, L], and their transposes.
+import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
+import { lowerConv2d } from '../../shaders/conv/lower';
+import type { KernelTarget } from '../../shaders/target';
+import type { Variant } from '../../shaders/variants';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record, sumOfAll } from '../autograd/tape';
+import { device } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
-import type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
-import * as raw from '../tensor/conv';
+import { bind, contiguous } from '../tensor/elementwise';
 import { sum } from '../tensor/reduce';
+import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireFloats, strided } from '../tensor/tensor';
-import { expand } from '../tensor/views';
+import { empty, present, requireFloats, strided } from '../tensor/tensor';
+import { expand, filled } from '../tensor/views';
 import { addBias } from './matmul';
 import { reshape } from './views';
 
-export type { Conv2dOptions, ConvTranspose2dOptions } from '../tensor/conv';
+type Pair = number | readonly [number, number];
+
+/** Options of `conv2d`. */
+export interface Conv2dOptions {
+  /** Step of the window; 1 by default. */
+  stride?: Pair;
+  /** Zeros around the image: everywhere, [vertical, horizontal], [top, bottom, left, right], or 'same' for an output of the input's size. */
+  padding?: Pair | readonly [number, number, number, number] | 'same' | 'valid';
+  /** Distance between the taps of the kernel; 1 by default. */
+  dilation?: Pair;
+  /** Channels are split into this many groups that do not mix. */
+  groups?: number;
+}
+
+/** Options of `convTranspose2d`. */
+export interface ConvTranspose2dOptions {
+  stride?: Pair;
+  padding?: Pair;
+  /** Rows and columns added at the end of the output, to choose among the sizes that a strided convolution maps to the same. */
+  outputPadding?: Pair;
+  dilation?: Pair;
+  groups?: number;
+}
+
+const size = { stride: is.size, padding: either(is.size, word('same', 'valid')), dilation: is.size };
+/** What the options of `conv2d` may be. */
+export const CONV: OptionTable<Conv2dOptions> = { ...size, groups: is.number };
+/** What the options of `convTranspose2d` may be. */
+export const TRANSPOSED: OptionTable<ConvTranspose2dOptions> = { ...CONV, padding: is.size, outputPadding: is.size };
+
+function pair(op: string, name: string, value: Pair, least: number, x: Tensor): readonly [number, number] {
+  const [h, w] = typeof value === 'number' ? [value, value] : value;
+  if (![h, w].every((n) => Number.isInteger(n) && n >= least))
+    throw inputError(op, `${name} is ${JSON.stringify(value)}`, { input: x }, `Use integers of at least ${least}.`);
+  return [h, w];
+}
+
+function checkOperands(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  channels: number,
+  outputs: number,
+  groups: number,
+): void {
+  const shapes = { input: x, weight, ...(bias && { bias }) };
+  if (x.ndim !== 4 || weight.ndim !== 4)
+    throw inputError(op, 'input and weight have four dimensions', shapes, 'One image without a batch: unsqueeze(0).');
+  if (!Number.isInteger(groups) || groups < 1 || outputs % groups || x.shape[1] % groups)
+    throw inputError(
+      op,
+      `${x.shape[1]} input and ${outputs} output channels do not divide into ${groups} groups`,
+      shapes,
+      'Both must be multiples of groups.',
+    );
+  if (x.shape[1] !== channels)
+    throw inputError(
+      op,
+      `the weight is for ${channels} input channels, the input has ${x.shape[1]}`,
+      shapes,
+      'Images are [N, C, H, W].',
+    );
+  if (bias && (bias.ndim !== 1 || bias.shape[0] !== outputs))
+    throw inputError(op, 'the bias does not fit', shapes, `It has one element for each output channel: [${outputs}].`);
+}
+
+/** Checks the operands of a convolution and works out its shape. `weight` is [outChannels, inChannels/groups, kH, kW]. */
+export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor | null, o: Conv2dOptions): Conv2dShape {
+  const { groups = 1, padding = 0 } = o;
+  checkOperands(op, x, weight, bias, weight.shape[1] * groups, weight.shape[0], groups);
+  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1, x);
+  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1, x);
+  const [batch, inChannels, inHeight, inWidth] = x.shape;
+  const [outChannels, , kernelHeight, kernelWidth] = weight.shape;
+  const spanH = dilationH * (kernelHeight - 1) + 1;
+  const spanW = dilationW * (kernelWidth - 1) + 1;
+  const shapes = { input: x, weight };
+  let sides: readonly number[];
+  if (padding === 'same') {
+    if (strideH > 1 || strideW > 1)
+      throw inputError(op, "padding 'same' needs stride 1", shapes, 'Give the padding as a number.');
+    sides = [(spanH - 1) >> 1, spanH >> 1, (spanW - 1) >> 1, spanW >> 1];
+  } else if (padding === 'valid') sides = [0, 0, 0, 0];
+  else if (typeof padding !== 'number' && padding.length === 4)
+    sides = [
+      ...pair(op, 'padding', [padding[0], padding[1]], 0, x),
+      ...pair(op, 'padding', [padding[2], padding[3]], 0, x),
+    ];
+  else {
+    const [h, w] = pair(op, 'padding', padding, 0, x);
+    sides = [h, h, w, w];
+  }
+  const [padTop, padBottom, padLeft, padRight] = sides;
+  const outHeight = Math.floor((inHeight + padTop + padBottom - spanH) / strideH) + 1;
+  const outWidth = Math.floor((inWidth + padLeft + padRight - spanW) / strideW) + 1;
+  if (!(outHeight > 0 && outWidth > 0 && kernelHeight > 0 && kernelWidth > 0))
+    throw inputError(
+      op,
+      `a kernel that spans ${spanH}×${spanW} does not fit into ${inHeight + padTop + padBottom}×${inWidth + padLeft + padRight} pixels (with padding)`,
+      shapes,
+      'Use a smaller kernel or dilation, or more padding.',
+    );
+  const image = [batch, inChannels, inHeight, inWidth];
+  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW];
+  return shapeOf(image, [outChannels, outHeight, outWidth], [kernelHeight, kernelWidth], steps, groups);
+}
+
+/** The numbers of a convolution by name, in the order that tuning tables note them in. */
+function shapeOf(
+  [batch, inChannels, inHeight, inWidth]: Shape,
+  [outChannels, outHeight, outWidth]: Shape,
+  [kernelHeight, kernelWidth]: Shape,
+  [strideH, strideW, padTop, padLeft, dilationH, dilationW]: Shape,
+  groups: number,
+): Conv2dShape {
+  const image = { batch, inChannels, inHeight, inWidth, outChannels, kernelHeight, kernelWidth };
+  const steps = { strideH, strideW, padTop, padLeft, dilationH, dilationW, groups };
+  return { ...image, ...steps, outHeight, outWidth };
+}
+
+/** The convolution whose input gradient a transposed convolution is. `weight` is [inChannels, outChannels/groups, kH, kW]. */
+function transposedShape(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  o: ConvTranspose2dOptions,
+): Conv2dShape {
+  const { groups = 1 } = o;
+  const outputs = (weight.shape[1] ?? 0) * groups;
+  checkOperands(op, x, weight, bias, weight.shape[0], outputs, groups);
+  const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1, x);
+  const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1, x);
+  const [padTop, padLeft] = pair(op, 'padding', o.padding ?? 0, 0, x);
+  const [moreH, moreW] = pair(op, 'outputPadding', o.outputPadding ?? 0, 0, x);
+  const [batch, , outHeight, outWidth] = x.shape;
+  const [, , kernelHeight, kernelWidth] = weight.shape;
+  const shapes = { input: x, weight };
+  if (moreH >= Math.max(strideH, dilationH) || moreW >= Math.max(strideW, dilationW))
+    throw inputError(op, 'outputPadding is too large', shapes, 'It has to be smaller than stride or dilation.');
+  const inHeight = (outHeight - 1) * strideH - 2 * padTop + dilationH * (kernelHeight - 1) + 1 + moreH;
+  const inWidth = (outWidth - 1) * strideW - 2 * padLeft + dilationW * (kernelWidth - 1) + 1 + moreW;
+  if (!(inHeight > 0 && inWidth > 0))
+    throw inputError(op, `the output would be ${inHeight}×${inWidth}`, shapes, 'Use less padding.');
+  const image = [batch, outputs, inHeight, inWidth];
+  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW];
+  return shapeOf(image, x.shape.slice(1), [kernelHeight, kernelWidth], steps, groups);
+}
+
+/** The convolution (from x, weight) or a gradient of it: for the input from (dy, weight), for the weight from (x, dy). Not recorded. */
+export function convolve(kind: Conv2dKind, a: Tensor, b: Tensor, s: Conv2dShape): Tensor {
+  const shapes: Record<Conv2dKind, Shape> = {
+    forward: [s.batch, s.outChannels, s.outHeight, s.outWidth],
+    inputGradient: [s.batch, s.inChannels, s.inHeight, s.inWidth],
+    weightGradient: [s.outChannels, s.inChannels / s.groups, s.kernelHeight, s.kernelWidth],
+  };
+  if (a.size === 0 || b.size === 0) return filled('conv2d', shapes[kind], 0, 'float32');
+  const out = empty('conv2d', shapes[kind]);
+  const operands = [bind(contiguous(a)), bind(contiguous(b)), bind(out)] as const;
+  const lower = (target: KernelTarget, variant: Variant) => lowerConv2d(kind, s, target, variant);
+  device().launchLowering(device().tuning.lowering(`conv2d.${kind}`, s, operands, lower), ...operands);
+  return out;
+}
 
 /** The convolution plus bias, recorded; `transposed` exchanges it with its input gradient. */
 function convolution(
@@ -28,36 +194,33 @@ function convolution(
   const [forward, back] = transposed
     ? (['inputGradient', 'forward'] as const)
     : (['forward', 'inputGradient'] as const);
-  const products = raw.conv2d(forward, x, weight, shape);
+  const products = convolve(forward, x, weight, shape);
   const y = bias ? addBias(products, bias, products.shape[2] * products.shape[3]) : products;
   const rule: Rule = (g, needs) => [
-    needs[0] && raw.conv2d(back, g, weight, shape),
-    needs[1] && (transposed ? raw.conv2d('weightGradient', g, x, shape) : raw.conv2d('weightGradient', x, g, shape)),
+    needs[0] && convolve(back, g, weight, shape),
+    needs[1] && (transposed ? convolve('weightGradient', g, x, shape) : convolve('weightGradient', x, g, shape)),
     needs[2] && sum(g, [0, 2, 3]),
   ];
   const push: PushForward = (s, t, b) => {
     const planes = b && expand(strided(b, [1, b.size, 1, 1], [0, b.strides[0], 0, 0]), y.shape);
-    return sumOfAll(s && raw.conv2d(forward, s, weight, shape), t && raw.conv2d(forward, x, t, shape), planes);
+    return sumOfAll(s && convolve(forward, s, weight, shape), t && convolve(forward, x, t, shape), planes);
   };
   return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
 }
 
-const size = { stride: is.size, padding: either(is.size, word('same', 'valid')), dilation: is.size };
-export const CONV: OptionTable<Conv2dOptions> = { ...size, groups: is.number };
-export const TRANSPOSED: OptionTable<ConvTranspose2dOptions> = { ...CONV, padding: is.size, outputPadding: is.size };
-
 /**
- * Convolution (cross-correlation, as in PyTorch) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
+ * Convolution (cross-correlation, as `torch.nn.functional.conv2d`) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
+ * Throws InputError for operands and options that do not fit.
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
   checked('conv2d', options, CONV);
-  requireFloats('conv2d', { input: x, weight, ...(bias && { bias }) });
-  const shape = raw.conv2dShape('conv2d', x, weight, bias, options);
+  requireFloats('conv2d', { input: x, weight, ...present({ bias }) });
+  const shape = conv2dShape('conv2d', x, weight, bias, options);
   return convolution('conv2d', x, weight, bias, shape, false);
 }
 
-/** The transpose of a convolution, its input gradient as an operation: x [N, C, H, W], weight [C, O/groups, kH, kW], bias [O]. */
+/** As `conv_transpose2d`: the transpose of a convolution, its input gradient as an operation: x [N, C, H, W], weight [C, O/groups, kH, kW], bias [O]. */
 export function convTranspose2d(
   x: Tensor,
   weight: Tensor,
@@ -66,10 +229,11 @@ export function convTranspose2d(
 ): Tensor {
   checked('convTranspose2d', options, TRANSPOSED);
   requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
-  const shape = raw.transposedShape('convTranspose2d', x, weight, bias, options);
+  const shape = transposedShape('convTranspose2d', x, weight, bias, options);
   return convolution('convTranspose2d', x, weight, bias, shape, true);
 }
 
+/** Options of `conv1d`. */
 export interface Conv1dOptions {
   stride?: number;
   /** Zeros on both sides, [left, right], or 'same'. */
@@ -78,7 +242,7 @@ export interface Conv1dOptions {
   groups?: number;
 }
 
-/** Convolution along a line: x [N, C, L], weight [O, C/groups, K], bias [O]. */
+/** Convolution along a line, as `conv1d`: x [N, C, L], weight [O, C/groups, K], bias [O]. */
 export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
   checked('conv1d', options, CONV as OptionTable<Conv1dOptions>);
   requireFloats('conv1d', { input: x, weight, ...(bias && { bias }) });

@@ -10,8 +10,8 @@ import { lowerMatmul } from '../../shaders/matmul/lower';
 import { targetName } from '../../shaders/target';
 import { candidates } from '../../shaders/variants';
 import { device, init, shutdown, tune } from '../../src/gpu';
+import { conv2dShape, convolve } from '../../src/ops/conv';
 import { matmul } from '../../src/ops/matmul';
-import { conv2d, conv2dShape } from '../../src/tensor/conv';
 import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
 import { empty } from '../../src/tensor/tensor';
@@ -101,7 +101,7 @@ async function tuned(fast: string, time: number) {
   shutdown();
   const { tuning } = await init({ autotune: true });
   matmul(a, b);
-  conv2d('weightGradient', x, dy, shape);
+  convolve('weightGradient', x, dy, shape);
   const measured: string[] = [];
   const notices: string[] = [];
   tuning.measure = async (key, runs) => {
