@@ -45,6 +45,8 @@ export type { ParticleTelemetry, Placed } from './meanfield/stage';
 export * as models from './models';
 export * as nn from './nn';
 export * as F from './nn/functional';
+export type { DefinedKernel, KernelBinding, KernelOptions } from './ops/define-kernel';
+export { defineKernel } from './ops/define-kernel';
 export * as optim from './optim';
 export type { TensorOptions } from './tensor/create';
 export { arange, eye, full, fullLike, linspace, ones, onesLike, tensor, zeros, zerosLike } from './tensor/create';

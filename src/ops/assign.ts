@@ -14,7 +14,8 @@ function refuse(op: string, problem: string, x: Tensor, hint: string): never {
   throw inputError(op, problem, { target: x }, hint);
 }
 
-function write(op: string, x: Tensor, y: Tensor): Tensor {
+/** Refuses a target whose gradients a write would falsify, or whose elements share memory. */
+export function requireWritable(op: string, x: Tensor): void {
   if (!x.isLeaf)
     refuse(
       op,
@@ -29,10 +30,14 @@ function write(op: string, x: Tensor, y: Tensor): Tensor {
       x,
       'Wrap the write in noGrad().',
     );
-  if (isRecording() && y.requiresGrad)
-    refuse(op, 'the source requires a gradient, which a write would lose', x, 'Give source.detach(), or use noGrad().');
   if (x.strides.some((stride, i) => stride === 0 && x.shape[i] > 1))
     refuse(op, 'elements of the target share memory: it is an expanded view', x, 'Write into a clone().');
+}
+
+function write(op: string, x: Tensor, y: Tensor): Tensor {
+  requireWritable(op, x);
+  if (isRecording() && y.requiresGrad)
+    refuse(op, 'the source requires a gradient, which a write would lose', x, 'Give source.detach(), or use noGrad().');
   if (!sameShape(broadcastShapes(op, x.shape, y.shape), x.shape))
     throw inputError(
       op,

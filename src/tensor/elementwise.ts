@@ -93,7 +93,7 @@ function word({ name, compute, result }: Expression, s: number | Scalar, type: '
 }
 
 /** The value of `s` at the time of each launch, as another type. */
-const convertedScalar = (s: Scalar, type: 'f32' | 'i32' | 'u32'): Scalar =>
+export const convertedScalar = (s: Scalar, type: 'f32' | 'i32' | 'u32'): Scalar =>
   Object.create(Scalar.prototype, {
     type: { value: type === 'f32' ? 'f32' : 'u32' },
     value: { get: () => s.value },

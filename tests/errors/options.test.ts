@@ -58,6 +58,8 @@ function calls(): Record<string, (options: never) => unknown> {
     gradcheck: (o) => dawnfield.gradcheck((a) => a.square(), [x], o),
     customFunction: (o) =>
       dawnfield.customFunction({ name: 'f', forward: () => x, backward: () => null, ...(o as object) }),
+    defineKernel: (o) =>
+      dawnfield.defineKernel({ name: 'f', bindings: { y: 'write float32' }, code: ' ', ...(o as object) }),
     solve: (o) => dawnfield.solve(x, [(a) => a], tensor([1]), o),
     evaluate: (o) => dawnfield.evaluate(linear as never, source as never, o),
     loadWeights: (o) => dawnfield.loadWeights(new nn.ReLU(), {}, o),
