@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { writeAtomic } from '../../src/train/files.node.js';
+import { writeAtomic } from '../../src/files/files.node.js';
 import { adapterName, withDevice } from '../shared/device';
 import { createProgram, printJson, runProgram } from '../shared/options';
 import { createProgress, formatDuration, type Progress, type Say } from '../shared/progress';

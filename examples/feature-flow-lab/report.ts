@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJson, writeAtomic } from '../../src/train/files.node.js';
+import { readJson, writeAtomic } from '../../src/files/files.node.js';
 import { formatDuration } from '../shared/progress';
 import { quote } from '../shared/shell';
 

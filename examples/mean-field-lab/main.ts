@@ -4,7 +4,7 @@
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import { writeAtomic } from '../../src/train/files.node.js';
+import { writeAtomic } from '../../src/files/files.node.js';
 import { drawChart, type Panel } from '../shared/chart';
 import { adapterName, withDevice } from '../shared/device';
 import {

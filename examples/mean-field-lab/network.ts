@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import { ResidentImages } from '../../datasets/resident';
 import { evaluate, F, loadWeights, type MeanField, models, nn, type Tensor, tensor } from '../../src/index.node.js';
+import { findNonFinite } from '../../src/nn/stored';
 import { bestWeights, checkpointFile, isRun, readCheckpoint } from '../../src/train/run-folder.node.js';
-import { findNonFinite } from '../../src/train/state';
 import { averaged } from '../shared/averaged';
 import { loadDataset } from '../shared/datasets';
 import { UsageError } from '../shared/options';

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import sharp from 'sharp';
-import { writeAtomic } from '../../src/train/files.node.js';
+import { writeAtomic } from '../../src/files/files.node.js';
 
 /**
  * Reads an image (PNG, JPEG, WebP, GIF, …): turned as its camera says, on white where transparent, scaled so that the

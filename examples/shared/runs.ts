@@ -3,12 +3,12 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { readBytes } from '../../src/files/files.node.js';
 import { looksLikeTorch } from '../../src/formats/torch';
 import { type Classifier, loadWeights, models, parseSafetensors, parseTorch } from '../../src/index.node.js';
+import { findNonFinite } from '../../src/nn/stored';
 import { decodeCheckpoint } from '../../src/train/checkpoint';
-import { readBytes } from '../../src/train/files.node.js';
 import { isRun } from '../../src/train/run-folder.node.js';
-import { findNonFinite } from '../../src/train/state';
 import { DATASETS, type DatasetName } from './datasets';
 import { modelName } from './model-name';
 import { choice, numberList, UsageError } from './options';

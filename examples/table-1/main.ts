@@ -2,9 +2,9 @@
 
 import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeAtomic } from '../../src/files/files.node.js';
 import { NonFiniteLossError } from '../../src/index.node.js';
 import { checkResumable } from '../../src/train/checkpoint';
-import { writeAtomic } from '../../src/train/files.node.js';
 import { RunFolder, readRunConfig } from '../../src/train/run-folder.node.js';
 import { type DatasetName, loadDataset } from '../shared/datasets';
 import { adapterName, hasGpu, reopenDevice, withDevice } from '../shared/device';

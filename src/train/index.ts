@@ -2,6 +2,7 @@
 export type { Batch, BatchOptions, BatchSource } from '../data/batches';
 export type { StoredTensor } from '../formats/safetensors';
 export { parseSafetensors, serializeSafetensors } from '../formats/safetensors';
+export { fromStored, loadWeights, toStored } from '../nn/stored';
 export type { Checkpoint } from './checkpoint';
 export { NonFiniteEvaluationError, NonFiniteLossError } from './diagnose';
 export type { Evaluation, EvaluationOptions, OwnEvaluationOptions } from './evaluate';
@@ -10,7 +11,6 @@ export type { HookState, TrainerHook, TrainerRun } from './hooks';
 export type { Loader } from './loader';
 export type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';
 export type { OwnTrainerOptions, RunStore, StepReport, TrainerOptions } from './options';
-export { fromStored, loadWeights, toStored } from './state';
 export type { Classifier, LossFunction, Step } from './task';
 export type { RunSummary } from './trainer';
 export { Trainer } from './trainer';

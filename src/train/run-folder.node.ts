@@ -10,6 +10,8 @@
 
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { explain, parseJson, readBytes, readJson, sweepTemporaries, writeAtomic } from '../files/files.node.js';
+import { acquireLock } from '../files/lock.node.js';
 import {
   type Checkpoint,
   checkUnchanged,
@@ -19,8 +21,6 @@ import {
   type JsonObject,
   stringify,
 } from './checkpoint';
-import { explain, parseJson, readBytes, readJson, sweepTemporaries, writeAtomic } from './files.node.js';
-import { acquireLock } from './lock.node.js';
 import type { MetricsLine } from './metrics';
 import { bestOf } from './progress';
 

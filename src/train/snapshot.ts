@@ -3,6 +3,7 @@ import { targetName } from '../../shaders/target';
 import { device, InputError, type TuningTable } from '../gpu';
 import type { Module } from '../nn/module';
 import { Parameter } from '../nn/parameter';
+import { findNonFinite, fromStored, loadWeights, PRIVATE, toStored } from '../nn/stored';
 import type { Optimizer } from '../optim/optimizer';
 import { getRngState, setRngState } from '../tensor/seed';
 import { Tensor } from '../tensor/tensor';
@@ -10,7 +11,6 @@ import type { Checkpoint, Json, JsonObject } from './checkpoint';
 import type { HookState, Hooks, TrainerRun } from './hooks';
 import type { Progress } from './progress';
 import { checkProgress, OWN_FIELDS } from './progress';
-import { findNonFinite, fromStored, loadWeights, PRIVATE, toStored } from './state';
 import type { Tally } from './tally';
 
 /** What belongs to a run. */

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { drawHistory } from '../../bench/history';
 import { survey } from '../../bench/net';
 import { models } from '../../src/index.node.js';
-import { toStored } from '../../src/train/state';
+import { toStored } from '../../src/nn/stored';
 import { programOf } from '../program';
 import { tinyTrainer } from '../train/tiny';
 import { useGpu } from '../util';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readBytes, readJson, writeAtomic } from '../../src/train/files.node.js';
+import { readBytes, readJson, writeAtomic } from '../../src/files/files.node.js';
 
 const test = suite('files');
 const folder = fs.mkdtempSync(join(tmpdir(), 'dawnfield-files-'));

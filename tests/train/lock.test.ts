@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { acquireLock } from '../../src/train/lock.node.js';
+import { acquireLock } from '../../src/files/lock.node.js';
 
 const test = suite('lock');
 const base = mkdtempSync(join(tmpdir(), 'dawnfield-lock-'));
@@ -44,7 +44,7 @@ for (let round = 0; round < rounds; round++) {
 
 test('six processes at the lock of a dead one: never two holders', async () => {
   const rounds = 16;
-  const entryPoints = [fileURLToPath(new URL('../../src/train/lock.node.ts', import.meta.url))];
+  const entryPoints = [fileURLToPath(new URL('../../src/files/lock.node.ts', import.meta.url))];
   buildSync({ entryPoints, bundle: true, platform: 'node', format: 'esm', outfile: join(base, 'lock.mjs') });
   writeFileSync(join(base, 'contender.mjs'), contender);
   for (let round = 0; round < rounds; round++) writeFileSync(join(base, `lock-${round}`), dead);

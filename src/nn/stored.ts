@@ -4,10 +4,10 @@ import type { StoredDtype, StoredTensor } from '../formats/safetensors';
 import { toFloat32 } from '../formats/safetensors';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
-import type { LoadReport, Module, StateDict } from '../nn/module';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
+import type { LoadReport, Module, StateDict } from './module';
 
 const STORED: Record<Exclude<DType, 'bool'>, StoredDtype> = { float32: 'F32', int32: 'I32', uint32: 'U32' };
 
