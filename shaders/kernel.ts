@@ -128,6 +128,13 @@ export function unroll(n: number, f: (i: number) => string): string {
 }
 
 /**
+ * WGSL of value `index` of those that the lanes of a subgroup have loaded, one each, as `name`0, `name`1 …, and tell each other by broadcasts. With
+ * `lanes` 0 all load all of them. `part` selects a component.
+ */
+export const spread = (lanes: number, name: string, index: number, part = ''): string =>
+  lanes ? `subgroupBroadcast(${name}${Math.floor(index / lanes)}${part}, ${index % lanes}u)` : `${name}${index}${part}`;
+
+/**
  * WGSL for a 0 that a driver can't prove to be one (it would take a binding of 2 GiB to make it 1). Added to a constant
  * loop bound it keeps Mesa from unrolling the loop, which would take seconds to compile where the body has memory accesses.
  */

@@ -12,7 +12,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, storage } from './build';
-import { type Kernel, unroll } from './kernel';
+import { type Kernel, spread, unroll } from './kernel';
 import type { KernelTarget } from './target';
 
 /** Particles of a tile. */
@@ -35,14 +35,9 @@ export const workgroupSize = (target: KernelTarget): number => (target.isCpu ? M
  */
 function shared(size: number, target: KernelTarget, load: (n: string) => string) {
   const { lanes } = target;
-  if (!lanes) return { code: unroll(size, (n) => `let own${n} = ${load(`${n}u`)};`), value: (n: number) => `own${n}` };
-  return {
-    code: unroll(
-      Math.ceil(size / lanes),
-      (i) => `let own${i} = ${load(`min(${i * lanes}u + subgroupLane, ${size - 1}u)`)};`,
-    ),
-    value: (n: number) => `subgroupBroadcast(own${Math.floor(n / lanes)}, ${n % lanes}u)`,
-  };
+  const place = (i: number) => (lanes ? `min(${i * lanes}u + subgroupLane, ${size - 1}u)` : `${i}u`);
+  const code = unroll(Math.ceil(size / (lanes || 1)), (i) => `let own${i} = ${load(place(i))};`);
+  return { code, value: (n: number) => spread(lanes, 'own', n) };
 }
 
 const head = (target: KernelTarget) => (target.lanes ? 'enable subgroups;' : '');

@@ -20,7 +20,7 @@ import type { Conv2dShape } from './shape';
 export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
 
 /** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm, and what `sums` need (conv/norm-sums.ts). */
-export function simtGather(name: string, g: Gather, variant: Variant, norm?: ImageNorm, sums?: ChunkSums): Kernel {
+export function tiledGather(name: string, g: Gather, variant: Variant, norm?: ImageNorm, sums?: ChunkSums): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
   const load = imageLoad('weights', 'result', norm);
@@ -76,7 +76,7 @@ fn store(z: u32, m: u32, n: u32, value: f32) {
 }
 
 /** Partial weight gradients, [split][outChannel][inChannel][ky][kx]. Bindings: x, dy, partials, as above. */
-export function simtWeightGradient(name: string, s: Conv2dShape, variant: Variant, norm?: ImageNorm): Partials | null {
+export function tiledWeightGradient(name: string, s: Conv2dShape, variant: Variant, norm?: ImageNorm): Partials | null {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const columns = inChannels * s.kernelHeight * s.kernelWidth;
   if (outChannels < 8 || columns < 8) return null;

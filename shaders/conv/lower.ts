@@ -10,11 +10,13 @@ import { describeProduct, type Images, type Lowering, type Operation } from '../
 import { lowerSum } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import type { Variant } from '../variants';
-import { softwareGather, softwareWeightGradient } from './cpu-gather';
+import { cpuGather } from './cpu-gather';
+import { cpuWeightGradient } from './cpu-weight-gradient';
 import { directGather, directWeightGradient } from './direct';
 import { type Gather, gatherOf } from './gather';
-import { stagedGather, stagedWeightGradient } from './gpu-rows';
-import { fillsTiles, simtGather, simtWeightGradient } from './gpu-tiles';
+import { stagedGather } from './gpu-staged-gather';
+import { stagedWeightGradient } from './gpu-staged-weight-gradient';
+import { fillsTiles, tiledGather, tiledWeightGradient } from './gpu-tiles';
 import { storedChunks } from './norm-sums';
 import type { Conv2dShape } from './shape';
 
@@ -80,7 +82,7 @@ function flattened(s: Conv2dShape): Conv2dShape {
 }
 
 function lowerGather(name: string, gather: Gather, { target, variant, norm, sums }: Conv2dOperation): Lowering {
-  const packed = target.isCpu ? softwareGather(name, gather, target, variant) : null;
+  const packed = target.isCpu ? cpuGather(name, gather, target, variant) : null;
   if (packed) {
     return {
       scratch: [packed.packedFloats],
@@ -93,16 +95,16 @@ function lowerGather(name: string, gather: Gather, { target, variant, norm, sums
   }
   const kernel =
     !target.isCpu && fillsTiles(gather)
-      ? (!variant.tile && stagedGather(name, gather, norm, sums)) || simtGather(name, gather, variant, norm, sums)
+      ? (!variant.tile && stagedGather(name, gather, norm, sums)) || tiledGather(name, gather, variant, norm, sums)
       : directGather(name, gather, norm);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }], product: 0 };
 }
 
 function lowerWeightGradient(name: string, shape: Conv2dShape, { target, variant, norm }: Conv2dOperation): Lowering {
   const special = target.isCpu
-    ? softwareWeightGradient(name, shape, target, variant)
+    ? cpuWeightGradient(name, shape, target, variant)
     : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||
-      simtWeightGradient(name, shape, variant, norm);
+      tiledWeightGradient(name, shape, variant, norm);
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
   return lowerSum(`${name}.sum`, special ?? directWeightGradient(name, shape, norm), count);
 }

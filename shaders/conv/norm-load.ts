@@ -1,7 +1,7 @@
 // How a convolution reads its images: as they are, or through a batch norm (and ReLU) of which only the rows of `stats` were computed. What lies
 // outside of an image is zero either way: the norm is applied before the padding.
 import { storage } from '../build';
-import { normalizedFunction } from '../norm/forward';
+import { normalizedFunction } from '../norm/shared';
 
 /** The norm that is applied to what is loaded; absent, images are read as they are. */
 export interface ImageNorm {

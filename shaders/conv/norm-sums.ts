@@ -1,12 +1,12 @@
 /**
  * Sums that a batch norm takes of what a convolution writes, made while the results are in registers: (mean, M2) of each chunk for the
  * statistics of the norm behind a forward convolution; (Σ g, Σ g·(x − mean)), with g behind the ReLU's mask, for the gradient of the norm in
- * front of an input gradient. Chunks, order of additions and so the bits are those of `normPartials` and `normGradientPartials` (norm/forward.ts).
+ * front of an input gradient. Chunks, order of additions and so the bits are those of `normPartials` and `normGradientPartials` (../norm).
  */
 
 import type { ChunkSums } from '../kernel';
 import type { Quad } from '../matmul/gpu-tiles';
-import { masked, sumsOfVectors } from '../norm/forward';
+import { masked, sumsOfVectors } from '../norm/shared';
 import { CHUNK_THREADS, GPU_CHUNK } from '../team';
 import type { Gather } from './gather';
 

@@ -2,12 +2,12 @@
  * Matrix product for CPU drivers: C[r, c] = Σ_k R(k, r) · L(k, c), both operands with k as the slow index.
  *
  * A lane owns 4 columns, an invocation up to 32 rows, or 64 where lanes are 16 (8 % faster at 512³). Per k a lane loads one
- * vec4 of L for itself and one vec4 of R for all (spread by `subgroupBroadcast`): two loads feed 32 vec4 FMAs or more.
+ * vec4 of L for itself and one vec4 of R for all (spread by broadcasts): two loads feed 32 vec4 FMAs or more.
  * Operands that are not laid out like this are packed first to [batch][block of elements][k][block]. Without subgroups R is
  * read by uniform loads.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, unroll } from '../kernel';
+import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, spread, unroll } from '../kernel';
 import { type Partials, partsForAccuracy } from '../sum-partials';
 import { type KernelTarget, WIDE } from '../target';
 import { scaleSplits, type Variant } from '../variants';
@@ -21,7 +21,7 @@ export interface Operand {
   readonly batchStride: number;
 }
 
-export interface SoftwareProduct {
+export interface CpuProduct {
   readonly batch: number;
   readonly k: number;
   readonly rows: Operand;
@@ -34,7 +34,7 @@ export interface SoftwareProduct {
 const FEW_INVOCATIONS = 256;
 
 /** The product in `splits` partial results, behind what packs its operands. */
-export function softwareProduct(p: SoftwareProduct, target: KernelTarget, variant: Variant): Partials {
+export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant): Partials {
   const { lanes } = target;
   const wide = lanes >= WIDE;
   const panel = 4 * (lanes || 8);
@@ -85,10 +85,7 @@ export function softwareProduct(p: SoftwareProduct, target: KernelTarget, varian
   };
   const loadColumns = (u: number) =>
     `let l${u} = ${load(`(kk + ${u}u)`, (at) => `columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`, at)}]`)};`;
-  const weight = (u: number, i: number) => {
-    const vec = u * vecs + (i >> 2);
-    return lanes ? `subgroupBroadcast(r${Math.floor(vec / lanes)}[${i % 4}], ${vec % lanes}u)` : `r${vec}[${i % 4}]`;
-  };
+  const weight = (u: number, i: number) => spread(lanes, 'r', u * vecs + (i >> 2), `[${i % 4}]`);
   const fma = (u: number, i: number) => `acc${i} = fma(vec4f(${weight(u, i)}), l${u}, acc${i});`;
   const vec4 = p.outColumn === 1 && p.columns.extent % 4 === 0;
   const code = wgsl`

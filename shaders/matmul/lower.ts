@@ -8,7 +8,7 @@ import { describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Lowerin
 import { lowerSum, type Partials, partsForAccuracy } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import { scaleSplits, type Variant } from '../variants';
-import { softwareProduct } from './cpu';
+import { cpuProduct } from './cpu';
 import { chooseTile, tiledProduct } from './gpu-tiles';
 
 export interface MatmulShape {
@@ -48,18 +48,18 @@ function choose(s: Required<MatmulShape>, target: KernelTarget, variant: Variant
   const count = s.batch * s.m * s.n;
   const simt = !target.isCpu;
   const small = count * s.k <= SMALL || Math.min(s.m, s.n) < (simt ? 16 : 4);
-  const product = small ? directProduct(s) : simt ? simtProduct(s, variant) : cpuProduct(s, target, variant);
+  const product = small ? directMatmul(s) : simt ? tiledMatmul(s, variant) : cpuMatmul(s, target, variant);
   return lowerSum('matmul.sum', product, count);
 }
 
-function cpuProduct(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Partials {
+function cpuMatmul(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Partials {
   const a = { name: 'a', extent: s.m, batchStride: s.aBatchStride, ...strides(!s.transposeA, s.m, s.k) } as const;
   const b = { name: 'b', extent: s.n, batchStride: s.bBatchStride, ...strides(s.transposeB, s.n, s.k) } as const;
   // Lanes lie along columns: give them the longer side where n leaves many idle.
   const swap = s.n < 32 && s.m > s.n;
   const [rows, columns] = swap ? [b, a] : [a, b];
   const [outRow, outColumn] = swap ? [1, s.n] : [s.n, 1];
-  return softwareProduct({ batch: s.batch, k: s.k, rows, columns, outRow, outColumn }, target, variant);
+  return cpuProduct({ batch: s.batch, k: s.k, rows, columns, outRow, outColumn }, target, variant);
 }
 
 /** Strides of an operand stored as [extent, k] or as [k, extent]. */
@@ -84,7 +84,7 @@ function splitK(k: number, outputs: number, enough: number, least: number, count
 }
 
 /** One sum per invocation: vectors, tiny matrices. */
-function directProduct(s: Required<MatmulShape>): Partials {
+function directMatmul(s: Required<MatmulShape>): Partials {
   const count = s.batch * s.m * s.n;
   const { splits, perSplit } = splitK(s.k, count, ENOUGH_OUTPUTS, 32, count, {});
   const groups = Math.ceil((count * splits) / 64);
@@ -108,7 +108,7 @@ ${bindings}
   return { kernel: { name: 'matmul.direct', code, access, workgroups: foldWorkgroups(groups) }, splits };
 }
 
-function simtProduct(s: Required<MatmulShape>, variant: Variant): Partials {
+function tiledMatmul(s: Required<MatmulShape>, variant: Variant): Partials {
   const tile = chooseTile(s.m, variant.tile);
   const tiles = Math.ceil(s.m / tile.rows) * Math.ceil(s.n / tile.columns) * s.batch;
   const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128, s.batch * s.m * s.n, variant);

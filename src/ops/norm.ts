@@ -1,20 +1,8 @@
 // Batch, layer and group normalisation. To the kernels layer and group norm are batch norm of one sample whose channels are the rows.
-import {
-  applyShape,
-  chunkLength,
-  chunksAtOnce,
-  FINISH_TILE,
-  normApply,
-  normBackward,
-  normFinish,
-  normForward,
-  normGradientApply,
-  normGradientFinish,
-  normGradientPartials,
-  normPartials,
-  walksChannels,
-  width,
-} from '../../shaders/norm/forward';
+import { normBackward, normForward, walksChannels } from '../../shaders/norm/cpu';
+import { FINISH_TILE, normApply, normFinish, normPartials } from '../../shaders/norm/forward';
+import { normGradientApply, normGradientFinish, normGradientPartials } from '../../shaders/norm/gradient';
+import { applyShape, chunkLength, chunksAtOnce, width } from '../../shaders/norm/shared';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record } from '../autograd/tape';
 import type { Constant, Scalar } from '../gpu';

@@ -36,7 +36,7 @@ interface ConvCase extends Partial<Conv2dShape> {
   end?: [number, number];
   /** Only the lane broadcasts: to compile the others takes seconds on a software driver. */
   quick?: true;
-  /** Only the kernels for GPUs: a window slides over whole rows (conv/gpu-rows.ts). */
+  /** Only the kernels for GPUs: a window slides over whole rows (conv/gpu-staged.ts). */
   staged?: true;
 }
 

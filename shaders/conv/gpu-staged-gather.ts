@@ -1,0 +1,119 @@
+/**
+ * Forward convolution and input gradient for GPUs over staged rows (gpu-staged.ts): a workgroup has some rows of pixels of one or more images
+ * times 16 or 32 channels; a thread has 4 neighbouring pixels times 8 channels. Weights are staged next to the rows, a few read channels at a
+ * time.
+ */
+import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { type ChunkSums, foldedIndex, foldWorkgroups, type Kernel, unroll } from '../kernel';
+import { foldChunks, type Quad } from '../matmul/gpu-tiles';
+import { CHUNK_THREADS } from '../team';
+import { ENOUGH_WORKGROUPS } from '../variants';
+import type { Gather } from './gather';
+import { BLOCK, MEMORY, numberAt, type Rows, reach, rowsOf, slides, stageRows, THREADS, unitsOf } from './gpu-staged';
+import { type ImageNorm, imageLoad } from './norm-load';
+import { storedSums } from './norm-sums';
+
+interface GatherLayout {
+  readonly rows: Rows;
+  /** Quads of pixels, and blocks of channels, of a workgroup. */
+  readonly pixels: number;
+  readonly blocks: number;
+  /** Channels staged at once. */
+  readonly depth: number;
+  readonly workgroups: number;
+}
+
+/** The largest tile that leaves enough workgroups, of whole chunks (conv/norm-sums.ts) whether or not they are summed. */
+function layoutOf(g: Gather): GatherLayout | null {
+  if (!slides(g) || g.outChannels < BLOCK) return null;
+  const blocks = g.outChannels <= 16 ? 2 : 4;
+  const taps = g.kernelHeight * g.kernelWidth;
+  let best: GatherLayout | null = null;
+  for (let n = Math.floor((4 * THREADS) / blocks / g.x.size); n > 0; n--) {
+    const rows = rowsOf(g, n);
+    const pixels = (n * g.x.size) / 4;
+    if (!rows || pixels % CHUNK_THREADS) continue;
+    const perChannel = rows.blocks * rows.staged * rows.pitch + taps * weightPitch(blocks);
+    const depth = Math.min(g.inChannels, 2 ** Math.floor(Math.log2(MEMORY / perChannel)));
+    if (depth < 1) continue;
+    const tiles = Math.ceil((g.batch * g.y.size) / rows.rows) * Math.ceil(g.outChannels / (blocks * BLOCK));
+    best = { rows, pixels, blocks, depth, workgroups: tiles * g.groups };
+    if (best.workgroups >= ENOUGH_WORKGROUPS) break;
+  }
+  return best;
+}
+
+/** vec4s of the weights of one tap: one more than there are keeps stores along the taps out of each other's memory banks. */
+const weightPitch = (blocks: number): number => (blocks * BLOCK) / 4 + 1;
+
+/** Bindings as those of `tiledGather`; null where no window slides over whole rows. */
+export function stagedGather(name: string, g: Gather, norm?: ImageNorm, sums?: ChunkSums): Kernel | null {
+  const layout = layoutOf(g);
+  if (!layout) return null;
+  const { rows: r, pixels, blocks, depth, workgroups } = layout;
+  const taps = g.kernelHeight * g.kernelWidth;
+  const threads = pixels * blocks;
+  const channels = blocks * BLOCK;
+  const [mTiles, nTiles] = [Math.ceil(g.outChannels / channels), Math.ceil((g.batch * g.y.size) / r.rows)];
+  const channelPitch = r.blocks * r.staged * r.pitch;
+  const load = imageLoad('weights', 'result', norm, 'vec4f');
+  const stored = sums && storedSums(g, sums, load.access);
+  const units = unitsOf(g);
+  const quads = Array.from({ length: BLOCK }, (_, i): Quad => ({ sums: `acc${i}`, m: `(m0 + ${i}u)`, n: 'n0' }));
+  const windowSize = Math.max(depth * channelPitch, stored ? (BLOCK / 4) * threads : 0);
+  /** WGSL of one row of taps of one channel. */
+  const row = (i: number) => {
+    const { tap, offset } = g.y.taps[0][i];
+    const line = `c * ${channelPitch}u + base + ${(offset - reach(g.y).low) * r.pitch}u`;
+    const column = (j: number) => {
+      const slot = tap * g.kernelWidth + g.x.taps[0][j].tap;
+      const at = `(c * ${taps}u + ${g.flipped ? taps - 1 - slot : slot}u) * ${weightPitch(blocks)}u + block * ${BLOCK / 4}u`;
+      const numbers = [0, 1, 2, 3].map((k) => numberAt('v', units, g.x.taps[0][j].offset + k));
+      return `{ let x = vec4f(${numbers.join(', ')});
+        ${unroll(BLOCK / 4, (h) => `let w${h} = taps[${at} + ${h}u];`)}
+        ${unroll(BLOCK, (b) => `acc${b} = fma(vec4f(w${b >> 2}[${b % 4}]), x, acc${b});`)} }`;
+    };
+    return `{ ${units.map((u, k) => `let v${k} = window[${line} + ${u + r.left}u];`).join(' ')}
+      ${unroll(g.kernelWidth, column)} }`;
+  };
+  // Neighbouring threads load along the weights as they lie in memory: taps, then the channels of the smaller stride.
+  const inner = g.weightStride.in < g.weightStride.out;
+  const code = wgsl`
+${load.bindings}${load.declarations}${stored?.bindings ?? ''}
+var<workgroup> window: array<vec4f, ${windowSize}>;
+var<workgroup> taps: array<vec4f, ${depth * taps * weightPitch(blocks)}>;
+${stored ? foldChunks('window', BLOCK / 4, threads) : ''}
+@compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
+  ${foldedIndex(workgroups)}
+  let top = group / ${mTiles}u % ${nTiles}u * ${r.rows}u;
+  let z = group / ${mTiles * nTiles}u;
+  let block = local / ${pixels}u;
+  let m0 = group % ${mTiles}u * ${channels}u + block * ${BLOCK}u;
+  let quad = local % ${pixels}u;
+  let n0 = top * ${4 * r.quads}u + quad * 4u;
+  let line = quad / ${r.quads}u;
+  let base = (line / ${r.height}u * ${r.staged}u + line % ${r.height}u) * ${r.pitch}u + quad % ${r.quads}u;
+  ${unroll(BLOCK, (b) => `var acc${b} = vec4f();`)}
+  for (var e = local; e < ${windowSize}u; e += ${threads}u) { window[e] = vec4f(); }
+  for (var c0 = 0u; c0 < ${g.inChannels}u; c0 += ${depth}u) {
+    workgroupBarrier();
+    ${stageRows(g, r, load, { channels: depth, first: 'c0', channelPitch, threads })}
+    for (var e = local; e < ${depth * taps * channels}u; e += ${threads}u) {
+      let tap = e % ${taps}u;
+      let c = ${inner ? `e / ${taps}u % ${depth}u` : `e / ${taps * channels}u`};
+      let m = ${inner ? `e / ${taps * depth}u` : `e / ${taps}u % ${channels}u`};
+      let source = z * ${g.weightStride.group}u + min(group % ${mTiles}u * ${channels}u + m, ${g.outChannels - 1}u) * ${g.weightStride.out}u + min(c0 + c, ${g.inChannels - 1}u) * ${g.weightStride.in}u;
+      taps[(c * ${taps}u + tap) * ${weightPitch(blocks)}u + m / 4u][m % 4u] = weights[source * ${taps}u + tap];
+    }
+    workgroupBarrier();
+    for (var c = 0u; c < min(${depth}u, ${g.inChannels}u - c0); c++) {
+      ${unroll(g.kernelHeight, row)}
+    }
+  }
+  ${stored ? `workgroupBarrier();\n${stored.epilogue(quads)}` : ''}
+  let image = n0 / ${g.y.size * g.x.size}u;
+  let at = (image * ${g.groups * g.outChannels}u + z * ${g.outChannels}u + m0) * ${g.y.size * r.quads}u + n0 / 4u % ${g.y.size * r.quads}u;
+  ${unroll(BLOCK, (b) => `if (m0 + ${b}u < ${g.outChannels}u && image < ${g.batch}u) { result[at + ${b * g.y.size * r.quads}u] = acc${b}; }`)}
+}`;
+  return { name, code, access: stored?.access ?? load.access, workgroups: foldWorkgroups(workgroups) };
+}
