@@ -1,7 +1,7 @@
 // Particles change places by exchanging what their tensors hold: the modules stay where they are. So they may differ in nothing but that. This
 // looks for the first difference between two of them: class, shapes, options, functions, training mode, whether parameters are trained.
 import { Apply } from '../nn/apply';
-import { Module } from '../nn/module';
+import { type AnyModule, Module } from '../nn/module';
 import { Parameter, State } from '../nn/parameter';
 import { showShape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
@@ -19,7 +19,7 @@ export interface Likeness {
 }
 
 /** What differs, as `0.options.dilation is 1, not 2`; null where only weights and states do. What #private fields hold is not seen. */
-export function difference(a: Module, b: Module, likeness: Likeness): string | null {
+export function difference(a: AnyModule, b: AnyModule, likeness: Likeness): string | null {
   return compare(a, b, '', likeness, new Set());
 }
 

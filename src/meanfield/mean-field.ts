@@ -149,7 +149,7 @@ export class MeanField extends Module implements Stage {
   get branches(): Branch[] {
     const inside = this.options.skip === 'inside';
     return this.particles.map((particle) => (x) => {
-      const y = particle.forward(x as never) as Tensor;
+      const y = particle.forward(x);
       return inside ? sub(y, x) : y;
     });
   }
@@ -190,7 +190,7 @@ export class MeanField extends Module implements Stage {
 
   /** (1 − Δ)·x + Δ·g(x): exactly g(x) where Δ is 1. */
   #blend(x: Tensor, particle: Module, delta: Tensor): Tensor {
-    const g = particle.forward(x as never) as Tensor;
+    const g = particle.forward(x);
     if (!sameShape(x.shape, g.shape))
       throw inputError('MeanField', 'a block must keep the shape of its input', { x: x.shape, 'g(x)': g.shape });
     return add(mul(x, sub(1, delta)), mul(g, delta));

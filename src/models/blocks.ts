@@ -116,7 +116,7 @@ export class PreActTransition extends PreActBranch {
   }
 
   override forward(x: Tensor): Tensor {
-    const carried = this.shortcut.forward(x as never) as Tensor;
+    const carried = this.shortcut.forward(x);
     return carried.add(super.forward(x));
   }
 }
@@ -141,7 +141,7 @@ export class PostActBlock extends Module {
 
   override forward(x: Tensor): Tensor {
     const y = this.bn1.forward(this.conv1.forward(x));
-    const carried = this.shortcut ? (this.shortcut.forward(x as never) as Tensor) : x;
+    const carried = this.shortcut ? this.shortcut.forward(x) : x;
     return relu(this.bn2.forward(this.conv2.forward(y)).add(carried));
   }
 }

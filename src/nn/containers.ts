@@ -1,10 +1,10 @@
 // Containers: modules in a row.
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
-import { Module } from './module';
+import { type AnyModule, Module } from './module';
 
 /** What the containers share: a list of modules, whose children are named 0, 1, … */
-abstract class Row<T extends Module> extends Module {
+abstract class Row<T extends AnyModule, In, Out> extends Module<In, Out> {
   protected readonly items: T[];
 
   constructor(items: Iterable<T>) {
@@ -36,14 +36,14 @@ abstract class Row<T extends Module> extends Module {
     return this.items[Symbol.iterator]();
   }
 
-  override *children(): Iterable<[string, Module]> {
+  override *children(): Iterable<[string, AnyModule]> {
     for (const [i, item] of this.items.entries()) yield [String(i), item];
     yield* super.children(); // a subclass may have fields of its own
   }
 }
 
 /** Modules applied one after the other. */
-export class Sequential extends Row<Module> {
+export class Sequential extends Row<Module, Tensor, Tensor> {
   constructor(...layers: Module[]) {
     super(layers);
   }
@@ -54,13 +54,13 @@ export class Sequential extends Row<Module> {
 
   override forward(x: Tensor): Tensor {
     let y = x;
-    for (const layer of this.items) y = layer.forward(y as never) as Tensor;
+    for (const layer of this.items) y = layer.forward(y);
     return y;
   }
 }
 
 /** A list of modules that a parent calls as it likes. */
-export class ModuleList<T extends Module = Module> extends Row<T> {
+export class ModuleList<T extends AnyModule = Module> extends Row<T, never, never> {
   constructor(items: Iterable<T> = []) {
     super(items);
   }

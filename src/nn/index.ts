@@ -11,7 +11,7 @@ export { GroupNorm, LayerNorm } from './layer-norm';
 export * from './layers';
 export { Linear } from './linear';
 export * from './loss';
-export type { ForwardHook, LoadReport, StateDict } from './module';
+export type { AnyModule, ForwardHook, Inputs, LoadReport, StateDict } from './module';
 export { Module } from './module';
 export type { BatchNormLayerOptions } from './norm';
 export { BatchNorm1d, BatchNorm2d } from './norm';

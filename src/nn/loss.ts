@@ -6,7 +6,10 @@ import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 
 /** A loss as a module: its options are given once, `forward(x, target)` is the loss. */
-export type Loss<O> = Module & { readonly options?: O; forward(x: Tensor, target: Tensor): Tensor };
+export type Loss<O> = Module<[x: Tensor, target: Tensor]> & {
+  readonly options?: O;
+  forward(x: Tensor, target: Tensor): Tensor;
+};
 
 function lossModule<O extends object>(
   loss: (x: Tensor, target: Tensor, options?: O) => Tensor,
@@ -14,7 +17,7 @@ function lossModule<O extends object>(
 ): new (
   options?: O,
 ) => Loss<O> {
-  return class extends Module {
+  return class extends Module<[x: Tensor, target: Tensor]> {
     constructor(readonly options?: O) {
       super();
       checked(new.target.name, options, table);

@@ -52,27 +52,47 @@ function* fields(
   }
 }
 
-type Forward = (...inputs: never[]) => unknown;
-/** Called after forward with the module, its inputs and its result; may return another result. */
-export type ForwardHook = (module: Module, inputs: readonly unknown[], output: unknown) => unknown;
+/** What `forward` is called with: one input, or all of them where `In` is a tuple. */
+export type Inputs<In> = In extends readonly unknown[] ? In : [input: In];
 
-export abstract class Module {
+// biome-ignore lint/suspicious/noExplicitAny: neither `never` nor `unknown` stands for every input and every result at once
+type Some = any;
+
+/** A module, whatever `forward` takes and returns. */
+export type AnyModule = Module<Some, Some>;
+
+// biome-ignore lint/suspicious/noConfusingVoidType: what a hook without a result returns
+type Nothing = void | undefined;
+
+/** Called after forward with the module, its inputs and its result; may return another result. */
+export type ForwardHook<I extends readonly unknown[] = readonly unknown[], Out = unknown> = (
+  module: AnyModule,
+  inputs: I,
+  output: Out,
+) => Out | Nothing;
+
+/**
+ * A layer, or a model made of layers, as `torch.nn.Module`. `In` is what `forward` takes, `Out` what it returns: one tensor each unless said
+ * otherwise, `extends nn.Module<[query: Tensor, key: Tensor], Tensor[]>`. A function that takes any module says `nn.AnyModule`.
+ */
+export abstract class Module<In = Tensor, Out = Tensor> {
   #training = true;
   /** Position in the tree (`layer2.1.conv1`), known after the first call; for messages. */
   declare path: string;
-  declare private hooks: Set<ForwardHook>;
+  /** Of any type, so that a module that takes more than is asked for passes for one that does not. */
+  declare private hooks: Set<ForwardHook<Some, Some>>;
   /** Whether a walk over names is inside of it. */
   declare private walked: boolean;
 
   constructor() {
     Object.defineProperty(this, 'path', { value: '', writable: true, enumerable: false });
-    Object.defineProperty(this, 'hooks', { value: new Set<ForwardHook>(), enumerable: false });
+    Object.defineProperty(this, 'hooks', { value: new Set(), enumerable: false });
     Object.defineProperty(this, 'walked', { value: false, writable: true, enumerable: false });
-    const forward = this.forward as Forward;
+    const { forward } = this;
     // Users write `forward` and call `forward`: wrapping it here gives errors their module path, and releases what only the inside of the
     // outermost module has seen.
     Object.defineProperty(this, 'forward', {
-      value: (...inputs: never[]) => this.#call(forward, inputs),
+      value: (...inputs: Inputs<In>) => this.#call(forward, inputs),
       enumerable: false,
       writable: true,
       configurable: true,
@@ -89,11 +109,11 @@ export abstract class Module {
     this.#training = mode;
   }
 
-  /** The computation. Subclasses say with which inputs. */
-  abstract forward(...inputs: never[]): unknown;
+  /** The computation. */
+  abstract forward(...inputs: Inputs<In>): Out;
 
   /** Direct submodules with their names. Containers override it. */
-  *children(): Iterable<[string, Module]> {
+  *children(): Iterable<[string, AnyModule]> {
     for (const [name, value] of fields(this)) if (value instanceof Module) yield [name, value];
   }
 
@@ -113,7 +133,7 @@ export abstract class Module {
   }
 
   /** This module and all below it, each once, with dotted names. */
-  *namedModules(prefix = '', seen = new Set<Module>()): Iterable<[string, Module]> {
+  *namedModules(prefix = '', seen = new Set<AnyModule>()): Iterable<[string, AnyModule]> {
     if (seen.has(this)) return;
     seen.add(this);
     yield [prefix, this];
@@ -121,7 +141,7 @@ export abstract class Module {
   }
 
   /** This module and all below it. */
-  modules(): Module[] {
+  modules(): AnyModule[] {
     return [...this.namedModules()].map(([, module]) => module);
   }
 
@@ -192,13 +212,13 @@ export abstract class Module {
   }
 
   /** Calls `visit` for every module below, then for this one, as in PyTorch. */
-  apply(visit: (module: Module) => void): this {
+  apply(visit: (module: AnyModule) => void): this {
     for (const module of this.modules().reverse()) visit(module);
     return this;
   }
 
   /** Runs `hook` after every forward; returns a function that removes it. */
-  onForward(hook: ForwardHook): () => void {
+  onForward<I extends readonly unknown[] = Inputs<In>>(hook: ForwardHook<I, Out>): () => void {
     this.hooks.add(hook);
     return () => void this.hooks.delete(hook);
   }
@@ -275,7 +295,7 @@ export abstract class Module {
     return `${this.constructor.name}(${this.describe()}${body})${counted}`;
   }
 
-  #call(forward: Forward, inputs: never[]): unknown {
+  #call(forward: (...inputs: Inputs<In>) => Out, inputs: Inputs<In>): Out {
     if (moduleDepth() === 0 && !this.path) for (const [name, module] of this.namedModules()) module.path = name;
     if (insideCall()) return this.#run(forward, inputs);
     const outer = called;
@@ -296,10 +316,10 @@ export abstract class Module {
     }
   }
 
-  #run(forward: Forward, inputs: never[]): unknown {
+  #run(forward: (...inputs: Inputs<In>) => Out, inputs: Inputs<In>): Out {
     called?.add(this);
     // The path of an inner module is told from the root; a stack of full paths would repeat it.
-    let output = insideModule(this.path, () => forward.apply(this, inputs));
+    let output = insideModule(this.path, () => Reflect.apply(forward, this, inputs));
     for (const hook of this.hooks) {
       for (const memory of reachable(inputs, output)) memory.escape();
       output = asProgram(() => hook(this, inputs, output)) ?? output;
@@ -309,7 +329,7 @@ export abstract class Module {
 }
 
 /** Runs `body`, which is synchronous, with a module in evaluation mode; then each module below has its own mode again. */
-export function inEvaluation<T>(model: Module, body: () => T): T {
+export function inEvaluation<T>(model: AnyModule, body: () => T): T {
   const modes = model.modules().map((module) => [module, module.training] as const);
   model.eval();
   try {
@@ -320,7 +340,7 @@ export function inEvaluation<T>(model: Module, body: () => T): T {
 }
 
 /** The modules called in the outermost call that runs: their fields stay. */
-let called: Set<Module> | null = null;
+let called: Set<AnyModule> | null = null;
 
 /** The memory of every tensor that can be found from a value: in arrays, maps, sets and fields of objects, modules among them. */
 function* reachable(...values: unknown[]): Iterable<Memory> {

@@ -7,7 +7,7 @@ import { checked, is } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
-import type { LoadReport, Module, StateDict } from './module';
+import type { AnyModule, LoadReport, StateDict } from './module';
 
 const STORED: Record<Exclude<DType, 'bool'>, StoredDtype> = { float32: 'F32', int32: 'I32', uint32: 'U32' };
 
@@ -37,7 +37,7 @@ export const PRIVATE = { optimizer: 'optimizer/', trainer: 'trainer/' } as const
  * holds besides weights passed over. Throws one error that lists what is missing, unexpected or misshapen.
  */
 export function loadWeights(
-  model: Module,
+  model: AnyModule,
   tensors: Readonly<Record<string, StoredTensor>>,
   options: { strict?: boolean } = {},
 ): LoadReport {

@@ -1,6 +1,6 @@
 // summary(model, input): a table of modules with the shapes they return and the parameters they own.
 import { scopedNoGrad, tensorsIn } from '../autograd/tape';
-import { inEvaluation, type Module } from './module';
+import { type AnyModule, inEvaluation } from './module';
 import { Parameter } from './parameter';
 
 export interface SummaryRow {
@@ -15,10 +15,10 @@ export interface SummaryRow {
 
 /** Runs the model once without recording, in evaluation mode, and reports every module. `table` is for people. */
 export function summary(
-  model: Module,
+  model: AnyModule,
   ...inputs: unknown[]
 ): { rows: SummaryRow[]; parameters: number; table: string } {
-  const outputs = new Map<Module, readonly number[]>();
+  const outputs = new Map<AnyModule, readonly number[]>();
   const named = [...model.namedModules()];
   const remove = named.map(([, module]) =>
     module.onForward((m, _, output) => {
@@ -28,13 +28,13 @@ export function summary(
   try {
     inEvaluation(model, () =>
       scopedNoGrad(() => {
-        (model.forward as (...given: unknown[]) => unknown)(...inputs);
+        model.forward(...inputs);
       }),
     );
   } finally {
     for (const off of remove) off();
   }
-  const own = (module: Module) =>
+  const own = (module: AnyModule) =>
     [...module.ownTensors()].reduce((sum, [, tensor]) => sum + (tensor instanceof Parameter ? tensor.size : 0), 0);
   const rows = named.map(([path, module]) => ({
     path,

@@ -1,7 +1,7 @@
 // Where numbers stop being finite: the error that ends a run whose loss is NaN or infinite, and the search for the first culprit.
 import { scopedNoGrad, tensorsIn } from '../autograd/tape';
 import { DawnfieldError } from '../gpu';
-import type { Module } from '../nn/module';
+import type { AnyModule } from '../nn/module';
 import { reduce } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { forStep } from './loader';
@@ -58,7 +58,7 @@ const countNonFinite = (x: Tensor): Tensor =>
  * Says in words which comes first: a weight, a batch, a module's output (innermost first), the loss or a metric that is not finite.
  * Runs the forward pass of the batch once more, so the weights must be those from before the bad step.
  */
-export async function locateNonFinite<B>(model: Module, task: Task<B>, batch: B): Promise<string> {
+export async function locateNonFinite<B>(model: AnyModule, task: Task<B>, batch: B): Promise<string> {
   const found: { what: string; count: Tensor; size: number }[] = [];
   const check = (what: string, x: Tensor) => {
     if (x.dtype === 'float32') found.push({ what, count: countNonFinite(x).keep(), size: x.size });

@@ -4,7 +4,7 @@ import { scopedNoGrad } from '../autograd/tape';
 import type { Batch, BatchSource } from '../data/batches';
 import { requireWhole } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
-import { inEvaluation, type Module } from '../nn/module';
+import { type AnyModule, inEvaluation } from '../nn/module';
 import { locateNonFinite, NonFiniteEvaluationError } from './diagnose';
 import { batchesOf, countOf, forStep, isSource, type Loader, sizeOf, visit } from './loader';
 import { addTo, defaultReadEvery, type Totals } from './tally';
@@ -57,9 +57,13 @@ export function evaluate(
   source: BatchSource,
   options: EvaluationOptions,
 ): Promise<Evaluation | null>;
-export function evaluate<B>(model: Module, loader: Loader<B>, options: OwnEvaluationOptions<B>): Promise<Means | null>;
+export function evaluate<B>(
+  model: AnyModule,
+  loader: Loader<B>,
+  options: OwnEvaluationOptions<B>,
+): Promise<Means | null>;
 export async function evaluate(
-  model: Module,
+  model: AnyModule,
   loader: Loader<Batch>,
   options: EvaluationOptions | OwnEvaluationOptions<Batch>,
 ): Promise<Evaluation | Means | null> {
@@ -75,7 +79,7 @@ export async function evaluate(
 
 /** The sums of a task over all batches of a loader. */
 export async function total<B>(
-  model: Module,
+  model: AnyModule,
   loader: Loader<B>,
   task: Task<B>,
   { batchSize, readEvery = defaultReadEvery(), onProgress, signal }: Options,

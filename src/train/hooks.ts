@@ -2,7 +2,7 @@
 import { isPlain } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
-import type { Module } from '../nn/module';
+import type { AnyModule } from '../nn/module';
 import type { Optimizer } from '../optim/optimizer';
 import { Tensor } from '../tensor/tensor';
 import type { Json } from './checkpoint';
@@ -10,7 +10,7 @@ import type { EpochLine } from './metrics';
 
 /** The run, as hooks see it. */
 export interface TrainerRun {
-  readonly model: Module;
+  readonly model: AnyModule;
   readonly optimizer: Optimizer<{ lr: number }>;
   /** The epoch that runs, counted from 0 as in schedules, and the steps done so far. */
   readonly epoch: number;
@@ -69,14 +69,14 @@ const CALLS = Object.keys(HOOK).filter((name) => name !== 'name');
 
 /** A module class that brings a hook to the Trainers of models which have such a module somewhere. */
 interface Bringer {
-  trainerHook?: (model: Module) => TrainerHook;
+  trainerHook?: (model: AnyModule) => TrainerHook;
 }
 
 /** All hooks of a run. */
 export class Hooks {
   readonly #list: readonly TrainerHook[];
 
-  constructor(model: Module, given: readonly TrainerHook[] = []) {
+  constructor(model: AnyModule, given: readonly TrainerHook[] = []) {
     given.forEach((hook, i) => {
       const what = `Trainer: hooks[${i}]`;
       if (typeof hook !== 'object' || hook === null || isPlain(hook)) checked(what, hook, HOOK);

@@ -2,7 +2,7 @@
 import type { Batch } from '../data/batches';
 import { InputError, requireWhole } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
-import type { Module } from '../nn/module';
+import type { AnyModule } from '../nn/module';
 import type { Optimizer } from '../optim/optimizer';
 import type { Schedule } from '../optim/schedule';
 import type { Checkpoint, JsonObject } from './checkpoint';
@@ -81,7 +81,7 @@ export interface TrainerOptions extends CommonOptions<Batch> {
 
 /** Options for anything else: any model, batches and loss. */
 export interface OwnTrainerOptions<B> extends CommonOptions<B> {
-  model: Module;
+  model: AnyModule;
   step: Step<B>;
   /** For a BatchSource; a DataLoader has its own. */
   batchSize?: number;
@@ -93,7 +93,7 @@ export interface OwnTrainerOptions<B> extends CommonOptions<B> {
 export type AllOptions<B> = CommonOptions<B> &
   Pick<OwnTrainerOptions<B>, 'batchSize' | 'augment'> &
   Partial<Pick<OwnTrainerOptions<B>, 'step'>> &
-  Pick<TrainerOptions, 'lossFunction'> & { model: Module };
+  Pick<TrainerOptions, 'lossFunction'> & { model: AnyModule };
 
 const OPTIONS: OptionTable<AllOptions<never>> = {
   ...{

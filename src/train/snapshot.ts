@@ -1,7 +1,7 @@
 // Between a run and its checkpoint: everything that it needs to go on is taken, checked, and put back.
 import { targetName } from '../../shaders/target';
 import { device, InputError, type TuningTable } from '../gpu';
-import type { Module } from '../nn/module';
+import type { AnyModule } from '../nn/module';
 import { Parameter } from '../nn/parameter';
 import { findNonFinite, fromStored, loadWeights, PRIVATE, toStored } from '../nn/stored';
 import type { Optimizer } from '../optim/optimizer';
@@ -15,7 +15,7 @@ import type { Tally } from './tally';
 
 /** What belongs to a run. */
 export interface Parts {
-  readonly model: Module;
+  readonly model: AnyModule;
   readonly optimizer: Optimizer<{ lr: number }>;
   readonly hooks: Hooks;
   readonly tally: Tally;
@@ -114,7 +114,7 @@ export function put({ tensors, progress: saved }: Checkpoint, parts: Parts, run:
 }
 
 /** The first tensor that no training can go on with, and what is wrong with it. States, such as masks, may be infinite, statistics may not. */
-export function notFinite(model: Module, tensors: Checkpoint['tensors']): string | null {
+export function notFinite(model: AnyModule, tensors: Checkpoint['tensors']): string | null {
   const own = new Map(model.namedTensors());
   return findNonFinite(tensors, (name) => {
     const tensor = own.get(name);

@@ -11,7 +11,7 @@ import { sizeOf } from './loader';
 import { MeanTally, Tally, type Totals } from './tally';
 
 /** A model that classifies: images → logits [N, classes]. */
-export type Classifier = Module & { forward(x: Tensor): Tensor };
+export type Classifier = Module;
 /** The mean loss over a batch of logits [N, classes] and labels [N]. */
 export type LossFunction = (logits: Tensor, labels: Tensor) => Tensor;
 

@@ -5,7 +5,7 @@ import { backward } from '../autograd/tape';
 import type { Batch } from '../data/batches';
 import type { ProfiledLaunch, Scalar } from '../gpu';
 import { device, InputError, tune } from '../gpu';
-import type { Module } from '../nn/module';
+import type { AnyModule } from '../nn/module';
 import type { Optimizer } from '../optim/optimizer';
 import { constant, Scheduler } from '../optim/schedule';
 import type { Checkpoint } from './checkpoint';
@@ -81,7 +81,7 @@ export class Trainer<B = Batch> implements TrainerRun {
     this.#progress = beginning();
   }
 
-  get model(): Module {
+  get model(): AnyModule {
     return this.#options.model;
   }
 

@@ -187,7 +187,7 @@ test('a step that switches requiresGrad inside', () =>
   }));
 
 test('state that a module makes late is made once', async () => {
-  class Late extends nn.Module {
+  class Late extends nn.Module<[x: Tensor, late: boolean]> {
     mean: nn.State | null = null;
     override forward(x: Tensor, late: boolean): Tensor {
       if (!late) return x.mul(1);

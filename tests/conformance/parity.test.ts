@@ -178,7 +178,7 @@ else {
       const gradients = load(folder, c.files.grad1);
       for (let step = 1; step <= c.loss.length; step++) {
         const { x, y } = batch(batches, c.batch_of_step[step - 1], size);
-        const out = model.forward(x as never) as Tensor;
+        const out = model.forward(x);
         const loss = crossEntropy(out, y);
         loss.backward();
         const particles = c.steps?.[step - 1];
@@ -234,7 +234,7 @@ else {
         (await compare(momenta(model, optimizer), load(folder, c.files.momentum))).l2,
       );
       model.eval();
-      const out = noGrad(() => model.forward(batch(batches, 0, size).x as never) as Tensor);
+      const out = noGrad(() => model.forward(batch(batches, 0, size).x));
       within(c.tolerance, 'eval_logits', (await compare([['eval_logits_after_step10', out]], logits)).max);
     });
 
@@ -243,7 +243,7 @@ else {
       const { model, optimizer } = start(calm.optimizer);
       for (const want of calm.loss) {
         const { x, y } = batch(batches, calm.batch, size);
-        const loss = crossEntropy(model.forward(x as never) as Tensor, y);
+        const loss = crossEntropy(model.forward(x), y);
         loss.backward();
         optimizer.step();
         optimizer.zeroGrad();

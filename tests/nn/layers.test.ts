@@ -12,7 +12,7 @@ const input = (shape: number[], seed = 1) => {
 };
 
 interface Case {
-  layer: nn.Module;
+  layer: nn.AnyModule;
   inputs: Tensor[];
   want: (...inputs: Tensor[]) => Tensor;
   /** State dict: names and shapes. */
@@ -21,7 +21,7 @@ interface Case {
 }
 
 /** A layer and what it is compared with; the function gets the layer, to reach its tensors. */
-function like<L extends nn.Module>(
+function like<L extends nn.AnyModule>(
   layer: L,
   text: string,
   inputs: Tensor[],
@@ -131,7 +131,7 @@ const losses = (): Case[] => {
   const logits = input([4, 3]);
   const labels = tensor(Int32Array.of(0, 2, 1, 1));
   const target = input([4, 3], 2);
-  const loss = (layer: nn.Module, inputs: Tensor[], want: (...inputs: Tensor[]) => Tensor) =>
+  const loss = (layer: nn.AnyModule, inputs: Tensor[], want: (...inputs: Tensor[]) => Tensor) =>
     like(layer, `${layer.constructor.name}()`, inputs, (_, ...given) => want(...given));
   return [
     loss(new nn.CrossEntropyLoss({ labelSmoothing: 0.1 }), [logits, labels], (x, y) =>
@@ -153,7 +153,7 @@ for (const [kind, cases] of Object.entries({ parametrised, stateless, losses }))
       assert.equal(shapes, state, `${text}: state dict`);
       const count = Object.values(state).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
       assert.is(layer.parameterCount, count, `${text}: parameters`);
-      const got = (layer.forward as (...given: Tensor[]) => Tensor)(...inputs);
+      const got = layer.forward(...inputs);
       const expected = want(...inputs);
       assert.equal([...got.shape], [...expected.shape], text);
       close(await got.data(), await expected.data(), 1e-5, text);

@@ -115,7 +115,7 @@ test('fields may form a cycle of plain objects and arrays', () => {
 });
 
 test('modules and parameters in maps, sets and nested collections are found', () => {
-  class Many extends nn.Module {
+  class Many extends nn.Module<[], void> {
     byName = new Map<string, unknown>([
       ['a', new nn.Linear(1, 1)],
       ['b', [{ deep: new nn.Parameter(zeros([1])) }]],
@@ -134,7 +134,7 @@ test('modules and parameters in maps, sets and nested collections are found', ()
 });
 
 test('names are those of the fields, snake_case is understood, and two tensors never share one', async () => {
-  class Names extends nn.Module {
+  class Names extends nn.Module<[], void> {
     fooBar = new nn.Parameter(zeros([1]));
     foo_bar = new nn.Parameter(zeros([1]));
     myNorm = new nn.BatchNorm1d(2);
@@ -156,7 +156,7 @@ test('names are those of the fields, snake_case is understood, and two tensors n
   delete dict.fooBar;
   assert.throws(() => names.loadStateDict(dict), /missing: fooBar/);
 
-  class Clash extends nn.Module {
+  class Clash extends nn.Module<[], void> {
     'a.b' = new nn.Parameter(zeros([1]));
     a = { b: new nn.Parameter(zeros([1])) };
     override forward(): void {}
@@ -189,7 +189,7 @@ test('subclasses of containers and networks keep their own fields', () => {
   assert.not(keys.some((key) => key.startsWith('stage1.0')));
 });
 
-const filled = (net: nn.Module, value: number) =>
+const filled = (net: nn.AnyModule, value: number) =>
   Object.fromEntries(Object.entries(net.stateDict()).map(([name, t]) => [name, zeros(t.shape).add(value).keep()]));
 
 test('loadStateDict copies by name; num_batches_tracked of PyTorch is passed over', async () => {
