@@ -1,5 +1,5 @@
 // F: operations as functions, by their PyTorch names in camel case.
-export * from '../ops/clamp';
+
 export {
   type Conv1dOptions,
   type Conv2dOptions,
@@ -23,3 +23,4 @@ export { cumprod, cumsum, type ScanOptions } from '../ops/scan';
 export { logSoftmax, softmax } from '../ops/softmax';
 export { argsort, type Sorted, type SortOptions, sort, topk } from '../ops/sort';
 export * from '../ops/views';
+export * from '../ops/where';

@@ -1,18 +1,14 @@
-import type { PushForward, Rule } from '../autograd/tape';
-import { needsGradient, record, SYMMETRIC, sumOfAll } from '../autograd/tape';
 import { checked, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
 import { checkDType, promote, wgslType } from '../tensor/dtype';
 import { copy, evaluate } from '../tensor/elementwise';
-import type { BinaryName, BinaryRow, UnaryName, UnaryRow } from '../tensor/op-table';
-import { binaryOps, unaryOps } from '../tensor/op-table';
-import { evaluateTo } from '../tensor/reduce';
-import type { Shape } from '../tensor/shape';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import type { Numeric, Operand } from './operands';
-import { derivative, named, numberType, requireNumber, requireOperand, requireTensor } from './operands';
+import { numberType, recordElementwise, requireNumber, requireOperand, requireTensor } from './operands';
+import type { BinaryName, BinaryRow, UnaryName, UnaryRow } from './table';
+import { binaryOps, unaryOps } from './table';
 
 export type { Numeric, Operand } from './operands';
 
@@ -46,11 +42,7 @@ function unary(name: string, row: UnaryRow) {
     const { expression, compute, result } = typed(name, row, dtype);
     const scalars = own.map((s, i) => s ?? bounded(defaults[i], compute));
     const y = evaluate({ name, expression, operands: { a: x }, scalars, shape: x.shape, result, compute });
-    const { da } = row;
-    if (!da || !needsGradient(x)) return y;
-    const kept = named(da, { a: x, y });
-    const rule: Rule = (g) => [derivative(name, da, { ...kept, g }, scalars, x.shape)];
-    return record(name, [x], y, Object.values(kept), rule, { push: SYMMETRIC });
+    return row.da ? recordElementwise(name, [x], y, [row.da], { a: x, y }, scalars) : y;
   };
 }
 
@@ -86,16 +78,10 @@ function binary(name: string, row: BinaryRow) {
     const expression = entered(t.expression, t.compute);
     const y = evaluate({ name, expression, operands, scalars, shape, result: t.result, compute: t.compute });
     const { da, db } = row;
+    if (!da || !db) return y;
     const inputs = [a, b].filter(Boolean);
-    if (!da || !db || !needsGradient(...inputs)) return y;
-    const rules = [a && entered(da, 'float32'), b && entered(db, 'float32')].filter(Boolean) as string[];
-    const needed = rules.filter((_, i) => inputs[i].requiresGrad).join(' ');
-    const kept = named(needed, { ...operands, y });
-    const rule: Rule = (g, needs) =>
-      rules.map((expression, i) => needs[i] && derivative(name, expression, { ...kept, g }, scalars, inputs[i].shape));
-    const push: PushForward = (...tangents) =>
-      sumOfAll(...tangents.map((t, i) => t && derivative(name, rules[i], { ...kept, g: t }, scalars, shape, shape)));
-    return record(name, inputs, y, Object.values(kept), rule, { push });
+    const rules = [a && da, b && db].filter((rule) => !!rule).map((rule) => entered(rule as string, 'float32'));
+    return recordElementwise(name, inputs, y, rules, { ...operands, y }, scalars);
   };
 }
 
@@ -114,13 +100,17 @@ function bounded(value: number, compute: DType): number {
 type Scalars<K extends UnaryName> = (typeof unaryOps)[K] extends { scalars: Record<string, number> }
   ? (Numeric | null)[]
   : [];
+/** The functions of one tensor, by name: `scalars` are numbers, as in `leakyRelu(x, slope)`. */
 export type UnaryFunctions = { [K in UnaryName]: (x: Tensor, ...scalars: Scalars<K>) => Tensor };
+/** The functions of two operands, by name; they broadcast. */
 export type BinaryFunctions = { [K in BinaryName]: (a: Operand, b: Operand) => Tensor };
 
 const made = <T>(rows: object, make: (name: string, row: never) => unknown) =>
   Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, make(name, row as never)])) as T;
 
+/** Every elementwise function of one tensor, of its shape; the rows of the table in `table.ts` say what each computes. */
 export const unaryFunctions = made<UnaryFunctions>(unaryOps, unary);
+/** Every elementwise function of two operands, which broadcast and promote as in PyTorch. */
 export const binaryFunctions = made<BinaryFunctions>(binaryOps, binary);
 
 export const { neg, abs, sign, square, exp, exp2, expm1, log, log2, log10, log1p, sqrt, rsqrt, reciprocal } =
@@ -152,38 +142,6 @@ export const { eq, ne, lt, le, gt, ge, logicalAnd, logicalOr, logicalXor } = bin
 export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {
   const { approximate = 'none' } = checked('gelu', options, { approximate: word('none', 'tanh') });
   return approximate === 'tanh' ? unaryFunctions.geluTanh(x) : unaryFunctions.geluErf(x);
-}
-
-/** The elements of `a` where `condition` is true (non-zero), of `b` elsewhere; all three broadcast. */
-export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  requireTensor('where', condition);
-  const like = [a, b].find((x) => x instanceof Tensor);
-  const operands: Record<string, Tensor> = { c: condition };
-  const scalars: Numeric[] = [0, 0];
-  let dtype: DType | null = null;
-  for (const [i, value] of [a, b].entries()) {
-    requireOperand('where', value, condition);
-    const type = value instanceof Tensor ? value.dtype : numberType(value, like?.dtype ?? 'float32');
-    dtype = dtype ? promote(dtype, type) : type;
-    if (value instanceof Tensor) operands['ab'[i]] = value;
-    else scalars[i] = value;
-  }
-  const shape = Object.values(operands).reduce<Shape>((all, t) => broadcastShapes('where', all, t.shape), []);
-  const compute = dtype === 'bool' ? 'uint32' : dtype!;
-  const type = wgslType(compute);
-  const expression = `select(${operands.b ? `${type}(b)` : `${type}(t)`}, ${operands.a ? `${type}(a)` : `${type}(s)`}, bool(c))`;
-  const y = evaluate({ name: 'where', expression, operands, scalars, shape, result: dtype! });
-  const inputs = [operands.a, operands.b].filter(Boolean);
-  if (!needsGradient(...inputs)) return y;
-  const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'].filter(Boolean);
-  const push: PushForward = (...tangents) =>
-    sumOfAll(...tangents.map((t, i) => t && derivative('where', rules[i], { g: t, c: condition }, [], shape, shape)));
-  const rule: Rule = (g, needs) =>
-    rules.map((expression, i) => {
-      const e = { name: 'where gradient', expression, operands: { g, c: condition }, shape: g.shape };
-      return needs[i] && evaluateTo(inputs[i].shape, e);
-    });
-  return record('where', inputs, y, [condition], rule, { push });
 }
 
 /** The elements as another type: floats are truncated towards zero for integers, bool is true where non-zero. The gradient passes through float32. */

@@ -4,7 +4,6 @@ import { backward, detach, registerHook, retainGrad } from '../autograd/tape';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
 import * as assign from './assign';
-import { clamp } from './clamp';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
 import { gather, scatterAdd } from './gather';
@@ -16,6 +15,7 @@ import { cumprod, cumsum } from './scan';
 import { logSoftmax, softmax } from './softmax';
 import { argsort, sort, topk } from './sort';
 import * as views from './views';
+import { clamp } from './where';
 
 /** A function of a tensor as a method of it. */
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;

@@ -1,9 +1,10 @@
-// Operands of elementwise functions: what numbers beside tensors stand for, checks, and the derivatives' evaluation.
+// What elementwise functions share: what numbers next to tensors stand for, checks of operands, and the record with its derivatives.
+import type { PushForward, Rule } from '../autograd/tape';
+import { needsGradient, record, sumOfAll } from '../autograd/tape';
 import { Scalar } from '../gpu';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
 import { promote } from '../tensor/dtype';
-import { evaluate } from '../tensor/elementwise';
 import { evaluateTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import { sameShape } from '../tensor/shape';
@@ -11,54 +12,46 @@ import { Tensor } from '../tensor/tensor';
 
 /** A number, or a `scalar()` that compiled steps read again. */
 export type Numeric = number | Scalar;
+/** What an elementwise function takes: a tensor or a number. */
 export type Operand = Tensor | Numeric;
 
-/** The type that a number stands for beside a tensor of `dtype`: whole numbers take the tensor's, fractions float32. */
+/** The type that a number stands for next to a tensor of `dtype`: whole numbers take the tensor's, fractions float32. */
 export function numberType(value: Numeric, dtype: DType): DType {
   if (value instanceof Scalar) return promote(dtype, value.type === 'f32' ? 'float32' : 'uint32');
   if (!Number.isInteger(value)) return 'float32';
   return dtype === 'bool' || (dtype === 'uint32' && value < 0) ? 'int32' : dtype;
 }
 
-/** A number as a tensor without dimensions, of the type that it stands for beside one of `dtype`. */
-export const numberTensor = (value: Numeric, dtype: DType): Tensor =>
-  evaluate({
-    name: 'number',
-    expression: 's',
-    operands: {},
-    scalars: [value],
-    shape: [],
-    result: numberType(value, dtype),
-  });
-
 /** The names among `all` that an expression mentions. */
-export const named = <T>(expression: string, all: Record<string, T>): Record<string, T> =>
+const named = <T>(expression: string, all: Record<string, T>): Record<string, T> =>
   Object.fromEntries(Object.entries(all).filter(([name]) => new RegExp(`\\b${name}\\b`).test(expression)));
 
 /**
- * A derivative's expression over all elements of `over`, summed down to `shape`: the gradient for an operand of that shape, or the part of a
- * result's tangent that comes from an operand's tangent g, which may have to be repeated to the result's shape.
+ * Records the elementwise result `y` of `inputs`, given a WGSL expression a derivative: over its gradient g and the names of `all`, of which those
+ * mentioned are saved. Gradients are summed down to their input's shape; a tangent may have to be repeated to the result's.
  */
-export function derivative(
+export function recordElementwise(
   name: string,
-  expression: string,
+  inputs: readonly Tensor[],
+  y: Tensor,
+  rules: readonly string[],
   all: Record<string, Tensor>,
-  scalars: readonly Numeric[],
-  shape: Shape,
-  over: Shape = all.g.shape,
+  scalars: readonly Numeric[] = [],
+  compute: DType | undefined = 'float32',
 ): Tensor {
-  if (expression === 'g' && sameShape(all.g.shape, shape)) return all.g;
-  const operands = named(expression, all);
-  return evaluateTo(shape, {
-    name: `${name} gradient`,
-    expression,
-    operands,
-    scalars,
-    shape: over,
-    compute: 'float32',
-  });
+  if (!needsGradient(...inputs)) return y;
+  const saved = named(rules.filter((_, i) => inputs[i].requiresGrad).join(' '), all);
+  const times = (expression: string, g: Tensor, to: Shape): Tensor => {
+    if (expression === 'g' && sameShape(g.shape, to)) return g;
+    const operands = named(expression, { ...saved, g });
+    return evaluateTo(to, { name: `${name} gradient`, expression, operands, scalars, shape: y.shape, compute });
+  };
+  const rule: Rule = (g, needs) => rules.map((e, i) => needs[i] && times(e, g, inputs[i].shape));
+  const push: PushForward = (...tangents) => sumOfAll(...tangents.map((t, i) => t && times(rules[i], t, y.shape)));
+  return record(name, inputs, y, Object.values(saved), rule, { push });
 }
 
+/** Refuses what is no tensor where one has to be. */
 export function requireTensor(name: string, x: unknown): asserts x is Tensor {
   if (!(x instanceof Tensor))
     throw inputError(
@@ -75,6 +68,7 @@ export function requireNumber(name: string, argument: string, s: unknown, x: Ten
   throw inputError(name, `${argument} is ${String(s)}`, { input: x }, 'Use a number.');
 }
 
+/** Refuses what is neither a tensor nor a number. */
 export function requireOperand(name: string, x: unknown, like: Tensor): void {
   if (x instanceof Tensor || x instanceof Scalar || typeof x === 'number') return;
   const problem = `the other operand is ${typeof x === 'string' ? `'${x}'` : String(x)}`;

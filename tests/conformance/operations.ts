@@ -1,6 +1,5 @@
 // The canonical operations of the conformance schema in terms of the framework's functions.
 
-import { clamp } from '../../src/ops/clamp';
 import * as conv from '../../src/ops/conv';
 import * as elementwise from '../../src/ops/elementwise';
 import * as index from '../../src/ops/gather';
@@ -14,6 +13,7 @@ import { cumprod, cumsum } from '../../src/ops/scan';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { argsort, sort, topk } from '../../src/ops/sort';
 import * as views from '../../src/ops/views';
+import { clamp, where } from '../../src/ops/where';
 import { arange, ones, zeros } from '../../src/tensor/create';
 import { broadcastShapes } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
@@ -22,7 +22,7 @@ import { NotApplicable, numberOf } from './case';
 
 type Operation = (inputs: Tensor[], attrs: Attributes) => Tensor | (Tensor | undefined)[];
 
-const { add, mul, sub, where, gt, lt, eq, isnan } = elementwise;
+const { add, mul, sub, gt, lt, eq, isnan } = elementwise;
 /** An attribute that may be absent (null) or infinite (text). */
 const optional = (value: Value | null | undefined): number | null =>
   value === null || value === undefined ? null : numberOf(value);

@@ -3,7 +3,6 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backward, grad } from '../../src/autograd/tape';
 import { scalar } from '../../src/gpu';
-import { clamp } from '../../src/ops/clamp';
 import {
   add,
   atan2,
@@ -21,13 +20,13 @@ import {
   sub,
   threshold,
   unaryFunctions,
-  where,
 } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
+import type { UnaryName } from '../../src/ops/table';
+import { unaryOps } from '../../src/ops/table';
 import { expand, reshape, slice, transpose } from '../../src/ops/views';
+import { clamp, where } from '../../src/ops/where';
 import { arange, tensor, zeros } from '../../src/tensor/create';
-import type { UnaryName } from '../../src/tensor/op-table';
-import { unaryOps } from '../../src/tensor/op-table';
 import type { Shape } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { checkOperation, close, numbers, useGpu } from '../util';

@@ -2,9 +2,10 @@
 import '../../src/ops/methods';
 import { test } from 'uvu';
 import type { Operand } from '../../src/ops/elementwise';
-import { binaryFunctions, gelu, unaryFunctions, where } from '../../src/ops/elementwise';
+import { binaryFunctions, gelu, unaryFunctions } from '../../src/ops/elementwise';
+import type { BinaryName, UnaryName } from '../../src/ops/table';
+import { where } from '../../src/ops/where';
 import { tensor } from '../../src/tensor/create';
-import type { BinaryName, UnaryName } from '../../src/tensor/op-table';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { close, useGpu } from '../util';

@@ -1,0 +1,81 @@
+// Choices between elements: `where`, and `clamp` with numbers or tensors as bounds.
+
+import type { DType } from '../tensor/dtype';
+import { promote, wgslType } from '../tensor/dtype';
+import { evaluate } from '../tensor/elementwise';
+import type { Shape } from '../tensor/shape';
+import { broadcastShapes } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
+import { unaryFunctions } from './elementwise';
+import { type Numeric, numberType, type Operand, recordElementwise, requireOperand, requireTensor } from './operands';
+
+/** As `torch.where`: the elements of `a` where `condition` is true (non-zero), of `b` elsewhere; all three broadcast. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  requireTensor('where', condition);
+  const like = [a, b].find((x) => x instanceof Tensor);
+  const operands: Record<string, Tensor> = { c: condition };
+  const scalars: Numeric[] = [0, 0];
+  let dtype: DType | null = null;
+  for (const [i, value] of [a, b].entries()) {
+    requireOperand('where', value, condition);
+    const type = value instanceof Tensor ? value.dtype : numberType(value, like?.dtype ?? 'float32');
+    dtype = dtype ? promote(dtype, type) : type;
+    if (value instanceof Tensor) operands['ab'[i]] = value;
+    else scalars[i] = value;
+  }
+  const shape = Object.values(operands).reduce<Shape>((all, t) => broadcastShapes('where', all, t.shape), []);
+  const compute = dtype === 'bool' ? 'uint32' : dtype!;
+  const type = wgslType(compute);
+  const expression = `select(${operands.b ? `${type}(b)` : `${type}(t)`}, ${operands.a ? `${type}(a)` : `${type}(s)`}, bool(c))`;
+  const y = evaluate({ name: 'where', expression, operands, scalars, shape, result: dtype! });
+  const inputs = [operands.a, operands.b].filter(Boolean);
+  const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'];
+  return recordElementwise('where', inputs, y, rules.filter((rule) => !!rule) as string[], operands, [], undefined);
+}
+
+/** A number as a tensor without dimensions, of the type that it stands for beside one of `dtype`. */
+const numberTensor = (value: Numeric, dtype: DType): Tensor =>
+  evaluate({
+    name: 'number',
+    expression: 's',
+    operands: {},
+    scalars: [value],
+    shape: [],
+    result: numberType(value, dtype),
+  });
+
+type Bound = Operand | null | undefined;
+
+/**
+ * As `torch.clamp`: x between min and max, numbers or tensors that broadcast with it; either may be left out. Where min is above max the result is max, and NaN
+ * stays, in x and in tensor bounds. The gradient goes to what the result was taken from: at a tie to x.
+ */
+export function clamp(x: Tensor, min?: Bound, max?: Bound): Tensor {
+  requireTensor('clamp', x);
+  for (const bound of [min, max]) if (bound !== null && bound !== undefined) requireOperand('clamp', bound, x);
+  if (!(min instanceof Tensor || max instanceof Tensor)) return unaryFunctions.clamp(x, min ?? null, max ?? null);
+  const all: Record<string, Tensor> = { a: x };
+  if (min !== null && min !== undefined) all.low = min instanceof Tensor ? min : numberTensor(min, x.dtype);
+  if (max !== null && max !== undefined) all.high = max instanceof Tensor ? max : numberTensor(max, x.dtype);
+  return between(all);
+}
+
+function between(all: Record<string, Tensor>): Tensor {
+  const operands = Object.values(all);
+  const dtype = operands.reduce<DType>((type, t) => promote(type, t.dtype), 'bool');
+  const shape = operands.reduce<Shape>((wide, t) => broadcastShapes('clamp', wide, t.shape), []);
+  const nan = (name: string) => (dtype === 'float32' ? ` || isNan(${name})` : '');
+  const raised = all.low ? `select(a, low, a < low${nan('low')})` : 'a';
+  const crossed = all.low ? ` || (low > high && ${dtype === 'float32' ? '!isNan(a)' : 'true'})` : '';
+  const value = all.high ? `select(${raised}, high, a > high${crossed}${nan('high')})` : raised;
+  const compute = dtype === 'bool' ? 'uint32' : dtype;
+  const y = evaluate({ name: 'clamp', expression: value, operands: all, shape, result: dtype, compute });
+  const inside = [all.low && 'a >= low', all.high && 'a <= high'].filter(Boolean).join(' && ');
+  const conditions: Record<string, string> = {
+    a: inside,
+    low: all.high ? 'a < low && low < high' : 'a < low',
+    high: all.low ? 'a > high || high < low' : 'a > high',
+  };
+  const rules = Object.keys(all).map((name) => `select(0.0, g, ${conditions[name]})`);
+  return recordElementwise('clamp', operands, y, rules, all);
+}
