@@ -94,7 +94,9 @@ export function createOptions() {
     .option('--birth-death-every <epochs>', 'before every so many epochs (default: 1)', count)
     .optionsGroup('The run:')
     .option('--eval-every <epochs>', 'test error after every so many epochs (default: 1)', count)
+    .option('--test-batch <images>', 'images of a batch in evaluation (default: those of an update)', imageCount)
     .option('--checkpoint-every <epochs>', '(default: 1)', count)
+    .option('--telemetry', 'measure on the way what crossings do to the loss, and gradients of times and weights')
     .option('--eager', 'launch every operation of a step again instead of replaying a plan (slower; other last bits)')
     .option(
       '--autotune',

@@ -13,12 +13,20 @@ export function describeDataset(name: DatasetName) {
   return synthetic({ classes: name === 'synthetic' ? 10 : 100, train: 0, test: 0 });
 }
 
+interface Sizes {
+  train?: number;
+  test?: number;
+  seed?: number;
+}
+
 /** Loads a data set cut down to `train` and `test` images, the same number of each class; the synthetic set is drawn at that size. */
-export async function loadDataset(
-  options: LoadOptions & { train?: number; test?: number; seed?: number },
-): Promise<ImageDataset> {
-  const { train, test, seed = 0 } = options;
-  const data = await loadCifar({ ...options, synthetic: { train, test } });
+export async function loadDataset(options: LoadOptions & Sizes): Promise<ImageDataset> {
+  const { train, test } = options;
+  return cutDataset(await loadCifar({ ...options, synthetic: { train, test } }), options);
+}
+
+/** So many images of a data set, the same number of each class, drawn by the seed. */
+export function cutDataset(data: ImageDataset, { train, test, seed = 0 }: Sizes): ImageDataset {
   const cut = (split: Split, n?: number) =>
     n && split.count > 0 && n !== split.count ? subset(split, n, seed) : split;
   return { ...data, train: cut(data.train, train), test: cut(data.test, test) };

@@ -44,6 +44,10 @@ export type Recipe = {
   lambda?: number;
   evalEvery: number;
   checkpointEvery: number;
+  /** Images of a batch in evaluation; without one that of training. */
+  testBatch?: number;
+  /** What happens to the particles is measured on the way. */
+  telemetry?: boolean;
 };
 
 /** What may be stated of a recipe; `tauWeightDecay: false` is 0, `eager` the opposite of `compile`. */
@@ -105,6 +109,8 @@ export function completeRecipe(given: Wanted): Recipe {
     ...(given.birthDeath && { birthDeath: given.birthDeath, birthDeathEvery: given.birthDeathEvery ?? 1 }),
     evalEvery: given.evalEvery ?? 1,
     checkpointEvery: given.checkpointEvery ?? 1,
+    ...(given.testBatch && { testBatch: given.testBatch }),
+    ...(given.telemetry && { telemetry: true }),
   };
 }
 
@@ -134,7 +140,7 @@ const FIELDS: Record<keyof Recipe, Check> = {
   ...{ birthDeath: optional(factor), birthDeathEvery: optional(whole(1)) },
   ...{ sort: optional(flag), shuffle: optional(flag), size: optional(oneOf([16, 24, 32])) },
   ...{ width: optional(factor), readout: optional(factor), lambda: optional(factor) },
-  ...{ evalEvery: whole(1), checkpointEvery: whole(1) },
+  ...{ evalEvery: whole(1), checkpointEvery: whole(1), testBatch: optional(whole(1)), telemetry: optional(flag) },
 };
 
 /** The recipe that a file holds. Throws an error that names the file, `what`, and the field that cannot be; with `names` only those are looked at, where they are there. */

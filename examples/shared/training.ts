@@ -3,6 +3,7 @@
 import { type ImageDataset, subset } from '../../datasets/cifar';
 import type { Rng } from '../../datasets/random';
 import { ResidentImages } from '../../datasets/resident';
+import type { BatchSource, TrainerOptions } from '../../src/index.node.js';
 import {
   type Classifier,
   featureFlow,
@@ -14,11 +15,11 @@ import {
   optim,
   Trainer,
 } from '../../src/index.node.js';
-import type { TrainerOptions } from '../../src/train/options';
 import { averaged } from './averaged';
 import { describeDataset } from './datasets';
 import type { Recipe } from './recipe';
 import { percent, type Report } from './report';
+import { withTelemetry } from './telemetry';
 
 /** The recipe's network with the initial weights of its seed: the same ones in a vanilla network and its mean-field form. */
 export function createNetwork(recipe: Recipe): Classifier {
@@ -69,18 +70,38 @@ function createOptimizer(model: nn.Module, recipe: Recipe) {
   return new optim.SGD(groups, { lr, momentum, weightDecay });
 }
 
-/** A trainer of `model` after the recipe; `options` are where it writes and whom it tells. */
+/** The images of a recipe on the GPU: `train` and `test` of a Trainer, for one or for several with the same data. */
+export function residentImages(data: ImageDataset, { size, testBatch }: Recipe) {
+  const [train, test] = [data.train, data.test].map((split) => new ResidentImages(split, data));
+  const tested = averaged(test!, size);
+  return {
+    train: averaged(train!, size),
+    test: testBatch ? inBatchesOf(tested, testBatch) : tested,
+    dispose() {
+      train!.dispose();
+      test!.dispose();
+    },
+  };
+}
+
+const inBatchesOf = (source: BatchSource, batchSize: number): BatchSource => ({
+  count: source.count,
+  batches: (options) => source.batches({ ...options, batchSize }),
+});
+
+/** A trainer of `model` after the recipe; `options` are where it writes and whom it tells, and its images where they are there already. */
 export function createTrainer(
   model: Classifier,
   recipe: Recipe,
   data: ImageDataset,
-  options: Partial<TrainerOptions>,
+  options: Partial<TrainerOptions> & { train?: BatchSource },
 ): Trainer {
-  return new Trainer({
+  const { train, test } = options.train ? { train: options.train, test: options.test } : residentImages(data, recipe);
+  const complete = {
     model,
     optimizer: createOptimizer(model, recipe),
-    train: averaged(new ResidentImages(data.train, data), recipe.size),
-    test: averaged(new ResidentImages(data.test, data), recipe.size),
+    train,
+    test,
     epochs: recipe.epochs,
     steps: recipe.steps,
     batchSize: recipe.batch,
@@ -98,5 +119,6 @@ export function createTrainer(
     checkpointEvery: recipe.checkpointEvery,
     config: recipe,
     ...options,
-  });
+  };
+  return new Trainer(recipe.telemetry ? withTelemetry(complete) : complete);
 }

@@ -3,6 +3,7 @@
 import type { EpochLine } from '../../src/train/metrics';
 import { drawChart, type Line, type Panel, type Point } from '../shared/chart';
 import { points } from '../shared/figure';
+import type { Comparison } from './comparisons';
 import type { Arm } from './options';
 
 const COLORS: Record<Arm, string> = {
@@ -16,7 +17,10 @@ const COLORS: Record<Arm, string> = {
   'meanfield-random': '#a0522d',
   'meanfield-fast': '#d0669d',
   'meanfield-fast-100': '#7a1f4b',
+  'meanfield-fast-unsorted': '#e3a3c4',
   'meanfield-shuffled': '#2b2f36',
+  'meanfield-fraction-shuffled': '#7f8c1f',
+  'meanfield-fraction-frozen': '#8fb8b4',
 };
 
 /** Draws test and training errors by epoch as an SVG document: thin lines for the runs, a thick one for the mean of each arm. */
@@ -41,6 +45,39 @@ export function drawErrors(title: string, runs: readonly { arm: Arm; epochs: rea
   const subtitle = seeds > 1 ? `means of up to ${seeds} seeds, thin lines: each run` : 'one run of each arm';
   return drawChart(title, subtitle, [panels]);
 }
+
+/** The paired differences of each comparison: a dot for every seed, a line for the interval of the mean. */
+export function drawComparisons(title: string, comparisons: readonly Comparison[]): string {
+  const all = comparisons.toReversed().flatMap(({ arm, minus, difference, runs }, y): Line[] => {
+    const { mean, interval } = difference;
+    const [low, high] = interval ?? [mean, mean];
+    const color = COLORS[arm];
+    const label = `${shortName(arm)} − ${shortName(minus)}`;
+    return [
+      { label: '', color: `${color}a0`, dots: true, points: runs.map((run): Point => [run.difference, y]) },
+      { label, color, width: 3, points: [low, mean, high].map((x): Point => [x, y]) },
+    ];
+  });
+  const zero: Line = {
+    label: '',
+    color: '#8a919a',
+    dashed: true,
+    width: 1,
+    points: [0, comparisons.length - 1].map((y): Point => [0, y]),
+  };
+  const panel: Panel = {
+    title: 'Difference of the test errors after the last epoch (points)',
+    xName: 'below 0: the first is better',
+    lines: [zero, ...all],
+    fromZero: false,
+    freeX: true,
+  };
+  return drawChart(title, 'dots: pairs of runs with the same seed; lines: 95 % BCa intervals of their means', [
+    [panel],
+  ]);
+}
+
+const shortName = (arm: Arm): string => arm.replace('meanfield-', '');
 
 /** The mean of the curves at the epochs that all of them have. */
 function mean(curves: readonly Point[][]): Point[] {

@@ -1,12 +1,12 @@
 // `npm run table-1`: trains the grid of networks × arms × seeds, run by run, and writes Table 1. Given again, it goes on where it was.
 
-import { mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeAtomic } from '../../src/files/files.node.js';
-import { NonFiniteLossError } from '../../src/index.node.js';
+import { readJson, writeAtomic } from '../../src/files/files.node.js';
+import { device, NonFiniteLossError } from '../../src/index.node.js';
 import { checkResumable } from '../../src/train/checkpoint';
 import { RunFolder, readRunConfig } from '../../src/train/run-folder.node.js';
-import { type DatasetName, loadDataset } from '../shared/datasets';
+import type { DatasetName } from '../shared/datasets';
 import { adapterName, hasGpu, reopenDevice, withDevice } from '../shared/device';
 import { writePng } from '../shared/image';
 import { type Interrupts, watchInterrupts } from '../shared/interrupts';
@@ -15,22 +15,33 @@ import { count, formatDuration } from '../shared/progress';
 import { completeRecipe } from '../shared/recipe';
 import { createReport, percent, type Report } from '../shared/report';
 import { createNetwork, createTrainer } from '../shared/training';
-import { type Cell, createOptions, type Given, gridOf } from './options';
-import { epochsLeft, type Planned, secondsFor, timeSteps } from './plan';
+import { type Comparison, compare } from './comparisons';
+import { SharedImages } from './images';
+import { type Cell, createOptions, type Given, gridOf, withPreset } from './options';
+import { epochsLeft, type Planned, secondsFor, timeSteps, WorkLeft } from './plan';
 import { describeTable, gather, readRun } from './table';
 
 const program = createOptions();
 
+/** Bytes on the device between two runs: what the collector has not seen yet. */
+const MOST_LEFT = 2 ** 30;
+
 /** The size for those who have no GPU and ask for none. */
 const QUICK = { rows: ['resnet20'], seeds: 2, subset: 5000, epochs: 3 };
 
-await runProgram<Given>(program, async (given) => {
+await runProgram<Given>(program, async () => {
+  const given = withPreset(program);
   const report = createReport(given.json ?? false);
+  if (given.report) {
+    report.say(`\n${await writeTable(gridOf(given), given, report, true)}`);
+    report.say(`table and figures: ${given.out}`);
+    return;
+  }
   const interrupts = watchInterrupts(report);
   interrupts.remedy = ' The same command begins again.';
   await withDevice(async () => {
     report.say(`adapter: ${adapterName()}${hasGpu() ? '' : ' (no GPU)'}`);
-    const typed = ['rows', 'arms', 'seeds', 'epochs', 'subset'].some(
+    const typed = ['preset', 'rows', 'arms', 'seeds', 'epochs', 'subset'].some(
       (key) => program.getOptionValueSource(key) === 'cli',
     );
     if (!hasGpu() && !typed && !given.plan) {
@@ -45,37 +56,53 @@ await runProgram<Given>(program, async (given) => {
 });
 
 async function main(given: Given, report: Report, interrupts: Interrupts): Promise<void> {
+  const images = new SharedImages(given, report);
   const cells = gridOf(given);
-  const plan = await planned(cells, given, report);
+  const plan = await planned(cells, given, images);
   await tellPlan(plan, given, report);
   if (given.plan) return;
   mkdirSync(given.out, { recursive: true });
   interrupts.begin();
-  for (const [i, cell] of plan.entries()) {
-    if (epochsLeft(cell, given.out) === 0) continue;
-    const finished = await train(cell, `[${i + 1}/${plan.length}] ${cell.name}`, given, interrupts.signal, report);
-    await writeTable(cells, given, report);
+  const limit = given.timeLimit === undefined ? [] : [AbortSignal.timeout(60_000 * given.timeLimit)];
+  const signal = AbortSignal.any([interrupts.signal, ...limit]);
+  const open = plan.filter((cell) => epochsLeft(cell, given.out) > 0);
+  const work = new WorkLeft(open, given.out);
+  let row = open[0]?.row;
+  for (const cell of open) {
+    // Runs of one network share its pipelines, which take longest to make, and the images. Another one finds all memory free.
+    if (cell.row !== row || device().stats().liveBytes > MOST_LEFT) {
+      images.release();
+      await reopenDevice(given);
+      row = cell.row;
+    }
+    const title = `[${plan.indexOf(cell) + 1}/${plan.length}] ${cell.name}`;
+    const finished = signal.aborted ? false : await train(cell, title, given, images, signal, report);
     if (!finished) {
+      report.say(`\n${await writeTable(cells, given, report, true)}`);
       report.say('stopped and saved. The same command goes on from here.');
       process.exitCode = 130;
       return;
     }
-    // The next run finds the memory of this one free, whatever became of its tensors.
-    await reopenDevice(given);
+    await writeTable(cells, given, report, false);
+    const { done, secondsLeft } = work.finished(cell);
+    const ended = plan.length - open.length + done;
+    if (done < open.length)
+      report.say(`${ended} of ${plan.length} runs finished, about ${formatDuration(secondsLeft)} to go`);
+    report.emit({ type: 'progress', finished: ended, runs: plan.length, secondsLeft });
   }
-  const table = await writeTable(cells, given, report);
+  const table = await writeTable(cells, given, report, true);
   report.say(`\n${table}`);
   report.say(`table, figures and runs: ${given.out}`);
 }
 
 /** Completes the recipes by the data that there are, and refuses runs in `out` that were begun with other options. */
-async function planned(cells: readonly Cell[], given: Given, report: Report): Promise<Planned[]> {
+async function planned(cells: readonly Cell[], given: Given, images: SharedImages): Promise<Planned[]> {
   const found = new Map<DatasetName, { name: DatasetName; trainImages: number; testImages: number }>();
   const plan: Planned[] = [];
   for (const cell of cells) {
     const { dataset } = cell.wanted;
     if (!found.has(dataset)) {
-      const data = await load(cell.wanted, given, report);
+      const data = await images.data(cell.wanted);
       const sizes = { trainImages: data.train.count, testImages: data.test.count };
       found.set(dataset, { name: data.name as DatasetName, ...sizes });
     }
@@ -92,11 +119,6 @@ async function planned(cells: readonly Cell[], given: Given, report: Report): Pr
     plan.push({ ...cell, recipe, ...sizes });
   }
   return plan;
-}
-
-/** Images for a run; only the first of a data set tells where they come from. */
-function load({ dataset, subset, testSubset, seed }: Cell['wanted'], { data }: Given, report?: Report) {
-  return loadDataset({ dataset, train: subset, test: testSubset, seed, data, log: report?.say });
 }
 
 /** Times a step of each network that is not done, and says what will be run and for how long. */
@@ -138,6 +160,7 @@ async function train(
   cell: Planned,
   title: string,
   given: Given,
+  images: SharedImages,
   signal: AbortSignal,
   report: Report,
 ): Promise<boolean> {
@@ -147,7 +170,9 @@ async function train(
   const folder = readRun(path) ? RunFolder.open(path) : RunFolder.create(path, recipe);
   try {
     const events = report.events(recipe.epochs, name, title);
-    const trainer = createTrainer(model, recipe, await load(cell.wanted, given), { store: folder, signal, ...events });
+    const data = await images.data(cell.wanted);
+    const { train, test } = await images.resident(cell.wanted, recipe);
+    const trainer = createTrainer(model, recipe, data, { train, test, store: folder, signal, ...events });
     const checkpoint = folder.resume([], report.say);
     if (checkpoint) {
       trainer.restore(checkpoint, checkpoint.path);
@@ -166,20 +191,51 @@ async function train(
     return true;
   } finally {
     folder.close();
+    for (const [, tensor] of model.namedTensors()) tensor.dispose();
   }
 }
 
-/** Writes table.md, table.json and the figures with what is there; returns the Markdown. */
-async function writeTable(cells: readonly Cell[], { out }: Given, report: Report): Promise<string> {
-  // A chart library: not before it is needed.
-  const [{ drawRun }, { drawErrors }] = await Promise.all([import('../shared/figure'), import('./figures')]);
+/** Writes table.md and table.json with what is there, and the figures, if they are wanted; returns the Markdown. */
+async function writeTable(cells: readonly Cell[], given: Given, report: Report, withFigures: boolean): Promise<string> {
+  const { out } = given;
   const entries = gather(cells, out);
+  if (!entries.length && given.report) throw new Error(`${out}: no run of this grid was begun here`);
+  const comparisons = compare(entries);
+  const figures = withFigures ? await writeFigures(cells, comparisons, out) : [];
+  const adapter = adaptersOf(out, !given.report && adapterName());
+  const table = describeTable(entries, adapter, figures, comparisons);
+  writeAtomic(join(out, 'table.md'), table);
+  writeAtomic(join(out, 'table.json'), `${JSON.stringify({ adapter, entries, comparisons, figures }, null, 2)}\n`);
+  report.emit({ type: 'table', entries, comparisons, folder: out });
+  return table;
+}
+
+/** Where the runs were made: what the table says so far, and this one. */
+function adaptersOf(out: string, here: string | false): string {
+  const file = join(out, 'table.json');
+  const { adapter = '' } = existsSync(file) ? (readJson(file) as { adapter?: string }) : {};
+  return (
+    [...new Set([...adapter.split('; '), here || ''])].filter(Boolean).join('; ') || 'an adapter that was not noted'
+  );
+}
+
+/** Draws the errors of each network, the comparisons, and the runs that were not drawn yet; names relative to `out`. */
+async function writeFigures(
+  cells: readonly Cell[],
+  comparisons: readonly Comparison[],
+  out: string,
+): Promise<string[]> {
+  // A chart library: not before it is needed.
+  const [{ drawRun }, { drawErrors, drawComparisons }] = await Promise.all([
+    import('../shared/figure'),
+    import('./figures'),
+  ]);
   const write = async (file: string, svg: string) => {
     await writePng(join(out, file.replace(/svg$/, 'png')), svg); // first: once the SVG is there, both are
     writeAtomic(join(out, file), svg);
   };
   const figures: string[] = [];
-  for (const name of new Set(entries.map((entry) => entry.row))) {
+  for (const name of new Set(cells.map((cell) => cell.row))) {
     const runs = cells
       .filter((cell) => cell.row === name)
       .flatMap((cell) => {
@@ -187,20 +243,19 @@ async function writeTable(cells: readonly Cell[], { out }: Given, report: Report
         return run?.epochs.length ? [{ ...cell, ...run }] : [];
       });
     if (runs.length === 0) continue;
-    figures.push(
-      `errors-${name}.svg`,
-      ...runs.filter(({ arm }) => arm !== 'vanilla').map((run) => `${run.name}/figure.svg`),
-    );
+    figures.push(`errors-${name}.svg`);
     await write(`errors-${name}.svg`, drawErrors(`${name} on ${runs[0]!.recipe.dataset}`, runs));
+    const mine = comparisons.filter(({ row, difference }) => row === name && difference.pairs > 1);
+    if (mine.length) {
+      figures.push(`comparisons-${name}.svg`);
+      await write(`comparisons-${name}.svg`, drawComparisons(`${name}: arms compared`, mine));
+    }
     for (const run of runs)
       if (isOlder(join(out, run.name, 'figure.svg'), join(out, run.name, 'metrics.jsonl')))
         await write(`${run.name}/figure.svg`, drawRun(run.metrics, run.name));
+    figures.push(...runs.filter(({ arm }) => arm !== 'vanilla').map((run) => `${run.name}/figure.svg`));
   }
-  const table = describeTable(entries, adapterName(), figures);
-  writeAtomic(join(out, 'table.md'), table);
-  writeAtomic(join(out, 'table.json'), `${JSON.stringify({ adapter: adapterName(), entries, figures }, null, 2)}\n`);
-  report.emit({ type: 'table', entries, folder: out });
-  return table;
+  return figures;
 }
 
 /** Whether a file is older than what it was made from, or not there. */

@@ -27,7 +27,7 @@ export async function timeSteps(recipe: Recipe): Promise<{ imagesPerSecond: numb
   const classes = describeDataset(recipe.dataset).classes.length === 100 ? 100 : 10;
   const drawn = synthetic({ classes, train: batch * steps, test: classes });
   const times: number[] = [];
-  const trainer = createTrainer(model, { ...recipe, epochs: 1, steps, batch }, drawn, {
+  const trainer = createTrainer(model, { ...recipe, epochs: 1, steps, batch, telemetry: false }, drawn, {
     test: undefined,
     readEvery: 1,
     onStep: () => times.push(performance.now()),
@@ -49,4 +49,25 @@ export function secondsFor(
   imagesPerSecond: number,
 ): number {
   return (epochs * (trainImages + testImages / 3 / recipe.evalEvery)) / imagesPerSecond;
+}
+
+/** How much of the work is done, and how long the rest will take at the pace so far. */
+export class WorkLeft {
+  readonly #began = performance.now();
+  readonly #open: Map<Planned, number>;
+  #worked = 0;
+  #done = 0;
+
+  constructor(open: readonly Planned[], out: string) {
+    this.#open = new Map(open.map((cell) => [cell, secondsFor(epochsLeft(cell, out), cell, 1)]));
+  }
+
+  /** A run has ended. */
+  finished(cell: Planned): { done: number; secondsLeft: number } {
+    this.#worked += this.#open.get(cell) ?? 0;
+    this.#open.delete(cell);
+    const left = [...this.#open.values()].reduce((sum, work) => sum + work, 0);
+    const seconds = (performance.now() - this.#began) / 1000;
+    return { done: ++this.#done, secondsLeft: this.#worked ? (seconds * left) / this.#worked : 0 };
+  }
 }

@@ -6,7 +6,10 @@ import type { EpochLine, MetricsLine } from '../../src/train/metrics';
 import { isRun, readMetrics, readRunConfig } from '../../src/train/run-folder.node.js';
 import { count, formatDuration } from '../shared/progress';
 import type { Recipe } from '../shared/recipe';
+import { type Comparison, paired } from './comparisons';
 import type { Arm, Cell } from './options';
+import { type ParticleSummary, summariseParticles } from './particles';
+import { describeComparisons, describeParticles, describeRunsBySeed, signed } from './sections';
 import { type Difference, pairedDifference, type Spread, spread } from './statistics';
 
 /** Errors in percent that the paper prints (vanilla, mean-field), and those of public vanilla runs. */
@@ -62,17 +65,21 @@ export interface Entry {
   paper: number | null;
   publicRuns: string | null;
   runs: { seed: number; testError: number; bestError: number; bestEpoch: number; seconds: number; folder: string }[];
+  /** What happened to the particles in the finished runs; null for vanilla networks. */
+  particles?: ParticleSummary | null;
 }
 
 /** An entry for each network and arm of the grid of which a run was begun in `out`. */
 export function gather(cells: readonly Cell[], out: string): Entry[] {
   const entries = new Map<string, Entry>();
+  const finished = new Map<Entry, RunState[]>();
   for (const { name, row, arm, seed } of cells) {
     const run = readRun(join(out, name));
     if (!run) continue;
     const key = `${row} ${arm}`;
     const { dataset, epochs, batch, subset = null, testSubset = null } = run.recipe;
-    const { paper, publicRuns } = PUBLISHED[row] ?? {};
+    const { width = 1, size = 32 } = run.recipe;
+    const { paper, publicRuns } = (width === 1 && size === 32 && PUBLISHED[row]) || {};
     const entry: Entry = entries.get(key) ?? {
       ...{ row, arm, dataset, epochs, batch, subset, testSubset },
       ...{ diverged: 0, last: null, best: null, difference: null },
@@ -86,18 +93,15 @@ export function gather(cells: readonly Cell[], out: string): Entry[] {
     else if (run.end) {
       const { testError, bestError, bestEpoch, seconds } = run.end;
       entry.runs.push({ seed, testError, bestError, bestEpoch, seconds, folder: name });
+      finished.set(entry, [...(finished.get(entry) ?? []), run]);
     }
   }
   for (const entry of entries.values()) {
     entry.last = spread(entry.runs.map((run) => run.testError));
     entry.best = spread(entry.runs.map((run) => run.bestError));
+    entry.particles = summariseParticles(finished.get(entry) ?? []);
     const vanilla = entries.get(`${entry.row} vanilla`);
-    if (!vanilla || entry === vanilla) continue;
-    const differences = entry.runs.flatMap(({ seed, testError }) => {
-      const partner = vanilla.runs.find((run) => run.seed === seed);
-      return partner ? [testError - partner.testError] : [];
-    });
-    entry.difference = pairedDifference(differences);
+    if (entry !== vanilla) entry.difference = pairedDifference(paired(entry, vanilla).map((run) => run.difference));
   }
   return [...entries.values()];
 }
@@ -114,7 +118,12 @@ const COLUMNS: [head: string, cell: (entry: Entry) => string][] = [
 ];
 
 /** The table for people. `adapter` is what it ran on, `figures` files beside it. */
-export function describeTable(entries: readonly Entry[], adapter: string, figures: readonly string[]): string {
+export function describeTable(
+  entries: readonly Entry[],
+  adapter: string,
+  figures: readonly string[],
+  comparisons: readonly Comparison[] = [],
+): string {
   const rows = [
     COLUMNS.map(([head]) => head),
     COLUMNS.map(() => '---'),
@@ -133,7 +142,7 @@ ${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
   digit and were probably quoted. The public runs are vanilla networks trained by others.
 - Ran on ${adapter}.
 - Took ${formatDuration(seconds)} of training and evaluation.
-
+${describeComparisons(comparisons)}${describeRunsBySeed(entries)}${describeParticles(entries)}
 ${figures.map((name) => `![${name.replace('.svg', '')}](${name})`).join('\n')}
 `;
 }
@@ -143,8 +152,7 @@ const describeSpread = (x: Spread | null): string =>
 
 function describeDifference({ difference }: Entry): string {
   if (!difference) return '';
-  const signed = (x: number) => `${x < 0 ? '−' : '+'}${Math.abs(x).toFixed(2)}`;
-  const interval = difference.interval ? ` [${difference.interval.map(signed).join(', ')}]` : '';
+  const interval = difference.interval ? ` [${difference.interval.map((x) => signed(x)).join(', ')}]` : '';
   return `${signed(difference.mean)}${interval}, ${difference.pairs} pair${difference.pairs === 1 ? '' : 's'}`;
 }
 
