@@ -9,12 +9,12 @@ import { device } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { bind, contiguous } from '../tensor/elementwise';
-import { sum } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, present, requireFloats, strided } from '../tensor/tensor';
 import { expand, filled } from '../tensor/views';
 import { addBias } from './matmul';
+import { sum } from './reduce';
 import { reshape } from './views';
 
 type Pair = number | readonly [number, number];

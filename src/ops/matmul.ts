@@ -8,11 +8,12 @@ import { record, sumOfAll } from '../autograd/tape';
 import { device, type TypedBinding } from '../gpu';
 import { inputError } from '../tensor/context';
 import { bind, contiguous, copy, gridFor } from '../tensor/elementwise';
-import { sum, sumTo } from '../tensor/reduce';
+import { sumTo } from '../tensor/reduce';
 import { broadcastShapes, collapse, type Shape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
+import { sum } from './reduce';
 import { reshape } from './views';
 
 interface Operand {

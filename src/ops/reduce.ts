@@ -1,22 +1,42 @@
-// Differentiable reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end.
-
+// Reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end. With `keepDims` the reduced dimensions stay,
+// with size 1.
 import { needsGradient, record, recordLinear } from '../autograd/tape';
-import { requireNumbers } from '../tensor/context';
+import { inputError, requireNumbers } from '../tensor/context';
 import type { Expression } from '../tensor/elementwise';
 import { contiguous, evaluate } from '../tensor/elementwise';
-import type { Axes } from '../tensor/reduce';
-import * as raw from '../tensor/reduce';
-import { contiguousStrides, normalizeAxes } from '../tensor/shape';
+import { type Computed, reduce, restored } from '../tensor/reduce';
+import { contiguousStrides, normalizeAxes, reducedShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
 import { scan } from './scan';
 
-export type { Axes } from '../tensor/reduce';
+/** A dimension, several, or all (null). */
+export type Axes = number | readonly number[] | null;
+
+/** What all reductions of a tensor over dimensions share. */
+const over = (name: string, x: Tensor, axes: Axes | undefined, keepDims: boolean) => ({
+  name,
+  operands: { a: x },
+  shape: x.shape,
+  axes: normalizeAxes(name, axes, x.shape),
+  keepDims,
+});
+
+/** The type that elements are reduced in as they are; booleans are counted. */
+const countable = (x: Tensor): Computed => (x.dtype === 'bool' ? 'int32' : x.dtype);
+
+/** Number of elements that one result is reduced from. */
+const countOver = (x: Tensor, axes: readonly number[]): number => size(axes.map((axis) => x.shape[axis]));
+
+function refuseEmpty(name: string, x: Tensor, axes: readonly number[]): void {
+  if (axes.some((axis) => x.shape[axis] === 0))
+    throw inputError(name, `there is no ${name} of nothing`, { input: x }, 'A reduced dimension has size 0.');
+}
 
 /** A reduced tensor repeated along the dimensions that were reduced, without a copy. */
 const spreadOut = (y: Tensor, input: Tensor, axes: readonly number[]): Tensor =>
-  expand(raw.restored(y, input, axes), input.shape);
+  expand(restored(y, input, axes), input.shape);
 
 /** The gradient for `x` from an expression over tensors of its shape or reduced from it. */
 const forInput = (
@@ -27,64 +47,71 @@ const forInput = (
   scalars: Expression['scalars'] = [],
 ): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape });
 
-/** Sum. Integers stay integers (modulo 2³²), booleans are counted in int32. */
+/** Sum, as `torch.sum`. Integers stay integers (modulo 2³²), booleans are counted in int32. */
 export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('sum', axes, x.shape);
-  const summed = (t: Tensor) => raw.sum(t, over, keepDims);
-  return recordLinear('sum', x, summed, (g) => spreadOut(g, x, over));
+  const e = over('sum', x, axes, keepDims);
+  const summed = (a: Tensor) => reduce({ ...e, operands: { a }, reduction: 'sum', map: 'a', compute: countable(a) });
+  return recordLinear('sum', x, summed, (g) => spreadOut(g, x, e.axes));
 }
 
-/** Mean, in float32. */
+type Over = ReturnType<typeof over>;
+
+const meanOver = (a: Tensor, e: Over): Tensor => {
+  const scalars = [1 / countOver(a, e.axes)];
+  return reduce({ ...e, operands: { a }, reduction: 'sum', map: 'f32(a)', final: 'acc * s', scalars });
+};
+
+/** Mean, in float32, as `torch.mean`. */
 export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('mean', axes, x.shape);
-  const share = 1 / raw.countOver(x, over);
-  const averaged = (t: Tensor) => raw.mean(t, over, keepDims);
-  return recordLinear('mean', x, averaged, (g) => spreadOut(forInput('mean', g, 'g * s', { g }, [share]), x, over));
+  const e = over('mean', x, axes, keepDims);
+  const share = 1 / countOver(x, e.axes);
+  const rule = (g: Tensor) => spreadOut(forInput('mean', g, 'g * s', { g }, [share]), x, e.axes);
+  return recordLinear('mean', x, (t) => meanOver(t, e), rule);
 }
 
 function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
   requireNumbers(name, { correction });
-  const over = normalizeAxes(name, axes, x.shape);
-  const center = raw.mean(x, over, true);
-  const y = raw.spread(name, x, center, over, keepDims, correction);
-  const scale = (name === 'var' ? 2 : 1) / Math.max(0, raw.countOver(x, over) - correction);
+  const e = over(name, x, axes, keepDims);
+  const center = meanOver(x, { ...e, name: 'mean', keepDims: true });
+  const share = 1 / Math.max(0, countOver(x, e.axes) - correction);
+  const final = name === 'std' ? 'sqrt(acc * s)' : 'acc * s';
+  const map = '(f32(a) - m) * (f32(a) - m)';
+  const y = reduce({ ...e, reduction: 'sum', map, operands: { a: x, m: center }, final, scalars: [share] });
+  const scale = (name === 'var' ? 2 : 1) * share;
   const expression = name === 'var' ? 'g * s * (a - m)' : 'select(g * s * (a - m) / y, 0.0, y == 0.0)';
   return record(name, [x], y, [x, center, y], (g) => {
-    const operands = {
-      a: x,
-      m: center,
-      g: raw.restored(g, x, over),
-      ...(name === 'std' && { y: raw.restored(y, x, over) }),
-    };
-    return [forInput(name, x, expression, operands, [scale])];
+    const operands = { a: x, m: center, g: restored(g, x, e.axes) };
+    return [
+      forInput(name, x, expression, name === 'std' ? { ...operands, y: restored(y, x, e.axes) } : operands, [scale]),
+    ];
   });
 }
 
-/** Variance Σ(x − mean)² / (n − correction): unbiased with 1 (as in PyTorch), biased with 0. Two passes. */
+/** Variance Σ(x − mean)² / (n − correction), as `torch.var`: unbiased with 1 (the default), biased with 0. Two passes. */
 export const variance = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor =>
   spread('var', x, axes, keepDims, correction);
 
-/** Standard deviation: the root of the variance. */
+/** Standard deviation, as `torch.std`: the root of the variance. */
 export const std = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor =>
   spread('std', x, axes, keepDims, correction);
 
-/** Product. The gradient is right where factors are zero. */
+/** Product, as `torch.prod`. The gradient is right where factors are zero. */
 export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('prod', axes, x.shape);
-  const y = raw.prod(x, over, keepDims);
+  const e = over('prod', x, axes, keepDims);
+  const y = reduce({ ...e, reduction: 'prod', map: 'a', compute: countable(x) });
   if (!needsGradient(x)) return y;
   return record('prod', [x], y, [x], (g) => {
     // The product of the other factors: of those before and those after, along the reduced dimensions as one.
-    const rest = x.shape.map((_, i) => i).filter((i) => !over.includes(i));
-    const order = [...rest, ...over];
-    const flat = [raw.countOver(x, rest), raw.countOver(x, over)];
+    const rest = x.shape.map((_, i) => i).filter((i) => !e.axes.includes(i));
+    const order = [...rest, ...e.axes];
+    const flat = [countOver(x, rest), countOver(x, e.axes)];
     const matrix = strided(contiguous(permute(x, order)), flat, contiguousStrides(flat));
     const before = scan('prod', matrix, 1, { exclusive: true });
     const after = scan('prod', matrix, 1, { exclusive: true, reverse: true });
     const back = contiguousStrides(order.map((i) => x.shape[i]));
     const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
     const operands = {
-      g: raw.restored(g, x, over),
+      g: restored(g, x, e.axes),
       before: strided(before, x.shape, strides),
       after: strided(after, x.shape, strides),
     };
@@ -99,67 +126,94 @@ const ties = (
   equal: string,
   operands: Record<'a' | 'y', Tensor>,
   axes: readonly number[],
-): Tensor =>
-  raw.reduce({ name, reduction: 'sum', map: `f32(${equal})`, operands, shape: x.shape, axes, keepDims: true });
+): Tensor => reduce({ name, reduction: 'sum', map: `f32(${equal})`, operands, shape: x.shape, axes, keepDims: true });
+
+const extremeOver = (reduction: 'max' | 'min', x: Tensor, e: Over): Tensor =>
+  reduce({ ...e, reduction, map: 'a', compute: countable(x), result: x.dtype });
 
 function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
-  const over = normalizeAxes(name, axes, x.shape);
-  const y = raw.extreme(name, x, over, keepDims);
+  const e = over(name, x, axes, keepDims);
+  refuseEmpty(name, x, e.axes);
+  const y = extremeOver(name, x, e);
   return record(name, [x], y, [x, y], (g) => {
-    const operands = { a: x, y: raw.restored(y, x, over) };
-    const n = ties(name, x, 'a == y', operands, over);
-    return [
-      forInput(name, x, 'select(select(0.0, g / n, a == y), y, isNan(y))', {
-        ...operands,
-        g: raw.restored(g, x, over),
-        n,
-      }),
-    ];
+    const operands = { a: x, y: restored(y, x, e.axes) };
+    const n = ties(name, x, 'a == y', operands, e.axes);
+    const expression = 'select(select(0.0, g / n, a == y), y, isNan(y))';
+    return [forInput(name, x, expression, { ...operands, g: restored(g, x, e.axes), n })];
   });
 }
 
-/** Largest value, as `torch.amax`: the gradient is shared evenly by ties. Positions are `argmax`'s. */
+/** Largest value, as `torch.amax`: the gradient is shared evenly by ties. Positions are `argmax`'s. Throws InputError where there is none. */
 export const max = (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('max', x, axes, keepDims);
 
 /** Smallest value, as `torch.amin`. */
 export const min = (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('min', x, axes, keepDims);
 
-/** Position (int32) of the first largest value along a dimension, or in the flattened tensor. */
-export const argmax = (x: Tensor, axis?: number | null, keepDims = false): Tensor =>
-  raw.argExtreme('argmax', x, axis, keepDims);
+const position =
+  (name: 'argmax' | 'argmin') =>
+  (x: Tensor, axis?: number | null, keepDims = false): Tensor => {
+    const e = over(name, x, axis, keepDims);
+    refuseEmpty(name, x, e.axes);
+    return reduce({ ...e, reduction: name, map: 'a', compute: countable(x) });
+  };
 
-/** Position (int32) of the first smallest value along a dimension, or in the flattened tensor. */
-export const argmin = (x: Tensor, axis?: number | null, keepDims = false): Tensor =>
-  raw.argExtreme('argmin', x, axis, keepDims);
+/** Position (int32) of the first largest value along a dimension, or in the flattened tensor, as `torch.argmax`. */
+export const argmax = position('argmax');
 
-/** Whether any element is non-zero. */
-export const any = (x: Tensor, axes?: Axes, keepDims = false): Tensor => raw.truth('any', x, axes, keepDims);
+/** Position (int32) of the first smallest value along a dimension, or in the flattened tensor, as `torch.argmin`. */
+export const argmin = position('argmin');
 
-/** Whether all elements are non-zero. */
-export const all = (x: Tensor, axes?: Axes, keepDims = false): Tensor => raw.truth('all', x, axes, keepDims);
+const truth =
+  (name: 'any' | 'all') =>
+  (x: Tensor, axes?: Axes, keepDims = false): Tensor => {
+    const map = x.dtype === 'bool' ? 'a' : '!(a == 0)'; // NaN counts as true
+    const types = { compute: 'uint32', result: 'bool' } as const;
+    const reduction = name === 'any' ? 'max' : 'min';
+    return reduce({ ...over(name, x, axes, keepDims), reduction, map, final: 'acc > 0', ...types });
+  };
 
-/** log Σ eˣ without overflow. */
+/** Whether any element is non-zero, as `torch.any`: bool. */
+export const any = truth('any');
+
+/** Whether all elements are non-zero, as `torch.all`: bool. */
+export const all = truth('all');
+
+/** log Σ eˣ without overflow, as `torch.logsumexp`: the largest x is taken out first. */
 export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const over = normalizeAxes('logsumexp', axes, x.shape);
-  const y = raw.logsumexp(x, over, keepDims);
+  const e = over('logsumexp', x, axes, keepDims);
+  const y = countOver(x, e.axes) ? logOfSum(x, e) : reduce({ ...e, reduction: 'max', map: 'f32(a)' });
   return record('logsumexp', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: raw.restored(y, x, over), g: raw.restored(g, x, over) };
+    const operands = { a: x, y: restored(y, x, e.axes), g: restored(g, x, e.axes) };
     return [forInput('logsumexp', x, 'g * exp(a - y)', operands)];
   });
 }
 
-/** The p-norm (Σ|x|ᵖ)^(1/p), p = 2 by default; ∞, −∞ and 0 as in `torch.linalg.vector_norm`. */
+function logOfSum(x: Tensor, e: Over): Tensor {
+  const most = extremeOver('max', x, { ...e, name: 'max', keepDims: true });
+  const finite = 'select(0.0, f32(m), isFinite(f32(m)))'; // all −∞, or a +∞: nothing to take out
+  const map = `exp(f32(a) - ${finite})`;
+  const rest = reduce({ ...e, reduction: 'sum', map, operands: { a: x, m: most }, keepDims: true });
+  const operands = { a: rest, m: most };
+  const y = evaluate({ name: e.name, expression: `log(a) + ${finite}`, operands, shape: rest.shape });
+  const shape = reducedShape(x.shape, e.axes, e.keepDims);
+  return strided(y, shape, contiguousStrides(shape));
+}
+
+/**
+ * The p-norm (Σ|x|ᵖ)^(1/p), p = 2 by default, as `torch.linalg.vector_norm`: the largest |x| for ∞, the smallest for −∞, the number of non-zeros
+ * for 0.
+ */
 export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
   requireNumbers('norm', { p });
-  const over = normalizeAxes('norm', axes, x.shape);
-  const y = raw.norm(x, p, over, keepDims);
+  const e = over('norm', x, axes, keepDims);
+  const y = normOver(x, p, e);
   return record('norm', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: raw.restored(y, x, over), g: raw.restored(g, x, over) };
+    const operands = { a: x, y: restored(y, x, e.axes), g: restored(g, x, e.axes) };
     if (p === 0) return [forInput('norm', x, '0.0', {})];
     if (p === 1) return [forInput('norm', x, 'g * signOf(a)', { a: x, g: operands.g })];
     if (p === 2) return [forInput('norm', x, 'select(g * a / y, 0.0, y == 0.0)', operands)];
     if (Math.abs(p) === Infinity) {
-      const n = ties('norm', x, 'abs(a) == y', { a: x, y: operands.y }, over);
+      const n = ties('norm', x, 'abs(a) == y', { a: x, y: operands.y }, e.axes);
       const expression = 'select(0.0, g * signOf(a) / n, abs(a) == y)';
       return [forInput('norm', x, expression, { ...operands, n })];
     }
@@ -169,4 +223,21 @@ export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
       ]),
     ];
   });
+}
+
+function normOver(x: Tensor, p: number, e: Over): Tensor {
+  const common = { ...e, scalars: [p, 1 / p] };
+  if (Math.abs(p) === Infinity) {
+    refuseEmpty('norm', x, e.axes);
+    return reduce({ ...common, reduction: p > 0 ? 'max' : 'min', map: 'abs(f32(a))' });
+  }
+  const [map, final] =
+    p === 0
+      ? ['f32(f32(a) != 0.0)']
+      : p === 1
+        ? ['abs(f32(a))']
+        : p === 2
+          ? ['f32(a) * f32(a)', 'sqrt(acc)']
+          : ['power(abs(f32(a)), s)', 'power(acc, t)'];
+  return reduce({ ...common, reduction: 'sum', map, final });
 }

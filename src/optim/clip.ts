@@ -2,8 +2,8 @@
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import type { Parameter } from '../nn/parameter';
+import { norm } from '../ops/reduce';
 import { evaluate } from '../tensor/elementwise';
-import { norm } from '../tensor/reduce';
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 import { concat } from '../tensor/views';

@@ -1,30 +1,23 @@
-// Reductions without gradients: chooses how the work is divided, and launches one kernel, or one more for every split of a long range.
+// The reduction of an elementwise expression, not recorded: chooses how the work is divided, and launches one kernel, or one more for every split of
+// a long range. `ops/reduce.ts` has the operations.
 
 import type { Reduction } from '../../shaders/reduce';
 import { COLUMNS_WORKGROUP, reduce as kernelFor, ROWS_WORKGROUP } from '../../shaders/reduce';
 import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
-import { inputError } from './context';
 import type { DType } from './dtype';
 import { wgslType } from './dtype';
 import type { Expression } from './elementwise';
 import { bind, bindAll, evaluate, gridFor } from './elementwise';
 import type { Shape } from './shape';
-import {
-  broadcastStrides,
-  collapse,
-  contiguousStrides,
-  normalizeAxes,
-  padded,
-  reducedShape,
-  sameShape,
-  size,
-} from './shape';
+import { broadcastStrides, collapse, contiguousStrides, padded, reducedShape, sameShape, size } from './shape';
 import type { Tensor } from './tensor';
 import { empty, strided } from './tensor';
 
-type Computed = Exclude<DType, 'bool'>;
+/** The types that are reduced in. */
+export type Computed = Exclude<DType, 'bool'>;
 
+/** What `reduce` computes. */
 export interface ReduceExpression {
   name: string;
   reduction: Reduction;
@@ -162,107 +155,4 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const e = { name: 'sumTo', expression: 'a', operands: { a: x }, shape: x.shape, result: x.dtype };
   return evaluateTo(shape, e);
-}
-
-export type Axes = number | readonly number[] | null;
-
-/** What all reductions of a tensor over dimensions (all by default) share. */
-const over = (name: string, x: Tensor, axes?: Axes, keepDims = false) => ({
-  name,
-  operands: { a: x },
-  shape: x.shape,
-  axes: normalizeAxes(name, axes, x.shape),
-  keepDims,
-});
-
-/** The type that elements are reduced in as they are; booleans are counted. */
-const countable = (x: Tensor): Computed => (x.dtype === 'bool' ? 'int32' : x.dtype);
-
-/** Sum over dimensions; of booleans, how many are true. */
-export const sum = (x: Tensor, axes?: Axes, keepDims?: boolean): Tensor =>
-  reduce({ ...over('sum', x, axes, keepDims), reduction: 'sum', map: 'a', compute: countable(x) });
-
-/** Product over dimensions. */
-export const prod = (x: Tensor, axes?: Axes, keepDims?: boolean): Tensor =>
-  reduce({ ...over('prod', x, axes, keepDims), reduction: 'prod', map: 'a', compute: countable(x) });
-
-/** Largest or smallest value over dimensions. */
-export function extreme(reduction: 'max' | 'min', x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const common = over(reduction, x, axes, keepDims);
-  refuseEmpty(reduction, x, common.axes);
-  return reduce({ ...common, reduction, map: 'a', compute: countable(x), result: x.dtype });
-}
-
-function refuseEmpty(name: string, x: Tensor, axes: readonly number[]): void {
-  if (axes.some((axis) => x.shape[axis] === 0))
-    throw inputError(name, `there is no ${name} of nothing`, { input: x }, 'A reduced dimension has size 0.');
-}
-
-/** Position of the first largest or smallest value along a dimension, or in the flattened tensor when it is left out. */
-export function argExtreme(reduction: 'argmax' | 'argmin', x: Tensor, axis?: number | null, keepDims = false): Tensor {
-  const common = over(reduction, x, axis, keepDims);
-  refuseEmpty(reduction, x, common.axes);
-  return reduce({ ...common, reduction, map: 'a', compute: countable(x) });
-}
-
-/** Whether any or all elements are non-zero, over dimensions. */
-export function truth(name: 'any' | 'all', x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const reduction = name === 'any' ? 'max' : 'min';
-  const map = x.dtype === 'bool' ? 'a' : '!(a == 0)'; // NaN counts as true
-  const types = { compute: 'uint32', result: 'bool' } as const;
-  return reduce({ ...over(name, x, axes, keepDims), reduction, map, final: 'acc > 0', ...types });
-}
-
-/** Number of elements that one result is reduced from. */
-export const countOver = (x: Tensor, axes: readonly number[]): number => size(axes.map((axis) => x.shape[axis]));
-
-/** Mean over dimensions, in float32. */
-export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const common = over('mean', x, axes, keepDims);
-  const scalars = [1 / countOver(x, common.axes)];
-  return reduce({ ...common, reduction: 'sum', map: 'f32(a)', final: 'acc * s', scalars });
-}
-
-/** Σ(x − mean)² / (n − correction), with its root for 'std'; second pass over x, given its mean with kept dimensions. */
-export function spread(
-  name: 'var' | 'std',
-  x: Tensor,
-  center: Tensor,
-  axes: readonly number[],
-  keepDims: boolean,
-  correction: number,
-): Tensor {
-  const scalars = [1 / Math.max(0, countOver(x, axes) - correction)];
-  const final = name === 'std' ? 'sqrt(acc * s)' : 'acc * s';
-  const operands = { a: x, m: center };
-  const map = '(f32(a) - m) * (f32(a) - m)';
-  return reduce({ ...over(name, x, axes, keepDims), reduction: 'sum', map, operands, final, scalars });
-}
-
-/** log Σ eˣ over dimensions, with the largest x taken out first. */
-export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
-  const name = 'logsumexp';
-  const common = over(name, x, axes, keepDims);
-  if (countOver(x, common.axes) === 0) return reduce({ ...common, reduction: 'max', map: 'f32(a)' });
-  const most = extreme('max', x, common.axes, true);
-  const finite = 'select(0.0, f32(m), isFinite(f32(m)))'; // all −∞, or a +∞: nothing to take out
-  const map = `exp(f32(a) - ${finite})`;
-  const rest = reduce({ ...common, reduction: 'sum', map, operands: { a: x, m: most }, keepDims: true });
-  const operands = { a: rest, m: most };
-  const y = evaluate({ name, expression: `log(a) + ${finite}`, operands, shape: rest.shape });
-  const shape = reducedShape(x.shape, common.axes, keepDims);
-  return strided(y, shape, contiguousStrides(shape));
-}
-
-/** (Σ|x|ᵖ)^(1/p) over dimensions; the largest |x| for p = ∞, the smallest for −∞, the number of non-zeros for 0. */
-export function norm(x: Tensor, p: number, axes?: Axes, keepDims = false): Tensor {
-  const common = { ...over('norm', x, axes, keepDims), scalars: [p, 1 / p] };
-  if (p === Infinity || p === -Infinity) {
-    refuseEmpty('norm', x, common.axes);
-    return reduce({ ...common, reduction: p > 0 ? 'max' : 'min', map: 'abs(f32(a))' });
-  }
-  if (p === 0) return reduce({ ...common, reduction: 'sum', map: 'f32(f32(a) != 0.0)' });
-  if (p === 1) return reduce({ ...common, reduction: 'sum', map: 'abs(f32(a))' });
-  if (p === 2) return reduce({ ...common, reduction: 'sum', map: 'f32(a) * f32(a)', final: 'sqrt(acc)' });
-  return reduce({ ...common, reduction: 'sum', map: 'power(abs(f32(a)), s)', final: 'power(acc, t)' });
 }
