@@ -31,15 +31,15 @@ const TAKEN = new Set([...OWN_FIELDS, 'sums']);
 /** Takes everything: weights, states, optimizer buffers, partial sums and what hooks keep are read back. `lap` brings the clock up to date. */
 export async function take(parts: Parts, progress: Progress, lap: () => void): Promise<Checkpoint> {
   const { model, optimizer, hooks, tally, config } = parts;
-  const tensors: Checkpoint['tensors'] = {};
-  for (const [name, x] of model.allNames()) tensors[name] = await toStored(x);
+  const found: [name: string, x: Tensor][] = [...model.allNames()];
   const buffers = optimizer.stateDict();
-  for (const [name, x] of Object.entries(buffers)) tensors[PRIVATE.optimizer + name] = await toStored(x);
+  for (const [name, x] of Object.entries(buffers)) found.push([PRIVATE.optimizer + name, x]);
   const values: Record<string, Json | undefined> = {};
   for (const [name, value] of Object.entries(await hooks.stateDict(TAKEN)))
-    if (value instanceof Tensor) tensors[PRIVATE.trainer + name] = await toStored(value);
+    if (value instanceof Tensor) found.push([PRIVATE.trainer + name, value]);
     else values[name] = value;
-  tensors[SUMS] = await toStored(tally.sums);
+  found.push([SUMS, tally.sums]);
+  const tensors = await readAll(found);
   lap();
   const metrics = Object.fromEntries(tally.names.map((name) => [name, progress.metrics?.[name] ?? 0]));
   const all = {
@@ -52,6 +52,19 @@ export async function take(parts: Parts, progress: Progress, lap: () => void): P
     buffers: Object.keys(buffers),
   };
   return { tensors, progress: all as unknown as JsonObject, options: config, engine: engine() };
+}
+
+/** Reads at once: one at a time, a small network would wait for hundreds of answers. */
+const AT_ONCE = 32;
+
+async function readAll(named: readonly [string, Tensor][]): Promise<Checkpoint['tensors']> {
+  const tensors: Checkpoint['tensors'] = {};
+  for (let i = 0; i < named.length; i += AT_ONCE) {
+    const some = named.slice(i, i + AT_ONCE);
+    const read = await Promise.all(some.map(([, x]) => toStored(x)));
+    some.forEach(([name], k) => (tensors[name] = read[k]));
+  }
+  return tensors;
 }
 
 /** Throws where anything in a checkpoint cannot have been saved by a run like this one. */
