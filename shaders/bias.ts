@@ -4,7 +4,7 @@ import { declare } from './build';
 import type { Kernel } from './kernel';
 
 /** Elements that a workgroup covers. */
-export const BIAS_TILE = 256;
+const BIAS_TILE = 256;
 
 const { head, io } = declare('n: u32, channels: u32, inner: u32', 'r bias: f32', 'x y: f32');
 
@@ -12,6 +12,7 @@ const { head, io } = declare('n: u32, channels: u32, inner: u32', 'r bias: f32',
 export const addBias: Kernel = {
   name: 'bias',
   ...io,
+  grid: { tile: BIAS_TILE },
   code: wgsl`
 ${head}
 @compute @workgroup_size(64)

@@ -15,7 +15,7 @@ import { philoxWgsl } from './random';
 export type Drawing = 'uniform' | 'normal' | 'integer' | 'dropout';
 
 /** Elements that one workgroup draws. */
-export const DRAW_TILE = 4 * 64;
+const DRAW_TILE = 4 * 64;
 
 /** Bindings: x where dropout, y. Uniforms: blocks of four, seed, stream, draw, two parameters. */
 export const draw = (kind: Drawing): Kernel =>
@@ -45,5 +45,5 @@ ${perThread('i', 64, 'p.blocks')}
   y[i] = select(x[i] * p.width, vec4f(), uniforms(words) < vec4f(p.low));
 #endif
 }`;
-    return { name: `random.${kind}`, code, ...io };
+    return { name: `random.${kind}`, code, ...io, grid: { tile: DRAW_TILE } };
   });

@@ -94,5 +94,11 @@ ${decode(
 #endif
 #endif
 }`;
-  return { name: o.name, code, access, uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4) };
+  return {
+    name: o.name,
+    code,
+    access,
+    uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4),
+    grid: { tile: flat || quads ? FLAT_TILE : STRIDED_TILE },
+  };
 }

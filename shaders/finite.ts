@@ -6,13 +6,14 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { perThread } from './build';
 import type { Kernel } from './kernel';
 
-export const FINITE_TILE = 256;
+const FINITE_TILE = 256;
 
 /** Bindings: x, found. Constants: elements, number. */
 export const findNonFinite: Kernel = {
   name: 'find non-finite',
   access: 'rx',
   uniforms: 8,
+  grid: { tile: FINITE_TILE },
   code: wgsl`
 struct Params { n: u32, number: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;

@@ -13,7 +13,7 @@ import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 import { REPORTS, reportFunction } from './report';
 
-export const INDEX_TILE = 64;
+const INDEX_TILE = 64;
 
 /** The uniform struct: eight words (xAt … are the operands' offsets), then `lists` of eight words each, then the number for reports. */
 const params = (...lists: readonly string[]) =>
@@ -49,7 +49,7 @@ ${perThread('i', INDEX_TILE, 'p.n')}
   ${report ? 'if (!good) { report(k); }' : ''}
   y[i] = select(p.bad, x[xi + select(0, k, good) * p.xAxis[0][0]], good);
 }`;
-    return { name: 'gather', code, ...io };
+    return { name: 'gather', code, ...io, grid: { tile: INDEX_TILE } };
   });
 
 export interface ScatterOptions {
@@ -119,7 +119,7 @@ ${perThread('i', INDEX_TILE, 'p.n')}
 #endif
   y[i] = select(bitcast<${type}>(p.bad), ${float ? 'totalOf(sum)' : 'sum'}, good);
 }`;
-    return { name: 'scatterAdd', code, ...io };
+    return { name: 'scatterAdd', code, ...io, grid: { tile: INDEX_TILE } };
   });
 
 /**
@@ -134,7 +134,7 @@ ${head}
 ${perThread('i', INDEX_TILE, 'p.n')}
   y[(i / (p.inner * p.few) * p.many + u32(index[i])) * p.inner + i % p.inner] = x[i];
 }`;
-    return { name: 'scatterDistinct', code, ...io };
+    return { name: 'scatterDistinct', code, ...io, grid: { tile: INDEX_TILE } };
   });
 
 /** y[i, c] = 1 where labels[i] = c, else 0. Bindings: labels, y (int32), reports. Uniforms: elements, classes, bad, number for reports. */
@@ -150,5 +150,5 @@ ${perThread('i', INDEX_TILE, 'p.n')}
   if (!good) { report(label); }
   y[i] = select(p.bad, i32(label == i32(i % p.classes)), good);
 }`;
-    return { name: 'oneHot', code, ...io };
+    return { name: 'oneHot', code, ...io, grid: { tile: INDEX_TILE } };
   });

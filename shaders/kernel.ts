@@ -21,10 +21,10 @@ export interface Kernel {
   /** Floating-point operations of one launch, for profiles; absent where nobody asks. */
   readonly flops?: number;
   /**
-   * Elements that a workgroup covers, for kernels that treat each element of all their bindings alike and alone, with the number of
-   * elements as the first constant: launches over neighbouring ranges can be joined.
+   * The items of the grid are elements, each treated alike and alone in all bindings, and their number is the first constant: launches over
+   * neighbouring ranges can be joined.
    */
-  readonly flat?: number;
+  readonly flat?: true;
   /** How to join launches of this kernel with others of its family. */
   readonly segment?: Segment;
   /** Present where the kernel only normalises: whoever reads the result may do that itself (src/gpu/fuse-norm.ts). */
@@ -37,8 +37,11 @@ export interface Kernel {
   readonly onLoad?: Images;
   /** Present where the operation could sum up chunks of what it writes. */
   readonly onStore?: ChunkedImages;
-  /** Present where the shapes are baked into the code. */
-  readonly workgroups?: Workgroups;
+  /**
+   * Workgroups of a launch: these, where shapes are baked into the code, or one for each `tile` items, of which the launch says how many. Absent
+   * where every launch brings workgroups of its own.
+   */
+  readonly grid?: Workgroups | { readonly tile: number };
 }
 
 /** y = act(x · scale + shift) of x [N, channels, plane]; the bindings are x, `stats` with a row (mean, rstd, scale, shift) a channel, and y. */
@@ -105,6 +108,13 @@ export function describeProduct({ scratch, stages, product }: Lowering, about: P
 }
 
 const MAX_WORKGROUPS = 65_535;
+
+/** The workgroups of a launch over `extent`: a number of items, or workgroups as they are; null where the kernel needs to be told. */
+export function gridOf({ grid }: Kernel, extent?: number | Workgroups): Workgroups | null {
+  if (typeof extent !== 'number') return extent ?? (grid && !('tile' in grid) ? grid : null);
+  if (!grid || !('tile' in grid)) return null;
+  return extent > 0 ? foldWorkgroups(Math.ceil(extent / grid.tile)) : [0, 1, 1];
+}
 
 /** A grid of at least `count` workgroups, none of whose dimensions exceeds WebGPU's limit. */
 export function foldWorkgroups(count: number): Workgroups {

@@ -9,7 +9,7 @@ import type { Kernel } from './kernel';
 
 const WORKGROUP = 64;
 /** Numbers that one workgroup updates. */
-export const UPDATE_TILE = 4 * WORKGROUP;
+const UPDATE_TILE = 4 * WORKGROUP;
 
 /** Names that a rule cannot give to its scalars and state. */
 export const TAKEN: readonly string[] = ['x', 'd', 'w', 'g', 'n', 'p', 'i', 'l', 'group', 'groups', 'main'];
@@ -56,7 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     name,
     code: before + code + after,
     ...io,
-    flat: UPDATE_TILE,
+    grid: { tile: UPDATE_TILE },
+    flat: true,
     userCode: { from, lines: code.split('\n').length },
   };
 }

@@ -10,7 +10,7 @@ import { segmentedKernel } from './segments';
 
 const WORKGROUP = 64;
 /** Numbers that one workgroup of `residualStep` covers. */
-export const STEP_TILE = WORKGROUP * 4;
+const STEP_TILE = WORKGROUP * 4;
 /** Threads of `residualStepGradient`: each sums a strided share, so the number of partial sums is fixed. */
 export const SUMS = 2048;
 
@@ -22,6 +22,7 @@ const step = declare('n: u32, l: u32', 'r x: vec4f', 'r f: vec4f', 'r tau: f32',
 export const residualStep: Kernel = {
   name: 'meanfield.step',
   ...step.io,
+  grid: { tile: STEP_TILE },
   code: wgsl`
 ${step.head}
 ${delta}
@@ -71,7 +72,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   sums[id.x] = sum.x + sum.y + sum.z + sum.w;
 }`;
-    return { name: 'meanfield.step.gradient', code, ...io, workgroups: [SUMS / WORKGROUP, 1, 1] };
+    return { name: 'meanfield.step.gradient', code, ...io, grid: [SUMS / WORKGROUP, 1, 1] };
   });
 
 /** WGSL that makes ∂E/∂τ of n partial sums, in one workgroup. */
@@ -122,7 +123,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
   ${timeGradients('sums', 'gradient')}
 }`;
     const segment = { family: timeFamily, groups: 1, words: [n, top] };
-    return { name: 'meanfield.time.gradient', code, access, workgroups: [1, 1, 1], segment };
+    return { name: 'meanfield.time.gradient', code, access, grid: [1, 1, 1], segment };
   });
 
 /**
@@ -179,7 +180,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
   ${rank('tau', 'order', 'inversions')}
 }`;
     const segment = { family: rankFamily, groups: 1, words: [n] };
-    return { name: 'meanfield.rank', code, access, workgroups: [1, 1, 1], segment };
+    return { name: 'meanfield.rank', code, access, grid: [1, 1, 1], segment };
   });
 
 /** Most particles whose rows a joined launch holds in registers. */
@@ -220,5 +221,5 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) size: vec3u,
   ${permute('data', 'order', n)}
 }`;
     const segment = n <= JOINED_ROWS ? { family: permuteFamily, groups, words: [n, columns] } : undefined;
-    return { name: 'meanfield.permute', code, access, workgroups: foldWorkgroups(groups), segment };
+    return { name: 'meanfield.permute', code, access, grid: foldWorkgroups(groups), segment };
   });

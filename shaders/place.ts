@@ -5,7 +5,7 @@ import { declare } from './build';
 import { decode } from './decode';
 import type { Kernel } from './kernel';
 
-export const PLACE_TILE = 64;
+const PLACE_TILE = 64;
 
 const { head, io } = declare(
   'n: u32, rank: u32, readAt: i32, writeAt: i32, run: i32, readStep: i32, writeStep: i32, gap: u32, ' +
@@ -17,6 +17,7 @@ const { head, io } = declare(
 const build = (few: boolean): Kernel => ({
   name: 'place',
   ...io,
+  grid: { tile: PLACE_TILE },
   code: wgsl`
 ${head}
 @compute @workgroup_size(${PLACE_TILE})

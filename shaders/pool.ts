@@ -11,7 +11,7 @@ import { cached, perThread, storage } from './build';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
-export const POOL_TILE = 64;
+const POOL_TILE = 64;
 
 /** n, then (height, width) of: input, output, kernel, stride, padding before, dilation, padding after; countIncludePad. */
 const uniforms = 4 * 16;
@@ -66,7 +66,7 @@ ${perThread('i', POOL_TILE, 'p.n')}
   y[i] = best;
   index[i] = found;
 }`;
-    return { name: 'maxPool', code, access, uniforms };
+    return { name: 'maxPool', code, access, uniforms, grid: { tile: POOL_TILE } };
   });
 
 /** Mean of each window. Bindings: x, y. */
@@ -90,7 +90,7 @@ ${perThread('i', POOL_TILE, 'p.n')}
   }
   y[i] = totalOf(sum) / divisor(row, column);
 }`;
-    return { name: 'averagePool', code, access, uniforms };
+    return { name: 'averagePool', code, access, uniforms, grid: { tile: POOL_TILE } };
   });
 
 /** How many positions a window divides by: those inside of the plane, or inside of the padded plane. */
@@ -132,5 +132,5 @@ ${perThread('i', POOL_TILE, 'p.n')}
   }
   dx[i] = totalOf(sum);
 }`;
-    return { name: `${kind}Pool.gradient`, code, access, uniforms };
+    return { name: `${kind}Pool.gradient`, code, access, uniforms, grid: { tile: POOL_TILE } };
   });

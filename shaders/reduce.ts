@@ -32,7 +32,7 @@ export interface ReduceOptions {
 }
 
 export const ROWS_WORKGROUP = 64;
-export const COLUMNS_WORKGROUP = 64;
+const COLUMNS_WORKGROUP = 64;
 /** Elements that a thread combines before it adds them to the rest: rounding errors grow with the length of serial sums. */
 const BLOCK = 16;
 
@@ -167,5 +167,5 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   out[id] = finish(best);
 #endif
 }`;
-  return { name: o.name, code, ...io };
+  return { name: o.name, code, ...io, grid: { tile: rows ? 1 : COLUMNS_WORKGROUP } };
 }

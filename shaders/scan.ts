@@ -85,5 +85,5 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #endif
   }
 }`;
-  return { name: `scan.${kind}`, code, ...io };
+  return { name: `scan.${kind}`, code, ...io, grid: { tile: alone ? SCAN_WORKGROUP : 1 } };
 }

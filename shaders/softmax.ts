@@ -17,7 +17,7 @@ import { REPORTS, reportFunction } from './report';
 import type { KernelTarget } from './target';
 import { alone, type Team, teamFor } from './team';
 
-export const LINES_TILE = 64;
+const LINES_TILE = 64;
 
 /** Line lengths from which a team pays. */
 const TEAM_FROM = 32;
@@ -71,7 +71,7 @@ ${lineEntry(team, lines)}
   ${each(team, 'y[at] = exp(x[at] - m) * scale;')}
 #endif
 }`;
-    return { name: log ? 'logSoftmax' : 'softmax', code, ...io };
+    return { name: log ? 'logSoftmax' : 'softmax', code, ...io, grid: { tile: lines } };
   });
 
 /** Bindings: y, gradient, dx. Uniforms: lines, n, inner. */
@@ -88,7 +88,7 @@ ${lineEntry(team, lines)}
   let sum = teamSum(vec2f(totalOf(terms), 0.0), local).x;
   ${each(team, `dx[at] = ${log ? 'gradient[at] - exp(y[at]) * sum' : 'y[at] * (gradient[at] - sum)'};`)}
 }`;
-    return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, ...io };
+    return { name: `${log ? 'logSoftmax' : 'softmax'}.gradient`, code, ...io, grid: { tile: lines } };
   });
 
 export interface CrossEntropyOptions {
@@ -147,7 +147,7 @@ ${lineEntry(team, o.lines)}
   losses[line] = select(select(nan, loss, good), 0.0, ignored);
   saved[line] = vec4f(m, shift, weight, spread.y);
 }`;
-    return { name: o.nll ? 'nllLoss' : 'crossEntropy', code, ...io };
+    return { name: o.nll ? 'nllLoss' : 'crossEntropy', code, ...io, grid: { tile: o.lines } };
   });
 
 /** Σ losses, over Σ weights where `mean`, and Σ weights. Bindings: losses, saved, result, total. Uniforms: as `crossEntropy`. One workgroup. */
@@ -168,7 +168,7 @@ ${entry(team.size)} {
   total[0] = sum.y;
   result[0] = ${mean ? 'select(sum.x / sum.y, bitcast<f32>(p.nan), sum.y == 0.0)' : 'sum.x'};
 }`;
-    return { name: 'crossEntropy.reduce', code, ...io, workgroups: [1, 1, 1] };
+    return { name: 'crossEntropy.reduce', code, ...io, grid: [1, 1, 1] };
   });
 
 /**
@@ -205,5 +205,5 @@ ${perThread('i', LINES_TILE, 'p.lines * p.n')}
 #endif
   dx[i] = select(d * ${mean ? `(${scale} / total[0])` : scale}, 0.0, label == p.ignore);
 }`;
-    return { name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient', code, ...io };
+    return { name: o.nll ? 'nllLoss.gradient' : 'crossEntropy.gradient', code, ...io, grid: { tile: LINES_TILE } };
   });

@@ -9,7 +9,7 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, perThread, storage } from './build';
 import type { Kernel } from './kernel';
 
-export const SORT_TILE = 64;
+const SORT_TILE = 64;
 
 export type SortType = 'f32' | 'i32' | 'u32';
 
@@ -50,7 +50,7 @@ ${perThread('i', SORT_TILE, 'p.threads')}
   }
   order[base + rank * p.inner] = i32(place);
 }`;
-    return { name: 'sort.rank', code, access, uniforms: SORT_BYTES };
+    return { name: 'sort.rank', code, access, uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
   });
 
 /** (key, position) of every element, filled up with pairs that sort last. Bindings: x, pairs. */
@@ -66,7 +66,7 @@ ${perThread('i', SORT_TILE, 'p.threads')}
   if (place >= p.n) { pairs[i] = vec2u(0xffffffffu, place); return; }
   pairs[i] = vec2u(keyOf(x[(line / p.inner * p.n + place) * p.inner + line % p.inner]), place);
 }`;
-    return { name: 'sort.pairs', code, access, uniforms: SORT_BYTES };
+    return { name: 'sort.pairs', code, access, uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
   });
 
 /** One pass of the network: compares elements that are `reach` apart, in blocks of `span`. Bindings: pairs in place. */
@@ -85,7 +85,7 @@ ${perThread('t', SORT_TILE, 'p.threads')}
     pairs[i + p.reach] = a;
   }
 }`;
-    return { name: 'sort.pass', code, access: 'x', uniforms: SORT_BYTES };
+    return { name: 'sort.pass', code, access: 'x', uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
   });
 
 /** The positions of the sorted pairs. Bindings: pairs, order. */
@@ -98,5 +98,5 @@ ${perThread('i', SORT_TILE, 'p.threads')}
   let line = i / (p.n * p.inner) * p.inner + i % p.inner;
   order[i] = i32(pairs[line * p.padded + i / p.inner % p.n].y);
 }`;
-    return { name: 'sort.order', code, access, uniforms: SORT_BYTES };
+    return { name: 'sort.order', code, access, uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
   });

@@ -44,7 +44,7 @@ ${functionsFor('addTo() totalOf()')}
     code,
     access: 'rw',
     ...shape.kernel,
-    workgroups,
+    grid: workgroups,
     segment: { family, groups, words: [count, parts] },
   };
 }

@@ -21,7 +21,7 @@ const mean = declare('slot: u32, bad: u32, rows: u32, step: f32', 'r value: f32'
 export const tally: Kernel = {
   name: 'train.tally',
   ...io,
-  workgroups: [1, 1, 1],
+  grid: [1, 1, 1],
   code: wgsl`
 ${head}
 ${functionsFor('isNan() isFinite() nan()')}
@@ -53,7 +53,7 @@ fn main(@builtin(local_invocation_index) t: u32) {
 export const tallyMean: Kernel = {
   name: 'train.tallyMean',
   ...mean.io,
-  workgroups: [1, 1, 1],
+  grid: [1, 1, 1],
   code: wgsl`
 ${mean.head}
 ${functionsFor('isFinite()')}

@@ -41,7 +41,7 @@ export function candidates(target: KernelTarget, lower: (variant: Variant) => Lo
   let hash = 0x811c9dc5; // FNV-1a
   for (const [name, variant] of Object.entries({ '': {}, ...VARIANTS[targetName(target)] })) {
     const made = lower(variant);
-    const kernels = made.stages.map(({ kernel: { code, constants, workgroups } }) => [code, constants, workgroups]);
+    const kernels = made.stages.map(({ kernel: { code, constants, grid } }) => [code, constants, grid]);
     const text = JSON.stringify(kernels);
     if (seen.has(text)) continue;
     seen.add(text);

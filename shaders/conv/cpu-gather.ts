@@ -213,7 +213,7 @@ ${shape.struct}
       code,
       access: 'rrw',
       ...shape.kernel,
-      workgroups: [pixelGroups[0], pixelGroups[1], blocks * g.groups],
+      grid: [pixelGroups[0], pixelGroups[1], blocks * g.groups],
     },
   };
 }

@@ -70,5 +70,5 @@ ${shape.struct}
   ${packBody((name) => `p.${name}`, 'weights[', 'packed[')}
 }`;
   const segment = { family: packFamily, groups, words: PACK_WORDS.map((word) => values[word]) };
-  return { name, code, access: 'rw', ...shape.kernel, workgroups, segment };
+  return { name, code, access: 'rw', ...shape.kernel, grid: workgroups, segment };
 }

@@ -173,7 +173,7 @@ ${shape.struct}
     code,
     access: 'rrw',
     ...shape.kernel,
-    workgroups: [workgroups[0], workgroups[1], blocks * s.groups],
+    grid: [workgroups[0], workgroups[1], blocks * s.groups],
   };
   return { kernel, splits };
 }

@@ -54,7 +54,7 @@ ${load.declarations}
   }
   result[id] = sum;
 }`;
-  return { name, code, access: load.access, workgroups: foldWorkgroups(groups) };
+  return { name, code, access: load.access, grid: foldWorkgroups(groups) };
 }
 
 /** Partial weight gradients, [split][outChannel][inChannel][ky][kx], of `splits` equal ranges of output rows. Bindings: x, dy, partials, as above. */
@@ -98,5 +98,5 @@ ${load.declarations}
   }
   partials[id] = sum;
 }`;
-  return { kernel: { name, code, access: load.access, workgroups: foldWorkgroups(groups) }, splits };
+  return { kernel: { name, code, access: load.access, grid: foldWorkgroups(groups) }, splits };
 }

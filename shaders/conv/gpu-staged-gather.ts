@@ -115,5 +115,5 @@ ${stored ? foldChunks('window', BLOCK / 4, threads) : ''}
   let at = (image * ${g.groups * g.outChannels}u + z * ${g.outChannels}u + m0) * ${g.y.size * r.quads}u + n0 / 4u % ${g.y.size * r.quads}u;
   ${unroll(BLOCK, (b) => `if (m0 + ${b}u < ${g.outChannels}u && image < ${g.batch}u) { result[at + ${b * g.y.size * r.quads}u] = acc${b}; }`)}
 }`;
-  return { name, code, access: stored?.access ?? load.access, workgroups: foldWorkgroups(workgroups) };
+  return { name, code, access: stored?.access ?? load.access, grid: foldWorkgroups(workgroups) };
 }

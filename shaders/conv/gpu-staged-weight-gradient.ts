@@ -136,5 +136,5 @@ var<workgroup> slopes: array<vec4f, ${(OUTPUTS / OUTPUT_BLOCK) * pitch}>;
   let at = ((split * ${g.groups * g.outChannels}u + z * ${g.outChannels}u + m) * ${g.inChannels}u + n0 + channel) * ${taps}u;
   ${unroll(OUTPUT_BLOCK, (k) => `if (m + ${k}u < ${g.outChannels}u) { ${Array.from({ length: taps }, (_, t) => `partials[at + ${k * g.inChannels * taps + t}u] = acc${t}[${k}];`).join(' ')} }`)}
 }`;
-  return { kernel: { name, code, access: load.access, workgroups: foldWorkgroups(tiles * splits) }, splits };
+  return { kernel: { name, code, access: load.access, grid: foldWorkgroups(tiles * splits) }, splits };
 }

@@ -122,7 +122,7 @@ enable subgroups;
     ${unroll(block - 1, (i) => `acc${i} = acc${i + 1};`)}
   }
 }`;
-  const kernel = { name: 'matmul', code, access: 'rrw', workgroups: foldWorkgroups(groups) };
+  const kernel = { name: 'matmul', code, access: 'rrw', grid: foldWorkgroups(groups) };
   return { kernel, splits, inputs: [rows.input, columns.input], pack, scratch };
 }
 
@@ -151,5 +151,5 @@ function packOperand(o: Operand, batch: number, k: number, width: number): Kerne
     packed[id * ${vecs}u + v] = vec4f(${[0, 1, 2, 3].map(element).join(', ')});
   }
 }`;
-  return { name: 'matmul.pack', code, access: 'rw', workgroups: foldWorkgroups(groups) };
+  return { name: 'matmul.pack', code, access: 'rw', grid: foldWorkgroups(groups) };
 }

@@ -124,7 +124,7 @@ ${p.epilogue ? foldChunks('tileB', quads.length / 4, size) : ''}
     }),
   )}
 }`;
-  return { name, code, access: p.access ?? 'rrw', workgroups: foldWorkgroups(groups) };
+  return { name, code, access: p.access ?? 'rrw', grid: foldWorkgroups(groups) };
 }
 
 /** The function for epilogues of workgroups of `size` threads; the workgroup memory `cells` is free by then and takes the values. */

@@ -105,7 +105,7 @@ ${bindings}
   }
   result[id] = sum;
 }`;
-  return { kernel: { name: 'matmul.direct', code, access, workgroups: foldWorkgroups(groups) }, splits };
+  return { kernel: { name: 'matmul.direct', code, access, grid: foldWorkgroups(groups) }, splits };
 }
 
 function tiledMatmul(s: Required<MatmulShape>, variant: Variant): Partials {
@@ -143,6 +143,6 @@ function lowerZeros(s: Required<MatmulShape>): Lowering {
   let id = group * 64u + local;
   if (id < ${count}u) { result[id] = 0.0; }
 }`;
-  const kernel: Kernel = { name: 'matmul.zeros', code, access: 'w', workgroups: foldWorkgroups(groups) };
+  const kernel: Kernel = { name: 'matmul.zeros', code, access: 'w', grid: foldWorkgroups(groups) };
   return { scratch: [], stages: [{ kernel, inputs: [], output: 'out' }], product: 0 };
 }

@@ -76,7 +76,7 @@ ${perGroup('c', team.size, 'p.channels')}
   }
   ${eachOfChannel(team.size, 'y[i] = normalized(x[i], row);')}
 }`;
-    return { name: 'batchNorm.forward', code, access, uniforms: 28 };
+    return { name: 'batchNorm.forward', code, access, uniforms: 28, grid: { tile: 1 } };
   });
 
 /** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
@@ -104,5 +104,5 @@ ${perGroup('c', team.size, 'p.channels')}
   let m = ${trainingCoefficients};
   ${eachOfChannel(team.size, `${load} dx[i] = m.x * g + m.y * (v - m.w) + m.z;`)}
 }`;
-    return { name: 'batchNorm.backward', code, ...io };
+    return { name: 'batchNorm.backward', code, ...io, grid: { tile: 1 } };
   });

@@ -8,6 +8,7 @@ import { teamFor } from '../team';
 import {
   type ApplyOptions,
   applyKey,
+  applyShape,
   CHUNKED,
   chunkTeam,
   eachUnit,
@@ -27,7 +28,7 @@ import {
 } from './shared';
 
 /** Channels that a workgroup finishes from running statistics. */
-export const FINISH_TILE = 64;
+const FINISH_TILE = 64;
 
 /** (mean, M2) of each chunk of each channel. Bindings: x, partials. */
 export const normPartials = ({ target, plane }: NormOptions): Kernel =>
@@ -48,7 +49,7 @@ ${entry(team.size)} {
   if (${writesChunk(team)}) { partials[chunk] = vec2f(center, m2Total); }
 }`;
     const sums = { kind: 'statistics', plane, relu: false } as const;
-    return { name: 'batchNorm.partials', code, ...io, sums };
+    return { name: 'batchNorm.partials', code, ...io, grid: { tile: team.size / team.width }, sums };
   });
 
 /** WGSL that merges the chunks of channel `c`: declares mean, m2 and variance, alike in all threads of the team. */
@@ -100,7 +101,7 @@ ${training ? perGroup('c', team.size, 'p.channels') : perThread('c', FINISH_TILE
   let rstd = 1.0 / sqrt(variance + p.eps);
   stats[c] = ${statsRow(affine, 'mean')};
 }`;
-    return { name: 'batchNorm.finish', code, ...io };
+    return { name: 'batchNorm.finish', code, ...io, grid: { tile: training ? 1 : FINISH_TILE } };
   });
 
 /** y = x · scale + shift. Bindings: x, stats, y. Uniform: units. */
@@ -113,5 +114,5 @@ ${head}
 ${normalizedFunction(type, o.relu)}
 ${eachUnit(o, 'let row = stats[c];', 'y[i] = normalized(x[i], row);')}`;
     const normalizes = { plane: o.plane, relu: o.relu };
-    return { name: 'batchNorm.apply', code, ...io, normalizes };
+    return { name: 'batchNorm.apply', code, ...io, grid: { tile: applyShape(o.target, o.plane).tile }, normalizes };
   });

@@ -8,6 +8,7 @@ import { teamFor } from '../team';
 import {
   type ApplyOptions,
   applyKey,
+  applyShape,
   CHUNKED,
   chunkTeam,
   eachUnit,
@@ -47,7 +48,7 @@ ${entry(team.size)} {
   if (${writesChunk(team)}) { partials[chunk] = total; }
 }`;
     const sums = { kind: 'gradient', plane, relu } as const;
-    return { name: 'batchNorm.gradientPartials', code, ...io, sums };
+    return { name: 'batchNorm.gradientPartials', code, ...io, grid: { tile: team.size / team.width }, sums };
   });
 
 /**
@@ -81,7 +82,7 @@ ${perGroup('c', team.size, 'p.channels')}
   coefficients[c] = vec4f(row.z, 0.0, 0.0, row.x);
 #endif
 }`;
-    return { name: 'batchNorm.gradientFinish', code, ...io };
+    return { name: 'batchNorm.gradientFinish', code, ...io, grid: { tile: 1 } };
   });
 
 /** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, dx. Uniform: units. */
@@ -97,5 +98,5 @@ ${eachUnit(
   `let m = coefficients[c]; ${o.relu ? 'let row = stats[c];' : ''}`,
   `let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = m.x * g + m.y * (v - m.w) + m.z;`,
 )}`;
-    return { name: 'batchNorm.gradientApply', code, ...io };
+    return { name: 'batchNorm.gradientApply', code, ...io, grid: { tile: applyShape(o.target, o.plane).tile } };
   });

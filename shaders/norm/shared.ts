@@ -33,9 +33,6 @@ export const FINISH_THREADS = 256;
 /** The teams that sum up chunks, several in a workgroup on GPUs. */
 export const chunkTeam = (target: KernelTarget) => teamFor(target, 64, CHUNK_THREADS);
 
-/** Chunks that one workgroup sums up. */
-export const chunksAtOnce = (target: KernelTarget): number => chunkTeam(target).size / chunkTeam(target).width;
-
 /** Most loads that a thread sums up in a row: rounding errors grow with that. */
 export const SERIAL = 128;
 

@@ -1,10 +1,10 @@
 // Anomaly mode: names the operation where the first NaN or infinity appeared. Every result and gradient is looked at on the GPU, which
 // remembers the first bad one; nothing is read back until the end.
-import { FINITE_TILE, findNonFinite } from '../../shaders/finite';
+import { findNonFinite } from '../../shaders/finite';
 import { DawnfieldError, device, InputError } from '../gpu';
 import { callSite, modulePath } from '../tensor/context';
 import { full } from '../tensor/create';
-import { bind, contiguous, gridFor } from '../tensor/elementwise';
+import { bind, contiguous } from '../tensor/elementwise';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { Mode } from './modes';
@@ -33,7 +33,7 @@ function check(x: Tensor, label: string): void {
   if (device().tracing) throw new InputError('detectAnomaly: goes around compiled steps, not inside of them');
   const { found, labels } = detector.get()!;
   const flat = contiguous(x);
-  device().launch(findNonFinite, [bind(flat), bind(found)], [x.size, labels.length], gridFor(x.size, FINITE_TILE));
+  device().launch(findNonFinite, [bind(flat), bind(found)], [x.size, labels.length], x.size);
   labels.push(label);
   if (flat !== x) flat.dispose();
 }

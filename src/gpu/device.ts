@@ -1,6 +1,6 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
 import { elementsOf, showElements } from '../../shaders/elements';
-import type { Kernel, Lowering } from '../../shaders/kernel';
+import { gridOf, type Kernel, type Lowering, type Workgroups } from '../../shaders/kernel';
 import type { KernelTarget } from '../../shaders/target';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
 import { bindingSize, Commands, MOST_UNIFORMS } from './commands';
@@ -33,7 +33,8 @@ export interface DeviceStats {
   reads: number;
 }
 
-export type Grid = readonly [number, number, number];
+/** Workgroups along x, y and z. */
+export type Grid = Workgroups;
 
 export class Device {
   readonly profile: 'safe' | 'fast';
@@ -137,16 +138,17 @@ export class Device {
 
   /**
    * Runs `kernel` on `storages`, one for each letter of `kernel.access`: 'r' is read, 'w' is written, 'x' is read and written in place.
-   * `constants` fill its uniform struct, `grid` is the number of workgroups: both needed where the kernel does not say them itself.
+   * `constants` fill its uniform struct, `extent` is the number of items or of workgroups: both needed where the kernel does not say them itself.
    * Throws before anything is encoded when a limit of the adapter is broken, or a tensor's elements are of another type than the kernel's.
    */
   launch(
     kernel: Kernel,
     storages: readonly TypedBinding[],
     constants: readonly Constant[] = kernel.constants ?? [],
-    grid: Grid | undefined = kernel.workgroups,
+    extent?: number | Grid,
   ): void {
     this.check();
+    const grid = gridOf(kernel, extent);
     if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
     if (grid[0] * grid[1] * grid[2] === 0) return;
     this.#validate(kernel, storages, constants, grid);

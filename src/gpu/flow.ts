@@ -1,6 +1,7 @@
 // The self-check of rewrites. A pass over the launches of a step is used only when this proves that it computes the same: every traced launch
 // that is left reads, element by element, what it read as traced, and the memory that is seen afterwards holds the same. What an element
 // holds is told by who wrote it. The same check proves that the memory which virtual blocks are given is not overwritten too early.
+import { gridOf } from '../../shaders/kernel';
 import type { Binding, Block } from './blocks';
 import { bindingSize } from './commands';
 import { sameConstant } from './constants';
@@ -281,7 +282,8 @@ function misfused({ bindings, constants, grid }: Launch, parts: readonly Part[])
 /** A flat launch treats the elements of all bindings alike: each part must lie at one place of all of them. */
 function misplacedSideBySide({ kernel, bindings, constants, grid }: Launch, parts: readonly Part[]): string | null {
   const n = constants[0] as number;
-  if (grid[0] * grid[1] * grid[2] * kernel.flat! < n) return 'has too few workgroups';
+  const [x, y, z] = gridOf(kernel, n) ?? [Infinity, 1, 1];
+  if (grid[0] * grid[1] * grid[2] < x * y * z) return 'has too few workgroups';
   if (bindings.some(({ bytes }) => bytes !== 4 * n)) return 'binds ranges of other lengths';
   for (const { launch, bindings: ranges } of parts) {
     const like =

@@ -1,4 +1,5 @@
 // Passes over the launches of a traced step: fewer launches for the same result.
+import { foldWorkgroups, gridOf } from '../../shaders/kernel';
 import type { Binding, Block } from './blocks';
 import { sameConstant } from './constants';
 import type { Launch } from './trace';
@@ -110,13 +111,11 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
       return { block: joined, offset: 0, bytes };
     });
     const n = bytes / 4;
-    const groups = Math.ceil(n / run[0].kernel.flat!);
-    const x = Math.min(groups, 65535);
     const whole: Launch = {
       ...run[0],
       bindings,
       constants: [n, ...run[0].constants.slice(1)],
-      grid: [x, Math.ceil(groups / x), 1],
+      grid: gridOf(run[0].kernel, n)!,
       parts: run.flatMap(partsOf).map((part) => ({ ...part, bindings: movedRanges(part.bindings, moves) })),
     };
     const rest = [...out.slice(0, from), ...out.slice(to)].map((launch) => moved(launch, moves));
@@ -232,12 +231,11 @@ export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Bl
     });
     const table = Uint32Array.from([...groups, ...records]);
     const block = new VirtualBlock(table.byteLength, `table of ${family.name}`);
-    const x = Math.min(groups.length, 65535);
     const joined: Launch = {
       kernel: family,
       bindings: [...whole, { block, offset: 0, bytes: table.byteLength }],
       constants: [groups.length, groups.length],
-      grid: [x, Math.ceil(groups.length / x), 1],
+      grid: foldWorkgroups(groups.length),
       path: '',
       parts,
       table,

@@ -5,7 +5,7 @@ import { device, type Grid, type Scalar } from '../gpu';
 import { checked, either, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { type DType, wgslType } from '../tensor/dtype';
-import { bind, gridFor } from '../tensor/elementwise';
+import { bind } from '../tensor/elementwise';
 import { safePoint } from '../tensor/memory';
 import { type Shape, size } from '../tensor/shape';
 import { empty, type Tensor } from '../tensor/tensor';
@@ -119,7 +119,7 @@ export function defineKernel<B extends Bindings, U extends Uniforms = Record<nev
     const written = list.filter(({ access }) => access !== 'read');
     const extent =
       typeof grid === 'function' ? grid(shapes, numbersOf(name, values)) : (grid ?? size(shapes[written[0].key]));
-    const groups = workgroups(name, extent, ownEntry);
+    checkGrid(name, extent, ownEntry);
     const outputs = Object.fromEntries(
       written.map(({ key, dtype }) => [key, inputs[key] ?? empty(name, shapes[key], dtype)]),
     );
@@ -128,7 +128,7 @@ export function defineKernel<B extends Bindings, U extends Uniforms = Record<nev
         kernel,
         list.map((binding) => bind(outputs[binding.key] ?? readable(list, inputs, binding))),
         typeof extent === 'number' ? [extent, ...constants] : constants,
-        groups,
+        extent,
       );
     for (const { key } of written) inputs[key]?.memory.written();
     return outputs;
@@ -136,10 +136,9 @@ export function defineKernel<B extends Bindings, U extends Uniforms = Record<nev
   return launch as unknown as DefinedKernel<B, U>;
 }
 
-function workgroups(name: string, extent: number | Grid, ownEntry: boolean): Grid {
-  if (typeof extent !== 'number' && ownEntry) return extent;
-  if (typeof extent === 'number' && !ownEntry && Number.isInteger(extent) && extent >= 0 && extent < 2 ** 32)
-    return gridFor(extent, WORKGROUP);
+function checkGrid(name: string, extent: number | Grid, ownEntry: boolean): void {
+  if (typeof extent !== 'number' && ownEntry) return;
+  if (typeof extent === 'number' && !ownEntry && Number.isInteger(extent) && extent >= 0 && extent < 2 ** 32) return;
   throw inputError(
     name,
     `the grid is ${JSON.stringify(extent)}`,
@@ -184,6 +183,7 @@ function generate(
     name,
     code: [...before, own, ...(ownEntry ? [] : ['}'])].join('\n'),
     userCode: { from, lines: own.split('\n').length },
+    ...(!ownEntry && { grid: { tile: WORKGROUP } }),
     ...io,
   };
 }

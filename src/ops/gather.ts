@@ -2,7 +2,6 @@
 // tensor), and the next read-back throws an error that names the operation and the index.
 import {
   gather as gatherKernel,
-  INDEX_TILE,
   oneHot as oneHotKernel,
   scatterDistinct,
   scatterAdd as scatterKernel,
@@ -11,7 +10,7 @@ import { record } from '../autograd/tape';
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
 import { inputError, modulePath } from '../tensor/context';
-import { bind, bindAll, contiguous, gridFor } from '../tensor/elementwise';
+import { bind, bindAll, contiguous } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
 import { normalizeAxis, padded, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -52,7 +51,7 @@ export function pick(x: Tensor, dim: number, index: Tensor, op: string | null): 
   const lists = [index.shape, strides, index.strides, [x.strides[axis] ?? 0]].flatMap((list) => padded(list));
   const { buffers, slot } = reportsOf(op, x.shape[axis] ?? 1);
   const bindings = [bindAll(x), bindAll(index), bind(y), ...buffers];
-  device().launch(gatherKernel(op !== null), bindings, [...head, ...lists, slot], gridFor(n, INDEX_TILE));
+  device().launch(gatherKernel(op !== null), bindings, [...head, ...lists, slot], n);
   return y;
 }
 
@@ -108,7 +107,7 @@ export function addAt(
   // A gradient's index was looked at by its forward pass.
   const { buffers, slot } = reportsOf(x ? op : null, shape[axis] ?? 1);
   const kernel = scatterKernel({ type, base: !!x, sorted: !!order, report: !!x });
-  device().launch(kernel, [...reads, bind(y), ...buffers], [...head, ...lists, slot], gridFor(n, INDEX_TILE));
+  device().launch(kernel, [...reads, bind(y), ...buffers], [...head, ...lists, slot], n);
   return y;
 }
 
@@ -117,7 +116,7 @@ export function scatterInto(into: Tensor, axis: number, index: Tensor, x: Tensor
   const inner = size(x.shape.slice(axis + 1));
   const constants = [x.size, x.shape[axis] ?? 1, into.shape[axis] ?? 1, inner];
   const buffers = [contiguous(x), contiguous(index), into].map(bind);
-  device().launch(scatterDistinct(), buffers, constants, gridFor(x.size, INDEX_TILE));
+  device().launch(scatterDistinct(), buffers, constants, x.size);
 }
 
 /** As `torch.nn.functional.one_hot`: 1 at the label, 0 elsewhere (int32): [..., classes]. A label out of range fills its row with −2³¹. */
@@ -128,7 +127,7 @@ export function oneHot(labels: Tensor, classes: number): Tensor {
   const y = empty('oneHot', [...labels.shape, classes], 'int32');
   const { buffers, slot } = reportsOf('oneHot', classes);
   const bindings = [...[contiguous(labels), y].map(bind), ...buffers];
-  device().launch(oneHotKernel(), bindings, [y.size, classes, -(2 ** 31), slot], gridFor(y.size, INDEX_TILE));
+  device().launch(oneHotKernel(), bindings, [y.size, classes, -(2 ** 31), slot], y.size);
   return y;
 }
 

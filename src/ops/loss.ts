@@ -4,14 +4,13 @@
 import {
   crossEntropyReduce,
   crossEntropyGradient as gradientKernel,
-  LINES_TILE,
   crossEntropy as lossKernel,
 } from '../../shaders/softmax';
 import { record } from '../autograd/tape';
 import { device, f32 } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, modulePath } from '../tensor/context';
-import { bind, contiguous, evaluate, gridFor } from '../tensor/elementwise';
+import { bind, contiguous, evaluate } from '../tensor/elementwise';
 import { reduce, restored } from '../tensor/reduce';
 import { broadcastShapes, linesAlong, reducedShape, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -85,7 +84,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
   if (!['none', 'mean', 'sum'].includes(reduction))
     throw inputError(op, `reduction is '${reduction}'`, shapes, "Use 'none', 'mean' or 'sum'.");
   if (along.n === 0 && along.lines) throw inputError(op, 'there are no classes', { input: x });
-  const { perGroup, grid } = lineGrid(along);
+  const { perGroup, extent } = lineGrid(along);
   const smoothing = labelSmoothing > 0;
   const options = { target: device().target, lines: perGroup, nll, weights: !!weight, smoothing };
   const { reports } = device();
@@ -96,7 +95,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
   const rows = empty(op, [along.lines, 4]); // what the gradient needs of each sample
   const total = empty(op, []); // the sum of weights
   const reads = [bind(contiguous(x)), bind(contiguous(labels)), ...weights()];
-  device().launch(lossKernel(options), [...reads, bind(losses), bind(rows), reports.binding], constants, grid);
+  device().launch(lossKernel(options), [...reads, bind(losses), bind(rows), reports.binding], constants, extent);
   let loss = losses;
   if (reduction !== 'none') {
     loss = empty(op, []);
@@ -109,7 +108,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
     const reads = [contiguous(x), contiguous(labels), rows, contiguous(gradient)].map(bind);
     if (reduction === 'mean') reads.push(bind(total));
     if (smoothing) reads.push(...weights());
-    device().launch(gradientKernel(options, reduction), [...reads, bind(dx)], constants, gridFor(x.size, LINES_TILE));
+    device().launch(gradientKernel(options, reduction), [...reads, bind(dx)], constants, x.size);
     return [dx];
   });
 }

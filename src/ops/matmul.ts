@@ -1,5 +1,5 @@
 // Matrix products. Transposed and batch-strided operands are read as they lie, without a copy.
-import { BIAS_TILE, addBias as biasKernel } from '../../shaders/bias';
+import { addBias as biasKernel } from '../../shaders/bias';
 import { lowerMatmul } from '../../shaders/matmul/lower';
 import type { KernelTarget } from '../../shaders/target';
 import type { Variant } from '../../shaders/variants';
@@ -7,7 +7,7 @@ import type { PushForward, Rule } from '../autograd/tape';
 import { record, sumOfAll } from '../autograd/tape';
 import { device, type TypedBinding } from '../gpu';
 import { inputError } from '../tensor/context';
-import { bind, contiguous, copy, gridFor } from '../tensor/elementwise';
+import { bind, contiguous, copy } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
 import { broadcastShapes, collapse, type Shape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -132,7 +132,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 /** y[b, c, i] += bias[c] for a fresh y [batch, channels, inner], in place, before anything has read it. Returns y. */
 export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
   const constants = [y.size, bias.size, inner];
-  device().launch(biasKernel, [bind(contiguous(bias)), bind(y)], constants, gridFor(y.size, BIAS_TILE));
+  device().launch(biasKernel, [bind(contiguous(bias)), bind(y)], constants, y.size);
   return y;
 }
 

@@ -1,15 +1,15 @@
 // Batch, layer and group normalisation. To the kernels layer and group norm are batch norm of one sample whose channels are the rows.
 import { normBackward, normForward, walksChannels } from '../../shaders/norm/cpu';
-import { FINISH_TILE, normApply, normFinish, normPartials } from '../../shaders/norm/forward';
+import { normApply, normFinish, normPartials } from '../../shaders/norm/forward';
 import { normGradientApply, normGradientFinish, normGradientPartials } from '../../shaders/norm/gradient';
-import { applyShape, chunkLength, chunksAtOnce, width } from '../../shaders/norm/shared';
+import { chunkLength, width } from '../../shaders/norm/shared';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record } from '../autograd/tape';
 import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
-import { bind, contiguous, evaluate, gridFor } from '../tensor/elementwise';
+import { bind, contiguous, evaluate } from '../tensor/elementwise';
 import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import { checkShape, contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
@@ -90,23 +90,21 @@ export function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): {
   const stats = empty('batchNorm', [channels, 4]);
   const y = empty('batchNorm', x.shape);
   const n = x.size / width(plane);
-  const grid = gridFor(n, applyShape(target, plane).tile);
   const finish = normFinish({ target, plane, training, affine: affine.length > 0, running: running.length > 0 });
-  const apply = () =>
-    device().launch(normApply({ target, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], grid);
+  const apply = () => device().launch(normApply({ target, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], n);
   if (!training) {
-    device().launch(finish, [...affine, ...running, bind(stats)], constants, gridFor(channels, FINISH_TILE));
+    device().launch(finish, [...affine, ...running, bind(stats)], constants, channels);
     apply();
     return { y, stats };
   }
   if (whole) {
     const bindings = [...affine, ...running, bind(x), bind(stats), bind(y)];
-    device().launch(normForward({ target, plane, relu }), bindings, constants, gridFor(channels, 1));
+    device().launch(normForward({ target, plane, relu }), bindings, constants, channels);
   } else {
     const partials = empty('batchNorm', [channels, chunks, 2]);
     const sums = normPartials({ target, plane, relu: false });
-    device().launch(sums, [x, partials].map(bind), constants, gridFor(channels * chunks, chunksAtOnce(target)));
-    device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, gridFor(channels, 1));
+    device().launch(sums, [x, partials].map(bind), constants, channels * chunks);
+    device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, channels);
     apply();
     partials.dispose();
   }
@@ -164,21 +162,20 @@ export function normGradient(
   const dx = needsInput ? empty('batchNorm', input.shape) : null;
   if (dx && whole) {
     const bindings = [stats, g, x, dWeight, dBias, dx].map(bind);
-    device().launch(normBackward({ target, plane, relu }), bindings, constants, gridFor(channels, 1));
+    device().launch(normBackward({ target, plane, relu }), bindings, constants, channels);
     return { dx, dWeight, dBias };
   }
   const partials = empty('batchNorm', [channels, chunks, 2]);
   const sums = normGradientPartials({ target, plane, relu });
   const summed = [g, x, stats, partials].map(bind);
-  device().launch(sums, summed, constants, gridFor(channels * chunks, chunksAtOnce(target)));
+  device().launch(sums, summed, constants, channels * chunks);
   const coefficients = empty('batchNorm', [channels, 4]);
   const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
-  device().launch(normGradientFinish(target, training), finished, constants, gridFor(channels, 1));
+  device().launch(normGradientFinish(target, training), finished, constants, channels);
   if (dx) {
     const n = x.size / width(plane);
     const reads = [g, x, coefficients, ...(relu ? [stats] : []), dx].map(bind);
-    const grid = gridFor(n, applyShape(target, plane).tile);
-    device().launch(normGradientApply({ target, ...layout, relu }), reads, [n], grid);
+    device().launch(normGradientApply({ target, ...layout, relu }), reads, [n], n);
   }
   coefficients.dispose();
   partials.dispose();

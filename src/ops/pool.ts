@@ -1,10 +1,10 @@
 // Pooling over the last two dimensions of [N, C, H, W] or [C, H, W].
-import { averagePool, maxPool, POOL_TILE, poolGradient } from '../../shaders/pool';
+import { averagePool, maxPool, poolGradient } from '../../shaders/pool';
 import { record, recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
-import { bind, contiguous, evaluate, gridFor } from '../tensor/elementwise';
+import { bind, contiguous, evaluate } from '../tensor/elementwise';
 import { reduce, restored } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -139,12 +139,7 @@ export function maxPool2dWithIndices(x: Tensor, options: MaxPoolOptions | number
   const w = windows('max', x, poolWindow.max('maxPool2d', options));
   const y = empty('maxPool2d', w.output);
   const indices = empty('maxPool2d', w.output, 'int32');
-  device().launch(
-    maxPool(),
-    [contiguous(x), y, indices].map(bind),
-    [y.size, ...w.geometry],
-    gridFor(y.size, POOL_TILE),
-  );
+  device().launch(maxPool(), [contiguous(x), y, indices].map(bind), [y.size, ...w.geometry], y.size);
   return { values: record('maxPool2d', [x], y, [indices], (g) => [gradient(g, w, indices)]), indices };
 }
 
@@ -172,7 +167,7 @@ function averaged(name: string, x: Tensor, w: Windows): Tensor {
   const means = (t: Tensor) => {
     const y = empty('avgPool2d', w.output);
     const kernel = averagePool(w.kind === 'adaptive');
-    device().launch(kernel, [contiguous(t), y].map(bind), [y.size, ...w.geometry], gridFor(y.size, POOL_TILE));
+    device().launch(kernel, [contiguous(t), y].map(bind), [y.size, ...w.geometry], y.size);
     return y;
   };
   return recordLinear(name, x, means, (g) => gradient(g, w));
@@ -182,7 +177,7 @@ function averaged(name: string, x: Tensor, w: Windows): Tensor {
 function gradient(g: Tensor, w: Windows, indices?: Tensor): Tensor {
   const dx = empty(`${w.kind}Pool2d`, w.input);
   const reads = [contiguous(g), ...(indices ? [indices] : [])].map(bind);
-  device().launch(poolGradient(w.kind), [...reads, bind(dx)], [dx.size, ...w.geometry], gridFor(dx.size, POOL_TILE));
+  device().launch(poolGradient(w.kind), [...reads, bind(dx)], [dx.size, ...w.geometry], dx.size);
   return dx;
 }
 

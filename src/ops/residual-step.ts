@@ -1,7 +1,6 @@
 // The residual steps of the mean-field network, x + (τ_l − τ_{l−1})·f_l(x), and their gradients.
 import {
   residualStepGradient as gradientKernel,
-  STEP_TILE,
   SUMS,
   residualStep as stepKernel,
   timeGradient,
@@ -11,7 +10,7 @@ import { record, sumOf } from '../autograd/tape';
 import { device } from '../gpu';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
-import { bind, contiguous, gridFor } from '../tensor/elementwise';
+import { bind, contiguous } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats, strided } from '../tensor/tensor';
@@ -28,7 +27,7 @@ function step(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
     );
   const y = empty('residual step', x.shape);
   const buffers = [contiguous(x), contiguous(f), tau, y].map(bind);
-  device().launch(stepKernel, buffers, [x.size, l], gridFor(x.size, STEP_TILE));
+  device().launch(stepKernel, buffers, [x.size, l], x.size);
   return y;
 }
 

@@ -7,7 +7,7 @@ import { device } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { wgslType } from '../tensor/dtype';
-import { bind, contiguous, copy, gridFor } from '../tensor/elementwise';
+import { bind, contiguous, copy } from '../tensor/elementwise';
 import { normalizeAxis, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
@@ -45,12 +45,7 @@ export function scan(
   const inputs = slope ? [x, contiguous(slope.g), slope.before] : [x];
   const o = { kind, type, exclusive, reverse, team };
   const kernel = cached(['scan', o], () => kernelFor(o));
-  device().launch(
-    kernel,
-    [...inputs, y].map(bind),
-    [lines, length, inner],
-    gridFor(lines, team === 1 ? SCAN_WORKGROUP : 1),
-  );
+  device().launch(kernel, [...inputs, y].map(bind), [lines, length, inner], lines);
   return y;
 }
 

@@ -1,13 +1,13 @@
 // Stable sorting, with positions. What a value receives as its gradient goes back to where it came from.
 import type { Kernel } from '../../shaders/kernel';
 import type { SortType } from '../../shaders/sort';
-import { SORT_TILE, sortByRank, sortOrder, sortPairs, sortPass } from '../../shaders/sort';
+import { sortByRank, sortOrder, sortPairs, sortPass } from '../../shaders/sort';
 import { record } from '../autograd/tape';
 import { device } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { wgslType } from '../tensor/dtype';
-import { bind, contiguous, copy, evaluate, gridFor } from '../tensor/elementwise';
+import { bind, contiguous, copy, evaluate } from '../tensor/elementwise';
 import { linesAlong, normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, strided } from '../tensor/tensor';
@@ -24,7 +24,7 @@ export function order(x: Tensor, dim: number, descending: boolean): Tensor {
   const natural = wgslType(x.dtype);
   const type: SortType = natural === 'bool' ? 'u32' : natural;
   const run = (kernel: Kernel, buffers: Tensor[], threads: number, padded = 0, span = 0, reach = 0) =>
-    device().launch(kernel, buffers.map(bind), [threads, n, inner, padded, span, reach], gridFor(threads, SORT_TILE));
+    device().launch(kernel, buffers.map(bind), [threads, n, inner, padded, span, reach], threads);
   if (n <= RANK_LIMIT) {
     run(sortByRank(type, descending), [source, y], x.size);
     return y;

@@ -1,13 +1,12 @@
 // What all optimizers share: parameter groups, the state kept for each parameter, and the end of a step.
 
-import { UPDATE_TILE } from '../../shaders/optimizer';
 import { assume } from '../autograd/modes';
 import { device, InputError, Scalar } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
 import { full, hostValues, tensor } from '../tensor/create';
-import { bind, contiguous, copyInto, gridFor } from '../tensor/elementwise';
+import { bind, contiguous, copyInto } from '../tensor/elementwise';
 import { endStep, owned } from '../tensor/memory';
 import { pack } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
@@ -155,8 +154,8 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     members.forEach(({ parameter, grad }, i) => {
       const written = [parameter, ...Object.keys(rule.state).map((name) => this.buffer(parameter, name))];
       const [x, ...state] = written.map(bind);
-      const grid = gridFor(parameter.size, UPDATE_TILE);
-      device().launch(rule.kernel, [x, bind(contiguous(grad)), ...state], [parameter.size, ...scalars], grid);
+      const n = parameter.size;
+      device().launch(rule.kernel, [x, bind(contiguous(grad)), ...state], [n, ...scalars], n);
       for (const { memory } of written) memory.written();
       updated.push(states[i]);
     });

@@ -2,8 +2,8 @@
 
 import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
-import { FLAT_TILE, elementwise as kernelFor, STRIDED_TILE, STRIDES_AT, scalarType } from '../../shaders/elementwise';
-import type { Constant, Grid, TypedBinding } from '../gpu';
+import { elementwise as kernelFor, STRIDES_AT, scalarType } from '../../shaders/elementwise';
+import type { Constant, TypedBinding } from '../gpu';
 import { device, f32, Scalar } from '../gpu';
 import { inputError } from './context';
 import type { DType } from './dtype';
@@ -24,13 +24,6 @@ export interface Expression {
   result?: DType;
   /** The type operands are converted to; absent: each keeps its own. */
   compute?: DType;
-}
-
-/** Workgroups over `n` items, folded into two dimensions where one is too short. */
-export function gridFor(n: number, tile: number): Grid {
-  const groups = Math.ceil(n / tile);
-  const x = Math.min(groups, 65535);
-  return [x, x ? Math.ceil(groups / x) : 0, 1];
 }
 
 /** Evaluates an expression for every element of `shape`, each operand broadcast to it. Returns a contiguous tensor. */
@@ -76,7 +69,7 @@ function evaluateInto(out: Tensor, e: Expression): void {
     tensors.forEach((t, k) => (constants[STRIDES_AT + 8 * Math.max(1, tensors.length) + k] = t.offset));
   }
   const bindings = [...tensors.map((t) => (flat ? bind(t) : bindAll(t))), bind(out)];
-  device().launch(kernel, bindings, constants, gridFor(n, flat || quads ? FLAT_TILE : STRIDED_TILE));
+  device().launch(kernel, bindings, constants, n);
 }
 
 const RANGE = { i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1] } as const;

@@ -2,13 +2,13 @@
 
 import { Rng, Stream } from '../../datasets/random';
 import type { Drawing } from '../../shaders/draw';
-import { DRAW_TILE, draw as kernel } from '../../shaders/draw';
+import { draw as kernel } from '../../shaders/draw';
 import type { Constant, Scalar, TypedBinding } from '../gpu';
 import { device, f32, InputError, scalar } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { TensorOptions } from './create';
 import { factory } from './create';
-import { bind, evaluate, gridFor } from './elementwise';
+import { bind, evaluate } from './elementwise';
 import { nextDraw } from './seed';
 import type { Shape } from './shape';
 import { checkShape, size } from './shape';
@@ -74,7 +74,7 @@ export function fill(
   width: Constant,
 ) {
   const stream = kind === 'dropout' ? Stream.dropout : TENSOR_STREAM;
-  device().launch(kernel(kind), buffers, [Math.ceil(n / 4), seed, stream, draws, low, width], gridFor(n, DRAW_TILE));
+  device().launch(kernel(kind), buffers, [Math.ceil(n / 4), seed, stream, draws, low, width], n);
 }
 
 type Drawn = [what: string, kind: Drawing, shape: Shape, low: Constant, width: Constant, options: TensorOptions];

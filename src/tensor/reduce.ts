@@ -2,13 +2,13 @@
 // a long range. `ops/reduce.ts` has the operations.
 
 import type { Reduction } from '../../shaders/reduce';
-import { COLUMNS_WORKGROUP, reduce as kernelFor, ROWS_WORKGROUP } from '../../shaders/reduce';
+import { reduce as kernelFor, ROWS_WORKGROUP } from '../../shaders/reduce';
 import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import type { DType } from './dtype';
 import { wgslType } from './dtype';
 import type { Expression } from './elementwise';
-import { bind, bindAll, evaluate, gridFor } from './elementwise';
+import { bind, bindAll, evaluate } from './elementwise';
 import type { Shape } from './shape';
 import { broadcastStrides, collapse, contiguousStrides, padded, reducedShape, sameShape, size } from './shape';
 import type { Tensor } from './tensor';
@@ -120,8 +120,7 @@ export function reduce(e: ReduceExpression): Tensor {
   const dims = padded([...kept.shape, ...reduced.shape]);
   const steps = tensors.flatMap((_, k) => padded([...kept.strides[k], ...reduced.strides[k]]));
   const constants = [...head, ...padded(scalars, 4), ...dims, ...steps, ...tensors.map((t) => t.offset)];
-  const grid = gridFor(n * splits, columns ? COLUMNS_WORKGROUP : 1);
-  device().launch(kernel, [...tensors.map(bindAll), bind(out)], constants, grid);
+  device().launch(kernel, [...tensors.map(bindAll), bind(out)], constants, n * splits);
   if (last) return out;
   const whole = reduce({ ...e, map: 'a', operands: { a: out }, shape: [splits, n], axes: [0], keepDims: false });
   out.dispose();

@@ -1,11 +1,11 @@
 // Views and rearrangements without gradients. A view shares memory: only shape, strides and offset change.
 import { FEW } from '../../shaders/decode';
-import { PLACE_TILE, place as placeKernels } from '../../shaders/place';
+import { place as placeKernels } from '../../shaders/place';
 import { device } from '../gpu';
 import { inputError, requireIntegers } from './context';
 import type { DType } from './dtype';
 import { promote } from './dtype';
-import { bindAll, copy, evaluate, gridFor } from './elementwise';
+import { bindAll, copy, evaluate } from './elementwise';
 import type { Shape } from './shape';
 import {
   broadcastStrides,
@@ -169,7 +169,7 @@ export function place(target: Tensor, source: Tensor): void {
   const kernel = shape.length === FEW ? placeKernels.few : placeKernels.many;
   const head = [runs, shape.length, source.offset, target.offset, run, ...steps, 0];
   const constants = [...head, ...[shape, ...strides].flatMap((list) => padded(list))];
-  device().launch(kernel, [bindAll(source), bindAll(target)], constants, gridFor(runs, PLACE_TILE));
+  device().launch(kernel, [bindAll(source), bindAll(target)], constants, runs);
 }
 
 /** A new tensor of one value. */

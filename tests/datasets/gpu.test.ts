@@ -37,7 +37,7 @@ ${philoxWgsl()}
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
   outputs[id.x] = philox4x32(inputs[id.x][0], inputs[id.x][1].xy);
 }`;
-  device().launch({ name: 'philox', access: 'rw', code, workgroups: [1, 1, 1] }, [upload(input), out]);
+  device().launch({ name: 'philox', access: 'rw', code, grid: [1, 1, 1] }, [upload(input), out]);
   const got = new Uint32Array(await device().read(out));
   for (let i = 0; i < 64; i++) {
     const expected = philox4x32(input.subarray(8 * i, 8 * i + 4), input.subarray(8 * i + 4, 8 * i + 6));

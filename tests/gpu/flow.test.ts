@@ -53,7 +53,8 @@ const update: Fake = {
   code: '',
   access: 'xrx',
   uniforms: 12,
-  flat: 64,
+  grid: { tile: 64 },
+  flat: true,
   run([w, g, m], [n, ...numbers]) {
     for (let i = 0; i < n; i++) {
       m[i] = mix(m[i], g[i], ...numbers);
@@ -415,9 +416,7 @@ test('a pass that does not prove right is left out and named, the others are use
   const plain = mixer('plain', 'rw');
   const flat: Fake = { ...update, access: 'xr' };
   const launches = [step(plain, w1, g1), step(plain, w2, g2), step(flat, w1, g1), step(flat, w2, g2)];
-  const forgetful: Rewrite = function forgetful(list) {
-    return list.filter(({ bindings }) => bindings[1].block !== g2);
-  };
+  const forgetful: Rewrite = (list) => list.filter(({ bindings }) => bindings[1].block !== g2);
   const { launches: out, skipped } = fused(launches, new Set([w1, w2]), ALIGN, [forgetful, joinFlat]);
   assert.equal(
     out.map(({ kernel }) => kernel.name),

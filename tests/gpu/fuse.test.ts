@@ -12,7 +12,7 @@ const none: ReadonlySet<Block> = new Set();
 const whole = (block: VirtualBlock, bytes = 1024): Binding => ({ block, offset: 0, bytes });
 const block = (what: string) => new VirtualBlock(1024, what);
 
-const flat: Kernel = { name: 'update', code: '', access: 'xr', uniforms: 8, flat: 256 };
+const flat: Kernel = { name: 'update', code: '', access: 'xr', uniforms: 8, grid: { tile: 256 }, flat: true };
 const update = (weight: VirtualBlock, gradient: VirtualBlock, rate = 0.1): Launch => ({
   kernel: flat,
   bindings: [whole(weight), whole(gradient)],
