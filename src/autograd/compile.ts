@@ -18,7 +18,7 @@ import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
 import { Handed } from './handed';
 import { consultedModes } from './modes';
-import { detach, isPlain, isRecording, sumOf, tensorsIn } from './tape';
+import { detach, isPlain, isRecording, Node, sumOf, tensorsIn, withoutHistory } from './tape';
 
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
 type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] };
@@ -93,7 +93,8 @@ export function compile<A extends unknown[], R>(
     if (!warm) {
       const result = plainly();
       warm = true;
-      return result;
+      const outside = [...tensorsIn(result)].map((t) => (isOpen(t) ? closed(withoutHistory(t)) : t));
+      return rebuild(result, outside) as R;
     }
     requireLeaves(args);
     let entry = entries.find((e) => e.matches(args));
@@ -125,6 +126,18 @@ export function compile<A extends unknown[], R>(
     Outside<A>,
     R
   >;
+}
+
+/** Whether there is history that no `backward` has gone through yet. */
+const isOpen = ({ gradNode }: Tensor): boolean => gradNode instanceof Node && !gradNode.done;
+
+/** A result of a step whose history is not outside: it takes part in recorded operations, and `backward` refuses to go through it. */
+function closed(result: Tensor): Tensor {
+  result.requiresGrad = true;
+  const advice =
+    'Gradients do not flow into a compiled step: call backward() inside it, or take result.detach() (in the step: noGrad).';
+  result.gradNode = new Node('a compiled step', [], result.shape, [], () => [], { closed: advice });
+  return result;
 }
 
 const MANY_ONCES = 4;
@@ -184,6 +197,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   let modes!: ReturnType<typeof consultedModes>;
   let fields!: Fields;
   const stepsBefore = stepsEnded();
+  const recording = isRecording();
   const recorded = gpu.traced(() => {
     captured = tracedMemories(() => {
       fields = watchFields(() => {
@@ -232,7 +246,9 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     const { dtype, shape, strides, offset } = t;
     const { bytes } = t.storage;
     const block = graph.placeOf(t.storage.block);
-    return () => out.tensor({ block, bytes, dtype, shape, strides, offset }, once ? graph.handOver(block) : undefined);
+    const tensor = () =>
+      out.tensor({ block, bytes, dtype, shape, strides, offset }, once ? graph.handOver(block) : undefined);
+    return isOpen(t) ? () => closed(tensor()) : tensor;
   };
   const giverOf = (t: Tensor): ((now: readonly Tensor[]) => Tensor) => {
     const at = inputs.findIndex((input) => input.memory === t.memory);
@@ -253,7 +269,8 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     once,
     signature: debug ? signatureOf(recorded, inputs) : [],
     matches(next) {
-      const same = others.every((value, i) => value === null || Object.is(value, next[i]));
+      const same =
+        recording === isRecording() && others.every((value, i) => value === null || Object.is(value, next[i]));
       return same && shapesOf(next) === shapes && modes.unchanged() && captured.inPlace() && unchanged();
     },
     prepare(next) {

@@ -42,6 +42,8 @@ interface NodeOptions {
   push?: PushForward | typeof SYMMETRIC;
   /** The rule records its operation again and hands the gradient on to that record with `resume`. */
   recomputes?: boolean;
+  /** Why no gradient can pass, and what to do: `backward` refuses a graph with such a node before it launches anything. */
+  closed?: string;
 }
 
 export class Node implements GradientNode {
@@ -290,6 +292,8 @@ function checkGraph(root: Tensor): void {
   const seen = new Set(waiting);
   for (let node = waiting.pop(); node; node = waiting.pop()) {
     const { name, path, versions } = node;
+    if (node.options.closed)
+      throw inputError('backward', `no gradient passes '${name}'`, { output: node.shape }, node.options.closed);
     if (node.done)
       throw inputError(
         'backward',

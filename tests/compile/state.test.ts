@@ -2,7 +2,19 @@
 // changed variables. Steps do what they do eagerly, call by call, bit by bit.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { compile, device, F, manualSeed, nn, noGrad, optim, type Tensor, tensor, zeros } from '../../src/index.node.js';
+import {
+  compile,
+  device,
+  F,
+  manualSeed,
+  nn,
+  noGrad,
+  optim,
+  randn,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../src/index.node.js';
 import { numbers, useGpu } from '../util';
 
 useGpu();
@@ -315,6 +327,33 @@ test('one parameter is written to another that lies in the same buffer', async (
     net.parameters().forEach((p, i) => twin.parameters()[i].assign_(p));
   });
   assert.equal(await twin.first.weight.data(), await net.first.weight.data());
+});
+
+test('a result whose history stayed in the step is refused by backward(), not treated as a constant', async () => {
+  const body = new nn.Linear(3, 3);
+  const head = new nn.Linear(3, 1);
+  const forward = compile((x: Tensor) => body.forward(x));
+  const x = randn([2, 3]);
+  for (let i = 0; i < 2; i++) {
+    const features = forward(x);
+    assert.ok(features.requiresGrad);
+    const before = device().stats().dispatches;
+    const l = head.forward(features).sum();
+    const launched = device().stats().dispatches - before;
+    assert.throws(
+      () => l.backward(),
+      /backward: no gradient passes 'a compiled step'.*call backward\(\) inside it, or take result\.detach\(\)/,
+    );
+    assert.is(device().stats().dispatches - before, launched, 'nothing ran');
+    assert.is(head.weight.grad, null);
+    head.forward(features.detach()).sum().backward();
+    assert.ok(head.weight.grad);
+    head.zeroGrad();
+    assert.not(noGrad(() => forward(x)).requiresGrad);
+  }
+  const constant = compile((x: Tensor) => noGrad(() => body.forward(x)));
+  head.forward(constant(x)).sum().backward();
+  assert.ok(head.weight.grad);
 });
 
 test.run();
