@@ -1,8 +1,9 @@
 // The figure of a run: loss per step, errors per epoch and, for mean-field models, the times of all particles, their steps Δτ at the end,
-// swaps per epoch, and how far the particles' order is from the first one.
+// swaps per epoch, how far the particles' order is from the first one, and, with telemetry, what the loss did around crossings.
 
 import type { EpochLine, MetricsLine, StageLine, StepLine } from '../../src/train/metrics';
 import { drawChart, type Line, type Panel, type Point, ramp } from './chart';
+import type { FollowedLine, GradientsLine, TelemetryLine } from './telemetry';
 
 const trainColor = '#3a6ea5';
 const testColor = '#c8502d';
@@ -13,6 +14,8 @@ export function drawRun(metrics: readonly MetricsLine[], title: string, width = 
   const times = timePanels(metrics);
   const rows = [[lossPanel(metrics, epochs), errorPanel(epochs)]];
   if (times.length) rows.push(times, orderPanels(epochs));
+  const telemetry = metrics.filter((line) => line.type === 'probe') as TelemetryLine[];
+  if (telemetry.length) rows.push(telemetryPanels(telemetry));
   return drawChart(title, outcome(epochs), rows, width);
 }
 
@@ -97,6 +100,65 @@ function orderPanels(epochs: readonly EpochLine[]): Panel[] {
         }),
       ),
       fromZero: true,
+    },
+  ];
+}
+
+/** The jump of the loss at crossings, the loss after crossings and after quiet steps, and the gradients of times and weights. */
+function telemetryPanels(lines: readonly TelemetryLine[]): Panel[] {
+  const followed = (kind: FollowedLine['kind']) => lines.filter((line): line is FollowedLine => line.kind === kind);
+  const crossings = followed('crossing');
+  const jumps = crossings.map(({ step, before, after }): Point => [step, after - before]);
+  const zero = (last: number): Line => ({
+    label: '',
+    color: '#8a919a',
+    dashed: true,
+    width: 1,
+    points: [0, last].map((x): Point => [x, 0]),
+  });
+  const since = (label: string, color: string, events: readonly FollowedLine[]): Line => {
+    const changes = events.map(({ before, after, later }) => [after, ...later].map((loss) => loss - before));
+    const longest = Math.max(0, ...changes.map((list) => list.length));
+    const at = Array.from({ length: longest }, (_, i): Point => {
+      const known = changes.flatMap((list) => list[i] ?? []);
+      return [i, known.reduce((a, b) => a + b, 0) / known.length];
+    });
+    return { label, color, points: at };
+  };
+  const afterwards = [since('crossings', testColor, crossings), since('quiet steps', trainColor, followed('quiet'))];
+  const gradients = lines.filter((line): line is GradientsLine => line.kind === 'gradients');
+  const names = [...new Set(gradients.flatMap(({ norms }) => norms.map(({ stage }) => stage)))];
+  const size = (name: string, of: 'times' | 'weights', count: 'timeCount' | 'weightCount') =>
+    gradients.flatMap(({ epoch, norms }): Point[] => {
+      const found = norms.find(({ stage }) => stage === name);
+      return found && found[of] > 0 ? [[epoch, found[of] / Math.sqrt(found[count])]] : [];
+    });
+  const sizes = names.flatMap((name, i): Line[] => [
+    { label: `τ ${name}`, color: ramp(i, names.length), points: size(name, 'times', 'timeCount') },
+    { label: `θ ${name}`, color: ramp(i, names.length), width: 1, points: size(name, 'weights', 'weightCount') },
+  ]);
+  return [
+    {
+      title: 'Jump of the loss at crossings',
+      xName: 'step',
+      lines: [
+        { label: '', color: testColor, dots: true, points: jumps },
+        zero(Math.max(1, ...lines.map(({ step }) => step))),
+      ].filter(hasPoints),
+      fromZero: false,
+    },
+    {
+      title: 'Loss since then, minus before',
+      xName: 'updates',
+      lines: [...afterwards, zero(Math.max(1, ...afterwards.map((line) => line.points.length - 1)))].filter(hasPoints),
+      fromZero: false,
+    },
+    {
+      title: 'Root mean square of gradients',
+      xName: 'epoch',
+      lines: sizes.filter(hasPoints),
+      fromZero: false,
+      log: 'y',
     },
   ];
 }

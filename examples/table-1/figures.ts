@@ -48,7 +48,8 @@ export function drawErrors(title: string, runs: readonly { arm: Arm; epochs: rea
 
 /** The paired differences of each comparison: a dot for every seed, a line for the interval of the mean. */
 export function drawComparisons(title: string, comparisons: readonly Comparison[]): string {
-  const all = comparisons.toReversed().flatMap(({ arm, minus, difference, runs }, y): Line[] => {
+  const all = comparisons.toReversed().flatMap(({ arm, minus, difference, runs }, i): Line[] => {
+    const y = i + 1;
     const { mean, interval } = difference;
     const [low, high] = interval ?? [mean, mean];
     const color = COLORS[arm];
@@ -63,7 +64,7 @@ export function drawComparisons(title: string, comparisons: readonly Comparison[
     color: '#8a919a',
     dashed: true,
     width: 1,
-    points: [0, comparisons.length - 1].map((y): Point => [0, y]),
+    points: [0, comparisons.length + 1].map((y): Point => [0, y]),
   };
   const panel: Panel = {
     title: 'Difference of the test errors after the last epoch (points)',

@@ -79,6 +79,30 @@ test('swaps, the last steps and the distance to the first order are there; times
   assert.is(paths(svg, 'rgb(190,60,50)')[0]!.length, 3, 'points of a particle');
 });
 
+test('telemetry: jumps at crossings, the loss after them beside that after quiet steps, gradients', () => {
+  const line = (rest: object): MetricsLine => ({ type: 'probe', step: 5, epoch: 1, ...rest });
+  const norms = [{ stage: 'stage1', times: 0.2, weights: 0.3, timeCount: 2, weightCount: 900 }];
+  const told = [
+    line({ kind: 'crossing', before: 2, after: 2.5, later: [2.25, 2] }),
+    line({ kind: 'crossing', before: 2, after: 2.1, later: [] }),
+    line({ kind: 'quiet', before: 2, after: 2, later: [1.9] }),
+    line({ kind: 'gradients', norms }),
+  ];
+  const svg = drawRun([...particles, ...told], 'told');
+  const all = texts(svg);
+  for (const text of ['Jump of the loss at crossings', 'crossings', 'quiet steps', 'τ stage1', 'θ stage1'])
+    assert.ok(all.includes(text), `'${text}' in ${all}`);
+  const after = paths(svg, '#c8502d').find((path) => path.length === 3)!;
+  const [jump, one, two] = after.map(([, y]) => y) as [number, number, number];
+  // Means 0.3, 0.25, 0 above the loss before.
+  assert.ok(Math.abs((one - jump) / (two - one) - 0.2) < 0.02, `${[jump, one, two]}`);
+  assert.not.match(drawRun([...particles, told[2]!], 'quiet alone'), /NaN|Infinity|undefined/);
+  assert.not.match(
+    drawRun([...particles, line({ kind: 'gradients', norms: [{ ...norms[0], times: 0 }] })], ''),
+    /NaN|Infinity/,
+  );
+});
+
 test("Kendall's distance counts inverted pairs", () => {
   assert.is(kendallDistance([0, 1, 2, 3]), 0);
   assert.is(kendallDistance([3, 2, 1, 0]), 1);
