@@ -10,7 +10,7 @@ import { Tensor } from '../tensor/tensor';
  */
 export type Loader<B> = BatchSource<B> | Iterable<B> | AsyncIterable<B>;
 
-type Batches<B> = Iterable<B> | AsyncIterable<B>;
+export type Batches<B> = Iterable<B> | AsyncIterable<B>;
 
 export const isSource = <B>(loader: Loader<B>): loader is BatchSource<B> => 'batches' in loader;
 

@@ -4,7 +4,7 @@ import { compile } from '../autograd/compile';
 import { backward } from '../autograd/tape';
 import type { Batch } from '../data/batches';
 import type { ProfiledLaunch, Scalar } from '../gpu';
-import { device, InputError, tune } from '../gpu';
+import { device, InputError } from '../gpu';
 import type { AnyModule } from '../nn/module';
 import type { Optimizer } from '../optim/optimizer';
 import { constant, Scheduler } from '../optim/schedule';
@@ -22,6 +22,7 @@ import { beginning, bestOf } from './progress';
 import { check, installEngine, notFinite, type Parts, put, SUMS, take } from './snapshot';
 import { addTo, defaultReadEvery, type Tally } from './tally';
 import { type Classifier, classification, type Means, ownStep, type Task } from './task';
+import { profiled, type Trial, tuned, warmUp } from './trials';
 
 export interface RunSummary extends SummaryLine, Standing {
   /** False when the signal stopped the run. */
@@ -49,7 +50,11 @@ const inTraining = new WeakSet<object>();
  * `trainer.restore(checkpoint)`, then `run()`.
  */
 export class Trainer<B = Batch> implements TrainerRun {
+  readonly model: AnyModule;
+  readonly optimizer: Optimizer<{ lr: number }>;
+  readonly seed: number;
   readonly #options: AllOptions<B>;
+  readonly #compiles: boolean;
   readonly #scheduler: Scheduler;
   readonly #task: Task<B>;
   readonly #tally: Tally;
@@ -63,6 +68,17 @@ export class Trainer<B = Batch> implements TrainerRun {
   #good: Checkpoint | null = null;
   #tuned = false;
   #stopping = false;
+  readonly #trial: Trial<B> = {
+    state: () => this.state(),
+    load: (state) => this.#load(state),
+    batches: () => {
+      this.model.train();
+      this.model.zeroGrad();
+      return this.#batches(0);
+    },
+    step: (batch) => this.#step(forStep(batch, this.#compiles), 1),
+    notice: (text) => this.#options.onNotice?.(text),
+  };
 
   constructor(options: OwnTrainerOptions<B>);
   constructor(options: TrainerOptions);
@@ -70,27 +86,18 @@ export class Trainer<B = Batch> implements TrainerRun {
     const options = given as AllOptions<B>;
     checkOptions(options);
     const { model, optimizer, train, step, lossFunction, hooks, schedule = constant, config = {} } = options;
+    const { seed = 0, compile: compiles = true, readEvery = defaultReadEvery() } = options;
+    [this.model, this.optimizer, this.seed] = [model, optimizer, seed];
     this.#options = options;
+    this.#compiles = compiles;
     this.#hooks = new Hooks(model, hooks);
     this.#scheduler = new Scheduler(optimizer, schedule);
     this.#task = step ? ownStep(step) : (classification(model as Classifier, lossFunction) as Task<unknown> as Task<B>);
     this.#tally = this.#task.tally();
     this.#parts = { model, optimizer, hooks: this.#hooks, tally: this.#tally, config, count: countOf(train) };
-    this.#readEvery = options.readEvery ?? defaultReadEvery();
-    this.#step = this.#makeStep();
+    this.#readEvery = readEvery;
+    this.#step = this.#compiles ? compile(this.#update) : this.#update;
     this.#progress = beginning();
-  }
-
-  get model(): AnyModule {
-    return this.#options.model;
-  }
-
-  get optimizer(): Optimizer<{ lr: number }> {
-    return this.#options.optimizer;
-  }
-
-  get seed(): number {
-    return this.#options.seed ?? 0;
   }
 
   /** Steps done so far. */
@@ -103,10 +110,6 @@ export class Trainer<B = Batch> implements TrainerRun {
     return this.#progress.epoch;
   }
 
-  get #compiles(): boolean {
-    return this.#options.compile ?? true;
-  }
-
   /** Ends the run with this epoch: hooks call it. */
   stop(): void {
     this.#stopping = true;
@@ -117,14 +120,13 @@ export class Trainer<B = Batch> implements TrainerRun {
    * Throws NonFiniteLossError when the loss is NaN or infinite.
    */
   async run(): Promise<RunSummary> {
-    const { model } = this.#options;
-    if (inTraining.has(model))
+    if (inTraining.has(this.model))
       throw new InputError('Trainer: this model is in training already; await the run() that has not ended');
-    inTraining.add(model);
+    inTraining.add(this.model);
     try {
       return await this.#run();
     } finally {
-      inTraining.delete(model);
+      inTraining.delete(this.model);
       this.#step.release?.();
     }
   }
@@ -135,7 +137,7 @@ export class Trainer<B = Batch> implements TrainerRun {
     this.#stopping = false;
     await this.#tune();
     this.#good = await this.state();
-    if (this.#compiles && this.#progress.step > 0) await this.#warmUp();
+    if (this.#compiles && this.#progress.step > 0) await warmUp(this.#trial, this.#good);
     if (!signal?.aborted && this.#progress.step === 0) store?.saveCheckpoint(this.#good, 'last');
     const more = () => this.#progress.epoch < epochs && !this.#stopping;
     while (more() && !(this.#progress.position === 0 && this.#progress.step >= steps)) {
@@ -183,14 +185,14 @@ export class Trainer<B = Batch> implements TrainerRun {
    */
   restore(checkpoint: Checkpoint, what = 'checkpoint'): void {
     check(checkpoint, this.#parts, what);
-    installEngine(checkpoint.engine, (text) => this.#options.onNotice?.(text));
+    installEngine(checkpoint.engine, this.#trial.notice);
     this.#load(checkpoint, what);
   }
 
   #load(checkpoint: Checkpoint, what = 'checkpoint'): void {
     this.#progress = put(checkpoint, this.#parts, this, what);
     // Buffers are made again in the first step, which is not compiled.
-    if (this.#progress.step === 0) this.#step = this.#makeStep();
+    if (this.#progress.step === 0) this.#step = this.#compiles ? compile(this.#update) : this.#update;
   }
 
   /**
@@ -200,65 +202,20 @@ export class Trainer<B = Batch> implements TrainerRun {
   async profile(steps: number): Promise<ProfiledLaunch[]> {
     this.#clock.start();
     await this.#tune();
-    const before = await this.state();
-    await this.#rehearse(2);
-    const batches = await this.#ready(steps);
-    let rehearsed: Promise<void> | undefined;
-    const launches = await device().timed(() => {
-      rehearsed = this.#rehearse(steps, batches); // waits for nothing: done when it returns
-    });
-    await rehearsed;
-    this.#load(before);
-    return launches;
+    return profiled(this.#trial, steps);
   }
 
-  /** The first batches, there at once: those of an async loader collected. */
-  async #ready(steps: number): Promise<Iterable<B>> {
-    const batches = this.#batches(0);
-    if (Symbol.iterator in batches) return batches;
-    const collected: B[] = [];
-    await visit(batches, (batch) => collected.push(batch) < steps);
-    return collected;
-  }
-
-  /**
-   * The first call of a compiled step runs uncompiled, with other last bits. In an uninterrupted run that is step 1; in a resumed one it is
-   * a step that is then undone.
-   */
-  async #warmUp(): Promise<void> {
-    await this.#rehearse(1);
-    this.#load(this.#good!);
-  }
-
-  /**
-   * Where tuning is on, chooses the kernels of a step before the first one: all steps of the run have the same, whether the choices come
-   * from measurements or from the cache.
-   */
   async #tune(): Promise<void> {
     if (this.#tuned || !device().tuning.on) return;
     this.#tuned = true;
-    const before = await this.state();
-    this.#options.onNotice?.('a trial step, to see which kernels there are to tune …');
-    await this.#rehearse(1);
-    await tune({ onNotice: this.#options.onNotice });
-    this.#load(before);
+    await tuned(this.#trial);
     this.#clock.start(); // trials are no training
-  }
-
-  /** Steps from the beginning of the epoch, which are to be undone. */
-  #rehearse(steps: number, batches = this.#batches(0)): Promise<void> {
-    this.model.train();
-    this.model.zeroGrad();
-    let done = 0;
-    return visit(batches, (batch) => {
-      this.#step(forStep(batch, this.#compiles), 1);
-      return ++done < steps;
-    });
   }
 
   /** Steps until the epoch ends, the limit on steps is reached, or the signal says stop. */
   async #trainEpoch(): Promise<'epoch' | 'limit' | 'stopped'> {
-    const { model, steps = Infinity, signal, onEpochStart } = this.#options;
+    const { model } = this;
+    const { steps = Infinity, signal, onEpochStart } = this.#options;
     const progress = this.#progress;
     this.#scheduler.setEpoch(progress.epoch);
     await this.#hooks.beforeEpoch(this);
@@ -300,20 +257,15 @@ export class Trainer<B = Batch> implements TrainerRun {
     this.#clock.trained(size);
   }
 
-  #makeStep() {
-    return this.#compiles ? compile(this.#update) : this.#update;
-  }
-
   /** One update. `number` counts the steps since the last read. */
   #update = (batch: B, number: number | Scalar): void => {
-    const { optimizer } = this.#options;
     const outcome = this.#task.run(batch);
     backward(outcome.loss);
     this.#hooks.afterBackward();
     outcome.count(this.#tally, number);
-    optimizer.step();
+    this.optimizer.step();
     this.#hooks.afterStep();
-    optimizer.zeroGrad();
+    this.optimizer.zeroGrad();
   };
 
   /** Reads the sums of the steps since the last read, reports them, and stops the run when one was not finite. */
@@ -343,9 +295,9 @@ export class Trainer<B = Batch> implements TrainerRun {
     };
     store?.appendMetrics(line);
     const { loss: mean, ...metrics } = this.#task.means(progress);
-    const accuracy = this.#task.best === 'error' && (100 * progress.correct) / progress.images;
-    const report = { epoch: line.epoch, step: line.step, done: progress.position, total: count, loss: mean, metrics };
-    await onStep?.({ ...report, ...(accuracy !== false && { accuracy }) }, line);
+    const accuracy = this.#task.best === 'error' ? (100 * progress.correct) / progress.images : undefined;
+    const report = { epoch: line.epoch, step: line.step, done: progress.position, total: count, loss: mean };
+    await onStep?.({ ...report, accuracy, metrics }, line);
   }
 
   /** Whether test values are due after this epoch. */
@@ -435,7 +387,7 @@ export class Trainer<B = Batch> implements TrainerRun {
   }
 
   get #lr(): number {
-    return this.#options.optimizer.groups[0]!.lr;
+    return this.optimizer.groups[0]!.lr;
   }
 }
 
