@@ -5,7 +5,7 @@ import { rankParticles } from '../../shaders/particles';
 import { assume } from '../autograd/modes';
 import { device, InputError, requireWhole } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
-import { Module } from '../nn/module';
+import { type AnyModule, Module } from '../nn/module';
 import type { Keeper } from '../nn/parameter';
 import { Parameter, State } from '../nn/parameter';
 import { add, mul, sub } from '../ops/elementwise';
@@ -141,7 +141,7 @@ export class MeanField extends Module implements Stage {
    * The Trainer's hook for the stages of a model, which it uses for every model that has some: sorts the particles after each step and logs
    * their times and orders. With options in the Trainer's `hooks`: births and deaths, permutations between epochs.
    */
-  static trainerHook(model: Module, options?: ParticleHookOptions) {
+  static trainerHook(model: AnyModule, options?: ParticleHookOptions) {
     return particleHook(() => meanFieldsIn(model), options);
   }
 
@@ -372,6 +372,6 @@ function statesOf(particle: Module): Tensor[] {
 }
 
 /** Every MeanField in a module, with its name. */
-export function* meanFieldsIn(module: Module): Iterable<[string, MeanField]> {
+export function* meanFieldsIn(module: AnyModule): Iterable<[string, MeanField]> {
   for (const [name, m] of module.namedModules()) if (m instanceof MeanField) yield [name, m];
 }

@@ -3,7 +3,7 @@ export type { Batch, BatchOptions, BatchSource } from '../data/batches';
 export type { StoredTensor } from '../formats/safetensors';
 export { parseSafetensors, serializeSafetensors } from '../formats/safetensors';
 export { fromStored, loadWeights, toStored } from '../nn/stored';
-export type { Checkpoint } from './checkpoint';
+export type { Checkpoint, Json, JsonObject } from './checkpoint';
 export { NonFiniteEvaluationError, NonFiniteLossError } from './diagnose';
 export type { Evaluation, EvaluationOptions, OwnEvaluationOptions } from './evaluate';
 export { evaluate } from './evaluate';
