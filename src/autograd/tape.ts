@@ -4,7 +4,6 @@ import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, insideModule, modulePath } from '../tensor/context';
 import { copy, copyInto, evaluate } from '../tensor/elementwise';
-import { watching } from '../tensor/fields';
 import { Graph, tick, using } from '../tensor/held';
 import type { Memory } from '../tensor/memory';
 import { asProgram, computedDuring, owned, safePoint } from '../tensor/memory';
@@ -13,6 +12,7 @@ import { sameShape, showShape } from '../tensor/shape';
 import type { GradientNode } from '../tensor/tensor';
 import { requireTensors, strided, Tensor } from '../tensor/tensor';
 import { checkGradient, checkResult } from './anomaly';
+import { watching } from './fields';
 import { Mode } from './modes';
 
 /** Gradients for the inputs, from those of the outputs; null where an input needs none. */

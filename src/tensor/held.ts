@@ -10,7 +10,6 @@ import type { Device, Storage } from '../gpu';
 import { DeviceLostError, device, formatBytes, onShutdown, setHeldMemory } from '../gpu';
 import { provider } from '../gpu/provider';
 import { callSite } from './context';
-import type { Memory } from './memory';
 
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
@@ -31,9 +30,24 @@ const LARGE = 64 * KIB;
 /** Allocations after which something counts as not used lately. */
 const LATELY = 1024;
 
+/** What the lists ask of a memory and do with it (`memory.ts`). */
+interface Holdable {
+  readonly what: string;
+  readonly storage: Storage;
+  readonly recipe: (() => Storage) | null;
+  readonly lastUse: number;
+  readonly pins: number;
+  readonly consumed: boolean;
+  readonly graph: Graph | null;
+  ballast: ArrayBuffer | null;
+  dropCopy(): void;
+  park(recipe: () => Storage): void;
+  release(why: string): void;
+}
+
 /** What the lists know of a held memory: all but the memory itself, so that it can be collected. */
 export class Held {
-  readonly memory: WeakRef<Memory>;
+  readonly memory: WeakRef<Holdable>;
   storage: Storage | null = null;
   /** Where its content is parked. */
   slab: Slab | null = null;
@@ -45,7 +59,7 @@ export class Held {
   readonly site: string;
 
   constructor(
-    memory: Memory,
+    memory: Holdable,
     readonly bytes: number,
   ) {
     this.memory = new WeakRef(memory);
@@ -130,7 +144,7 @@ setHeldMemory({
 });
 
 /** Ties the storage of a memory to its life; kept ones are on no list. */
-export function register(memory: Memory, storage: Storage): Held {
+export function register(memory: Holdable, storage: Storage): Held {
   const held = new Held(memory, storage.bytes);
   held.storage = storage;
   unreachable.register(memory, held);
@@ -138,7 +152,7 @@ export function register(memory: Memory, storage: Storage): Held {
 }
 
 /** Puts a registered memory on the lists, or again when it has memory again. */
-export function list(held: Held, memory: Memory): void {
+export function list(held: Held, memory: Holdable): void {
   if (held.counted) return;
   held.counted = true;
   heldBytes += held.bytes;
@@ -200,12 +214,12 @@ function dropCopy(held: Held, before: number): void {
 }
 
 /** Parks a memory that is small enough. */
-export function parkSmall(held: Held, memory: Memory): boolean {
+export function parkSmall(held: Held, memory: Holdable): boolean {
   if (held.bytes <= SMALL) park(held, memory);
   return held.bytes <= SMALL;
 }
 
-function park(held: Held, memory: Memory): void {
+function park(held: Held, memory: Holdable): void {
   const { bytes } = held;
   const home = device();
   if (!slab || slab.home !== home || slab.used + bytes > SLAB) {
@@ -283,7 +297,7 @@ export function using(graph: Graph): void {
 
 /** Releases what must go, least recently used first: the inside of used graphs, graphs that wait for `backward`, the rest. */
 function evict(answered: boolean): void {
-  const found: { held: Held; memory: Memory; rank: number }[] = [];
+  const found: { held: Held; memory: Holdable; rank: number }[] = [];
   for (const held of all) {
     const memory = held.memory.deref();
     if (!memory || !held.counted || memory.recipe || (limit === null && held.proved)) continue;

@@ -4,7 +4,6 @@ import { device } from '../gpu';
 import { inputError } from './context';
 import type { DType, TypedArray } from './dtype';
 import { hostArray } from './dtype';
-import { watching } from './fields';
 import { Memory, trackComputed } from './memory';
 import type { Shape } from './shape';
 import { contiguousStrides, isContiguous, sameShape, size } from './shape';
@@ -12,6 +11,22 @@ import { contiguousStrides, isContiguous, sameShape, size } from './shape';
 /** What autograd hangs on a tensor: the operation that computed it. */
 export interface GradientNode {
   readonly name: string;
+}
+
+/** Sees which fields of tensors a traced step reads and changes. */
+export interface Watcher {
+  /** What was a gradient, if only for a while. */
+  readonly gradients: Set<Memory>;
+  made(tensor: Tensor): void;
+  /** `value` is that before the access. */
+  use<N extends 'grad' | 'requiresGrad'>(name: N, tensor: Tensor, value: Tensor[N], writes: boolean): void;
+}
+
+let watching: Watcher | null = null;
+
+/** Sets who sees the accesses from now on. */
+export function watchWith(watcher: Watcher | null): void {
+  watching = watcher;
 }
 
 /** A tensor's memory, which `launch` does not take without the tensor's type. */

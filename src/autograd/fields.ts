@@ -1,7 +1,7 @@
 // The fields of tensors that a traced step reads and changes: `grad` and `requiresGrad`. A plan holds while it finds them as the trace did,
 // and a replay leaves them as the trace left them.
-import type { Memory } from './memory';
-import type { Tensor } from './tensor';
+import type { Memory } from '../tensor/memory';
+import { type Tensor, type Watcher, watchWith } from '../tensor/tensor';
 
 /** What a trace found in one field of one tensor, whether that was asked for before it was written, and whether it was written. */
 export interface Use<V> {
@@ -10,7 +10,8 @@ export interface Use<V> {
   written: boolean;
 }
 
-export class Fields {
+/** The accesses of one trace. */
+export class Fields implements Watcher {
   readonly grad = new Map<Tensor, Use<Tensor | null>>();
   readonly requiresGrad = new Map<Tensor, Use<boolean>>();
   /** What was a gradient in the step, if only for a while. Unlike other memory that is kept it ends with the step, unless it is left. */
@@ -42,17 +43,17 @@ export let watching: Fields | null = null;
 /** Watches the fields of tensors while `body` runs. What it changed is undone when it throws. */
 export function watchFields(body: () => void): Fields {
   const fields = new Fields();
-  watching = fields;
+  watchWith((watching = fields));
   try {
     body();
   } catch (error) {
-    watching = null;
+    watchWith((watching = null));
     for (const [tensor, { found, written }] of fields.requiresGrad) if (written) tensor.requiresGrad = found;
     for (const [tensor, { found, written }] of fields.grad)
       if (written) tensor.grad = found?.memory.gone ? null : found;
     throw error;
   } finally {
-    watching = null;
+    watchWith((watching = null));
   }
   return fields;
 }
