@@ -6,8 +6,8 @@ import { Storage } from '../gpu/blocks';
 import type { Constant } from '../gpu/constants';
 import { CompiledGraph } from '../gpu/graph';
 import { checked, is } from '../gpu/options';
-import type { Trace } from '../gpu/trace';
-import { VirtualBlock } from '../gpu/trace';
+import type { Effect, Trace } from '../gpu/trace';
+import { undo, VirtualBlock } from '../gpu/trace';
 import { inputError } from '../tensor/context';
 import { bind, contiguous } from '../tensor/elementwise';
 import type { Memory } from '../tensor/memory';
@@ -44,7 +44,9 @@ interface Entry<R> {
   readonly graph: CompiledGraph;
   matches(args: readonly unknown[]): boolean;
   /** What the host does before the graph runs again. */
-  prepare(args: readonly unknown[]): void;
+  prepare(args: readonly unknown[]): ReturnType<Effect>[];
+  /** What takes back the effects of the trace. */
+  readonly undos: ReturnType<Effect>[];
   /** What it does afterwards: sets the fields that the step leaves, and gives its result. */
   finish(args: readonly unknown[]): R;
   /** Releases all that the graph holds; results that are still in use move out first. */
@@ -99,8 +101,7 @@ export function compile<A extends unknown[], R>(
     requireLeaves(args);
     let entry = entries.find((e) => e.matches(args));
     if (entry && !debug) {
-      entry.prepare(args);
-      entry.graph.run();
+      started(entry, entry.prepare(args));
       return entry.finish(args);
     }
     const before = entry;
@@ -112,7 +113,7 @@ export function compile<A extends unknown[], R>(
       console.warn(
         'compile: every call of the step keeps memory that it has made, so it is traced again each time. Return such tensors instead of keep().',
       );
-    entry.graph.run();
+    started(entry, entry.undos);
     const result = entry.finish(args);
     if (entry.once) entry.graph.destroy();
     return result;
@@ -138,6 +139,16 @@ function closed(result: Tensor): Tensor {
     'Gradients do not flow into a compiled step: call backward() inside it, or take result.detach() (in the step: noGrad).';
   result.gradNode = new Node('a compiled step', [], result.shape, [], () => [], { closed: advice });
   return result;
+}
+
+/** Runs the graph of an entry. Where it throws, nothing was done, and so the counters of the host go back. */
+function started<R>({ graph }: Entry<R>, undos: ReturnType<Effect>[]): void {
+  try {
+    graph.run();
+  } catch (error) {
+    undo(undos);
+    throw error;
+  }
 }
 
 const MANY_ONCES = 4;
@@ -267,6 +278,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   return {
     graph,
     once,
+    undos: recorded.undos,
     signature: debug ? signatureOf(recorded, inputs) : [],
     matches(next) {
       const same =
@@ -278,10 +290,17 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       for (const { grad } of dropped) if (grad && !now.some((t) => t.memory === grad.memory)) grad.dispose();
       out.moveOut();
       fill(inputs, next);
-      for (const effect of effects) effect();
+      const undos: ReturnType<Effect>[] = [];
+      try {
+        for (const effect of effects) undos.push(effect());
+      } catch (error) {
+        undo(undos);
+        throw error;
+      }
       scalars.forEach((target, i) => {
         if (target) target.value = next[i] as number;
       });
+      return undos;
     },
     finish(next) {
       const now = [...tensorsIn(next)];

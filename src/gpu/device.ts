@@ -12,7 +12,7 @@ import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
 import { REPORT_BYTES, Reports } from './reports';
 import { targetOf } from './target';
-import { Trace, VirtualBlock } from './trace';
+import { type Effect, Trace, undo, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
 import { Watch } from './watch';
 
@@ -102,6 +102,9 @@ export class Device {
     this.#trace = trace;
     try {
       body();
+    } catch (error) {
+      undo(trace.undos);
+      throw error;
     } finally {
       this.#trace = null;
     }
@@ -118,10 +121,11 @@ export class Device {
     return this.#trace !== null;
   }
 
-  /** Does something on the host now and, when this is part of a compiled step, again at every call of it. */
-  effect(action: () => void): void {
-    action();
+  /** Does something on the host now and, when this is part of a compiled step, again at every call of it. A step that fails takes it back. */
+  effect(action: Effect): void {
+    const back = action();
     this.#trace?.effects.push(action);
+    this.#trace?.undos.push(back);
   }
 
   /** Memory for `bytes` bytes with undefined content. `what` names the operation in errors. */

@@ -54,10 +54,21 @@ export class VirtualBlock implements Block {
   }
 }
 
+/** Something that the host does; what it returns takes it back, should the step fail. */
+// biome-ignore lint/suspicious/noConfusingVoidType: most have nothing to take back
+export type Effect = () => void | (() => void);
+
+/** Takes back what effects have changed, the last one first. */
+export const undo = (undos: readonly ReturnType<Effect>[]): void => {
+  for (const back of undos.toReversed()) back?.();
+};
+
 export class Trace {
   readonly launches: Launch[] = [];
   /** What the host does at every call of the step: counters, random keys. */
-  readonly effects: (() => void)[] = [];
+  readonly effects: Effect[] = [];
+  /** How to take back what they have changed while the step was traced. */
+  readonly undos: ReturnType<Effect>[] = [];
   /** Blocks with host data that the step made: they stay as they are. */
   readonly constants: Block[] = [];
   /** What tells the data apart, for the comparison of two traces. */

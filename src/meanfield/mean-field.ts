@@ -12,7 +12,7 @@ import { add, mul, sub } from '../ops/elementwise';
 import { residualSteps } from '../ops/residual-step';
 import { concat, narrow } from '../ops/views';
 import { inputError } from '../tensor/context';
-import { tensor, zeros } from '../tensor/create';
+import { hostValues, tensor, zeros } from '../tensor/create';
 import { bind, copyInto, evaluate } from '../tensor/elementwise';
 import { permuteFirstAxis, permuteTensors } from '../tensor/rows';
 import { sameShape } from '../tensor/shape';
@@ -239,7 +239,7 @@ export class MeanField extends Module implements Stage {
   #arrange(order: Tensor, withKept = true): void {
     const rows = this.particles.map((particle) => particle.parameters());
     const rowsOf = (list: readonly (readonly Parameter[])[]) =>
-      this.#keepers(list.flat()).flatMap((keeper) => keeper.rowsOf(list));
+      this.#keepers(list.flat()).flatMap((keeper) => keeper.rowsOf(list, hostValues(order)));
     // First what may be refused.
     const [kept, ofTau] = withKept ? [rowsOf(rows), rowsOf([[this.tau]])] : [[], []];
     const move = (what: string, list: readonly (readonly Tensor[])[]) =>

@@ -17,8 +17,14 @@ abstract class Owned extends Tensor {
 
 /** Keeps tensors for parameters, as an optimizer does. They must follow when parameters change places. */
 export interface Keeper {
-  /** The tensors kept for rows of parameters, as the same rows, once for each name. */
-  rowsOf(rows: readonly (readonly Parameter[])[]): { name: string; buffers: Tensor[][] }[];
+  /**
+   * The tensors kept for rows of parameters, as the same rows, once for each name. Row r becomes what was row order[r], null where that is not
+   * known on the host.
+   */
+  rowsOf(
+    rows: readonly (readonly Parameter[])[],
+    order?: ArrayLike<number> | null,
+  ): { name: string; buffers: Tensor[][] }[];
 }
 
 /** A trained tensor: optimizers update it, `backward()` fills its `grad`. Takes over the memory of `initial`; of a view it copies the elements. */

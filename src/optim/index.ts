@@ -12,7 +12,7 @@ export { Optimizer } from './optimizer';
 export type { RMSpropOptions } from './rmsprop';
 export { RMSprop } from './rmsprop';
 export type { Rule } from './rule';
-export type { Schedule } from './schedule';
+export type { Schedule, SchedulerState } from './schedule';
 export { constant, cosine, exponential, multiStep, Scheduler, sequential, step, warmUp } from './schedule';
 export type { SGDOptions } from './sgd';
 export { SGD } from './sgd';

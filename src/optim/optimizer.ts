@@ -5,19 +5,23 @@ import { device, InputError, Scalar } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
-import { full, hostValues, tensor } from '../tensor/create';
+import { full, tensor } from '../tensor/create';
 import { bind, contiguous, copyInto } from '../tensor/elementwise';
 import { endStep, owned } from '../tensor/memory';
 import { pack } from '../tensor/rows';
-import { sameShape, showShape } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
+import { showShape } from '../tensor/shape';
+import { requireTensors, type Tensor } from '../tensor/tensor';
 import { type ReadyRule, type Rule, ready } from './rule';
+import { groupTensors, type SavedState, STEPS, savedOptions, savedState, setOptions } from './state-dict';
 
 /** Parameters that share options. */
 export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
 
 /** Parameters that share all options, or groups. */
 export type Params<O> = Iterable<Parameter> | readonly ParamGroup<O>[];
+
+/** A group with every option filled in. */
+type Group<O> = { params: readonly Parameter[] } & O;
 
 /** What an optimizer keeps for a parameter: the number of its updates, and tensors of its shape. */
 interface ParameterState {
@@ -30,19 +34,19 @@ interface ParameterState {
  * its plan holds as long as they go on in step.
  */
 interface Cohort<O> {
-  readonly group: { params: readonly Parameter[] } & O;
+  readonly group: Group<O>;
   readonly rule: ReadyRule<O>;
   readonly step: number;
   readonly own: number;
   readonly members: { parameter: Parameter; grad: Tensor }[];
 }
 
-/** The key of the update counts in a state dict. */
-const STEPS = 'steps';
-
 export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   /** The groups with every option filled in; schedules change `lr` here. */
-  readonly groups: ({ params: readonly Parameter[] } & O)[];
+  readonly groups: Group<O>[] = [];
+  /** What a group that says nothing else gets, and the kinds of its options. */
+  readonly #defaults: Partial<O>;
+  readonly #table: OptionTable<Partial<O>>;
   readonly #state = new Map<Parameter, ParameterState>();
   /** Whether there are buffers that were never laid side by side. */
   #loose = false;
@@ -51,37 +55,57 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   constructor(params: Params<O>, defaults: Partial<O>, options: Partial<O> = {}) {
     const table = tableOf<O>(defaults);
     checked(this.constructor.name, options, table);
+    this.#defaults = { ...defaults, ...defined(options) };
+    this.#table = table;
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
     if (list.length === 0)
       throw new InputError(`${this.constructor.name}: there is nothing to optimize: the list of parameters is empty`);
-    const groups = list[0] instanceof Parameter ? [{ params: list as Parameter[] }] : (list as ParamGroup<O>[]);
-    const isGroup = (group: { params: readonly Parameter[] }) => typeof group?.params?.[Symbol.iterator] === 'function';
-    if (!groups.every((group) => isGroup(group) && [...group.params].every((p) => p instanceof Parameter)))
+    const groups = (list[0] instanceof Parameter ? [{ params: list }] : list) as ParamGroup<O>[];
+    for (const group of groups) this.#add(group);
+    this.#adopt([...this.parameters()]);
+  }
+
+  /**
+   * One more group, as PyTorch's `add_param_group`: parameters with options of their own, those of the constructor where it names none. Throws
+   * InputError for a parameter that is there already; nothing is added then.
+   */
+  addParamGroup(group: ParamGroup<O>): void {
+    this.#add(group);
+    this.#adopt(this.groups.at(-1)!.params);
+  }
+
+  /** Checks a group and lists it. */
+  #add(group: ParamGroup<O>): void {
+    const op = this.constructor.name;
+    const isGroup = typeof (group as Partial<typeof group> | null)?.params?.[Symbol.iterator] === 'function';
+    if (!isGroup || ![...group.params].every((p) => p instanceof Parameter))
       throw new InputError(
-        `${this.constructor.name}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
+        `${op}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
       );
-    this.groups = groups.map(({ params: mine, ...own }, i) => {
-      const given = checked(`${this.constructor.name}, group ${i}`, own as unknown as Partial<O>, table);
-      const all = { ...defaults, ...defined(options), ...defined(given), params: [...mine] };
-      if (all.lr === undefined)
-        throw new InputError(`${this.constructor.name}: the learning rate is missing: give { lr: 0.1 }`);
-      return all as { params: Parameter[] } & O;
-    });
-    const seen = new Set<Parameter>();
-    for (const parameter of this.parameters()) {
+    const { params, ...own } = group;
+    const given = checked(`${op}, group ${this.groups.length}`, own as unknown as Partial<O>, this.#table);
+    const all = { ...this.#defaults, ...defined(given), params: [...params] } as unknown as Group<O>;
+    if (all.lr === undefined) throw new InputError(`${op}: the learning rate is missing: give { lr: 0.1 }`);
+    const seen = new Set<Parameter>(this.parameters());
+    for (const parameter of all.params) {
       if (seen.has(parameter))
-        throw new InputError(
-          `${this.constructor.name}: a parameter of shape ${showShape(parameter.shape)} is listed twice`,
-        );
+        throw new InputError(`${op}: a parameter of shape ${showShape(parameter.shape)} is listed twice`);
       seen.add(parameter);
     }
-    for (const group of this.groups) {
-      this.check(group);
-      const rule = this.#ready(group);
-      for (const own of new Set(group.params.map(rule.own))) rule.numbers(group, 1, own);
-    }
-    for (const parameter of seen) parameter.addKeeper(this);
-    pack('parameters', [...seen]);
+    this.#checkOptions(all);
+    this.groups.push(all);
+  }
+
+  /** Refuses options, and numbers that follow from them, that make no sense. */
+  #checkOptions(group: Group<O>): void {
+    this.check(group);
+    const rule = this.#ready(group);
+    for (const own of new Set(group.params.map(rule.own))) rule.numbers(group, 1, own);
+  }
+
+  #adopt(params: readonly Parameter[]): void {
+    for (const parameter of params) parameter.addKeeper(this);
+    pack('parameters', params);
   }
 
   /** All parameters, in the order of the groups. */
@@ -110,6 +134,9 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   #update(): void {
+    const { groups } = this;
+    const count = groups.length;
+    assume(groups, () => groups.length === count);
     // What is wrong throws here, before anything has changed.
     const cohorts = this.groups.flatMap((group) => this.#cohortsOf(group));
     const updated: ParameterState[] = [];
@@ -118,12 +145,15 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     } finally {
       device().effect(() => {
         for (const state of updated) state.step++;
+        return () => {
+          for (const state of updated) state.step--;
+        };
       });
     }
   }
 
   /** A parameter's updates are counted from its own first gradient, as in PyTorch. */
-  #cohortsOf(group: { params: readonly Parameter[] } & O): Cohort<O>[] {
+  #cohortsOf(group: Group<O>): Cohort<O>[] {
     const rule = this.#ready(group);
     assume(rule, () => this.#ready(group).kernel === rule.kernel);
     const cohorts = new Map<string, Cohort<O>>();
@@ -221,14 +251,24 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   /**
-   * The buffers of rows of parameters that are about to change places (those of particles): the same rows, once for each name. All parameters of
-   * a column must be of one group, and at the same step where the rule depends on it, since the GPU alone knows which row goes where.
+   * The buffers of rows of parameters that are about to change places (those of particles): the same rows, once for each name. Row r becomes what
+   * was row order[r]; null where the GPU alone knows that, and then all parameters of a column must be at the same step, should the rule depend
+   * on it. They are of one group in any case.
    */
-  rowsOf(rows: readonly (readonly Parameter[])[]): { name: string; buffers: Tensor[][] }[] {
+  rowsOf(
+    rows: readonly (readonly Parameter[])[],
+    order: ArrayLike<number> | null = null,
+  ): { name: string; buffers: Tensor[][] }[] {
     const columns = rows[0].map((_, k) => rows.map((row) => row[k]));
     const kept = columns.filter((column) => column.some((parameter) => this.#state.has(parameter)));
-    for (const column of columns) this.#checkGroup(column);
-    for (const column of kept) this.#alignSteps(column);
+    for (const column of columns) this.#requireOneGroup(column);
+    for (const column of kept) {
+      if (!order) this.#alignSteps(column);
+      else {
+        const steps = column.map((parameter) => this.#stateFor(parameter).step);
+        column.forEach((parameter, r) => (this.#stateFor(parameter).step = steps[order[r]]));
+      }
+    }
     const namesOf = (column: readonly Parameter[]) =>
       column.flatMap((parameter) => [...this.stateOf(parameter).keys()]);
     return [...new Set(kept.flatMap(namesOf))].map((name) => {
@@ -237,7 +277,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     });
   }
 
-  #checkGroup(column: readonly Parameter[]): void {
+  #requireOneGroup(column: readonly Parameter[]): void {
     const groups = column.map((parameter) => this.groups.findIndex(({ params }) => params.includes(parameter)));
     const odd = groups.find((group) => group !== groups[0]);
     if (odd === undefined) return;
@@ -271,62 +311,50 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   /**
-   * Buffers by position of their parameter, `0.momentum`, and under `steps` how often each parameter was updated. Buffers are the optimizer's
-   * own, not copies.
+   * State and options as PyTorch's `state_dict`: buffers by position of their parameter, `0.momentum`, under `steps` how often each parameter was
+   * updated, and the groups' options, `groups.0.lr` (saved-groups.ts). Empty before the first update. Buffers are the optimizer's own, not copies.
    */
   stateDict(): Record<string, Tensor> {
-    const dict: Record<string, Tensor> = {};
+    if (!this.#state.size) return {};
     const parameters = [...this.parameters()];
+    const dict: Record<string, Tensor> = {};
     parameters.forEach((parameter, i) => {
       for (const [name, buffer] of this.stateOf(parameter)) dict[`${i}.${name}`] = buffer;
     });
-    if (this.#state.size) dict[STEPS] = tensor(Int32Array.from(parameters, (p) => this.#state.get(p)?.step ?? 0));
-    return dict;
+    dict[STEPS] = tensor(Int32Array.from(parameters, (p) => this.#state.get(p)?.step ?? 0));
+    return Object.assign(dict, groupTensors(this.groups));
   }
 
   /**
-   * Restores what `stateDict` gave: parameters without buffers in it begin again. `steps` tells how often the parameters were updated where the
-   * dict does not, as those saved by earlier versions. Throws InputError where the dict does not fit; nothing is changed then.
+   * Restores what `stateDict` gave, options included: parameters without buffers in it begin again. `steps` tells how often the parameters were
+   * updated where the dict does not, as those saved by earlier versions, which hold no options either. Throws InputError where the dict does not
+   * fit; nothing is changed then.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>, steps?: number): void {
-    const refuse = (problem: string): never => {
-      throw new InputError(`${this.constructor.name}: ${problem}; nothing was loaded`);
-    };
+    requireTensors(`${this.constructor.name}.loadStateDict`, dict);
     const parameters = [...this.parameters()];
-    const { [STEPS]: stored, ...buffers } = dict;
-    const counts = stored ? hostValues(stored) : parameters.map(() => steps);
-    if (!counts) refuse(`the saved '${STEPS}' cannot be read here: give a tensor made by tensor(data)`);
-    if (counts!.length !== parameters.length)
-      refuse(
-        `the state dict counts the steps of ${counts!.length} parameters, this optimizer has ${parameters.length}`,
-      );
-    const found = new Map<Parameter, Map<string, Tensor>>();
-    for (const [key, value] of Object.entries(buffers)) {
-      const [index, name] = key.split('.');
-      const parameter = parameters[Number(index)];
-      if (!parameter || !sameShape(parameter.shape, value.shape) || value.dtype !== parameter.dtype)
-        refuse(`the saved buffer ${key} ${showShape(value.shape)} fits no parameter of this optimizer`);
-      found.set(parameter, (found.get(parameter) ?? new Map()).set(name, value));
-      const step = counts![Number(index)];
-      if (!Number.isInteger(step) || step! < 0)
-        refuse(
-          `the state dict does not tell how often parameter ${index} was updated: pass loadStateDict(dict, steps)`,
-        );
+    const rules = new Map<Parameter, Rule<O>>();
+    let saved: SavedState;
+    try {
+      const options = savedOptions(dict, this.groups);
+      for (const [i, group] of this.groups.entries()) {
+        const loaded = { ...group, ...options[i] };
+        this.#checkOptions(loaded);
+        for (const parameter of group.params) rules.set(parameter, this.rule(loaded));
+      }
+      const namesOf = (parameter: Parameter) => Object.keys(rules.get(parameter)!.state ?? {});
+      saved = { options, ...savedState(dict, parameters, namesOf, steps) };
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      const prefix = `${this.constructor.name}: `;
+      throw new InputError(`${prefix}${error.message.replace(prefix, '')}; nothing was loaded`);
     }
-    for (const [parameter, saved] of found) {
-      const wanted = Object.keys(this.#ruleOf(parameter).state ?? {});
-      const odd = [...saved.keys()].find((name) => !wanted.includes(name));
-      if (odd)
-        refuse(
-          `the state dict has '${odd}' of parameter ${parameters.indexOf(parameter)}, these options keep [${wanted}]`,
-        );
-    }
+    setOptions(this.groups, saved.options);
     parameters.forEach((parameter, i) => {
-      const saved = found.get(parameter);
-      const isPlain = !Object.keys(this.#ruleOf(parameter).state ?? {}).length;
-      if (!saved && !(stored && isPlain && counts![i])) return void this.#state.delete(parameter);
-      for (const [name, value] of saved ?? []) copyInto(this.buffer(parameter, name), value);
-      this.#stateFor(parameter).step = counts![i]!;
+      const { buffers, step } = saved.states[i];
+      if (step === null) return void this.#state.delete(parameter);
+      for (const [name, value] of buffers) copyInto(this.buffer(parameter, name), value);
+      this.#stateFor(parameter).step = step;
     });
   }
 }

@@ -1,6 +1,7 @@
 // Learning-rate schedules: pure functions of the epoch, applied to an optimizer's groups.
 import { device, InputError } from '../gpu';
 import type { Optimizer } from './optimizer';
+import { rateOf } from './rates';
 
 /** Factor on the initial rate in `epoch` = 0, 1, … Any function is one, as in `torch.optim.lr_scheduler.LambdaLR`. */
 export type Schedule = (epoch: number) => number;
@@ -56,16 +57,11 @@ function requirePositive(schedule: string, options: Record<string, number>): voi
     if (!(value > 0)) throw new InputError(`${schedule}: ${name} ${value} must be a number > 0`);
 }
 
-interface Rate {
-  /** The rate that the factors multiply. */
-  initial: number;
-  /** What the schedulers have made of it. */
-  scheduled: number;
-  factors: Map<Scheduler, number>;
+/** What a scheduler saves: its epoch, and of each group the rate now, the one that factors multiply, and what they have made of it. */
+export interface SchedulerState {
+  readonly epoch: number;
+  readonly rates: readonly { readonly lr: number; readonly initial: number; readonly scheduled: number }[];
 }
-
-/** The rate of each group that has schedulers. */
-const rates = new WeakMap<object, Rate>();
 
 /** Applies a schedule: `step()` after every epoch, as in PyTorch. Several on one optimizer multiply their factors. */
 export class Scheduler {
@@ -88,17 +84,62 @@ export class Scheduler {
     device().effect(() => this.#apply(epoch));
   }
 
-  #apply(epoch: number): void {
-    this.epoch = epoch;
+  /** Where it stands, as PyTorch's `state_dict`: numbers that JSON holds exactly. Several on one optimizer are saved and loaded each. */
+  stateDict(): SchedulerState {
+    const { epoch, optimizer } = this;
+    return {
+      epoch,
+      rates: optimizer.groups.map((group) => {
+        const { initial, scheduled } = rateOf(group);
+        return { lr: group.lr, initial, scheduled };
+      }),
+    };
+  }
+
+  /** Goes on from `stateDict()`, after the optimizer has loaded its own. Throws InputError where it does not fit; nothing is changed then. */
+  loadStateDict(state: SchedulerState): void {
+    const { groups } = this.optimizer;
+    const isRate = (rate: object | null) => [...Object.values(rate ?? {})].filter(Number.isFinite).length >= 3;
+    if (!(state?.epoch >= 0) || !Array.isArray(state.rates) || !state.rates.every(isRate))
+      throw new InputError('Scheduler: this is no state of a scheduler, { epoch, rates }; nothing was loaded');
+    if (state.rates.length !== groups.length)
+      throw new InputError(
+        `Scheduler: the state has rates of ${state.rates.length} groups, the optimizer has ${groups.length}; nothing was loaded`,
+      );
+    this.epoch = state.epoch;
+    groups.forEach((group, i) => {
+      const { lr, initial, scheduled } = state.rates[i];
+      const rate = rateOf(group);
+      rate.factors.set(this, this.schedule(state.epoch));
+      Object.assign(rate, { initial, scheduled });
+      group.lr = lr;
+    });
+  }
+
+  /** Returns how to take it back. */
+  #apply(epoch: number): () => void {
+    const { epoch: before, optimizer } = this;
     const factor = this.schedule(epoch);
-    for (const group of this.optimizer.groups) {
-      const rate = rates.get(group) ?? { initial: group.lr, scheduled: group.lr, factors: new Map() };
-      rates.set(group, rate);
+    if (typeof factor !== 'number' || Number.isNaN(factor))
+      throw new InputError(`Scheduler: the schedule gives ${factor} for epoch ${epoch}, it must give a number`);
+    this.epoch = epoch;
+    const undo = optimizer.groups.map((group) => {
+      const rate = rateOf(group);
+      const { lr } = group;
+      const { initial, scheduled, factors } = rate;
       const all = () => [...rate.factors.values()].reduce((product, f) => product * f, 1);
       // A rate that was set by hand is what the schedules go on from.
-      if (group.lr !== rate.scheduled && all() !== 0) rate.initial = group.lr / all();
-      rate.factors.set(this, factor);
+      if (lr !== scheduled && all() !== 0) rate.initial = lr / all();
+      rate.factors = new Map(factors).set(this, factor);
       group.lr = rate.scheduled = rate.initial * all();
-    }
+      return () => {
+        group.lr = lr;
+        Object.assign(rate, { initial, scheduled, factors });
+      };
+    });
+    return () => {
+      this.epoch = before;
+      for (const restore of undo) restore();
+    };
   }
 }

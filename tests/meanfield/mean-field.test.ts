@@ -233,6 +233,14 @@ test('the sort moves the state of every optimizer, and refuses step counts that 
   ]);
   adam.step();
   assert.throws(() => net.sortParticles(), /Adam: .*\[2, 2\] .* updated 1 times and another one 2 times/);
+  // An order that the host knows takes the counts along.
+  const counts = async () => {
+    const steps = await adam.stateDict().steps.data();
+    return weights.map((w) => steps[[...adam.parameters()].indexOf(w)]);
+  };
+  assert.equal(await counts(), [1, 2, 1]);
+  await net.permute([1, 2, 0]);
+  assert.equal(await counts(), [2, 1, 1]);
 });
 
 test.run();
