@@ -193,6 +193,10 @@ export interface Binding {
   readonly whole?: boolean;
 }
 
+/** Whether two ranges have bytes in common. */
+export const overlap = (a: Binding, b: Binding): boolean =>
+  a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+
 /** A range with the types of element that it may hold (shaders/elements.ts): what `launch` takes. */
 export interface TypedBinding extends Binding {
   readonly element: number;

@@ -1,11 +1,11 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
-import { elementsOf, showElements } from '../../shaders/elements';
 import { gridOf, type Kernel, type Lowering, type Workgroups } from '../../shaders/kernel';
 import type { KernelTarget } from '../../shaders/target';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
-import { bindingSize, Commands, MOST_UNIFORMS } from './commands';
+import { checkHome, checkLaunch } from './check';
+import { Commands } from './commands';
 import type { Constant } from './constants';
-import { AdapterError, DeviceLostError, formatBytes, GpuError, InputError, OutOfMemoryError } from './errors';
+import { AdapterError, DeviceLostError, GpuError, InputError } from './errors';
 import { Losses } from './losses';
 import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
@@ -155,7 +155,7 @@ export class Device {
     const grid = gridOf(kernel, extent);
     if (!grid) throw new GpuError(`${kernel.name}: a launch without a grid`);
     if (grid[0] * grid[1] * grid[2] === 0) return;
-    this.#validate(kernel, storages, constants, grid);
+    checkLaunch(this, kernel, storages, constants, grid);
     if (this.losses.any) this.#checkLosses(kernel, storages);
     if (this.#trace)
       this.#trace.launches.push({
@@ -192,7 +192,7 @@ export class Device {
       this.#trace.constants.push(block.place);
       this.#trace.digests.push(digest(data));
     }
-    this.#checkHome('writing', 0, storage);
+    checkHome(this.pool, 'writing', 0, storage);
     if (storage.block.batch === this.commands.batch) this.commands.flush();
     if (!data.byteLength) return;
     const { block } = storage;
@@ -220,7 +220,7 @@ export class Device {
 
   /** The same, not as a part of the step that is traced. What was lost is lost in the copy too. */
   copyNow(from: Binding, to: Binding): void {
-    [from, to].forEach((storage, i) => this.#checkHome('copying', i, storage));
+    [from, to].forEach((storage, i) => checkHome(this.pool, 'copying', i, storage));
     if (from.bytes > to.bytes) throw new GpuError(`copying ${from.bytes} bytes to memory of ${to.bytes}`);
     const [source, target] = [from.block, to.block];
     const range = { block: target, offset: to.offset, bytes: from.bytes };
@@ -242,7 +242,7 @@ export class Device {
     if (this.#trace)
       throw new GpuError('compile: a step cannot read a tensor back; return it from the step and read it outside');
     if (bytes === 0) return new ArrayBuffer(0);
-    this.#checkHome('reading back', 0, storage);
+    checkHome(this.pool, 'reading back', 0, storage);
     const { block } = storage;
     const range = { block, offset: storage.offset + offset, bytes };
     this.losses.check('reading back', range);
@@ -333,55 +333,9 @@ export class Device {
     this.#rejectLost(new DeviceLostError(`the GPU device was lost (${reason}) while its work was waited for`));
   }
 
-  #validate(kernel: Kernel, storages: readonly TypedBinding[], constants: readonly Constant[], grid: Grid): void {
-    const { name, access } = kernel;
-    if (storages.length !== access.length)
-      throw new GpuError(`${name}: ${storages.length} buffers for ${access.length} bindings`);
-    if (constants.length * 4 > (kernel.uniforms ?? 0))
-      throw new GpuError(`${name}: ${constants.length} constants for ${kernel.uniforms ?? 0} bytes`);
-    if ((kernel.uniforms ?? 0) > MOST_UNIFORMS)
-      throw new GpuError(`${name}: ${kernel.uniforms} bytes of constants, at most ${MOST_UNIFORMS}`);
-    const limit = this.limits.maxStorageBufferBindingSize;
-    const align = this.limits.minStorageBufferOffsetAlignment;
-    const declared = elementsOf(kernel);
-    storages.forEach((storage, i) => {
-      this.#checkHome(name, i, storage);
-      if ((storage.element & declared[i].element) === 0)
-        throw new InputError(
-          `${name}: '${declared[i].name}' (binding ${i}) is memory of ${showElements(declared[i].element)}, ` +
-            `it was given a tensor of ${showElements(storage.element)}. Convert the tensor first: x.to(dtype).`,
-        );
-      if (bindingSize(storage) > limit)
-        throw new OutOfMemoryError(
-          `${name}: binding ${i} has ${formatBytes(storage.bytes)}, this adapter allows ${formatBytes(limit)} (maxStorageBufferBindingSize). ` +
-            'Use a smaller batch or split the tensor.',
-        );
-      if (storage.offset % align || storage.offset + bindingSize(storage) > storage.block.size)
-        throw new GpuError(
-          `${name}: binding ${i}, bytes ${storage.offset} to ${storage.offset + bindingSize(storage)}, must begin at a multiple of ${align} ` +
-            `and lie within the buffer's ${storage.block.size} bytes`,
-        );
-      if (access[i] === 'r') return;
-      for (let j = 0; j < storages.length; j++)
-        if (j !== i && storages[j].block === storage.block && (access[j] === 'r' || overlap(storages[j], storage)))
-          throw new GpuError(`${name}: bindings ${j} and ${i} share a buffer and one of them is written`);
-    });
-    const most = this.limits.maxComputeWorkgroupsPerDimension;
-    if (grid.some((n) => n > most || !Number.isInteger(n)))
-      throw new InputError(`${name}: a grid of ${grid.join('×')} workgroups, at most ${most} each`);
-  }
-
   /** What a kernel reads must have been computed. */
   #checkLosses({ name, access }: Kernel, storages: readonly Binding[]): void {
     storages.forEach((storage, i) => access[i] !== 'w' && this.losses.check(name, storage));
-  }
-
-  /** Memory of a device that was shut down must not reach this one. */
-  #checkHome(name: string, i: number, { block }: Binding): void {
-    if (!(block instanceof VirtualBlock) && block.pool !== this.pool)
-      throw new DeviceLostError(
-        `${name}: binding ${i} lies on a device that is gone (shutdown() or a loss, then init()): make the tensor again`,
-      );
   }
 
   #takeStaging(size: number): GPUBuffer {
@@ -432,35 +386,3 @@ function digest({ buffer, byteOffset, byteLength }: ArrayBufferView<ArrayBuffer>
 }
 
 declare const setImmediate: (callback: () => void) => void; // called only where a provider naps: Node
-
-const overlap = (a: Binding, b: Binding) => a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
-
-/** Features that are asked for where the adapter offers them. */
-const WANTED = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
-/** Limits that are asked for as high as the adapter has them. */
-const HIGHEST = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupSizeX',
-] as const;
-
-/** Opens the adapter that `options` and the environment ask for. */
-export async function openDevice(given: AdapterOptions = {}): Promise<Device> {
-  const options = { profile: 'safe' as const, autotune: false, ...provider().environment?.(), ...given };
-  const adapter = await provider().requestAdapter(options);
-  if (!adapter) throw new AdapterError(`there is no WebGPU adapter. ${provider().explain()}`);
-  const requiredFeatures = WANTED.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
-  const requiredLimits = Object.fromEntries(HIGHEST.map((limit) => [limit, adapter.limits[limit]]));
-  let gpu: GPUDevice;
-  try {
-    gpu = await adapter.requestDevice({ requiredFeatures, requiredLimits, label: 'dawnfield' });
-  } catch (error) {
-    throw new AdapterError(
-      `the adapter '${adapter.info.description}' gave no device: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-  return new Device(gpu, adapter, options);
-}

@@ -2,8 +2,8 @@
 // - normOnLoad: y = act(x · scale + shift) is not written where every reader can apply it to x as it loads (shaders/conv/norm-load.ts);
 // - sumsOnStore: what a norm sums up of a tensor, forward or for its gradient, is summed where that is written (shaders/conv/norm-sums.ts).
 import { lowerAgain } from '../../shaders/lower';
-import type { Binding, Block } from './blocks';
-import { commute, isMovable, overlap } from './fuse';
+import { type Binding, type Block, overlap } from './blocks';
+import { commute, isMovable } from './fuse';
 import type { Launch } from './trace';
 import { partsOf } from './trace';
 

@@ -1,6 +1,6 @@
 // Passes over the launches of a traced step: fewer launches for the same result.
 import { foldWorkgroups, gridOf } from '../../shaders/kernel';
-import type { Binding, Block } from './blocks';
+import { type Binding, type Block, overlap } from './blocks';
 import { sameConstant } from './constants';
 import type { Launch } from './trace';
 import { partsOf, VirtualBlock } from './trace';
@@ -128,9 +128,6 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
   }
   return out;
 }
-
-export const overlap = (a: Binding, b: Binding): boolean =>
-  a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 
 /** Whether two launches may change places: neither writes what the other touches. */
 export function commute(a: Launch, b: Launch): boolean {

@@ -1,7 +1,8 @@
 // The device room: adapters, memory, kernels and the command queue. It knows no tensor.
 
-import { type Device, openDevice } from './device';
+import type { Device } from './device';
 import { AdapterError, DeviceLostError, InputError } from './errors';
+import { openDevice } from './open';
 import { checked, is, type OptionTable, word } from './options';
 import type { AdapterOptions } from './provider';
 import type { TuneOptions, TuningTable } from './tuning';
