@@ -48,6 +48,7 @@ export function drawErrors(title: string, runs: readonly { arm: Arm; epochs: rea
 
 /** The paired differences of each comparison: a dot for every seed, a line for the interval of the mean. */
 export function drawComparisons(title: string, comparisons: readonly Comparison[]): string {
+  const right = Math.max(...comparisons.flatMap(({ runs }) => runs.map((run) => run.difference)), 0);
   const all = comparisons.toReversed().flatMap(({ arm, minus, difference, runs }, i): Line[] => {
     const y = i + 1;
     const { mean, interval } = difference;
@@ -56,7 +57,8 @@ export function drawComparisons(title: string, comparisons: readonly Comparison[
     const label = `${shortName(arm)} − ${shortName(minus)}`;
     return [
       { label: '', color: `${color}a0`, dots: true, points: runs.map((run): Point => [run.difference, y]) },
-      { label, color, width: 3, points: [low, mean, high].map((x): Point => [x, y]) },
+      { label: '', color, width: 3, points: [low, mean, high].map((x): Point => [x, y]) },
+      { label, color, width: 0.5, dashed: true, points: [high, right].map((x): Point => [x, y]) },
     ];
   });
   const zero: Line = {
