@@ -86,11 +86,11 @@ export interface CustomFunctionOptions<
    * The gradients of the arguments from those of the outputs: one for each argument, null where there is none, alone where there is one argument.
    * `ctx.needsInputGrad` tells which are asked for.
    */
-  backward(ctx: FunctionContext<F>, ...gradients: PerOutput<NoInfer<R>, Given<M>>): Gradients<NoInfer<A>>;
+  backward(ctx: FunctionContext<F>, ...gradients: PerOutput<R, Given<M>>): Gradients<NoInfer<A>>;
   /** The tangents of the outputs from those of the arguments, for `jvp`, which refuses the function where this is left out. */
   jvp?(
     ctx: FunctionContext<F>,
-    ...tangents: PerTensor<NoInfer<A>, Given<M>>
+    ...tangents: PerTensor<A, Given<M>>
   ): Tensor | PerOutput<NoInfer<R>, Tensor | null>;
   /** Whether gradients and tangents that are not there are given as zeros (default) or as null, as `set_materialize_grads`. */
   readonly materializeGrads?: M;
