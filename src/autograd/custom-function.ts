@@ -88,10 +88,7 @@ export interface CustomFunctionOptions<
    */
   backward(ctx: FunctionContext<F>, ...gradients: PerOutput<R, Given<M>>): Gradients<NoInfer<A>>;
   /** The tangents of the outputs from those of the arguments, for `jvp`, which refuses the function where this is left out. */
-  jvp?(
-    ctx: FunctionContext<F>,
-    ...tangents: PerTensor<A, Given<M>>
-  ): Tensor | PerOutput<NoInfer<R>, Tensor | null>;
+  jvp?(ctx: FunctionContext<F>, ...tangents: PerTensor<A, Given<M>>): Tensor | PerOutput<NoInfer<R>, Tensor | null>;
   /** Whether gradients and tangents that are not there are given as zeros (default) or as null, as `set_materialize_grads`. */
   readonly materializeGrads?: M;
 }
