@@ -2,6 +2,7 @@
 import './ops/methods';
 
 export { AnomalyError, detectAnomaly } from './autograd/anomaly';
+export { backward, grad } from './autograd/backward';
 export { checkpoint, checkpointSequential } from './autograd/checkpoint';
 export type { CompiledStep, CompileOptions } from './autograd/compile';
 export { compile } from './autograd/compile';
@@ -9,9 +10,9 @@ export type { CustomFunctionOptions, FunctionContext } from './autograd/custom-f
 export { customFunction } from './autograd/custom-function';
 export { jvp } from './autograd/forward-mode';
 export { gradcheck } from './autograd/gradcheck';
+export type { GradientHook } from './autograd/hooks';
 export { isRecomputing } from './autograd/modes';
-export type { GradientHook } from './autograd/tape';
-export { backward, detach, enableGrad, grad, noGrad } from './autograd/tape';
+export { detach, enableGrad, noGrad } from './autograd/tape';
 export type { Collated, DataLoaderOptions, Dataset, FieldTypes, HostArray } from './data';
 export { collate, DataLoader } from './data';
 export * as featureFlow from './featureflow';

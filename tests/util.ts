@@ -5,7 +5,7 @@ import { Rng } from '../datasets/random';
 import { type KernelTarget, kernelTarget } from '../shaders/target';
 import { device, init, shutdown } from '../src/gpu';
 import '../src/gpu/node';
-import { backward } from '../src/autograd/tape';
+import { backward } from '../src/autograd/backward';
 import { tensor } from '../src/tensor/create';
 import type { Shape } from '../src/tensor/shape';
 import { size } from '../src/tensor/shape';

@@ -3,8 +3,9 @@ import { inputError } from '../tensor/context';
 import { owned } from '../tensor/memory';
 import { loggedDraws, withDraws } from '../tensor/random';
 import { Tensor } from '../tensor/tensor';
+import { resume } from './backward';
 import { recomputing } from './modes';
-import { enableGrad, isRecording, memoriesIn, nextNode, record, recordedSince, resume, withoutHistory } from './tape';
+import { enableGrad, isRecording, memoriesIn, nextNode, record, recordedSince, withoutHistory } from './tape';
 
 /**
  * f(…inputs) as `torch.utils.checkpoint`: of what f computes only the result stays; `backward` runs f once more. Values and gradients are those

@@ -7,8 +7,8 @@ import { owned } from '../tensor/memory';
 import { type Shape, sameShape } from '../tensor/shape';
 import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import { checkResult } from './anomaly';
+import { handOn } from './backward';
 import {
-  handOn,
   memoriesIn,
   Node,
   needsGradient,

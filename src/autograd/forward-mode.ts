@@ -4,7 +4,8 @@ import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import { requireFloats, type Tensor } from '../tensor/tensor';
-import { type Node, nextNode, pushing, recordedSince, SYMMETRIC, scopedNoGrad, withoutHistory } from './tape';
+import { pushing } from './backward';
+import { type Node, nextNode, recordedSince, SYMMETRIC, scopedNoGrad, withoutHistory } from './tape';
 
 /**
  * f(…inputs) and its directional derivative Σ ∂f/∂inputᵢ · tangentᵢ, exact, in one pass, as `torch.func.jvp`. Tangents have the shapes of their

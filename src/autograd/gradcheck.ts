@@ -5,8 +5,9 @@ import { checked, is, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { backward } from './backward';
 import { jvp } from './forward-mode';
-import { backward, nextNode, recordedSince, scopedNoGrad } from './tape';
+import { nextNode, recordedSince, scopedNoGrad } from './tape';
 
 export interface GradcheckOptions {
   /**

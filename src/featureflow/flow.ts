@@ -10,7 +10,8 @@
 
 import { inverse } from 'ml-matrix';
 import { TILE } from '../../shaders/low-rank';
-import { enableGrad, grad, scopedNoGrad } from '../autograd/tape';
+import { grad } from '../autograd/backward';
+import { enableGrad, scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { checked, is, word } from '../gpu/options';
 import { add, mul, sub } from '../ops/elementwise';

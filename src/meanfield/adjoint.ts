@@ -5,11 +5,11 @@
 //
 // Of the forward pass only the end is kept, so memory does not grow with the depth.
 
+import { gradSince } from '../autograd/backward';
 import { recomputing } from '../autograd/modes';
 import type { Rule } from '../autograd/tape';
 import {
   enableGrad,
-  gradSince,
   isRecording,
   memoriesIn,
   nextNode,

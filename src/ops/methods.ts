@@ -1,6 +1,8 @@
 // Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. The functions tell what they do; those of several tensors alike, such as `concat`, are none.
 
-import { backward, detach, registerHook, retainGrad } from '../autograd/tape';
+import { backward } from '../autograd/backward';
+import { registerHook, retainGrad } from '../autograd/hooks';
+import { detach } from '../autograd/tape';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
 import * as assign from './assign';

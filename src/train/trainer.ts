@@ -1,7 +1,7 @@
 // The Trainer: epochs of steps with schedule, evaluation, metrics and checkpoints. A run that was interrupted at any step goes on bit for bit.
 
+import { backward } from '../autograd/backward';
 import { compile } from '../autograd/compile';
-import { backward } from '../autograd/tape';
 import type { Batch } from '../data/batches';
 import type { ProfiledLaunch, Scalar } from '../gpu';
 import { device, InputError } from '../gpu';

@@ -2,9 +2,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
+import { grad } from '../../src/autograd/backward';
 import { checkpoint, checkpointSequential } from '../../src/autograd/checkpoint';
 import { compile } from '../../src/autograd/compile';
-import { grad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { Tanh } from '../../src/nn/activations';
 import { Sequential } from '../../src/nn/containers';

@@ -2,8 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
+import { backward, grad } from '../../src/autograd/backward';
 import { jvp } from '../../src/autograd/forward-mode';
-import { backward, grad } from '../../src/autograd/tape';
 import { PreActBranch } from '../../src/models/blocks';
 import { conv2d, convTranspose2d } from '../../src/ops/conv';
 import { linear } from '../../src/ops/matmul';

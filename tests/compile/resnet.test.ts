@@ -2,8 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
+import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
-import { backward } from '../../src/autograd/tape';
 import { device, type Scalar } from '../../src/gpu';
 import { fused } from '../../src/gpu/graph';
 import { createModel } from '../../src/models/catalog';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import type { SafetensorsFile } from '../../src/formats/safetensors';
 import { parseSafetensors } from '../../src/formats/safetensors';
 import { Parameter } from '../../src/nn/parameter';

@@ -1,7 +1,7 @@
 // Runs an optimizer case of the conformance schema. Variants that the framework has no option for are expressed by its learning rate, eps
 // and initial buffers where the formulas agree.
 
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { Parameter } from '../../src/nn/parameter';
 import { add, exp, mul, square, sub } from '../../src/ops/elementwise';
 import { linear, matmul } from '../../src/ops/matmul';

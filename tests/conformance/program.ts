@@ -1,5 +1,5 @@
 // Runs a straight-line program of the conformance schema: values, and gradients of its inputs.
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { endStep } from '../../src/tensor/memory';
 import type { Tensor } from '../../src/tensor/tensor';
 import type { ProgramCase } from './case';

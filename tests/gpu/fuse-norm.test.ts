@@ -3,8 +3,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
+import { grad } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
-import { grad, noGrad } from '../../src/autograd/tape';
+import { noGrad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { Conv2d } from '../../src/nn/conv';
 import { Module } from '../../src/nn/module';

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
-import { grad } from '../../src/autograd/tape';
+import { grad } from '../../src/autograd/backward';
 import { device } from '../../src/gpu';
 import { MeanField } from '../../src/meanfield/mean-field';
 import { type SolverOptions, solve } from '../../src/meanfield/ode';

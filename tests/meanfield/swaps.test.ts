@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
 import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import type { PreActBranch } from '../../src/models/blocks';
 import type { ResNetOptions } from '../../src/models/resnet';
 import { MeanFieldResNet, PreActResNet } from '../../src/models/resnet';

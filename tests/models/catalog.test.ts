@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { device } from '../../src/gpu';
 import type { MeanFieldOptions } from '../../src/meanfield/mean-field';
 import { MeanField, meanFieldsIn } from '../../src/meanfield/mean-field';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng } from '../../datasets/random';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { binaryFunctions, unaryFunctions } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
 import { tensor } from '../../src/tensor/create';

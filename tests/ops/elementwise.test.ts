@@ -1,7 +1,7 @@
 // Every row of the op table: values against float64 over its domain, derivatives against finite differences of the float64 function.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward, grad } from '../../src/autograd/tape';
+import { backward, grad } from '../../src/autograd/backward';
 import { scalar } from '../../src/gpu';
 import {
   add,

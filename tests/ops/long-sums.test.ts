@@ -1,7 +1,7 @@
 // Sums of 2²² terms. The terms are alike, so that rounding errors of a serial sum do not cancel: it would lose 10⁻³ and more.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { Parameter } from '../../src/nn/parameter';
 import { mul } from '../../src/ops/elementwise';
 import { scatterAdd } from '../../src/ops/gather';

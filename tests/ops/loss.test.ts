@@ -1,7 +1,7 @@
 // Softmax and losses against float64 formulas.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import type { ClassLossOptions, LossReduction } from '../../src/ops/loss';
 import { bceWithLogits, crossEntropy, huberLoss, l1Loss, mseLoss, nllLoss, pseudoHuberLoss } from '../../src/ops/loss';
 import { logSoftmax, softmax } from '../../src/ops/softmax';

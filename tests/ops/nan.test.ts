@@ -2,7 +2,7 @@
 // number comes out wherever WGSL's own min, max and clamp are used.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { Parameter } from '../../src/nn/parameter';
 import { binaryFunctions, unaryFunctions } from '../../src/ops/elementwise';
 import * as losses from '../../src/ops/loss';

@@ -1,7 +1,8 @@
 // Batch, layer and group norm against float64 loops: values, gradients, running statistics, both kernel formulations.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward, noGrad } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
+import { noGrad } from '../../src/autograd/tape';
 import { batchNorm, groupNorm, layerNorm } from '../../src/ops/norm';
 import { tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';

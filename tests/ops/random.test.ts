@@ -2,8 +2,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng, Stream } from '../../datasets/random';
+import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
-import { backward, noGrad } from '../../src/autograd/tape';
+import { noGrad } from '../../src/autograd/tape';
 import { dropout } from '../../src/ops/dropout';
 import { full, tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';

@@ -1,7 +1,7 @@
 // Reductions and running sums against float64 loops: any axes, views, empty and size-1 dimensions, split ranges, gradients.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { mul } from '../../src/ops/elementwise';
 import * as reduce from '../../src/ops/reduce';
 import { cumprod, cumsum } from '../../src/ops/scan';

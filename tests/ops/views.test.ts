@@ -1,7 +1,7 @@
 // Views and rearrangements against index arithmetic on the host: values, gradients, what is a view and what a copy.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { mul } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
 import * as views from '../../src/ops/views';

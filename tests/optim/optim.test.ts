@@ -2,8 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
+import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
-import { backward } from '../../src/autograd/tape';
 import { Parameter } from '../../src/nn/parameter';
 import { mul, square } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';

@@ -2,7 +2,7 @@
 //   SEED=7 CASE=41 node --import tsx tests/property/reductions.test.ts    repeats case 41 of every family in a file, for seed 7
 import { test } from 'uvu';
 import { Rng } from '../../datasets/random';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { clone, expand, flip, narrow, pad, select, transpose, unsqueeze } from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';

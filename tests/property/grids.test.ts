@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
 import { FLAT_TILE, STRIDED_TILE } from '../../shaders/elementwise';
-import { backward } from '../../src/autograd/tape';
+import { backward } from '../../src/autograd/backward';
 import { add, mul } from '../../src/ops/elementwise';
 import { gather } from '../../src/ops/gather';
 import { maxPool2d } from '../../src/ops/pool';

@@ -1,0 +1,299 @@
+// The backward pass: walks the recorded operations from the loss to the leaves, in the reverse order of their making.
+import { InputError } from '../gpu';
+import { checked, is, type OptionTable } from '../gpu/options';
+import { inputError, insideModule } from '../tensor/context';
+import { copy, copyInto, evaluate } from '../tensor/elementwise';
+import type { Memory } from '../tensor/memory';
+import { computedDuring } from '../tensor/memory';
+import { isWhole } from '../tensor/rows';
+import { sameShape, showShape } from '../tensor/shape';
+import { requireTensors, type Tensor } from '../tensor/tensor';
+import { checkGradient } from './anomaly';
+import { watching } from './fields';
+import { hooked, isHooked } from './hooks';
+import { enableGrad, type Node, nextNode, scopedNoGrad, sumOf } from './tape';
+
+const copied = (a: Tensor): Tensor => evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape });
+
+/** Adds to a leaf's `grad`, which is kept. A `fresh` gradient owns its memory alone and can be taken over. */
+function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
+  const before = leaf.grad;
+  if (before && watching && !watching.has(before)) {
+    // In a compiled step a gradient that was there before stays where it is: the next call finds it there.
+    if (!isWhole(before))
+      throw inputError(
+        'compile',
+        'a gradient set by hand is a view of other memory',
+        { grad: before },
+        'Set a clone().',
+      );
+    copyInto(before, sumOf(before, gradient));
+    return;
+  }
+  leaf.grad = (before ? sumOf(before, gradient) : fresh ? gradient : copied(gradient)).keep();
+  before?.dispose();
+}
+
+/** Refuses, before anything is launched, a graph whose memory was released, or of which a saved tensor was overwritten. */
+function checkGraph(root: Tensor): void {
+  const waiting: Node[] = root.gradNode ? [root.gradNode as Node] : [];
+  const seen = new Set(waiting);
+  for (let node = waiting.pop(); node; node = waiting.pop()) {
+    const { name, path, versions } = node;
+    if (node.options.closed)
+      throw inputError('backward', `no gradient passes '${name}'`, { output: node.shape }, node.options.closed);
+    if (node.done)
+      throw inputError(
+        'backward',
+        `the graph of '${name}' was used before and its memory released`,
+        { output: node.shape },
+        'Call backward({ retainGraph: true }) the first time.',
+      );
+    const overwritten = node.saved.find((t, i) => t.memory.version !== versions[i]);
+    if (overwritten)
+      throw inputError(
+        'backward',
+        `a tensor that '${name}'${path ? ` in ${path}` : ''} needs for its gradient was overwritten in place after it was used`,
+        { overwritten },
+        'Call backward() before optimizer.step(), or compute it from a clone().',
+      );
+    for (const { gradNode } of node.inputs) {
+      const next = gradNode as Node | null;
+      if (!next || seen.has(next)) continue;
+      seen.add(next);
+      waiting.push(next);
+    }
+  }
+}
+
+/** Hands a gradient on to a graph that a rule has recorded again, in the backward pass that runs. */
+export let resume: (root: Tensor, gradient: Tensor) => void = () => {
+  throw new InputError('resume: no backward pass is running');
+};
+
+/** Hands the gradient of one of several outputs to the operation, in the backward pass that runs. */
+export let handOn: (node: Node, output: number, gradient: Tensor) => void = () => {
+  throw new InputError('handOn: no backward pass is running');
+};
+
+/** What a backward pass does with the gradient of a leaf or of a tensor asked for. `fresh`: its memory may be taken over. */
+type Receive = (target: Tensor, gradient: Tensor, fresh: boolean) => void;
+
+/**
+ * Walks the recorded operations from `root` in reverse. `wanted` are tensors that are no leaves but are to be received as well. What was
+ * recorded before operation `since` counts as a leaf.
+ */
+function backwardFrom(
+  root: Tensor,
+  seed: Tensor,
+  retainGraph: boolean,
+  receive: Receive,
+  wanted: ReadonlyMap<object, Tensor> = new Map(),
+  since = 0,
+): void {
+  const firstNew = nextNode();
+  const gradients = new Map<Node, Tensor>();
+  /** Of operations with several outputs. */
+  const several = new Map<Node, Tensor[]>();
+  const leaves = new Map<Tensor, Tensor>();
+  const own = new Set<Memory>();
+  const addends = new Map<Node, Tensor>();
+  const queue: Node[] = [];
+  const queued = new Set<Node>();
+  const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
+    const node = target.gradNode && (target.gradNode as Node).id >= since ? (target.gradNode as Node) : null;
+    const before = node ? gradients.get(node) : leaves.get(target);
+    if (before && node?.options.pairs && !addends.has(node) && !node.retained && !isHooked(node) && !wanted.has(node)) {
+      if (made) own.add(gradient.memory);
+      gradient.memory.holds++;
+      addends.set(node, gradient);
+      return;
+    }
+    const total = before ? sumOf(before, gradient) : gradient;
+    if (made || before) own.add(total.memory);
+    total.memory.holds++;
+    if (node) gradients.set(node, total);
+    else leaves.set(target, total);
+    if (before) drop(before);
+    if (node) visitLater(node);
+  };
+  const visitLater = (node: Node) => {
+    if (queued.has(node)) return;
+    queued.add(node);
+    queue.push(node);
+  };
+  const drop = (gradient: Tensor) => {
+    const { memory } = gradient;
+    if (--memory.holds === 0 && own.has(memory) && memory.disposable) memory.release();
+  };
+
+  const visit = (node: Node): void => {
+    const outputs = several.get(node);
+    const gradient = gradients.get(node) ?? outputs!.find(Boolean)!;
+    gradients.delete(node);
+    const addend = addends.get(node) ?? null;
+    const final = hooked(node, gradient);
+    if (node.retained) accumulate(node.retained, final, false);
+    const asked = wanted.get(node);
+    if (asked) receive(asked, final, false);
+    const { result, made: computed } = computedDuring(() =>
+      insideModule(node.path, () => node.rule(final, node.needs, addend, outputs)),
+    );
+    // What a rule has recorded again belongs to its nodes.
+    const made = node.options.recomputes ? [] : computed;
+    for (const memory of made) own.add(memory);
+    node.inputs.forEach((input, i) => {
+      const g = result[i];
+      if (!g || !node.needs[i]) return;
+      if (!sameShape(g.shape, input.shape))
+        throw new InputError(
+          `backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`,
+        );
+      if (g.dtype !== 'float32')
+        throw new InputError(`backward: '${node.name}' gave a gradient of ${g.dtype}; gradients are float32`);
+      checkGradient(node.name, node.path, i, g);
+      enqueue(input, g, made.includes(g.memory));
+    });
+    for (const memory of made) if (memory.holds === 0 && memory.disposable) memory.release();
+    for (const g of outputs ?? [gradient, addend]) if (g) drop(g);
+    if (!retainGraph || node.id >= firstNew) node.finish();
+  };
+
+  enqueue(root, seed, false);
+  const outer = { resume, handOn };
+  resume = (target, gradient) => enqueue(target, gradient, false);
+  handOn = (node, output, gradient) => {
+    gradient.memory.holds++;
+    const outputs = several.get(node) ?? [];
+    outputs[output] = gradient;
+    several.set(node, outputs);
+    visitLater(node);
+  };
+  try {
+    while (queue.length) {
+      // The youngest node: all that used its output are older in the walk. Few nodes wait at a time, so a scan is enough.
+      let at = 0;
+      for (let i = 1; i < queue.length; i++) if (queue[i].id > queue[at].id) at = i;
+      visit(queue.splice(at, 1)[0]);
+    }
+  } finally {
+    ({ resume, handOn } = outer);
+  }
+  for (const [leaf, gradient] of leaves) {
+    const final = hooked(leaf, gradient);
+    const { memory } = final;
+    const whole = final.isContiguous && memory.live && memory.storage.bytes === 4 * final.size;
+    const fresh = whole && own.has(memory) && memory.holds === 1 && memory.disposable;
+    if (leaf.requiresGrad) receive(leaf, final, fresh);
+    drop(gradient);
+  }
+}
+
+const BACKWARD: OptionTable<{ gradient?: Tensor; retainGraph?: boolean }> = {
+  gradient: is.tensor,
+  retainGraph: is.flag,
+};
+
+/**
+ * Fills `grad` of every leaf that `loss` was computed from, adding to what is there. `gradient` is ∂(objective)/∂loss, 1 by default, needed
+ * when `loss` has more than one element. Gives back the memory of what was recorded unless `retainGraph`.
+ */
+export function backward(loss: Tensor, options: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
+  const { gradient, retainGraph = false } = checked('backward', options, BACKWARD);
+  checkRoot('backward', loss, gradient);
+  scopedNoGrad(() => backwardFrom(loss, seedOf(loss, gradient), retainGraph, accumulate));
+}
+
+/**
+ * Gradients of `output` for `inputs`, leaves or computed, as `torch.autograd.grad`: nothing is added to any `grad`. `gradient` is
+ * ∂(objective)/∂output, 1 by default. Null for an input that `output` does not depend on.
+ */
+export function grad(
+  output: Tensor,
+  inputs: readonly Tensor[],
+  options: { gradient?: Tensor; retainGraph?: boolean } = {},
+): (Tensor | null)[] {
+  return gradSince(0, output, inputs, checked('grad', options, BACKWARD));
+}
+
+/** `grad` as far back as operation `since`: tensors computed before it count as leaves, and their graph stays. */
+export function gradSince(
+  since: number,
+  output: Tensor,
+  inputs: readonly Tensor[],
+  { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
+): (Tensor | null)[] {
+  checkRoot('grad', output, gradient);
+  const found = new Map<Tensor, Tensor>();
+  const wanted = new Map(inputs.filter((x) => x.gradNode).map((x) => [x.gradNode!, x]));
+  const receive: Receive = (target, g) => {
+    if (inputs.includes(target)) found.set(target, copied(g));
+  };
+  return scopedNoGrad(() => {
+    backwardFrom(output, seedOf(output, gradient), retainGraph, receive, wanted, since);
+    return inputs.map((x) => found.get(x) ?? null);
+  });
+}
+
+/** What a backward pass begins with: ones, or the given gradient as float32. */
+function seedOf(root: Tensor, gradient?: Tensor): Tensor {
+  if (!gradient) return evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: root.shape });
+  return gradient.dtype === 'float32' ? gradient : copy(gradient, 'float32');
+}
+
+/** The first operation recorded by the function of a `jvp`; infinite outside of one. */
+let pushedSince = Infinity;
+
+/**
+ * Runs a function that `jvp` pushes tangents through. Gradients taken inside of it have no history, so their tangents would be zeros in
+ * silence: they are refused.
+ */
+export function pushing<T>(body: () => T): T {
+  if (pushedSince < Infinity)
+    throw inputError(
+      'jvp',
+      'a jvp inside the function of another jvp has no tangent: second derivatives are not there in forward mode',
+      {},
+      'Take the outer derivative by differences, or write the inner derivative out.',
+    );
+  pushedSince = nextNode();
+  try {
+    return enableGrad(body);
+  } finally {
+    pushedSince = Infinity;
+  }
+}
+
+/** Refuses what no backward pass can begin with. */
+function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
+  if (loss.gradNode && (loss.gradNode as Node).id >= pushedSince)
+    throw inputError(
+      op,
+      'a gradient taken inside the function of a jvp has no tangent: second derivatives are not there',
+      { loss },
+      'Take the gradient outside of jvp, or write the inner derivative out.',
+    );
+  if (!loss.requiresGrad)
+    throw inputError(
+      op,
+      'this tensor was computed from nothing that requires a gradient, or under noGrad',
+      { loss },
+      'Use parameters, or tensor(data, { requiresGrad: true }).',
+    );
+  if (!gradient && loss.size !== 1)
+    throw inputError(
+      op,
+      `the loss has ${loss.size} elements`,
+      { loss },
+      'Reduce it to one number (mean, sum) or pass { gradient } of its shape.',
+    );
+  if (gradient) requireTensors(op, { gradient });
+  if (gradient && !sameShape(gradient.shape, loss.shape))
+    throw inputError(
+      op,
+      'the gradient does not have the shape of the loss',
+      { gradient, loss },
+      'It is ∂(objective)/∂loss, element by element.',
+    );
+  checkGraph(loss);
+}
