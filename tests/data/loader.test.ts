@@ -249,4 +249,22 @@ test('an evaluation loop keeps the bytes in use flat, with what it computes insi
   assert.ok(Math.max(...bytes.slice(150)) <= Math.max(...bytes.slice(30, 60)), `${bytes[40]} → ${bytes[199]}`);
 });
 
+test('a pass begins where it is told, in the order of its epoch; the next one is whole', async () => {
+  const options = { batchSize: 4, shuffle: true, seed: 3, dropLast: true };
+  const whole = await load(18, options);
+  const loader = new DataLoader(range(18), options);
+  loader.start = 8;
+  assert.equal(await pass(loader), whole.slice(2));
+  assert.is((await pass(loader)).length, 4);
+  const stream = new DataLoader(new Set(range(10)), { batchSize: 4 });
+  assert.is(stream.count, null);
+  stream.start = 4;
+  assert.equal(await pass(stream), [
+    [4, 5, 6, 7],
+    [8, 9],
+  ]);
+  stream.start = -1;
+  assert.match(String(await pass(stream).catch(String)), /InputError: DataLoader: start -1/);
+});
+
 test.run();
