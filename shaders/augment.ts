@@ -11,7 +11,7 @@
 // datasets/augment.ts is the same on the CPU.
 
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { storage } from './build';
+import { declare } from './build';
 import type { Kernel, Workgroups } from './kernel';
 import { philoxWgsl } from './random';
 
@@ -38,15 +38,13 @@ export function augment({ mean, std }: AugmentOptions): Kernel {
     `vec3f(${mean.map((m, c) => Math.fround(f(m, std[c])).toExponential(9)).join(', ')})`;
   // x: what this launch leaves alone in the batch must stay.
   const written = ['x batch: vec4f', 'x batchLabels: i32'];
-  const { bindings, access } = storage('r images: u32', 'r labels: i32', 'r order: u32', ...written);
+  const fields = 'seed: u32, stream: u32, epoch: u32, position: u32, size: u32, first: u32, count: u32, augment: u32';
+  const { head, io } = declare(fields, 'r images: u32', 'r labels: i32', 'r order: u32', ...written);
   return {
     name: 'data.augment',
-    access,
-    uniforms: 32,
+    ...io,
     code: wgsl`
-struct Batch { seed: u32, stream: u32, epoch: u32, position: u32, size: u32, first: u32, count: u32, augment: u32 }
-${bindings}
-@group(1) @binding(0) var<uniform> u: Batch;
+${head}
 
 const SCALE = ${vec((_, s) => 1 / (255 * s))};
 const SHIFT = ${vec((m, s) => -m / s)};
@@ -59,17 +57,17 @@ fn pixel(image: u32, channel: u32, y: i32, x: i32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.y >= u.size) { return; }
-  let index = order[u.position + id.y];
-  if (index < u.first || index - u.first >= u.count) { return; }
-  let image = index - u.first;
+  if (id.y >= p.size) { return; }
+  let index = order[p.position + id.y];
+  if (index < p.first || index - p.first >= p.count) { return; }
+  let image = index - p.first;
   let y = i32(id.x / 8u);
   let x = i32(id.x % 8u) * 4;
   var dy = 0;
   var dx = 0;
   var flip = false;
-  if (u.augment != 0u) {
-    let w = philox4x32(vec4u(index, u.epoch, 0u, 0u), vec2u(u.seed, u.stream));
+  if (p.augment != 0u) {
+    let w = philox4x32(vec4u(index, p.epoch, 0u, 0u), vec2u(p.seed, p.stream));
     dy = i32(w.x % 9u) - 4;
     dx = i32(w.y % 9u) - 4;
     flip = (w.z & 1u) == 1u;

@@ -35,7 +35,7 @@ export function declare(
   ...buffers: readonly Buffer[]
 ): { head: string; io: Required<Pick<Kernel, 'access' | 'uniforms'>> } {
   const { bindings, access } = storage(...buffers);
-  const sizes = [...fields.matchAll(/: (?:array<)?(vec4)?\w+(?:, (\d+))?/g)];
+  const sizes = [...fields.matchAll(/: (?:array<)?(vec4)?\w*(?:<\w+>)?(?:, (\d+))?/g)];
   const uniforms = sizes.reduce((sum, [, vec4, length]) => sum + (vec4 ? 16 : 4) * Number(length ?? 1), 0);
   const head = `struct Params { ${fields} }\n${bindings}\n@group(1) @binding(0) var<uniform> p: Params;`;
   return { head, io: { access, uniforms } };

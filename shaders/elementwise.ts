@@ -4,7 +4,7 @@
 // 'strided': the element's index is decoded over up to eight dimensions, each operand has strides (0 where it is repeated) and an offset.
 // 'quads': the same for four neighbours along a last dimension that is a multiple of four, decoded once: integer division is what costs.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, storage } from './build';
+import { cached, declare } from './build';
 import { decode } from './decode';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
@@ -49,7 +49,8 @@ function build(o: ElementwiseOptions): Kernel {
   const computed = (type: ElementType) => (o.compute === 'own' ? type : o.compute);
   const n = operands.length;
   const shape = (type: ElementType, wide: boolean) => (wide ? `vec4<${stored(type)}>` : stored(type));
-  const { bindings, access } = storage(
+  const { head, io } = declare(
+    `n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4<${scalarType(o)}>, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u`,
     ...operands.map(({ type }, i) => `r in${i}: ${shape(type, flat)}`),
     `w out: ${shape(result, flat || quads)}`,
   );
@@ -62,9 +63,7 @@ function build(o: ElementwiseOptions): Kernel {
   const lanes = ['x', 'y', 'z', 'w'].map((lane) => call(operands.map((p, i) => `${computed(p.type)}(v${i}.${lane})`)));
   const neighbours = [0, 1, 2, 3].map((j) => call(operands.map((_, k) => load(k, `at${k} + ${j} * step${k}`))));
   const code = wgsl`
-struct Params { n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4<${scalarType(o)}>, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u }
-${bindings}
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${functionsFor(o.expression)}
 fn f(${parameters}) -> ${result} {
   let s = p.scalars.x; let t = p.scalars.y; let u = p.scalars.z; let v = p.scalars.w;
@@ -97,8 +96,7 @@ ${decode(
   return {
     name: o.name,
     code,
-    access,
-    uniforms: 4 * (STRIDES_AT + 8 * Math.max(1, n) + 4),
+    ...io,
     grid: { tile: flat || quads ? FLAT_TILE : STRIDED_TILE },
   };
 }

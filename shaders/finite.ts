@@ -3,23 +3,21 @@
 // `number` says which tensor x is, so `found` ends as the first of many. The test is on the bits, since WGSL lets drivers assume finite
 // numbers; the minimum of integers does not depend on the order.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { perThread } from './build';
+import { declare, perThread } from './build';
 import type { Kernel } from './kernel';
 
 const FINITE_TILE = 256;
 
-/** Bindings: x, found. Constants: elements, number. */
+const { head, io } = declare('n: u32, number: u32', 'r x: f32', 'x found: atomic<u32>');
+
+/** Bindings: x, found [1]. Constants: elements, number. */
 export const findNonFinite: Kernel = {
   name: 'find non-finite',
-  access: 'rx',
-  uniforms: 8,
+  ...io,
   grid: { tile: FINITE_TILE },
   code: wgsl`
-struct Params { n: u32, number: u32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> found: atomic<u32>;
-@group(1) @binding(0) var<uniform> p: Params;
+${head}
 ${perThread('i', FINITE_TILE, 'p.n')}
-  if ((bitcast<u32>(x[i]) & 0x7f800000u) == 0x7f800000u) { atomicMin(&found, p.number); }
+  if ((bitcast<u32>(x[i]) & 0x7f800000u) == 0x7f800000u) { atomicMin(&found[0], p.number); }
 }`,
 };

@@ -11,7 +11,7 @@
  * a lane loads what all lanes need once, and the subgroup broadcasts it.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, storage } from './build';
+import { cached, declare } from './build';
 import { type Kernel, spread, unroll } from './kernel';
 import type { KernelTarget } from './target';
 
@@ -40,29 +40,30 @@ function shared(size: number, target: KernelTarget, load: (n: string) => string)
   return { code, value: (n: number) => spread(lanes, 'own', n) };
 }
 
-const head = (target: KernelTarget) => (target.lanes ? 'enable subgroups;' : '');
+const enable = (target: KernelTarget) => (target.lanes ? 'enable subgroups;' : '');
 const main = (target: KernelTarget) => `@compute @workgroup_size(${workgroupSize(target)})
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32${
-  head(target) && ', @builtin(subgroup_invocation_id) subgroupLane: u32'
+  enable(target) && ', @builtin(subgroup_invocation_id) subgroupLane: u32'
 })`;
 
+const appended = declare(
+  'particles: u32, first: u32, capacity: u32, samples: u32, scale: f32',
+  'r x: f32',
+  'x factor: vec4f',
+);
 /** Bindings: x [N, P], factor. Constants: P, first quad, capacity in quads, N, s. Grid: tiles, ⌈N / 4⌉. Rows up to a multiple of 4 are zeros. */
 export const append: Kernel = {
   name: 'lowRank.append',
-  access: 'rx',
-  uniforms: 32,
+  ...appended.io,
   code: wgsl`
-struct Params { particles: u32, first: u32, capacity: u32, samples: u32, scale: f32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> factor: array<vec4f>;
-@group(1) @binding(0) var<uniform> params: Params;
+${appended.head}
 @compute @workgroup_size(${TILE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) lane: u32) {
   var rows = vec4f();
   for (var i = 0u; i < 4u; i++) {
     let n = wid.y * 4u + i;
-    if (n < params.samples) { rows[i] = params.scale * x[n * params.particles + wid.x * ${TILE}u + lane]; }
+    if (n < p.samples) { rows[i] = p.scale * x[n * p.particles + wid.x * ${TILE}u + lane]; }
   }
-  factor[(wid.x * params.capacity + params.first + wid.y) * ${TILE}u + lane] = rows;
+  factor[(wid.x * p.capacity + p.first + wid.y) * ${TILE}u + lane] = rows;
 }`,
 };
 
@@ -73,20 +74,23 @@ struct Params { particles: u32, first: u32, capacity: u32, samples: u32, scale: 
 export const contract = (samples: number, target: KernelTarget): Kernel =>
   cached(['lowRank.contract', samples, target], () => {
     const { size } = sampleBlocks(samples);
-    const { bindings, access } = storage('r x: vec4f', 'r factor: vec4f', 'w sums: vec4f');
-    const x = shared(size, target, (n) => `x[min(first + ${n}, ${samples - 1}u) * params.particles + p]`);
-    const code = wgsl`${head(target)}
-struct Params { particles: u32, quads: u32, capacity: u32, tiles: u32, perSplit: u32 }
-${bindings}
-@group(1) @binding(0) var<uniform> params: Params;
+    const { head, io } = declare(
+      'particles: u32, quads: u32, capacity: u32, tiles: u32, perSplit: u32',
+      'r x: vec4f',
+      'r factor: vec4f',
+      'w sums: vec4f',
+    );
+    const x = shared(size, target, (n) => `x[min(first + ${n}, ${samples - 1}u) * p.particles + column]`);
+    const code = wgsl`${enable(target)}
+${head}
 ${main(target)} {
   let quad = wid.x * ${workgroupSize(target)}u + lane;
   let first = wid.z * ${size}u;
   ${unroll(size, (n) => `var sum${n} = vec4f();`)}
-  for (var tile = wid.y * params.perSplit; tile < min((wid.y + 1u) * params.perSplit, params.tiles); tile++) {
-    let row = (tile * params.capacity + min(quad, params.quads - 1u)) * ${TILE}u;
+  for (var tile = wid.y * p.perSplit; tile < min((wid.y + 1u) * p.perSplit, p.tiles); tile++) {
+    let row = (tile * p.capacity + min(quad, p.quads - 1u)) * ${TILE}u;
     for (var i = 0u; i < ${TILE / 4}u; i++) {
-      let p = tile * ${TILE / 4}u + i;
+      let column = tile * ${TILE / 4}u + i;
       ${x.code}
       ${unroll(4, (j) => `let f${j} = factor[row + 4u * i + ${j}u];`)}
       ${unroll(
@@ -96,31 +100,34 @@ ${main(target)} {
       )}
     }
   }
-  if (quad >= params.quads) { return; }
-  let at = (wid.y * params.quads + quad) * ${samples}u + first;
+  if (quad >= p.quads) { return; }
+  let at = (wid.y * p.quads + quad) * ${samples}u + first;
   ${unroll(size, (n) => `if (first + ${n}u < ${samples}u) { sums[at + ${n}u] = sum${n}; }`)}
 }`;
-    return { name: 'lowRank.contract', code, access, uniforms: 32 };
+    return { name: 'lowRank.contract', code, ...io };
   });
 
 /** Bindings: C [quads, N, 4], factor, y [N, P]. Constants: P, quads, capacity, whether y is added to. Grid: tiles, 1, sample blocks. */
 export const expand = (samples: number, target: KernelTarget): Kernel =>
   cached(['lowRank.expand', samples, target], () => {
     const { size } = sampleBlocks(samples);
-    const { bindings, access } = storage('r c: vec4f', 'r factor: vec4f', 'x y: f32');
+    const { head, io } = declare(
+      'particles: u32, quads: u32, capacity: u32, added: u32',
+      'r c: vec4f',
+      'r factor: vec4f',
+      'x y: f32',
+    );
     const lanes = workgroupSize(target);
     const particles = TILE / lanes; // of one lane
     const c = shared(size, target, (n) => `c[q * ${samples}u + min(first + ${n}, ${samples - 1}u)]`);
     const each = (f: (n: number, i: number) => string) => unroll(size, (n) => unroll(particles, (i) => f(n, i)));
-    const code = wgsl`${head(target)}
-struct Params { particles: u32, quads: u32, capacity: u32, added: u32 }
-${bindings}
-@group(1) @binding(0) var<uniform> params: Params;
+    const code = wgsl`${enable(target)}
+${head}
 ${main(target)} {
   let first = wid.z * ${size}u;
   ${each((n, i) => `var sum${n}_${i} = 0.0;`)}
-  for (var q = 0u; q < params.quads; q++) {
-    let row = (wid.x * params.capacity + q) * ${TILE}u + lane;
+  for (var q = 0u; q < p.quads; q++) {
+    let row = (wid.x * p.capacity + q) * ${TILE}u + lane;
     ${c.code}
     ${unroll(particles, (i) => `let f${i} = factor[row + ${i * lanes}u];`)}
     ${unroll(size, (n) => `let c${n} = ${c.value(n)};`)}
@@ -128,10 +135,10 @@ ${main(target)} {
   }
   ${each(
     (n, i) => `if (first + ${n}u < ${samples}u) {
-    let at = (first + ${n}u) * params.particles + wid.x * ${TILE}u + lane + ${i * lanes}u;
-    y[at] = select(sum${n}_${i}, y[at] + sum${n}_${i}, params.added == 1u);
+    let at = (first + ${n}u) * p.particles + wid.x * ${TILE}u + lane + ${i * lanes}u;
+    y[at] = select(sum${n}_${i}, y[at] + sum${n}_${i}, p.added == 1u);
   }`,
   )}
 }`;
-    return { name: 'lowRank.expand', code, access, uniforms: 32 };
+    return { name: 'lowRank.expand', code, ...io };
   });

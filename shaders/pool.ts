@@ -7,18 +7,15 @@
  * Gradients are gathers: an input adds up what the windows that contain it send back, so no atomics and a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, perThread, storage } from './build';
+import { cached, declare, perThread } from './build';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
 const POOL_TILE = 64;
 
 /** n, then (height, width) of: input, output, kernel, stride, padding before, dilation, padding after; countIncludePad. */
-const uniforms = 4 * 16;
-const head = `
-struct Params { n: u32, h: i32, w: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, ph: i32, pw: i32, dh: i32, dw: i32, eh: i32, ew: i32, countPad: u32 }
-@group(1) @binding(0) var<uniform> p: Params;
-`;
+const PARAMS =
+  'n: u32, h: i32, w: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, ph: i32, pw: i32, dh: i32, dw: i32, eh: i32, ew: i32, countPad: u32';
 
 /** Windows along one axis: first and one-past-last output whose window may contain position `at`. */
 const functions = (adaptive: boolean) => `
@@ -42,9 +39,9 @@ const position = (height: string, width: string) => `
 /** y and the index of each maximum in its plane of x; the last NaN wins, then the first of equals, as in PyTorch. Bindings: x, y, index. */
 export const maxPool = (): Kernel =>
   cached(['maxPool'], () => {
-    const { bindings, access } = storage('r x: f32', 'w y: f32', 'w index: i32');
-    const code = wgsl`${head}
-${bindings}
+    const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32', 'w index: i32');
+    const code = wgsl`
+${head}
 ${functionsFor('isNan()')}
 ${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
@@ -66,18 +63,18 @@ ${perThread('i', POOL_TILE, 'p.n')}
   y[i] = best;
   index[i] = found;
 }`;
-    return { name: 'maxPool', code, access, uniforms, grid: { tile: POOL_TILE } };
+    return { name: 'maxPool', code, ...io, grid: { tile: POOL_TILE } };
   });
 
 /** Mean of each window. Bindings: x, y. */
 export const averagePool = (adaptive: boolean): Kernel =>
   cached(['averagePool', adaptive], () => {
-    const { bindings, access } = storage('r x: f32', 'w y: f32');
-    const code = wgsl`${head}
+    const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32');
+    const code = wgsl`
+${head}
 ${functions(adaptive)}
 ${functionsFor('addTo() totalOf()')}
 ${divisor}
-${bindings}
 ${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
   let top = max(0, windowStart(row, p.h, p.oh, p.sh, p.ph));
@@ -90,7 +87,7 @@ ${perThread('i', POOL_TILE, 'p.n')}
   }
   y[i] = totalOf(sum) / divisor(row, column);
 }`;
-    return { name: 'averagePool', code, access, uniforms, grid: { tile: POOL_TILE } };
+    return { name: 'averagePool', code, ...io, grid: { tile: POOL_TILE } };
   });
 
 /** How many positions a window divides by: those inside of the plane, or inside of the padded plane. */
@@ -109,12 +106,12 @@ fn divisor(row: i32, column: i32) -> f32 {
 export const poolGradient = (kind: 'max' | 'average' | 'adaptive'): Kernel =>
   cached(['poolGradient', kind], () => {
     const max = kind === 'max';
-    const { bindings, access } = storage('r gradient: f32', max && 'r index: i32', 'w dx: f32');
-    const code = wgsl`${head}
+    const { head, io } = declare(PARAMS, 'r gradient: f32', max && 'r index: i32', 'w dx: f32');
+    const code = wgsl`
+${head}
 ${functions(kind === 'adaptive')}
 ${functionsFor('addTo() totalOf()')}
 ${max ? '' : divisor}
-${bindings}
 ${perThread('i', POOL_TILE, 'p.n')}
   ${position('h', 'w')}
   let endRow = endOutput(row, p.h, p.oh, p.sh, p.ph);
@@ -132,5 +129,5 @@ ${perThread('i', POOL_TILE, 'p.n')}
   }
   dx[i] = totalOf(sum);
 }`;
-    return { name: `${kind}Pool.gradient`, code, access, uniforms, grid: { tile: POOL_TILE } };
+    return { name: `${kind}Pool.gradient`, code, ...io, grid: { tile: POOL_TILE } };
   });

@@ -6,7 +6,7 @@
  * a bitonic network of (key, position) pairs, which are all distinct: that makes it stable.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, perThread, storage } from './build';
+import { cached, declare, perThread } from './build';
 import type { Kernel } from './kernel';
 
 const SORT_TILE = 64;
@@ -14,11 +14,7 @@ const SORT_TILE = 64;
 export type SortType = 'f32' | 'i32' | 'u32';
 
 /** `n` elements a line, `padded` pairs a line (a power of two); `span` and `reach` of a bitonic pass. */
-const head = `
-struct Params { threads: u32, n: u32, inner: u32, padded: u32, span: u32, reach: u32 }
-@group(1) @binding(0) var<uniform> p: Params;
-`;
-const SORT_BYTES = 24;
+const PARAMS = 'threads: u32, n: u32, inner: u32, padded: u32, span: u32, reach: u32';
 
 function keyOf(type: SortType, descending: boolean): string {
   const ascending = {
@@ -35,9 +31,9 @@ fn keyOf(v: u32) -> u32 { return ${descending ? '~' : ''}ascending(v); }`;
 /** order[rank of x[i]] = position of i, the rank being the number of elements before it. Bindings: x, order. */
 export const sortByRank = (type: SortType, descending: boolean): Kernel =>
   cached(['sortByRank', type, descending], () => {
-    const { bindings, access } = storage('r x: Word', 'w order: i32');
-    const code = wgsl`${head}
-${bindings}
+    const { head, io } = declare(PARAMS, 'r x: Word', 'w order: i32');
+    const code = wgsl`
+${head}
 ${keyOf(type, descending)}
 ${perThread('i', SORT_TILE, 'p.threads')}
   let place = i / p.inner % p.n;
@@ -50,15 +46,15 @@ ${perThread('i', SORT_TILE, 'p.threads')}
   }
   order[base + rank * p.inner] = i32(place);
 }`;
-    return { name: 'sort.rank', code, access, uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
+    return { name: 'sort.rank', code, ...io, grid: { tile: SORT_TILE } };
   });
 
 /** (key, position) of every element, filled up with pairs that sort last. Bindings: x, pairs. */
 export const sortPairs = (type: SortType, descending: boolean): Kernel =>
   cached(['sortPairs', type, descending], () => {
-    const { bindings, access } = storage('r x: Word', 'w pairs: vec2u');
-    const code = wgsl`${head}
-${bindings}
+    const { head, io } = declare(PARAMS, 'r x: Word', 'w pairs: vec2u');
+    const code = wgsl`
+${head}
 ${keyOf(type, descending)}
 ${perThread('i', SORT_TILE, 'p.threads')}
   let line = i / p.padded;
@@ -66,14 +62,15 @@ ${perThread('i', SORT_TILE, 'p.threads')}
   if (place >= p.n) { pairs[i] = vec2u(0xffffffffu, place); return; }
   pairs[i] = vec2u(keyOf(x[(line / p.inner * p.n + place) * p.inner + line % p.inner]), place);
 }`;
-    return { name: 'sort.pairs', code, access, uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
+    return { name: 'sort.pairs', code, ...io, grid: { tile: SORT_TILE } };
   });
 
 /** One pass of the network: compares elements that are `reach` apart, in blocks of `span`. Bindings: pairs in place. */
 export const sortPass = (): Kernel =>
   cached(['sortPass'], () => {
-    const code = wgsl`${head}
-@group(0) @binding(0) var<storage, read_write> pairs: array<vec2u>;
+    const { head, io } = declare(PARAMS, 'x pairs: vec2u');
+    const code = wgsl`
+${head}
 ${perThread('t', SORT_TILE, 'p.threads')}
   let i = t / p.reach * p.reach * 2u + t % p.reach;
   let a = pairs[i];
@@ -85,18 +82,18 @@ ${perThread('t', SORT_TILE, 'p.threads')}
     pairs[i + p.reach] = a;
   }
 }`;
-    return { name: 'sort.pass', code, access: 'x', uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
+    return { name: 'sort.pass', code, ...io, grid: { tile: SORT_TILE } };
   });
 
 /** The positions of the sorted pairs. Bindings: pairs, order. */
 export const sortOrder = (): Kernel =>
   cached(['sortOrder'], () => {
-    const { bindings, access } = storage('r pairs: vec2u', 'w order: i32');
-    const code = wgsl`${head}
-${bindings}
+    const { head, io } = declare(PARAMS, 'r pairs: vec2u', 'w order: i32');
+    const code = wgsl`
+${head}
 ${perThread('i', SORT_TILE, 'p.threads')}
   let line = i / (p.n * p.inner) * p.inner + i % p.inner;
   order[i] = i32(pairs[line * p.padded + i / p.inner % p.n].y);
 }`;
-    return { name: 'sort.order', code, access, uniforms: SORT_BYTES, grid: { tile: SORT_TILE } };
+    return { name: 'sort.order', code, ...io, grid: { tile: SORT_TILE } };
   });

@@ -1,6 +1,6 @@
 /** Batch norm in one launch, forward or backward, for CPU drivers: a workgroup walks a whole channel. shared.ts has the maths. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, declare, perGroup, storage } from '../build';
+import { cached, declare, perGroup } from '../build';
 import type { Kernel } from '../kernel';
 import type { KernelTarget } from '../target';
 import { teamFor } from '../team';
@@ -53,13 +53,11 @@ export const normForward = ({ target, plane, relu }: NormOptions): Kernel =>
     const team = teamFor(target);
     const { type } = vector(plane);
     const perChannel = ['r weight: f32', 'r bias: f32', 'x runningMean: f32', 'x runningVar: f32'];
-    const { bindings, access } = storage(...perChannel, `r x: ${type}`, 'w stats: vec4f', `w y: ${type}`);
+    const { head, io } = declare(CHUNKED, ...perChannel, `r x: ${type}`, 'w stats: vec4f', `w y: ${type}`);
     const code = wgsl`${team.code}
-struct Params { ${CHUNKED} }
-${bindings}
+${head}
 ${normalizedFunction(type, relu)}
 ${sumsOfVectors}
-@group(1) @binding(0) var<uniform> p: Params;
 ${perGroup('c', team.size, 'p.channels')}
   let plane = p.length;
   ${welford(type)}
@@ -76,7 +74,7 @@ ${perGroup('c', team.size, 'p.channels')}
   }
   ${eachOfChannel(team.size, 'y[i] = normalized(x[i], row);')}
 }`;
-    return { name: 'batchNorm.forward', code, access, uniforms: 28, grid: { tile: 1 } };
+    return { name: 'batchNorm.forward', code, ...io, grid: { tile: 1 } };
   });
 
 /** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
