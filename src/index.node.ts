@@ -1,5 +1,9 @@
 // The public face of dawnfield in Node: everything of `index.ts`, Dawn as the GPU, and what needs a file system.
 import './gpu/node';
+import { readBytes, writeAtomic } from './files/files.node';
+import { disk } from './nn/stored';
+
+Object.assign(disk, { read: readBytes, write: writeAtomic });
 
 export type { ImageFolderOptions } from './data/image-folder.node.js';
 export { ImageFolder } from './data/image-folder.node.js';

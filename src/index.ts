@@ -46,6 +46,7 @@ export type { ParticleTelemetry, Placed } from './meanfield/stage';
 export * as models from './models';
 export * as nn from './nn';
 export * as F from './nn/functional';
+export { load, save } from './nn/stored';
 export type { DefinedKernel, KernelBinding, KernelOptions } from './ops/define-kernel';
 export { defineKernel } from './ops/define-kernel';
 export * as optim from './optim';

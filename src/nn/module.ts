@@ -2,33 +2,19 @@
 // objects, maps and sets in them, when they are asked for. What stands in #private fields and in objects of other classes is not found.
 
 import { consult } from '../autograd/modes';
-import { isPlain } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { insideModule, moduleDepth } from '../tensor/context';
 import { copyInto } from '../tensor/elementwise';
-import { asProgram, insideCall, type Memory, owned } from '../tensor/memory';
+import { asProgram, insideCall, owned } from '../tensor/memory';
 import { sameShape, showShape } from '../tensor/shape';
-import { requireTensors, Tensor } from '../tensor/tensor';
+import { requireTensors, type Tensor } from '../tensor/tensor';
 import { Parameter, State } from './parameter';
-
-export type StateDict = Record<string, Tensor>;
-
-/** What `loadStateDict` found amiss; with `strict: false` it is returned instead of thrown. */
-export interface LoadReport {
-  missing: string[];
-  unexpected: string[];
-}
+import { entriesOf, reachable } from './reachable';
+import { type LoadReport, load, type StateDict, save } from './stored';
 
 /** `fooBar` → `foo_bar`: PyTorch's spelling, which is understood when loading. */
 const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
-/** What a module's field holds by names: the items of arrays, plain objects, maps and sets; null of anything else. */
-function entriesOf(value: unknown): Iterable<[unknown, unknown]> | null {
-  if (Array.isArray(value) || isPlain(value)) return Object.entries(value);
-  if (value instanceof Map) return value.entries();
-  return value instanceof Set ? [...value].entries() : null;
-}
 
 /** The fields of an object, those in collections by dotted names. */
 function* fields(
@@ -71,6 +57,12 @@ export type ForwardHook<I extends readonly unknown[] = readonly unknown[], Out =
   output: Out,
 ) => Out | Nothing;
 
+/** Called before forward with the module and its inputs; may return other inputs. */
+export type ForwardPreHook<I extends readonly unknown[] = readonly unknown[]> = (
+  module: AnyModule,
+  inputs: I,
+) => readonly unknown[] | Nothing;
+
 /**
  * A layer, or a model made of layers, as `torch.nn.Module`. `In` is what `forward` takes, `Out` what it returns: one tensor each unless said
  * otherwise, `extends nn.Module<[query: Tensor, key: Tensor], Tensor[]>`. A function that takes any module says `nn.AnyModule`.
@@ -79,14 +71,16 @@ export abstract class Module<In = Tensor, Out = Tensor> {
   #training = true;
   /** Position in the tree (`layer2.1.conv1`), known after the first call; for messages. */
   declare path: string;
-  /** Of any type, so that a module that takes more than is asked for passes for one that does not. */
+  /** Of any type: a module that takes more than is asked for passes for one that does not. */
   declare private hooks: Set<ForwardHook<Some, Some>>;
+  declare private preHooks: Set<ForwardPreHook<Some>>;
   /** Whether a walk over names is inside of it. */
   declare private walked: boolean;
 
   constructor() {
     Object.defineProperty(this, 'path', { value: '', writable: true, enumerable: false });
-    Object.defineProperty(this, 'hooks', { value: new Set(), enumerable: false });
+    for (const name of ['hooks', 'preHooks'])
+      Object.defineProperty(this, name, { value: new Set(), enumerable: false });
     Object.defineProperty(this, 'walked', { value: false, writable: true, enumerable: false });
     const { forward } = this;
     // Users write `forward` and call `forward`: wrapping it here gives errors their module path, and releases what only the inside of the
@@ -188,6 +182,36 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     return [...this.namedParameters()].map(([, parameter]) => parameter);
   }
 
+  /** Tensors that are not trained, such as running statistics, by name: PyTorch's buffers. */
+  *namedBuffers(): Iterable<[string, State]> {
+    for (const [name, tensor] of this.namedTensors()) if (tensor instanceof State) yield [name, tensor];
+  }
+
+  buffers(): State[] {
+    return [...this.namedBuffers()].map(([, buffer]) => buffer);
+  }
+
+  /**
+   * Keeps a tensor that is not trained under a name of its own, as `register_buffer`: the same as a field `name = new State(initial)`. Throws
+   * InputError for a name that is taken, or is none.
+   */
+  registerBuffer(name: string, initial: Tensor, options: { persistent?: boolean } = {}): State {
+    const { persistent = true } = checked('registerBuffer', options, { persistent: is.flag });
+    if (typeof name !== 'string' || !name || name.includes('.'))
+      throw new InputError(`${this.constructor.name}.registerBuffer: '${name}' is no name: it is text without dots`);
+    if (name in this)
+      throw new InputError(
+        `${this.constructor.name}.registerBuffer: there is a field '${name}' already; choose another name`,
+      );
+    return ((this as Record<string, unknown>)[name] = new State(initial, persistent));
+  }
+
+  /** Has all parameters trained, or with `false` frozen, as `requires_grad_`. */
+  requiresGrad_(flag = true): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = flag;
+    return this;
+  }
+
   /** Number of trained numbers. */
   get parameterCount(): number {
     return this.parameters().reduce((sum, p) => sum + p.size, 0);
@@ -215,6 +239,12 @@ export abstract class Module<In = Tensor, Out = Tensor> {
   apply(visit: (module: AnyModule) => void): this {
     for (const module of this.modules().reverse()) visit(module);
     return this;
+  }
+
+  /** Runs `hook` before every forward; it may return other inputs, as an array. Returns a function that removes it. */
+  onForwardPre<I extends readonly unknown[] = Inputs<In>>(hook: ForwardPreHook<I>): () => void {
+    this.preHooks.add(hook);
+    return () => void this.preHooks.delete(hook);
   }
 
   /** Runs `hook` after every forward; returns a function that removes it. */
@@ -276,6 +306,27 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     return { missing, unexpected };
   }
 
+  /**
+   * Writes parameters and persistent states into a safetensors file: `await model.save('weights.safetensors')`. Without a path, as in browsers,
+   * resolves to the file's bytes.
+   */
+  save(path: string): Promise<void>;
+  save(): Promise<Uint8Array<ArrayBuffer>>;
+  // biome-ignore lint/suspicious/noConfusingVoidType: one method for both
+  save(path?: string): Promise<Uint8Array<ArrayBuffer> | void> {
+    return path === undefined ? save(this.stateDict()) : save(this.stateDict(), path);
+  }
+
+  /** Loads a safetensors file, or its bytes, as `loadStateDict` does: `model.load('weights.safetensors')`. */
+  load(file: string | Uint8Array | ArrayBuffer, options: { strict?: boolean } = {}): LoadReport {
+    const dict = load(file);
+    try {
+      return this.loadStateDict(dict, options);
+    } finally {
+      for (const x of Object.values(dict)) x.dispose();
+    }
+  }
+
   /** Called after the values of some tensors were loaded; a place to restore what they must satisfy. */
   protected afterLoad(_loaded: ReadonlySet<Tensor>): void {}
 
@@ -318,6 +369,12 @@ export abstract class Module<In = Tensor, Out = Tensor> {
 
   #run(forward: (...inputs: Inputs<In>) => Out, inputs: Inputs<In>): Out {
     called?.add(this);
+    for (const hook of this.preHooks) {
+      for (const memory of reachable(inputs)) memory.escape();
+      inputs = (asProgram(() => hook(this, inputs)) ?? inputs) as Inputs<In>;
+      if (!Array.isArray(inputs))
+        throw new InputError(`${this.constructor.name}: a hook before forward returns its inputs as an array, [x]`);
+    }
     // The path of an inner module is told from the root; a stack of full paths would repeat it.
     let output = insideModule(this.path, () => Reflect.apply(forward, this, inputs));
     for (const hook of this.hooks) {
@@ -341,21 +398,3 @@ export function inEvaluation<T>(model: AnyModule, body: () => T): T {
 
 /** The modules called in the outermost call that runs: their fields stay. */
 let called: Set<AnyModule> | null = null;
-
-/** The memory of every tensor that can be found from a value: in arrays, maps, sets and fields of objects, modules among them. */
-function* reachable(...values: unknown[]): Iterable<Memory> {
-  const seen = new Set<unknown>();
-  while (values.length) {
-    const value = values.pop();
-    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) continue;
-    if (value instanceof Tensor) {
-      yield value.memory;
-      continue;
-    }
-    seen.add(value);
-    if (Array.isArray(value) && typeof value[0] === 'number') continue;
-    const isCollection = Array.isArray(value) || value instanceof Set || value instanceof Map;
-    const inside: Iterable<unknown> = isCollection ? value.values() : Object.values(value);
-    for (const item of inside) if (typeof item === 'object' && item !== null) values.push(item);
-  }
-}

@@ -1,13 +1,26 @@
-// Between tensors on the GPU and the arrays of a safetensors file.
+// Between tensors on the GPU and safetensors files, and their arrays.
 
 import type { StoredDtype, StoredTensor } from '../formats/safetensors';
-import { toFloat32 } from '../formats/safetensors';
+import { parseSafetensors, serializeSafetensors, toFloat32 } from '../formats/safetensors';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
-import type { Tensor } from '../tensor/tensor';
-import type { AnyModule, LoadReport, StateDict } from './module';
+import { requireTensors, type Tensor } from '../tensor/tensor';
+
+/** Tensors by name. */
+export type StateDict = Record<string, Tensor>;
+
+/** What `loadStateDict` found amiss; with `strict: false` it is returned instead of thrown. */
+export interface LoadReport {
+  missing: string[];
+  unexpected: string[];
+}
+
+/** A module, or what loads a state dict as one does. */
+interface Loading {
+  loadStateDict(dict: Readonly<StateDict>, options?: { strict?: boolean }): LoadReport;
+}
 
 const STORED: Record<Exclude<DType, 'bool'>, StoredDtype> = { float32: 'F32', int32: 'I32', uint32: 'U32' };
 
@@ -37,7 +50,7 @@ export const PRIVATE = { optimizer: 'optimizer/', trainer: 'trainer/' } as const
  * holds besides weights passed over. Throws one error that lists what is missing, unexpected or misshapen.
  */
 export function loadWeights(
-  model: AnyModule,
+  model: Loading,
   tensors: Readonly<Record<string, StoredTensor>>,
   options: { strict?: boolean } = {},
 ): LoadReport {
@@ -55,6 +68,61 @@ export function loadWeights(
   } finally {
     for (const x of Object.values(dict)) x.dispose();
   }
+}
+
+/** Reads and writes whole files, where there are any: `index.node.ts` sets it. */
+export const disk: { read?: (path: string) => Uint8Array; write?: (path: string, content: Uint8Array) => void } = {};
+
+/** Reads at once: one at a time, a small network would wait for hundreds of answers. */
+const AT_ONCE = 32;
+
+/** The elements of tensors by name, read back. */
+export async function readAll(named: readonly (readonly [string, Tensor])[]): Promise<Record<string, StoredTensor>> {
+  const stored: Record<string, StoredTensor> = {};
+  for (let i = 0; i < named.length; i += AT_ONCE) {
+    const some = named.slice(i, i + AT_ONCE);
+    const read = await Promise.all(some.map(([, x]) => toStored(x)));
+    for (const [k, [name]] of some.entries()) stored[name] = read[k];
+  }
+  return stored;
+}
+
+/**
+ * Writes tensors by name into a safetensors file, as `torch.save(model.state_dict(), path)`; a file that is there is replaced as a whole. Without
+ * a path, as in browsers, resolves to the file's bytes. Throws InputError for what is no tensor, and for bool tensors.
+ */
+export function save(dict: Readonly<StateDict>, path: string): Promise<void>;
+export function save(dict: Readonly<StateDict>): Promise<Uint8Array<ArrayBuffer>>;
+// biome-ignore lint/suspicious/noConfusingVoidType: one function for both
+export async function save(dict: Readonly<StateDict>, path?: string): Promise<Uint8Array<ArrayBuffer> | void> {
+  requireTensors('save', dict);
+  if (path !== undefined && typeof path !== 'string') throw new InputError(`save: the path must be a string`);
+  if (path !== undefined && !disk.write)
+    throw new InputError(`save: there are no files here to write '${path}' to; save(dict) gives the bytes`);
+  const bytes = serializeSafetensors(await readAll(Object.entries(dict)));
+  if (path === undefined) return bytes;
+  disk.write?.(path, bytes);
+}
+
+/**
+ * The tensors of a safetensors file, by name, as `torch.load`: of a path, or in browsers of its bytes, `load(await response.arrayBuffer())`. Throws
+ * an error that names the file where it cannot be read, or is none of this format.
+ */
+export function load(file: string | Uint8Array | ArrayBuffer): StateDict {
+  const { tensors } = parseSafetensors(bytesOf(file), typeof file === 'string' ? file : 'load');
+  return Object.fromEntries([...tensors].map(([name, stored]) => [name, fromStored(stored)]));
+}
+
+function bytesOf(file: string | Uint8Array | ArrayBuffer): Uint8Array {
+  if (file instanceof ArrayBuffer) return bytesOf(new Uint8Array(file));
+  if (file instanceof Uint8Array) {
+    if (file[0] === 0x50 && file[1] === 0x4b)
+      throw new InputError('load: these are the bytes of a zip archive, as torch.save writes: use parseTorch(bytes)');
+    return file;
+  }
+  if (typeof file !== 'string') throw new InputError('load: give a path, a Uint8Array or an ArrayBuffer');
+  if (!disk.read) throw new InputError(`load: there are no files here to read '${file}' from; give its bytes`);
+  return bytesOf(disk.read(file));
 }
 
 /**

@@ -3,7 +3,7 @@ import { targetName } from '../../shaders/target';
 import { device, InputError, type TuningTable } from '../gpu';
 import type { AnyModule } from '../nn/module';
 import { Parameter } from '../nn/parameter';
-import { findNonFinite, fromStored, loadWeights, PRIVATE, toStored } from '../nn/stored';
+import { findNonFinite, fromStored, loadWeights, PRIVATE, readAll } from '../nn/stored';
 import type { Optimizer } from '../optim/optimizer';
 import { getRngState, setRngState } from '../tensor/seed';
 import { Tensor } from '../tensor/tensor';
@@ -52,19 +52,6 @@ export async function take(parts: Parts, progress: Progress, lap: () => void): P
     buffers: Object.keys(buffers),
   };
   return { tensors, progress: all as unknown as JsonObject, options: config, engine: engine() };
-}
-
-/** Reads at once: one at a time, a small network would wait for hundreds of answers. */
-const AT_ONCE = 32;
-
-async function readAll(named: readonly [string, Tensor][]): Promise<Checkpoint['tensors']> {
-  const tensors: Checkpoint['tensors'] = {};
-  for (let i = 0; i < named.length; i += AT_ONCE) {
-    const some = named.slice(i, i + AT_ONCE);
-    const read = await Promise.all(some.map(([, x]) => toStored(x)));
-    some.forEach(([name], k) => (tensors[name] = read[k]));
-  }
-  return tensors;
 }
 
 /** Throws where anything in a checkpoint cannot have been saved by a run like this one. */
