@@ -132,7 +132,7 @@ export function describeTable(
   const seconds = entries.flatMap(({ runs }) => runs).reduce((sum, run) => sum + run.seconds, 0);
   return `# Table 1
 
-Test error in percent, mean ± standard deviation over the seeds; the intervals are 95 % bootstrap intervals of the mean over pairs.
+Test error in percent, mean ± standard deviation over the seeds; the intervals are 95 % BCa bootstrap intervals of the mean over pairs.
 
 ${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
 
