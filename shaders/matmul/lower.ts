@@ -7,7 +7,7 @@ import { cached, storage } from '../build';
 import { describeProduct, foldedIndex, foldWorkgroups, type Kernel, type Lowering } from '../kernel';
 import { lowerSum, type Partials, partsForAccuracy } from '../sum-partials';
 import type { KernelTarget } from '../target';
-import { scaleSplits, type Variant } from '../variants';
+import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
 import { cpuProduct } from './cpu';
 import { chooseTile, tiledProduct } from './gpu-tiles';
 
@@ -26,7 +26,6 @@ export interface MatmulShape {
 
 const SMALL = 1 << 15; // multiply-adds, below which packing and tiles don't pay
 const ENOUGH_OUTPUTS = 2048; // invocations that keep a device busy when each computes one sum
-const ENOUGH_WORKGROUPS = 264;
 
 /** The launches of one product with everything baked in. batch, m and n are at least 1; k = 0 gives zeros. */
 export function lowerMatmul(shape: MatmulShape, target: KernelTarget, variant: Variant = {}): Lowering {
@@ -46,9 +45,8 @@ function foldBatch(s: Required<MatmulShape>): Required<MatmulShape> {
 
 function choose(s: Required<MatmulShape>, target: KernelTarget, variant: Variant): Lowering {
   const count = s.batch * s.m * s.n;
-  const simt = !target.isCpu;
-  const small = count * s.k <= SMALL || Math.min(s.m, s.n) < (simt ? 16 : 4);
-  const product = small ? directMatmul(s) : simt ? tiledMatmul(s, variant) : cpuMatmul(s, target, variant);
+  const small = count * s.k <= SMALL || Math.min(s.m, s.n) < (target.isCpu ? 4 : 16);
+  const product = small ? directMatmul(s) : target.isCpu ? cpuMatmul(s, target, variant) : tiledMatmul(s, variant);
   return lowerSum('matmul.sum', product, count);
 }
 
