@@ -1,6 +1,6 @@
 // The public face of dawnfield in Node: everything of `index.ts`, Dawn as the GPU, and what needs a file system.
 import './gpu/node';
-import { readBytes, writeAtomic } from './files/files.node';
+import { readBytes, writeAtomic } from './files/files.node.js';
 import { disk } from './nn/stored';
 
 Object.assign(disk, { read: readBytes, write: writeAtomic });
