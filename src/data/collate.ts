@@ -1,7 +1,7 @@
 // collate: one batch of many samples.
 
 import { InputError } from '../gpu';
-import { stack } from '../ops/views';
+import { stack } from '../ops/join';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { sameShape, showShape, size } from '../tensor/shape';

@@ -3,9 +3,10 @@
 import { append, contract, expand, sampleBlocks, TILE, workgroupSize } from '../../shaders/low-rank';
 import { device, f32 } from '../gpu';
 import { add, mul } from '../ops/elementwise';
+import { concat } from '../ops/join';
 import { matmul } from '../ops/matmul';
 import { sum } from '../ops/reduce';
-import { clone, concat, narrow, permute, reshape, transpose } from '../ops/views';
+import { clone, narrow, permute, reshape, transpose } from '../ops/views';
 import { bind } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';

@@ -19,8 +19,8 @@ import {
   withoutHistory,
 } from '../autograd/tape';
 import { mul, neg, sub } from '../ops/elementwise';
+import { stack } from '../ops/join';
 import { sum } from '../ops/reduce';
-import { stack } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import { owned } from '../tensor/memory';

@@ -6,7 +6,8 @@ import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import { Parameter } from '../nn/parameter';
 import { relu } from '../ops/elementwise';
-import { pad, slice } from '../ops/views';
+import { pad } from '../ops/join';
+import { slice } from '../ops/views';
 import type { Tensor } from '../tensor/tensor';
 
 /** How a block that changes shape carries its input on: zero channels, 1×1 convolution of x, or 1×1 convolution of relu(bn(x)). */

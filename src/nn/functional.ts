@@ -13,6 +13,7 @@ export * from '../ops/einsum';
 export * from '../ops/elementwise';
 export { gather, oneHot, scatterAdd } from '../ops/gather';
 export { embedding, indexSelect } from '../ops/index-select';
+export * from '../ops/join';
 export * from '../ops/loss';
 export { linear, matmul } from '../ops/matmul';
 export { batchNorm, groupNorm, layerNorm } from '../ops/norm';

@@ -10,6 +10,7 @@ import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
 import { gather, scatterAdd } from './gather';
 import { indexSelect } from './index-select';
+import { chunk, pad, split } from './join';
 import { matmul } from './matmul';
 import { describe, print, show } from './print';
 import * as reduce from './reduce';
@@ -23,7 +24,6 @@ import { clamp } from './where';
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
 type Methods<T> = { [K in keyof T]: Method<T[K]> };
 
-const { concat: _, stack: __, ...viewFunctions } = views;
 const { variance, ...reductions } = reduce;
 
 const functions = {
@@ -35,7 +35,10 @@ const functions = {
   ...reductions,
   var: variance,
   matmul,
-  ...viewFunctions,
+  ...views,
+  split,
+  chunk,
+  pad,
   softmax,
   logSoftmax,
   gather,

@@ -3,7 +3,8 @@
 import { scopedNoGrad } from '../autograd/tape';
 import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { concat, narrow } from './views';
+import { concat } from './join';
+import { narrow } from './views';
 
 const THRESHOLD = 1000; // elements, above which only the edges are shown
 const EDGE = 3;

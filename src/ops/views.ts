@@ -1,11 +1,8 @@
 // Differentiable views and rearrangements. Views share memory with their input; the gradient of a view is a view of the gradient wherever
 // strides allow.
 
-import type { PushForward, Rule } from '../autograd/tape';
 import { record, recordLinear, SYMMETRIC } from '../autograd/tape';
-import { checked, is } from '../gpu/options';
-import { inputError, requireIntegers, requireNumbers } from '../tensor/context';
-import { zeros } from '../tensor/create';
+import { inputError, requireIntegers } from '../tensor/context';
 import { copy } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
@@ -16,18 +13,33 @@ import {
   normalizeAxes,
   normalizeAxis,
   reducedShape,
+  requireList,
   sameShape,
   size,
 } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import type { SliceIndex, Steps } from '../tensor/views';
+import type { Steps } from '../tensor/views';
 import * as raw from '../tensor/views';
 
-export type { Range, SliceIndex } from '../tensor/views';
+/** Resolves a −1 in a wanted shape, and checks that the number of elements stays. */
+function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
+  if (!Array.isArray(shape)) throw inputError(op, `a shape is a list of whole numbers, got ${String(shape)}`);
+  const unknown = shape.indexOf(-1);
+  const known = shape.reduce((product, n, i) => (i === unknown ? product : product * n), 1);
+  const filled = shape.map((n, i) => (i === unknown ? x.size / known : n));
+  if (filled.some((n) => !Number.isInteger(n) || n < 0) || size(filled) !== x.size)
+    throw inputError(
+      op,
+      `${x.size} elements do not fill the new shape`,
+      { input: x, wanted: shape },
+      'One −1 stands for what is left over.',
+    );
+  return filled;
+}
 
-/** The same elements in row-major order in another shape; one −1 is computed. A view where strides allow, else a copy. */
+/** As `torch.reshape`: the same elements in row-major order in another shape; one −1 is computed. A view where strides allow, else a copy. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  const to = raw.resolveShape('reshape', x, shape);
+  const to = resolveShape('reshape', x, shape);
   checkShape('reshape', to);
   const reshaped = (t: Tensor) => raw.reshape(t, to);
   return recordLinear('reshape', x, reshaped, (g) => raw.reshape(g, x.shape));
@@ -43,7 +55,7 @@ export function view(x: Tensor, ...shape: number[] | [Shape]): Tensor {
       { input: x },
       'x.view([2, -1]) or x.view(2, -1).',
     );
-  const to = raw.resolveShape('view', x, wanted);
+  const to = resolveShape('view', x, wanted);
   if (!raw.viewStrides(x.shape, x.strides, to))
     throw inputError(
       'view',
@@ -54,15 +66,9 @@ export function view(x: Tensor, ...shape: number[] | [Shape]): Tensor {
   return reshape(x, to);
 }
 
-/** Refuses what is no list of numbers where an operation takes one. */
-function listOf(op: string, list: readonly number[]): readonly number[] {
-  if (Array.isArray(list)) return list;
-  throw inputError(op, `a list of whole numbers was expected, got ${String(list)}`);
-}
-
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
-  const to = listOf('permute', order).map((axis) => normalizeAxis('permute', axis, x.shape));
+  const to = requireList('permute', order).map((axis) => normalizeAxis('permute', axis, x.shape));
   if (to.length !== x.ndim || new Set(to).size !== x.ndim)
     throw inputError(
       'permute',
@@ -116,7 +122,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 
 /** Repeats dimensions of size 1 (and new leading ones) up to `shape`, without a copy; −1 keeps a size. */
 export function expand(x: Tensor, shape: Shape): Tensor {
-  const lead = listOf('expand', shape).length - x.ndim;
+  const lead = requireList('expand', shape).length - x.ndim;
   const to = shape.map((n, i) => (n === -1 && i >= lead ? x.shape[i - lead] : n));
   checkShape('expand', to);
   if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, to), to))
@@ -127,7 +133,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 
 /** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
-  if (listOf('tile', repeats).some((n) => !Number.isInteger(n) || n < 0))
+  if (requireList('tile', repeats).some((n) => !Number.isInteger(n) || n < 0))
     throw inputError('tile', `repeats are [${repeats.join(', ')}]`, { input: x }, 'Use integers of at least 0.');
   const rank = Math.max(x.ndim, repeats.length);
   const sizes = [...new Array<number>(rank - x.ndim).fill(1), ...x.shape];
@@ -145,8 +151,60 @@ function repeated(x: Tensor, axis: number, count: number): Tensor {
 /** The elements in the opposite order along dimensions (all by default). A view. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   const over = normalizeAxes('flip', axes, x.shape);
-  const flipped = (t: Tensor) => raw.flip(t, over);
+  const steps = x.shape.map((count, i) =>
+    over.includes(i) ? { start: Math.max(0, count - 1), count, step: -1 } : { start: 0, count, step: 1 },
+  );
+  const flipped = (t: Tensor) => raw.slice(t, steps);
   return recordLinear('flip', x, flipped, flipped);
+}
+
+/** Which elements of a dimension: as Python's `start:stop:step`; negative positions count from the end. */
+export interface Range {
+  start?: number;
+  stop?: number;
+  step?: number;
+}
+
+/** One dimension of a slice: a range, all of it (null), or one position, which drops the dimension. */
+export type SliceIndex = Range | number | null;
+
+/** Refuses what is no range, such as a tensor. */
+function checkRange(op: string, index: Range | null): Range {
+  if (index === null) return {};
+  const odd = Object.prototype.toString.call(index) !== '[object Object]' || 'shape' in index;
+  if (odd)
+    throw inputError(op, `an index is ${String(index)}`, {}, 'Use a whole number, { start, stop, step } or null.');
+  const infinite = Object.fromEntries(
+    Object.entries(index).filter(([, n]) => n !== undefined && Math.abs(n) !== Infinity),
+  );
+  requireIntegers(op, infinite);
+  return index;
+}
+
+/** The steps of one index of a slice. */
+function resolveRange(op: string, x: Tensor, axis: number, index: SliceIndex): Steps {
+  const n = x.shape[axis];
+  if (typeof index === 'number') {
+    const at = index < 0 ? index + n : index;
+    if (!Number.isInteger(index) || at < 0 || at >= n)
+      throw inputError(
+        op,
+        `position ${index} of dimension ${axis}, which has size ${n}`,
+        { input: x },
+        'Negative positions count from the end.',
+      );
+    return { start: at, count: 1, step: 1 };
+  }
+  const range = checkRange(op, index);
+  const { step = 1 } = range;
+  if (!Number.isInteger(step) || step === 0)
+    throw inputError(op, `a step of ${step} in dimension ${axis}`, { input: x }, 'Steps are non-zero integers.');
+  const [low, high] = step > 0 ? [0, n] : [-1, n - 1];
+  const clip = (at: number | undefined, otherwise: number) =>
+    at === undefined ? otherwise : Math.max(low, Math.min(high, at < 0 ? at + n : at));
+  const start = clip(range.start, step > 0 ? low : high);
+  const stop = clip(range.stop, step > 0 ? high : low);
+  return { start, count: Math.max(0, Math.ceil((stop - start) / step)), step };
 }
 
 /**
@@ -172,7 +230,7 @@ function sliced(op: string, x: Tensor, indices: readonly SliceIndex[]): Tensor {
     );
   const part = sliceSteps(
     x,
-    x.shape.map((_, i) => raw.resolveRange(op, x, i, indices[i] ?? null)),
+    x.shape.map((_, i) => resolveRange(op, x, i, indices[i] ?? null)),
   );
   const left = part.shape.filter((_, i) => typeof indices[i] !== 'number');
   return left.length < x.ndim ? reshape(part, left) : part;
@@ -203,127 +261,6 @@ export function select(x: Tensor, axis: number, index: number): Tensor {
   const at = existingAxis('select', axis, x.shape);
   requireIntegers('select', { index });
   return sliced('select', x, [...new Array<null>(at).fill(null), index]);
-}
-
-/** Joins tensors along a dimension; all other dimensions agree. */
-export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  const at = raw.checkJoin('concat', tensors, axis);
-  const tangentOf = (t: Tensor | null, i: number) => t ?? zeros(tensors[i].shape);
-  const push: PushForward = (...tangents) => raw.concat(tangents.map(tangentOf), at);
-  const rule: Rule = (g, needs) => {
-    let end = 0;
-    return tensors.map((t, k) => {
-      end += t.shape[at];
-      return needs[k] && raw.slice(g, raw.stepsFrom(end - t.shape[at], at, t.shape));
-    });
-  };
-  return record('concat', tensors, raw.concat(tensors, at), [], rule, { push });
-}
-
-/** Joins tensors of the same shape along a new dimension. */
-export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
-  if (!tensors.length) throw inputError('stack', 'an empty list of tensors', {}, 'Give at least one.');
-  const odd = tensors.findIndex((t) => !sameShape(t.shape, tensors[0].shape));
-  if (odd > 0)
-    throw inputError(
-      'stack',
-      'tensors of different shapes',
-      { 'tensor 0': tensors[0], [`tensor ${odd}`]: tensors[odd] },
-      'concat joins along a dimension that is there.',
-    );
-  return concat(
-    tensors.map((t) => unsqueeze(t, axis)),
-    axis < 0 ? axis : normalizeAxis('stack', axis, [...tensors[0].shape, 1]),
-  );
-}
-
-/** Parts along a dimension: of `sizes` elements each (the last may be shorter), or of the listed sizes. Views. */
-export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
-  const at = existingAxis('split', axis, x.shape);
-  const length = x.shape[at];
-  if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
-    throw inputError('split', `parts of ${sizes} elements`, { input: x }, 'Use a positive integer.');
-  const list =
-    typeof sizes === 'number'
-      ? Array.from({ length: Math.max(1, Math.ceil(length / sizes)) }, (_, i) => Math.min(sizes, length - i * sizes))
-      : listOf('split', sizes);
-  const total = list.reduce((sum, n) => sum + n, 0);
-  if (total !== length)
-    throw inputError(
-      'split',
-      `parts of [${list.join(', ')}] are ${total} elements, dimension ${at} has ${length}`,
-      { input: x },
-      'A single number makes parts of that size, and a shorter last one.',
-    );
-  let start = 0;
-  return list.map((n) => {
-    const part = narrow(x, at, start, n);
-    start += n;
-    return part;
-  });
-}
-
-/** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`. Views. */
-export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
-  const at = existingAxis('chunk', axis, x.shape);
-  if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x });
-  return split(x, Math.max(1, Math.ceil(x.shape[at] / chunks)), at);
-}
-
-/** 'reflect' mirrors without repeating the border, 'symmetric' with it; 'edge' (or 'replicate') repeats it; 'wrap' (or 'circular') goes round. */
-export type PadMode = 'constant' | 'reflect' | 'symmetric' | 'edge' | 'replicate' | 'wrap' | 'circular';
-
-/**
- * Adds elements before and after each dimension: `amounts[i]` = [before, after] of dimension i, in the order of the dimensions.
- * 'constant' adds `value`, the other modes repeat what is there.
- */
-export function pad(
-  x: Tensor,
-  amounts: readonly (readonly [number, number])[],
-  options: { mode?: PadMode; value?: number } = {},
-): Tensor {
-  const { mode = 'constant', value = 0 } = checked('pad', options, { mode: is.text, value: is.number });
-  requireNumbers('pad', { value });
-  if (!Array.isArray(amounts) || amounts.length !== x.ndim || amounts.flat().some((n) => !Number.isInteger(n) || n < 0))
-    throw inputError(
-      'pad',
-      `the amounts are ${JSON.stringify(amounts)}`,
-      { input: x },
-      `Give [before, after] for each of ${x.ndim} dimensions, integers of at least 0.`,
-    );
-  if (mode !== 'constant')
-    return amounts.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
-  const steps = x.shape.map((count, i) => ({ start: amounts[i][0], count, step: 1 }));
-  const shape = x.shape.map((n, i) => n + amounts[i][0] + amounts[i][1]);
-  return record('pad', [x], raw.embed('pad', x, shape, steps, value), [], (g) => [raw.slice(g, steps)], {
-    push: (t) => raw.embed('pad', t!, shape, steps, 0),
-  });
-}
-
-function padAxis(x: Tensor, axis: number, before: number, after: number, mode: PadMode): Tensor {
-  if (!before && !after) return x;
-  const n = x.shape[axis];
-  const most = mode === 'reflect' ? n - 1 : mode === 'edge' || mode === 'replicate' ? (n ? Infinity : 0) : n;
-  if (Math.max(before, after) > most)
-    throw inputError(
-      'pad',
-      `mode '${mode}' cannot add ${Math.max(before, after)} elements to dimension ${axis} of size ${n}`,
-      { input: x },
-      `At most ${most} on a side.`,
-    );
-  const part = (start: number, count: number) => narrow(x, axis, start, count);
-  const repeated = (start: number, count: number) => expand(part(start, 1), x.shape.with(axis, count));
-  const skip = mode === 'reflect' ? 1 : 0;
-  const sides: Record<string, () => [Tensor, Tensor]> = {
-    mirror: () => [flip(part(skip, before), axis), flip(part(n - skip - after, after), axis)],
-    edge: () => [repeated(0, before), repeated(n - 1, after)],
-    wrap: () => [part(n - before, before), part(0, after)],
-  };
-  const [front, back] =
-    sides[
-      mode === 'edge' || mode === 'replicate' ? 'edge' : mode === 'wrap' || mode === 'circular' ? 'wrap' : 'mirror'
-    ]();
-  return concat([front, x, back], axis);
 }
 
 /** A copy with memory of its own. */

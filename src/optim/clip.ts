@@ -2,11 +2,11 @@
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import type { Parameter } from '../nn/parameter';
+import { concat } from '../ops/join';
 import { norm } from '../ops/reduce';
 import { evaluate } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
-import { concat } from '../tensor/views';
 
 /** Replaces a parameter's gradient, now and in compiled steps. */
 function replace(parameter: Parameter, expression: string, limit: number, more: Record<string, Tensor> = {}): void {

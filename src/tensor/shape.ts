@@ -168,3 +168,9 @@ export function linesAlong(shape: Shape, axis: number): Lines {
   const inner = size(shape.slice(axis + 1));
   return { lines: size(shape.slice(0, axis)) * inner, n, inner };
 }
+
+/** Refuses what is no list of numbers where an operation takes one. */
+export function requireList(op: string, list: readonly number[]): readonly number[] {
+  if (Array.isArray(list)) return list;
+  throw inputError(op, `a list of whole numbers was expected, got ${String(list)}`);
+}

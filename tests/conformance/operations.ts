@@ -4,6 +4,7 @@ import * as conv from '../../src/ops/conv';
 import * as elementwise from '../../src/ops/elementwise';
 import * as index from '../../src/ops/gather';
 import { indexSelect } from '../../src/ops/index-select';
+import * as joins from '../../src/ops/join';
 import * as losses from '../../src/ops/loss';
 import * as products from '../../src/ops/matmul';
 import * as norms from '../../src/ops/norm';
@@ -200,8 +201,8 @@ const operations: Record<string, Operation> = {
   expand: ([x], { shape }) => views.expand(x, broadcastShapes('expand', x.shape, shape)),
   tile: ([x], { reps }) => views.tile(x, reps.slice(0, x.ndim)), // the schema counts from the first dimension
   flip: ([x], { axes }) => views.flip(x, axes),
-  concat: (tensors, { axis }) => views.concat(tensors, axis),
-  stack: (tensors, { axis }) => views.stack(tensors, axis),
+  concat: (tensors, { axis }) => joins.concat(tensors, axis),
+  stack: (tensors, { axis }) => joins.stack(tensors, axis),
   slice: ([x], { starts, sizes, steps }) =>
     views.slice(
       x,
@@ -212,7 +213,7 @@ const operations: Record<string, Operation> = {
       }),
     ),
   pad: ([x], { before, after, mode, value = 0 }) =>
-    views.pad(
+    joins.pad(
       x,
       before.map((n: number, i: number) => [n, after[i]]),
       { mode, value: numberOf(value) },

@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backward } from '../../src/autograd/backward';
 import { mul } from '../../src/ops/elementwise';
+import * as joins from '../../src/ops/join';
 import { sum } from '../../src/ops/reduce';
 import * as views from '../../src/ops/views';
 import { arange, tensor, zeros } from '../../src/tensor/create';
@@ -46,8 +47,8 @@ async function moves(
 }
 
 const count = (n: number) => Array.from({ length: n }, (_, i) => i);
-const { reshape, permute, transpose, squeeze, unsqueeze, flatten, expand, tile, flip, slice, narrow, select, pad } =
-  views;
+const { reshape, permute, transpose, squeeze, unsqueeze, flatten, expand, tile, flip, slice, narrow, select } = views;
+const { pad } = joins;
 
 // Of x = [[0, 1, 2], [3, 4, 5]]: the result's elements by position.
 const cases: [string, (x: Tensor) => Tensor, Shape, Positions, boolean | null][] = [
@@ -144,10 +145,10 @@ const cases: [string, (x: Tensor) => Tensor, Shape, Positions, boolean | null][]
     [1, 2, 0, 1, 2, 0, 4, 5, 3, 4, 5, 3],
     false,
   ],
-  ['concat', (x) => views.concat([x, flip(x, 1)], -1), [2, 6], [0, 1, 2, 2, 1, 0, 3, 4, 5, 5, 4, 3], false],
-  ['stack', (x) => views.stack([x, flip(x, 1)], -1), [2, 3, 2], [0, 2, 1, 1, 2, 0, 3, 5, 4, 4, 5, 3], false],
-  ['split and join', (x) => views.concat(views.split(x, [1, 2], 1).reverse(), 1), [2, 3], [1, 2, 0, 4, 5, 3], false],
-  ['chunk and join', (x) => views.concat(views.chunk(x, 2, 1).reverse(), 1), [2, 3], [2, 0, 1, 5, 3, 4], false],
+  ['concat', (x) => joins.concat([x, flip(x, 1)], -1), [2, 6], [0, 1, 2, 2, 1, 0, 3, 4, 5, 5, 4, 3], false],
+  ['stack', (x) => joins.stack([x, flip(x, 1)], -1), [2, 3, 2], [0, 2, 1, 1, 2, 0, 3, 5, 4, 4, 5, 3], false],
+  ['split and join', (x) => joins.concat(joins.split(x, [1, 2], 1).reverse(), 1), [2, 3], [1, 2, 0, 4, 5, 3], false],
+  ['chunk and join', (x) => joins.concat(joins.chunk(x, 2, 1).reverse(), 1), [2, 3], [2, 0, 1, 5, 3, 4], false],
   ['clone', (x) => views.clone(x), [2, 3], count(6), false],
   ['contiguous', (x) => views.contiguous(transpose(x)), [3, 2], [0, 3, 1, 4, 2, 5], false],
 ];
@@ -157,18 +158,18 @@ test('values, gradients and sharing', async () => {
 
 test('constant padding with a value, other types, empty parts', async () => {
   close(await pad(tensor([1, 2], { dtype: 'int32' }), [[1, 2]], { value: 7 }).data(), [7, 1, 2, 7, 7], 0);
-  const mixed = views.concat([tensor([true, false]), tensor([5], { dtype: 'int32' }), zeros([0], { dtype: 'int32' })]);
+  const mixed = joins.concat([tensor([true, false]), tensor([5], { dtype: 'int32' }), zeros([0], { dtype: 'int32' })]);
   assert.is(mixed.dtype, 'int32');
   close(await mixed.data(), [1, 0, 5], 0);
   assert.equal(
-    views.split(arange(5), 2).map((part) => part.shape[0]),
+    joins.split(arange(5), 2).map((part) => part.shape[0]),
     [2, 2, 1],
   );
   assert.equal(
-    views.chunk(arange(7), 3).map((part) => part.shape[0]),
+    joins.chunk(arange(7), 3).map((part) => part.shape[0]),
     [3, 3, 1],
   );
-  assert.equal(views.concat([zeros([0, 2]), zeros([0, 2])]).shape, [0, 2]);
+  assert.equal(joins.concat([zeros([0, 2]), zeros([0, 2])]).shape, [0, 2]);
 });
 
 test('strided views of strided views, eight dimensions', async () => {
@@ -190,7 +191,7 @@ test('strided views of strided views, eight dimensions', async () => {
 test('more than 65,535 workgroups', async () => {
   const rows = 1_500_000;
   const x = reshape(arange(3 * rows), [3, rows]);
-  const joined = await views.concat([transpose(x), transpose(x)], 1).data();
+  const joined = await joins.concat([transpose(x), transpose(x)], 1).data();
   close(joined.slice(-6), [rows - 1, 2 * rows - 1, 3 * rows - 1, rows - 1, 2 * rows - 1, 3 * rows - 1], 0);
 });
 
@@ -221,10 +222,10 @@ test('refuses what does not fit', () => {
     [() => slice(x, [2]), /slice: position 2 of dimension 0/],
     [() => slice(x, [{ step: 0 }]), /slice: a step of 0/],
     [() => narrow(x, 1, 2, 2), /narrow/],
-    [() => views.concat([x, zeros([3, 2])]), /concat: .*\[2, 3\].*\[3, 2\]/],
-    [() => views.concat([]), /concat: .*empty/],
-    [() => views.stack([x, zeros([3, 2])]), /stack: .*\[2, 3\].*\[3, 2\]/],
-    [() => views.split(x, [1, 1], 1), /split: parts of \[1, 1\] are 2 elements/],
+    [() => joins.concat([x, zeros([3, 2])]), /concat: .*\[2, 3\].*\[3, 2\]/],
+    [() => joins.concat([]), /concat: .*empty/],
+    [() => joins.stack([x, zeros([3, 2])]), /stack: .*\[2, 3\].*\[3, 2\]/],
+    [() => joins.split(x, [1, 1], 1), /split: parts of \[1, 1\] are 2 elements/],
     [() => pad(x, [[1, 1]]), /pad/],
     [
       () =>

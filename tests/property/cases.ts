@@ -3,7 +3,8 @@
 import { test } from 'uvu';
 import { Rng } from '../../datasets/random';
 import { backward } from '../../src/autograd/backward';
-import { clone, expand, flip, narrow, pad, select, transpose, unsqueeze } from '../../src/ops/views';
+import { pad } from '../../src/ops/join';
+import { clone, expand, flip, narrow, select, transpose, unsqueeze } from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';
 import type { Shape } from '../../src/tensor/shape';

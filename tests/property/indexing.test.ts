@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import '../../src/ops/methods';
 import { gather, oneHot, scatterAdd } from '../../src/ops/gather';
 import { indexSelect } from '../../src/ops/index-select';
+import * as joins from '../../src/ops/join';
 import { sort, topk } from '../../src/ops/sort';
 import * as views from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
@@ -103,7 +104,7 @@ function move(random: Random, shape: readonly number[]): Move {
         );
       return {
         what: `pad ${mode} [${before}, ${after}] along ${axis}`,
-        run: (x) => views.pad(x, amounts, { mode, value: 1.5 }),
+        run: (x) => joins.pad(x, amounts, { mode, value: 1.5 }),
         reference,
       };
     }
@@ -122,8 +123,8 @@ function move(random: Random, shape: readonly number[]): Move {
     case 7: {
       const first = random.int(0, n);
       const run = (x: Tensor) => {
-        const [a, b] = views.split(x, [first, n - first], axis);
-        return views.concat([b, a, b], axis);
+        const [a, b] = joins.split(x, [first, n - first], axis);
+        return joins.concat([b, a, b], axis);
       };
       const to = shape.map((m, d) => (d === axis ? n + n - first : m));
       const from = (c: number) => (c < n - first ? first + c : c < n ? c - (n - first) : first + c - n);
@@ -135,7 +136,7 @@ function move(random: Random, shape: readonly number[]): Move {
       const at = random.int(0, rank);
       const reference = (tape: Tape, x: Nd) =>
         tape.pick(x, shape.toSpliced(at, 0, 2), (index) => index.toSpliced(at, 1));
-      return { what: `stack along ${at}`, run: (x) => views.stack([x, x], at), reference };
+      return { what: `stack along ${at}`, run: (x) => joins.stack([x, x], at), reference };
     }
   }
   return reshaped(random.chance(0.5) ? [size(shape)] : [...shape.slice(0, axis), 1, ...shape.slice(axis)].slice(0, 8));
