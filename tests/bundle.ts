@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { type BuildOptions, build } from 'esbuild';
+import type { BuildOptions } from 'esbuild';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -39,13 +39,16 @@ const options = {
 /** The bundle of a source: its path below `folder` is the one below the root. */
 export const bundled = (folder: string, source: string): string => join(folder, source.replace(/\.ts$/, '.mjs'));
 
-/** Bundles programs, given by paths below the root, into `folder`. */
-export async function bundlePrograms(folder: string, sources: string[]): Promise<void> {
-  await build({ ...options, entryPoints: sources, outdir: folder });
+/** Bundles programs, given by paths below the root, into `folder`. False where esbuild is not installed: then tsx runs them one by one. */
+export async function bundlePrograms(folder: string, sources: string[]): Promise<boolean> {
+  const esbuild = await import('esbuild').catch(() => null);
+  await esbuild?.build({ ...options, entryPoints: sources, outdir: folder });
+  return esbuild !== null;
 }
 
 /** Bundles a program given as text, whose imports start at the root; returns the file. */
 export async function bundleCode(folder: string, name: string, code: string): Promise<string> {
+  const { build } = await import('esbuild');
   const outfile = join(folder, `${name}.mjs`);
   const stdin = { contents: code, resolveDir: root, loader: 'ts' as const };
   await build({ ...options, splitting: false, outbase: undefined, outExtension: undefined, stdin, outfile });
