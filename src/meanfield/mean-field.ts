@@ -239,10 +239,10 @@ export class MeanField extends Module implements Stage {
   /** Position r gets all that belonged to the particle at position order[r], which is [n] uint32. */
   #arrange(order: Tensor, withKept = true): void {
     const rows = this.particles.map((particle) => particle.parameters());
-    const rowsOf = (list: readonly (readonly Parameter[])[]) =>
-      this.#keepers(list.flat()).flatMap((keeper) => keeper.rowsOf(list, hostValues(order)));
-    // First what may be refused.
-    const [kept, ofTau] = withKept ? [rowsOf(rows), rowsOf([[this.tau]])] : [[], []];
+    const rowsOf = (list: readonly (readonly Parameter[])[], places: ArrayLike<number> | null) =>
+      this.#keepers(list.flat()).flatMap((keeper) => keeper.rowsOf(list, places));
+    // First what may be refused. The times are one parameter: its elements change places, its count of updates stays.
+    const [kept, ofTau] = withKept ? [rowsOf(rows, hostValues(order)), rowsOf([[this.tau]], [0])] : [[], []];
     const move = (what: string, list: readonly (readonly Tensor[])[]) =>
       permuteTensors(`${what} of particles`, list, order);
     move('parameters', rows);
