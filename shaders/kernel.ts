@@ -107,7 +107,8 @@ export function describeProduct({ scratch, stages, product }: Lowering, about: P
   return { scratch, stages: stages.map(described), product };
 }
 
-const MAX_WORKGROUPS = 65_535;
+/** Workgroups of a launch in each dimension that every device allows. */
+export const MAX_WORKGROUPS = 65_535;
 
 /** The workgroups of a launch over `extent`: a number of items, or workgroups as they are; null where the kernel needs to be told. */
 export function gridOf({ grid }: Kernel, extent?: number | Workgroups): Workgroups | null {

@@ -57,6 +57,13 @@ const ROOM = 2 ** 22;
 export const partsForAccuracy = (terms: number, count: number): number =>
   terms <= SERIAL ? 1 : Math.max(1, Math.min(Math.ceil(terms / 128), Math.floor(ROOM / count)));
 
+/** Products in one sum of a convolution beyond which its rounding errors are bounded: networks have fewer, and their kernels stay as they are. */
+export const LONG = 2 ** 15;
+
+/** At least so many parts of a weight gradient, whose sums are over `pixels`. */
+export const partsOfPixels = (pixels: number, count: number): number =>
+  pixels <= LONG ? 1 : Math.max(1, Math.min(Math.ceil(pixels / (SERIAL / 2)), Math.floor(ROOM / count)));
+
 /** A kernel that computes `splits` partial results of an operation, and the launches before it. */
 export interface Partials {
   readonly kernel: Kernel;

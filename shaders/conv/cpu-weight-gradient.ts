@@ -5,7 +5,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldWorkgroups, type Kernel, spread, uniformShape, unroll } from '../kernel';
-import type { Partials } from '../sum-partials';
+import { type Partials, partsOfPixels } from '../sum-partials';
 import { type KernelTarget, WIDE } from '../target';
 import { scaleSplits, type Variant } from '../variants';
 import { blockSize, loadRow, MAX_RARE_FMAS } from './cpu-rows';
@@ -46,7 +46,8 @@ export function cpuWeightGradient(
   const pair = lanes >= WIDE && tall > 1 && s.outHeight % 2 === 0 ? 2 : 1;
   const rows = s.batch * s.outHeight;
   const perSplit = columnGroups * blocks * s.groups;
-  const wanted = Math.min(Math.max(1, Math.ceil(ENOUGH_WORKGROUPS / perSplit)), Math.ceil(rows / 4));
+  const least = partsOfPixels(rows * s.outWidth, s.outChannels * inChannels * plane);
+  const wanted = Math.max(least, Math.min(Math.max(1, Math.ceil(ENOUGH_WORKGROUPS / perSplit)), Math.ceil(rows / 4)));
   const rowsPerSplit = pair * Math.ceil(rows / scaleSplits(wanted, variant) / pair);
   const splits = Math.ceil(rows / rowsPerSplit);
   const workgroups = foldWorkgroups(columnGroups * splits);

@@ -3,13 +3,31 @@
  * leave out (a few channels per group, depthwise, very wide kernels or strides).
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { foldedIndex, foldWorkgroups, type Kernel } from '../kernel';
-import type { Partials } from '../sum-partials';
+import { functionsFor } from '../functions';
+import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero } from '../kernel';
+import { LONG, type Partials, partsOfPixels } from '../sum-partials';
 import { type Gather, planeIndex, tapProgression } from './gather';
 import { type ImageNorm, imageLoad } from './norm-load';
 import type { Conv2dShape } from './shape';
 
 const SIZE = 64;
+
+/** How a sum of `terms` products is kept, in WGSL: a long one with what its additions have lost. `operand` is a buffer that the kernel reads. */
+function accumulator(terms: number, operand: string) {
+  if (terms <= LONG)
+    return {
+      functions: '',
+      begin: 'var sum = 0.0;',
+      add: (a: string, b: string) => `sum = fma(${a}, ${b}, sum);`,
+      total: 'sum',
+    };
+  return {
+    functions: functionsFor('addTo() totalOf()'),
+    begin: `let zero = ${opaqueZero(operand, 'f32')}; var sum = vec3f();`,
+    add: (a: string, b: string) => `sum = addTo(sum, ${a} * ${b}, zero);`,
+    total: 'totalOf(sum)',
+  };
+}
 
 /** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm. */
 export function directGather(name: string, g: Gather, norm?: ImageNorm): Kernel {
@@ -17,9 +35,10 @@ export function directGather(name: string, g: Gather, norm?: ImageNorm): Kernel 
   const total = g.batch * channels * plane;
   const groups = Math.ceil(total / SIZE);
   const load = imageLoad('weights', 'result', norm);
+  const acc = accumulator(g.inChannels * g.kernelHeight * g.kernelWidth, 'weights');
   const code = wgsl`
 ${load.bindings}
-${load.declarations}
+${load.declarations}${acc.functions}
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
@@ -36,7 +55,7 @@ ${load.declarations}
   ${tapProgression(g.y, 'y', 'classY')}
   let x0 = x / ${g.x.classes} * ${g.x.step} + xOffset;
   let y0 = y / ${g.y.classes} * ${g.y.step} + yOffset;
-  var sum = 0.0;
+  ${acc.begin}
   for (var c = 0u; c < ${g.inChannels}u; c++) {
     let channel = g * ${g.inChannels}u + c;
     let image = i32((n * ${g.groups * g.inChannels}u + channel) * ${g.y.inSize * g.x.inSize}u);
@@ -48,11 +67,11 @@ ${load.declarations}
         let xx = x0 + j * xOffsetStep;
         if (xx < 0 || xx >= ${g.x.inSize}) { continue; }
         let tap = ${planeIndex(g, `(yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep`)};
-        sum = fma(weights[weight + tap], ${load.value(`images[image + yy * ${g.x.inSize} + xx]`, 'stats[channel]')}, sum);
+        ${acc.add('weights[weight + tap]', load.value(`images[image + yy * ${g.x.inSize} + xx]`, 'stats[channel]'))}
       }
     }
   }
-  result[id] = sum;
+  result[id] = ${acc.total};
 }`;
   return { name, code, access: load.access, grid: foldWorkgroups(groups) };
 }
@@ -62,13 +81,16 @@ export function directWeightGradient(name: string, s: Conv2dShape, norm?: ImageN
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const count = s.outChannels * inChannels * s.kernelHeight * s.kernelWidth;
   const rows = s.batch * s.outHeight;
-  const rowsPerSplit = Math.ceil(rows / Math.min(rows, Math.max(1, Math.ceil(16_384 / count))));
+  const rowsPerSplit = Math.ceil(
+    rows / Math.min(rows, Math.max(Math.ceil(16_384 / count), partsOfPixels(rows * s.outWidth, count))),
+  );
   const splits = Math.ceil(rows / rowsPerSplit);
   const groups = Math.ceil((count * splits) / SIZE);
   const load = imageLoad('dy', 'partials', norm);
+  const acc = accumulator(rows * s.outWidth, 'dy');
   const code = wgsl`
 ${load.bindings}
-${load.declarations}
+${load.declarations}${acc.functions}
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(groups)}
@@ -82,7 +104,7 @@ ${load.declarations}
   let channel = o / ${outChannels}u * ${inChannels}u + c;
   let x0 = i32(kx * ${s.dilationW}u) - ${s.padLeft};
   let y0 = i32(ky * ${s.dilationH}u) - ${s.padTop};
-  var sum = 0.0;
+  ${acc.begin}
   for (var r = part * ${rowsPerSplit}u; r < min((part + 1u) * ${rowsPerSplit}u, ${rows}u); r++) {
     let n = r / ${s.outHeight}u;
     let oy = r % ${s.outHeight}u;
@@ -93,10 +115,10 @@ ${load.declarations}
     for (var ox = 0u; ox < ${s.outWidth}u; ox++) {
       let xx = x0 + i32(ox * ${s.strideW}u);
       if (xx < 0 || xx >= ${s.inWidth}) { continue; }
-      sum = fma(dy[dyLine + ox], ${load.value('images[line + xx]', 'stats[channel]')}, sum);
+      ${acc.add('dy[dyLine + ox]', load.value('images[line + xx]', 'stats[channel]'))}
     }
   }
-  partials[id] = sum;
+  partials[id] = ${acc.total};
 }`;
   return { kernel: { name, code, access: load.access, grid: foldWorkgroups(groups) }, splits };
 }

@@ -5,7 +5,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldedIndex, foldWorkgroups, unroll } from '../kernel';
-import type { Partials } from '../sum-partials';
+import { type Partials, partsOfPixels } from '../sum-partials';
 import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
 import { type Gather, gatherOf } from './gather';
 import { BLOCK, MEMORY, numberAt, type Rows, reach, rowsOf, slides, stageRows, THREADS, unitsOf } from './gpu-staged';
@@ -61,7 +61,9 @@ export function stagedWeightGradient(
   const [mTiles, nTiles] = [Math.ceil(g.outChannels / OUTPUTS), Math.ceil(g.inChannels / inputs)];
   const tiles = mTiles * nTiles * g.groups;
   const units = Math.ceil((g.batch * g.y.size) / r.rows);
-  const wanted = scaleSplits(Math.min(units, Math.ceil(ENOUGH_WORKGROUPS / tiles)), variant);
+  const count = g.groups * g.outChannels * g.inChannels * taps;
+  const least = partsOfPixels(g.batch * g.y.size * g.x.size, count);
+  const wanted = scaleSplits(Math.min(units, Math.max(least, Math.ceil(ENOUGH_WORKGROUPS / tiles))), variant);
   const perSplit = Math.ceil(units / Math.min(units, wanted));
   const splits = Math.ceil(units / perSplit);
   const channelPitch = gradientPitch(r);

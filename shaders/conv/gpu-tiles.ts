@@ -9,7 +9,7 @@
 
 import type { ChunkSums, Kernel } from '../kernel';
 import { chooseTile, tiledProduct } from '../matmul/gpu-tiles';
-import type { Partials } from '../sum-partials';
+import { type Partials, partsOfPixels } from '../sum-partials';
 import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
 import { type Gather, planeIndex, positions, tapProgression } from './gather';
 import { type ImageNorm, imageLoad } from './norm-load';
@@ -84,7 +84,8 @@ export function tiledWeightGradient(name: string, s: Conv2dShape, variant: Varia
   const plane = s.outHeight * s.outWidth;
   const pixels = s.batch * plane;
   const tiles = Math.ceil(outChannels / tile.rows) * Math.ceil(columns / tile.columns) * s.groups;
-  const wanted = scaleSplits(Math.min(Math.ceil(ENOUGH_WORKGROUPS / tiles), Math.ceil(pixels / 128)), variant);
+  const busy = Math.min(Math.ceil(ENOUGH_WORKGROUPS / tiles), Math.ceil(pixels / 128));
+  const wanted = scaleSplits(Math.max(busy, partsOfPixels(pixels, s.outChannels * columns)), variant);
   const perSplit = Math.ceil(pixels / wanted);
   const splits = Math.ceil(pixels / perSplit);
   const load = imageLoad('dy', 'partials', norm);

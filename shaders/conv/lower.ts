@@ -6,8 +6,8 @@
  *   dw[o,c,k] = Σ_{n,p} dy[n,o,p] · x[n,c, stride·p + dilation·k − pad]
  */
 import { cached } from '../build';
-import { describeProduct, type Images, type Lowering, type Operation } from '../kernel';
-import { lowerSum } from '../sum-partials';
+import { describeProduct, gridOf, type Images, type Lowering, MAX_WORKGROUPS, type Operation } from '../kernel';
+import { LONG, lowerSum } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import type { Variant } from '../variants';
 import { cpuGather } from './cpu-gather';
@@ -61,7 +61,7 @@ export function lowerConv2dOperation(operation: Conv2dOperation): Lowering {
     const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
     if (target.isCpu) return describeProduct(lowering, { flops }); // compiling variants would take seconds to save 3 % of a step
     const loads = kind !== 'inputGradient' && !norm;
-    const chunks = gather && fillsTiles(gather) && !sums ? storedChunks(gather) : 0;
+    const chunks = gather && fillsTiles(gather) && !isLong(gather) && !sums ? storedChunks(gather) : 0;
     return describeProduct(lowering, {
       flops,
       operation,
@@ -73,6 +73,9 @@ export function lowerConv2dOperation(operation: Conv2dOperation): Lowering {
 
 const writtenBy = (g: Gather): Images => ({ channels: g.groups * g.outChannels, plane: g.y.size * g.x.size });
 
+/** Whether an output sums so many products that only the kernel with one output per invocation keeps what the additions lose. */
+const isLong = (g: Gather): boolean => g.inChannels * g.kernelHeight * g.kernelWidth > LONG;
+
 /** A pointwise convolution sees no rows: as one long row it has no ragged ends. */
 function flattened(s: Conv2dShape): Conv2dShape {
   const pointwise = s.kernelHeight === 1 && s.kernelWidth === 1 && s.strideH === 1 && s.strideW === 1;
@@ -82,8 +85,9 @@ function flattened(s: Conv2dShape): Conv2dShape {
 }
 
 function lowerGather(name: string, gather: Gather, { target, variant, norm, sums }: Conv2dOperation): Lowering {
-  const packed = target.isCpu ? cpuGather(name, gather, target, variant) : null;
-  if (packed) {
+  const packed = target.isCpu && !isLong(gather) ? cpuGather(name, gather, target, variant) : null;
+  // The third dimension counts blocks of output channels and is not folded.
+  if (packed && (gridOf(packed.gather)?.[2] ?? 0) <= MAX_WORKGROUPS) {
     return {
       scratch: [packed.packedFloats],
       stages: [
@@ -94,7 +98,7 @@ function lowerGather(name: string, gather: Gather, { target, variant, norm, sums
     };
   }
   const kernel =
-    !target.isCpu && fillsTiles(gather)
+    !target.isCpu && fillsTiles(gather) && !isLong(gather)
       ? (!variant.tile && stagedGather(name, gather, norm, sums)) || tiledGather(name, gather, variant, norm, sums)
       : directGather(name, gather, norm);
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }], product: 0 };
@@ -106,5 +110,8 @@ function lowerWeightGradient(name: string, shape: Conv2dShape, { target, variant
     : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||
       tiledWeightGradient(name, shape, variant, norm);
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
-  return lowerSum(`${name}.sum`, special ?? directWeightGradient(name, shape, norm), count);
+  // One row that is too long cannot be split.
+  const pixels = shape.batch * shape.outHeight * shape.outWidth;
+  const tooLong = special && pixels / special.splits > LONG && count <= LONG;
+  return lowerSum(`${name}.sum`, special && !tooLong ? special : directWeightGradient(name, shape, norm), count);
 }

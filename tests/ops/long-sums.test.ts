@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backward } from '../../src/autograd/backward';
 import { Parameter } from '../../src/nn/parameter';
+import { conv2d } from '../../src/ops/conv';
 import { mul } from '../../src/ops/elementwise';
 import { scatterAdd } from '../../src/ops/gather';
 import { crossEntropy, l1Loss, mseLoss } from '../../src/ops/loss';
@@ -149,6 +150,36 @@ test('products', async () => {
     }
     const [k, m] = [N / 32, 32];
     await near('of a transposed matrix', matmul(transpose(tenths(k, m)), full([k, m], 1)), k * TENTH, 4e-6);
+  });
+});
+
+test('convolutions', async () => {
+  await onBothTargets(async () => {
+    // Sums over channels, over the taps of a kernel, and over the pixels of a gradient: of one long row, of many rows, of many images.
+    for (const [x, w, options] of [
+      [[1, N, 1, 1], [1, N, 1, 1], {}],
+      [[1, N / 64, 4, 4], [1, N / 64, 3, 3], { padding: 1 }],
+      [[1, 1, 1, N], [1, 1, 1, N], {}],
+      [[2, 1, 2048, 2048], [1, 1, 2048, 2048], {}],
+    ] as const) {
+      const y = conv2d(tenths(...x), full(w, 1), null, options);
+      await near(`conv2d [${x}] [${w}]`, reduce.max(y), w[1] * w[2] * w[3] * TENTH);
+    }
+    const input = new Parameter(tenths(1, 1, 1, 1));
+    backward(conv2d(input, full([N, 1, 1, 1], 1)), { gradient: tenths(1, N, 1, 1) });
+    await near('gradient of the input over channels', input.grad!, N * TENTH);
+    for (const x of [
+      [1, 1, 1, N],
+      [1, 1, 2048, 2048],
+      [N / 256, 1, 16, 16],
+      [32, 8, 256, 256],
+    ]) {
+      const [o, k] = [x[1], x[1] === 8 ? 3 : 1];
+      const weight = new Parameter(full([o, x[1], k, k], 1));
+      const y = conv2d(full(x, 1), weight, null, { padding: (k - 1) / 2 });
+      backward(y, { gradient: full(y.shape, 0.1) });
+      await near(`gradient of the weight over [${x}]`, reduce.max(weight.grad!), (y.size / o) * TENTH, 2e-5); // parts of 2,048 serial terms
+    }
   });
 });
 
