@@ -47,6 +47,12 @@ export const arithmetic: Record<string, string> = {
 }`,
   totalOf: 'fn totalOf(s: vec3f) -> f32 { return select(s.z, s.x, isFinite(s.x)); }',
 
+  // a / b for every b. WGSL promises a quotient for divisors up to 2¹²⁶ only: beyond it NVIDIA's reciprocal, and with it the quotient, is 0.
+  over: `fn over(a: f32, b: f32) -> f32 {
+  let scale = select(1.0, 0.25, abs(b) > 4e37);
+  return (a * scale) / (b * scale);
+}`,
+
   // The exact remainder of truncated division, with the sign of a: by long division of the mantissas, eight bits at a time.
   fmod: `fn fmod(a: f32, b: f32) -> f32 {
   let x = bitcast<u32>(a) & 0x7fffffffu;
@@ -70,8 +76,8 @@ export const arithmetic: Record<string, string> = {
   floorDivide: `fn floorDivide(a: f32, b: f32) -> f32 {
   let r = fmod(a, b);
   let below = r != 0.0 && isNegative(r) != isNegative(b);
-  let quotient = round((a - r) / b) - select(0.0, 1.0, below);
-  return select(select(quotient, withSign(0.0, a / b), quotient == 0.0), a / b, b == 0.0);
+  let quotient = round(over(a - r, b)) - select(0.0, 1.0, below);
+  return select(select(quotient, withSign(0.0, over(a, b)), quotient == 0.0), a / b, b == 0.0);
 }`,
 
   // The upper 12 bits of a mantissa: the product of two such numbers is exact. Drivers need not have a fused multiply-add.

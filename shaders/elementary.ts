@@ -122,7 +122,7 @@ export const elementary: Record<string, string> = {
   let z = x - 1.0;
   return select(select(log1p(z + sqrt(z * (x + 1.0))), log(x) + ${Math.LN2}, x > 1e6), nan(), x < 1.0);
 }`,
-  atanh: 'fn atanh(x: f32) -> f32 { let m = abs(x); return withSign(0.5 * log1p(2.0 * m / (1.0 - m)), x); }',
+  atanh: 'fn atanh(x: f32) -> f32 { let m = abs(x); return withSign(0.5 * log1p(over(2.0 * m, 1.0 - m)), x); }',
   sigmoid: 'fn sigmoid(x: f32) -> f32 { let e = exp(-abs(x)); return select(e, 1.0, x >= 0.0) / (1.0 + e); }',
   // log(1 + eˣ) without overflow.
   softplus: 'fn softplus(x: f32) -> f32 { return relu(x) + log1p(exp(-abs(x))); }',

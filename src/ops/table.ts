@@ -49,12 +49,12 @@ export const unaryOps = {
   exp: float('exp(a)', 'g * y'),
   exp2: float('exp2(a)', `g * y * ${Math.LN2}`),
   expm1: float('expm1(a)', 'g * exp(a)'),
-  log: float('log(a)', 'g / a'),
-  log2: float('log2(a)', `g / a * ${Math.LOG2E}`),
-  log10: float('log10(a)', `g / a * ${Math.LOG10E}`),
-  log1p: float('log1p(a)', 'g / (1.0 + a)'),
+  log: float('log(a)', 'over(g, a)'),
+  log2: float('log2(a)', `over(g, a) * ${Math.LOG2E}`),
+  log10: float('log10(a)', `over(g, a) * ${Math.LOG10E}`),
+  log1p: float('log1p(a)', 'over(g, 1.0 + a)'),
   sqrt: float('sqrt(a)', '0.5 * g / y'),
-  rsqrt: float('inverseSqrt(a)', '-0.5 * g / a / sqrt(a)'),
+  rsqrt: float('inverseSqrt(a)', 'over(-0.5 * g * y, a)'),
   reciprocal: float('1.0 / a', '-g * y * y'),
   sin: float('sine(a, 0)', 'g * sine(a, 1)'),
   cos: float('sine(a, 1)', '-g * sine(a, 0)'),
@@ -81,7 +81,7 @@ export const unaryOps = {
   logSigmoid: float('-softplus(-a)', 'g * sigmoid(-a)'),
   silu: float('a * sigmoid(a)', 'g * sigmoid(a) * (1.0 + a * sigmoid(-a))'),
   mish: float(`a * ${mishGate}`, `g * (${mishGate} + a * sigmoid(a) * sech2(softplus(a)))`),
-  softsign: float('a / (1.0 + abs(a))', 'g / ((1.0 + abs(a)) * (1.0 + abs(a)))'),
+  softsign: float('over(a, 1.0 + abs(a))', 'g / ((1.0 + abs(a)) * (1.0 + abs(a)))'),
   selu: float(
     `${SELU_SCALE} * select(${SELU_ALPHA} * expm1(a), a, a > 0.0)`,
     `g * ${SELU_SCALE} * select(1.0, ${SELU_ALPHA} * exp(a), a <= 0.0)`,
@@ -140,7 +140,7 @@ export const binaryOps = {
   add: { value: 'a + b', da: 'g', db: 'g', result: 'same' },
   sub: { value: 'a - b', da: 'g', db: '-g', result: 'number' },
   mul: { value: 'a * b', da: 'g * b', db: 'g * a', result: 'same' },
-  div: { value: 'a / b', da: 'g / b', db: '-g * y / b', result: 'float' },
+  div: { value: 'over(a, b)', da: 'over(g, b)', db: 'over(-g * y, b)', result: 'float' },
   /** ⌊a/b⌋. */
   floorDiv: {
     value: 'floorDivide(a, b)',
@@ -160,7 +160,7 @@ export const binaryOps = {
     result: 'same',
   },
   /** a − b·trunc(a/b): the sign of the dividend. */
-  fmod: { value: 'fmod(a, b)', int: 'a % b', da: 'g', db: '-g * trunc(a / b)', result: 'same' },
+  fmod: { value: 'fmod(a, b)', int: 'a % b', da: 'g', db: '-g * trunc(over(a, b))', result: 'same' },
   pow: {
     value: 'power(a, b)',
     int: 'T(powerInt(i32(a), i32(b)))',
