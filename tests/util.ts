@@ -6,10 +6,28 @@ import { type KernelTarget, kernelTarget } from '../shaders/target';
 import { device, init, shutdown } from '../src/gpu';
 import '../src/gpu/node';
 import { backward } from '../src/autograd/backward';
+import { provider } from '../src/gpu/provider';
 import { tensor } from '../src/tensor/create';
 import type { Shape } from '../src/tensor/shape';
 import { size } from '../src/tensor/shape';
 import type { Tensor } from '../src/tensor/tensor';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Bytes in use once all garbage was collected and told of, which may take some turns. */
+export async function settled(): Promise<number> {
+  const collect = provider().collector!()!;
+  const live = () => device().stats().liveBytes;
+  let before = Infinity;
+  for (let same = 0; same < 3; ) {
+    collect();
+    await turn();
+    await turn();
+    same = live() === before ? same + 1 : 0;
+    before = live();
+  }
+  return before;
+}
 
 /** Opens the device before the first test of the file and closes it after the last. */
 export function useGpu(): void {

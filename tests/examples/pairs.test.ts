@@ -8,7 +8,7 @@ import { completeRecipe, type Recipe } from '../../examples/shared/recipe';
 import { createNetwork, createTrainer, residentImages } from '../../examples/shared/training';
 import { ARMS, type Arm, PRESETS } from '../../examples/table-1/options';
 import { device, type Tensor } from '../../src/index.node.js';
-import { useGpu } from '../util';
+import { settled, useGpu } from '../util';
 
 useGpu();
 
@@ -68,12 +68,12 @@ test('runs in one process share images and pipelines, have the bits of a run alo
   };
   const first = await train();
   const pipelines = device().stats().pipelinesCreated;
-  const { liveBytes } = device().stats();
+  const before = await settled();
   for (let i = 0; i < 2; i++) assert.equal(await train(), first);
   assert.is(device().stats().pipelinesCreated, pipelines);
-  const left = (device().stats().liveBytes - liveBytes) / 2;
-  // Momenta until they are collected; a plan alone would be some megabytes.
-  assert.ok(left < 500_000, `${left} bytes a run`);
+  const left = ((await settled()) - before) / 2;
+  // A plan alone would be some megabytes.
+  assert.ok(left < 100_000, `${left} bytes a run`);
 });
 
 test.run();

@@ -3,7 +3,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { provider } from '../../src/gpu/provider';
 import {
   compile,
   device,
@@ -19,27 +18,13 @@ import {
   type Tensor,
   tensor,
 } from '../../src/index.node.js';
-import { close, useGpu } from '../util';
+import { close, settled, useGpu } from '../util';
 
 useGpu();
 
 const MIB = 2 ** 20;
 const STEPS = 1000;
 const live = () => device().stats().liveBytes;
-const collect = provider().collector!()!;
-
-/** Bytes in use once all garbage was collected and told of, which may take some turns. */
-async function settled(): Promise<number> {
-  let before = Infinity;
-  for (let same = 0; same < 3; ) {
-    collect();
-    await turn();
-    await turn();
-    same = live() === before ? same + 1 : 0;
-    before = live();
-  }
-  return before;
-}
 
 /** The bytes in use at most while `body` runs, above those before; it calls `look` at each step. */
 async function peak(body: (look: () => void) => unknown): Promise<number> {
