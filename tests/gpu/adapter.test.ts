@@ -1,6 +1,7 @@
-// Adapter choice and the end of a process, each in a process of its own.
+// Which adapters count as CPUs; adapter choice and the end of a process, each in a process of its own.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { isSoftware } from '../../src/gpu/target';
 import { runChild } from '../child';
 
 const open = `
@@ -58,6 +59,15 @@ test('after shutdown() Node ends by itself, and init() works again before that',
   assert.match(output, /^constant 1,2,3$/m);
   assert.match(output, /^DeviceLostError: add: binding 0 lies on a device that is gone/m);
   assert.match(output, /^end$/m);
+});
+
+test('a CPU driver is told by isFallbackAdapter, or by its name where that is not said', () => {
+  const info = (description: string, isFallbackAdapter?: boolean) =>
+    ({ vendor: '', architecture: '', device: '', description, isFallbackAdapter }) as GPUAdapterInfo;
+  assert.ok(isSoftware(info('a driver of next year', true)));
+  for (const name of ['llvmpipe (LLVM 19.1.7)', 'SwiftShader Device', 'Microsoft Basic Render Driver', 'Google WARP'])
+    assert.ok(isSoftware(info(name)), name);
+  for (const name of ['NVIDIA H100', 'Warpdrive X1']) assert.not(isSoftware(info(name, false)), name);
 });
 
 test.run();
