@@ -1,0 +1,7 @@
+// PyTorch's modules by their dotted names: constructors from PyTorch's arguments, in camel case.
+import { BatchNorm2d } from '../../../src/nn';
+import type { Attributes } from './case';
+
+export const modules: Record<string, (args: Attributes) => unknown> = {
+  'nn.BatchNorm2d': ({ numFeatures, ...o }) => new BatchNorm2d(numFeatures, o),
+};

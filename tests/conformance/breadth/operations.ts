@@ -1,0 +1,13 @@
+// PyTorch's operations by their dotted names, in terms of the framework's. Tables of families are added up here.
+import type { Tensor } from '../../../src/tensor/tensor';
+import type { Attributes } from './case';
+import { common } from './operations-common';
+
+/**
+ * Positional tensors (a list of tensors where PyTorch takes one, null for an absent one) and the other arguments by their names in camel case
+ * give one result, several, or a promise. `lookUp` finds an input of the program by name.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: what an operation takes is for it to check
+export type Operation = (inputs: any[], options: Attributes, lookUp: (name: string) => Tensor | undefined) => unknown;
+
+export const operations: Record<string, Operation> = { ...common };
