@@ -4,14 +4,25 @@ import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, insideModule } from '../tensor/context';
 import { copy, copyInto, evaluate } from '../tensor/elementwise';
 import type { Memory } from '../tensor/memory';
-import { computedDuring } from '../tensor/memory';
+import { computedDuring, owned } from '../tensor/memory';
 import { isWhole } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
 import { requireTensors, type Tensor } from '../tensor/tensor';
 import { checkGradient } from './anomaly';
 import { watching } from './fields';
 import { hooked, isHooked } from './hooks';
-import { enableGrad, type Node, nextNode, scopedNoGrad, sumOf } from './tape';
+import {
+  type DifferentiableRule,
+  enableGrad,
+  memoriesIn,
+  type Node,
+  nextNode,
+  recordedSum,
+  recordLinear,
+  scopedNoGrad,
+  sumOf,
+  withoutHistory,
+} from './tape';
 
 const copied = (a: Tensor): Tensor => evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape });
 
@@ -90,7 +101,9 @@ function backwardFrom(
   receive: Receive,
   wanted: ReadonlyMap<object, Tensor> = new Map(),
   since = 0,
+  createGraph = false,
 ): void {
+  const add = createGraph ? recordedSum : sumOf;
   const firstNew = nextNode();
   const gradients = new Map<Node, Tensor>();
   /** Of operations with several outputs. */
@@ -103,14 +116,22 @@ function backwardFrom(
   const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
     const node = target.gradNode && (target.gradNode as Node).id >= since ? (target.gradNode as Node) : null;
     const before = node ? gradients.get(node) : leaves.get(target);
-    if (before && node?.options.pairs && !addends.has(node) && !node.retained && !isHooked(node) && !wanted.has(node)) {
+    if (
+      before &&
+      node?.options.pairs &&
+      !createGraph &&
+      !addends.has(node) &&
+      !node.retained &&
+      !isHooked(node) &&
+      !wanted.has(node)
+    ) {
       if (made) own.add(gradient.memory);
       gradient.memory.holds++;
       addends.set(node, gradient);
       return;
     }
-    const total = before ? sumOf(before, gradient) : gradient;
-    if (made || before) own.add(total.memory);
+    const total = before ? add(before, gradient) : gradient;
+    if (!createGraph && (made || before)) own.add(total.memory);
     total.memory.holds++;
     if (node) gradients.set(node, total);
     else leaves.set(target, total);
@@ -137,10 +158,14 @@ function backwardFrom(
     const asked = wanted.get(node);
     if (asked) receive(asked, final, false);
     const { result, made: computed } = computedDuring(() =>
-      insideModule(node.path, () => node.rule(final, node.needs, addend, outputs)),
+      insideModule(node.path, () =>
+        createGraph
+          ? differentiableRule(node)(final, node.needs, outputs)
+          : node.rule(final, node.needs, addend, outputs),
+      ),
     );
-    // What a rule has recorded again belongs to its nodes.
-    const made = node.options.recomputes ? [] : computed;
+    // What a rule has recorded belongs to its nodes.
+    const made = createGraph || node.options.recomputes ? [] : computed;
     for (const memory of made) own.add(memory);
     node.inputs.forEach((input, i) => {
       const g = result[i];
@@ -156,7 +181,7 @@ function backwardFrom(
     });
     for (const memory of made) if (memory.holds === 0 && memory.disposable) memory.release();
     for (const g of outputs ?? [gradient, addend]) if (g) drop(g);
-    if (!retainGraph || node.id >= firstNew) node.finish();
+    if (!retainGraph || (node.id >= firstNew && !createGraph)) node.finish();
   };
 
   enqueue(root, seed, false);
@@ -189,30 +214,72 @@ function backwardFrom(
   }
 }
 
-const BACKWARD: OptionTable<{ gradient?: Tensor; retainGraph?: boolean }> = {
+/** The gradient rule whose results have a history. */
+function differentiableRule(node: Node): DifferentiableRule {
+  const { name, path, options, rule } = node;
+  if (options.differentiable) return options.differentiable;
+  if (options.recomputes) return (g, needs) => rule(g, needs); // it hands the gradient on to operations that are recorded
+  throw inputError(
+    'createGraph',
+    `'${name}'${path ? ` in ${path}` : ''} has no second derivative`,
+    { result: node.shape },
+    'Write it with other operations, or as a customFunction whose backward uses recorded operations.',
+  );
+}
+
+/** What `backward` and `grad` take. */
+export interface BackwardOptions {
+  /** ∂(objective)/∂output, 1 by default; needed where the output has more than one element. */
+  gradient?: Tensor;
+  /** Keeps the graph for another backward pass; what `createGraph` is, by default. */
+  retainGraph?: boolean;
+  /** Records the gradients' own history, so that they can be differentiated again. */
+  createGraph?: boolean;
+}
+
+const BACKWARD: OptionTable<BackwardOptions> = {
   gradient: is.tensor,
   retainGraph: is.flag,
+  createGraph: is.flag,
 };
 
 /**
  * Fills `grad` of every leaf that `loss` was computed from, adding to what is there. `gradient` is ∂(objective)/∂loss, 1 by default, needed
- * when `loss` has more than one element. Gives back the memory of what was recorded unless `retainGraph`.
+ * when `loss` has more than one element. Releases what was recorded unless `retainGraph`. With `createGraph` each `grad` has a history and can be
+ * differentiated in turn.
  */
-export function backward(loss: Tensor, options: { gradient?: Tensor; retainGraph?: boolean } = {}): void {
-  const { gradient, retainGraph = false } = checked('backward', options, BACKWARD);
-  checkRoot('backward', loss, gradient);
-  scopedNoGrad(() => backwardFrom(loss, seedOf(loss, gradient), retainGraph, accumulate));
+export function backward(loss: Tensor, options: BackwardOptions = {}): void {
+  const { gradient, createGraph = false, retainGraph = createGraph } = checked('backward', options, BACKWARD);
+  checkRoot('backward', loss, gradient, createGraph);
+  if (!createGraph) {
+    scopedNoGrad(() => backwardFrom(loss, seedOf(loss, gradient), retainGraph, accumulate));
+    return;
+  }
+  const leaves: Tensor[] = [];
+  const receive: Receive = (leaf, g) => {
+    leaf.grad = leaf.grad ? recordedSum(leaf.grad, g) : g;
+    leaves.push(leaf.grad);
+  };
+  withHistory(() => {
+    backwardFrom(loss, seedOf(loss, gradient), retainGraph, receive, undefined, 0, true);
+    return leaves;
+  });
 }
+
+/** Runs a backward pass that is recorded. What it computes goes with the graph, except the gradients. */
+const withHistory = <T>(body: () => T): T => owned(() => enableGrad(body), memoriesIn);
 
 /**
  * Gradients of `output` for `inputs`, leaves or computed, as `torch.autograd.grad`: nothing is added to any `grad`. `gradient` is
- * ∂(objective)/∂output, 1 by default. Null for an input that `output` does not depend on.
+ * ∂(objective)/∂output, 1 by default. Null for an input that `output` does not depend on. With `createGraph` the gradients have a history, so that
+ * a loss may contain them:
+ *
+ *     const [g] = grad(critic.forward(x).sum(), [x], { createGraph: true });
+ *     g!.square().sum(1).sqrt().sub(1).square().mean().backward();
+ *
+ * Throws InputError that names the operation where one has no second derivative.
  */
-export function grad(
-  output: Tensor,
-  inputs: readonly Tensor[],
-  options: { gradient?: Tensor; retainGraph?: boolean } = {},
-): (Tensor | null)[] {
+export function grad(output: Tensor, inputs: readonly Tensor[], options: BackwardOptions = {}): (Tensor | null)[] {
   return gradSince(0, output, inputs, checked('grad', options, BACKWARD));
 }
 
@@ -221,19 +288,33 @@ export function gradSince(
   since: number,
   output: Tensor,
   inputs: readonly Tensor[],
-  { gradient, retainGraph = false }: { gradient?: Tensor; retainGraph?: boolean } = {},
+  { gradient, createGraph = false, retainGraph = createGraph }: BackwardOptions = {},
 ): (Tensor | null)[] {
-  checkRoot('grad', output, gradient);
+  checkRoot('grad', output, gradient, createGraph);
   const found = new Map<Tensor, Tensor>();
   const wanted = new Map(inputs.filter((x) => x.gradNode).map((x) => [x.gradNode!, x]));
   const receive: Receive = (target, g) => {
-    if (inputs.includes(target)) found.set(target, copied(g));
+    if (inputs.includes(target)) found.set(target, createGraph ? g : copied(g));
   };
-  return scopedNoGrad(() => {
-    backwardFrom(output, seedOf(output, gradient), retainGraph, receive, wanted, since);
+  const scoped = createGraph ? withHistory : scopedNoGrad;
+  return scoped(() => {
+    backwardFrom(output, seedOf(output, gradient), retainGraph, receive, wanted, since, createGraph);
     return inputs.map((x) => found.get(x) ?? null);
   });
 }
+
+/** A gradient rule for `createGraph` from what the operation is: `definition` computes it from the same inputs in recorded operations. */
+export const byDefinition =
+  (inputs: readonly Tensor[], definition: (...inputs: Tensor[]) => Tensor): DifferentiableRule =>
+  (gradient, needs) => {
+    // Views of the inputs, so that the pass stops there and the result depends on the inputs themselves.
+    const own = inputs.map((x) => recordLinear('input', x, withoutHistory, withoutHistory));
+    const since = nextNode();
+    const y = definition(...own);
+    const wanted = own.filter((_, i) => needs[i]);
+    const found = gradSince(since, y, wanted, { gradient, createGraph: true });
+    return own.map((x) => found[wanted.indexOf(x)]);
+  };
 
 /** What a backward pass begins with: ones, or the given gradient as float32. */
 function seedOf(root: Tensor, gradient?: Tensor): Tensor {
@@ -265,8 +346,8 @@ export function pushing<T>(body: () => T): T {
 }
 
 /** Refuses what no backward pass can begin with. */
-function checkRoot(op: string, loss: Tensor, gradient?: Tensor): void {
-  if (loss.gradNode && (loss.gradNode as Node).id >= pushedSince)
+function checkRoot(op: string, loss: Tensor, gradient: Tensor | undefined, createGraph: boolean): void {
+  if (!createGraph && loss.gradNode && (loss.gradNode as Node).id >= pushedSince)
     throw inputError(
       op,
       'a gradient taken inside the function of a jvp has no tangent: second derivatives are not there',

@@ -18,6 +18,13 @@ export type Rule = (
   outputs?: readonly (Tensor | undefined)[],
 ) => readonly (Tensor | null | undefined | false)[];
 
+/** A gradient rule whose result has a history of its own. */
+export type DifferentiableRule = (
+  gradient: Tensor,
+  needs: readonly boolean[],
+  outputs?: readonly (Tensor | undefined)[],
+) => readonly (Tensor | null | undefined | false)[];
+
 let sequence = 0;
 /** Whether operations are recorded: the answer of the innermost `noGrad` or `enableGrad` that runs. */
 const recording = new Mode(true);
@@ -35,6 +42,8 @@ interface NodeOptions {
   push?: PushForward | typeof SYMMETRIC;
   /** The rule records its operation again and hands the gradient on to that record with `resume`. */
   recomputes?: boolean;
+  /** The gradient rule in recorded operations, for `createGraph`; its tensors are saved ones. Without it a second derivative is refused. */
+  differentiable?: DifferentiableRule;
   /** Why no gradient can pass, and what to do: `backward` refuses a graph with such a node before it launches anything. */
   closed?: string;
 }
@@ -153,13 +162,28 @@ export function isPlain(x: unknown): x is object {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Records a linear operation of one tensor: applied to a tangent it is its own push-forward. `adjoint` is its gradient rule. */
+/**
+ * Records a linear operation of one tensor: applied to a tangent it is its own push-forward. `adjoint` is its gradient rule, which is linear as
+ * well and has `apply` for its own. `saved` are other tensors that both read, such as an index.
+ */
 export const recordLinear = (
   name: string,
   x: Tensor,
   apply: (x: Tensor) => Tensor,
   adjoint: (gradient: Tensor) => Tensor,
-): Tensor => record(name, [x], apply(x), [], (g) => [adjoint(g)], { push: (t) => apply(t!) });
+  saved: readonly Tensor[] = [],
+): Tensor =>
+  record(name, [x], apply(x), saved, (g) => [adjoint(g)], {
+    push: (t) => apply(t!),
+    differentiable: (g) => [recordLinear(name, g, adjoint, apply, saved)],
+  });
+
+/** a + b, recorded: what adds up gradients that have a history. */
+export const recordedSum = (a: Tensor, b: Tensor): Tensor =>
+  record('accumulate gradient', [a, b], sumOf(a, b), [], (g) => [g, g], {
+    push: (s, t) => sumOfAll(s, t),
+    differentiable: (g) => [g, g],
+  });
 
 /** Every tensor in a result: a tensor, or arrays and plain objects of them. */
 export function* tensorsIn(value: unknown): Iterable<Tensor> {

@@ -1,14 +1,17 @@
 // What elementwise functions share: what numbers next to tensors stand for, checks of operands, and the record with its derivatives.
-import type { PushForward, Rule } from '../autograd/tape';
-import { needsGradient, record, sumOfAll } from '../autograd/tape';
+import { derivative } from '../../shaders/derivative';
+import type { DifferentiableRule, PushForward, Rule } from '../autograd/tape';
+import { needsGradient, record, recordLinear, sumOfAll } from '../autograd/tape';
 import { Scalar } from '../gpu';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
 import { promote } from '../tensor/dtype';
-import { evaluateTo } from '../tensor/reduce';
+import { evaluate } from '../tensor/elementwise';
+import { evaluateTo, sumTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { sameShape } from '../tensor/shape';
+import { broadcastShapes, sameShape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
+import { expand } from '../tensor/views';
 
 /** A number, or a `scalar()` that compiled steps read again. */
 export type Numeric = number | Scalar;
@@ -34,7 +37,7 @@ export function recordElementwise(
   name: string,
   inputs: readonly Tensor[],
   y: Tensor,
-  rules: readonly string[],
+  rules: readonly (string | null)[],
   all: Record<string, Tensor>,
   scalars: readonly Numeric[] = [],
   compute: DType | undefined = 'float32',
@@ -46,9 +49,59 @@ export function recordElementwise(
     const operands = named(expression, { ...saved, g });
     return evaluateTo(to, { name: `${name} gradient`, expression, operands, scalars, shape: y.shape, compute });
   };
-  const rule: Rule = (g, needs) => rules.map((e, i) => needs[i] && times(e, g, inputs[i].shape));
-  const push: PushForward = (...tangents) => sumOfAll(...tangents.map((t, i) => t && times(rules[i], t, y.shape)));
-  return record(name, inputs, y, Object.values(saved), rule, { push });
+  const rule: Rule = (g, needs) => rules.map((e, i) => (needs[i] && e ? times(e, g, inputs[i].shape) : null));
+  const push: PushForward = (...tangents) => {
+    const terms = tangents.map((t, i) => {
+      const e = rules[i];
+      return t && e ? times(e, t, y.shape) : null;
+    });
+    return terms.some(Boolean)
+      ? sumOfAll(...terms)
+      : evaluate({ name, expression: '0.0', operands: {}, shape: y.shape });
+  };
+  const differentiable: DifferentiableRule = (g, needs) =>
+    rules.map((e, i) => {
+      if (!needs[i] || !e) return null;
+      const product = expression(`${name} gradient`, e, named(e, { ...saved, g }), scalars, y.shape);
+      return summedTo(product, inputs[i].shape);
+    });
+  return record(name, inputs, y, Object.values(saved), rule, { push, differentiable });
+}
+
+/** The sum over the dimensions along which a tensor of `shape` was broadcast to x's, recorded. */
+export const summedTo = (x: Tensor, shape: Shape): Tensor =>
+  sameShape(x.shape, shape)
+    ? x
+    : recordLinear(
+        'sum to',
+        x,
+        (t) => sumTo(t, shape),
+        (g) => expand(g, x.shape),
+      );
+
+/**
+ * A WGSL expression of tensors that broadcast to `shape`, in float32, recorded: its derivatives are made of its text (shaders/derivative.ts), and
+ * theirs of theirs. s, t, u, v are the scalars.
+ */
+export function expression(
+  name: string,
+  text: string,
+  operands: Record<string, Tensor>,
+  scalars: readonly Numeric[] = [],
+  shape: Shape = Object.values(operands).reduce<Shape>((all, x) => broadcastShapes(name, all, x.shape), []),
+): Tensor {
+  // In rules g is the gradient of the result: an operand of that name takes another.
+  const free = ['h', 'k', 'm', 'n', 'p', 'q', 'r'].find((letter) => !(letter in operands))!;
+  const own = operands.g ? text.replace(/\bg\b/g, free) : text;
+  const renamed = Object.fromEntries(Object.entries(operands).map(([key, x]) => [key === 'g' ? free : key, x]));
+  const y = evaluate({ name, expression: own, operands: renamed, scalars, shape, compute: 'float32' });
+  const inputs = Object.values(renamed);
+  if (!needsGradient(...inputs)) return y;
+  const rules = Object.keys(renamed).map((key) => {
+    const slope = renamed[key].requiresGrad ? derivative(own, key) : null;
+    return slope && (slope === '1.0' ? 'g' : `g * ${slope}`);
+  });
+  return recordElementwise(name, inputs, y, rules, renamed, scalars);
 }
 
 /** Refuses what is no tensor where one has to be. */
