@@ -11,7 +11,7 @@ export {
 export * from '../ops/dropout';
 export * from '../ops/einsum';
 export * from '../ops/elementwise';
-export { gather, oneHot, scatterAdd } from '../ops/gather';
+export { gather, oneHot } from '../ops/gather';
 export { embedding, indexSelect } from '../ops/index-select';
 export * from '../ops/join';
 export * from '../ops/loss';
@@ -21,7 +21,17 @@ export * from '../ops/pool';
 export * from '../ops/reduce';
 export * from '../ops/residual-step';
 export { cumprod, cumsum, type ScanOptions } from '../ops/scan';
+export {
+  indexAdd,
+  indexCopy,
+  indexReduce,
+  type ScatterReduce,
+  type ScatterReduceOptions,
+  scatter,
+  scatterAdd,
+  scatterReduce,
+} from '../ops/scatter';
 export { logSoftmax, softmax } from '../ops/softmax';
-export { argsort, type Sorted, type SortOptions, sort, topk } from '../ops/sort';
+export { argsort, msort, type Sorted, type SortOptions, sort, type TopkOptions, topk } from '../ops/sort';
 export * from '../ops/views';
 export * from '../ops/where';

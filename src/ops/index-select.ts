@@ -1,41 +1,26 @@
 // Rows and other slices of a tensor by a list of their positions.
-import { record } from '../autograd/tape';
+import { recordLinear } from '../autograd/tape';
 import { inputError } from '../tensor/context';
-import { normalizeAxis, type Shape } from '../tensor/shape';
-import { strided, type Tensor } from '../tensor/tensor';
-import { addAt, checkIndex, pick } from './gather';
-import { order } from './sort';
+import { normalizeAxis } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { pick } from './gather';
+import { alongAxis, checkList } from './index-checks';
+import { addAt } from './scatter-at';
 import { reshape } from './views';
 
-/** A 1-D index as one into `shape` along `axis`, repeated along the other dimensions. */
-function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
-  const full = shape.map((n, d) => (d === axis ? index.size : n));
-  return strided(
-    index,
-    full,
-    full.map((_, d) => (d === axis ? (index.strides[0] ?? 0) : 0)),
+/** `indexSelect`, which reports positions out of range in the name of `op`; null: they were looked at, or are the framework's own. */
+export function selected(op: string | null, x: Tensor, dim: number, index: Tensor): Tensor {
+  const name = op ?? 'indexSelect';
+  checkList(name, x, index);
+  const axis = normalizeAxis(name, dim, x.shape);
+  const full = alongAxis(index, x.shape, axis);
+  return recordLinear(
+    name,
+    x,
+    (t) => pick(t, axis, full, op),
+    (g) => addAt(null, x.shape, axis, full, g),
+    [index],
   );
-}
-
-/** From this many positions the gradient sorts them first, so that every slice finds its sources quickly. */
-const SORT_FROM = 64;
-
-function selected(op: string, x: Tensor, dim: number, index: Tensor): Tensor {
-  checkIndex(op, index);
-  if (index.ndim > 1) throw inputError(op, 'the index has too many dimensions', { input: x, index }, 'It is [N].');
-  if (x.ndim === 0 && index.size !== 1)
-    throw inputError(
-      op,
-      'a tensor without dimensions has one position',
-      { input: x, index },
-      'unsqueeze(0) gives it one.',
-    );
-  const axis = normalizeAxis(op, dim, x.shape);
-  const y = pick(x, axis, alongAxis(index, x.shape, axis), op);
-  return record('indexSelect', [x], y, [index], (g) => {
-    const sorted = index.size >= SORT_FROM ? order(index, 0, false) : undefined;
-    return [addAt(null, x.shape, axis, alongAxis(index, x.shape, axis), g, sorted)];
-  });
 }
 
 /**

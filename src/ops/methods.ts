@@ -8,15 +8,16 @@ import { Tensor } from '../tensor/tensor';
 import * as assign from './assign';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
-import { gather, scatterAdd } from './gather';
+import { gather } from './gather';
 import { indexSelect } from './index-select';
 import { chunk, pad, split } from './join';
 import { matmul } from './matmul';
 import { describe, print, show } from './print';
 import * as reduce from './reduce';
 import { cumprod, cumsum } from './scan';
+import { indexAdd, indexCopy, indexReduce, scatter, scatterAdd, scatterReduce } from './scatter';
 import { logSoftmax, softmax } from './softmax';
-import { argsort, sort, topk } from './sort';
+import { argsort, msort, sort, topk } from './sort';
 import * as views from './views';
 import { clamp } from './where';
 
@@ -43,9 +44,15 @@ const functions = {
   logSoftmax,
   gather,
   indexSelect,
+  indexAdd,
+  indexCopy,
+  indexReduce,
+  scatter,
   scatterAdd,
+  scatterReduce,
   sort,
   argsort,
+  msort,
   topk,
   cumsum,
   cumprod,

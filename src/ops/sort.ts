@@ -1,44 +1,13 @@
 // Stable sorting, with positions. What a value receives as its gradient goes back to where it came from.
-import type { Kernel } from '../../shaders/kernel';
-import type { SortType } from '../../shaders/sort';
-import { sortByRank, sortOrder, sortPairs, sortPass } from '../../shaders/sort';
-import { record } from '../autograd/tape';
-import { device } from '../gpu';
+import { recordLinear } from '../autograd/tape';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
-import { wgslType } from '../tensor/dtype';
-import { bind, contiguous, copy, evaluate } from '../tensor/elementwise';
-import { linesAlong, normalizeAxis } from '../tensor/shape';
+import { copy, evaluate } from '../tensor/elementwise';
+import { normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { empty, strided } from '../tensor/tensor';
+import { strided } from '../tensor/tensor';
 import { pick, scatterInto } from './gather';
-
-/** Lines up to this length count ranks. */
-const RANK_LIMIT = 1024;
-
-/** Positions (int32) of the elements along `dim` in sorted order; NaN counts as the largest, equal values keep their order. */
-export function order(x: Tensor, dim: number, descending: boolean): Tensor {
-  const { lines, n, inner } = linesAlong(x.shape, normalizeAxis('sort', dim, x.shape));
-  const source = contiguous(x);
-  const y = empty('sort', x.shape, 'int32');
-  const natural = wgslType(x.dtype);
-  const type: SortType = natural === 'bool' ? 'u32' : natural;
-  const run = (kernel: Kernel, buffers: Tensor[], threads: number, padded = 0, span = 0, reach = 0) =>
-    device().launch(kernel, buffers.map(bind), [threads, n, inner, padded, span, reach], threads);
-  if (n <= RANK_LIMIT) {
-    run(sortByRank(type, descending), [source, y], x.size);
-    return y;
-  }
-  const padded = 2 ** Math.ceil(Math.log2(n));
-  const pairs = empty('sort', [lines, padded, 2], 'uint32');
-  run(sortPairs(type, descending), [source, pairs], lines * padded, padded);
-  for (let span = 2; span <= padded; span *= 2)
-    for (let reach = span / 2; reach >= 1; reach /= 2)
-      run(sortPass(), [pairs], (lines * padded) / 2, padded, span, reach);
-  run(sortOrder(), [pairs, y], x.size, padded);
-  pairs.dispose();
-  return y;
-}
+import { order } from './order';
 
 /** Values and where they came from. */
 export interface Sorted {
@@ -51,18 +20,20 @@ export interface Sorted {
 export interface SortOptions {
   dim?: number;
   descending?: boolean;
+  /** Sorting is stable in any case. */
+  stable?: boolean;
 }
 
-const SORT: OptionTable<SortOptions> = { dim: is.number, descending: is.flag };
+const SORT: OptionTable<SortOptions> = { dim: is.number, descending: is.flag, stable: is.flag };
 
 /** Recorded values of x at `indices` along an axis, each at most once. */
 function picked(x: Tensor, axis: number, indices: Tensor): Sorted {
-  const values = record('sort', [x], pick(x, axis, indices, null), [indices], (g) => {
+  const back = (g: Tensor) => {
     const dx = evaluate({ name: 'sort', expression: '0.0', operands: {}, shape: x.shape });
     scatterInto(dx, axis, indices, g);
-    return [dx];
-  });
-  return { values, indices };
+    return dx;
+  };
+  return { values: recordLinear('sort', x, (t) => pick(t, axis, indices, null), back, [indices]), indices };
 }
 
 /**
@@ -80,9 +51,22 @@ export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
   return order(x, dim, descending);
 }
 
+/** As `sort` along dimension 0, the values alone: `torch.msort`. */
+export const msort = (x: Tensor): Tensor => sort(x, { dim: 0 }).values;
+
+/** Options of `topk`. */
+export interface TopkOptions {
+  dim?: number;
+  largest?: boolean;
+  /** The results are sorted in any case. */
+  sorted?: boolean;
+}
+
+const TOPK: OptionTable<TopkOptions> = { dim: is.number, largest: is.flag, sorted: is.flag };
+
 /** The k largest (or smallest) along `dim` with their positions, the most extreme first, as `torch.topk`. */
-export function topk(x: Tensor, k: number, options: { dim?: number; largest?: boolean } = {}): Sorted {
-  const { dim = -1, largest = true } = checked('topk', options, { dim: is.number, largest: is.flag });
+export function topk(x: Tensor, k: number, options: TopkOptions = {}): Sorted {
+  const { dim = -1, largest = true } = checked('topk', options, TOPK);
   const axis = normalizeAxis('topk', dim, x.shape);
   const n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n)

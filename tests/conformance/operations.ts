@@ -11,6 +11,7 @@ import * as norms from '../../src/ops/norm';
 import * as pool from '../../src/ops/pool';
 import * as reduce from '../../src/ops/reduce';
 import { cumprod, cumsum } from '../../src/ops/scan';
+import { scatterAdd } from '../../src/ops/scatter';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { argsort, sort, topk } from '../../src/ops/sort';
 import * as views from '../../src/ops/views';
@@ -225,7 +226,7 @@ const operations: Record<string, Operation> = {
     return views.reshape(indexSelect(x, d, flat), shape);
   },
   gather_elements: ([x, positions], { axis }) => index.gather(x, axis, counted(positions, x.shape[at(axis, x.ndim)])),
-  scatter_add: ([x, positions, source], { axis }) => index.scatterAdd(x, axis, positions, source),
+  scatter_add: ([x, positions, source], { axis }) => scatterAdd(x, axis, positions, source),
   // There a label that is no class gives `off` everywhere; oneHot refuses it, as PyTorch does.
   one_hot: ([labels], { depth, on, off }) =>
     where(eq(views.unsqueeze(labels, -1), arange(0, depth, 1, { dtype: 'int32' })), on, off),

@@ -1,9 +1,10 @@
 // Random views, joins, padding, gathers, scatters and sorts.
 import { test } from 'uvu';
 import '../../src/ops/methods';
-import { gather, oneHot, scatterAdd } from '../../src/ops/gather';
+import { gather, oneHot } from '../../src/ops/gather';
 import { indexSelect } from '../../src/ops/index-select';
 import * as joins from '../../src/ops/join';
+import { scatterAdd } from '../../src/ops/scatter';
 import { sort, topk } from '../../src/ops/sort';
 import * as views from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
