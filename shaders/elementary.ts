@@ -5,7 +5,8 @@
 // simplify that. Nor does any rely on an fma that rounds once: drivers
 // may round twice. Multiples k of ln 2 are taken off in two parts, of which the first has so few bits that its product is exact.
 
-const horner = (x: string, coefficients: readonly number[]): string =>
+/** WGSL of a polynomial in `x` by Horner's rule. */
+export const horner = (x: string, coefficients: readonly number[]): string =>
   coefficients.reduceRight((sum, c) => (sum ? `fma(${sum}, ${x}, ${c.toExponential(8)})` : c.toExponential(8)), '');
 
 function inverseFactorial(n: number): number {

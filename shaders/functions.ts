@@ -4,8 +4,9 @@
 // Each entry of the library is a complete WGSL function; one may call others.
 import { arithmetic } from './arithmetic';
 import { elementary } from './elementary';
+import { special } from './special';
 
-const library: Record<string, string> = { ...arithmetic, ...elementary };
+const library: Record<string, string> = { ...arithmetic, ...elementary, ...special };
 
 /** The source of all functions of the library that `code` calls, directly or through others. */
 export function functionsFor(code: string): string {

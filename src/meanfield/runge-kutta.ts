@@ -22,7 +22,15 @@ export const METHODS = {
 /** x + h · Σ weightᵢ · slopeᵢ; `h` is []. */
 export function advance(x: Tensor, h: Tensor, weights: readonly number[], slopes: readonly Tensor[]): Tensor {
   const terms = weights.flatMap((w, i) => (w === 0 ? [] : [w === 1 ? slopes[i] : mul(slopes[i], w)]));
-  return terms.length ? add(x, mul(h, terms.reduce(add))) : x;
+  return terms.length
+    ? add(
+        x,
+        mul(
+          h,
+          terms.reduce((a, b) => add(a, b)),
+        ),
+      )
+    : x;
 }
 
 /** The length Δ_l = τ_l − τ_{l−1} of a particle's interval, τ_{−1} = 0, divided by `parts`: []. */

@@ -1,5 +1,6 @@
 // F: operations as functions, by their PyTorch names in camel case.
 
+export * from '../ops/activations';
 export {
   type Conv1dOptions,
   type Conv2dOptions,
@@ -17,6 +18,7 @@ export * from '../ops/join';
 export * from '../ops/loss';
 export { linear, matmul } from '../ops/matmul';
 export { batchNorm, groupNorm, layerNorm } from '../ops/norm';
+export * from '../ops/pointwise';
 export * from '../ops/pool';
 export * from '../ops/reduce';
 export * from '../ops/residual-step';

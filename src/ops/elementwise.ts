@@ -1,4 +1,4 @@
-import { checked, word } from '../gpu/options';
+import { checked, is, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
 import { checkDType, promote, wgslType } from '../tensor/dtype';
@@ -7,7 +7,7 @@ import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import type { Numeric, Operand } from './operands';
 import { numberType, recordElementwise, requireNumber, requireOperand, requireTensor } from './operands';
-import type { BinaryName, BinaryRow, UnaryName, UnaryRow } from './table';
+import type { BinaryName, BinaryRow, ResultType, UnaryName, UnaryRow } from './table';
 import { binaryOps, unaryOps } from './table';
 
 export type { Numeric, Operand } from './operands';
@@ -18,10 +18,16 @@ interface Typed {
   result: DType;
 }
 
+const REFUSED: Partial<Record<ResultType, DType[]>> = {
+  signed: ['uint32', 'bool'],
+  number: ['bool'],
+  bits: ['float32'],
+  integer: ['float32', 'bool'],
+};
+
 /** The types that an operation of the table computes in and gives for operands that are promoted to `dtype`. */
 function typed(name: string, row: UnaryRow | BinaryRow, dtype: DType): Typed {
-  const refused = row.result === 'signed' ? ['uint32', 'bool'] : row.result === 'number' ? ['bool'] : [];
-  if (refused.includes(dtype))
+  if (REFUSED[row.result]?.includes(dtype))
     throw inputError(name, `not defined for ${dtype}`, {}, "Convert first: x.to('int32') or x.to('float32').");
   const integers = dtype === 'bool' ? 'uint32' : dtype;
   const compute = row.result === 'float' ? 'float32' : row.result === 'logical' ? 'bool' : integers;
@@ -119,24 +125,36 @@ export const { sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, 
 export const { floor, ceil, round, trunc, isnan, isinf, isfinite, logicalNot, threshold } = unaryFunctions;
 export const { relu, relu6, sigmoid, logSigmoid, silu, mish, softsign, selu, hardSwish, leakyRelu, elu, celu } =
   unaryFunctions;
-export const { softplus, hardSigmoid, hardTanh } = unaryFunctions;
-export const {
-  add,
-  sub,
-  mul,
-  div,
-  floorDiv,
-  remainder,
-  fmod,
-  pow,
-  maximum,
-  minimum,
-  squaredDifference,
-  hypot,
-  atan2,
-  prelu,
-} = binaryFunctions;
+export const { softplus, hardSigmoid, hardTanh, hardshrink, softshrink, tanhshrink } = unaryFunctions;
+export const { frac, deg2rad, rad2deg, sinc, erfinv, ndtr, logNdtr, ndtri, entr, lgamma, digamma } = unaryFunctions;
+export const { i0, i0e, i1, i1e, signbit } = unaryFunctions;
+export const { mul, floorDiv, remainder, fmod, pow, maximum, minimum, squaredDifference, hypot, atan2 } =
+  binaryFunctions;
+export const { xlogy, xlog1py, logaddexp, logaddexp2, floatPower, ldexp, copysign, heaviside, gcd, lcm } =
+  binaryFunctions;
+export const { bitwiseAnd, bitwiseOr, bitwiseXor, bitwiseLeftShift, bitwiseRightShift } = binaryFunctions;
 export const { eq, ne, lt, le, gt, ge, logicalAnd, logicalOr, logicalXor } = binaryFunctions;
+
+/** The second summand, multiplied by alpha. */
+function times(op: string, b: Operand, options: { alpha?: number }): Operand {
+  const { alpha = 1 } = checked(op, options, { alpha: is.number });
+  return alpha === 1 ? b : typeof b === 'number' ? alpha * b : binaryFunctions.mul(b, alpha);
+}
+
+/** a + alpha·b (alpha 1 by default), as `torch.add`. */
+export const add = (a: Operand, b: Operand, options?: { alpha?: number }): Tensor =>
+  binaryFunctions.add(a, options ? times('add', b, options) : b);
+
+/** a − alpha·b (alpha 1 by default), as `torch.sub`. */
+export const sub = (a: Operand, b: Operand, options?: { alpha?: number }): Tensor =>
+  binaryFunctions.sub(a, options ? times('sub', b, options) : b);
+
+/** a / b, as `torch.div`: in float32, or with `roundingMode` 'trunc' or 'floor' rounded, in the type of the operands and without gradient. */
+export function div(a: Operand, b: Operand, options?: { roundingMode?: 'trunc' | 'floor' | null }): Tensor {
+  const { roundingMode = null } = checked('div', options, { roundingMode: word(null, 'trunc', 'floor') });
+  const { div: quotient, truncDiv, floorDiv } = binaryFunctions;
+  return (roundingMode === null ? quotient : roundingMode === 'trunc' ? truncDiv : floorDiv)(a, b);
+}
 
 /** Gaussian error linear unit x·Φ(x); with `approximate: 'tanh'` by x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))). */
 export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {

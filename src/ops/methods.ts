@@ -5,6 +5,7 @@ import { registerHook, retainGrad } from '../autograd/hooks';
 import { detach } from '../autograd/tape';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
+import { prelu } from './activations';
 import * as assign from './assign';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
@@ -12,6 +13,7 @@ import { gather } from './gather';
 import { indexSelect } from './index-select';
 import { chunk, pad, split } from './join';
 import { matmul } from './matmul';
+import * as pointwise from './pointwise';
 import { describe, print, show } from './print';
 import * as reduce from './reduce';
 import { cumprod, cumsum } from './scan';
@@ -29,6 +31,11 @@ const { variance, ...reductions } = reduce;
 
 const functions = {
   ...elementwise.unaryFunctions,
+  add: elementwise.add,
+  sub: elementwise.sub,
+  div: elementwise.div,
+  prelu,
+  ...pointwise,
   clamp,
   gelu: elementwise.gelu,
   cast: elementwise.cast,
@@ -65,9 +72,11 @@ const functions = {
   retainGrad,
 };
 
-type UnaryFunctions = Omit<OfTable, 'clamp'>;
+type UnaryFunctions = Omit<OfTable, 'clamp' | keyof typeof pointwise>;
 type UnaryMethods = Methods<UnaryFunctions>;
-type BinaryMethods = { [K in keyof BinaryFunctions]: (other: elementwise.Operand) => Tensor };
+type BinaryMethods = {
+  [K in Exclude<keyof BinaryFunctions, keyof typeof functions>]: (other: elementwise.Operand) => Tensor;
+};
 type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions>>;
 
 declare module '../tensor/tensor' {
@@ -75,8 +84,8 @@ declare module '../tensor/tensor' {
 }
 
 for (const [name, f] of Object.entries({
-  ...functions,
   ...elementwise.binaryFunctions,
+  ...functions,
   toString: describe,
   toJSON: describe,
 }))

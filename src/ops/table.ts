@@ -7,9 +7,10 @@
 
 /**
  * What types go in and come out: 'float' computes in float32 and gives it; 'same' the (promoted) type of the inputs, 'number' refuses bool
- * and 'signed' also uint32; 'whole' is the identity for integers; 'compare' gives bool; 'logical' takes every input as true or false.
+ * and 'signed' also uint32; 'whole' is the identity for integers; 'compare' gives bool; 'logical' takes every input as true or false. 'bits'
+ * refuses float32, and 'integer' bool as well.
  */
-export type ResultType = 'float' | 'same' | 'number' | 'signed' | 'whole' | 'compare' | 'logical';
+export type ResultType = 'float' | 'same' | 'number' | 'signed' | 'whole' | 'compare' | 'logical' | 'bits' | 'integer';
 
 interface Row {
   value: string;
@@ -121,6 +122,53 @@ export const unaryOps = {
     int: 'select(select(a, T(s), a < T(s)), T(t), a > T(t) || T(s) > T(t))',
   },
 
+  /** x where |x| is above λ, else 0. */
+  hardshrink: withScalars({ lambd: 0.5 }, 'select(a, 0.0, abs(a) <= s && !isNan(a))', 'select(g, 0.0, abs(a) <= s)'),
+  /** x moved towards 0 by λ, 0 on the way. */
+  softshrink: withScalars(
+    { lambd: 0.5 },
+    'select(a - withSign(s, a), 0.0, abs(a) <= s && !isNan(a))',
+    'select(g, 0.0, abs(a) <= s)',
+  ),
+  tanhshrink: float('tanhshrink(a)', 'g * tanh(a) * tanh(a)'),
+
+  /** The part behind the point, with the sign of x. */
+  frac: float('a - trunc(a)', 'g'),
+  deg2rad: float(`a * ${Math.PI / 180}`, `g * ${Math.PI / 180}`),
+  rad2deg: float(`a * ${180 / Math.PI}`, `g * ${180 / Math.PI}`),
+  /** log(x / (1 − x)), with x first brought to ε … 1 − ε where ε is not negative. */
+  logit: withScalars(
+    { eps: -1 },
+    'logit(select(a, clampTo(a, s, 1.0 - s), s >= 0.0))',
+    'select(select(g / (a * (1.0 - a)), nan(), isNan(y)), 0.0, s >= 0.0 && (a < s || a > 1.0 - s))',
+  ),
+  /** sin πx / πx, 1 at 0. */
+  sinc: float('sinc(a)', 'g * sincSlope(a, y)'),
+  erfinv: float('erfinv(a)', 'g * erfinvSlope(a, y)'),
+  /** The standard normal distribution function, its logarithm and its inverse. */
+  ndtr: float('normal(a)', `g * ${1 / Math.sqrt(2 * Math.PI)} * gaussian(a, 0.5)`),
+  logNdtr: float('logNdtr(a)', 'g * logNdtrSlope(a)'),
+  ndtri: float('ndtri(a)', 'g * ndtriSlope(a, y)'),
+  /** −x·log x. */
+  entr: float('select(xlogy(-a, a), -infinity(), a < 0.0)', '-g * (1.0 + log(a))'),
+  lgamma: float('lgamma(a)', 'g * digamma(a)'),
+  digamma: float('digamma(a)', 'g * trigamma(a)'),
+  /** The n-th derivative of digamma; c = (−1)ⁿ⁺¹·n!. */
+  polygamma: withScalars({ n: 1, c: 1 }, 'polygamma(s, t, a)', 'g * polygamma(s + 1.0, -(s + 1.0) * t, a)'),
+  /** Bessel functions of an imaginary argument; i0e and i1e are multiplied by e^−|x|. */
+  i0: float('i0(a)', 'g * i1(a)'),
+  i0e: float('i0e(a)', 'g * (i1e(a) - signOf(a) * y)'),
+  i1: float('i1(a)', 'g * i1Slope(a)'),
+  i1e: float('i1e(a)', 'g * (i0e(a) - signOf(a) * y - i1eOverX(a))'),
+  /** Numbers in place of NaN, ∞ and −∞. */
+  nanToNum: withScalars(
+    { nan: 0, posinf: 3.4028234663852886e38, neginf: -3.4028234663852886e38 },
+    'select(select(select(a, u, isInf(a)), t, isInf(a) && !isNegative(a)), s, isNan(a))',
+    'select(0.0, g, isFinite(a))',
+  ),
+  bitwiseNot: { value: '', int: '~a', result: 'integer' },
+
+  signbit: { value: 'isNegative(a)', int: 'a < 0', result: 'compare' },
   isnan: { value: 'isNan(f32(a))', result: 'compare' },
   isinf: { value: 'isInf(f32(a))', result: 'compare' },
   isfinite: { value: 'isFinite(f32(a))', result: 'compare' },
@@ -201,6 +249,71 @@ export const binaryOps = {
     db: 'select(g * a, 0.0, a > 0.0)',
     result: 'float',
   },
+  /** a·log b and a·log(1 + b), 0 where a is 0 (unless b is NaN). */
+  xlogy: {
+    value: 'xlogy(a, b)',
+    da: 'select(g * log(b), 0.0, a == 0.0 && b <= 0.0)',
+    db: 'over(g * a, b)',
+    result: 'float',
+  },
+  xlog1py: {
+    value: 'xlog1py(a, b)',
+    da: 'select(g * log1p(b), 0.0, a == 0.0 && b <= -1.0)',
+    db: 'over(g * a, 1.0 + b)',
+    result: 'float',
+  },
+  /** log(eᵃ + eᵇ), and the same to base 2. */
+  logaddexp: { value: 'logAddExp(a, b)', da: 'g * sigmoid(a - b)', db: 'g * sigmoid(b - a)', result: 'float' },
+  logaddexp2: {
+    value: 'logAddExp2(a, b)',
+    da: `g * sigmoid(${Math.LN2} * (a - b))`,
+    db: `g * sigmoid(${Math.LN2} * (b - a))`,
+    result: 'float',
+  },
+  /** a/b rounded towards 0. */
+  truncDiv: {
+    value: 'trunc(over(a, b))',
+    int: 'a / b',
+    refused: (b) => b === 0,
+    da: '0.0',
+    db: '0.0',
+    result: 'same',
+  },
+  /** aᵇ in float32, of integers too. */
+  floatPower: {
+    value: 'power(a, b)',
+    da: 'select(g * b * power(a, b - 1.0), 0.0, b == 0.0)',
+    db: 'select(g * y * log(a), 0.0, a == 0.0 && b >= 0.0)',
+    result: 'float',
+  },
+  /** a·2ᵇ. */
+  ldexp: { value: 'a * exp2(b)', da: 'g * exp2(b)', db: `g * y * ${Math.LN2}`, result: 'float' },
+  /** |a| with the sign of b. */
+  copysign: {
+    value: 'withSign(a, b)',
+    da: 'select(g * select(-1.0, 1.0, isNegative(a) == isNegative(b)), 0.0, a == 0.0)',
+    db: '0.0',
+    result: 'float',
+  },
+  /** 0 where a is negative, b where it is 0, else 1; 0 for NaN, as in PyTorch. No gradient. */
+  heaviside: {
+    value: 'select(f32(a > 0.0 && !isNan(a)), b, a == 0.0)',
+    int: 'select(T(a > 0), b, a == 0)',
+    result: 'same',
+  },
+  bitwiseAnd: { value: '', int: 'a & b', result: 'bits' },
+  bitwiseOr: { value: '', int: 'a | b', result: 'bits' },
+  bitwiseXor: { value: '', int: 'a ^ b', result: 'bits' },
+  /** Shifts by less than 0 or more than 31 push every bit out. */
+  bitwiseLeftShift: { value: '', int: 'select(a << (u32(b) & 31u), 0, u32(b) > 31u)', result: 'integer' },
+  bitwiseRightShift: {
+    value: '',
+    int: 'select(a >> (u32(b) & 31u), select(T(0), ~T(0), a < 0), u32(b) > 31u)',
+    result: 'integer',
+  },
+  /** Greatest common divisor and least common multiple. */
+  gcd: { value: '', int: 'T(gcd(i32(a), i32(b)))', result: 'integer' },
+  lcm: { value: '', int: 'T(lcm(i32(a), i32(b)))', result: 'integer' },
   eq: compare('a == b'),
   /** Drivers may assume that there is no NaN. */
   ne: { ...compare('a != b || isNan(a) || isNan(b)'), int: 'a != b' },

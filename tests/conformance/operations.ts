@@ -136,7 +136,7 @@ const operations: Record<string, Operation> = {
   clamp: ([x], { min, max }) => clamp(x, optional(min), optional(max)),
   step: ([x], { alpha }) => where(isnan(x), x, where(gt(x, 0), 1, numberOf(alpha))),
   prelu: ([x, slope], { channel_axis }) =>
-    elementwise.prelu(
+    elementwise.binaryFunctions.prelu(
       x,
       typeof channel_axis === 'number' && slope.size > 1 ? perChannel(slope, x, channel_axis) : slope,
     ),

@@ -10,7 +10,23 @@ import { sum } from '../../src/ops/reduce';
 import { tensor } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
 import { useGpu } from '../util';
-import { erf, erfc, lnSigmoid, softplus } from './special';
+import {
+  bessel,
+  besselScaled,
+  cosPi,
+  digamma,
+  erf,
+  erfc,
+  erfcx,
+  erfinv,
+  lgamma,
+  lnSigmoid,
+  logNdtr,
+  ndtri,
+  sinPi,
+  softplus,
+  trigamma,
+} from './special';
 
 useGpu();
 
@@ -77,6 +93,52 @@ const references: Record<string, Reference> = {
     d: (x) => geluGate(x) * (1 + x * (1 - geluGate(x)) * geluSlope * (1 + 0.134145 * x * x)),
   },
 };
+
+const sinc = (x: number) => (Math.abs(x) < 1e-9 ? 1 : sinPi(x) / (PI * x));
+/** e^−|x|·I₁(x) / x, and by their series for small x x − tanh x and (sin πx / πx)′. */
+const overX = (x: number) => (Math.abs(x) < 1e-9 ? 0.5 : besselScaled(1, x) / x);
+const tanhshrink = (x: number) => {
+  if (Math.abs(x) > 0.1) return x - Math.tanh(x);
+  return x ** 3 * (1 / 3 - x ** 2 * (2 / 15 - x ** 2 * (17 / 315 - x ** 2 * (62 / 2835 - (x ** 2 * 1382) / 155925))));
+};
+const sincSlope = (x: number) => {
+  const z = (PI * x) ** 2;
+  if (Math.abs(x) > 0.05) return (cosPi(x) - sinc(x)) / x;
+  return -PI * PI * x * (1 / 3 - z * (1 / 30 - z * (1 / 840 - z / 45360)));
+};
+
+Object.assign(references, {
+  logit: {
+    f: (x: number) => Math.log(x) - Math.log1p(-x),
+    d: (x: number) => (x < 0 || x > 1 ? NaN : 1 / (x * (1 - x))),
+  },
+  sinc: { f: sinc, d: sincSlope },
+  erfinv: { f: erfinv, d: (x: number) => (Math.sqrt(PI) / 2) * Math.exp(erfinv(x) ** 2) },
+  ndtr: { f: normal, d: (x: number) => Math.exp((-x * x) / 2) / Math.sqrt(2 * PI) },
+  ndtri: { f: ndtri, d: (x: number) => Math.sqrt(2 * PI) * Math.exp(ndtri(x) ** 2 / 2) },
+  logNdtr: {
+    f: logNdtr,
+    d: (x: number) =>
+      x < 0 ? Math.sqrt(2 / PI) / erfcx(-x * SQRT1_2) : Math.exp((-x * x) / 2) / Math.sqrt(2 * PI) / normal(x),
+  },
+  entr: { f: (x: number) => (x === 0 ? 0 : x < 0 ? -Infinity : -x * Math.log(x)), d: (x: number) => -1 - Math.log(x) },
+  lgamma: { f: lgamma, d: digamma },
+  digamma: { f: digamma, d: trigamma },
+  i0: { f: (x: number) => bessel(0, x), d: (x: number) => bessel(1, x) },
+  i0e: {
+    f: (x: number) => besselScaled(0, x),
+    d: (x: number) => besselScaled(1, x) - Math.sign(x) * besselScaled(0, x),
+  },
+  i1: {
+    f: (x: number) => bessel(1, x),
+    d: (x: number) => (Math.abs(x) < 1e-9 ? 0.5 : (besselScaled(0, x) - overX(x)) * Math.exp(Math.abs(x))),
+  },
+  i1e: {
+    f: (x: number) => besselScaled(1, x),
+    d: (x: number) => besselScaled(0, x) - Math.sign(x) * besselScaled(1, x) - overX(x),
+  },
+  tanhshrink: { f: tanhshrink, d: (x: number) => Math.tanh(x) ** 2 },
+} satisfies Record<string, Reference>);
 
 interface Bound {
   size: number;

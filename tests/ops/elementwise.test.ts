@@ -15,7 +15,6 @@ import {
   minimum,
   mul,
   pow,
-  prelu,
   squaredDifference,
   sub,
   threshold,
@@ -30,6 +29,7 @@ import { arange, tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { checkOperation, close, numbers, useGpu } from '../util';
+import * as special from './special';
 
 useGpu();
 
@@ -47,7 +47,7 @@ const celu = (x: number) => Math.max(0, x) + Math.min(0, Math.expm1(x));
 
 /** Float64 functions, and the range to test where it is not −3 … 3. Logical rows are tested elsewhere. */
 const references: Record<
-  Exclude<UnaryName, 'isnan' | 'isinf' | 'isfinite' | 'logicalNot'>,
+  Exclude<UnaryName, 'isnan' | 'isinf' | 'isfinite' | 'logicalNot' | 'signbit' | 'bitwiseNot'>,
   [(x: number) => number, number?, number?]
 > = {
   neg: [(x) => -x],
@@ -101,6 +101,27 @@ const references: Record<
   hardTanh: [(x) => Math.min(1, Math.max(-1, x))],
   threshold: [(x) => Math.max(x, 0)],
   clamp: [(x) => x],
+  hardshrink: [(x) => (Math.abs(x) > 0.5 ? x : 0)],
+  softshrink: [(x) => x - Math.max(-0.5, Math.min(0.5, x))],
+  tanhshrink: [(x) => x - Math.tanh(x)],
+  frac: [(x) => x - Math.trunc(x)],
+  deg2rad: [(x) => (x * Math.PI) / 180, -400, 400],
+  rad2deg: [(x) => (x * 180) / Math.PI],
+  logit: [(x) => Math.log(x / (1 - x)), 0.05, 0.95],
+  sinc: [(x) => Math.sin(Math.PI * x) / (Math.PI * x)],
+  erfinv: [special.erfinv, -0.9, 0.9],
+  ndtr: [(x) => 0.5 * special.erfc(-x / Math.SQRT2)],
+  logNdtr: [special.logNdtr],
+  ndtri: [special.ndtri, 0.05, 0.95],
+  entr: [(x) => -x * Math.log(x), 0.05, 3],
+  lgamma: [special.lgamma, 0.3, 9],
+  digamma: [special.digamma, 0.3, 9],
+  polygamma: [special.trigamma, 0.5, 9],
+  i0: [(x) => special.bessel(0, x)],
+  i0e: [(x) => special.besselScaled(0, x), -9, 9],
+  i1: [(x) => special.bessel(1, x)],
+  i1e: [(x) => special.besselScaled(1, x), -9, 9],
+  nanToNum: [(x) => x],
 };
 const steps = new Set(['sign', 'floor', 'ceil', 'round', 'trunc']);
 
@@ -134,7 +155,7 @@ const pairs: Record<string, [(a: Tensor, b: Tensor) => Tensor, (a: number, b: nu
   squaredDifference: [squaredDifference, (a, b) => (a - b) ** 2],
   hypot: [hypot, Math.hypot],
   atan2: [atan2, Math.atan2, 0.3],
-  prelu: [prelu, (a, b) => (a > 0 ? a : a * b)],
+  prelu: [binaryFunctions.prelu, (a, b) => (a > 0 ? a : a * b)],
   remainder: [binaryFunctions.remainder, (a, b) => a - b * Math.floor(a / b), 0.3],
 };
 const layouts: [Shape, Shape][] = [
@@ -322,7 +343,8 @@ test('refuses what does not fit', () => {
 });
 
 test('every row is tested', () => {
-  const tested = new Set([...Object.keys(references), 'isnan', 'isinf', 'isfinite', 'logicalNot']);
+  const others = ['isnan', 'isinf', 'isfinite', 'logicalNot', 'signbit', 'bitwiseNot'];
+  const tested = new Set([...Object.keys(references), ...others]);
   assert.equal(
     Object.keys(unaryOps).filter((name) => !tested.has(name)),
     [],

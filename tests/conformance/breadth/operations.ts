@@ -3,6 +3,7 @@ import type { Tensor } from '../../../src/tensor/tensor';
 import type { Attributes } from './case';
 import { common } from './operations-common';
 import { indexing } from './operations-indexing';
+import { math } from './operations-math';
 
 /**
  * Positional tensors (a list of tensors where PyTorch takes one, null for an absent one) and the other arguments by their names in camel case
@@ -11,4 +12,4 @@ import { indexing } from './operations-indexing';
 // biome-ignore lint/suspicious/noExplicitAny: what an operation takes is for it to check
 export type Operation = (inputs: any[], options: Attributes, lookUp: (name: string) => Tensor | undefined) => unknown;
 
-export const operations: Record<string, Operation> = { ...common, ...indexing };
+export const operations: Record<string, Operation> = { ...common, ...math, ...indexing };

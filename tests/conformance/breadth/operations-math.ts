@@ -1,0 +1,106 @@
+// Elementwise functions, reductions, products and linear algebra under PyTorch's names.
+import { glu, prelu, rrelu, softmin } from '../../../src/ops/activations';
+import * as elementwise from '../../../src/ops/elementwise';
+import * as pointwise from '../../../src/ops/pointwise';
+import { clamp } from '../../../src/ops/where';
+import type { Operation } from './operations';
+
+const u = elementwise.unaryFunctions;
+const b = elementwise.binaryFunctions;
+
+/** Functions of one tensor, by their names here where those differ in more than the case. */
+const unary: Record<string, keyof typeof u> = {
+  ...Object.fromEntries(
+    ['erfinv', 'lgamma', 'digamma', 'sinc', 'frac', 'deg2rad', 'rad2deg', 'signbit', 'neg', 'sign', 'floor', 'ceil', 'round', 'trunc',
+      'isnan', 'isinf', 'isfinite', 'asin', 'acos', 'tan', 'sinh', 'cosh'].map((name) => [`torch.${name}`, name]), // biome-ignore format: one list
+  ),
+  ...Object.fromEntries(
+    [
+      'i0',
+      'i0e',
+      'i1',
+      'i1e',
+      'entr',
+      'ndtr',
+      'ndtri',
+      'erfinv',
+      'digamma',
+      'sinc',
+      'expm1',
+      'exp2',
+      'log1p',
+      'erf',
+      'erfc',
+      'round',
+    ].map((name) => [`torch.special.${name}`, name]),
+  ),
+  'torch.i0': 'i0',
+  'torch.special.log_ndtr': 'logNdtr',
+  'torch.special.gammaln': 'lgamma',
+  'torch.special.psi': 'digamma',
+  'torch.special.expit': 'sigmoid',
+  'torch.logical_not': 'logicalNot',
+  'F.tanhshrink': 'tanhshrink',
+};
+
+const binary: Record<string, keyof typeof b> = {
+  ...Object.fromEntries(
+    ['xlogy', 'logaddexp', 'logaddexp2', 'copysign', 'ldexp', 'heaviside', 'gcd', 'lcm'].map((name) => [
+      `torch.${name}`,
+      name,
+    ]),
+  ),
+  'torch.special.xlogy': 'xlogy',
+  'torch.special.xlog1py': 'xlog1py',
+  'torch.float_power': 'floatPower',
+  'torch.floor_divide': 'floorDiv',
+  'torch.bitwise_and': 'bitwiseAnd',
+  'torch.bitwise_or': 'bitwiseOr',
+  'torch.bitwise_xor': 'bitwiseXor',
+  'torch.bitwise_left_shift': 'bitwiseLeftShift',
+  'torch.bitwise_right_shift': 'bitwiseRightShift',
+  'torch.logical_and': 'logicalAnd',
+  'torch.logical_or': 'logicalOr',
+  'torch.logical_xor': 'logicalXor',
+  ...Object.fromEntries(['eq', 'ne', 'lt', 'le', 'gt', 'ge'].map((name) => [`torch.${name}`, name])),
+};
+
+export const math: Record<string, Operation> = {
+  ...Object.fromEntries(
+    Object.entries(unary).map(([name, ours]): [string, Operation] => [name, ([x]) => (u[ours] as typeof u.abs)(x)]),
+  ),
+  ...Object.fromEntries(
+    Object.entries(binary).map(([name, ours]): [string, Operation] => [
+      name,
+      ([x, y], { other, exponent, values, input }) => b[ours](x ?? input, y ?? other ?? exponent ?? values),
+    ]),
+  ),
+  'torch.logit': ([x], o) => pointwise.logit(x, o),
+  'torch.special.logit': ([x], o) => pointwise.logit(x, o),
+  'torch.polygamma': ([x], { n }) => pointwise.polygamma(x, n),
+  'torch.special.polygamma': ([x], { n }) => pointwise.polygamma(x, n),
+  'torch.nan_to_num': ([x], o) => pointwise.nanToNum(x, o),
+  'torch.bitwise_not': ([x]) => pointwise.bitwiseNot(x),
+  'torch.sgn': ([x]) => pointwise.sgn(x),
+  'torch.positive': ([x]) => pointwise.positive(x),
+  'torch.add': ([x, y], { other, ...o }) => elementwise.add(x, y ?? other, o),
+  'torch.sub': ([x, y], { other, ...o }) => elementwise.sub(x, y ?? other, o),
+  'torch.rsub': ([x, y], { other, ...o }) => pointwise.rsub(x, y ?? other, o),
+  'torch.div': ([x, y], { other, ...o }) => elementwise.div(x, y ?? other, o),
+  'torch.true_divide': ([x, y], { other }) => pointwise.trueDivide(x, y ?? other),
+  'torch.lerp': ([x, y, w], { weight }) => pointwise.lerp(x, y, w ?? weight),
+  'torch.addcmul': ([x, y, z], o) => pointwise.addcmul(x, y, z, o),
+  'torch.addcdiv': ([x, y, z], o) => pointwise.addcdiv(x, y, z, o),
+  'torch.isclose': ([x, y], o) => pointwise.isclose(x, y, o),
+  'torch.clamp': ([x, low, high], { min, max }) => clamp(x, low ?? min, high ?? max),
+  'torch.clip': ([x, low, high], { min, max }) => clamp(x, low ?? min, high ?? max),
+  'F.hardshrink': ([x], { lambd = 0.5 }) => u.hardshrink(x, lambd),
+  'F.softshrink': ([x], { lambd = 0.5 }) => u.softshrink(x, lambd),
+  'F.threshold': ([x], { threshold, value }) => u.threshold(x, threshold, value),
+  'F.hardtanh': ([x], { minVal = -1, maxVal = 1 }) => u.hardTanh(x, minVal, maxVal),
+  'F.glu': ([x], { dim = -1 }) => glu(x, dim),
+  'F.softmin': ([x], { dim }) => softmin(x, dim),
+  'F.prelu': ([x, w]) => prelu(x, w),
+  'F.rrelu': ([x], o) => rrelu(x, o),
+  'F.hardsigmoid': ([x]) => u.hardSigmoid(x),
+};
