@@ -1,6 +1,7 @@
 // F: operations as functions, by their PyTorch names in camel case.
 
 export * from '../ops/activations';
+export { type AttentionOptions, scaledDotProductAttention } from '../ops/attention';
 export {
   type Conv1dOptions,
   type Conv2dOptions,
