@@ -1,6 +1,7 @@
 // PyTorch's operations by their dotted names, in terms of the framework's. Tables of families are added up here.
 import type { Tensor } from '../../../src/tensor/tensor';
 import type { Attributes } from './case';
+import { attention } from './operations-attention';
 import { common } from './operations-common';
 import { indexing } from './operations-indexing';
 import { math } from './operations-math';
@@ -12,4 +13,11 @@ import { math } from './operations-math';
 // biome-ignore lint/suspicious/noExplicitAny: what an operation takes is for it to check
 export type Operation = (inputs: any[], options: Attributes, lookUp: (name: string) => Tensor | undefined) => unknown;
 
-export const operations: Record<string, Operation> = { ...common, ...math, ...indexing };
+// One a line, so that two who add theirs do not meet.
+// biome-ignore format: as said
+export const operations: Record<string, Operation> = {
+  ...attention,
+  ...common,
+  ...indexing,
+  ...math,
+};
