@@ -8,17 +8,7 @@ import { type Shape, sameShape } from '../tensor/shape';
 import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import { checkResult } from './anomaly';
 import { handOn } from './backward';
-import {
-  memoriesIn,
-  Node,
-  needsGradient,
-  type PushForward,
-  type Rule,
-  record,
-  tensorsIn,
-  unrecorded,
-  withoutHistory,
-} from './tape';
+import { memoriesIn, Node, needsGradient, type Rule, record, tensorsIn, unrecorded, withoutHistory } from './tape';
 
 /** At least what a function saves: the first eight are taken to be there, so that they can be unpacked. */
 type Saved = readonly [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, ...Tensor[]];
@@ -203,8 +193,7 @@ function attach(
     places.map((i) => inputs[i] as Tensor),
     differentiable.map((k) => outputs[k]),
     [...ctx.saved, ...tensorsIn(Object.values(ctx))],
-    pull,
-    f.jvp && push,
+    { pull, push: f.jvp && push },
   );
 }
 
@@ -241,36 +230,58 @@ function answersOf(
   });
 }
 
-/** Records an operation with one output or several. The rules take and give a derivative for each of them. */
-function recordOutputs(
+/** What recording an operation with several outputs takes: rules that take and give a derivative for each of them. */
+interface OutputRules {
+  pull(gradients: readonly (Tensor | undefined)[], needs: readonly boolean[]): ReturnType<Rule>;
+  push?(tangents: readonly (Tensor | null)[]): Tensor[];
+  /** `pull` in recorded operations, for second derivatives. */
+  differentiable?(gradients: readonly (Tensor | undefined)[], needs: readonly boolean[]): ReturnType<Rule>;
+}
+
+/** Records an operation with one output or several. */
+export function recordOutputs(
   name: string,
   inputs: readonly Tensor[],
   outputs: readonly Tensor[],
   saved: readonly Tensor[],
-  pull: (gradients: readonly (Tensor | undefined)[]) => (Tensor | null)[],
-  push: ((tangents: readonly (Tensor | null)[]) => Tensor[]) | undefined,
+  { pull, push, differentiable }: OutputRules,
 ): void {
   if (outputs.length === 1)
-    record(name, inputs, outputs[0], saved, (g) => pull([g]), push && { push: (...t) => push(t)[0] });
+    record(name, inputs, outputs[0], saved, (g, needs) => pull([g], needs), {
+      push: push && ((...t) => push(t)[0]),
+      differentiable: differentiable && ((g, needs) => differentiable([g], needs)),
+    });
   if (outputs.length < 2) return;
   // Stands for all outputs together, between their nodes and that of the operation. It has no elements.
   const whole = empty(name, [0]).requiresGrad_();
   whole.dispose();
   let tangents: Tensor[] = [];
-  const pushAll: PushForward = (...given) => {
+  const pushAll = (...given: (Tensor | null)[]) => {
     tangents = push!(given);
     return whole;
   };
-  const pullAll: Rule = (_gradient, _needs, _addend, gradients) => pull(gradients!);
-  const operation = new Node(name, inputs, whole.shape, saved, pullAll, push ? { push: pushAll } : {});
+  const operation = new Node(
+    name,
+    inputs,
+    whole.shape,
+    saved,
+    (_gradient, needs, _addend, gradients) => pull(gradients!, needs),
+    {
+      push: push && pushAll,
+      differentiable: differentiable && ((_gradient, needs, gradients) => differentiable(gradients!, needs)),
+    },
+  );
   whole.gradNode = operation;
   outputs.forEach((y, k) => {
-    const handBack: Rule = (gradient) => {
+    const handBack = (gradient: Tensor) => {
       handOn(operation, k, gradient);
       return [];
     };
     y.requiresGrad = true;
-    y.gradNode = new Node(name, [whole], y.shape, [], handBack, push ? { push: () => tangents[k] } : {});
+    y.gradNode = new Node(name, [whole], y.shape, [], handBack, {
+      push: push && (() => tangents[k]),
+      differentiable: differentiable && handBack,
+    });
     checkResult(name, inputs, y);
   });
 }
