@@ -10,12 +10,15 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, perThread } from './build';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
+import { REPORTS, reportFunction } from './report';
 
 const POOL_TILE = 64;
 
-/** n, then (height, width) of: input, output, kernel, stride, padding before, dilation, padding after; countIncludePad. */
+export type PoolKind = 'max' | 'average' | 'adaptive' | 'adaptiveMax';
+
+/** n, then (height, width) of: input, output, kernel, stride, padding before, dilation, padding after; countIncludePad; what means divide by where that is given, else 0. */
 const PARAMS =
-  'n: u32, h: i32, w: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, ph: i32, pw: i32, dh: i32, dw: i32, eh: i32, ew: i32, countPad: u32';
+  'n: u32, h: i32, w: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, ph: i32, pw: i32, dh: i32, dw: i32, eh: i32, ew: i32, countPad: u32, divideBy: f32';
 
 /** Windows along one axis: first and one-past-last output whose window may contain position `at`. */
 const functions = (adaptive: boolean) => `
@@ -37,22 +40,23 @@ const position = (height: string, width: string) => `
   let plane = i32(i) / (p.${width} * p.${height});`;
 
 /** y and the index of each maximum in its plane of x; the last NaN wins, then the first of equals, as in PyTorch. Bindings: x, y, index. */
-export const maxPool = (): Kernel =>
-  cached(['maxPool'], () => {
+export const maxPool = (adaptive: boolean): Kernel =>
+  cached(['maxPool', adaptive], () => {
     const { head, io } = declare(PARAMS, 'r x: f32', 'w y: f32', 'w index: i32');
     const code = wgsl`
 ${head}
+${functions(adaptive)}
 ${functionsFor('isNan()')}
 ${perThread('i', POOL_TILE, 'p.n')}
   ${position('oh', 'ow')}
   var best = bitcast<f32>(0xff800000u | (p.n & 0u)); // −∞ as no constant: the compiler refuses those
   var found = -1;
-  for (var k = 0; k < p.kh; k++) {
-    let r = row * p.sh - p.ph + k * p.dh;
-    if (r < 0 || r >= p.h) { continue; }
-    for (var l = 0; l < p.kw; l++) {
-      let c = column * p.sw - p.pw + l * p.dw;
-      if (c < 0 || c >= p.w) { continue; }
+  let bottom = min(p.h, windowEnd(row, p.h, p.oh, p.sh, p.ph, p.kh, p.dh));
+  let right = min(p.w, windowEnd(column, p.w, p.ow, p.sw, p.pw, p.kw, p.dw));
+  for (var r = windowStart(row, p.h, p.oh, p.sh, p.ph); r < bottom; r += p.dh) {
+    if (r < 0) { continue; }
+    for (var c = windowStart(column, p.w, p.ow, p.sw, p.pw); c < right; c += p.dw) {
+      if (c < 0) { continue; }
       let v = x[(plane * p.h + r) * p.w + c];
       if (found < 0 || v > best || isNan(v)) {
         best = v;
@@ -98,18 +102,19 @@ fn extent(o: i32, size: i32, outputs: i32, stride: i32, pad: i32, after: i32, ke
   return select(min(end, size) - max(start, 0), min(end, size + after) - start, p.countPad == 1u);
 }
 fn divisor(row: i32, column: i32) -> f32 {
-  return f32(extent(row, p.h, p.oh, p.sh, p.ph, p.eh, p.kh) * extent(column, p.w, p.ow, p.sw, p.pw, p.ew, p.kw));
+  let inside = f32(extent(row, p.h, p.oh, p.sh, p.ph, p.eh, p.kh) * extent(column, p.w, p.ow, p.sw, p.pw, p.ew, p.kw));
+  return select(p.divideBy, inside, p.divideBy == 0.0);
 }
 `;
 
 /** dx of either kind of pooling. Bindings: gradient, index where `max`, dx. */
-export const poolGradient = (kind: 'max' | 'average' | 'adaptive'): Kernel =>
+export const poolGradient = (kind: PoolKind): Kernel =>
   cached(['poolGradient', kind], () => {
-    const max = kind === 'max';
+    const max = kind === 'max' || kind === 'adaptiveMax';
     const { head, io } = declare(PARAMS, 'r gradient: f32', max && 'r index: i32', 'w dx: f32');
     const code = wgsl`
 ${head}
-${functions(kind === 'adaptive')}
+${functions(kind.startsWith('adaptive'))}
 ${functionsFor('addTo() totalOf()')}
 ${max ? '' : divisor}
 ${perThread('i', POOL_TILE, 'p.n')}
@@ -130,4 +135,28 @@ ${perThread('i', POOL_TILE, 'p.n')}
   dx[i] = totalOf(sum);
 }`;
     return { name: `${kind}Pool.gradient`, code, ...io, grid: { tile: POOL_TILE } };
+  });
+
+/**
+ * Undoes a max pooling: y[plane, index[i]] = x[i], where y holds zeros before. Of values for one place any may win. Bindings: x, index, y, reports.
+ * Uniforms: elements, values a plane, positions a plane, number for reports.
+ */
+export const maxUnpool = (): Kernel =>
+  cached(['maxUnpool'], () => {
+    const { head, io } = declare(
+      'n: u32, few: u32, many: i32, slot: u32',
+      'r x: f32',
+      'r index: Index',
+      'x y: f32',
+      REPORTS,
+    );
+    const code = wgsl`
+${head}
+${reportFunction}
+${perThread('i', POOL_TILE, 'p.n')}
+  let at = index[i];
+  if (at < 0 || at >= p.many) { report(at); return; }
+  y[i32(i / p.few) * p.many + at] = x[i];
+}`;
+    return { name: 'maxUnpool', code, ...io, grid: { tile: POOL_TILE } };
   });

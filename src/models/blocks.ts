@@ -6,7 +6,7 @@ import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import { Parameter } from '../nn/parameter';
 import { relu } from '../ops/elementwise';
-import { pad } from '../ops/join';
+import { pad } from '../ops/pad';
 import { slice } from '../ops/views';
 import type { Tensor } from '../tensor/tensor';
 

@@ -13,14 +13,19 @@ export {
 export * from '../ops/dropout';
 export * from '../ops/einsum';
 export * from '../ops/elementwise';
+export { channelShuffle, type FoldOptions, fold, pixelShuffle, pixelUnshuffle, unfold } from '../ops/fold';
 export { gather, oneHot } from '../ops/gather';
 export { embedding, indexSelect } from '../ops/index-select';
+export { type InterpolateMode, type InterpolateOptions, interpolate } from '../ops/interpolate';
 export * from '../ops/join';
 export * from '../ops/loss';
+export { type LpPoolOptions, lpPool1d, lpPool2d, lpPool3d } from '../ops/lp-pool';
 export { linear, matmul } from '../ops/matmul';
 export { batchNorm, groupNorm, layerNorm } from '../ops/norm';
+export * from '../ops/pad';
 export * from '../ops/pointwise';
 export * from '../ops/pool';
+export * from '../ops/pool-nd';
 export * from '../ops/reduce';
 export * from '../ops/residual-step';
 export { cumprod, cumsum, type ScanOptions } from '../ops/scan';
@@ -36,5 +41,6 @@ export {
 } from '../ops/scatter';
 export { logSoftmax, softmax } from '../ops/softmax';
 export { argsort, msort, type Sorted, type SortOptions, sort, type TopkOptions, topk } from '../ops/sort';
+export { maxUnpool1d, maxUnpool2d, maxUnpool3d, type UnpoolOptions } from '../ops/unpool';
 export * from '../ops/views';
 export * from '../ops/where';

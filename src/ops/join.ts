@@ -1,8 +1,7 @@
-// Joining tensors, splitting them, and adding elements at their borders.
+// Joining tensors and splitting them.
 import type { PushForward, Rule } from '../autograd/tape';
 import { record } from '../autograd/tape';
-import { checked, is } from '../gpu/options';
-import { inputError, requireNumbers } from '../tensor/context';
+import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { promote } from '../tensor/dtype';
@@ -10,8 +9,8 @@ import { copy } from '../tensor/elementwise';
 import { existingAxis, normalizeAxis, requireList, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireTensors } from '../tensor/tensor';
-import { embed, place, slice, stepsFrom } from '../tensor/views';
-import { expand, flip, narrow, unsqueeze } from './views';
+import { place, slice, stepsFrom } from '../tensor/views';
+import { narrow, unsqueeze } from './views';
 
 /** Checks that tensors can be joined along a dimension. */
 function checkJoin(op: string, tensors: readonly Tensor[], axis: number): number {
@@ -109,60 +108,4 @@ export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
   const at = existingAxis('chunk', axis, x.shape);
   if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x });
   return split(x, Math.max(1, Math.ceil(x.shape[at] / chunks)), at);
-}
-
-/** 'reflect' mirrors without repeating the border, 'symmetric' with it; 'edge' (or 'replicate') repeats it; 'wrap' (or 'circular') goes round. */
-export type PadMode = 'constant' | 'reflect' | 'symmetric' | 'edge' | 'replicate' | 'wrap' | 'circular';
-
-/**
- * Adds elements before and after each dimension: `amounts[i]` = [before, after] of dimension i, in the order of the dimensions.
- * 'constant' adds `value`, the other modes repeat what is there.
- */
-export function pad(
-  x: Tensor,
-  amounts: readonly (readonly [number, number])[],
-  options: { mode?: PadMode; value?: number } = {},
-): Tensor {
-  const { mode = 'constant', value = 0 } = checked('pad', options, { mode: is.text, value: is.number });
-  requireNumbers('pad', { value });
-  if (!Array.isArray(amounts) || amounts.length !== x.ndim || amounts.flat().some((n) => !Number.isInteger(n) || n < 0))
-    throw inputError(
-      'pad',
-      `the amounts are ${JSON.stringify(amounts)}`,
-      { input: x },
-      `Give [before, after] for each of ${x.ndim} dimensions, integers of at least 0.`,
-    );
-  if (mode !== 'constant')
-    return amounts.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
-  const steps = x.shape.map((count, i) => ({ start: amounts[i][0], count, step: 1 }));
-  const shape = x.shape.map((n, i) => n + amounts[i][0] + amounts[i][1]);
-  return record('pad', [x], embed('pad', x, shape, steps, value), [], (g) => [slice(g, steps)], {
-    push: (t) => embed('pad', t!, shape, steps, 0),
-  });
-}
-
-function padAxis(x: Tensor, axis: number, before: number, after: number, mode: PadMode): Tensor {
-  if (!before && !after) return x;
-  const n = x.shape[axis];
-  const most = mode === 'reflect' ? n - 1 : mode === 'edge' || mode === 'replicate' ? (n ? Infinity : 0) : n;
-  if (Math.max(before, after) > most)
-    throw inputError(
-      'pad',
-      `mode '${mode}' cannot add ${Math.max(before, after)} elements to dimension ${axis} of size ${n}`,
-      { input: x },
-      `At most ${most} on a side.`,
-    );
-  const part = (start: number, count: number) => narrow(x, axis, start, count);
-  const repeated = (start: number, count: number) => expand(part(start, 1), x.shape.with(axis, count));
-  const skip = mode === 'reflect' ? 1 : 0;
-  const sides: Record<string, () => [Tensor, Tensor]> = {
-    mirror: () => [flip(part(skip, before), axis), flip(part(n - skip - after, after), axis)],
-    edge: () => [repeated(0, before), repeated(n - 1, after)],
-    wrap: () => [part(n - before, before), part(0, after)],
-  };
-  const [front, back] =
-    sides[
-      mode === 'edge' || mode === 'replicate' ? 'edge' : mode === 'wrap' || mode === 'circular' ? 'wrap' : 'mirror'
-    ]();
-  return concat([front, x, back], axis);
 }

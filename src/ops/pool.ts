@@ -1,21 +1,24 @@
 // Pooling over the last two dimensions of [N, C, H, W] or [C, H, W].
-import { averagePool, maxPool, poolGradient } from '../../shaders/pool';
+import { averagePool, maxPool, type PoolKind, poolGradient } from '../../shaders/pool';
 import { record, recordLinear } from '../autograd/tape';
-import { device } from '../gpu';
-import { checked, is, type OptionTable } from '../gpu/options';
+import { device, f32 } from '../gpu';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { bind, contiguous, evaluate } from '../tensor/elementwise';
 import { reduce, restored } from '../tensor/reduce';
-import type { Shape } from '../tensor/shape';
+import { type Shape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
+import * as raw from '../tensor/views';
+import { pick } from './gather';
 
 /** One number for both axes, or [height, width]. */
 export type Pair = number | readonly [number, number];
 
-/** The window of a pooling operation. */
+/** The window of a pooling operation; its size is `kernel`, or PyTorch's name `kernelSize`. */
 export interface PoolOptions {
-  kernel: Pair;
+  kernel?: Pair;
+  kernelSize?: Pair;
   /** The kernel's size by default. */
   stride?: Pair;
   /** One number, [height, width], or [top, bottom, left, right]; smaller than a window. */
@@ -34,14 +37,20 @@ export interface MaxPoolOptions extends PoolOptions {
 export interface AveragePoolOptions extends PoolOptions {
   /** Whether padding counts in the mean; true by default, as in PyTorch. */
   countIncludePad?: boolean;
+  /** Divides the sums by this instead of by the number of elements. */
+  divisorOverride?: number | null;
 }
+
+/** The window's size alone, or all options. */
+export type Window<O extends PoolOptions> = O | Pair;
 
 /** What the kernels need to know, in their order, and the shape of y. */
 interface Windows {
-  readonly kind: 'max' | 'average' | 'adaptive';
+  readonly kind: PoolKind;
   readonly input: Shape;
   readonly output: number[];
   readonly geometry: readonly number[];
+  readonly divisor: number;
 }
 
 /** What is no list counts for both axes, and is refused later if it is no number. */
@@ -78,8 +87,8 @@ function outputs(
 function windows(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions & AveragePoolOptions): Windows {
   const op = kind === 'max' ? 'maxPool2d' : 'avgPool2d';
   checkImages(op, x);
-  const kernel = pair(o.kernel);
-  const stride = pair(o.stride ?? o.kernel);
+  const kernel = pair(o.kernel!);
+  const stride = pair(o.stride ?? kernel);
   const dilation = pair(o.dilation ?? 1);
   const [top, bottom, left, right] = padding4(o.padding);
   for (const [name, value] of Object.entries({ kernel, stride, dilation }))
@@ -106,68 +115,124 @@ function windows(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions & Average
     );
   const countPad = Number(o.countIncludePad ?? true);
   const geometry = [h, w, oh, ow, ...kernel, ...stride, top, left, ...dilation, bottom, right, countPad];
-  return { kind, input: x.shape, output: [...x.shape.slice(0, -2), oh, ow], geometry };
+  const divisor = o.divisorOverride ?? 0;
+  if (o.divisorOverride === 0) throw inputError(op, 'divisorOverride is 0', { input: x }, 'Leave it out.');
+  return { kind, input: x.shape, output: [...x.shape.slice(0, -2), oh, ow], geometry, divisor };
 }
 
-const shared = { kernel: is.size, stride: is.size, padding: is.size, ceilMode: is.flag };
-const MAX: OptionTable<MaxPoolOptions> = { ...shared, dilation: is.size };
-const AVERAGE: OptionTable<AveragePoolOptions> = { ...shared, countIncludePad: is.flag };
+/** The numbers that the kernels read, in their order. */
+const constantsOf = (n: number, { geometry, divisor }: Windows) => [n, ...geometry, f32(divisor)];
 
-/** The window, which a number may stand for, with its kernel there. */
-function windowOf<O extends MaxPoolOptions>(op: string, options: O | number, table: OptionTable<O>): O {
-  const given = checked(op, (typeof options === 'number' ? { kernel: options } : options) as O, table);
-  if (given.kernel === undefined) throw inputError(op, 'the size of the window is missing', {}, 'Give { kernel: 2 }.');
-  return given;
+const shared = { kernel: is.size, kernelSize: is.size, stride: is.size, padding: is.size, ceilMode: is.flag };
+const MAX: OptionTable<MaxPoolOptions> = { ...shared, dilation: is.size };
+const AVERAGE: OptionTable<AveragePoolOptions> = {
+  ...shared,
+  countIncludePad: is.flag,
+  divisorOverride: either(is.number, word(null)),
+};
+
+/** The window, whose size alone may stand for it, with its `kernel` there. */
+function windowOf<O extends PoolOptions>(op: string, window: Window<O>, more: O | undefined, table: OptionTable<O>): O {
+  const alone = typeof window === 'number' || Array.isArray(window);
+  const given = checked(op, (alone ? { ...more, kernel: window } : window) as O, table);
+  if (alone && more) checked(op, more, table);
+  const kernel = given.kernel ?? given.kernelSize;
+  if (kernel === undefined || (given.kernel !== undefined && given.kernelSize !== undefined))
+    throw inputError(
+      op,
+      kernel === undefined ? 'the size of the window is missing' : 'kernel and kernelSize are the same',
+      {},
+      'Give { kernel: 2 }.',
+    );
+  const { kernelSize: _, ...rest } = given;
+  return { ...(rest as O), kernel };
 }
 
 /** Checks the options of a pooling layer when it is made. */
 export const poolWindow = {
-  max: (op: string, options: MaxPoolOptions | number) => windowOf(op, options, MAX),
-  average: (op: string, options: AveragePoolOptions | number) => windowOf(op, options, AVERAGE),
+  max: (op: string, window: Window<MaxPoolOptions>, more?: MaxPoolOptions) => windowOf(op, window, more, MAX),
+  average: (op: string, window: Window<AveragePoolOptions>, more?: AveragePoolOptions) =>
+    windowOf(op, window, more, AVERAGE),
 };
 
 /**
- * Largest value of each window, as `torch.nn.functional.max_pool2d`: [N, C, H, W] → [N, C, OH, OW]. Padding counts as −∞. A number is the
- * kernel's size. Throws InputError for windows that do not fit.
+ * Largest value of each window, as `torch.nn.functional.max_pool2d`: [N, C, H, W] → [N, C, OH, OW]. Padding counts as −∞. The size of the window
+ * may stand in front of the options, or alone. Throws InputError for windows that do not fit.
  */
-export function maxPool2d(x: Tensor, options: MaxPoolOptions | number): Tensor {
-  return maxPool2dWithIndices(x, options).values;
+export function maxPool2d(x: Tensor, window: Window<MaxPoolOptions>, options?: MaxPoolOptions): Tensor {
+  return maxPool2dWithIndices(x, window, options).values;
+}
+
+/** Maxima, and where they were found: int32. */
+export interface Maxima {
+  values: Tensor;
+  indices: Tensor;
 }
 
 /** `maxPool2d`, and the position of each maximum in the H·W plane (int32; the first of equals). */
-export function maxPool2dWithIndices(x: Tensor, options: MaxPoolOptions | number): { values: Tensor; indices: Tensor } {
-  const w = windows('max', x, poolWindow.max('maxPool2d', options));
-  const y = empty('maxPool2d', w.output);
-  const indices = empty('maxPool2d', w.output, 'int32');
-  device().launch(maxPool(), [contiguous(x), y, indices].map(bind), [y.size, ...w.geometry], y.size);
-  return { values: record('maxPool2d', [x], y, [indices], (g) => [gradient(g, w, indices)]), indices };
+export const maxPool2dWithIndices = (x: Tensor, window: Window<MaxPoolOptions>, options?: MaxPoolOptions): Maxima =>
+  maxima('maxPool2d', x, windows('max', x, poolWindow.max('maxPool2d', window, options)));
+
+function maxima(op: string, x: Tensor, w: Windows): Maxima {
+  const y = empty(op, w.output);
+  const indices = empty(op, w.output, 'int32');
+  const kernel = maxPool(w.kind === 'adaptiveMax');
+  device().launch(kernel, [contiguous(x), y, indices].map(bind), constantsOf(y.size, w), y.size);
+  const back = (g: Tensor) => gradient(g, w, indices);
+  const again = (t: Tensor) => picked(t, w, indices);
+  const values = record(op, [x], y, [indices], (g) => [back(g)], {
+    push: (t) => again(t!),
+    differentiable: (g) => [recordLinear(`${op} gradient`, g, back, again, [indices])],
+  });
+  return { values, indices };
 }
 
-/** Mean of each window, as `torch.nn.functional.avg_pool2d`: [N, C, H, W] → [N, C, OH, OW]. Throws as `maxPool2d`. */
-export const avgPool2d = (x: Tensor, options: AveragePoolOptions | number): Tensor =>
-  averaged('avgPool2d', x, windows('average', x, poolWindow.average('avgPool2d', options)));
+/** What another tensor has where the maxima were: the transpose of the gradient. Not recorded. */
+function picked(x: Tensor, w: Windows, indices: Tensor): Tensor {
+  const [h, width] = w.input.slice(-2);
+  const lines = (t: Tensor, n: number) => raw.reshape(t, [t.size / n, n]);
+  const y = pick(lines(x, h * width), 1, lines(indices, size(w.output.slice(-2))), null);
+  return raw.reshape(y, w.output);
+}
+
+/** Mean of each window, as `torch.nn.functional.avg_pool2d`: [N, C, H, W] → [N, C, OH, OW]. Arguments and errors as of `maxPool2d`. */
+export const avgPool2d = (x: Tensor, window: Window<AveragePoolOptions>, options?: AveragePoolOptions): Tensor =>
+  averaged('avgPool2d', x, windows('average', x, poolWindow.average('avgPool2d', window, options)));
+
+/** The height and width of an adaptive pooling's result; null keeps that of the input. */
+export type OutputSize = number | readonly [number | null, number | null];
+
+function adaptiveWindows(op: string, kind: PoolKind, x: Tensor, outputSize: OutputSize): Windows {
+  checkImages(op, x);
+  const [h, w] = x.shape.slice(-2);
+  const [oh, ow] = pair(outputSize as Pair).map((n, i) => n ?? [h, w][i]);
+  if (![oh, ow].every((n) => Number.isInteger(n) && n > 0))
+    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x }, 'Use positive integers.');
+  if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x });
+  const geometry = [h, w, oh, ow, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 0];
+  return { kind, input: x.shape, output: [...x.shape.slice(0, -2), oh, ow], geometry, divisor: 0 };
+}
 
 /**
  * Means of windows ⌊i·H/OH⌋ … ⌈(i+1)·H/OH⌉ − 1, so that y is [N, C, OH, OW] for any input size, as
  * `torch.nn.functional.adaptive_avg_pool2d`.
  */
-export function adaptiveAvgPool2d(x: Tensor, outputSize: Pair): Tensor {
-  const op = 'adaptiveAvgPool2d';
-  checkImages(op, x);
-  const [oh, ow] = pair(outputSize);
-  if (![oh, ow].every((n) => Number.isInteger(n) && n > 0))
-    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x }, 'Use positive integers.');
-  const [h, w] = x.shape.slice(-2);
-  if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x });
-  const geometry = [h, w, oh, ow, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 0];
-  return averaged(op, x, { kind: 'adaptive', input: x.shape, output: [...x.shape.slice(0, -2), oh, ow], geometry });
-}
+export const adaptiveAvgPool2d = (x: Tensor, outputSize: OutputSize): Tensor =>
+  averaged('adaptiveAvgPool2d', x, adaptiveWindows('adaptiveAvgPool2d', 'adaptive', x, outputSize));
+
+/** Largest values of the windows of `adaptiveAvgPool2d`, as `torch.nn.functional.adaptive_max_pool2d`. */
+export const adaptiveMaxPool2d = (x: Tensor, outputSize: OutputSize): Tensor =>
+  adaptiveMaxPool2dWithIndices(x, outputSize).values;
+
+/** `adaptiveMaxPool2d`, and the position of each maximum in the H·W plane. */
+export const adaptiveMaxPool2dWithIndices = (x: Tensor, outputSize: OutputSize): Maxima =>
+  maxima('adaptiveMaxPool2d', x, adaptiveWindows('adaptiveMaxPool2d', 'adaptiveMax', x, outputSize));
 
 function averaged(name: string, x: Tensor, w: Windows): Tensor {
   const means = (t: Tensor) => {
     const y = empty('avgPool2d', w.output);
     const kernel = averagePool(w.kind === 'adaptive');
-    device().launch(kernel, [contiguous(t), y].map(bind), [y.size, ...w.geometry], y.size);
+    device().launch(kernel, [contiguous(t), y].map(bind), constantsOf(y.size, w), y.size);
     return y;
   };
   return recordLinear(name, x, means, (g) => gradient(g, w));
@@ -177,7 +242,7 @@ function averaged(name: string, x: Tensor, w: Windows): Tensor {
 function gradient(g: Tensor, w: Windows, indices?: Tensor): Tensor {
   const dx = empty(`${w.kind}Pool2d`, w.input);
   const reads = [contiguous(g), ...(indices ? [indices] : [])].map(bind);
-  device().launch(poolGradient(w.kind), [...reads, bind(dx)], [dx.size, ...w.geometry], dx.size);
+  device().launch(poolGradient(w.kind), [...reads, bind(dx)], constantsOf(dx.size, w), dx.size);
   return dx;
 }
 

@@ -12,7 +12,7 @@ import { filled } from '../tensor/views';
 import { cast, div, eq, maximum, mul } from './elementwise';
 import { gather } from './gather';
 import { alongAxis, checkList } from './index-checks';
-import { pad } from './join';
+import { pad } from './pad';
 import { addAt, scatterAt } from './scatter-at';
 import { expand, reshape } from './views';
 import { where } from './where';

@@ -8,6 +8,7 @@ import * as joins from '../../src/ops/join';
 import * as losses from '../../src/ops/loss';
 import * as products from '../../src/ops/matmul';
 import * as norms from '../../src/ops/norm';
+import { pad } from '../../src/ops/pad';
 import * as pool from '../../src/ops/pool';
 import * as reduce from '../../src/ops/reduce';
 import { cumprod, cumsum } from '../../src/ops/scan';
@@ -214,7 +215,7 @@ const operations: Record<string, Operation> = {
       }),
     ),
   pad: ([x], { before, after, mode, value = 0 }) =>
-    joins.pad(
+    pad(
       x,
       before.map((n: number, i: number) => [n, after[i]]),
       { mode, value: numberOf(value) },

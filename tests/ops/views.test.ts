@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { backward } from '../../src/autograd/backward';
 import { mul } from '../../src/ops/elementwise';
 import * as joins from '../../src/ops/join';
+import { pad } from '../../src/ops/pad';
 import { sum } from '../../src/ops/reduce';
 import * as views from '../../src/ops/views';
 import { arange, tensor, zeros } from '../../src/tensor/create';
@@ -48,7 +49,6 @@ async function moves(
 
 const count = (n: number) => Array.from({ length: n }, (_, i) => i);
 const { reshape, permute, transpose, squeeze, unsqueeze, flatten, expand, tile, flip, slice, narrow, select } = views;
-const { pad } = joins;
 
 // Of x = [[0, 1, 2], [3, 4, 5]]: the result's elements by position.
 const cases: [string, (x: Tensor) => Tensor, Shape, Positions, boolean | null][] = [

@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import { Rng } from '../../datasets/random';
 import { backward } from '../../src/autograd/backward';
-import { pad } from '../../src/ops/join';
+import { pad } from '../../src/ops/pad';
 import { clone, expand, flip, narrow, select, transpose, unsqueeze } from '../../src/ops/views';
 import { tensor } from '../../src/tensor/create';
 import { endStep } from '../../src/tensor/memory';

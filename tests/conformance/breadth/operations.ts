@@ -5,6 +5,7 @@ import { attention } from './operations-attention';
 import { common } from './operations-common';
 import { indexing } from './operations-indexing';
 import { math } from './operations-math';
+import { vision } from './operations-vision';
 
 /**
  * Positional tensors (a list of tensors where PyTorch takes one, null for an absent one) and the other arguments by their names in camel case
@@ -20,4 +21,5 @@ export const operations: Record<string, Operation> = {
   ...common,
   ...indexing,
   ...math,
+  ...vision,
 };
