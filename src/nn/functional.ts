@@ -10,6 +10,17 @@ export {
   conv2d,
   convTranspose2d,
 } from '../ops/conv';
+export { type CtcOptions, ctcLoss, type Lengths } from '../ops/ctc';
+export {
+  type CdistOptions,
+  type CosineOptions,
+  cdist,
+  cosineSimilarity,
+  normalize,
+  type PairwiseOptions,
+  pairwiseDistance,
+  pdist,
+} from '../ops/distance';
 export * from '../ops/dropout';
 export * from '../ops/einsum';
 export * from '../ops/elementwise';
@@ -19,7 +30,31 @@ export { embedding, indexSelect } from '../ops/index-select';
 export { type InterpolateMode, type InterpolateOptions, interpolate } from '../ops/interpolate';
 export * from '../ops/join';
 export * from '../ops/loss';
+export {
+  cosineEmbeddingLoss,
+  type GaussianNllOptions,
+  gaussianNllLoss,
+  hingeEmbeddingLoss,
+  type KlDivOptions,
+  klDiv,
+  type MarginOptions,
+  type MultilabelOptions,
+  marginRankingLoss,
+  multilabelSoftMarginLoss,
+  type PoissonNllOptions,
+  poissonNllLoss,
+  softMarginLoss,
+} from '../ops/losses';
 export { type LpPoolOptions, lpPool1d, lpPool2d, lpPool3d } from '../ops/lp-pool';
+export {
+  type MultiMarginOptions,
+  multilabelMarginLoss,
+  multiMarginLoss,
+  type TripletDistanceOptions,
+  type TripletOptions,
+  tripletMarginLoss,
+  tripletMarginWithDistanceLoss,
+} from '../ops/margin-loss';
 export { linear, matmul } from '../ops/matmul';
 export { batchNorm, groupNorm, layerNorm } from '../ops/norm';
 export * from '../ops/pad';

@@ -15,7 +15,10 @@ import { reduce, restored } from '../tensor/reduce';
 import { broadcastShapes, linesAlong, reducedShape, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats, requireShape, requireTensors, strided } from '../tensor/tensor';
+import { div, mul } from './elementwise';
+import { mean, sum } from './reduce';
 import { lineGrid, logSoftmax } from './softmax';
+import { expand } from './views';
 
 /** What becomes of the losses of the samples. */
 export type LossReduction = 'none' | 'mean' | 'sum';
@@ -37,17 +40,31 @@ export interface ClassLossOptions {
   labelSmoothing?: number;
 }
 
+/** Options of losses of pairs. */
+export interface PairOptions extends Reduced {
+  /** Factor of each loss, of the input's shape. 'mean' divides by the sum of the factors, of `huberLoss` by their number, as in PyTorch. */
+  weight?: Tensor | null;
+}
+
 const reduced: OptionTable<Reduced> = { reduction: word('none', 'mean', 'sum') };
-const nll = { ...reduced, weight: is.tensor, ignoreIndex: is.number };
+const paired: OptionTable<PairOptions> = { ...reduced, weight: is.tensor };
+const nll: OptionTable<Omit<ClassLossOptions, 'labelSmoothing'>> = { ...paired, ignoreIndex: is.number };
+const withDelta: OptionTable<WithDelta> = { ...reduced, delta: is.number };
+const smooth: OptionTable<Reduced & { beta?: number }> = { ...reduced, beta: is.number };
+const classes: OptionTable<ClassLossOptions> = { ...nll, labelSmoothing: is.number };
+const logits: OptionTable<BceOptions> = { ...paired, posWeight: is.tensor };
+const huber: OptionTable<PairOptions & WithDelta> = { ...paired, ...withDelta };
 /** The options of each loss. */
 export const lossOptions = {
-  crossEntropy: { ...nll, labelSmoothing: is.number } satisfies OptionTable<ClassLossOptions>,
+  crossEntropy: classes,
   nllLoss: nll,
-  mseLoss: reduced,
-  l1Loss: reduced,
-  huberLoss: { ...reduced, delta: is.number },
-  pseudoHuberLoss: { ...reduced, delta: is.number },
-  bceWithLogits: { ...reduced, weight: is.tensor, posWeight: is.tensor } satisfies OptionTable<BceOptions>,
+  mseLoss: paired,
+  l1Loss: paired,
+  smoothL1Loss: smooth,
+  huberLoss: huber,
+  pseudoHuberLoss: withDelta,
+  binaryCrossEntropy: paired,
+  bceWithLogits: logits,
 };
 
 const NAN_BITS = 0x7fc00000;
@@ -220,52 +237,116 @@ function withProbabilities(
   return pointwise('crossEntropy', row, logSoftmax(x, axis), target, options);
 }
 
-/** (x − target)², as `mse_loss`; both have one shape. Throws InputError where they differ, as do the losses below. */
-export const mseLoss = (x: Tensor, target: Tensor, options: Reduced = {}): Tensor =>
-  pointwise(
-    'mseLoss',
-    { value: '(a - b) * (a - b)', da: '2.0 * (a - b)', db: '2.0 * (b - a)' },
-    x,
-    target,
-    checked('mseLoss', options, lossOptions.mseLoss),
-  );
-
-/** |x − target|, with gradient 0 at 0, as `l1_loss`. */
-export const l1Loss = (x: Tensor, target: Tensor, options: Reduced = {}): Tensor =>
-  pointwise(
-    'l1Loss',
-    { value: 'abs(a - b)', da: 'signOf(a - b)', db: 'signOf(b - a)' },
-    x,
-    target,
-    checked('l1Loss', options, lossOptions.l1Loss),
-  );
-
-type WithDelta = Reduced & { delta?: number };
-
-function withDelta(op: 'huberLoss' | 'pseudoHuberLoss', row: LossRow, x: Tensor, target: Tensor, o: WithDelta): Tensor {
-  const { delta = 1, reduction } = checked(op, o, lossOptions[op]);
-  if (!(delta > 0)) throw inputError(op, `delta is ${delta}`, { input: x }, 'It must be positive.');
-  return pointwise(op, row, x, target, { reduction, parameter: delta });
-}
-
-/** `huber_loss`: d²/2 for |d| ≤ delta, delta · (|d| − delta/2) beyond it, d = x − target. */
-export function huberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
-  const row = {
+const ROWS = {
+  mseLoss: { value: '(a - b) * (a - b)', da: '2.0 * (a - b)', db: '2.0 * (b - a)' },
+  l1Loss: { value: 'abs(a - b)', da: 'signOf(a - b)', db: 'signOf(b - a)' },
+  smoothL1Loss: {
+    value: 'select(abs(a - b) - 0.5 * s, 0.5 * (a - b) * (a - b) / s, abs(a - b) < s)',
+    da: 'clampTo((a - b) / s, -1.0, 1.0)',
+    db: 'clampTo((b - a) / s, -1.0, 1.0)',
+  },
+  huberLoss: {
     value: 'select(s * (abs(a - b) - 0.5 * s), 0.5 * (a - b) * (a - b), abs(a - b) <= s)',
     da: 'clampTo(a - b, -s, s)',
     db: 'clampTo(b - a, -s, s)',
-  };
-  return withDelta('huberLoss', row, x, target, options);
+  },
+} satisfies Record<string, LossRow>;
+
+/** Losses of input and target, which are broadcast, and for `weight` their weighted mean. */
+function ofPair(op: keyof typeof ROWS, x: Tensor, target: Tensor, o: PairOptions, parameter?: number): Tensor {
+  const { reduction = 'mean', weight } = o;
+  requireTensors(op, { input: x, target, ...(weight && { weight }) });
+  const pair = broadcastPair(op, x, target);
+  if (!weight) return pointwise(op, ROWS[op], ...pair, { reduction, parameter });
+  requireShape(op, x, { weight }, x.shape, 'the shape of the input');
+  const weighted = mul(pointwise(op, ROWS[op], ...pair, { reduction: 'none', parameter }), weight);
+  if (reduction === 'none') return weighted;
+  if (reduction === 'mean' && op === 'huberLoss') return mean(weighted);
+  return reduction === 'sum' ? sum(weighted) : div(sum(weighted), sum(weight));
+}
+
+const told = new Set<string>();
+
+/** Both in their common shape. Shapes that differ are seldom meant, [N, 1] and [N] least of all, so that is told once. */
+function broadcastPair(op: string, x: Tensor, target: Tensor): [Tensor, Tensor] {
+  if (sameShape(x.shape, target.shape)) return [x, target];
+  const shape = broadcastShapes(op, x.shape, target.shape);
+  const key = `${op} ${x.shape} ${target.shape}`;
+  if (!told.has(key))
+    console.warn(
+      `${op}: the target [${target.shape}] is broadcast against the input [${x.shape}], which gives [${shape}]; ` +
+        'reshape one of them if that is not meant',
+    );
+  told.add(key);
+  return [expand(x, shape), expand(target, shape)];
+}
+
+/**
+ * (x − target)², as `torch.nn.functional.mse_loss`. Shapes that differ are broadcast, with a warning; throws InputError where that cannot be, as do
+ * the losses below.
+ */
+export const mseLoss = (x: Tensor, target: Tensor, options: PairOptions = {}): Tensor =>
+  ofPair('mseLoss', x, target, checked('mseLoss', options, lossOptions.mseLoss));
+
+/** |x − target|, with gradient 0 at 0, as `l1_loss`. */
+export const l1Loss = (x: Tensor, target: Tensor, options: PairOptions = {}): Tensor =>
+  ofPair('l1Loss', x, target, checked('l1Loss', options, lossOptions.l1Loss));
+
+/** `smooth_l1_loss`: d² / 2beta for |d| < beta, |d| − beta/2 beyond it, d = x − target; with beta 0 it is `l1Loss`. */
+export function smoothL1Loss(x: Tensor, target: Tensor, options: Reduced & { beta?: number } = {}): Tensor {
+  const { beta = 1, reduction } = checked('smoothL1Loss', options, lossOptions.smoothL1Loss);
+  requireTensors('smoothL1Loss', { input: x, target });
+  if (!(beta >= 0)) throw inputError('smoothL1Loss', `beta is ${beta}`, { input: x }, 'It must not be negative.');
+  return ofPair(beta === 0 ? 'l1Loss' : 'smoothL1Loss', x, target, { reduction }, beta);
+}
+
+type WithDelta = Reduced & { delta?: number };
+
+function requireDelta(op: string, delta: number, x: Tensor): void {
+  if (!(delta > 0)) throw inputError(op, `delta is ${delta}`, { input: x }, 'It must be positive.');
+}
+
+/** `huber_loss`: d²/2 for |d| ≤ delta, delta · (|d| − delta/2) beyond it, d = x − target. */
+export function huberLoss(x: Tensor, target: Tensor, options: WithDelta & PairOptions = {}): Tensor {
+  const { delta = 1, ...o } = checked('huberLoss', options, lossOptions.huberLoss);
+  requireTensors('huberLoss', { input: x, target });
+  requireDelta('huberLoss', delta, x);
+  return ofPair('huberLoss', x, target, o, delta);
 }
 
 /** delta² · (√(1 + r²) − 1) with r = (x − target) / delta, computed as delta² · r² / (1 + √(1 + r²)) so that small r keep their digits. */
 export function pseudoHuberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
+  const { delta = 1, reduction } = checked('pseudoHuberLoss', options, lossOptions.pseudoHuberLoss);
+  requireTensors('pseudoHuberLoss', { input: x, target });
+  requireDelta('pseudoHuberLoss', delta, x);
   const root = 'sqrt(1.0 + (a - b) / s * ((a - b) / s))';
   const row = { value: `(a - b) * (a - b) / (1.0 + ${root})`, da: `(a - b) / ${root}`, db: `(b - a) / ${root}` };
-  return withDelta('pseudoHuberLoss', row, x, target, options);
+  return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });
 }
 
-/** Options of `bceWithLogits`. */
+/** Refuses a factor of the losses that does not broadcast to the input. */
+function requireFactor(op: string, x: Tensor, weight: Tensor | null | undefined): void {
+  if (weight && !sameShape(broadcastShapes(op, x.shape, weight.shape), x.shape))
+    throw inputError(op, 'a weight is larger than the input', { input: x, weight });
+}
+
+/**
+ * Binary cross-entropy of probabilities x in 0 … 1 with targets in 0 … 1, as `binary_cross_entropy`: −target · log x − (1 − target) · log(1 − x),
+ * logarithms not below −100. `weight` is broadcast; 'mean' does not divide by it. A probability outside of 0 … 1 gives NaN.
+ */
+export function binaryCrossEntropy(x: Tensor, target: Tensor, options: PairOptions = {}): Tensor {
+  const op = 'binaryCrossEntropy';
+  const { reduction, weight } = checked(op, options, lossOptions[op]);
+  requireFactor(op, x, weight);
+  const row = {
+    value: '-(b * maxOf(log(a), -100.0) + (1.0 - b) * maxOf(log1p(-a), -100.0))',
+    da: 'select(nan(), (a - b) / maxOf((1.0 - a) * a, 1e-12), a >= 0.0 && a <= 1.0)',
+    db: 'log1p(-a) - log(a)',
+  };
+  return pointwise(op, row, x, target, { reduction, weight });
+}
+
+/** Options of `binaryCrossEntropyWithLogits`. */
 export interface BceOptions extends Reduced {
   /** Factor of each loss; its shape is broadcast. */
   weight?: Tensor | null;
@@ -277,9 +358,7 @@ export interface BceOptions extends Reduced {
 export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
   const op = 'bceWithLogits';
   const { reduction, weight, posWeight } = checked(op, options, lossOptions[op]);
-  for (const t of [weight, posWeight])
-    if (t && !sameShape(broadcastShapes(op, x.shape, t.shape), x.shape))
-      throw inputError(op, 'a weight is larger than the input', { input: x, weight: t });
+  for (const t of [weight, posWeight]) requireFactor(op, x, t);
   const more = posWeight ? '(q - 1.0)' : '0.0';
   const softplus = 'softplus(-a)'; // −log σ(a)
   const row = {
@@ -289,3 +368,6 @@ export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {
   };
   return pointwise(op, row, x, target, { reduction, weight, q: posWeight });
 }
+
+/** `bceWithLogits` under its name in `torch.nn.functional`. */
+export const binaryCrossEntropyWithLogits = bceWithLogits;

@@ -181,7 +181,7 @@ function table(o: ReturnType<typeof operands>): Row[] {
       shapes: [A, '[3]'],
       hint: /int32/,
     },
-    { what: 'target', call: () => F.mseLoss(a, b), op: 'mseLoss', shapes: [A, B], hint: /reshape/ },
+    { what: 'target', call: () => F.mseLoss(a, b), op: 'mseLoss', shapes: [A, B], hint: /equal or 1/ },
     { what: 'delta', call: () => F.huberLoss(a, a, { delta: 0 }), op: 'huberLoss', shapes: [A], hint: /positive/ },
     // Shapes
     { what: 'elements', call: () => a.reshape([4, 2]), op: 'reshape', shapes: [A, '[4, 2]'], hint: /−1/ },

@@ -4,6 +4,7 @@ import type { Attributes } from './case';
 import { attention } from './operations-attention';
 import { common } from './operations-common';
 import { indexing } from './operations-indexing';
+import { lossOperations } from './operations-losses';
 import { math } from './operations-math';
 import { vision } from './operations-vision';
 
@@ -20,6 +21,7 @@ export const operations: Record<string, Operation> = {
   ...attention,
   ...common,
   ...indexing,
+  ...lossOperations,
   ...math,
   ...vision,
 };
