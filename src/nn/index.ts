@@ -1,6 +1,7 @@
 // nn: modules, layers, containers, initial values.
 
 export * from './activations';
+export { type AttentionCall, MultiheadAttention, type MultiheadAttentionOptions } from './attention';
 export { ModuleList, Sequential } from './containers';
 export type { Conv1dLayerOptions, Conv2dLayerOptions, ConvTranspose2dLayerOptions } from './conv';
 export { Conv1d, Conv2d, ConvTranspose2d } from './conv';
@@ -22,3 +23,5 @@ export { GRUCell, LSTMCell, RNNCell } from './recurrent-cell';
 export type { LoadReport, StateDict } from './stored';
 export type { SummaryRow } from './summary';
 export { summary } from './summary';
+export { Transformer, TransformerDecoder, TransformerEncoder, type TransformerOptions } from './transformer';
+export { TransformerDecoderLayer, TransformerEncoderLayer, type TransformerLayerOptions } from './transformer-layers';

@@ -13,7 +13,13 @@ interface NormOptions {
   affine?: boolean;
 }
 
+interface LayerNormOptions extends NormOptions {
+  /** Whether there is a shift next to the scale (default true). */
+  bias?: boolean;
+}
+
 const OPTIONS: OptionTable<NormOptions> = { eps: is.number, affine: is.flag };
+const LAYER: OptionTable<LayerNormOptions> = { ...OPTIONS, bias: is.flag };
 
 /** Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts each element. */
 export class LayerNorm extends Affine {
@@ -21,11 +27,11 @@ export class LayerNorm extends Affine {
 
   constructor(
     normalizedShape: number | Shape,
-    readonly options: NormOptions = {},
+    readonly options: LayerNormOptions = {},
   ) {
-    checked(new.target.name, options, OPTIONS);
+    checked(new.target.name, options, LAYER);
     const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
-    super(shape, options.affine);
+    super(shape, options.affine, options.bias);
     this.normalizedShape = shape;
   }
 

@@ -34,10 +34,10 @@ export abstract class Affine extends Module {
   readonly weight: Parameter | null;
   readonly bias: Parameter | null;
 
-  constructor(shape: Shape, affine = true) {
+  constructor(shape: Shape, affine = true, bias = affine) {
     super();
     this.weight = affine ? new Parameter(ones(shape)) : null;
-    this.bias = affine ? new Parameter(zeros(shape)) : null;
+    this.bias = affine && bias ? new Parameter(zeros(shape)) : null;
   }
 }
 
