@@ -8,6 +8,7 @@ import { sharedPath } from '../../shared';
 import { useGpu } from '../../util';
 import { type Case, Missing, readCases } from './case';
 import { runModule, runProgram } from './program';
+import { runStateDict } from './state-dict-case';
 
 const { FILE = '', CASE = '' } = process.env;
 const folder = sharedPath('torch-breadth');
@@ -28,6 +29,7 @@ const files = [
 const runners: Partial<Record<Case['kind'], (c: Case) => Promise<string | null>>> = {
   program: runProgram,
   module: runModule,
+  state_dict: runStateDict,
 };
 
 if (!folder) test.skip('cases of ../shared/torch-breadth (the folder is absent)');

@@ -1,12 +1,10 @@
 // PyTorch's recurrent modules.
-import * as nn from '../../../src/nn';
+import { GRU, GRUCell, LSTM, LSTMCell, RNN, RNNCell } from '../../../src/nn';
 import type { Attributes } from './case';
 
-const names = ['RNN', 'LSTM', 'GRU', 'RNNCell', 'LSTMCell', 'GRUCell'] as const;
-
 export const recurrent: Record<string, (args: Attributes) => unknown> = Object.fromEntries(
-  names.map((name) => [
+  Object.entries({ RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell }).map(([name, Class]) => [
     `nn.${name}`,
-    ({ inputSize, hiddenSize, ...o }: Attributes) => new nn[name](inputSize, hiddenSize, o),
+    ({ inputSize, hiddenSize, ...o }: Attributes) => new Class(inputSize, hiddenSize, o),
   ]),
 );
