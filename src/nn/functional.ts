@@ -25,8 +25,7 @@ export * from '../ops/dropout';
 export * from '../ops/einsum';
 export * from '../ops/elementwise';
 export { channelShuffle, type FoldOptions, fold, pixelShuffle, pixelUnshuffle, unfold } from '../ops/fold';
-export { gather, oneHot } from '../ops/gather';
-export { embedding, indexSelect } from '../ops/index-select';
+export * from '../ops/indexing-functions';
 export { type InterpolateMode, type InterpolateOptions, interpolate } from '../ops/interpolate';
 export * from '../ops/join';
 export * from '../ops/loss';
@@ -63,19 +62,7 @@ export * from '../ops/pool';
 export * from '../ops/pool-nd';
 export * from '../ops/reduce';
 export * from '../ops/residual-step';
-export { cumprod, cumsum, type ScanOptions } from '../ops/scan';
-export {
-  indexAdd,
-  indexCopy,
-  indexReduce,
-  type ScatterReduce,
-  type ScatterReduceOptions,
-  scatter,
-  scatterAdd,
-  scatterReduce,
-} from '../ops/scatter';
 export { logSoftmax, softmax } from '../ops/softmax';
-export { argsort, msort, type Sorted, type SortOptions, sort, type TopkOptions, topk } from '../ops/sort';
 export { maxUnpool1d, maxUnpool2d, maxUnpool3d, type UnpoolOptions } from '../ops/unpool';
 export * from '../ops/views';
 export * from '../ops/where';

@@ -47,8 +47,11 @@ export function oneHot(labels: Tensor, classes: number): Tensor {
   return y;
 }
 
-/** y[…, j, …] = x[…, index[…, j, …], …] along `dim`, as `torch.gather`: the shape of the index, which has as many dimensions as x. */
-export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
-  const forward = (t: Tensor) => pick(t, dim, index, 'gather');
+/** `gather` that reports in the name of `op`; null: its index was looked at, or is the framework's own. */
+export function gathered(op: string | null, x: Tensor, dim: number, index: Tensor): Tensor {
+  const forward = (t: Tensor) => pick(t, dim, index, op);
   return recordLinear('gather', x, forward, (g) => addAt(null, x.shape, dim, index, g), [index]);
 }
+
+/** y[…, j, …] = x[…, index[…, j, …], …] along `dim`, as `torch.gather`: the shape of the index, which has as many dimensions as x. */
+export const gather = (x: Tensor, dim: number, index: Tensor): Tensor => gathered('gather', x, dim, index);

@@ -9,18 +9,14 @@ import { prelu } from './activations';
 import * as assign from './assign';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
-import { gather } from './gather';
-import { indexSelect } from './index-select';
+import { indexingMethods, type OverloadedMethods } from './indexing-methods';
 import { chunk, split } from './join';
 import { matmul } from './matmul';
 import { pad } from './pad';
 import * as pointwise from './pointwise';
 import { describe, print, show } from './print';
 import * as reduce from './reduce';
-import { cumprod, cumsum } from './scan';
-import { indexAdd, indexCopy, indexReduce, scatter, scatterAdd, scatterReduce } from './scatter';
 import { logSoftmax, softmax } from './softmax';
-import { argsort, msort, sort, topk } from './sort';
 import * as views from './views';
 import { clamp } from './where';
 
@@ -50,20 +46,7 @@ const functions = {
   pad,
   softmax,
   logSoftmax,
-  gather,
-  indexSelect,
-  indexAdd,
-  indexCopy,
-  indexReduce,
-  scatter,
-  scatterAdd,
-  scatterReduce,
-  sort,
-  argsort,
-  msort,
-  topk,
-  cumsum,
-  cumprod,
+  ...indexingMethods,
   show,
   print,
   ...assign,
@@ -78,10 +61,10 @@ type UnaryMethods = Methods<UnaryFunctions>;
 type BinaryMethods = {
   [K in Exclude<keyof BinaryFunctions, keyof typeof functions>]: (other: elementwise.Operand) => Tensor;
 };
-type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions>>;
+type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions | keyof OverloadedMethods>>;
 
 declare module '../tensor/tensor' {
-  interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods {}
+  interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods, OverloadedMethods {}
 }
 
 for (const [name, f] of Object.entries({

@@ -5,16 +5,25 @@ import { scan as kernelFor, SCAN_WORKGROUP } from '../../shaders/scan';
 import { record, recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
-import { inputError } from '../tensor/context';
 import { wgslType } from '../tensor/dtype';
 import { bind, contiguous, copy } from '../tensor/elementwise';
 import { normalizeAxis, size } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
-import { empty } from '../tensor/tensor';
+import { empty, requireFloats, type Tensor } from '../tensor/tensor';
+import { add, exp, sub } from './elementwise';
+import { expression } from './operands';
 
 /** Lines shorter than this, or more of them than fill a device, get a thread each. */
 const SHORT = 128;
 const MANY = 8192;
+
+const NAMES = {
+  sum: 'cumsum',
+  prod: 'cumprod',
+  slope: 'cumprod',
+  argmax: 'cummax',
+  argmin: 'cummin',
+  logsum: 'logcumsumexp',
+};
 
 /** Options of `cumsum` and `cumprod`. */
 export interface ScanOptions {
@@ -40,7 +49,7 @@ export function scan(
   const inner = size(x.shape.slice(axis + 1));
   const lines = length ? x.size / length : 0;
   const team = slope || length < SHORT || lines > MANY ? 1 : SCAN_WORKGROUP;
-  const y = empty(kind === 'sum' ? 'cumsum' : 'cumprod', x.shape, x.dtype);
+  const y = empty(NAMES[kind], x.shape, kind.startsWith('arg') ? 'int32' : x.dtype);
   const type = wgslType(x.dtype) as 'f32' | 'i32' | 'u32';
   const inputs = slope ? [x, contiguous(slope.g), slope.before] : [x];
   const o = { kind, type, exclusive, reverse, team };
@@ -60,15 +69,34 @@ export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tens
   return recordLinear('cumsum', x, summed, (g) => scan('sum', g, at, back));
 }
 
-/** Running product along a dimension of float32, as `torch.cumprod`. The gradient is right where factors are zero. */
+/** Running product along a dimension, as `torch.cumprod`. The gradient is right where factors are zero. */
 export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
   checked('cumprod', options, SCAN);
   const at = normalizeAxis('cumprod', axis, x.shape);
-  if (x.dtype !== 'float32')
-    throw inputError('cumprod', `not defined for ${x.dtype}`, { input: x }, "Convert first: x.to('float32').");
   const y = scan('prod', x, at, options);
   return record('cumprod', [x], y, [x], (g) => {
     const before = scan('prod', x, at, { ...options, exclusive: true });
     return [scan('slope', x, at, { ...options, reverse: !options.reverse }, { g, before })];
   });
+}
+
+/** Running log Σ eˣ along a dimension, without overflow, as `torch.logcumsumexp`. */
+export function logcumsumexp(x: Tensor, axis: number): Tensor {
+  requireFloats('logcumsumexp', { input: x });
+  return logScan(x, normalizeAxis('logcumsumexp', axis, x.shape), false);
+}
+
+function logScan(x: Tensor, axis: number, reverse: boolean): Tensor {
+  const y = scan('logsum', x, axis, { reverse });
+  // Σ g · e^(x − y) over the results that x is part of, by logarithms of the positive and of the negative g. Where x is −∞ it is 0.
+  const rule = (g: Tensor) => {
+    const part = (sign: number) => {
+      const term = expression('logcumsumexp gradient', `select(-infinity(), log(s * g) - y, s * g > 0.0)`, { g, y }, [
+        sign,
+      ]);
+      return exp(add(logScan(term, axis, !reverse), x));
+    };
+    return [sub(part(1), part(-1))];
+  };
+  return record('logcumsumexp', [x], y, [x, y], rule, { differentiable: rule });
 }

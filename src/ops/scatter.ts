@@ -10,7 +10,7 @@ import { normalizeAxis, sameShape } from '../tensor/shape';
 import { requireTensors, Tensor } from '../tensor/tensor';
 import { filled } from '../tensor/views';
 import { cast, div, eq, maximum, mul } from './elementwise';
-import { gather } from './gather';
+import { gathered } from './gather';
 import { alongAxis, checkList } from './index-checks';
 import { pad } from './pad';
 import { addAt, scatterAt } from './scatter-at';
@@ -50,21 +50,29 @@ export function setAt(op: string, x: Tensor, dim: number, index: Tensor, source:
     scatterAt({ ...common, x: t ?? zeros(x), source: s ?? zeros(source), report: false });
   const rule = (g: Tensor, needs: readonly boolean[]) => [
     needs[0] && overwritten(g, dim, index, 0),
-    needs[1] && spreadTo(gather(g, dim, index), source),
+    needs[1] && spreadTo(gathered(null, g, dim, index), source),
   ];
   return record(op, [x, source], y, [index], rule, { push, differentiable: rule });
 }
 
-/** x with source[…, j, …] added at index[…, j, …] along `dim`, as `torch.scatter_add`; deterministic, several sources may meet. */
-export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
-  const y = addAt(x, x.shape, dim, index, source);
+/** `scatterAdd`, which need not report: of an index that was looked at. */
+export function addedAt(x: Tensor, dim: number, index: Tensor, source: Tensor, report: boolean): Tensor {
+  const common = { op: 'scatterAdd', shape: x.shape, dim, index, reduction: 'sum' as const };
+  const y = scatterAt({ ...common, x, source, report });
   const push: PushForward = (t, s) => {
     const base = t ?? filled('scatterAdd', x.shape, 0, 'float32');
-    return s ? addAt(base, x.shape, dim, index, s) : base;
+    return s ? scatterAt({ ...common, x: base, source: s, report: false }) : base;
   };
-  const rule = (g: Tensor, needs: readonly boolean[]) => [g, needs[1] && spreadTo(gather(g, dim, index), source)];
+  const rule = (g: Tensor, needs: readonly boolean[]) => [
+    g,
+    needs[1] && spreadTo(gathered(null, g, dim, index), source),
+  ];
   return record('scatterAdd', [x, source], y, [index], rule, { push, differentiable: rule });
 }
+
+/** x with source[…, j, …] added at index[…, j, …] along `dim`, as `torch.scatter_add`; deterministic, several sources may meet. */
+export const scatterAdd = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
+  addedAt(x, dim, index, source, true);
 
 /**
  * x with source[…, j, …] (or a number) at index[…, j, …] along `dim`, as `torch.scatter`. Of several sources for a place the last one stays; with
@@ -124,7 +132,7 @@ function reduced(
   const y = scatterAt({ op, x, shape: x.shape, dim, index, source, reduction: reduce, includeSelf, report: true });
   // What x has to do with the results: nothing where sources come, unless it is included.
   const kept = (t: Tensor) => (includeSelf ? t : overwritten(t, dim, index, 0));
-  const back = (g: Tensor) => spreadTo(gather(g, dim, index), source);
+  const back = (g: Tensor) => spreadTo(gathered(null, g, dim, index), source);
   const rules: Record<ScatterReduce, (g: Tensor) => readonly [Tensor, Tensor]> = {
     sum: (g) => [kept(g), back(g)],
     mean: (g) => {
@@ -150,7 +158,7 @@ function reduced(
   const shared = (g: Tensor): readonly [Tensor, Tensor] => {
     const self = kept(asFloat(eq(x, y)));
     // NaN lies outside of what the index covers: it equals nothing.
-    const sources = asFloat(eq(source, spreadTo(gather(y, dim, index), source)));
+    const sources = asFloat(eq(source, spreadTo(gathered(null, y, dim, index), source)));
     const share = div(g, addAt(self, x.shape, dim, index, sources));
     return [mul(self, share), mul(sources, back(share))];
   };

@@ -7,10 +7,19 @@ import type { Shape } from '../tensor/shape';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { unaryFunctions } from './elementwise';
+import { nonzeroTuple } from './nonzero';
 import { type Numeric, numberType, type Operand, recordElementwise, requireOperand, requireTensor } from './operands';
 
 /** As `torch.where`: the elements of `a` where `condition` is true (non-zero), of `b` elsewhere; all three broadcast. */
-export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor;
+/** The positions where `condition` is true, a tensor (int32 [N]) for each dimension. Waits for the GPU. */
+export function where(condition: Tensor): Promise<Tensor[]>;
+export function where(condition: Tensor, a?: Operand, b?: Operand): Tensor | Promise<Tensor[]> {
+  if (a === undefined && b === undefined) return nonzeroTuple(condition);
+  return chosen(condition, a as Operand, b as Operand);
+}
+
+function chosen(condition: Tensor, a: Operand, b: Operand): Tensor {
   requireTensor('where', condition);
   const like = [a, b].find((x) => x instanceof Tensor);
   const operands: Record<string, Tensor> = { c: condition };

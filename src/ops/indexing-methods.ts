@@ -1,0 +1,88 @@
+// The methods of Tensor that index, scatter, sort, search and rearrange.
+import type { Tensor } from '../tensor/tensor';
+import { gather } from './gather';
+import { indexSelect } from './index-select';
+import { index, indexFill, indexPut, indexPut_, put, take, takeAlongDim } from './indexing';
+import * as mask from './mask';
+import { nonzero } from './nonzero';
+import * as rank from './rank';
+import { diff, fliplr, flipud, movedim, roll, rot90, tensorSplit, unbind, unflatten } from './rearrange';
+import { cumprod, cumsum, logcumsumexp } from './scan';
+import { indexAdd, indexCopy, indexReduce, scatter, scatterAdd, scatterReduce } from './scatter';
+import { bincount, bucketize, histc, isin } from './search';
+import type { Sorted } from './sort';
+import { argsort, msort, sort, topk } from './sort';
+import { tril, triu } from './triangle';
+import * as part from './view-scatter';
+
+const { amax, amin, aminmax, cummax, cummin, kthvalue, maxWithIndices, median, minWithIndices, mode, nanmedian } = rank;
+const { diag, diagEmbed, diagflat, diagonal, diagonalScatter, selectScatter, sliceScatter, unfold } = part;
+
+export const indexingMethods = {
+  gather,
+  index,
+  indexFill,
+  indexPut,
+  indexPut_,
+  indexSelect,
+  put,
+  take,
+  takeAlongDim,
+  ...mask,
+  nonzero,
+  amax,
+  amin,
+  aminmax,
+  cummax,
+  cummin,
+  kthvalue,
+  maxWithIndices,
+  median,
+  minWithIndices,
+  mode,
+  nanmedian,
+  diff,
+  fliplr,
+  flipud,
+  movedim,
+  roll,
+  rot90,
+  tensorSplit,
+  unbind,
+  unflatten,
+  cumprod,
+  cumsum,
+  logcumsumexp,
+  indexAdd,
+  indexCopy,
+  indexReduce,
+  scatter,
+  scatterAdd,
+  scatterReduce,
+  bincount,
+  bucketize,
+  histc,
+  isin,
+  argsort,
+  msort,
+  sort,
+  topk,
+  tril,
+  triu,
+  diag,
+  diagEmbed,
+  diagflat,
+  diagonal,
+  diagonalScatter,
+  selectScatter,
+  sliceScatter,
+  unfold,
+};
+
+/** The methods whose result depends on their arguments. */
+export interface OverloadedMethods {
+  median(): Tensor;
+  median(dim: number, keepDim?: boolean): Sorted;
+  nanmedian(): Tensor;
+  nanmedian(dim: number, keepDim?: boolean): Sorted;
+}
