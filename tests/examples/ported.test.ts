@@ -1,0 +1,39 @@
+// The programs of examples/ported against PyTorch: losses of the first steps with the same weights. Those are a formula,
+// sin(0.7 i + k + 1) / 4 for element i of parameter k, so that a fixture holds losses alone (float64, PyTorch 2.13).
+import { readFileSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as lstm from '../../examples/ported/lstm-language-model';
+import { type nn, tensor } from '../../src/index.node.js';
+import { close, useGpu } from '../util';
+
+useGpu();
+
+/** The losses of a fixture. */
+const losses = (name: string): number[] =>
+  JSON.parse(readFileSync(new URL(`../fixtures/ported/${name}.json`, import.meta.url), 'utf8')).losses;
+
+/** The module with weights by the formula. */
+function byFormula<M extends nn.AnyModule>(module: M): M {
+  const made = [...module.namedParameters()].map(([name, { shape, size }], k) => {
+    const values = Float32Array.from({ length: size }, (_, i) => Math.sin(0.7 * i + k + 1) / 4);
+    return [name, tensor(values, { shape })] as const;
+  });
+  module.loadStateDict(Object.fromEntries(made));
+  return module;
+}
+
+/** Losses of as many steps as the fixture of that name has. */
+const programs: Record<string, (steps: number) => Promise<number[]>> = {
+  'lstm-language-model': (steps) => lstm.train({ steps, model: byFormula(new lstm.LetterModel()) }),
+};
+
+for (const [name, train] of Object.entries(programs))
+  test(name, async () => {
+    const want = losses(name);
+    const got = await train(want.length);
+    close(got, want, 2e-4, name);
+    assert.ok(want[want.length - 1] < want[0], 'it learns');
+  });
+
+test.run();
