@@ -1,5 +1,5 @@
 // Embedding: rows of a table by their number.
-import { embedding } from '../ops/index-select';
+import { embedding } from '../ops/embedding';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';

@@ -10,6 +10,7 @@ import { normalizeAxis, padded, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
 import { badBits, checkCover, checkIndex, reportsOf } from './index-checks';
+import { max } from './reduce';
 import { addAt } from './scatter-at';
 
 /** `gather`, not recorded. Indices out of range are reported in the name of `op`; null: there are none. */
@@ -36,8 +37,21 @@ export function scatterInto(into: Tensor, axis: number, index: Tensor, x: Tensor
 }
 
 /** As `torch.nn.functional.one_hot`: 1 at the label, 0 elsewhere (int32): [..., classes]. A label out of range fills its row with −2³¹. */
-export function oneHot(labels: Tensor, classes: number): Tensor {
+export function oneHot(labels: Tensor, classes: number): Tensor;
+/** With as many classes as the largest label asks for: waits for the GPU. */
+export function oneHot(labels: Tensor): Promise<Tensor>;
+export function oneHot(labels: Tensor, classes?: number): Tensor | Promise<Tensor> {
   checkIndex('oneHot', labels);
+  return classes === undefined ? countedClasses(labels) : encoded(labels, classes);
+}
+
+async function countedClasses(labels: Tensor): Promise<Tensor> {
+  if (!labels.size)
+    throw inputError('oneHot', 'there are no labels to count classes by', { labels }, 'Give the number.');
+  return encoded(labels, 1 + (await max(labels).item()));
+}
+
+function encoded(labels: Tensor, classes: number): Tensor {
   if (!Number.isInteger(classes) || classes < 1)
     throw inputError('oneHot', `classes is ${classes}`, { labels }, 'Use a positive integer.');
   const y = empty('oneHot', [...labels.shape, classes], 'int32');

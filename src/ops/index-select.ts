@@ -1,12 +1,10 @@
 // Rows and other slices of a tensor by a list of their positions.
 import { recordLinear } from '../autograd/tape';
-import { inputError } from '../tensor/context';
 import { normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { pick } from './gather';
 import { alongAxis, checkList } from './index-checks';
 import { addAt } from './scatter-at';
-import { reshape } from './views';
 
 /** `indexSelect`, which reports positions out of range in the name of `op`; null: they were looked at, or are the framework's own. */
 export function selected(op: string | null, x: Tensor, dim: number, index: Tensor): Tensor {
@@ -28,9 +26,3 @@ export function selected(op: string | null, x: Tensor, dim: number, index: Tenso
  * index. Throws InputError for an index of another shape or type.
  */
 export const indexSelect = (x: Tensor, dim: number, index: Tensor): Tensor => selected('indexSelect', x, dim, index);
-
-/** Rows of weight [V, D] for an index of any shape, as `torch.nn.functional.embedding`: [..., D]. */
-export function embedding(weight: Tensor, index: Tensor): Tensor {
-  if (weight.ndim !== 2) throw inputError('embedding', 'the weight is no table', { weight, index }, 'It is [V, D].');
-  return reshape(selected('embedding', weight, 0, reshape(index, [index.size])), [...index.shape, weight.shape[1]]);
-}

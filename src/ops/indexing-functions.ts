@@ -1,7 +1,13 @@
 // The functions of F that index, scatter, sort, search and rearrange.
 
+export {
+  type EmbeddingBagOptions,
+  type EmbeddingOptions,
+  embedding,
+  embeddingBag,
+} from './embedding';
 export { gather, oneHot } from './gather';
-export { embedding, indexSelect } from './index-select';
+export { indexSelect } from './index-select';
 export { type Index, index, indexFill, indexPut, put, take, takeAlongDim } from './indexing';
 export { countNonzero, maskedFill, maskedIndex, maskedIndexPut, maskedScatter, maskedSelect } from './mask';
 export { nonzero } from './nonzero';
@@ -43,6 +49,7 @@ export {
 } from './search';
 export { argsort, msort, type Sorted, type SortOptions, sort, type TopkOptions, topk } from './sort';
 export * from './triangle';
+export * from './unique';
 export {
   type DiagonalOptions,
   diag,

@@ -13,6 +13,7 @@ import { bincount, bucketize, histc, isin } from './search';
 import type { Sorted } from './sort';
 import { argsort, msort, sort, topk } from './sort';
 import { tril, triu } from './triangle';
+import { type RepeatInterleaveOptions, repeatInterleave, unique, uniqueConsecutive } from './unique';
 import * as part from './view-scatter';
 
 const { amax, amin, aminmax, cummax, cummin, kthvalue, maxWithIndices, median, minWithIndices, mode, nanmedian } = rank;
@@ -69,6 +70,9 @@ export const indexingMethods = {
   topk,
   tril,
   triu,
+  repeatInterleave,
+  unique,
+  uniqueConsecutive,
   diag,
   diagEmbed,
   diagflat,
@@ -85,4 +89,7 @@ export interface OverloadedMethods {
   median(dim: number, keepDim?: boolean): Sorted;
   nanmedian(): Tensor;
   nanmedian(dim: number, keepDim?: boolean): Sorted;
+  repeatInterleave(repeats: number, options?: RepeatInterleaveOptions): Tensor;
+  repeatInterleave(repeats: Tensor, options: RepeatInterleaveOptions & { outputSize: number }): Tensor;
+  repeatInterleave(repeats: Tensor, options?: RepeatInterleaveOptions): Promise<Tensor>;
 }

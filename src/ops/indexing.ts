@@ -182,7 +182,7 @@ export function indexPut(
 
 /** What stands at positions that were looked at: the source, or with it what stood there. */
 const combined = (op: string, x: Tensor, dim: number, at: Tensor, source: Tensor, accumulate: boolean): Tensor =>
-  accumulate ? addedAt(x, dim, at, source, false) : setAt(op, x, dim, at, source, false);
+  accumulate ? addedAt(null, x, dim, at, source) : setAt(op, x, dim, at, source, false);
 
 /** The value broadcast to what it replaces. */
 function fitted(op: string, value: Tensor, shape: Shape): Tensor {

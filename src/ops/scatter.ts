@@ -55,10 +55,10 @@ export function setAt(op: string, x: Tensor, dim: number, index: Tensor, source:
   return record(op, [x, source], y, [index], rule, { push, differentiable: rule });
 }
 
-/** `scatterAdd`, which need not report: of an index that was looked at. */
-export function addedAt(x: Tensor, dim: number, index: Tensor, source: Tensor, report: boolean): Tensor {
-  const common = { op: 'scatterAdd', shape: x.shape, dim, index, reduction: 'sum' as const };
-  const y = scatterAt({ ...common, x, source, report });
+/** `scatterAdd` that reports in the name of `op`; null: its index was looked at, or is the framework's own. */
+export function addedAt(op: string | null, x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  const common = { op: op ?? 'scatterAdd', shape: x.shape, dim, index, reduction: 'sum' as const };
+  const y = scatterAt({ ...common, x, source, report: op !== null });
   const push: PushForward = (t, s) => {
     const base = t ?? filled('scatterAdd', x.shape, 0, 'float32');
     return s ? scatterAt({ ...common, x: base, source: s, report: false }) : base;
@@ -72,7 +72,11 @@ export function addedAt(x: Tensor, dim: number, index: Tensor, source: Tensor, r
 
 /** x with source[…, j, …] added at index[…, j, …] along `dim`, as `torch.scatter_add`; deterministic, several sources may meet. */
 export const scatterAdd = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
-  addedAt(x, dim, index, source, true);
+  addedAt('scatterAdd', x, dim, index, source);
+
+/** x [n, …] plus source[j, …] at its row index[j], reported in the name of `op`. */
+export const sumsAt = (op: string, x: Tensor, index: Tensor, source: Tensor): Tensor =>
+  addedAt(op, x, 0, alongAxis(index, source.shape, 0), source);
 
 /**
  * x with source[…, j, …] (or a number) at index[…, j, …] along `dim`, as `torch.scatter`. Of several sources for a place the last one stays; with

@@ -1,8 +1,9 @@
 // Gather, scatter, one-hot and sorting against loops.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { embedding } from '../../src/ops/embedding';
 import { gather, oneHot } from '../../src/ops/gather';
-import { embedding, indexSelect } from '../../src/ops/index-select';
+import { indexSelect } from '../../src/ops/index-select';
 import { scatterAdd } from '../../src/ops/scatter';
 import { argsort, sort, topk } from '../../src/ops/sort';
 import { tensor, zeros } from '../../src/tensor/create';

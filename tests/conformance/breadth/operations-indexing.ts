@@ -1,4 +1,6 @@
 // Indexing, scattering, sorting, searching and rearranging, under PyTorch's names.
+
+import { embedding, embeddingBag } from '../../../src/ops/embedding';
 import { gather, oneHot } from '../../../src/ops/gather';
 import { indexSelect } from '../../../src/ops/index-select';
 import * as at from '../../../src/ops/indexing';
@@ -13,6 +15,7 @@ import * as scatters from '../../../src/ops/scatter';
 import * as searches from '../../../src/ops/search';
 import * as sorts from '../../../src/ops/sort';
 import * as triangles from '../../../src/ops/triangle';
+import { repeatInterleave, unique, uniqueConsecutive } from '../../../src/ops/unique';
 import * as parts from '../../../src/ops/view-scatter';
 import * as views from '../../../src/ops/views';
 import { where } from '../../../src/ops/where';
@@ -21,7 +24,7 @@ import type { Operation } from './operations';
 
 /** Values and indices, or a tensor alone. */
 const sorted = (result: sorts.Sorted | Tensor) => (result instanceof Tensor ? result : [result.values, result.indices]);
-const values = (results: object) => Object.values(results).filter((t) => t instanceof Tensor);
+const values = async (results: object) => Object.values(await results).filter((t) => t instanceof Tensor);
 
 /** An index as the cases write it: names of inputs, slices, integers, 'None'. */
 const indices: (list: (string | number)[], lookUp: (name: string) => Tensor | undefined) => at.Index[] = (
@@ -110,5 +113,10 @@ export const indexing: Record<string, Operation> = {
   'torch.combinations': ([x], o) => turns.combinations(x, o),
   'torch.diff': ([x], o) => turns.diff(x, o),
   'torch.nn.utils.rnn.pad_sequence': ([list], o) => turns.padSequence(list, o),
-  'F.one_hot': ([i], { numClasses }) => oneHot(i, numClasses),
+  'torch.unique': ([x], o) => values(unique(x, o)),
+  'torch.unique_consecutive': ([x], o) => values(uniqueConsecutive(x, o)),
+  'torch.repeat_interleave': ([x, r], { repeats = r, ...o }) => repeatInterleave(x, repeats, o),
+  'F.one_hot': ([i], { numClasses = -1 }) => (numClasses < 0 ? oneHot(i) : oneHot(i, numClasses)),
+  'F.embedding': ([i, w], o) => embedding(w, i, o),
+  'F.embedding_bag': ([i, w], o) => embeddingBag(w, i, o),
 };
