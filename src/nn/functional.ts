@@ -60,6 +60,7 @@ export * from '../ops/pad';
 export * from '../ops/pointwise';
 export * from '../ops/pool';
 export * from '../ops/pool-nd';
+export * from '../ops/products';
 export * from '../ops/reduce';
 export * from '../ops/residual-step';
 export { logSoftmax, softmax } from '../ops/softmax';

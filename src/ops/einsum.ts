@@ -2,10 +2,11 @@
 
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
-import { requireFloats, requireTensors } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
+import { mul } from './elementwise';
 import { matmul } from './matmul';
 import { sum } from './reduce';
-import { permute, reshape } from './views';
+import { permute, reshape, slice, squeeze, transpose, unsqueeze } from './views';
 
 interface Labelled {
   x: Tensor;
@@ -17,21 +18,62 @@ const wrong = (problem: string, tensors: readonly Tensor[]) =>
     'einsum',
     problem,
     Object.fromEntries(tensors.map((t, i) => [`operand ${i}`, t])),
-    "As in 'bij,bjk->bik': one letter a dimension, no letter twice in an operand; without an arrow, letters that appear once.",
+    "As in 'bij,bjk->bik': a letter a dimension, '...' for any others; without an arrow, '...' and the letters that appear once.",
   );
+
+/** The dimensions of an ellipsis as letters: `count` of the last ones, so that operands line up from the right. */
+const unnamed = (count: number): string =>
+  Array.from({ length: count }, (_, i) => String.fromCharCode(0xe000 + count - 1 - i)).join('');
+
+const ELLIPSIS = /^([a-zA-Z]*)(\.\.\.)?([a-zA-Z]*)$/;
 
 /** Splits an equation into the letters of the operands and of the result. */
 function parse(equation: string, tensors: readonly Tensor[]): { inputs: string[]; output: string } {
-  const [left, right, ...more] = equation.replaceAll(' ', '').split('->');
-  const inputs = left.split(',');
-  const letters = [...left.replaceAll(',', '')];
-  const once = [...new Set(letters)].filter((c) => letters.indexOf(c) === letters.lastIndexOf(c));
-  const output = right ?? once.sort().join('');
-  const distinct = (labels: string) => new Set(labels).size === labels.length && /^[a-zA-Z]*$/.test(labels);
-  const known = [...output].every((c) => letters.includes(c));
-  if (more.length || inputs.length !== tensors.length || !inputs.every(distinct) || !distinct(output) || !known)
+  const [left, right, ...more] = equation.replace(/\s/g, '').split('->');
+  const given = left.split(',');
+  const valid = [...given, right ?? ''].every((labels) => ELLIPSIS.test(labels));
+  if (more.length || given.length !== tensors.length || !valid)
+    throw wrong(`the equation '${equation}' does not fit ${tensors.length} operands`, tensors);
+  let most = 0;
+  const inputs = given.map((labels, k) => {
+    const named = labels.replace('...', '').length;
+    const others = tensors[k].ndim - named;
+    if (labels.includes('...') ? others < 0 : others !== 0)
+      throw wrong(`'${labels}' in '${equation}' is for ${named} dimensions`, tensors);
+    most = Math.max(most, others);
+    return labels.replace('...', unnamed(others));
+  });
+  const letters = inputs.join('').replace(/[^a-zA-Z]/g, '');
+  const once = [...letters].filter((c) => letters.indexOf(c) === letters.lastIndexOf(c));
+  const output = right === undefined ? unnamed(most) + once.sort().join('') : right.replace('...', unnamed(most));
+  const known = [...output].every((c) => inputs.some((labels) => labels.includes(c)));
+  if (!known || new Set(output).size !== output.length)
     throw wrong(`the equation '${equation}' does not fit ${tensors.length} operands`, tensors);
   return { inputs, output };
+}
+
+/** The diagonal over every letter that an operand has twice. */
+function diagonal({ x, labels }: Labelled): Labelled {
+  const twice = [...labels].find((c, i) => labels.indexOf(c) !== i);
+  if (twice === undefined) return { x, labels };
+  const pair = [labels.indexOf(twice), labels.lastIndexOf(twice)];
+  const rest = x.shape.map((_, i) => i).filter((i) => !pair.includes(i));
+  const [lead, n] = [rest.map((i) => x.shape[i]), x.shape[pair[0]]];
+  const flat = reshape(permute(x, [...rest, ...pair]), [...lead, n * n]);
+  const on = slice(flat, [...lead.map(() => null), { step: n + 1 }]);
+  return diagonal({ x: on, labels: rest.map((i) => labels[i]).join('') + twice });
+}
+
+/** Without the dimensions of size 1 that stand for larger ones. */
+function unrepeated({ x, labels }: Labelled, sizes: ReadonlyMap<string, number>): Labelled {
+  const kept = [...labels].map((_, i) => i).filter((i) => x.shape[i] === sizes.get(labels[i]));
+  return {
+    x: reshape(
+      x,
+      kept.map((i) => x.shape[i]),
+    ),
+    labels: kept.map((i) => labels[i]).join(''),
+  };
 }
 
 /** Σ over letters that stand in one operand only and are not wanted. */
@@ -57,33 +99,46 @@ function contract(first: Labelled, second: Labelled, wanted: string, size: (labe
   const columns = [...b.labels].filter((c) => !a.labels.includes(c)).join('');
   const arranged = (operand: Labelled, ...groups: string[]) =>
     reshape(inOrder(operand, groups.join('')), groups.map(size));
-  const y = matmul(arranged(a, batch, rows, inner), arranged(b, batch, inner, columns));
+  const y = product(arranged(a, batch, rows, inner), arranged(b, batch, columns, inner), inner === '');
   const labels = batch + rows + columns;
   return { x: reshape(y, [...labels].map(size)), labels };
 }
 
+/** Σ over the last dimension of a [batch, m, k] and b [batch, n, k]: [batch, m, n]; `plain`: k is 1. */
+function product(a: Tensor, b: Tensor, plain: boolean): Tensor {
+  const floats = a.dtype === 'float32' && b.dtype === 'float32';
+  if (!plain && floats) return matmul(a, transpose(b));
+  const y = mul(unsqueeze(a, 2), unsqueeze(b, 1));
+  return plain ? squeeze(y, 3) : sum(y, 3);
+}
+
 /**
- * Multiplies tensors and sums over the letters that the result does not name: `einsum('bij,bjk->bik', a, b)` is a batched matrix product,
- * `einsum('ij->ji', a)` a transpose, `einsum('i,j->ij', a, b)` an outer product. Operands are taken from left to right.
+ * Multiplies tensors and sums over the letters that the result does not name, as `torch.einsum`: `einsum('bij,bjk->bik', a, b)` is a batched matrix product,
+ * `einsum('ij->ji', a)` a transpose, `einsum('i,j->ij', a, b)` an outer product, `einsum('ii->i', a)` a diagonal, and '...' stands for dimensions without a
+ * name. Dimensions of size 1 broadcast. Operands are taken from left to right.
  */
 export function einsum(equation: string, ...tensors: Tensor[]): Tensor {
-  const operandNames = tensors.map((x, i) => [`operand ${i}`, x]);
-  (tensors.length > 1 ? requireFloats : requireTensors)('einsum', Object.fromEntries(operandNames));
+  requireTensors('einsum', Object.fromEntries(tensors.map((x, i) => [`operand ${i}`, x])));
   const { inputs, output } = parse(equation, tensors);
   const sizes = new Map<string, number>();
   tensors.forEach((x, k) => {
-    if (x.ndim !== inputs[k].length)
-      throw wrong(`'${inputs[k]}' in '${equation}' is for ${inputs[k].length} dimensions`, tensors);
     [...inputs[k]].forEach((c, i) => {
-      if (sizes.has(c) && sizes.get(c) !== x.shape[i])
-        throw wrong(`'${c}' in '${equation}' is both ${sizes.get(c)} and ${x.shape[i]}`, tensors);
-      sizes.set(c, x.shape[i]);
+      const [known = 1, n] = [sizes.get(c), x.shape[i]];
+      const own = x.shape[inputs[k].indexOf(c)];
+      const what = c < '\ue000' ? `'${c}'` : "a dimension of '...'";
+      if (own !== n) throw wrong(`${what} in '${equation}' is both ${own} and ${n}`, tensors);
+      if (known !== n && known !== 1 && n !== 1)
+        throw wrong(`${what} in '${equation}' is both ${known} and ${n}`, tensors);
+      sizes.set(c, known === 1 ? n : known);
     });
   });
   const size = (labels: string) => [...labels].reduce((product, c) => product * sizes.get(c)!, 1);
-  const operands = tensors.map((x, k) => ({ x, labels: inputs[k] }));
-  const product = operands
-    .slice(1)
-    .reduce((a, b, k) => contract(a, b, output + inputs.slice(k + 2).join(''), size), operands[0]);
-  return inOrder(sumAlone(product, output), output);
+  const operands = tensors.map((x, k) => unrepeated(diagonal({ x, labels: inputs[k] }), sizes));
+  const rest = (k: number) =>
+    operands
+      .slice(k)
+      .map((o) => o.labels)
+      .join('');
+  const all = operands.slice(1).reduce((a, b, k) => contract(a, b, output + rest(k + 2), size), operands[0]);
+  return inOrder(sumAlone(all, output), output);
 }

@@ -15,6 +15,7 @@ import { matmul } from './matmul';
 import { pad } from './pad';
 import * as pointwise from './pointwise';
 import { describe, print, show } from './print';
+import { addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, mv, outer, vdot } from './products';
 import * as reduce from './reduce';
 import { logSoftmax, softmax } from './softmax';
 import * as views from './views';
@@ -40,6 +41,19 @@ const functions = {
   ...reductions,
   var: variance,
   matmul,
+  addbmm,
+  addmm,
+  addmv,
+  addr,
+  baddbmm,
+  bmm,
+  cross,
+  dot,
+  inner,
+  kron,
+  mv,
+  outer,
+  vdot,
   ...views,
   split,
   chunk,

@@ -1,7 +1,9 @@
 // Elementwise functions, reductions, products and linear algebra under PyTorch's names.
 import { glu, prelu, rrelu, softmin } from '../../../src/ops/activations';
+import { einsum } from '../../../src/ops/einsum';
 import * as elementwise from '../../../src/ops/elementwise';
 import * as pointwise from '../../../src/ops/pointwise';
+import * as products from '../../../src/ops/products';
 import { clamp } from '../../../src/ops/where';
 import type { Operation } from './operations';
 
@@ -103,4 +105,24 @@ export const math: Record<string, Operation> = {
   'F.prelu': ([x, w]) => prelu(x, w),
   'F.rrelu': ([x], o) => rrelu(x, o),
   'F.hardsigmoid': ([x]) => u.hardSigmoid(x),
+  'torch.einsum': (operands, { equation }) => einsum(equation, ...operands.flat()),
+  'torch.bmm': ([a, b]) => products.bmm(a, b),
+  'torch.mv': ([a, b]) => products.mv(a, b),
+  'torch.dot': ([a, b]) => products.dot(a, b),
+  'torch.vdot': ([a, b]) => products.vdot(a, b),
+  'torch.inner': ([a, b]) => products.inner(a, b),
+  'torch.outer': ([a, b]) => products.outer(a, b),
+  'torch.ger': ([a, b]) => products.outer(a, b),
+  'torch.kron': ([a, b]) => products.kron(a, b),
+  'torch.tensordot': ([a, b], { dims = 2 }) => products.tensordot(a, b, dims),
+  'torch.addmm': ([x, a, b], o) => products.addmm(x, a, b, o),
+  'torch.addmv': ([x, a, b], o) => products.addmv(x, a, b, o),
+  'torch.addr': ([x, a, b], o) => products.addr(x, a, b, o),
+  'torch.baddbmm': ([x, a, b], o) => products.baddbmm(x, a, b, o),
+  'torch.addbmm': ([x, a, b], o) => products.addbmm(x, a, b, o),
+  'torch.chain_matmul': (matrices) => products.chainMatmul(...matrices.flat()),
+  'torch.linalg.multi_dot': ([matrices]) => products.multiDot(matrices),
+  'torch.cross': ([a, b], { dim }) => products.cross(a, b, dim),
+  'torch.linalg.cross': ([a, b], { dim = -1 }) => products.cross(a, b, dim),
+  'F.bilinear': ([a, b, w, bias]) => products.bilinear(a, b, w, bias),
 };
