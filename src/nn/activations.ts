@@ -1,4 +1,5 @@
 // Activations as layers; `F` has them as functions.
+import { glu, rrelu, softmin } from '../ops/activations';
 import { binaryFunctions, gelu, unaryFunctions } from '../ops/elementwise';
 import { logSoftmax, softmax } from '../ops/softmax';
 import { reshape } from '../ops/views';
@@ -80,6 +81,62 @@ export class Softplus extends Apply {
 export class Hardtanh extends Apply {
   constructor(min = -1, max = 1) {
     super((x) => unaryFunctions.hardTanh(x, min, max), `min=${min}, max=${max}`);
+  }
+}
+
+/** x where it is above the threshold, else the value. */
+export class Threshold extends Apply {
+  constructor(threshold: number, value: number) {
+    super((x) => unaryFunctions.threshold(x, threshold, value), `threshold=${threshold}, value=${value}`);
+  }
+}
+
+/** x where |x| is above λ (default ½), else 0. */
+export class Hardshrink extends Apply {
+  constructor(lambd = 0.5) {
+    super((x) => unaryFunctions.hardshrink(x, lambd), `lambd=${lambd}`);
+  }
+}
+
+/** x moved towards 0 by λ (default ½), 0 on the way. */
+export class Softshrink extends Apply {
+  constructor(lambd = 0.5) {
+    super((x) => unaryFunctions.softshrink(x, lambd), `lambd=${lambd}`);
+  }
+}
+
+/** x − tanh x */
+export class Tanhshrink extends applying(unaryFunctions.tanhshrink) {}
+
+/** The first half along a dimension times the sigmoid of the second. */
+export class GLU extends Apply {
+  constructor(dim = -1) {
+    super((x) => glu(x, dim), `dim=${dim}`);
+  }
+}
+
+/** x where positive, r·x elsewhere: in training with a random r between lower and upper (default ⅛ and ⅓) for each element, else their mean. */
+export class RReLU extends Module {
+  constructor(
+    readonly lower = 1 / 8,
+    readonly upper = 1 / 3,
+  ) {
+    super();
+  }
+
+  override forward(x: Tensor): Tensor {
+    return rrelu(x, { lower: this.lower, upper: this.upper, training: this.training });
+  }
+
+  protected override describe(): string {
+    return `lower=${this.lower}, upper=${this.upper}`;
+  }
+}
+
+/** exp(−x) / Σ exp(−x) along `axis`. */
+export class Softmin extends Apply {
+  constructor(axis = -1) {
+    super((x) => softmin(x, axis), `axis=${axis}`);
   }
 }
 

@@ -61,9 +61,22 @@ export * from '../ops/pointwise';
 export * from '../ops/pool';
 export * from '../ops/pool-nd';
 export * from '../ops/products';
+export * from '../ops/quantile';
 export * from '../ops/reduce';
 export * from '../ops/residual-step';
 export { logSoftmax, softmax } from '../ops/softmax';
 export { maxUnpool1d, maxUnpool2d, maxUnpool3d, type UnpoolOptions } from '../ops/unpool';
+export {
+  corrcoef,
+  cov,
+  cumulativeTrapezoid,
+  nanmean,
+  nansum,
+  stdMean,
+  trace,
+  trapezoid,
+  varMean,
+} from '../ops/statistics';
+export { dist, renorm } from '../ops/vector-norm';
 export * from '../ops/views';
 export * from '../ops/where';

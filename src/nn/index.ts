@@ -10,7 +10,7 @@ export { Embedding } from './embedding';
 export * as init from './init';
 export { GroupNorm, LayerNorm } from './layer-norm';
 export * from './layers';
-export { Linear } from './linear';
+export { Bilinear, Linear } from './linear';
 export * from './loss';
 export type { AnyModule, ForwardHook, ForwardPreHook, Inputs } from './module';
 export { Module } from './module';

@@ -1,7 +1,8 @@
-// Fully connected layer.
+// Fully connected layers, of one input and of two.
 
 import { checked, is } from '../gpu/options';
 import { linear } from '../ops/matmul';
+import { bilinear } from '../ops/products';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
@@ -30,5 +31,33 @@ export class Linear extends Module {
 
   protected override describe(): string {
     return `in=${this.inFeatures}, out=${this.outFeatures}${this.bias ? '' : ', bias=false'}`;
+  }
+}
+
+/** y[o] = aᵀ·W[o]·b + bias[o] on the last axes of two inputs. `weight` [out, in1, in2], `bias` [out]; both start uniform in ±1/√in1, as in PyTorch. */
+export class Bilinear extends Module<[Tensor, Tensor]> {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+
+  constructor(
+    readonly in1Features: number,
+    readonly in2Features: number,
+    readonly outFeatures: number,
+    options: { bias?: boolean } = {},
+  ) {
+    super();
+    const { bias = true } = checked(this.constructor.name, options, { bias: is.flag });
+    const bound = 1 / Math.sqrt(in1Features);
+    this.weight = new Parameter(init.uniform([outFeatures, in1Features, in2Features], -bound, bound));
+    this.bias = bias ? new Parameter(init.uniform([outFeatures], -bound, bound)) : null;
+  }
+
+  override forward(a: Tensor, b: Tensor): Tensor {
+    return bilinear(a, b, this.weight, this.bias);
+  }
+
+  protected override describe(): string {
+    const { in1Features: m, in2Features: n, outFeatures: out, bias } = this;
+    return `in1=${m}, in2=${n}, out=${out}${bias ? '' : ', bias=false'}`;
   }
 }

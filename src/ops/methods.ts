@@ -16,8 +16,12 @@ import { pad } from './pad';
 import * as pointwise from './pointwise';
 import { describe, print, show } from './print';
 import { addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, mv, outer, vdot } from './products';
+import { nanquantile, quantile } from './quantile';
 import * as reduce from './reduce';
 import { logSoftmax, softmax } from './softmax';
+import { argsort, msort, sort, topk } from './sort';
+import { corrcoef, cov, nanmean, nansum, stdMean, trace, varMean } from './statistics';
+import { dist, renorm } from './vector-norm';
 import * as views from './views';
 import { clamp } from './where';
 
@@ -40,6 +44,17 @@ const functions = {
   to: elementwise.cast,
   ...reductions,
   var: variance,
+  corrcoef,
+  cov,
+  dist,
+  nanmean,
+  nanquantile,
+  nansum,
+  quantile,
+  renorm,
+  stdMean,
+  trace,
+  varMean,
   matmul,
   addbmm,
   addmm,

@@ -4,6 +4,9 @@ import { einsum } from '../../../src/ops/einsum';
 import * as elementwise from '../../../src/ops/elementwise';
 import * as pointwise from '../../../src/ops/pointwise';
 import * as products from '../../../src/ops/products';
+import { nanquantile, quantile } from '../../../src/ops/quantile';
+import * as statistics from '../../../src/ops/statistics';
+import { dist, matrixNorm, renorm, vectorNorm } from '../../../src/ops/vector-norm';
 import { clamp } from '../../../src/ops/where';
 import type { Operation } from './operations';
 
@@ -125,4 +128,23 @@ export const math: Record<string, Operation> = {
   'torch.cross': ([a, b], { dim }) => products.cross(a, b, dim),
   'torch.linalg.cross': ([a, b], { dim = -1 }) => products.cross(a, b, dim),
   'F.bilinear': ([a, b, w, bias]) => products.bilinear(a, b, w, bias),
+  'torch.quantile': ([x, given], { q, dim, keepdim, ...o }) => quantile(x, given ?? q, dim, keepdim, o),
+  'torch.nanquantile': ([x, given], { q, dim, keepdim, ...o }) => nanquantile(x, given ?? q, dim, keepdim, o),
+  'torch.cov': ([x], o) => statistics.cov(x, o),
+  'torch.corrcoef': ([x]) => statistics.corrcoef(x),
+  'torch.var_mean': ([x], { dim, keepdim, correction }) =>
+    Object.values(statistics.varMean(x, dim, keepdim, correction)),
+  'torch.std_mean': ([x], { dim, keepdim, correction }) =>
+    Object.values(statistics.stdMean(x, dim, keepdim, correction)),
+  'torch.nansum': ([x], { dim, keepdim }) => statistics.nansum(x, dim, keepdim),
+  'torch.nanmean': ([x], { dim, keepdim }) => statistics.nanmean(x, dim, keepdim),
+  'torch.trace': ([x]) => statistics.trace(x),
+  'torch.trapezoid': ([y, x], { x: places, ...o }) => statistics.trapezoid(y, { ...o, x: x ?? places }),
+  'torch.cumulative_trapezoid': ([y, x], { x: places, ...o }) =>
+    statistics.cumulativeTrapezoid(y, { ...o, x: x ?? places }),
+  'torch.linalg.vector_norm': ([x], { ord, dim, keepdim }) => vectorNorm(x, ord, dim, keepdim),
+  'torch.linalg.matrix_norm': ([x], { ord, dim, keepdim }) => matrixNorm(x, ord, dim, keepdim),
+  'torch.norm': ([x], { p, dim, keepdim }) => vectorNorm(x, p === 'fro' || p === null ? 2 : p, dim, keepdim),
+  'torch.dist': ([a, b], { p }) => dist(a, b, p),
+  'torch.renorm': ([x], { p, dim, maxnorm }) => renorm(x, p, dim, maxnorm),
 };
