@@ -2,10 +2,13 @@
 import * as nn from '../../../src/nn';
 import type { Attributes } from './case';
 
-const plain = ['ReLU', 'ReLU6', 'SiLU', 'Tanh', 'Sigmoid', 'SELU', 'Mish', 'Softsign', 'LogSigmoid', 'Hardswish', 'Hardsigmoid', 'Tanhshrink', 'Identity'] as const; // biome-ignore format: one list
+const plain = [
+  nn.ReLU, nn.ReLU6, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.SELU, nn.Mish, nn.Softsign, nn.LogSigmoid, nn.Hardswish, nn.Hardsigmoid, nn.Tanhshrink,
+  nn.Identity,
+]; // biome-ignore format: one list
 
 export const math: Record<string, (args: Attributes) => unknown> = {
-  ...Object.fromEntries(plain.map((name) => [`nn.${name}`, () => new nn[name]()])),
+  ...Object.fromEntries(plain.map((Layer) => [`nn.${Layer.name}`, () => new Layer()])),
   'nn.LeakyReLU': ({ negativeSlope }) => new nn.LeakyReLU(negativeSlope),
   'nn.GELU': ({ approximate }) => new nn.GELU(approximate),
   'nn.ELU': ({ alpha }) => new nn.ELU(alpha),
