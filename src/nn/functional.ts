@@ -65,14 +65,6 @@ export * from '../ops/quantile';
 export * from '../ops/reduce';
 export * from '../ops/residual-step';
 export { logSoftmax, softmax } from '../ops/softmax';
-
-
-export { maxUnpool1d, maxUnpool2d, maxUnpool3d, type UnpoolOptions } from '../ops/unpool';
-
-
-export { argsort, msort, type Sorted, type SortOptions, sort, type TopkOptions, topk } from '../ops/sort';
-
-
 export {
   corrcoef,
   cov,

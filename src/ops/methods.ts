@@ -19,7 +19,6 @@ import { addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, mv, 
 import { nanquantile, quantile } from './quantile';
 import * as reduce from './reduce';
 import { logSoftmax, softmax } from './softmax';
-import { argsort, msort, sort, topk } from './sort';
 import { corrcoef, cov, nanmean, nansum, stdMean, trace, varMean } from './statistics';
 import { dist, renorm } from './vector-norm';
 import * as views from './views';
