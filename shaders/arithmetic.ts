@@ -35,6 +35,8 @@ export const arithmetic: Record<string, string> = {
   maxOf4: `fn maxOf4(a: vec4f, b: vec4f) -> vec4f {
   return select(select(max(a, b), b, ${isNanBits('b', 'vec4u')}), a, ${isNanBits('a', 'vec4u')});
 }`,
+  // The signs; NaN of NaN.
+  signOf4: `fn signOf4(x: vec4f) -> vec4f { return select(sign(x), x, ${isNanBits('x', 'vec4u')}); }`,
   // The upper bound wins where the bounds cross.
   clampTo: 'fn clampTo(x: f32, low: f32, high: f32) -> f32 { return minOf(maxOf(x, low), high); }',
 

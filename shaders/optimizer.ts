@@ -22,27 +22,29 @@ export interface UpdateOptions {
   state: readonly string[];
   /** Weight decay joins the gradient, or the weight shrinks by lr·weightDecay first. */
   decay: 'none' | 'gradient' | 'weight';
+  /** Goes up the gradient instead of down. */
+  maximize?: boolean;
   code: string;
 }
 
 /** Bindings: w (x), g (r), and the state (x). Constants: n, then the scalars. */
 export const updateKernel = (o: UpdateOptions): Kernel => cached(['update', o], () => build(o));
 
-function build({ name, scalars, state, decay, code }: UpdateOptions): Kernel {
+function build({ name, scalars, state, decay, maximize, code }: UpdateOptions): Kernel {
   const { head, io } = declare(
     ['n: u32', ...scalars.map((scalar) => `${scalar}: f32`)].join(', '),
     ...['x w', 'r g', ...state.map((buffer) => `x ${buffer}_`)].map((buffer) => `${buffer}: vec4f`),
   );
   const before = wgsl`
 ${head}
-${code.includes('maxOf4(') ? arithmetic.maxOf4 : ''}
+${code.includes('maxOf4(') ? arithmetic.maxOf4 : ''}${code.includes('signOf4(') ? arithmetic.signOf4 : ''}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   let i = (group.y * groups.x + group.x) * ${WORKGROUP}u + l;
   if (4u * i >= p.n) { return; }
   ${scalars.map((scalar) => `let ${scalar} = p.${scalar};`).join(' ')}
   var x = w[i]${decay === 'weight' ? ' - lr * weightDecay * w[i]' : ''};
-  let d = g[i]${decay === 'gradient' ? ' + weightDecay * x' : ''};
+  let d = ${maximize ? '-' : ''}g[i]${decay === 'gradient' ? ' + weightDecay * x' : ''};
   ${state.map((buffer) => `var ${buffer} = ${buffer}_[i];`).join(' ')}
   {
 `;

@@ -8,24 +8,30 @@ export interface AdagradOptions {
   lrDecay: number;
   weightDecay: number;
   /** What the sums of squares start with. */
-  initialAccumulator: number;
+  initialAccumulatorValue: number;
   eps: number;
+  /** Goes up the gradient. */
+  maximize: boolean;
 }
 
 /** Adagrad as `torch.optim.Adagrad`: a ← a + d²; w ← w − lr · d / (√a + eps). t counts the updates of the parameter. */
 export class Adagrad extends Optimizer<AdagradOptions> {
   constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
-    super(params, { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10 }, options);
+    super(
+      params,
+      { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulatorValue: 0, eps: 1e-10, maximize: false },
+      options,
+    );
   }
 
-  protected override check({ lr, lrDecay, weightDecay, initialAccumulator, eps }: AdagradOptions): void {
-    requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulator, eps });
+  protected override check({ lr, lrDecay, weightDecay, initialAccumulatorValue, eps }: AdagradOptions): void {
+    requireNonNegative(this, { lr, lrDecay, weightDecay, initialAccumulatorValue, eps });
   }
 
-  protected override rule({ initialAccumulator }: AdagradOptions): Rule<AdagradOptions> {
+  protected override rule({ initialAccumulatorValue }: AdagradOptions): Rule<AdagradOptions> {
     return {
       scalars: { lr: ({ lr, lrDecay }, step) => lr / (1 + (step - 1) * lrDecay) },
-      state: { sum: initialAccumulator },
+      state: { sum: initialAccumulatorValue },
       code: `
         sum += d * d;
         x -= lr * (d / (sqrt(sum) + eps));`,

@@ -12,9 +12,11 @@ export interface AdamOptions {
   eps: number;
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
-  decoupled: boolean;
+  decoupledWeightDecay: boolean;
   /** Divide by the largest mean square so far. */
   amsgrad: boolean;
+  /** Goes up the gradient. */
+  maximize: boolean;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface AdamOptions {
  */
 export class Adam extends Optimizer<AdamOptions> {
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
-    const flags = { decoupled: false, amsgrad: false };
+    const flags = { decoupledWeightDecay: false, amsgrad: false, maximize: false };
     super(params, { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...flags }, options);
   }
 
@@ -31,9 +33,9 @@ export class Adam extends Optimizer<AdamOptions> {
     checkMoments(this, options);
   }
 
-  protected override rule({ amsgrad, decoupled }: AdamOptions): Rule<AdamOptions> {
+  protected override rule({ amsgrad, decoupledWeightDecay }: AdamOptions): Rule<AdamOptions> {
     return {
-      decoupled,
+      decoupled: decoupledWeightDecay,
       scalars: momentScalars,
       state: { expAvg: 0, expAvgSq: 0, ...(amsgrad && { maxExpAvgSq: 0 }) },
       code: `
@@ -47,14 +49,15 @@ export class Adam extends Optimizer<AdamOptions> {
 
 /** Adam with decoupled weight decay as `torch.optim.AdamW`: weightDecay 0.01 by default, w ← w − lr·weightDecay·w before the step. */
 export class AdamW extends Adam {
-  constructor(params: Params<AdamOptions>, options: Partial<Omit<AdamOptions, 'decoupled'>> = {}) {
+  constructor(params: Params<AdamOptions>, options: Partial<Omit<AdamOptions, 'decoupledWeightDecay'>> = {}) {
     checked('AdamW', options, {
       lr: is.number,
       betas: is.numbers,
       eps: is.number,
       weightDecay: is.number,
       amsgrad: is.flag,
+      maximize: is.flag,
     });
-    super(params, { weightDecay: 0.01, ...options, decoupled: true });
+    super(params, { weightDecay: 0.01, ...options, decoupledWeightDecay: true });
   }
 }

@@ -10,12 +10,14 @@ export interface AdamaxOptions {
   betas: readonly [number, number];
   eps: number;
   weightDecay: number;
+  /** Goes up the gradient. */
+  maximize: boolean;
 }
 
 /** Adamax as `torch.optim.Adamax`: u ← max(β₂u, |d| + eps); w ← w − lr · m / (1 − β₁ᵗ) / u. t counts the updates of the parameter. */
 export class Adamax extends Optimizer<AdamaxOptions> {
   constructor(params: Params<AdamaxOptions>, options: Partial<AdamaxOptions> = {}) {
-    super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 }, options);
+    super(params, { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, maximize: false }, options);
   }
 
   protected override check(options: AdamaxOptions): void {

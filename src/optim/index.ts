@@ -1,16 +1,32 @@
 // optim: optimizers, clipping of gradients, and learning-rate schedules.
 
+export type { AdadeltaOptions } from './adadelta';
+export { Adadelta } from './adadelta';
 export type { AdagradOptions } from './adagrad';
 export { Adagrad } from './adagrad';
 export type { AdamOptions } from './adam';
 export { Adam, AdamW } from './adam';
 export type { AdamaxOptions } from './adamax';
 export { Adamax } from './adamax';
+export type { ASGDOptions } from './asgd';
+export { ASGD } from './asgd';
 export { clipGradNorm, clipGradValue } from './clip';
+export type { Closure, LBFGSOptions } from './lbfgs';
+export { LBFGS } from './lbfgs';
+export type { LionOptions } from './lion';
+export { Lion } from './lion';
+export type { MuonOptions } from './muon';
+export { Muon } from './muon';
+export type { NAdamOptions } from './nadam';
+export { NAdam } from './nadam';
 export type { ParamGroup, Params } from './optimizer';
 export { Optimizer } from './optimizer';
+export type { RAdamOptions } from './radam';
+export { RAdam } from './radam';
 export type { RMSpropOptions } from './rmsprop';
 export { RMSprop } from './rmsprop';
+export type { RpropOptions } from './rprop';
+export { Rprop } from './rprop';
 export type { Rule } from './rule';
 export type { Schedule, SchedulerState } from './schedule';
 export { constant, cosine, exponential, multiStep, Scheduler, sequential, step, warmUp } from './schedule';

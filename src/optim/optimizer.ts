@@ -2,7 +2,7 @@
 
 import { assume } from '../autograd/modes';
 import { device, InputError, Scalar } from '../gpu';
-import { checked, is, type OptionTable } from '../gpu/options';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
 import { full, tensor } from '../tensor/create';
@@ -185,7 +185,8 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
       const written = [parameter, ...Object.keys(rule.state).map((name) => this.buffer(parameter, name))];
       const [x, ...state] = written.map(bind);
       const n = parameter.size;
-      device().launch(rule.kernel, [x, bind(contiguous(grad)), ...state], [n, ...scalars], n);
+      const direction = bind(contiguous(this.direction(parameter, grad)));
+      device().launch(rule.kernel, [x, direction, ...state], [n, ...scalars], n);
       for (const { memory } of written) memory.written();
       updated.push(states[i]);
     });
@@ -221,6 +222,11 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
    */
   protected abstract rule(options: Readonly<O>): Rule<O>;
 
+  /** What the rule takes for the gradient of a parameter. Launches only; its buffers may be written. */
+  protected direction(_parameter: Parameter, gradient: Tensor): Tensor {
+    return gradient;
+  }
+
   /** Throws InputError where the options of a group make no sense. */
   protected check(_options: Readonly<O>): void {}
 
@@ -242,12 +248,12 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     return state;
   }
 
-  #groupOf(parameter: Parameter): O {
+  protected groupOf(parameter: Parameter): O {
     return this.groups.find(({ params }) => params.includes(parameter)) ?? this.groups[0];
   }
 
   #ruleOf(parameter: Parameter): Rule<O> {
-    return this.rule(this.#groupOf(parameter));
+    return this.rule(this.groupOf(parameter));
   }
 
   /**
@@ -295,7 +301,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     assume(column, () => apart() === before);
     if (!before) return;
     const most = Math.max(...steps());
-    const group = this.#groupOf(column[0]);
+    const group = this.groupOf(column[0]);
     const rule = this.#ready(group);
     const numbers = (step: number) => rule.numbers(group, step + 1, rule.own(column[0])).join();
     const odd = steps().find((step) => numbers(step) !== numbers(most));
@@ -361,7 +367,10 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
 
 /** The kinds of an optimizer's options, as their defaults have them. */
 function tableOf<O>(defaults: Partial<O>): OptionTable<Partial<O>> {
-  const kindOf = (x: unknown) => (Array.isArray(x) ? is.numbers : typeof x === 'boolean' ? is.flag : is.number);
+  const kindOf = (x: unknown) => {
+    if (x === null || typeof x === 'string') return either(is.text, word(null));
+    return Array.isArray(x) ? is.numbers : typeof x === 'boolean' ? is.flag : is.number;
+  };
   const kinds = Object.entries({ lr: 0, ...defaults }).map(([name, value]) => [name, kindOf(value)]);
   return Object.fromEntries(kinds) as OptionTable<Partial<O>>;
 }

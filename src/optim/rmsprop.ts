@@ -9,18 +9,20 @@ export interface RMSpropOptions {
   eps: number;
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
-  decoupled: boolean;
+  decoupledWeightDecay: boolean;
   momentum: number;
   /** Divide by the standard deviation instead of the root mean square. */
   centered: boolean;
   /** Divide by √(a + eps) as TensorFlow, instead of √a + eps. */
   epsInside: boolean;
+  /** Goes up the gradient. */
+  maximize: boolean;
 }
 
 /** RMSprop as `torch.optim.RMSprop`: a ← αa + (1 − α)d²; w ← w − lr · d / (√a + eps), or with momentum b ← momentum·b + d / (√a + eps). */
 export class RMSprop extends Optimizer<RMSpropOptions> {
   constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
-    const flags = { decoupled: false, centered: false, epsInside: false };
+    const flags = { decoupledWeightDecay: false, centered: false, epsInside: false, maximize: false };
     super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags }, options);
   }
 
@@ -28,9 +30,14 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
     requireNonNegative(this, { lr, alpha, eps, weightDecay, momentum });
   }
 
-  protected override rule({ decoupled, centered, epsInside, momentum }: RMSpropOptions): Rule<RMSpropOptions> {
+  protected override rule({
+    decoupledWeightDecay,
+    centered,
+    epsInside,
+    momentum,
+  }: RMSpropOptions): Rule<RMSpropOptions> {
     return {
-      decoupled,
+      decoupled: decoupledWeightDecay,
       scalars: { rest: ({ alpha }) => 1 - alpha, mu: (o) => o.momentum },
       state: { squareAvg: 0, ...(centered && { gradAvg: 0 }), ...(momentum !== 0 && { momentum: 0 }) },
       code: `

@@ -25,7 +25,8 @@ export interface Rule<O> {
   readonly perParameter?: (parameter: Parameter) => number;
   /**
    * WGSL statements on vec4f, for four numbers of a parameter at a time. `d` is the gradient, with weight decay where the options have
-   * `weightDecay`; `x`, the weight, and the state are changed in place; scalars are f32. `maxOf4(a, b)` is `max` that keeps NaN.
+   * `weightDecay`; `x`, the weight, and the state are changed in place; scalars are f32. `maxOf4(a, b)` and `signOf4(a)` are `max` and `sign` that keep NaN. Where the options have
+   * `maximize: true`, the gradient has the other sign.
    */
   readonly code: string;
 }
@@ -46,8 +47,9 @@ export function ready<O extends object>(op: string, rule: Rule<O>, options: O): 
   const { scalars = {}, state = {}, perParameter = () => 1 } = rule;
   const numeric = Object.entries(options).flatMap(([name, value]) => (typeof value === 'number' ? [name] : []));
   const { decoupled = false, code } = rule;
-  const key = [op, code, decoupled, Object.keys(state), Object.keys(scalars), numeric];
-  const { kernel, names } = cached(['rule', ...key], () => make(op, rule, numeric));
+  const maximize = (options as { maximize?: unknown }).maximize === true;
+  const key = [op, code, decoupled, maximize, Object.keys(state), Object.keys(scalars), numeric];
+  const { kernel, names } = cached(['rule', ...key], () => make(op, rule, numeric, maximize));
   const numbers = (group: O, step: number, own: number) =>
     names.map((name) => {
       const value = scalars[name] ? scalars[name](group, step, own) : (group as Record<string, unknown>)[name];
@@ -57,7 +59,12 @@ export function ready<O extends object>(op: string, rule: Rule<O>, options: O): 
   return { kernel, state, names, own: perParameter, numbers };
 }
 
-function make<O>(op: string, rule: Rule<O>, numeric: readonly string[]): { kernel: Kernel; names: string[] } {
+function make<O>(
+  op: string,
+  rule: Rule<O>,
+  numeric: readonly string[],
+  maximize: boolean,
+): { kernel: Kernel; names: string[] } {
   const kinds = { scalars: is.object, state: is.object, decoupled: is.flag, perParameter: is.func, code: is.text };
   checked(`${op}.rule`, rule, kinds);
   const { scalars = {}, state = {}, decoupled = false, code } = rule;
@@ -88,7 +95,7 @@ function make<O>(op: string, rule: Rule<O>, numeric: readonly string[]): { kerne
   const first = [...(decoupled ? ['lr'] : []), ...(decays ? ['weightDecay'] : [])];
   const names = [...new Set([...first, ...known.filter((name) => used.includes(name))])];
   const decay = decoupled ? 'weight' : decays ? 'gradient' : 'none';
-  return { kernel: updateKernel({ name: op, scalars: names, state: kept, decay, code }), names };
+  return { kernel: updateKernel({ name: op, scalars: names, state: kept, decay, maximize, code }), names };
 }
 
 const WGSL_WORDS =

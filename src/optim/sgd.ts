@@ -9,9 +9,11 @@ export interface SGDOptions {
   momentum: number;
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
-  decoupled: boolean;
+  decoupledWeightDecay: boolean;
   dampening: number;
   nesterov: boolean;
+  /** Goes up the gradient. */
+  maximize: boolean;
   /** Factor on the gradients, as if the loss were so many times as large (default 1). Weight decay is not scaled. */
   gradientScale: number;
 }
@@ -22,7 +24,8 @@ export interface SGDOptions {
  */
 export class SGD extends Optimizer<SGDOptions> {
   constructor(params: Params<SGDOptions>, options: { lr: number } & Partial<SGDOptions>) {
-    const defaults = { momentum: 0, weightDecay: 0, decoupled: false, dampening: 0, nesterov: false, gradientScale: 1 };
+    const flags = { decoupledWeightDecay: false, nesterov: false, maximize: false };
+    const defaults = { momentum: 0, weightDecay: 0, dampening: 0, gradientScale: 1, ...flags };
     super(params, defaults, options);
   }
 
@@ -38,9 +41,9 @@ export class SGD extends Optimizer<SGDOptions> {
    * A gradient c times as large is a rate c times as large with a c-th of the decay: all that follows is linear in d. Without dampening the
    * buffer of zeros becomes the first d by itself.
    */
-  protected override rule({ momentum, nesterov, decoupled }: SGDOptions): Rule<SGDOptions> {
+  protected override rule({ momentum, nesterov, decoupledWeightDecay }: SGDOptions): Rule<SGDOptions> {
     return {
-      decoupled,
+      decoupled: decoupledWeightDecay,
       perParameter: (parameter) => parameter.gradientScale,
       scalars: {
         lr: ({ lr, gradientScale }, _, scale) => lr * (scale * gradientScale),

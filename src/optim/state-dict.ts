@@ -61,7 +61,12 @@ export function savedState(
 }
 
 const PREFIX = 'groups.';
-type Value = number | boolean | readonly number[];
+type Value = number | boolean | string | null | readonly number[];
+/** Names that options had in earlier versions. */
+const FORMER: Readonly<Record<string, string>> = {
+  decoupled: 'decoupledWeightDecay',
+  initialAccumulator: 'initialAccumulatorValue',
+};
 type Group = Record<string, unknown> & { lr: number };
 
 /** The options of each group, by names that begin with `groups.`. */
@@ -85,12 +90,13 @@ export function savedOptions(dict: Readonly<Record<string, Tensor>>, groups: rea
   if (count && count !== groups.length)
     throw new InputError(`the state dict has ${count} groups, this optimizer has ${groups.length}`);
   for (const [key, value] of saved) {
-    const [, index, name] = key.split('.');
+    const [, index, saved] = key.split('.');
+    const name = FORMER[saved] ?? saved;
     const now = (groups[Number(index)] as Group | undefined)?.[name] as Value | undefined;
     if (now === undefined || name === 'params')
       throw new InputError(`the state dict has '${key}', an option that there is not`);
     const words = hostValues(value);
-    if (!words || value.dtype !== 'uint32' || words.length % 2 !== 0 || words.length === 0)
+    if (!words || value.dtype !== 'uint32' || words.length % 2 !== 0)
       throw new InputError(
         `the saved '${key}' cannot be read here: it is no tensor that stateDict() or a file has made`,
       );
@@ -108,11 +114,15 @@ export function setOptions(groups: readonly object[], options: readonly object[]
   });
 }
 
-const bitsOf = (value: Value): Uint32Array =>
-  new Uint32Array(Float64Array.from(Array.isArray(value) ? value : [value], Number).buffer);
+function bitsOf(value: Value): Uint32Array {
+  const text = value === null || typeof value === 'string'; // as the codes of its letters
+  const numbers = text ? Array.from(value ?? '', (c) => c.charCodeAt(0)) : Array.isArray(value) ? value : [value];
+  return new Uint32Array(Float64Array.from(numbers, Number).buffer);
+}
 
 function decoded(words: ArrayLike<number>, like: Value): Value {
   const numbers = [...new Float64Array(Uint32Array.from(words).buffer)];
   if (Array.isArray(like)) return numbers;
+  if (like === null || typeof like === 'string') return String.fromCharCode(...numbers) || null;
   return typeof like === 'boolean' ? numbers[0] !== 0 : numbers[0];
 }

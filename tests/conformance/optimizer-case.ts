@@ -52,7 +52,7 @@ interface Trainer {
 function trainer(o: OptimizerCase['optimizer'], params: Parameter[]): Trainer {
   const { lr, eps, momentum = 0, decoupled_weight_decay, beta1, beta2 } = o;
   const weightDecay = decoupled_weight_decay ?? o.weight_decay ?? 0;
-  const common = { lr, weightDecay, decoupled: decoupled_weight_decay !== undefined };
+  const common = { lr, weightDecay, decoupledWeightDecay: decoupled_weight_decay !== undefined };
   if (o.weight_decay && decoupled_weight_decay) throw new NotApplicable('both kinds of weight decay at once');
   switch (o.name) {
     case 'sgd': {
@@ -67,7 +67,7 @@ function trainer(o: OptimizerCase['optimizer'], params: Parameter[]): Trainer {
         torch: () => undefined,
         hat: (t) => (group.eps = eps / Math.sqrt(1 - beta2 ** t)),
         no_bias_correction: (t) => {
-          if (common.decoupled) throw new NotApplicable('decoupled weight decay without bias correction');
+          if (common.decoupledWeightDecay) throw new NotApplicable('decoupled weight decay without bias correction');
           group.eps = eps / Math.sqrt(1 - beta2 ** t);
           group.lr = (lr * (1 - beta1 ** t)) / Math.sqrt(1 - beta2 ** t);
         },
@@ -88,7 +88,7 @@ function trainer(o: OptimizerCase['optimizer'], params: Parameter[]): Trainer {
         lr,
         lrDecay,
         weightDecay,
-        initialAccumulator: inside ? start + eps : start,
+        initialAccumulatorValue: inside ? start + eps : start,
         eps: inside ? 0 : eps,
       };
       return { optimizer: new Adagrad(params, options), buffers: { a: 'sum' } };

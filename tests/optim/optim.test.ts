@@ -8,17 +8,23 @@ import { Parameter } from '../../src/nn/parameter';
 import { mul, square } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
 import {
+  Adadelta,
   Adagrad,
   Adam,
   Adamax,
   AdamW,
+  ASGD,
   clipGradNorm,
   clipGradValue,
   cosine,
   exponential,
+  Lion,
   multiStep,
+  NAdam,
   type Optimizer,
+  RAdam,
   RMSprop,
+  Rprop,
   Scheduler,
   SGD,
   sequential,
@@ -37,8 +43,16 @@ const makers = {
   Adam: (p: Parameter[]) => new Adam(p, { lr: 0.1, amsgrad: true }),
   AdamW: (p: Parameter[]) => new AdamW(p, { lr: 0.1 }),
   Adamax: (p: Parameter[]) => new Adamax(p, { lr: 0.1 }),
-  Adagrad: (p: Parameter[]) => new Adagrad(p, { lr: 0.1, lrDecay: 0.1, initialAccumulator: 0.1 }),
+  Adagrad: (p: Parameter[]) => new Adagrad(p, { lr: 0.1, lrDecay: 0.1, initialAccumulatorValue: 0.1 }),
   RMSprop: (p: Parameter[]) => new RMSprop(p, { lr: 0.1, momentum: 0.9, centered: true }),
+};
+const more = {
+  Adadelta: (p: Parameter[]) => new Adadelta(p),
+  NAdam: (p: Parameter[]) => new NAdam(p, { lr: 0.1, weightDecay: 0.1, decoupledWeightDecay: true }),
+  RAdam: (p: Parameter[]) => new RAdam(p, { lr: 0.1, betas: [0.8, 0.9], weightDecay: 0.1 }),
+  ASGD: (p: Parameter[]) => new ASGD(p, { lr: 0.1, lambd: 0.1, t0: 3, maximize: true }),
+  Rprop: (p: Parameter[]) => new Rprop(p, { lr: 0.1 }),
+  Lion: (p: Parameter[]) => new Lion(p, { lr: 0.1, weightDecay: 0.1 }),
 };
 const initial = () => [new Parameter(tensor([1, -2, 3])), new Parameter(tensor([0.5, 4]))];
 const scale = [1, 0.5, -2, 3, 1.5, -0.25, 0.75, 2];
@@ -47,7 +61,7 @@ function objective([p, q]: Parameter[], s: Tensor): Tensor {
   return sum(square(mul(p, s))).add(sum(square(mul(q, s)).add(q)));
 }
 
-for (const [name, make] of Object.entries(makers)) {
+for (const [name, make] of Object.entries({ ...makers, ...more })) {
   const run = async (compiled: boolean, restartAt = -1) => {
     let params = initial();
     let optimizer = make(params);

@@ -7,6 +7,7 @@ import { endStep } from '../../../src/tensor/memory';
 import { sharedPath } from '../../shared';
 import { useGpu } from '../../util';
 import { type Case, Missing, readCases } from './case';
+import { runOptimizer } from './optimizer-case';
 import { runModule, runProgram } from './program';
 import { runStateDict } from './state-dict-case';
 
@@ -27,6 +28,7 @@ const files = [
 
 /** How the cases of a kind are run: the problem, or null. */
 const runners: Partial<Record<Case['kind'], (c: Case) => Promise<string | null>>> = {
+  optimizer: runOptimizer,
   program: runProgram,
   module: runModule,
   state_dict: runStateDict,
