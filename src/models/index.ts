@@ -6,5 +6,6 @@ export type { ModelOptions } from './catalog';
 export { checkModelName, createModel, MODEL_NAMES, TABLE_1 } from './catalog';
 export type { FeatureFlowResNetOptions, Parametrisation } from './feature-flow';
 export { FeatureFlowResNet } from './feature-flow';
+export { type GenerateOptions, GPT, type GPTOptions } from './gpt';
 export type { ResNetOptions } from './resnet';
 export { MeanFieldResNet, PostActResNet, PreActResNet } from './resnet';

@@ -8,6 +8,7 @@ export { Conv1d, Conv2d, ConvTranspose2d } from './conv';
 export { Dropout } from './dropout';
 export { Embedding } from './embedding';
 export * as init from './init';
+export { type CachedPass, KeyValueCache, type KeyValueCacheOptions } from './key-value-cache';
 export { GroupNorm, LayerNorm } from './layer-norm';
 export * from './layers';
 export { Bilinear, Linear } from './linear';

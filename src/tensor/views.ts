@@ -1,7 +1,7 @@
 // Views and writing into them, not recorded: `ops/views.ts` and `ops/join.ts` have the operations. A view shares memory: only shape, strides and offset change.
 import { FEW } from '../../shaders/decode';
 import { place as placeKernels } from '../../shaders/place';
-import { device } from '../gpu';
+import { type Constant, device } from '../gpu';
 import type { DType } from './dtype';
 import { bindAll, copy, evaluate } from './elementwise';
 import type { Shape } from './shape';
@@ -73,8 +73,11 @@ export function slice(x: Tensor, steps: readonly Steps[]): Tensor {
   );
 }
 
-/** Writes `source` into `target`, a view of the same shape and type into other memory. */
-export function place(target: Tensor, source: Tensor): void {
+/**
+ * Writes `source` into `target`, a view of the same shape and type into other memory. `at` is where the target begins, if another place than its
+ * offset, such as one that changes from call to call of a compiled step.
+ */
+export function place(target: Tensor, source: Tensor, at: Constant = target.offset): void {
   const { shape, strides } = collapse(source.shape, [source.strides, target.strides]);
   const last = shape.length - 1;
   const run = shape[last] % 4 === 0 ? 4 : 1;
@@ -84,7 +87,7 @@ export function place(target: Tensor, source: Tensor): void {
   const runs = source.size / run;
   leadWithOnes({ shape, strides }, FEW);
   const kernel = shape.length === FEW ? placeKernels.few : placeKernels.many;
-  const head = [runs, shape.length, source.offset, target.offset, run, ...steps, 0];
+  const head: Constant[] = [runs, shape.length, source.offset, at, run, ...steps, 0];
   const constants = [...head, ...[shape, ...strides].flatMap((list) => padded(list))];
   device().launch(kernel, [bindAll(source), bindAll(target)], constants, runs);
 }
