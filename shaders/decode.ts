@@ -3,6 +3,11 @@
 /** Dimensions that are decoded without a loop; shapes are padded in front to as many. */
 export const FEW = 3;
 
+/** The type of a uniform that holds the offsets of n operands, and where each is. */
+export const offsetsType = (n: number): string => (n > 4 ? 'array<vec4u, 2>' : 'vec4u');
+export const offsetAt = (k: number, n: number): string =>
+  n > 4 ? `p.offsets[${k >> 2}][${k & 3}]` : `p.offsets[${k}]`;
+
 /**
  * WGSL of a loop that takes the position in the variable `rest` apart, the last of the dimensions `from` … `to` − 1 first, and advances the
  * variables `at0` …, named after `at`, by each operand's strides.

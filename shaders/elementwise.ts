@@ -5,7 +5,7 @@
 // 'quads': the same for four neighbours along a last dimension that is a multiple of four, decoded once: integer division is what costs.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
-import { decode } from './decode';
+import { decode, offsetAt, offsetsType } from './decode';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
@@ -50,7 +50,7 @@ function build(o: ElementwiseOptions): Kernel {
   const n = operands.length;
   const shape = (type: ElementType, wide: boolean) => (wide ? `vec4<${stored(type)}>` : stored(type));
   const { head, io } = declare(
-    `n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4<${scalarType(o)}>, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u`,
+    `n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4<${scalarType(o)}>, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: ${offsetsType(n)}`,
     ...operands.map(({ type }, i) => `r in${i}: ${shape(type, flat)}`),
     `w out: ${shape(result, flat || quads)}`,
   );
@@ -80,7 +80,7 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   if (i * ${quads ? 4 : 1}u >= p.n) { return; }
   var rest = i;
 ${decode(
-  operands.map((_, k) => `i32(p.offsets[${k}])`),
+  operands.map((_, k) => `i32(${offsetAt(k, n)})`),
   o.few,
 )}
 #if ${quads}

@@ -6,7 +6,7 @@
 // a serial sum, so that rounding errors grow as in a pairwise sum, and the order of operations depends on the shapes only.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
-import { decodeLoop } from './decode';
+import { decodeLoop, offsetAt, offsetsType } from './decode';
 import { type ElementType, stored } from './elementwise';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
@@ -59,7 +59,7 @@ function build(o: ReduceOptions): Kernel {
   const better = `${compute === 'f32' ? '(isNan(a) && !isNan(b)) || ' : ''}a ${o.reduction === 'argmax' ? '>' : '<'} b`;
   const { head, io } = declare(
     'n: u32, keptRank: u32, reducedRank: u32, count: u32, chunk: u32, identity: u32, gap0: u32, gap1: u32, ' +
-      `scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: vec4u`,
+      `scalars: vec4f, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: ${offsetsType(n)}`,
     ...operands.map(({ type }, i) => `r in${i}: ${stored(type)}`),
     `w out: ${arg ? 'i32' : stored(result)}`,
   );
@@ -98,7 +98,7 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   let begin = (id / p.n) * p.chunk;
   let end = min(begin + p.chunk, p.count);
   var rest = id % p.n;
-  ${operands.map((_, k) => `var base${k} = i32(p.offsets[${k}]);`).join(' ')}
+  ${operands.map((_, k) => `var base${k} = i32(${offsetAt(k, n)});`).join(' ')}
   ${decodeLoop(n, 'base', 'rest', '0', 'p.keptRank')}
   var best = bitcast<${compute}>(p.identity);
   var place = begin;

@@ -9,7 +9,7 @@ export { compile } from './autograd/compile';
 export type { CustomFunctionOptions, FunctionContext } from './autograd/custom-function';
 export { customFunction } from './autograd/custom-function';
 export { jvp } from './autograd/forward-mode';
-export { gradcheck } from './autograd/gradcheck';
+export { gradcheck, gradgradcheck } from './autograd/gradcheck';
 export type { GradientHook } from './autograd/hooks';
 export { isRecomputing } from './autograd/modes';
 export { detach, enableGrad, noGrad } from './autograd/tape';

@@ -12,11 +12,11 @@ import { checkGradient } from './anomaly';
 import { watching } from './fields';
 import { hooked, isHooked } from './hooks';
 import {
-  type DifferentiableRule,
   enableGrad,
   memoriesIn,
   type Node,
   nextNode,
+  type Rule,
   recordedSum,
   recordLinear,
   scopedNoGrad,
@@ -160,7 +160,7 @@ function backwardFrom(
     const { result, made: computed } = computedDuring(() =>
       insideModule(node.path, () =>
         createGraph
-          ? differentiableRule(node)(final, node.needs, outputs)
+          ? differentiableRule(node)(final, node.needs, null, outputs)
           : node.rule(final, node.needs, addend, outputs),
       ),
     );
@@ -215,10 +215,10 @@ function backwardFrom(
 }
 
 /** The gradient rule whose results have a history. */
-function differentiableRule(node: Node): DifferentiableRule {
+function differentiableRule(node: Node): Rule {
   const { name, path, options, rule } = node;
   if (options.differentiable) return options.differentiable;
-  if (options.recomputes) return (g, needs) => rule(g, needs); // it hands the gradient on to operations that are recorded
+  if (options.recomputes) return rule; // it hands the gradient on to operations that are recorded
   throw inputError(
     'createGraph',
     `'${name}'${path ? ` in ${path}` : ''} has no second derivative`,
@@ -267,7 +267,7 @@ export function backward(loss: Tensor, options: BackwardOptions = {}): void {
 }
 
 /** Runs a backward pass that is recorded. What it computes goes with the graph, except the gradients. */
-const withHistory = <T>(body: () => T): T => owned(() => enableGrad(body), memoriesIn);
+export const withHistory = <T>(body: () => T): T => owned(() => enableGrad(body), memoriesIn);
 
 /**
  * Gradients of `output` for `inputs`, leaves or computed, as `torch.autograd.grad`: nothing is added to any `grad`. `gradient` is
@@ -305,7 +305,7 @@ export function gradSince(
 
 /** A gradient rule for `createGraph` from what the operation is: `definition` computes it from the same inputs in recorded operations. */
 export const byDefinition =
-  (inputs: readonly Tensor[], definition: (...inputs: Tensor[]) => Tensor): DifferentiableRule =>
+  (inputs: readonly Tensor[], definition: (...inputs: Tensor[]) => Tensor): Rule =>
   (gradient, needs) => {
     // Views of the inputs, so that the pass stops there and the result depends on the inputs themselves.
     const own = inputs.map((x) => recordLinear('input', x, withoutHistory, withoutHistory));
@@ -322,26 +322,20 @@ function seedOf(root: Tensor, gradient?: Tensor): Tensor {
   return gradient.dtype === 'float32' ? gradient : copy(gradient, 'float32');
 }
 
-/** The first operation recorded by the function of a `jvp`; infinite outside of one. */
+/** The first operation recorded by the function of the outermost `jvp`; infinite outside of one. */
 let pushedSince = Infinity;
 
-/**
- * Runs a function that `jvp` pushes tangents through. Gradients taken inside of it have no history, so their tangents would be zeros in
- * silence: they are refused.
- */
+/** Whether the function of a `jvp` runs. */
+export const isPushing = (): boolean => pushedSince < Infinity;
+
+/** Runs a function that `jvp` pushes tangents through. Gradients taken inside of it need a history, or their tangents would be zeros in silence. */
 export function pushing<T>(body: () => T): T {
-  if (pushedSince < Infinity)
-    throw inputError(
-      'jvp',
-      'a jvp inside the function of another jvp has no tangent: second derivatives are not there in forward mode',
-      {},
-      'Take the outer derivative by differences, or write the inner derivative out.',
-    );
-  pushedSince = nextNode();
+  const outer = pushedSince;
+  pushedSince = Math.min(outer, nextNode());
   try {
     return enableGrad(body);
   } finally {
-    pushedSince = Infinity;
+    pushedSince = outer;
   }
 }
 
@@ -350,9 +344,9 @@ function checkRoot(op: string, loss: Tensor, gradient: Tensor | undefined, creat
   if (!createGraph && loss.gradNode && (loss.gradNode as Node).id >= pushedSince)
     throw inputError(
       op,
-      'a gradient taken inside the function of a jvp has no tangent: second derivatives are not there',
+      'a gradient taken inside the function of a jvp has no tangent without its history',
       { loss },
-      'Take the gradient outside of jvp, or write the inner derivative out.',
+      'Pass { createGraph: true }, or take the gradient outside of jvp.',
     );
   if (!loss.requiresGrad)
     throw inputError(

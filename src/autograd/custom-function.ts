@@ -3,7 +3,7 @@
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
-import { owned } from '../tensor/memory';
+import { computedDuring, type Memory, owned } from '../tensor/memory';
 import { type Shape, sameShape } from '../tensor/shape';
 import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import { checkResult } from './anomaly';
@@ -15,6 +15,7 @@ type Saved = readonly [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, T
 
 class Context {
   #saved: Tensor[] = [];
+  #inner: readonly Tensor[] = [];
   readonly #constant = new Set<Tensor>();
 
   constructor(
@@ -36,6 +37,22 @@ class Context {
   /** Outputs without a gradient, as `mark_non_differentiable`. Integers and booleans have none anyway. */
   markNonDifferentiable(...outputs: readonly Tensor[]): void {
     for (const y of outputs) this.#constant.add(y);
+  }
+
+  /**
+   * Outputs that were saved are those with a history. What else `forward` has computed has none: a second derivative would take it for a
+   * constant.
+   * @internal
+   */
+  static finish(ctx: Context, raw: readonly Tensor[], outputs: readonly Tensor[], made: ReadonlySet<Memory>): void {
+    ctx.#saved = ctx.#saved.map((t) => outputs[raw.indexOf(t)] ?? t);
+    const all = [...ctx.#saved, ...tensorsIn(Object.values(ctx))];
+    ctx.#inner = all.filter((t) => t.dtype === 'float32' && made.has(t.memory) && !outputs.includes(t));
+  }
+
+  /** @internal */
+  static inner(ctx: Context): readonly Tensor[] {
+    return ctx.#inner;
   }
 
   /** @internal */
@@ -138,7 +155,7 @@ export function customFunction<
     const ctx = context as FunctionContext<F>;
     return owned(() => {
       const versions = tensors.map((x) => x.memory.version);
-      const result = unrecorded(name, () => f.forward(ctx, ...inputs));
+      const { result, made } = computedDuring(() => unrecorded(name, () => f.forward(ctx, ...inputs)));
       const written = tensors.find((x, i) => x.requiresGrad && x.memory.version !== versions[i]);
       if (written)
         throw inputError(name, 'forward has overwritten an input that requires a gradient', { input: written });
@@ -148,7 +165,10 @@ export function customFunction<
           throw inputError(name, `forward has returned no tensor as output ${k}: ${String(y)}`);
         return withoutHistory(y); // it may be an input, or returned twice
       });
-      if (isRecorded) attach(f as unknown as AnyFunction, context, inputs, raw as Tensor[], outputs);
+      if (isRecorded) {
+        Context.finish(context, raw as Tensor[], outputs, new Set(made));
+        attach(f as unknown as AnyFunction, context, inputs, raw as Tensor[], outputs);
+      }
       return (Array.isArray(result) ? outputs : outputs[0]) as unknown as R;
     }, memoriesIn);
   };
@@ -183,6 +203,16 @@ function attach(
     const answer = answersOf(name, 'backward', f.backward(ctx, ...all), inputShapes);
     return places.map((i) => answer[i]);
   };
+  const pullRecorded = (gradients: readonly (Tensor | undefined)[]) => {
+    const [inner] = Context.inner(ctx);
+    if (!inner) return pull(gradients);
+    throw inputError(
+      'createGraph',
+      `'${name}' saved what forward had computed, which has no history of its own`,
+      { saved: inner },
+      'For second derivatives save inputs and outputs only, and compute the rest in backward.',
+    );
+  };
   const push = (tangents: readonly (Tensor | null)[]) => {
     const all = inputShapes.map((shape, i) => given(tangents[places.indexOf(i)], shape));
     const answer = answersOf(name, 'jvp', f.jvp!(ctx, ...all), shapes);
@@ -193,7 +223,7 @@ function attach(
     places.map((i) => inputs[i] as Tensor),
     differentiable.map((k) => outputs[k]),
     [...ctx.saved, ...tensorsIn(Object.values(ctx))],
-    { pull, push: f.jvp && push },
+    { pull, push: f.jvp && push, differentiable: pullRecorded },
   );
 }
 
@@ -267,8 +297,9 @@ export function recordOutputs(
     saved,
     (_gradient, needs, _addend, gradients) => pull(gradients!, needs),
     {
+      several: true,
       push: push && pushAll,
-      differentiable: differentiable && ((_gradient, needs, gradients) => differentiable(gradients!, needs)),
+      differentiable: differentiable && ((_gradient, needs, _addend, gradients) => differentiable(gradients!, needs)),
     },
   );
   whole.gradNode = operation;
@@ -279,6 +310,7 @@ export function recordOutputs(
     };
     y.requiresGrad = true;
     y.gradNode = new Node(name, [whole], y.shape, [], handBack, {
+      several: true,
       push: push && (() => tangents[k]),
       differentiable: differentiable && handBack,
     });

@@ -1,16 +1,35 @@
 // Forward mode: a Jacobian times a vector. The function is recorded as for `backward`, and tangents are pushed through the record from the
 // inputs to the result, operation by operation.
+import { checked, is } from '../gpu/options';
 import { inputError } from '../tensor/context';
+import { zeros } from '../tensor/create';
 import { evaluate } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import { requireFloats, type Tensor } from '../tensor/tensor';
-import { pushing } from './backward';
-import { type Node, nextNode, recordedSince, SYMMETRIC, scopedNoGrad, withoutHistory } from './tape';
+import { gradSince, isPushing, pushing, withHistory } from './backward';
+import {
+  enableGrad,
+  type Node,
+  nextNode,
+  recordedSince,
+  recordedSum,
+  recordLinear,
+  SYMMETRIC,
+  scopedNoGrad,
+  sumOf,
+  withoutHistory,
+} from './tape';
+
+/** Options of `jvp`. */
+export interface JvpOptions {
+  /** Both results have a history: gradients of them can be taken. Inside the function of another `jvp` they always have. */
+  createGraph?: boolean;
+}
 
 /**
  * f(…inputs) and its directional derivative Σ ∂f/∂inputᵢ · tangentᵢ, exact, in one pass, as `torch.func.jvp`. Tangents have the shapes of their
- * inputs. Both results are without history, so a `jvp`, `grad` or `backward` inside of f is refused. Throws InputError that names the operation
- * where one has no rule for it.
+ * inputs. Inside of f there may be another `jvp`, or a `grad` with `createGraph`: that gives second derivatives. Throws InputError that names the
+ * operation where one has no rule for it.
  *
  *     const { value, tangent } = jvp((x) => block.forward(x), [x], [v]);   // tangent = ∇f(x)·v
  */
@@ -18,7 +37,9 @@ export function jvp(
   f: (...inputs: Tensor[]) => Tensor,
   inputs: readonly Tensor[],
   tangents: readonly Tensor[],
+  options: JvpOptions = {},
 ): { value: Tensor; tangent: Tensor } {
+  const { createGraph = isPushing() } = checked('jvp', options, { createGraph: is.flag });
   inputs.forEach((x, i) => {
     if (!tangents[i] || !sameShape(tangents[i].shape, x.shape))
       throw inputError(
@@ -29,36 +50,62 @@ export function jvp(
       );
     requireFloats('jvp', { [`input ${i}`]: x, [`tangent ${i}`]: tangents[i] });
   });
-  return scopedNoGrad(() => {
+  const run = () => {
+    // Views of the inputs, where the tangents start; with a history they depend on the inputs themselves.
+    const own = inputs.map((x) =>
+      createGraph && x.requiresGrad
+        ? recordLinear('input', x, withoutHistory, withoutHistory)
+        : withoutHistory(x).requiresGrad_(),
+    );
     const since = nextNode();
-    const own = inputs.map((x) => withoutHistory(x).requiresGrad_());
     const y = pushing(() => f(...own));
     const { nodes } = recordedSince(since, y);
-    const known = new Map<object, Tensor>(own.map((x, i) => [x, tangents[i]]));
+    const known = new Map<object, Tensor>(own.map((x, i) => [x.gradNode ?? x, tangents[i]]));
     for (const node of nodes) {
       const given = node.inputs.map((x) => known.get(x.gradNode ?? x) ?? null);
-      if (given.some(Boolean)) known.set(node, push(node, given));
+      if (given.some(Boolean)) known.set(node, push(node, given, createGraph));
     }
     const tangent =
       known.get(y.gradNode ?? y) ?? evaluate({ name: 'jvp', expression: '0.0', operands: {}, shape: y.shape });
+    if (createGraph) return { value: y, tangent };
     for (const node of nodes) node.finish();
     return { value: withoutHistory(y), tangent: withoutHistory(tangent) };
-  });
+  };
+  return createGraph ? withHistory(run) : scopedNoGrad(run);
 }
 
-function push(node: Node, tangents: readonly (Tensor | null)[]): Tensor {
-  const rule = node.options.push;
-  if (!rule)
-    throw inputError(
-      'jvp',
-      `'${node.name}'${node.path ? ` in ${node.path}` : ''} has no forward-mode rule`,
-      { result: node.shape },
-      'Write the function with other operations, or give a customFunction a jvp.',
-    );
-  return rule === SYMMETRIC
-    ? node.rule(
-        tangents[0]!,
-        tangents.map((_, i) => i === 0),
-      )[0] || tangents[0]!
-    : rule(...tangents);
+function push(node: Node, tangents: readonly (Tensor | null)[], createGraph: boolean): Tensor {
+  const { push: rule, differentiable, several } = node.options;
+  if (rule && !createGraph)
+    return rule === SYMMETRIC
+      ? node.rule(
+          tangents[0]!,
+          tangents.map((_, i) => i === 0),
+        )[0] || tangents[0]!
+      : rule(...tangents);
+  const tangent = differentiable && !several && transposed(node, tangents, createGraph);
+  if (tangent) return tangent;
+  throw inputError(
+    'jvp',
+    `'${node.name}'${node.path ? ` in ${node.path}` : ''} has no forward-mode rule`,
+    { result: node.shape },
+    'Write the function with other operations, or give a customFunction a jvp.',
+  );
+}
+
+/** J·t from the gradient rule u ↦ Jᵀ·u, which is linear in u: the gradient of ⟨Jᵀ·u, t⟩ by u. */
+function transposed(node: Node, tangents: readonly (Tensor | null)[], createGraph: boolean): Tensor {
+  return enableGrad(() => {
+    const u = zeros(node.shape).requiresGrad_();
+    const since = nextNode();
+    const needs = tangents.map((t) => t !== null);
+    const pulled = node.options.differentiable!(u, needs, null, [u]);
+    const terms = pulled.flatMap((v, i) => {
+      if (!v || !needs[i] || !v.requiresGrad) return [];
+      if (v === u) return [tangents[i]!];
+      const [term] = gradSince(since, v, [u], { gradient: tangents[i]!, createGraph, retainGraph: true });
+      return term ? [term] : [];
+    });
+    return terms.length ? terms.reduce(createGraph ? recordedSum : sumOf) : zeros(node.shape);
+  });
 }

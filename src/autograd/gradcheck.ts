@@ -5,9 +5,9 @@ import { checked, is, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { backward } from './backward';
+import { backward, grad } from './backward';
 import { jvp } from './forward-mode';
-import { nextNode, recordedSince, scopedNoGrad } from './tape';
+import { enableGrad, nextNode, recordedSince, scopedNoGrad } from './tape';
 
 export interface GradcheckOptions {
   /**
@@ -149,6 +149,30 @@ export async function gradcheck(
         `and ${report.numeric} by finite differences, an error of ${report.error.toExponential(2)} (atol ${atol}, rtol ${rtol})`,
     );
   return report;
+}
+
+/**
+ * Compares second derivatives with finite differences of first ones, as `torch.autograd.gradgradcheck`: those of Σ ∂f/∂input · v by every input and
+ * by v, the gradient of f's result. Options, report and errors are `gradcheck`'s.
+ */
+export async function gradgradcheck(
+  f: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): Promise<GradcheckReport> {
+  const y = scopedNoGrad(() => f(...inputs));
+  const upstream = tensor(
+    Array.from({ length: y.size }, (_, i) => weight(i)),
+    { shape: y.shape, requiresGrad: true },
+  );
+  const first = (...given: Tensor[]): Tensor[] =>
+    enableGrad(() => {
+      const own = given.map((x, k) => (k === inputs.length || inputs[k].requiresGrad ? x.requiresGrad_() : x));
+      const wanted = own.slice(0, -1).filter((_, k) => inputs[k].requiresGrad);
+      const gradients = grad(f(...own.slice(0, -1)), wanted, { gradient: own[inputs.length], createGraph: true });
+      return gradients.filter((g) => g !== null);
+    });
+  return gradcheck(first, [...inputs, upstream], options);
 }
 
 const outputsOf = (result: Tensor | readonly Tensor[]): readonly Tensor[] => ('memory' in result ? [result] : result);

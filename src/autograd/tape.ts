@@ -18,13 +18,6 @@ export type Rule = (
   outputs?: readonly (Tensor | undefined)[],
 ) => readonly (Tensor | null | undefined | false)[];
 
-/** A gradient rule whose result has a history of its own. */
-export type DifferentiableRule = (
-  gradient: Tensor,
-  needs: readonly boolean[],
-  outputs?: readonly (Tensor | undefined)[],
-) => readonly (Tensor | null | undefined | false)[];
-
 let sequence = 0;
 /** Whether operations are recorded: the answer of the innermost `noGrad` or `enableGrad` that runs. */
 const recording = new Mode(true);
@@ -43,7 +36,9 @@ interface NodeOptions {
   /** The rule records its operation again and hands the gradient on to that record with `resume`. */
   recomputes?: boolean;
   /** The gradient rule in recorded operations, for `createGraph`; its tensors are saved ones. Without it a second derivative is refused. */
-  differentiable?: DifferentiableRule;
+  differentiable?: Rule;
+  /** One of the nodes that an operation with several outputs consists of: the gradient passes between them by `handOn`, in a backward pass alone. */
+  several?: boolean;
   /** Why no gradient can pass, and what to do: `backward` refuses a graph with such a node before it launches anything. */
   closed?: string;
 }

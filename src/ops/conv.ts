@@ -182,6 +182,28 @@ export function convolve(kind: Conv2dKind, a: Tensor, b: Tensor, s: Conv2dShape)
   return out;
 }
 
+/** The gradients of each kind of product for its operands a and b, g being that of the result: products of the other kinds. */
+const PARTNERS: Record<Conv2dKind, readonly [Conv2dKind, Conv2dKind]> = {
+  forward: ['inputGradient', 'weightGradient'],
+  inputGradient: ['forward', 'weightGradient'],
+  weightGradient: ['inputGradient', 'forward'],
+};
+
+/** `convolve`, recorded. */
+function product(kind: Conv2dKind, a: Tensor, b: Tensor, shape: Conv2dShape): Tensor {
+  const [forA, forB] = PARTNERS[kind];
+  const rule =
+    (apply: typeof convolve): Rule =>
+    (g, needs) => {
+      const [left, right] = kind === 'weightGradient' ? [b, g] : [g, b];
+      const [first, second] = kind === 'inputGradient' ? [g, a] : [a, g];
+      return [needs[0] && apply(forA, left, right, shape), needs[1] && apply(forB, first, second, shape)];
+    };
+  const push: PushForward = (s, t) => sumOfAll(s && convolve(kind, s, b, shape), t && convolve(kind, a, t, shape));
+  const options = { push, differentiable: rule(product) };
+  return record(`conv2d ${kind}`, [a, b], convolve(kind, a, b, shape), [a, b], rule(convolve), options);
+}
+
 /** The convolution plus bias, recorded; `transposed` exchanges it with its input gradient. */
 function convolution(
   op: string,
@@ -201,11 +223,16 @@ function convolution(
     needs[1] && (transposed ? convolve('weightGradient', g, x, shape) : convolve('weightGradient', x, g, shape)),
     needs[2] && sum(g, [0, 2, 3]),
   ];
+  const differentiable: Rule = (g, needs) => [
+    needs[0] && product(back, g, weight, shape),
+    needs[1] && (transposed ? product('weightGradient', g, x, shape) : product('weightGradient', x, g, shape)),
+    needs[2] && sum(g, [0, 2, 3]),
+  ];
   const push: PushForward = (s, t, b) => {
     const planes = b && expand(strided(b, [1, b.size, 1, 1], [0, b.strides[0], 0, 0]), y.shape);
     return sumOfAll(s && convolve(forward, s, weight, shape), t && convolve(forward, x, t, shape), planes);
   };
-  return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push });
+  return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push, differentiable });
 }
 
 /**

@@ -10,7 +10,7 @@ import { existingAxis, normalizeAxis, requireList, sameShape } from '../tensor/s
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireTensors } from '../tensor/tensor';
 import { place, slice, stepsFrom } from '../tensor/views';
-import { narrow, unsqueeze } from './views';
+import { narrow, sliceSteps, unsqueeze } from './views';
 
 /** Checks that tensors can be joined along a dimension. */
 function checkJoin(op: string, tensors: readonly Tensor[], axis: number): number {
@@ -50,14 +50,17 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const at = checkJoin('concat', tensors, axis);
   const tangentOf = (t: Tensor | null, i: number) => t ?? zeros(tensors[i].shape);
   const push: PushForward = (...tangents) => joined(tangents.map(tangentOf), at);
-  const rule: Rule = (g, needs) => {
-    let end = 0;
-    return tensors.map((t, k) => {
-      end += t.shape[at];
-      return needs[k] && slice(g, stepsFrom(end - t.shape[at], at, t.shape));
-    });
-  };
-  return record('concat', tensors, joined(tensors, at), [], rule, { push });
+  const parts =
+    (cut: typeof slice): Rule =>
+    (g, needs) => {
+      let end = 0;
+      return tensors.map((t, k) => {
+        end += t.shape[at];
+        return needs[k] && cut(g, stepsFrom(end - t.shape[at], at, t.shape));
+      });
+    };
+  const options = { push, differentiable: parts(sliceSteps) };
+  return record('concat', tensors, joined(tensors, at), [], parts(slice), options);
 }
 
 /** As `torch.stack`: joins tensors of the same shape along a new dimension. */

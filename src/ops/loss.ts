@@ -6,7 +6,8 @@ import {
   crossEntropyGradient as gradientKernel,
   crossEntropy as lossKernel,
 } from '../../shaders/softmax';
-import { record } from '../autograd/tape';
+import { byDefinition } from '../autograd/backward';
+import { type PushForward, type Rule, record, sumOfAll } from '../autograd/tape';
 import { device, f32 } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, modulePath } from '../tensor/context';
@@ -15,10 +16,14 @@ import { reduce, restored } from '../tensor/reduce';
 import { broadcastShapes, linesAlong, reducedShape, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats, requireShape, requireTensors, strided } from '../tensor/tensor';
-import { div, mul } from './elementwise';
+import { div, mul, ne, sub } from './elementwise';
+import { gather } from './gather';
+import { indexSelect } from './index-select';
+import { expression } from './operands';
 import { mean, sum } from './reduce';
 import { lineGrid, logSoftmax } from './softmax';
-import { expand } from './views';
+import { expand, reshape } from './views';
+import { where } from './where';
 
 /** What becomes of the losses of the samples. */
 export type LossReduction = 'none' | 'mean' | 'sum';
@@ -120,14 +125,30 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
     device().launch(kernel, [losses, rows, loss, total].map(bind), constants);
     losses.dispose();
   }
-  return record(op, [x], loss, [x, labels, rows, total, ...(weight ? [weight] : [])], (gradient) => {
+  const rule: Rule = (gradient) => {
     const dx = empty(op, x.shape);
     const reads = [contiguous(x), contiguous(labels), rows, contiguous(gradient)].map(bind);
     if (reduction === 'mean') reads.push(bind(total));
     if (smoothing) reads.push(...weights());
     device().launch(gradientKernel(options, reduction), [...reads, bind(dx)], constants, x.size);
     return [dx];
-  });
+  };
+  // What the two kernels compute, in recorded operations: ignored labels stand for class 0 and have no weight.
+  const definition = (t: Tensor): Tensor => {
+    const counted = ne(labels, ignoreIndex);
+    const classes = where(counted, labels, 0);
+    const scores = nll ? t : logSoftmax(t, axis);
+    const picked = reshape(gather(scores, axis, reshape(classes, reducedShape(x.shape, [axis], true))), labels.shape);
+    const ofLabel = weight ? reshape(indexSelect(weight, 0, reshape(classes, [labels.size])), labels.shape) : 1;
+    const column = x.shape.map((_, d) => (d === axis ? along.n : 1));
+    const all = smoothing && sum(weight ? mul(scores, reshape(weight, column)) : scores, axis);
+    const sharp = mul(mul(picked, ofLabel), labelSmoothing - 1);
+    const smooth = all ? sub(sharp, mul(all, labelSmoothing / along.n)) : sharp;
+    const each = where(counted, smooth, 0);
+    return reduction === 'none' ? each : reduction === 'sum' ? sum(each) : div(sum(each), total);
+  };
+  const saved = [x, labels, rows, total, ...(weight ? [weight] : [])];
+  return record(op, [x], loss, saved, rule, { differentiable: byDefinition([x], definition) });
 }
 
 /**
@@ -200,7 +221,7 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
         axes: reduction === 'none' ? axes : shape.map((_, d) => d),
         final: 'acc / t',
       });
-  return record(op, [a, b], y, Object.values(weighted), (gradient, needs) => {
+  const rule: Rule = (gradient, needs) => {
     // A loss per sample is repeated along the dimensions that were summed.
     const perSample = reduction === 'none' && !whole ? restored(gradient, a, axes) : gradient;
     const factors = weight && { g: perSample, w: weight };
@@ -209,7 +230,24 @@ function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: PointwiseO
     const rule = (expression: string) =>
       evaluate({ ...common, expression: `g * (${expression}) / t`, operands: { g, ...operands }, scalars });
     return [needs[0] && rule(row.da), needs[1] && rule(row.db)];
-  });
+  };
+  const factor = weight ? 'g * w' : 'g';
+  const differentiable: Rule = (gradient, needs) => {
+    const kept = reduction === 'none' && !whole ? reshape(gradient, reducedShape(shape, axes, true)) : gradient;
+    const all = { ...weighted, g: kept };
+    return [row.da, row.db].map((e, i) => needs[i] && expression(op, `${factor} * (${e}) / t`, all, scalars, shape));
+  };
+  const push: PushForward = (...tangents) => {
+    const terms = tangents.map((t, i) => {
+      const map = `${factor} * (${i ? row.db : row.da}) / t`;
+      const e = { name: `${op} tangent`, operands: { ...weighted, g: t! }, scalars, shape };
+      const over = reduction === 'none' ? axes : shape.map((_, d) => d);
+      if (!t) return null;
+      return whole ? evaluate({ ...e, expression: map }) : reduce({ ...e, reduction: 'sum', map, axes: over });
+    });
+    return sumOfAll(...terms);
+  };
+  return record(op, [a, b], y, Object.values(weighted), rule, { push, differentiable });
 }
 
 /** −Σ_c w_c ((1 − ε) t_c + ε/C) log softmax(x)_c; 'mean' divides by the number of samples. */

@@ -13,8 +13,9 @@ import { broadcastShapes, collapse, type Shape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
+import { summedTo } from './operands';
 import { sum } from './reduce';
-import { reshape } from './views';
+import { reshape, transpose } from './views';
 
 interface Operand {
   binding: TypedBinding;
@@ -98,7 +99,13 @@ const product = (a: Tensor, b: Tensor): Tensor =>
       needs[0] && sumTo(multiply(g, swapped(b)), a.shape),
       needs[1] && sumTo(multiply(swapped(a), g), b.shape),
     ],
-    { push: (s, t) => sumOfAll(s && multiply(s, b), t && multiply(a, t)) },
+    {
+      push: (s, t) => sumOfAll(s && multiply(s, b), t && multiply(a, t)),
+      differentiable: (g, needs) => [
+        needs[0] && summedTo(product(g, transpose(b)), a.shape),
+        needs[1] && summedTo(product(transpose(a), g), b.shape),
+      ],
+    },
   );
 
 /**
@@ -168,6 +175,12 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   ];
   const push: PushForward = (s, t, b) =>
     sumOfAll(s && multiply(s, swapped(weight)), t && multiply(flat, swapped(t)), b && expand(b, y.shape));
-  record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], rule, { push });
+  const differentiable: Rule = (g, needs) => [
+    needs[0] && product(g, weight),
+    needs[1] && product(transpose(g), flat),
+    needs[2] && sum(g, 0),
+  ];
+  const options = { push, differentiable };
+  record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], rule, options);
   return x.ndim === 2 ? y : reshape(y, [...lead, outputs]);
 }

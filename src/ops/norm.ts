@@ -3,6 +3,7 @@ import { normBackward, normForward, walksChannels } from '../../shaders/norm/cpu
 import { normApply, normFinish, normPartials } from '../../shaders/norm/forward';
 import { normGradientApply, normGradientFinish, normGradientPartials } from '../../shaders/norm/gradient';
 import { chunkLength, width } from '../../shaders/norm/shared';
+import { byDefinition } from '../autograd/backward';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record } from '../autograd/tape';
 import type { Constant, Scalar } from '../gpu';
@@ -15,6 +16,9 @@ import type { Shape } from '../tensor/shape';
 import { checkShape, contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, present, requireFloats, requireShape, strided } from '../tensor/tensor';
+import { add, mul, relu, rsqrt, square, sub } from './elementwise';
+import { mean } from './reduce';
+import { reshape } from './views';
 
 /** Options of `layerNorm` and `groupNorm`. */
 export interface AffineOptions {
@@ -205,7 +209,21 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
     const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
     return activation ? evaluate({ ...through, operands: { a, y } }) : a;
   };
-  return record('batchNorm', inputs, y, [x, stats], rule, { push });
+  const column = (k: number) => strided(stats, [stats.shape[0], ...planes], [4, ...planes.map(() => 0)], k);
+  const planes = x.shape.slice(2).map(() => 1);
+  const axes = x.shape.map((_, d) => d).filter((d) => d !== 1);
+  const differentiable = byDefinition(inputs, (a, w, b) => {
+    const xhat = training ? standardized(a, axes, options.eps) : mul(sub(a, column(0)), column(1));
+    const scaled = w ? add(mul(xhat, reshape(w, [w.size, ...planes])), reshape(b, [b.size, ...planes])) : xhat;
+    return activation ? relu(scaled) : scaled;
+  });
+  return record('batchNorm', inputs, y, [x, stats, ...inputs.slice(1)], rule, { push, differentiable });
+}
+
+/** (x − mean) / √(biased variance + eps) over dimensions, in recorded operations. */
+function standardized(x: Tensor, axes: readonly number[], eps = 1e-5): Tensor {
+  const centered = sub(x, mean(x, axes, true));
+  return mul(centered, rsqrt(add(mean(square(centered), axes, true), eps)));
 }
 
 /** The tangent of a norm's input; of weight and bias there is no rule. */
@@ -265,7 +283,13 @@ function normRows(
     const e = { name: `${op} tangent`, expression: 'a * w', shape };
     return seen(w ? evaluate({ ...e, operands: { a, ...factor() } }) : a, x.shape);
   };
-  return record(op, inputs, seen(y, x.shape), saved, rule, { push });
+  const axes = rest.map((_, d) => lead.length + d);
+  const differentiable = byDefinition(inputs, (t, ...own) => {
+    const xhat = standardized(reshape(t, shape), axes, eps);
+    const scaled = weight ? mul(xhat, reshape(own[0], affine)) : xhat;
+    return reshape(bias ? add(scaled, reshape(own[own.length - 1], affine)) : scaled, x.shape);
+  });
+  return record(op, inputs, seen(y, x.shape), [...saved, ...(bias ? [bias] : [])], rule, { push, differentiable });
 }
 
 /**

@@ -1,6 +1,6 @@
 // What elementwise functions share: what numbers next to tensors stand for, checks of operands, and the record with its derivatives.
 import { derivative } from '../../shaders/derivative';
-import type { DifferentiableRule, PushForward, Rule } from '../autograd/tape';
+import type { PushForward, Rule } from '../autograd/tape';
 import { needsGradient, record, recordLinear, sumOfAll } from '../autograd/tape';
 import { Scalar } from '../gpu';
 import { inputError } from '../tensor/context';
@@ -59,7 +59,7 @@ export function recordElementwise(
       ? sumOfAll(...terms)
       : evaluate({ name, expression: '0.0', operands: {}, shape: y.shape });
   };
-  const differentiable: DifferentiableRule = (g, needs) =>
+  const differentiable: Rule = (g, needs) =>
     rules.map((e, i) => {
       if (!needs[i] || !e) return null;
       const product = expression(`${name} gradient`, e, named(e, { ...saved, g }), scalars, y.shape);

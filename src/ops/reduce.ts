@@ -1,7 +1,9 @@
 // Reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end. With `keepDims` the reduced dimensions stay,
 // with size 1.
-import { needsGradient, record, recordLinear } from '../autograd/tape';
+import { byDefinition } from '../autograd/backward';
+import { needsGradient, type Rule, record, recordLinear } from '../autograd/tape';
 import { inputError, requireNumbers } from '../tensor/context';
+import { ones } from '../tensor/create';
 import type { Expression } from '../tensor/elementwise';
 import { contiguous, evaluate } from '../tensor/elementwise';
 import { type Computed, reduce, restored } from '../tensor/reduce';
@@ -9,7 +11,11 @@ import { contiguousStrides, normalizeAxes, reducedShape, size } from '../tensor/
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
+import { mul } from './elementwise';
+import { concat } from './join';
+import { expression } from './operands';
 import { scan } from './scan';
+import { narrow, reshape } from './views';
 
 /** A dimension, several, or all (null). */
 export type Axes = number | readonly number[] | null;
@@ -47,6 +53,39 @@ const forInput = (
   scalars: Expression['scalars'] = [],
 ): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape });
 
+/** What `recordReduced` needs of the gradient rule g ↦ g · slope, element by element. */
+interface Slope {
+  /** WGSL of g · slope in a (x), y (the result) and more. */
+  text: string;
+  scalars?: Expression['scalars'];
+  /** Other operands, of x's shape or reduced: made when they are needed, or `saved` in the forward pass. */
+  more?: Record<string, { of(): Tensor; saved?: Tensor }>;
+  differentiable?: Rule;
+}
+
+/** Records a reduction with such a rule. Its push-forward is Σ slope · tangent over the same dimensions. */
+function recordReduced(y: Tensor, x: Tensor, e: Over, slope: Slope): Tensor {
+  if (!needsGradient(x)) return y;
+  const { name, axes } = e;
+  const { text, scalars = [], more = {} } = slope;
+  const kept = reducedShape(x.shape, axes, true);
+  /** Those operands that the text names; `make` gives the others. */
+  const operands = (own: Record<string, Tensor>, make: (one: { of(): Tensor; saved?: Tensor }) => Tensor) => {
+    const all = { ...own, ...Object.fromEntries(Object.entries(more).map(([key, one]) => [key, make(one)])) };
+    return Object.fromEntries(Object.entries(all).filter(([key]) => new RegExp(`\\b${key}\\b`).test(text)));
+  };
+  const around = (g: Tensor) => operands({ a: x, y: restored(y, x, axes), g }, ({ of, saved }) => saved ?? of());
+  const rule = (g: Tensor) => [forInput(name, x, text, around(restored(g, x, axes)), scalars)];
+  const push = (t: Tensor | null) =>
+    reduce({ ...e, name: `${name} tangent`, operands: around(t!), reduction: 'sum', map: text, scalars });
+  const recorded: Rule = (g) => {
+    const all = operands({ a: x, y: reshape(y, kept), g: reshape(g, kept) }, ({ of }) => of());
+    return [expression(`${name} gradient`, text, all, scalars, x.shape)];
+  };
+  const saved = Object.values(more).flatMap((one) => one.saved ?? []);
+  return record(name, [x], y, [x, y, ...saved], rule, { push, differentiable: slope.differentiable ?? recorded });
+}
+
 /** Sum, as `torch.sum`. Integers stay integers (modulo 2³²), booleans are counted in int32. */
 export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('sum', x, axes, keepDims);
@@ -77,13 +116,10 @@ function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims
   const final = name === 'std' ? 'sqrt(acc * s)' : 'acc * s';
   const map = '(f32(a) - m) * (f32(a) - m)';
   const y = reduce({ ...e, reduction: 'sum', map, operands: { a: x, m: center }, final, scalars: [share] });
-  const scale = (name === 'var' ? 2 : 1) * share;
-  const expression = name === 'var' ? 'g * s * (a - m)' : 'select(g * s * (a - m) / y, 0.0, y == 0.0)';
-  return record(name, [x], y, [x, center, y], (g) => {
-    const operands = { a: x, m: center, g: restored(g, x, e.axes) };
-    return [
-      forInput(name, x, expression, name === 'std' ? { ...operands, y: restored(y, x, e.axes) } : operands, [scale]),
-    ];
+  return recordReduced(y, x, e, {
+    text: name === 'var' ? 'g * s * (a - m)' : 'select(g * s * (a - m) / y, 0.0, y == 0.0)',
+    scalars: [(name === 'var' ? 2 : 1) * share],
+    more: { m: { of: () => mean(x, e.axes, true), saved: center } },
   });
 }
 
@@ -99,24 +135,30 @@ export const std = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): T
 export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('prod', x, axes, keepDims);
   const y = reduce({ ...e, reduction: 'prod', map: 'a', compute: countable(x) });
-  if (!needsGradient(x)) return y;
-  return record('prod', [x], y, [x], (g) => {
-    // The product of the other factors: of those before and those after, along the reduced dimensions as one.
+  // The product of the other factors: of those before and those after, along the reduced dimensions as one.
+  const others = (direction: { reverse?: boolean }) => () => {
     const rest = x.shape.map((_, i) => i).filter((i) => !e.axes.includes(i));
     const order = [...rest, ...e.axes];
     const flat = [countOver(x, rest), countOver(x, e.axes)];
     const matrix = strided(contiguous(permute(x, order)), flat, contiguousStrides(flat));
-    const before = scan('prod', matrix, 1, { exclusive: true });
-    const after = scan('prod', matrix, 1, { exclusive: true, reverse: true });
     const back = contiguousStrides(order.map((i) => x.shape[i]));
     const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
-    const operands = {
-      g: restored(g, x, e.axes),
-      before: strided(before, x.shape, strides),
-      after: strided(after, x.shape, strides),
-    };
-    return [forInput('prod', x, 'g * before * after', operands)];
+    return strided(scan('prod', matrix, 1, { exclusive: true, ...direction }), x.shape, strides);
+  };
+  return recordReduced(y, x, e, {
+    text: 'g * before * after',
+    more: { before: { of: others({}) }, after: { of: others({ reverse: true }) } },
+    differentiable: byDefinition([x], (t) => reshape(e.axes.reduce(productTree, t), y.shape)),
   });
+}
+
+/** The product along a dimension, which stays with size 1, by halves: exact for zeros, and its derivatives too. */
+function productTree(x: Tensor, axis: number): Tensor {
+  const n = x.shape[axis];
+  if (n < 2) return n ? x : ones(x.shape.with(axis, 1));
+  const half = n >> 1;
+  const product = mul(narrow(x, axis, 0, half), narrow(x, axis, half, half));
+  return productTree(n % 2 ? concat([product, narrow(x, axis, n - 1, 1)], axis) : product, axis);
 }
 
 /** How many elements are where the result `y` comes from, by the condition `equal` on a and y. */
@@ -135,11 +177,9 @@ function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDim
   const e = over(name, x, axes, keepDims);
   refuseEmpty(name, x, e.axes);
   const y = extremeOver(name, x, e);
-  return record(name, [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, e.axes) };
-    const n = ties(name, x, 'a == y', operands, e.axes);
-    const expression = 'select(select(0.0, g / n, a == y), y, isNan(y))';
-    return [forInput(name, x, expression, { ...operands, g: restored(g, x, e.axes), n })];
+  return recordReduced(y, x, e, {
+    text: 'select(select(0.0, g / n, a == y), y, isNan(y))',
+    more: { n: { of: () => ties(name, x, 'a == y', { a: x, y: restored(y, x, e.axes) }, e.axes) } },
   });
 }
 
@@ -182,10 +222,7 @@ export const all = truth('all');
 export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('logsumexp', x, axes, keepDims);
   const y = countOver(x, e.axes) ? logOfSum(x, e) : reduce({ ...e, reduction: 'max', map: 'f32(a)' });
-  return record('logsumexp', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, e.axes), g: restored(g, x, e.axes) };
-    return [forInput('logsumexp', x, 'g * exp(a - y)', operands)];
-  });
+  return recordReduced(y, x, e, { text: 'g * exp(a - y)' });
 }
 
 function logOfSum(x: Tensor, e: Over): Tensor {
@@ -207,21 +244,17 @@ export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
   requireNumbers('norm', { p });
   const e = over('norm', x, axes, keepDims);
   const y = normOver(x, p, e);
-  return record('norm', [x], y, [x, y], (g) => {
-    const operands = { a: x, y: restored(y, x, e.axes), g: restored(g, x, e.axes) };
-    if (p === 0) return [forInput('norm', x, '0.0', {})];
-    if (p === 1) return [forInput('norm', x, 'g * signOf(a)', { a: x, g: operands.g })];
-    if (p === 2) return [forInput('norm', x, 'select(g * a / y, 0.0, y == 0.0)', operands)];
-    if (Math.abs(p) === Infinity) {
-      const n = ties('norm', x, 'abs(a) == y', { a: x, y: operands.y }, e.axes);
-      const expression = 'select(0.0, g * signOf(a) / n, abs(a) == y)';
-      return [forInput('norm', x, expression, { ...operands, n })];
-    }
-    return [
-      forInput('norm', x, 'select(g * signOf(a) * power(abs(a) / y, s - 1.0), 0.0, y == 0.0 || a == 0.0)', operands, [
-        p,
-      ]),
-    ];
+  if (p === 0) return recordReduced(y, x, e, { text: '0.0' });
+  if (p === 1) return recordReduced(y, x, e, { text: 'g * signOf(a)' });
+  if (p === 2) return recordReduced(y, x, e, { text: 'select(g * a / y, 0.0, y == 0.0)' });
+  if (Math.abs(p) !== Infinity)
+    return recordReduced(y, x, e, {
+      text: 'select(g * signOf(a) * power(abs(a) / y, s - 1.0), 0.0, y == 0.0 || a == 0.0)',
+      scalars: [p],
+    });
+  return recordReduced(y, x, e, {
+    text: 'select(0.0, g * signOf(a) / n, abs(a) == y)',
+    more: { n: { of: () => ties('norm', x, 'abs(a) == y', { a: x, y: restored(y, x, e.axes) }, e.axes) } },
   });
 }
 

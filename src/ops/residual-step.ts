@@ -14,6 +14,10 @@ import { bind, contiguous } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats, strided } from '../tensor/tensor';
+import { mul, sub } from './elementwise';
+import { pad } from './pad';
+import { sum } from './reduce';
+import { reshape, select } from './views';
 
 /** x + (τ_l − τ_{l−1})·f with τ_{−1} = 0. `x` and `f` have the same shape, `tau` [n]. */
 function step(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
@@ -93,8 +97,14 @@ export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tens
       const moved = step(dx ?? still(), df ?? still(), tau, l);
       return dtau ? step(moved, f, dtau, l) : moved;
     };
+    const differentiable: Rule = (g, needs) => {
+      const delta = l ? sub(select(tau, 0, l), select(tau, 0, l - 1)) : select(tau, 0, 0);
+      const slope = needs[2] && reshape(sum(mul(g, f)), [1]);
+      const at = (k: number) => pad(slope as Tensor, [[k, tau.size - 1 - k]]);
+      return [g, needs[1] && mul(g, delta), slope && (l ? sub(at(l), at(l - 1)) : at(0))];
+    };
     const y = step(input, f, tau, l);
-    return record('residual step', [input, f, tau], y, [f, tau], rule, { pairs: true, push });
+    return record('residual step', [input, f, tau], y, [f, tau], rule, { pairs: true, push, differentiable });
   };
   return branches.reduce(recorded, x);
 }

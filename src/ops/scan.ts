@@ -2,6 +2,7 @@
 import { cached } from '../../shaders/build';
 import type { ScanKernelOptions } from '../../shaders/scan';
 import { scan as kernelFor, SCAN_WORKGROUP } from '../../shaders/scan';
+import { byDefinition } from '../autograd/backward';
 import { record, recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
@@ -9,8 +10,10 @@ import { wgslType } from '../tensor/dtype';
 import { bind, contiguous, copy } from '../tensor/elementwise';
 import { normalizeAxis, size } from '../tensor/shape';
 import { empty, requireFloats, type Tensor } from '../tensor/tensor';
-import { add, exp, sub } from './elementwise';
+import { add, exp, mul, sub } from './elementwise';
 import { expression } from './operands';
+import { pad } from './pad';
+import { flip, narrow } from './views';
 
 /** Lines shorter than this, or more of them than fill a device, get a thread each. */
 const SHORT = 128;
@@ -74,10 +77,26 @@ export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Ten
   checked('cumprod', options, SCAN);
   const at = normalizeAxis('cumprod', axis, x.shape);
   const y = scan('prod', x, at, options);
-  return record('cumprod', [x], y, [x], (g) => {
+  const rule = (g: Tensor) => {
     const before = scan('prod', x, at, { ...options, exclusive: true });
     return [scan('slope', x, at, { ...options, reverse: !options.reverse }, { g, before })];
-  });
+  };
+  const differentiable = byDefinition([x], (t) => productsOf(t, at, options));
+  return record('cumprod', [x], y, [x], rule, { differentiable });
+}
+
+/** Running products in recorded operations, by doubling: exact for zeros, and their derivatives too. */
+function productsOf(x: Tensor, axis: number, { exclusive = false, reverse = false }: ScanOptions): Tensor {
+  const n = x.shape[axis] ?? 1;
+  const shifted = (t: Tensor, by: number) => {
+    const amounts = t.shape.map((_, d): [number, number] => (d === axis ? [by, 0] : [0, 0]));
+    return pad(narrow(t, axis, 0, n - by), amounts, { value: 1 });
+  };
+  if (!x.ndim) return exclusive ? add(mul(x, 0), 1) : x;
+  let y = reverse ? flip(x, axis) : x;
+  if (exclusive && n) y = shifted(y, 1);
+  for (let by = 1; by < n; by *= 2) y = mul(y, shifted(y, by));
+  return reverse ? flip(y, axis) : y;
 }
 
 /** Running log Σ eˣ along a dimension, without overflow, as `torch.logcumsumexp`. */

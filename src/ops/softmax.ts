@@ -2,10 +2,13 @@
 import { softmaxGradient as gradientKernel, softmax as kernel, linesPerGroup } from '../../shaders/softmax';
 import { record, SYMMETRIC } from '../autograd/tape';
 import { device } from '../gpu';
-import { bind, contiguous } from '../tensor/elementwise';
+import { bind, contiguous, evaluate } from '../tensor/elementwise';
+import { reduce } from '../tensor/reduce';
 import { type Lines, linesAlong, normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
+import { expression } from './operands';
+import { sum } from './reduce';
 
 /** How many lines a workgroup covers, and how many lines there are to be launched for: none where they are empty. */
 export function lineGrid({ lines, n, inner }: Lines) {
@@ -27,7 +30,19 @@ const along = (op: 'softmax' | 'logSoftmax') => (x: Tensor, dim: number) => {
     device().launch(gradientKernel(device().target, log, perGroup), buffers, constants, extent);
     return [dx];
   };
-  return record(op, [x], y, [y], rule, { push: log ? undefined : SYMMETRIC });
+  const differentiable = (g: Tensor) => {
+    // softmax: y (g − Σ g y); log-softmax: g − eʸ Σ g.
+    const sums = sum(log ? g : expression(op, 'g * y', { g, y }), dim, true);
+    return [expression(op, log ? 'g - exp(y) * m' : 'y * (g - m)', { g, y, m: sums })];
+  };
+  // The Jacobian of softmax is symmetric; that of log-softmax is t − Σ eʸ t.
+  const push = (t: Tensor | null) => {
+    const e = { name: 'logSoftmax tangent', operands: { a: t!, y }, shape: x.shape };
+    const axes = [normalizeAxis(op, dim, x.shape)];
+    const mean = reduce({ ...e, reduction: 'sum', map: 'a * exp(y)', axes, keepDims: true });
+    return evaluate({ ...e, expression: 'a - m', operands: { a: t!, m: mean } });
+  };
+  return record(op, [x], y, [y], rule, { push: log ? push : SYMMETRIC, differentiable });
 };
 
 /** exp(x) / Σ exp(x) along `dim`, computed from x − max x, as `torch.softmax`: float32, shape of x. */

@@ -190,7 +190,8 @@ function sliced(op: string, x: Tensor, indices: readonly SliceIndex[]): Tensor {
   return left.length < x.ndim ? reshape(part, left) : part;
 }
 
-function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
+/** The elements at `steps` of each dimension. A view. */
+export function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
   const part = (t: Tensor) => raw.slice(t, steps);
   return recordLinear('slice', x, part, (g) => raw.embed('slice gradient', g, x.shape, steps));
 }
@@ -218,7 +219,8 @@ export function select(x: Tensor, axis: number, index: number): Tensor {
 }
 
 /** A copy with memory of its own. */
-export const clone = (x: Tensor): Tensor => record('clone', [x], copy(x), [], (g) => [g], { push: SYMMETRIC });
+export const clone = (x: Tensor): Tensor =>
+  record('clone', [x], copy(x), [], (g) => [g], { push: SYMMETRIC, differentiable: (g) => [g] });
 
 /** The tensor itself when it is contiguous, else a contiguous copy. */
 export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : clone(x));

@@ -184,7 +184,7 @@ test('modes: eager, compiled, checkpointed, inside noGrad, under detectAnomaly',
   assert.match(thrown, /the result of 'div'/);
 });
 
-test('jvp pushes through the rule, and names a function without one', async () => {
+test('jvp pushes through the rule, or through that of the gradient; it names what has neither', async () => {
   const [a, b, ta, tb] = [1, 2, 3, 4].map((seed) => leaf(seed).detach());
   const own = jvp((x, y) => circle(x, y).reduce((p, q) => p.mul(q)), [a, b], [ta, tb]);
   const built = jvp((x, y) => x.add(y).sin().mul(x.add(y).sign()).mul(x.add(y).cos()), [a, b], [ta, tb]);
@@ -192,9 +192,17 @@ test('jvp pushes through the rule, and names a function without one', async () =
   close(await data(own.tangent), await data(built.tangent), 1e-6);
   const constant = jvp((x) => circle(x, b)[2], [a], [ta]);
   close(await data(constant.tangent), await data(jvp((x) => x.add(b).cos(), [a], [ta]).tangent), 1e-6);
+  // Without a jvp the gradient rule is transposed, which an operation with several outputs has no place for.
+  const plain = jvp((x) => x.mul(x.gt(0)).add(x.mul(x.le(0)).mul(0.1)), [a], [ta]);
+  close(await data(jvp((x) => leaky(x, 0.1), [a], [ta]).tangent), await data(plain.tangent), 1e-6);
+  const pair = customFunction({
+    name: 'pair',
+    forward: (_, x: Tensor): [Tensor, Tensor] => [x.mul(2), x.mul(3)],
+    backward: (_, g, h) => g.mul(2).add(h.mul(3)),
+  });
   assert.throws(
-    () => jvp((x) => leaky(x, 0.1), [a], [ta]),
-    /jvp: 'leaky' has no forward-mode rule.*give a customFunction a jvp/,
+    () => jvp((x) => pair(x)[0], [a], [ta]),
+    /jvp: 'pair' has no forward-mode rule.*give a customFunction a jvp/,
   );
 });
 
