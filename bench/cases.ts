@@ -9,7 +9,21 @@ export type Case =
   | { kind: 'ceiling' }
   | { kind: 'matmul'; n: number }
   | { kind: 'conv' | 'batchnorm'; channels: number; size: number }
-  | { kind: 'train' | 'memory' | 'first-step'; net: Net };
+  | { kind: 'train' | 'memory' | 'first-step'; net: Net }
+  | { kind: 'lstm'; model: LanguageModel };
+
+/** Embedding, LSTM layers of so many units, a linear layer and cross-entropy: a training step on `times` tokens of each sequence of a batch. */
+export interface LanguageModel {
+  readonly hidden: number;
+  readonly layers: number;
+  readonly times: number;
+  readonly tokens: number;
+}
+
+const languageModel = (hidden: number, layers: number): Case => ({
+  kind: 'lstm',
+  model: { hidden, layers, times: 35, tokens: 256 },
+});
 
 const image = (kind: 'conv' | 'batchnorm', channels: number, size: number): [string, Case] => [
   `${kind}-${channels}x${size}x${size}`,
@@ -24,16 +38,19 @@ export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   image('conv', 64, 8),
   image('batchnorm', 16, 32),
   ...Object.entries(NETS).map(([name, net]): [string, Case] => [`train-${name}`, { kind: 'train', net }]),
+  ['lstm-128x2', languageModel(128, 2)],
   ['memory-resnet20', { kind: 'memory', net: NETS.resnet20 }],
   ['first-step-resnet20', { kind: 'first-step', net: NETS.resnet20 }],
 ]);
 
-/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8` or `train-resnet8`; undefined where the name says nothing. */
+/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8`, `lstm-512x1` or `train-resnet8`; undefined where the name says nothing. */
 export function findCase(name: string): Case | undefined {
   const matmul = /^matmul-(\d+)$/.exec(name);
   if (matmul) return { kind: 'matmul', n: Number(matmul[1]) };
   const images = /^(conv|batchnorm)-(\d+)x(\d+)x\3$/.exec(name);
   if (images) return { kind: images[1] as 'conv', channels: Number(images[2]), size: Number(images[3]) };
+  const lstm = /^lstm-(\d+)x(\d+)$/.exec(name);
+  if (lstm) return languageModel(Number(lstm[1]), Number(lstm[2]));
   const train = /^train-(meanfield-)?resnet(\d+)$/.exec(name);
   const blocks = (Number(train?.[2]) - 2) / 6;
   if (train && blocks >= 1 && Number.isInteger(blocks))
@@ -43,7 +60,7 @@ export function findCase(name: string): Case | undefined {
 
 /** Whether other frameworks are measured as well. */
 export const hasPeers = (name: string): boolean =>
-  ['matmul', 'conv', 'batchnorm', 'train'].includes(findCase(name)!.kind);
+  ['matmul', 'conv', 'batchnorm', 'train', 'lstm'].includes(findCase(name)!.kind);
 
 /** Work of one run, in the unit of its rate. */
 export function workOf(given: Case): { amount: number; unit: string } {
@@ -57,6 +74,8 @@ export function workOf(given: Case): { amount: number; unit: string } {
       return { amount: (8 * 4 * BATCH * given.channels * given.size ** 2) / 1e9, unit: 'GB/s' };
     case 'train':
       return { amount: BATCH, unit: 'images/s' };
+    case 'lstm':
+      return { amount: BATCH * given.model.times, unit: 'tokens/s' };
     default:
       throw new Error(`${given.kind} has no rate`);
   }
@@ -65,6 +84,10 @@ export function workOf(given: Case): { amount: number; unit: string } {
 /** The most that a device with these ceilings (by unit) can reach; undefined where there is no such limit. */
 export function limitOf(name: string, unit: string, ceilings: ReadonlyMap<string, number>): number | undefined {
   const given = findCase(name)!;
+  if (given.kind === 'lstm' && unit === 'tokens/s') return (1e9 * ceilings.get('GFLOP/s')!) / flopsOf(given.model);
   if (given.kind !== 'train') return given.kind === 'ceiling' ? undefined : ceilings.get(unit);
   return unit === 'images/s' ? (1e9 * ceilings.get('GFLOP/s')!) / survey(given.net).flops : undefined;
 }
+
+/** Floating-point operations of one token in a training step: a product forward and two in the gradient, of each weight. */
+const flopsOf = ({ hidden, layers, tokens }: LanguageModel): number => 6 * (layers * 8 * hidden ** 2 + hidden * tokens);

@@ -8,6 +8,7 @@ import {
   F,
   init,
   models,
+  nn,
   noGrad,
   optim,
   randint,
@@ -18,7 +19,7 @@ import { conv2dShape, convolve } from '../src/ops/conv';
 import { layoutOf, normalize, normGradient } from '../src/ops/norm';
 import { bind } from '../src/tensor/elementwise';
 import { empty } from '../src/tensor/tensor';
-import { BATCH, type Case, MEMORY_BATCH } from './cases';
+import { BATCH, type Case, type LanguageModel, MEMORY_BATCH } from './cases';
 import { options } from './gpu';
 import { CLASSES, IMAGE, type Net } from './net';
 import { type Contestant, checkLosses, type Workload } from './workload';
@@ -81,7 +82,9 @@ export async function create(): Promise<Contestant> {
         return [repeated('', body)];
       }
       case 'train':
-        return [training(gpu, given.net)];
+        return [training(gpu, makeStep(given.net, BATCH))];
+      case 'lstm':
+        return [training(gpu, makeLanguageStep(given.model))];
       default:
         throw new Error(`${given.kind} is not timed`);
     }
@@ -107,8 +110,26 @@ function makeStep(net: Net, batch: number) {
   return () => step(images, labels);
 }
 
-function training(gpu: Device, net: Net): Workload {
-  const step = makeStep(net, BATCH);
+/** The same of a language model, without a state from the batch before. */
+function makeLanguageStep({ hidden, layers, times, tokens }: LanguageModel) {
+  const embedding = new nn.Embedding(tokens, hidden);
+  const lstm = new nn.LSTM(hidden, hidden, { numLayers: layers });
+  const output = new nn.Linear(hidden, tokens);
+  const optimizer = new optim.SGD(new nn.ModuleList<nn.AnyModule>([embedding, lstm, output]).parameters(), { lr: 0.5 });
+  const text = randint(0, tokens, [times, BATCH]).keep();
+  const next = randint(0, tokens, [times * BATCH]).keep();
+  const step = compile((x: Tensor, y: Tensor) => {
+    const [states] = lstm.forward(embedding.forward(x));
+    const loss = F.crossEntropy(output.forward(states).flatten(0, 1), y);
+    backward(loss);
+    optimizer.step();
+    optimizer.zeroGrad();
+    return loss;
+  });
+  return () => step(text, next);
+}
+
+function training(gpu: Device, step: () => Tensor): Workload {
   let first: number | undefined;
   let loss: Tensor;
   return {

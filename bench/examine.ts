@@ -49,8 +49,9 @@ export interface How {
 /** What a contestant achieves in a case; its failure is a finding too. */
 export async function examine(who: Who, name: string, { repeat, batch, python }: How): Promise<Findings> {
   const given = findCase(name)!;
-  if (who === 'pytorch' && given.kind === 'train')
-    return start(python!, [join(here, 'peers/pytorch.py'), JSON.stringify(given.net), String(batch), String(repeat)]);
+  const net = given.kind === 'train' ? given.net : given.kind === 'lstm' ? given.model : null;
+  if (who === 'pytorch' && net)
+    return start(python!, [join(here, 'peers/pytorch.py'), JSON.stringify(net), String(batch), String(repeat)]);
   if (given.kind !== 'first-step') return run(who, name, repeat);
   const cache = mkdtempSync(join(tmpdir(), 'dawnfield-bench-'));
   try {

@@ -62,6 +62,8 @@ function prepare(given: Case, wait: Wait): Workload[] {
     }
     case 'train':
       return [training(given.net, wait)];
+    case 'lstm':
+      throw new Error('jax-js has no scan over time');
     default:
       throw new Error(`${given.kind} is not for peers`);
   }

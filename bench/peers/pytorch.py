@@ -2,7 +2,7 @@
 
     python pytorch.py NET BATCH REPEAT
 
-NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there. Prints one line of JSON. On CUDA where there is
+NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there; or of a LanguageModel of bench/cases.ts. Prints one line of JSON. On CUDA where there is
 one, else on the CPU. Eager and compiled, in float32 without TF32, as WebGPU has it; then what PyTorch's users may do besides: channels-last,
 CUDA graphs (`reduce-overhead`) and autocast (float16 on CUDA, bfloat16 on a CPU), so that the peer is not held back.
 """
@@ -65,15 +65,32 @@ class Net(nn.Sequential):
         super().__init__(conv(3, 16, 3), *stages, *head)
 
 
+class LanguageModel(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.embedding = nn.Embedding(net["tokens"], net["hidden"])
+        self.lstm = nn.LSTM(net["hidden"], net["hidden"], net["layers"])
+        self.output = nn.Linear(net["hidden"], net["tokens"])
+
+    def forward(self, x):
+        return self.output(self.lstm(self.embedding(x))[0]).flatten(0, 1)
+
+
 def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=False, tf32=False):
-    """Images per second of `repeat` samples of several steps each, sorted. `mode` is torch.compile's; None for eager."""
+    """Images or tokens per second of `repeat` samples of several steps each, sorted. `mode` is torch.compile's; None for eager."""
     torch.manual_seed(0)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = Net(net).to(device, memory_format=layout)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
-    images = torch.randn(batch, 3, 32, 32, device=device).to(memory_format=layout)
-    labels = torch.randint(10, (batch,), device=device)
+    if "tokens" in net:
+        model = LanguageModel(net).to(device)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        inputs = torch.randint(net["tokens"], (net["times"], batch), device=device)
+        labels = torch.randint(net["tokens"], (net["times"] * batch,), device=device)
+    else:
+        model = Net(net).to(device, memory_format=layout)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+        inputs = torch.randn(batch, 3, 32, 32, device=device).to(memory_format=layout)
+        labels = torch.randint(10, (batch,), device=device)
     forward = torch.compile(model, mode=mode) if mode else model
     half = torch.float16 if device == "cuda" else torch.bfloat16
     scaler = torch.amp.GradScaler(device, enabled=autocast and half == torch.float16)
@@ -81,7 +98,7 @@ def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=F
     def step():
         optimizer.zero_grad()
         with torch.autocast(device, half, enabled=autocast):
-            loss = F.cross_entropy(forward(images), labels)
+            loss = F.cross_entropy(forward(inputs), labels)
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
@@ -96,7 +113,7 @@ def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=F
 
     seconds(3)
     steps = max(1, int(0.5 / seconds(1)))
-    return sorted(batch * steps / seconds(steps) for _ in range(repeat))
+    return sorted(labels.numel() * steps / seconds(steps) for _ in range(repeat))
 
 
 def main():
@@ -113,6 +130,8 @@ def main():
     if device == "cuda":
         parts["torch.compile, CUDA graphs"] = {"mode": "reduce-overhead"}
         parts["torch.compile, CUDA graphs, TF32, channels-last"] = {"mode": "reduce-overhead", "channels_last": True, "tf32": True}
+    if "tokens" in net:
+        parts = {part: how for part, how in parts.items() if "channels_last" not in how}
     findings = []
     for part, how in parts.items():
         torch.compiler.reset()
@@ -121,7 +140,7 @@ def main():
             numbers = {"value": found[len(found) // 2], "least": found[0], "most": found[-1], "samples": repeat}
         except Exception as error:  # torch.compile needs a C++ compiler, which may be absent
             numbers = {"value": None, "error": str(error).strip().splitlines()[0]}
-        findings.append({"part": part, "unit": "images/s", **numbers})
+        findings.append({"part": part, "unit": "tokens/s" if "tokens" in net else "images/s", **numbers})
         print(json.dumps(findings[-1]), file=sys.stderr, flush=True)  # what was found is known if the rest takes too long
     adapter = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     print(json.dumps({"adapter": adapter, "driver": f"torch {torch.__version__}", "findings": findings}))

@@ -1,7 +1,7 @@
 // TensorFlow.js on its WebGPU backend: images are [N, H, W, C], its natural layout. Nets are functions of variables, trained by
 // `optimizer.minimize`.
 import * as tf from '@tensorflow/tfjs';
-import { BATCH, type Case } from '../cases';
+import { BATCH, type Case, type LanguageModel } from '../cases';
 import { defineNavigator, openAdapter, waiter } from '../gpu';
 import { CLASSES, forward, IMAGE, type Initial, type Net, type Ops } from '../net';
 import { type Contestant, checkLosses, type Wait, type Workload } from '../workload';
@@ -62,7 +62,9 @@ function prepare(given: Case, wait: Wait): Workload[] {
       return [repeated('', () => gradients([x, gamma, beta], dy)[0])];
     }
     case 'train':
-      return [training(given.net, wait)];
+      return [training(classification(given.net), 0.02, 0.9, wait)];
+    case 'lstm':
+      return [training(language(given.model), 0.5, 0, wait)];
     default:
       throw new Error(`${given.kind} is not for peers`);
   }
@@ -111,12 +113,12 @@ function createVariable(shape: number[], initial: Initial): tf.Variable {
   return tf.variable(tf.randomNormal([height, width, perGroup, out], 0, deviation));
 }
 
-function training(net: Net, wait: Wait): Workload {
+/** The loss of a net on one batch. Variables are made in the first call. */
+function classification(net: Net): () => tf.Scalar {
   const images = tf.randomNormal([BATCH, IMAGE, IMAGE, 3]);
   const labels = tf.oneHot(tf.randomUniform([BATCH], 0, CLASSES, 'int32') as tf.Tensor1D, CLASSES);
-  const optimizer = tf.train.momentum(0.02, 0.9);
   const variables: tf.Variable[] = [];
-  const loss = () => {
+  return () => {
     let at = 0;
     const parameter = (shape: number[], initial: Initial) => {
       if (at === variables.length) variables.push(createVariable(shape, initial));
@@ -125,6 +127,36 @@ function training(net: Net, wait: Wait): Workload {
     const logits = forward(net, ops, parameter, images);
     return tf.losses.softmaxCrossEntropy(labels, logits) as tf.Scalar;
   };
+}
+
+/** The loss of a language model, cell by cell: a layer of `tf.layers` does the same and cannot be trained by `minimize`. */
+function language({ hidden, layers, times, tokens }: LanguageModel): () => tf.Scalar {
+  const uniform = (shape: number[]) => tf.variable(tf.randomUniform(shape, -1, 1).div(Math.sqrt(hidden)));
+  const text = tf.randomUniform([times, BATCH], 0, tokens, 'int32') as tf.Tensor2D;
+  const next = tf.oneHot(tf.randomUniform([times * BATCH], 0, tokens, 'int32') as tf.Tensor1D, tokens);
+  const embedding = tf.variable(tf.randomNormal([tokens, hidden]));
+  const cells = Array.from({ length: layers }, () => [uniform([2 * hidden, 4 * hidden]), uniform([4 * hidden])]);
+  const [weight, bias] = [uniform([hidden, tokens]), uniform([tokens])];
+  const forget = tf.scalar(0);
+  return () => {
+    let x = tf.unstack(tf.gather(embedding, text)) as tf.Tensor2D[];
+    for (const [kernel, shift] of cells) {
+      let state: [tf.Tensor2D, tf.Tensor2D] = [tf.zeros([BATCH, hidden]), tf.zeros([BATCH, hidden])];
+      x = x.map((data) => {
+        state = tf.basicLSTMCell(forget, kernel as tf.Tensor2D, shift as tf.Tensor1D, data, ...state);
+        return state[1];
+      });
+    }
+    const logits = tf
+      .concat(x)
+      .matMul(weight as tf.Tensor2D)
+      .add(bias);
+    return tf.losses.softmaxCrossEntropy(next, logits) as tf.Scalar;
+  };
+}
+
+function training(loss: () => tf.Scalar, rate: number, momentum: number, wait: Wait): Workload {
+  const optimizer = tf.train.momentum(rate, momentum);
   tf.tidy(() => void loss()); // makes the variables
   let first: number | undefined;
   let last = 0;
