@@ -18,7 +18,7 @@ import { dropout } from '../../src/ops/dropout';
 import { einsum } from '../../src/ops/einsum';
 import type { UnaryFunctions } from '../../src/ops/elementwise';
 import { binaryFunctions, unaryFunctions } from '../../src/ops/elementwise';
-import { embedding } from '../../src/ops/index-select';
+import { embedding } from '../../src/ops/embedding';
 import { concat, stack } from '../../src/ops/join';
 import * as loss from '../../src/ops/loss';
 import { linear } from '../../src/ops/matmul';
