@@ -196,6 +196,24 @@ test('Ctrl-C before the first step ends at once and says so', async () => {
   assert.is(early.code, 130);
 });
 
+test('gpt: trains on a text, saves, writes; mistakes are named', async () => {
+  const [data, out] = [join(base, 'text.txt'), join(base, 'gpt.safetensors')];
+  writeFileSync(data, 'a cat sat on a mat. '.repeat(20));
+  const small = '--layers 1 --heads 2 --width 8 --context 16 --batch 4 --lr 0.02'.split(' ');
+  const end = ['--steps', '60', '--generate', '20', '--top-k', '3', '--out', out, '--json'];
+  const { code, stderr, lines } = await run('gpt', ['--data', data, ...small, ...end]);
+  assert.is(code, 0, stderr);
+  const [first, summary] = [lines()[0] as { loss: number }, lines().at(-1) as { loss: number; text: string }];
+  assert.ok(summary.loss < first.loss && summary.loss < 2, `${first.loss} → ${summary.loss}`);
+  assert.match(summary.text, /^[acmnost .]{20}$/);
+  assert.ok(existsSync(out));
+  const shape = await run('gpt', ['--data', data, '--width', '9', '--heads', '2']);
+  assert.match(shape.stderr, /error: --width 9 is no multiple of --heads 2/);
+  const short = await run('gpt', ['--data', data, '--context', '1000']);
+  assert.match(short.stderr, /has 400 characters: too few for a context of 1000/);
+  assert.is(short.code, 2);
+});
+
 test('doctor and browser have help', async () => {
   for (const name of ['scripts/doctor.ts', 'browser']) {
     const { code, stdout } = await run(name, ['--help']);
