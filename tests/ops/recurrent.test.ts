@@ -6,7 +6,7 @@ import { backward, grad } from '../../src/autograd/backward';
 import { jvp } from '../../src/autograd/forward-mode';
 import { detach } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
-import { add, square } from '../../src/ops/elementwise';
+import { add, mul, square } from '../../src/ops/elementwise';
 import { concat } from '../../src/ops/join';
 import { type Cell, gatesOf, type Recurred, type Recurrence, recurrence, unrolled } from '../../src/ops/recurrent';
 import { sum } from '../../src/ops/reduce';
@@ -219,8 +219,18 @@ test('views as inputs, and outputs that are not used', async () => {
   }
 });
 
-test('jvp', async () => {
+test('second derivatives and jvp', async () => {
   const o: Case = { cell: 'gru', T: 2, N: 2, I: 2, H: 3 };
+  const hessian = async (cell: Cell, P: number | undefined, run: (given: Recurrence) => Recurred) => {
+    const given = inputsOf({ ...o, cell, P });
+    const [g, gx] = grad(sum(square(outputs(run(given)))), [given.hh, given.x], { createGraph: true });
+    backward(add(sum(mul(g!, g!)), sum(gx!)));
+    return Promise.all([given.ih, given.x, given.h!].map((t) => t.grad!.data()));
+  };
+  for (const [cell, P] of [['tanh'], ['lstm', 2], ['gru']] as [Cell, number?][]) {
+    const [got, want] = [await hessian(cell, P, recurrence), await hessian(cell, P, unrolled)];
+    got.forEach((values, i) => close(values, want[i], 1e-5, `second derivative of ${cell}, ${i}`));
+  }
   for (const cell of ['gru', 'lstm'] as const) {
     const given = inputsOf({ ...o, cell });
     const leaves = tensorsOf(given);
