@@ -28,6 +28,23 @@ export const arithmetic: Record<string, string> = {
   isNegative: 'fn isNegative(x: f32) -> bool { return (bitcast<u32>(x) & 0x80000000u) != 0u; }',
   // −1, 0 or 1; 0 of NaN.
   signOf: 'fn signOf(x: f32) -> f32 { return select(0.0, withSign(1.0, x), x > 0.0 || x < 0.0); }',
+  // The bits of the nearest half (to even in a tie), infinity from 65520, NaN for NaN: WGSL's own conversion may round either way. `shift` is what
+  // a subnormal half loses of the mantissa; up to 2⁻²⁵ nothing is left.
+  halfBits: `fn halfBits(x: vec4f) -> vec4u {
+  let bits = bitcast<vec4u>(x);
+  let size = bits & vec4u(0x7fffffffu);
+  let normal = min((size - vec4u(0x38000000u) + vec4u(0xfffu) + ((size >> vec4u(13u)) & vec4u(1u))) >> vec4u(13u), vec4u(0x7c00u));
+  let shift = min(vec4u(126u) - min(size >> vec4u(23u), vec4u(112u)), vec4u(25u));
+  let mantissa = (size & vec4u(0x7fffffu)) | vec4u(0x800000u);
+  let subnormal = (mantissa + (vec4u(1u) << (shift - vec4u(1u))) - vec4u(1u) + ((mantissa >> shift) & vec4u(1u))) >> shift;
+  let value = select(select(normal, subnormal, size < vec4u(0x38800000u)), vec4u(0x7e00u), size > vec4u(0x7f800000u));
+  return value | ((bits >> vec4u(16u)) & vec4u(0x8000u));
+}`,
+  toHalf: 'fn toHalf(x: f32) -> f16 { return bitcast<vec2<f16>>(halfBits(vec4f(x, 0.0, 0.0, 0.0)).x).x; }',
+  toHalf4: `fn toHalf4(x: vec4f) -> vec4<f16> {
+  let h = halfBits(x);
+  return bitcast<vec4<f16>>(h.xz | (h.yw << vec2u(16u)));
+}`,
   relu: `fn relu(x: f32) -> f32 { return ${reluBits('x')}; }`,
   // NaN where any argument is.
   maxOf: 'fn maxOf(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }',

@@ -37,7 +37,8 @@ export function declare(
   const { bindings, access } = storage(...buffers);
   const sizes = [...fields.matchAll(/: (?:array<)?(vec4)?\w*(?:<\w+>)?(?:, (\d+))?/g)];
   const uniforms = sizes.reduce((sum, [, vec4, length]) => sum + (vec4 ? 16 : 4) * Number(length ?? 1), 0);
-  const head = `struct Params { ${fields} }\n${bindings}\n@group(1) @binding(0) var<uniform> p: Params;`;
+  const half = /<f16>|vec[234]h/.test(bindings) ? 'enable f16;\n' : '';
+  const head = `${half}struct Params { ${fields} }\n${bindings}\n@group(1) @binding(0) var<uniform> p: Params;`;
   return { head, io: { access, uniforms } };
 }
 

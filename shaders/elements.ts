@@ -6,6 +6,8 @@ import type { Kernel } from './kernel';
 export const F32 = 1;
 export const I32 = 2;
 export const U32 = 4;
+/** Half precision, two bytes. */
+export const F16 = 8;
 /** Memory that belongs to no tensor, and kernels that move 32-bit words of any type. */
 export const ANY = F32 | I32 | U32;
 
@@ -16,7 +18,9 @@ const ACCEPTED: Record<string, number> = {
   f32: F32,
   i32: I32,
   u32: U32,
+  f16: F16,
   f: F32,
+  h: F16,
   i: I32,
   u: U32,
   Word: ANY,
@@ -42,16 +46,16 @@ export function elementsOf(kernel: Kernel): readonly Declared[] {
 function read({ name, code, access }: Kernel): Declared[] {
   const list: Declared[] = [];
   for (const [, at, variable, type] of code.matchAll(DECLARATION)) {
-    const [, vector, scalar] = /\b(?:vec[234]([fiu])|(f32|i32|u32|Word|Index))\b/.exec(type) ?? [];
+    const [, vector, scalar] = /\b(?:vec[234]([fihu])|(f32|f16|i32|u32|Word|Index))\b/.exec(type) ?? [];
     const element = ACCEPTED[vector ?? scalar];
     if (element) list[Number(at)] = { name: variable, element };
   }
   for (let i = 0; i < access.length; i++)
     if (!list[i])
-      throw new Error(`${name}: the WGSL declares no storage binding ${i} of f32, i32, u32 or vectors of them`);
+      throw new Error(`${name}: the WGSL declares no storage binding ${i} of f32, f16, i32, u32 or vectors of them`);
   return list;
 }
 
 /** Names of the types in a set, for messages. */
 export const showElements = (element: number): string =>
-  ['float32', 'int32', 'uint32'].filter((_, i) => element & (1 << i)).join(' or ');
+  ['float32', 'int32', 'uint32', 'float16'].filter((_, i) => element & (1 << i)).join(' or ');

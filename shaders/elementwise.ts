@@ -9,7 +9,8 @@ import { decode, offsetAt, offsetsType } from './decode';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
-export type ElementType = 'f32' | 'i32' | 'u32' | 'bool';
+/** How an element is held. Halves are read as f32, and results rounded to them once. */
+export type ElementType = 'f32' | 'f16' | 'i32' | 'u32' | 'bool';
 
 export interface ElementwiseOptions {
   name: string;
@@ -38,17 +39,21 @@ export const elementwise = (o: ElementwiseOptions): Kernel => cached(['elementwi
 /** How a buffer holds a type. */
 export const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
 
+/** The type that an element is computed in. */
+export const wide = <T extends ElementType>(type: T) => (type === 'f16' ? 'f32' : type) as Exclude<T, 'f16'> | 'f32';
+
 /** Scalars are of the type computed in: a float32 would not hold every integer. A bool is a u32. */
 export const scalarType = ({ compute, result }: Pick<ElementwiseOptions, 'compute' | 'result'>) =>
-  stored(compute === 'own' ? result : compute);
+  wide(stored(compute === 'own' ? result : compute));
 
 function build(o: ElementwiseOptions): Kernel {
   const { operands, result } = o;
   const flat = o.mode === 'flat';
   const quads = o.mode === 'quads';
-  const computed = (type: ElementType) => (o.compute === 'own' ? type : o.compute);
+  const computed = (type: ElementType) => wide(o.compute === 'own' ? type : o.compute);
+  const half = result === 'f16';
   const n = operands.length;
-  const shape = (type: ElementType, wide: boolean) => (wide ? `vec4<${stored(type)}>` : stored(type));
+  const shape = (type: ElementType, vector: boolean) => (vector ? `vec4<${stored(type)}>` : stored(type));
   const { head, io } = declare(
     `n: u32, rank: u32, gap0: u32, gap1: u32, scalars: vec4<${scalarType(o)}>, dims: array<vec4u, 2>, strides: array<vec4i, ${Math.max(1, 2 * n)}>, offsets: ${offsetsType(n)}`,
     ...operands.map(({ type }, i) => `r in${i}: ${shape(type, flat)}`),
@@ -60,14 +65,17 @@ function build(o: ElementwiseOptions): Kernel {
     const value = `f(${args.join(', ')})`;
     return result === 'bool' ? `u32(${value})` : value;
   };
+  const four = (values: string[]) =>
+    half ? `toHalf4(vec4f(${values.join(', ')}))` : `${shape(result, true)}(${values.join(', ')})`;
+  const one = (value: string) => (half ? `toHalf(${value})` : value);
   const lanes = ['x', 'y', 'z', 'w'].map((lane) => call(operands.map((p, i) => `${computed(p.type)}(v${i}.${lane})`)));
   const neighbours = [0, 1, 2, 3].map((j) => call(operands.map((_, k) => load(k, `at${k} + ${j} * step${k}`))));
   const code = wgsl`
 ${head}
-${functionsFor(o.expression)}
-fn f(${parameters}) -> ${result} {
+${functionsFor(half ? `${o.expression} toHalf(x) toHalf4(x)` : o.expression)}
+fn f(${parameters}) -> ${wide(result)} {
   let s = p.scalars.x; let t = p.scalars.y; let u = p.scalars.z; let v = p.scalars.w;
-  return ${result}(${o.expression});
+  return ${wide(result)}(${o.expression});
 }
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
@@ -75,7 +83,7 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 #if ${flat}
   if (i * 4u >= p.n) { return; }
   ${operands.map((_, k) => `let v${k} = in${k}[i];`).join(' ')}
-  out[i] = ${shape(result, true)}(${lanes.join(', ')});
+  out[i] = ${four(lanes)};
 #else
   if (i * ${quads ? 4 : 1}u >= p.n) { return; }
   var rest = i;
@@ -87,9 +95,9 @@ ${decode(
   // The strides of the last dimension count four elements.
   let last = ${o.few ? 'vec2u(0u, 2u)' : 'vec2u((p.rank - 1u) >> 2u, (p.rank - 1u) & 3u)'};
   ${operands.map((_, k) => `let step${k} = p.strides[${2 * k}u + last.x][last.y] / 4;`).join(' ')}
-  out[i] = ${shape(result, true)}(${neighbours.join(', ')});
+  out[i] = ${four(neighbours)};
 #else
-  out[i] = ${call(operands.map((_, k) => load(k, `at${k}`)))};
+  out[i] = ${one(call(operands.map((_, k) => load(k, `at${k}`))))};
 #endif
 #endif
 }`;

@@ -7,7 +7,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
 import { decodeLoop, offsetAt, offsetsType } from './decode';
-import { type ElementType, stored } from './elementwise';
+import { type ElementType, stored, wide } from './elementwise';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
 
@@ -20,7 +20,7 @@ export interface ReduceOptions {
   map: string;
   operands: { name: string; type: ElementType }[];
   /** The type of the mapped values. */
-  compute: Exclude<ElementType, 'bool'>;
+  compute: Exclude<ElementType, 'bool' | 'f16'>;
   /** Operands are converted to that type first; otherwise `map` sees each as it is. */
   convert: boolean;
   /** WGSL in terms of the reduced value `acc` and the scalars s, t. */
@@ -65,20 +65,24 @@ function build(o: ReduceOptions): Kernel {
   );
   const loaded = ({ type }: { type: ElementType }, k: number) => {
     const element = `in${k}[at${k}]`;
-    return o.convert && type !== compute ? `${compute}(${element})` : type === 'bool' ? `${element} != 0u` : element;
+    return o.convert && type !== compute
+      ? `${compute}(${element})`
+      : type === 'bool'
+        ? `${element} != 0u`
+        : `${wide(type)}(${element})`;
   };
   const code = wgsl`
 ${head}
-${functionsFor(`${o.map} ${o.final} ${plus} ${better}`)}
+${functionsFor(`${o.map} ${o.final} ${plus} ${better}${result === 'f16' ? ' toHalf(x)' : ''}`)}
 fn combine(a: ${compute}, b: ${compute}) -> ${compute} { ${plus} }
 fn better(a: ${compute}, b: ${compute}) -> bool { return ${better}; }
-fn map(${operands.map((q) => `${q.name}: ${o.convert ? compute : q.type}`).join(', ')}) -> ${compute} {
+fn map(${operands.map((q) => `${q.name}: ${o.convert ? compute : wide(q.type)}`).join(', ')}) -> ${compute} {
   let s = p.scalars.x; let t = p.scalars.y;
   return ${compute}(${o.map});
 }
-fn finish(acc: ${compute}) -> ${result} {
+fn finish(acc: ${compute}) -> ${wide(result)} {
   let s = p.scalars.x; let t = p.scalars.y;
-  return ${result}(${o.final});
+  return ${wide(result)}(${o.final});
 }
 #if ${rows}
 const SIZE = ${ROWS_WORKGROUP}u;
@@ -163,6 +167,8 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
   out[id] = i32(place);
 #elif ${result === 'bool'}
   out[id] = u32(finish(best));
+#elif ${result === 'f16'}
+  out[id] = toHalf(finish(best));
 #else
   out[id] = finish(best);
 #endif

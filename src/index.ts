@@ -2,6 +2,7 @@
 import './ops/methods';
 
 export { AnomalyError, detectAnomaly } from './autograd/anomaly';
+export { autocast, isAutocasting } from './autograd/autocast';
 export { backward, grad } from './autograd/backward';
 export { checkpoint, checkpointSequential } from './autograd/checkpoint';
 export type { CompiledStep, CompileOptions } from './autograd/compile';
@@ -46,6 +47,7 @@ export type { ParticleTelemetry, Placed } from './meanfield/stage';
 export * as models from './models';
 export * as nn from './nn';
 export * as F from './nn/functional';
+export type { LoadOptions, SaveOptions } from './nn/stored';
 export { load, save } from './nn/stored';
 export type { DefinedKernel, KernelBinding, KernelOptions } from './ops/define-kernel';
 export { defineKernel } from './ops/define-kernel';

@@ -4,7 +4,8 @@ import { findNonFinite } from '../../shaders/finite';
 import { DawnfieldError, device, InputError } from '../gpu';
 import { callSite, modulePath } from '../tensor/context';
 import { full } from '../tensor/create';
-import { bind, contiguous } from '../tensor/elementwise';
+import { isFloat } from '../tensor/dtype';
+import { bind, contiguous, copy } from '../tensor/elementwise';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { Mode } from './modes';
@@ -29,10 +30,10 @@ const detector = new Mode<Detector | null>(null);
 export const isDetecting = (): boolean => detector.get() !== null;
 
 function check(x: Tensor, label: string): void {
-  if (x.dtype !== 'float32') return;
+  if (!isFloat(x.dtype)) return;
   if (device().tracing) throw new InputError('detectAnomaly: goes around compiled steps, not inside of them');
   const { found, labels } = detector.get()!;
-  const flat = contiguous(x);
+  const flat = x.dtype === 'float32' ? contiguous(x) : copy(x, 'float32');
   device().launch(findNonFinite, [bind(flat), bind(found)], [x.size, labels.length], x.size);
   labels.push(label);
   if (flat !== x) flat.dispose();

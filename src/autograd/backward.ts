@@ -2,13 +2,16 @@
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, insideModule } from '../tensor/context';
+import { isFloat } from '../tensor/dtype';
 import { copy, copyInto, evaluate } from '../tensor/elementwise';
 import type { Memory } from '../tensor/memory';
 import { computedDuring, owned } from '../tensor/memory';
-import { isWhole } from '../tensor/rows';
+import { bytesIn, isWhole } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
 import { requireTensors, type Tensor } from '../tensor/tensor';
 import { checkGradient } from './anomaly';
+import { withoutAutocast } from './autocast';
+import { castTo } from './cast';
 import { watching } from './fields';
 import { hooked, isHooked } from './hooks';
 import {
@@ -24,7 +27,8 @@ import {
   withoutHistory,
 } from './tape';
 
-const copied = (a: Tensor): Tensor => evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape });
+const copied = (a: Tensor): Tensor =>
+  evaluate({ name: 'gradient', expression: 'a', operands: { a }, shape: a.shape, result: a.dtype });
 
 /** Adds to a leaf's `grad`, which is kept. A `fresh` gradient owns its memory alone and can be taken over. */
 function accumulate(leaf: Tensor, gradient: Tensor, fresh: boolean): void {
@@ -75,6 +79,15 @@ function checkGraph(root: Tensor): void {
       waiting.push(next);
     }
   }
+}
+
+/** The gradients that a rule gave, each of the type of its input: rules compute in float32 where they like. */
+function typed({ name, inputs, needs }: Node, gradients: ReturnType<Node['rule']>): ReturnType<Node['rule']> {
+  return gradients.map((g, i) => {
+    if (!g || !needs[i] || g.dtype === inputs[i].dtype) return g;
+    if (isFloat(g.dtype)) return castTo(g, inputs[i].dtype);
+    throw new InputError(`backward: '${name}' gave a gradient of ${g.dtype}; gradients are float32 or float16`);
+  });
 }
 
 /** Hands a gradient on to a graph that a rule has recorded again, in the backward pass that runs. */
@@ -159,9 +172,14 @@ function backwardFrom(
     if (asked) receive(asked, final, false);
     const { result, made: computed } = computedDuring(() =>
       insideModule(node.path, () =>
-        createGraph
-          ? differentiableRule(node)(final, node.needs, null, outputs)
-          : node.rule(final, node.needs, addend, outputs),
+        withoutAutocast(() =>
+          typed(
+            node,
+            createGraph
+              ? differentiableRule(node)(final, node.needs, null, outputs)
+              : node.rule(final, node.needs, addend, outputs),
+          ),
+        ),
       ),
     );
     // What a rule has recorded belongs to its nodes.
@@ -174,8 +192,6 @@ function backwardFrom(
         throw new InputError(
           `backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`,
         );
-      if (g.dtype !== 'float32')
-        throw new InputError(`backward: '${node.name}' gave a gradient of ${g.dtype}; gradients are float32`);
       checkGradient(node.name, node.path, i, g);
       enqueue(input, g, made.includes(g.memory));
     });
@@ -207,7 +223,7 @@ function backwardFrom(
   for (const [leaf, gradient] of leaves) {
     const final = hooked(leaf, gradient);
     const { memory } = final;
-    const whole = final.isContiguous && memory.live && memory.storage.bytes === 4 * final.size;
+    const whole = final.isContiguous && memory.live && memory.storage.bytes === bytesIn(final);
     const fresh = whole && own.has(memory) && memory.holds === 1 && memory.disposable;
     if (leaf.requiresGrad) receive(leaf, final, fresh);
     drop(gradient);
@@ -316,10 +332,11 @@ export const byDefinition =
     return own.map((x) => found[wanted.indexOf(x)]);
   };
 
-/** What a backward pass begins with: ones, or the given gradient as float32. */
+/** What a backward pass begins with, in the type of the root: ones, or the given gradient. */
 function seedOf(root: Tensor, gradient?: Tensor): Tensor {
-  if (!gradient) return evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: root.shape });
-  return gradient.dtype === 'float32' ? gradient : copy(gradient, 'float32');
+  if (!gradient)
+    return evaluate({ name: 'ones', expression: '1.0', operands: {}, shape: root.shape, result: root.dtype });
+  return gradient.dtype === root.dtype ? gradient : copy(gradient, root.dtype);
 }
 
 /** The first operation recorded by the function of the outermost `jvp`; infinite outside of one. */

@@ -3,6 +3,7 @@ import { inputError } from '../tensor/context';
 import { owned } from '../tensor/memory';
 import { loggedDraws, withDraws } from '../tensor/random';
 import { Tensor } from '../tensor/tensor';
+import { sameAutocast } from './autocast';
 import { resume } from './backward';
 import { recomputing } from './modes';
 import { enableGrad, isRecording, memoriesIn, nextNode, record, recordedSince, withoutHistory } from './tape';
@@ -22,7 +23,8 @@ export function checkpoint(f: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor
   const { nodes, sources } = recordedSince(since, y);
   if (nodes.length === 0) return y;
   for (const node of nodes) node.finish(); // what they hold goes, the result stays
-  const again = () => withDraws(draws, () => recomputing(() => enableGrad(() => f(...inputs))));
+  const same = sameAutocast();
+  const again = () => same(() => withDraws(draws, () => recomputing(() => enableGrad(() => f(...inputs)))));
   const rule = (gradient: Tensor) => {
     // Nothing needs the result: it goes with what else no node has saved.
     resume(

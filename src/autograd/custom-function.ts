@@ -2,6 +2,7 @@
 // tape. An operation with several outputs leaves a node for each of them, and these hand their gradients on to the node of the operation.
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
+import { isFloat } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import { computedDuring, type Memory, owned } from '../tensor/memory';
 import { type Shape, sameShape } from '../tensor/shape';
@@ -57,7 +58,7 @@ class Context {
 
   /** @internal */
   static isConstant(ctx: Context, y: Tensor): boolean {
-    return y.dtype !== 'float32' || ctx.#constant.has(y);
+    return !isFloat(y.dtype) || ctx.#constant.has(y);
   }
 }
 
@@ -252,7 +253,7 @@ function answersOf(
     if (!(t instanceof Tensor))
       throw inputError(name, `${what} is no tensor: ${String(t)}`, {}, 'Return a tensor or null.');
     if (!shape) throw inputError(name, `${what} belongs to no tensor`, { [derivative]: t }, 'Return null for it.');
-    if (t.dtype !== 'float32')
+    if (!isFloat(t.dtype))
       throw inputError(name, `${what} is ${t.dtype}`, { [derivative]: t }, "Convert it: to('float32').");
     if (!sameShape(t.shape, shape))
       throw inputError(name, `${what} has another shape`, { [derivative]: t, [owner]: shape }, 'Sum or expand it.');

@@ -7,6 +7,7 @@ import { evaluate } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import { requireFloats, type Tensor } from '../tensor/tensor';
 import { gradSince, isPushing, pushing, withHistory } from './backward';
+import { castTo } from './cast';
 import {
   enableGrad,
   type Node,
@@ -62,7 +63,7 @@ export function jvp(
     const { nodes } = recordedSince(since, y);
     const known = new Map<object, Tensor>(own.map((x, i) => [x.gradNode ?? x, tangents[i]]));
     for (const node of nodes) {
-      const given = node.inputs.map((x) => known.get(x.gradNode ?? x) ?? null);
+      const given = node.inputs.map((x) => typed(known.get(x.gradNode ?? x), x));
       if (given.some(Boolean)) known.set(node, push(node, given, createGraph));
     }
     const tangent =
@@ -73,6 +74,10 @@ export function jvp(
   };
   return createGraph ? withHistory(run) : scopedNoGrad(run);
 }
+
+/** A tangent in the type of what it belongs to. */
+const typed = (tangent: Tensor | undefined, { dtype }: Tensor): Tensor | null =>
+  tangent ? castTo(tangent, dtype) : null;
 
 function push(node: Node, tangents: readonly (Tensor | null)[], createGraph: boolean): Tensor {
   const { push: rule, differentiable, several } = node.options;

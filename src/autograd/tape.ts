@@ -1,4 +1,5 @@
 import { modulePath } from '../tensor/context';
+import { isFloat } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import { Graph, tick, using } from '../tensor/held';
 import type { Memory } from '../tensor/memory';
@@ -142,7 +143,7 @@ export function record(
   rule: Rule,
   options: NodeOptions = {},
 ): Tensor {
-  if (needsGradient(...inputs) && output.dtype === 'float32') {
+  if (needsGradient(...inputs) && isFloat(output.dtype)) {
     output.requiresGrad = true;
     output.gradNode = new Node(name, inputs, output.shape, saved, rule, options);
     checkResult(name, inputs, output);
@@ -225,7 +226,7 @@ export const withoutHistory = (x: Tensor): Tensor => strided(x, x.shape, x.strid
 
 /** a + b, for gradients. */
 export const sumOf = (a: Tensor, b: Tensor): Tensor =>
-  evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape });
+  evaluate({ name: 'accumulate gradient', expression: 'a + b', operands: { a, b }, shape: a.shape, result: a.dtype });
 
 /** The sum of what there is, for push-forwards of operations with several inputs: at least one. */
 export function sumOfAll(...terms: (Tensor | null | false)[]): Tensor {

@@ -6,6 +6,7 @@
 //
 // Typed arrays have the machine's byte order; every platform with WebGPU is little-endian, so data is used in place.
 
+import { bfloatBits, fromHalf, halfBits } from '../../shaders/half';
 import { clip, type Fail, metadataKey, parseHeader, show } from './safetensors-header';
 
 /** Element types with the array that holds one, in the order in which a file lays them out: widest first. */
@@ -179,15 +180,12 @@ export function serializeSafetensors(
 export function toFloat32({ dtype, data }: StoredTensor): Float32Array {
   if (data instanceof Float32Array) return data;
   if (dtype === 'BF16') return new Float32Array(Uint32Array.from(data as Uint16Array, (bits) => bits << 16).buffer);
-  if (dtype === 'F16') return Float32Array.from(data as Uint16Array, halfToNumber);
+  if (dtype === 'F16') return Float32Array.from(data as Uint16Array, fromHalf);
   return Float32Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
-/** 1 sign, 5 exponent (bias 15), 10 fraction bits. */
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+/** Numbers as an array of floats of another width, each rounded to the nearest; float32 itself is returned without a copy. */
+export function fromFloat32(values: Float32Array<ArrayBuffer>, dtype: 'F32' | 'F16' | 'BF16'): StoredData {
+  if (dtype === 'F32') return values;
+  return Uint16Array.from(values, dtype === 'F16' ? halfBits : bfloatBits);
 }

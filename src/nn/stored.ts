@@ -1,9 +1,9 @@
 // Between tensors on the GPU and safetensors files, and their arrays.
 
 import type { StoredDtype, StoredTensor } from '../formats/safetensors';
-import { parseSafetensors, serializeSafetensors, toFloat32 } from '../formats/safetensors';
+import { fromFloat32, parseSafetensors, serializeSafetensors, toFloat32 } from '../formats/safetensors';
 import { InputError } from '../gpu';
-import { checked, is } from '../gpu/options';
+import { checked, is, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { requireTensors, type Tensor } from '../tensor/tensor';
@@ -22,17 +22,28 @@ interface Loading {
   loadStateDict(dict: Readonly<StateDict>, options?: { strict?: boolean }): LoadReport;
 }
 
-const STORED: Record<Exclude<DType, 'bool'>, StoredDtype> = { float32: 'F32', int32: 'I32', uint32: 'U32' };
+const STORED: Record<Exclude<DType, 'bool'>, StoredDtype> = {
+  float32: 'F32',
+  float16: 'F16',
+  int32: 'I32',
+  uint32: 'U32',
+};
 
 /** The elements of a tensor, read back. */
 export async function toStored(x: Tensor): Promise<StoredTensor> {
   if (x.dtype === 'bool')
     throw new InputError(`a bool tensor of shape [${x.shape}] cannot be stored: convert it to int32`);
-  return { dtype: STORED[x.dtype], shape: [...x.shape], data: await x.data() };
+  const data = await x.data();
+  const stored = x.dtype === 'float16' ? fromFloat32(data as Float32Array<ArrayBuffer>, 'F16') : data;
+  return { dtype: STORED[x.dtype], shape: [...x.shape], data: stored };
 }
 
-/** A tensor of stored elements: floats of any width become float32, integers int32 or uint32. */
-export function fromStored({ dtype, shape, data }: StoredTensor): Tensor {
+/**
+ * A tensor of stored elements: floats of any width become float32, integers int32 or uint32. With `keepHalf` F16 becomes float16, which not all
+ * adapters have.
+ */
+export function fromStored({ dtype, shape, data }: StoredTensor, keepHalf = false): Tensor {
+  if (dtype === 'F16' && keepHalf) return tensor(toFloat32({ dtype, shape, data }), { shape, dtype: 'float16' });
   if (!/^[IU]\d/.test(dtype))
     return tensor(toFloat32({ dtype, shape, data }), { shape, dtype: dtype === 'BOOL' ? 'bool' : 'float32' });
   const numbers = Array.from(data as ArrayLike<number | bigint>, Number);
@@ -87,19 +98,46 @@ export async function readAll(named: readonly (readonly [string, Tensor])[]): Pr
   return stored;
 }
 
+/** How `save` writes. */
+export interface SaveOptions {
+  /** The type that float32 tensors are stored in, rounded to nearest: 'F32' (the default), 'F16' or 'BF16'. */
+  floats?: 'F32' | 'F16' | 'BF16';
+}
+
+/** How `load` reads. */
+export interface LoadOptions {
+  /** F16 becomes float16, where the adapter has that; otherwise, and BF16 always, float32. */
+  keepHalf?: boolean;
+}
+
+const narrowed = ({ dtype, shape, data }: StoredTensor, floats: 'F32' | 'F16' | 'BF16'): StoredTensor =>
+  dtype === 'F32'
+    ? { dtype: floats, shape, data: fromFloat32(data as Float32Array<ArrayBuffer>, floats) }
+    : { dtype, shape, data };
+
 /**
  * Writes tensors by name into a safetensors file, as `torch.save(model.state_dict(), path)`; a file that is there is replaced as a whole. Without
- * a path, as in browsers, resolves to the file's bytes. Throws InputError for what is no tensor, and for bool tensors.
+ * a path, as in browsers, resolves to the file's bytes. float16 is stored as F16, float32 as `floats` says. Throws InputError for what is no tensor, and for bool tensors.
  */
-export function save(dict: Readonly<StateDict>, path: string): Promise<void>;
-export function save(dict: Readonly<StateDict>): Promise<Uint8Array<ArrayBuffer>>;
-// biome-ignore lint/suspicious/noConfusingVoidType: one function for both
-export async function save(dict: Readonly<StateDict>, path?: string): Promise<Uint8Array<ArrayBuffer> | void> {
+export function save(dict: Readonly<StateDict>, path: string, options?: SaveOptions): Promise<void>;
+export function save(
+  dict: Readonly<StateDict>,
+  path?: undefined,
+  options?: SaveOptions,
+): Promise<Uint8Array<ArrayBuffer>>;
+export async function save(
+  dict: Readonly<StateDict>,
+  path?: string,
+  options: SaveOptions = {},
+  // biome-ignore lint/suspicious/noConfusingVoidType: one function for both
+): Promise<Uint8Array<ArrayBuffer> | void> {
+  const { floats = 'F32' } = checked('save', options, { floats: word('F32', 'F16', 'BF16') });
   requireTensors('save', dict);
   if (path !== undefined && typeof path !== 'string') throw new InputError(`save: the path must be a string`);
   if (path !== undefined && !disk.write)
     throw new InputError(`save: there are no files here to write '${path}' to; save(dict) gives the bytes`);
-  const bytes = serializeSafetensors(await readAll(Object.entries(dict)));
+  const stored = Object.entries(await readAll(Object.entries(dict))).map(([name, x]) => [name, narrowed(x, floats)]);
+  const bytes = serializeSafetensors(Object.fromEntries(stored));
   if (path === undefined) return bytes;
   disk.write?.(path, bytes);
 }
@@ -108,9 +146,10 @@ export async function save(dict: Readonly<StateDict>, path?: string): Promise<Ui
  * The tensors of a safetensors file, by name, as `torch.load`: of a path, or in browsers of its bytes, `load(await response.arrayBuffer())`. Throws
  * an error that names the file where it cannot be read, or is none of this format.
  */
-export function load(file: string | Uint8Array | ArrayBuffer): StateDict {
+export function load(file: string | Uint8Array | ArrayBuffer, options: LoadOptions = {}): StateDict {
+  const { keepHalf } = checked('load', options, { keepHalf: is.flag });
   const { tensors } = parseSafetensors(bytesOf(file), typeof file === 'string' ? file : 'load');
-  return Object.fromEntries([...tensors].map(([name, stored]) => [name, fromStored(stored)]));
+  return Object.fromEntries([...tensors].map(([name, stored]) => [name, fromStored(stored, keepHalf)]));
 }
 
 function bytesOf(file: string | Uint8Array | ArrayBuffer): Uint8Array {

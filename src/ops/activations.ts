@@ -6,6 +6,7 @@ import { rand } from '../tensor/random';
 import { existingAxis } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { add, binaryFunctions, leakyRelu, mul, neg, sigmoid } from './elementwise';
+import { mixed } from './mixed';
 import type { Operand } from './operands';
 import { requireTensor } from './operands';
 import { softmax } from './softmax';
@@ -28,7 +29,7 @@ export const softmin = (x: Tensor, dim = -1): Tensor => softmax(neg(x), dim);
  * x where positive, else weight·x, as `torch.nn.functional.prelu`: a weight [C] has an element for each channel, which is dimension 1. Others are
  * numbers or broadcast.
  */
-export function prelu(x: Tensor, weight: Operand): Tensor {
+export const prelu = mixed('prelu', function prelu(x: Tensor, weight: Operand): Tensor {
   requireTensor('prelu', x);
   const perChannel = weight instanceof Tensor && weight.ndim === 1 && weight.size > 1 && x.ndim > 2;
   if (!perChannel) return binaryFunctions.prelu(x, weight);
@@ -40,7 +41,7 @@ export function prelu(x: Tensor, weight: Operand): Tensor {
       'One or one each.',
     );
   return binaryFunctions.prelu(x, reshape(weight, [weight.size, ...x.shape.slice(2).map(() => 1)]));
-}
+});
 
 /** Options of `rrelu`. */
 export interface RReluOptions {

@@ -4,6 +4,7 @@ import { isRecording } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import { copy, copyInto, isBindable } from '../tensor/elementwise';
+import { bytesIn } from '../tensor/rows';
 import { broadcastShapes, broadcastStrides, sameShape } from '../tensor/shape';
 import { strided, Tensor } from '../tensor/tensor';
 import { place } from '../tensor/views';
@@ -45,7 +46,7 @@ function write(op: string, x: Tensor, y: Tensor): Tensor {
       { target: x, source: y },
       'The shape of the target stays.',
     );
-  if (isBindable(x) && 4 * x.size === x.memory.storage.bytes) {
+  if (isBindable(x) && bytesIn(x) === x.memory.storage.bytes) {
     copyInto(x, y);
     return x;
   }

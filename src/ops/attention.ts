@@ -15,6 +15,7 @@ import * as raw from '../tensor/views';
 import { dropout } from './dropout';
 import { add, eq, ge, mul, sub } from './elementwise';
 import { matmul } from './matmul';
+import { mixed } from './mixed';
 import { max, sum } from './reduce';
 import { softmax } from './softmax';
 import { expand, reshape, transpose, unsqueeze } from './views';
@@ -62,22 +63,25 @@ interface Attention {
  * [..., S, E] → [..., L, E]; leading dimensions broadcast. A row that sees no key is zero. Neither the result nor its gradients need the [L, S]
  * matrix of weights in memory, but with dropout, for the gradient of a float mask, and for D or E above 256. Throws InputError for shapes that do not fit.
  */
-export function scaledDotProductAttention(
-  query: Tensor,
-  key: Tensor,
-  value: Tensor,
-  options: AttentionOptions = {},
-): Tensor {
-  const o = checked(OP, options, OPTIONS);
-  const mask = o.attnMask ?? null;
-  checkOperands(query, key, value, mask);
-  const dropoutP = o.dropoutP ?? 0;
-  if (!(dropoutP >= 0 && dropoutP <= 1))
-    throw inputError(OP, `dropoutP is ${dropoutP}`, { query }, 'Use a probability in 0 … 1.');
-  const scale = o.scale ?? 1 / Math.sqrt(query.shape[query.ndim - 1]);
-  const common = { causal: o.isCausal ?? false, scale, dropoutP };
-  return o.enableGqa ? grouped(query, key, value, mask, common) : attend(query, key, value, mask, common);
-}
+export const scaledDotProductAttention = mixed(
+  'scaledDotProductAttention',
+  function scaledDotProductAttention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    options: AttentionOptions = {},
+  ): Tensor {
+    const o = checked(OP, options, OPTIONS);
+    const mask = o.attnMask ?? null;
+    checkOperands(query, key, value, mask);
+    const dropoutP = o.dropoutP ?? 0;
+    if (!(dropoutP >= 0 && dropoutP <= 1))
+      throw inputError(OP, `dropoutP is ${dropoutP}`, { query }, 'Use a probability in 0 … 1.');
+    const scale = o.scale ?? 1 / Math.sqrt(query.shape[query.ndim - 1]);
+    const common = { causal: o.isCausal ?? false, scale, dropoutP };
+    return o.enableGqa ? grouped(query, key, value, mask, common) : attend(query, key, value, mask, common);
+  },
+);
 
 type Common = Pick<Attention, 'causal' | 'scale' | 'dropoutP'>;
 

@@ -14,6 +14,7 @@ import type { Tensor } from '../tensor/tensor';
 import { empty, present, requireFloats, strided } from '../tensor/tensor';
 import { expand, filled } from '../tensor/views';
 import { addBias } from './matmul';
+import { mixed } from './mixed';
 import { sum } from './reduce';
 import { reshape } from './views';
 
@@ -240,25 +241,31 @@ function convolution(
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
  * Throws InputError for operands and options that do not fit.
  */
-export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
-  checked('conv2d', options, CONV);
-  requireFloats('conv2d', { input: x, weight, ...present({ bias }) });
-  const shape = conv2dShape('conv2d', x, weight, bias, options);
-  return convolution('conv2d', x, weight, bias, shape, false);
-}
+export const conv2d = mixed(
+  'conv2d',
+  function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
+    checked('conv2d', options, CONV);
+    requireFloats('conv2d', { input: x, weight, ...present({ bias }) });
+    const shape = conv2dShape('conv2d', x, weight, bias, options);
+    return convolution('conv2d', x, weight, bias, shape, false);
+  },
+);
 
 /** As `conv_transpose2d`: the transpose of a convolution, its input gradient as an operation: x [N, C, H, W], weight [C, O/groups, kH, kW], bias [O]. */
-export function convTranspose2d(
-  x: Tensor,
-  weight: Tensor,
-  bias: Tensor | null = null,
-  options: ConvTranspose2dOptions = {},
-): Tensor {
-  checked('convTranspose2d', options, TRANSPOSED);
-  requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
-  const shape = transposedShape('convTranspose2d', x, weight, bias, options);
-  return convolution('convTranspose2d', x, weight, bias, shape, true);
-}
+export const convTranspose2d = mixed(
+  'convTranspose2d',
+  function convTranspose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | null = null,
+    options: ConvTranspose2dOptions = {},
+  ): Tensor {
+    checked('convTranspose2d', options, TRANSPOSED);
+    requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
+    const shape = transposedShape('convTranspose2d', x, weight, bias, options);
+    return convolution('convTranspose2d', x, weight, bias, shape, true);
+  },
+);
 
 /** Options of `conv1d`. */
 export interface Conv1dOptions {
@@ -270,24 +277,27 @@ export interface Conv1dOptions {
 }
 
 /** Convolution along a line, as `conv1d`: x [N, C, L], weight [O, C/groups, K], bias [O]. */
-export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
-  checked('conv1d', options, CONV as OptionTable<Conv1dOptions>);
-  requireFloats('conv1d', { input: x, weight, ...(bias && { bias }) });
-  if (x.ndim !== 3 || weight.ndim !== 3)
-    throw inputError(
-      'conv1d',
-      'input and weight have three dimensions',
-      { input: x, weight },
-      'They are [N, C, L] and [O, C/groups, K].',
-    );
-  const { stride = 1, padding = 0, dilation = 1, groups } = options;
-  const sides = typeof padding === 'number' ? [padding, padding] : padding;
-  const row = ([n, c, l]: readonly number[]) => [n, c, 1, l];
-  const y = conv2d(reshape(x, row(x.shape)), reshape(weight, row(weight.shape)), bias, {
-    stride: [1, stride],
-    padding: typeof sides === 'string' ? sides : [0, 0, sides[0], sides[1]],
-    dilation: [1, dilation],
-    groups,
-  });
-  return reshape(y, [y.shape[0], y.shape[1], y.shape[3]]);
-}
+export const conv1d = mixed(
+  'conv1d',
+  function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
+    checked('conv1d', options, CONV as OptionTable<Conv1dOptions>);
+    requireFloats('conv1d', { input: x, weight, ...(bias && { bias }) });
+    if (x.ndim !== 3 || weight.ndim !== 3)
+      throw inputError(
+        'conv1d',
+        'input and weight have three dimensions',
+        { input: x, weight },
+        'They are [N, C, L] and [O, C/groups, K].',
+      );
+    const { stride = 1, padding = 0, dilation = 1, groups } = options;
+    const sides = typeof padding === 'number' ? [padding, padding] : padding;
+    const row = ([n, c, l]: readonly number[]) => [n, c, 1, l];
+    const y = conv2d(reshape(x, row(x.shape)), reshape(weight, row(weight.shape)), bias, {
+      stride: [1, stride],
+      padding: typeof sides === 'string' ? sides : [0, 0, sides[0], sides[1]],
+      dilation: [1, dilation],
+      groups,
+    });
+    return reshape(y, [y.shape[0], y.shape[1], y.shape[3]]);
+  },
+);

@@ -12,6 +12,7 @@ import { checkIndex } from './index-checks';
 import { stack } from './join';
 import type { Reduced } from './loss';
 import { reducedLosses } from './losses';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import { cumsum } from './scan';
 import { reshape, unsqueeze } from './views';
@@ -64,43 +65,52 @@ function lengthsOf(
  * (int32), and the lengths of both. The gradient is that by the log-probabilities, −Σ of the shares of a class; PyTorch's has the probability
  * added, which `logSoftmax` before it takes out again. A length or a label that cannot be makes a sample's loss and gradient NaN.
  */
-export function ctcLoss(
-  logProbs: Tensor,
-  targets: Tensor,
-  inputLengths: Lengths,
-  targetLengths: Lengths,
-  options: CtcOptions = {},
-): Tensor {
-  const op = 'ctcLoss';
-  const { blank = 0, reduction, zeroInfinity = false } = checked(op, options, ctcOptions);
-  requireFloats(op, { logProbs });
-  checkIndex(op, targets);
-  const shapes = { logProbs, targets };
-  if (logProbs.ndim !== 2 && logProbs.ndim !== 3)
-    throw inputError(op, `${logProbs.ndim} dimensions`, shapes, 'Log-probabilities are [T, N, C] or [T, C].');
-  const lp = logProbs.ndim === 2 ? unsqueeze(logProbs, 1) : logProbs;
-  const [times, samples, classes] = lp.shape;
-  if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
-    throw inputError(op, `blank is ${blank}`, shapes, `It is one of the classes 0 … ${classes - 1}.`);
-  const rows = targets.ndim === 2;
-  if (targets.ndim > 2 || targets.ndim === 0 || (rows && targets.shape[0] !== samples))
-    throw inputError(op, 'the targets do not fit', shapes, 'They are [N, S], or those of all samples in a row.');
-  const most = targets.shape.at(-1)!;
-  const counts = lengthsOf('targetLengths', targetLengths, samples, most, shapes);
-  const inputs = lengthsOf('inputLengths', inputLengths, samples, times, shapes);
-  if (!rows && typeof targetLengths !== 'number' && !(targetLengths instanceof Tensor)) {
-    const total = targetLengths.reduce((sum, n) => sum + n, 0);
-    if (total > most) throw inputError(op, `the lengths of targets add up to ${total}`, shapes);
-  }
-  const begin = rows
-    ? tensor(Int32Array.from({ length: samples }, (_, n) => n * most))
-    : cumsum(counts, 0, { exclusive: true });
-  const losses = sequences(lp, contiguous(cast(targets, 'int32')), stack([inputs, counts, begin]), blank, zeroInfinity);
-  const finite = zeroInfinity ? expression(op, 'select(a, 0.0, isInf(a))', { a: losses }) : losses;
-  if (reduction !== undefined && reduction !== 'mean')
-    return reducedLosses(logProbs.ndim === 2 ? reshape(finite, []) : finite, reduction);
-  return reducedLosses(expression(op, 'a / maxOf(b, 1.0)', { a: finite, b: counts }));
-}
+export const ctcLoss = mixed(
+  'ctcLoss',
+  function ctcLoss(
+    logProbs: Tensor,
+    targets: Tensor,
+    inputLengths: Lengths,
+    targetLengths: Lengths,
+    options: CtcOptions = {},
+  ): Tensor {
+    const op = 'ctcLoss';
+    const { blank = 0, reduction, zeroInfinity = false } = checked(op, options, ctcOptions);
+    requireFloats(op, { logProbs });
+    checkIndex(op, targets);
+    const shapes = { logProbs, targets };
+    if (logProbs.ndim !== 2 && logProbs.ndim !== 3)
+      throw inputError(op, `${logProbs.ndim} dimensions`, shapes, 'Log-probabilities are [T, N, C] or [T, C].');
+    const lp = logProbs.ndim === 2 ? unsqueeze(logProbs, 1) : logProbs;
+    const [times, samples, classes] = lp.shape;
+    if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
+      throw inputError(op, `blank is ${blank}`, shapes, `It is one of the classes 0 … ${classes - 1}.`);
+    const rows = targets.ndim === 2;
+    if (targets.ndim > 2 || targets.ndim === 0 || (rows && targets.shape[0] !== samples))
+      throw inputError(op, 'the targets do not fit', shapes, 'They are [N, S], or those of all samples in a row.');
+    const most = targets.shape.at(-1)!;
+    const counts = lengthsOf('targetLengths', targetLengths, samples, most, shapes);
+    const inputs = lengthsOf('inputLengths', inputLengths, samples, times, shapes);
+    if (!rows && typeof targetLengths !== 'number' && !(targetLengths instanceof Tensor)) {
+      const total = targetLengths.reduce((sum, n) => sum + n, 0);
+      if (total > most) throw inputError(op, `the lengths of targets add up to ${total}`, shapes);
+    }
+    const begin = rows
+      ? tensor(Int32Array.from({ length: samples }, (_, n) => n * most))
+      : cumsum(counts, 0, { exclusive: true });
+    const losses = sequences(
+      lp,
+      contiguous(cast(targets, 'int32')),
+      stack([inputs, counts, begin]),
+      blank,
+      zeroInfinity,
+    );
+    const finite = zeroInfinity ? expression(op, 'select(a, 0.0, isInf(a))', { a: losses }) : losses;
+    if (reduction !== undefined && reduction !== 'mean')
+      return reducedLosses(logProbs.ndim === 2 ? reshape(finite, []) : finite, reduction);
+    return reducedLosses(expression(op, 'a / maxOf(b, 1.0)', { a: finite, b: counts }));
+  },
+);
 
 /** The loss of each sample. `lengths` [3, N] are those of inputs and targets, and where the targets begin. */
 function sequences(lp: Tensor, targets: Tensor, lengths: Tensor, blank: number, zeroInfinity: boolean): Tensor {

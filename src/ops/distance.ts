@@ -11,6 +11,7 @@ import { requireFloats, type Tensor } from '../tensor/tensor';
 import { add, div, mul, sub } from './elementwise';
 import { indexSelect } from './index-select';
 import { atLeast } from './losses';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import { type Axes, norm, sum } from './reduce';
 import { expand, reshape, unsqueeze } from './views';
@@ -52,35 +53,47 @@ export const distanceOptions = {
 };
 
 /** Cosine of the angle between vectors along `dim`, as `torch.nn.functional.cosine_similarity`; both broadcast. Lengths below eps count as eps. */
-export function cosineSimilarity(a: Tensor, b: Tensor, options: CosineOptions = {}): Tensor {
-  const { dim = 1, eps = 1e-8 } = checked('cosineSimilarity', options, distanceOptions.cosineSimilarity);
-  requireFloats('cosineSimilarity', { x1: a, x2: b });
-  const shape = broadcastShapes('cosineSimilarity', a.shape, b.shape);
-  const axis = dim < 0 ? dim : dim - shape.length; // from the end, where both begin
-  if (!Number.isInteger(dim) || axis < -shape.length || axis >= 0)
-    throw inputError('cosineSimilarity', `there is no dimension ${dim}`, { x1: a, x2: b });
-  const unit = (x: Tensor) => {
-    const own = x.ndim < shape.length || x.shape.at(axis) !== shape.at(axis) ? expand(x, shape) : x;
-    return div(own, atLeast(norm(own, 2, axis, true), eps));
-  };
-  return sum(mul(unit(a), unit(b)), axis);
-}
+export const cosineSimilarity = mixed(
+  'cosineSimilarity',
+  function cosineSimilarity(a: Tensor, b: Tensor, options: CosineOptions = {}): Tensor {
+    const { dim = 1, eps = 1e-8 } = checked('cosineSimilarity', options, distanceOptions.cosineSimilarity);
+    requireFloats('cosineSimilarity', { x1: a, x2: b });
+    const shape = broadcastShapes('cosineSimilarity', a.shape, b.shape);
+    const axis = dim < 0 ? dim : dim - shape.length; // from the end, where both begin
+    if (!Number.isInteger(dim) || axis < -shape.length || axis >= 0)
+      throw inputError('cosineSimilarity', `there is no dimension ${dim}`, { x1: a, x2: b });
+    const unit = (x: Tensor) => {
+      const own = x.ndim < shape.length || x.shape.at(axis) !== shape.at(axis) ? expand(x, shape) : x;
+      return div(own, atLeast(norm(own, 2, axis, true), eps));
+    };
+    return sum(mul(unit(a), unit(b)), axis);
+  },
+  'widest',
+);
 
 /** The p-norm of a − b + eps along the last dimension, as `pairwise_distance`; both broadcast. */
-export function pairwiseDistance(a: Tensor, b: Tensor, options: PairwiseOptions = {}): Tensor {
-  const o = checked('pairwiseDistance', options, distanceOptions.pairwiseDistance);
-  const { p = 2, eps = 1e-6, keepDims = false } = o;
-  requireFloats('pairwiseDistance', { x1: a, x2: b });
-  return norm(add(sub(a, b), eps), p, -1, keepDims);
-}
+export const pairwiseDistance = mixed(
+  'pairwiseDistance',
+  function pairwiseDistance(a: Tensor, b: Tensor, options: PairwiseOptions = {}): Tensor {
+    const o = checked('pairwiseDistance', options, distanceOptions.pairwiseDistance);
+    const { p = 2, eps = 1e-6, keepDims = false } = o;
+    requireFloats('pairwiseDistance', { x1: a, x2: b });
+    return norm(add(sub(a, b), eps), p, -1, keepDims);
+  },
+  'widest',
+);
 
 /** x / max(‖x‖, eps) with the p-norm along `dim`, as `torch.nn.functional.normalize`. */
-export function normalize(x: Tensor, options: { p?: number; dim?: Axes; eps?: number } = {}): Tensor {
-  const table = { p: is.number, dim: is.size, eps: is.number };
-  const { p = 2, dim = 1, eps = 1e-12 } = checked('normalize', options, table);
-  requireFloats('normalize', { input: x });
-  return div(x, expression('normalize', 'clampTo(a, s, infinity())', { a: norm(x, p, dim, true) }, [eps]));
-}
+export const normalize = mixed(
+  'normalize',
+  function normalize(x: Tensor, options: { p?: number; dim?: Axes; eps?: number } = {}): Tensor {
+    const table = { p: is.number, dim: is.size, eps: is.number };
+    const { p = 2, dim = 1, eps = 1e-12 } = checked('normalize', options, table);
+    requireFloats('normalize', { input: x });
+    return div(x, expression('normalize', 'clampTo(a, s, infinity())', { a: norm(x, p, dim, true) }, [eps]));
+  },
+  'widest',
+);
 
 /** What is added up of a pair's differences, what becomes of the sum, and the derivative by a, in the distance y and s = p. */
 function minkowski(p: number): { map: string; final?: string; slope: string } {
@@ -96,15 +109,24 @@ function minkowski(p: number): { map: string; final?: string; slope: string } {
  * The p-norms of the differences of all rows of a [..., P, M] and b [..., R, M], as `torch.cdist`: [..., P, R]. Batch dimensions broadcast. No tensor of
  * differences is made. Throws InputError where the rows differ in length.
  */
-export function cdist(a: Tensor, b: Tensor, options: CdistOptions = {}): Tensor {
-  const { p = 2 } = checked('cdist', options, { p: is.number, computeMode: word(...MODES) });
-  requireFloats('cdist', { x1: a, x2: b });
-  requireNumbers('cdist', { p });
-  if (!(p >= 0)) throw inputError('cdist', `p is ${p}`, { x1: a, x2: b }, 'It must not be negative.');
-  if (a.ndim < 2 || b.ndim < 2 || a.shape.at(-1) !== b.shape.at(-1))
-    throw inputError('cdist', 'these are no rows of one length', { x1: a, x2: b }, 'Use [..., P, M] and [..., R, M].');
-  return distances(unsqueeze(a, -2), unsqueeze(b, -3), p);
-}
+export const cdist = mixed(
+  'cdist',
+  function cdist(a: Tensor, b: Tensor, options: CdistOptions = {}): Tensor {
+    const { p = 2 } = checked('cdist', options, { p: is.number, computeMode: word(...MODES) });
+    requireFloats('cdist', { x1: a, x2: b });
+    requireNumbers('cdist', { p });
+    if (!(p >= 0)) throw inputError('cdist', `p is ${p}`, { x1: a, x2: b }, 'It must not be negative.');
+    if (a.ndim < 2 || b.ndim < 2 || a.shape.at(-1) !== b.shape.at(-1))
+      throw inputError(
+        'cdist',
+        'these are no rows of one length',
+        { x1: a, x2: b },
+        'Use [..., P, M] and [..., R, M].',
+      );
+    return distances(unsqueeze(a, -2), unsqueeze(b, -3), p);
+  },
+  'widest',
+);
 
 /** The p-norm of a − b along the last dimension; both broadcast. */
 function distances(a: Tensor, b: Tensor, p: number): Tensor {
@@ -141,11 +163,15 @@ function distances(a: Tensor, b: Tensor, p: number): Tensor {
 }
 
 /** The p-norms of the differences of all rows i < j of x [N, M], as `torch.nn.functional.pdist`: [N (N − 1) / 2]. */
-export function pdist(x: Tensor, options: { p?: number } = {}): Tensor {
-  const { p = 2 } = checked('pdist', options, { p: is.number });
-  requireFloats('pdist', { input: x });
-  if (x.ndim !== 2) throw inputError('pdist', `${x.ndim} dimensions`, { input: x }, 'Use rows [N, M].');
-  const n = x.shape[0];
-  const upper = Array.from({ length: n }, (_, i) => Array.from({ length: n - 1 - i }, (_, k) => i * n + i + 1 + k));
-  return indexSelect(reshape(cdist(x, x, { p }), [n * n]), 0, tensor(Int32Array.from(upper.flat())));
-}
+export const pdist = mixed(
+  'pdist',
+  function pdist(x: Tensor, options: { p?: number } = {}): Tensor {
+    const { p = 2 } = checked('pdist', options, { p: is.number });
+    requireFloats('pdist', { input: x });
+    if (x.ndim !== 2) throw inputError('pdist', `${x.ndim} dimensions`, { input: x }, 'Use rows [N, M].');
+    const n = x.shape[0];
+    const upper = Array.from({ length: n }, (_, i) => Array.from({ length: n - 1 - i }, (_, k) => i * n + i + 1 + k));
+    return indexSelect(reshape(cdist(x, x, { p }), [n * n]), 0, tensor(Int32Array.from(upper.flat())));
+  },
+  'widest',
+);

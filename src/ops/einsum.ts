@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
 import { mul } from './elementwise';
 import { matmul } from './matmul';
+import { mixed } from './mixed';
 import { sum } from './reduce';
 import { permute, reshape, slice, squeeze, transpose, unsqueeze } from './views';
 
@@ -117,7 +118,7 @@ function product(a: Tensor, b: Tensor, plain: boolean): Tensor {
  * `einsum('ij->ji', a)` a transpose, `einsum('i,j->ij', a, b)` an outer product, `einsum('ii->i', a)` a diagonal, and '...' stands for dimensions without a
  * name. Dimensions of size 1 broadcast. Operands are taken from left to right.
  */
-export function einsum(equation: string, ...tensors: Tensor[]): Tensor {
+export const einsum = mixed('einsum', function einsum(equation: string, ...tensors: Tensor[]): Tensor {
   requireTensors('einsum', Object.fromEntries(tensors.map((x, i) => [`operand ${i}`, x])));
   const { inputs, output } = parse(equation, tensors);
   const sizes = new Map<string, number>();
@@ -141,4 +142,4 @@ export function einsum(equation: string, ...tensors: Tensor[]): Tensor {
       .join('');
   const all = operands.slice(1).reduce((a, b, k) => contract(a, b, output + rest(k + 2), size), operands[0]);
   return inOrder(sumAlone(all, output), output);
-}
+});

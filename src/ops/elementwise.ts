@@ -1,12 +1,14 @@
+import { castTo } from '../autograd/cast';
 import { checked, is, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
-import { checkDType, promote, wgslType } from '../tensor/dtype';
-import { copy, evaluate } from '../tensor/elementwise';
+import { checkDType, isFloat, promote, wgslType } from '../tensor/dtype';
+import { evaluate } from '../tensor/elementwise';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
+import { autocasting } from './mixed';
 import type { Numeric, Operand } from './operands';
-import { numberType, recordElementwise, requireNumber, requireOperand, requireTensor } from './operands';
+import { numberType, recordElementwise, requireNumber, requireOperand, requireTensor, resultType } from './operands';
 import type { BinaryName, BinaryRow, ResultType, UnaryName, UnaryRow } from './table';
 import { binaryOps, unaryOps } from './table';
 
@@ -21,20 +23,24 @@ interface Typed {
 const REFUSED: Partial<Record<ResultType, DType[]>> = {
   signed: ['uint32', 'bool'],
   number: ['bool'],
-  bits: ['float32'],
-  integer: ['float32', 'bool'],
+  bits: ['float32', 'float16'],
+  integer: ['float32', 'float16', 'bool'],
 };
 
 /** The types that an operation of the table computes in and gives for operands that are promoted to `dtype`. */
 function typed(name: string, row: UnaryRow | BinaryRow, dtype: DType): Typed {
   if (REFUSED[row.result]?.includes(dtype))
     throw inputError(name, `not defined for ${dtype}`, {}, "Convert first: x.to('int32') or x.to('float32').");
-  const integers = dtype === 'bool' ? 'uint32' : dtype;
+  const integers = dtype === 'bool' ? 'uint32' : isFloat(dtype) ? 'float32' : dtype;
   const compute = row.result === 'float' ? 'float32' : row.result === 'logical' ? 'bool' : integers;
   const boolean = row.result === 'compare' || row.result === 'logical' || (row.result !== 'float' && dtype === 'bool');
-  const whole = row.result === 'whole' && dtype !== 'float32';
+  const whole = row.result === 'whole' && !isFloat(dtype);
   const value = whole ? 'a' : (compute !== 'float32' && row.int) || row.value;
-  return { expression: value.replace(/\bT\(/g, `${wgslType(compute)}(`), compute, result: boolean ? 'bool' : compute };
+  return {
+    expression: value.replace(/\bT\(/g, `${wgslType(compute)}(`),
+    compute,
+    result: boolean ? 'bool' : isFloat(dtype) ? dtype : compute,
+  };
 }
 
 function unary(name: string, row: UnaryRow) {
@@ -57,8 +63,7 @@ function binary(name: string, row: BinaryRow) {
     const like = first instanceof Tensor ? first : second;
     requireTensor(name, like);
     for (const x of [first, second]) requireOperand(name, x, like);
-    const type = (x: Operand): DType => (x instanceof Tensor ? x.dtype : numberType(x, like.dtype));
-    const dtype = promote(type(first), type(second));
+    const dtype = resultType([first, second], like.dtype);
     const t = typed(name, row, dtype);
     if (typeof second === 'number' && t.compute !== 'float32' && row.refused?.(second))
       throw inputError(name, `integers by ${second}`, { a: like }, "Convert first: x.to('float32').");
@@ -93,8 +98,9 @@ function binary(name: string, row: BinaryRow) {
 
 /** A default that bounds nothing, such as −∞, as an integer type has it. */
 function bounded(value: number, compute: DType): number {
-  const bounds = {
+  const bounds: Record<DType, number[]> = {
     float32: [-Infinity, Infinity],
+    float16: [-Infinity, Infinity],
     int32: [-(2 ** 31), 2 ** 31 - 1],
     uint32: [0, 2 ** 32 - 1],
     bool: [0, 1],
@@ -112,7 +118,9 @@ export type UnaryFunctions = { [K in UnaryName]: (x: Tensor, ...scalars: Scalars
 export type BinaryFunctions = { [K in BinaryName]: (a: Operand, b: Operand) => Tensor };
 
 const made = <T>(rows: object, make: (name: string, row: never) => unknown) =>
-  Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, make(name, row as never)])) as T;
+  Object.fromEntries(
+    Object.entries(rows).map(([name, row]) => [name, autocasting(name, make(name, row as never) as () => Tensor)]),
+  ) as T;
 
 /** Every elementwise function of one tensor, of its shape; the rows of the table in `table.ts` say what each computes. */
 export const unaryFunctions = made<UnaryFunctions>(unaryOps, unary);
@@ -162,8 +170,8 @@ export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {})
   return approximate === 'tanh' ? unaryFunctions.geluTanh(x) : unaryFunctions.geluErf(x);
 }
 
-/** The elements as another type: floats are truncated towards zero for integers, bool is true where non-zero. The gradient passes through float32. */
+/** The elements as another type: floats are truncated towards zero for integers, bool is true where non-zero, float16 is the nearest. The gradient passes between floats. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   checkDType('cast', dtype);
-  return x.dtype === dtype ? x : copy(x, dtype);
+  return castTo(x, dtype);
 }

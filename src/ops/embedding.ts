@@ -10,6 +10,7 @@ import { assign_ } from './assign';
 import { add, cast, div, eq, gt, logicalAnd, maximum, mul, reciprocal, sub } from './elementwise';
 import { checkIndex } from './index-checks';
 import { selected } from './index-select';
+import { mixed } from './mixed';
 import { norm } from './reduce';
 import { indexReduce, sumsAt } from './scatter';
 import { addAt } from './scatter-at';
@@ -98,12 +99,15 @@ function checkTable(op: string, weight: Tensor, index: Tensor): void {
 }
 
 /** Rows of weight [V, D] for an index of any shape, as `torch.nn.functional.embedding`: [..., D]. */
-export function embedding(weight: Tensor, index: Tensor, options: EmbeddingOptions = {}): Tensor {
-  checked('embedding', options, EMBEDDING);
-  checkTable('embedding', weight, index);
-  const rows = rowsOf('embedding', weight, reshape(index, [index.size]), options);
-  return reshape(rows, [...index.shape, weight.shape[1]]);
-}
+export const embedding = mixed(
+  'embedding',
+  function embedding(weight: Tensor, index: Tensor, options: EmbeddingOptions = {}): Tensor {
+    checked('embedding', options, EMBEDDING);
+    checkTable('embedding', weight, index);
+    const rows = rowsOf('embedding', weight, reshape(index, [index.size]), options);
+    return reshape(rows, [...index.shape, weight.shape[1]]);
+  },
+);
 
 /** Options of `embeddingBag`. */
 export interface EmbeddingBagOptions extends EmbeddingOptions {

@@ -5,6 +5,7 @@ import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats, requireTensors } from '../tensor/tensor';
 import { alongAxis, windowMap } from './axis-map';
+import { mixed } from './mixed';
 import { permute, reshape } from './views';
 
 type Pair = number | readonly [number, number];
@@ -41,7 +42,7 @@ function windowsOf(op: string, x: Tensor, size: Shape, kernelSize: Pair, options
  * The windows of images as columns, as `torch.nn.functional.unfold`: [N, C, H, W] → [N, C·kH·kW, L] for L windows, row by row; also without N.
  * Throws InputError for windows that do not fit.
  */
-export function unfold(x: Tensor, kernelSize: Pair, options: FoldOptions = {}): Tensor {
+export const unfold = mixed('unfold', function unfold(x: Tensor, kernelSize: Pair, options: FoldOptions = {}): Tensor {
   const op = 'unfold';
   requireFloats(op, { input: x });
   if (x.ndim !== 4 && x.ndim !== 3)
@@ -53,34 +54,37 @@ export function unfold(x: Tensor, kernelSize: Pair, options: FoldOptions = {}): 
   const taps = maps.reduce((y, map, i) => alongAxis(op, y, x.ndim - 2 + i, map), x);
   const apart = permute(reshape(taps, [-1, channels, kh, oh, kw, ow]), [0, 1, 2, 4, 3, 5]);
   return reshape(apart, [...x.shape.slice(0, -3), channels * kh * kw, oh * ow]);
-}
+});
 
 /**
  * Adds up columns at the places of their windows, as `torch.nn.functional.fold`: [N, C·kH·kW, L] → [N, C, H, W] with [H, W] = `outputSize`;
  * also without N. The transpose of `unfold`. Throws InputError for columns of another number or length.
  */
-export function fold(x: Tensor, outputSize: Pair, kernelSize: Pair, options: FoldOptions = {}): Tensor {
-  const op = 'fold';
-  requireFloats(op, { input: x });
-  const size = typeof outputSize === 'number' ? [outputSize, outputSize] : outputSize;
-  if (x.ndim !== 3 && x.ndim !== 2)
-    throw inputError(op, `${x.ndim} dimensions`, { input: x }, 'Columns are [N, C·kH·kW, L] or [C·kH·kW, L].');
-  const { kernel, counts, maps } = windowsOf(op, x, size, kernelSize, options);
-  const [kh, kw] = kernel;
-  const [oh, ow] = counts;
-  const [rows, columns] = x.shape.slice(-2);
-  if (rows % (kh * kw) || columns !== oh * ow)
-    throw inputError(
-      op,
-      `columns of ${rows} elements, ${columns} of them, are no windows of that size`,
-      { input: x },
-      `An image of [${size}] has ${oh * ow} windows of C·${kh * kw} elements.`,
-    );
-  const apart = permute(reshape(x, [-1, rows / (kh * kw), kh, kw, oh, ow]), [0, 1, 2, 4, 3, 5]);
-  const taps = reshape(apart, [-1, rows / (kh * kw), kh * oh, kw * ow]);
-  const y = maps.reduce((image, map, i) => alongAxis(op, image, 2 + i, map.transposed), taps);
-  return reshape(y, [...x.shape.slice(0, -2), ...y.shape.slice(1)]);
-}
+export const fold = mixed(
+  'fold',
+  function fold(x: Tensor, outputSize: Pair, kernelSize: Pair, options: FoldOptions = {}): Tensor {
+    const op = 'fold';
+    requireFloats(op, { input: x });
+    const size = typeof outputSize === 'number' ? [outputSize, outputSize] : outputSize;
+    if (x.ndim !== 3 && x.ndim !== 2)
+      throw inputError(op, `${x.ndim} dimensions`, { input: x }, 'Columns are [N, C·kH·kW, L] or [C·kH·kW, L].');
+    const { kernel, counts, maps } = windowsOf(op, x, size, kernelSize, options);
+    const [kh, kw] = kernel;
+    const [oh, ow] = counts;
+    const [rows, columns] = x.shape.slice(-2);
+    if (rows % (kh * kw) || columns !== oh * ow)
+      throw inputError(
+        op,
+        `columns of ${rows} elements, ${columns} of them, are no windows of that size`,
+        { input: x },
+        `An image of [${size}] has ${oh * ow} windows of C·${kh * kw} elements.`,
+      );
+    const apart = permute(reshape(x, [-1, rows / (kh * kw), kh, kw, oh, ow]), [0, 1, 2, 4, 3, 5]);
+    const taps = reshape(apart, [-1, rows / (kh * kw), kh * oh, kw * ow]);
+    const y = maps.reduce((image, map, i) => alongAxis(op, image, 2 + i, map.transposed), taps);
+    return reshape(y, [...x.shape.slice(0, -2), ...y.shape.slice(1)]);
+  },
+);
 
 /** Refuses images that do not divide into so many parts. */
 function checkParts(

@@ -5,16 +5,18 @@ import { recordLinear } from '../autograd/tape';
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from '../tensor/context';
-import { bind, bindAll, contiguous } from '../tensor/elementwise';
+import { bind, bindAll, contiguous, throughFloat32 } from '../tensor/elementwise';
 import { normalizeAxis, padded, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
 import { badBits, checkCover, checkIndex, reportsOf } from './index-checks';
+import { mixed } from './mixed';
 import { max } from './reduce';
 import { addAt } from './scatter-at';
 
 /** `gather`, not recorded. Indices out of range are reported in the name of `op`; null: there are none. */
 export function pick(x: Tensor, dim: number, index: Tensor, op: string | null): Tensor {
+  if (x.dtype === 'float16') return throughFloat32(x, (wide) => pick(wide, dim, index, op));
   const axis = normalizeAxis('gather', dim, x.shape);
   checkCover('gather', x, index, axis);
   const y = empty('gather', index.shape, x.dtype);
@@ -68,4 +70,7 @@ export function gathered(op: string | null, x: Tensor, dim: number, index: Tenso
 }
 
 /** y[…, j, …] = x[…, index[…, j, …], …] along `dim`, as `torch.gather`: the shape of the index, which has as many dimensions as x. */
-export const gather = (x: Tensor, dim: number, index: Tensor): Tensor => gathered('gather', x, dim, index);
+export const gather = mixed(
+  'gather',
+  (x: Tensor, dim: number, index: Tensor): Tensor => gathered('gather', x, dim, index),
+);

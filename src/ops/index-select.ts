@@ -4,6 +4,7 @@ import { normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { pick } from './gather';
 import { alongAxis, checkList } from './index-checks';
+import { mixed } from './mixed';
 import { addAt } from './scatter-at';
 
 /** `indexSelect`, which reports positions out of range in the name of `op`; null: they were looked at, or are the framework's own. */
@@ -25,4 +26,7 @@ export function selected(op: string | null, x: Tensor, dim: number, index: Tenso
  * The slices of x at the positions of a 1-D index along `dim`, as `torch.index_select`: x.shape with that dimension replaced by the length of the
  * index. Throws InputError for an index of another shape or type.
  */
-export const indexSelect = (x: Tensor, dim: number, index: Tensor): Tensor => selected('indexSelect', x, dim, index);
+export const indexSelect = mixed(
+  'indexSelect',
+  (x: Tensor, dim: number, index: Tensor): Tensor => selected('indexSelect', x, dim, index),
+);

@@ -14,6 +14,7 @@ import { add } from './elementwise';
 import { gathered } from './gather';
 import { alongAxis, checkIndex, reportsOf } from './index-checks';
 import { selected } from './index-select';
+import { mixed } from './mixed';
 import type { Range } from './ranges';
 import { addedAt, setAt } from './scatter';
 import { scatterView, type View } from './view-scatter';
@@ -151,34 +152,37 @@ export function index(x: Tensor, indices: readonly Index[]): Tensor {
  * x with `value` (broadcast to what `index` would give) at these indices, as PyTorch's `x.index_put(…)`: of several values for a place the last one stays, with
  * `accumulate` all are added. Slices, integers and new axes may stand beside the tensors.
  */
-export function indexPut(
-  x: Tensor,
-  indices: readonly Index[],
-  value: Tensor | number,
-  options: { accumulate?: boolean } = {},
-): Tensor {
-  const op = 'indexPut';
-  const { accumulate = false } = checked(op, options, { accumulate: is.flag });
-  const { view, whole, tensors } = parse(op, x, indices);
-  const source = value instanceof Tensor ? value : full([], value, { dtype: x.dtype });
-  if (source.dtype !== x.dtype)
-    throw inputError(
-      op,
-      `the input is ${x.dtype}, the value ${source.dtype}`,
-      { input: x, value: source },
-      'Both have the same type.',
-    );
-  const part = view(x);
-  const put = () => {
-    if (!tensors.length) return accumulate ? add(part, source) : fitted(op, source, part.shape);
-    const { at, merged, back, positions } = arrange(op, part, tensors);
-    const shape = merged.shape.toSpliced(at, 1, ...positions.shape);
-    const lined = reshape(fitted(op, source, shape), merged.shape.with(at, positions.size));
-    const where = alongAxis(reshape(positions, [-1]), merged.shape, at);
-    return back(combined(op, merged, at, where, lined, accumulate));
-  };
-  return whole && tensors.length ? put() : scatterView(op, x, put(), view);
-}
+export const indexPut = mixed(
+  'indexPut',
+  function indexPut(
+    x: Tensor,
+    indices: readonly Index[],
+    value: Tensor | number,
+    options: { accumulate?: boolean } = {},
+  ): Tensor {
+    const op = 'indexPut';
+    const { accumulate = false } = checked(op, options, { accumulate: is.flag });
+    const { view, whole, tensors } = parse(op, x, indices);
+    const source = value instanceof Tensor ? value : full([], value, { dtype: x.dtype });
+    if (source.dtype !== x.dtype)
+      throw inputError(
+        op,
+        `the input is ${x.dtype}, the value ${source.dtype}`,
+        { input: x, value: source },
+        'Both have the same type.',
+      );
+    const part = view(x);
+    const put = () => {
+      if (!tensors.length) return accumulate ? add(part, source) : fitted(op, source, part.shape);
+      const { at, merged, back, positions } = arrange(op, part, tensors);
+      const shape = merged.shape.toSpliced(at, 1, ...positions.shape);
+      const lined = reshape(fitted(op, source, shape), merged.shape.with(at, positions.size));
+      const where = alongAxis(reshape(positions, [-1]), merged.shape, at);
+      return back(combined(op, merged, at, where, lined, accumulate));
+    };
+    return whole && tensors.length ? put() : scatterView(op, x, put(), view);
+  },
+);
 
 /** What stands at positions that were looked at: the source, or with it what stood there. */
 const combined = (op: string, x: Tensor, dim: number, at: Tensor, source: Tensor, accumulate: boolean): Tensor =>
@@ -209,15 +213,18 @@ export function take(x: Tensor, positions: Tensor): Tensor {
 }
 
 /** x with `source` at positions in the flattened tensor, as `torch.Tensor.put`; with `accumulate` added. As many elements as positions. */
-export function put(x: Tensor, positions: Tensor, source: Tensor, options: { accumulate?: boolean } = {}): Tensor {
-  const { accumulate = false } = checked('put', options, { accumulate: is.flag });
-  requireTensors('put', { input: x, positions, source });
-  if (source.size !== positions.size)
-    throw inputError('put', 'there are not as many elements as positions', { positions, source });
-  const [flat, from] = [x, source].map((t) => reshape(t, [-1]));
-  const at = reshape(positionsOf('put', [positions], [x.size]), [-1]);
-  return reshape(combined('put', flat, 0, at, from, accumulate), x.shape);
-}
+export const put = mixed(
+  'put',
+  function put(x: Tensor, positions: Tensor, source: Tensor, options: { accumulate?: boolean } = {}): Tensor {
+    const { accumulate = false } = checked('put', options, { accumulate: is.flag });
+    requireTensors('put', { input: x, positions, source });
+    if (source.size !== positions.size)
+      throw inputError('put', 'there are not as many elements as positions', { positions, source });
+    const [flat, from] = [x, source].map((t) => reshape(t, [-1]));
+    const at = reshape(positionsOf('put', [positions], [x.size]), [-1]);
+    return reshape(combined('put', flat, 0, at, from, accumulate), x.shape);
+  },
+);
 
 /** The elements at positions along `dim`, all other dimensions broadcast, as `torch.take_along_dim`; of the flattened tensor without `dim`. */
 export function takeAlongDim(x: Tensor, positions: Tensor, options: { dim?: number } = {}): Tensor {
@@ -238,9 +245,12 @@ export function takeAlongDim(x: Tensor, positions: Tensor, options: { dim?: numb
 }
 
 /** x with its slices at the positions of a 1-D index along `dim` filled with a number or a tensor of one element, as `torch.index_fill`. */
-export function indexFill(x: Tensor, dim: number, positions: Tensor, value: Tensor | number): Tensor {
-  const axis = normalizeAxis('indexFill', dim, x.shape);
-  const all = new Array<Index>(axis).fill(':');
-  const wide = x.ndim ? x : reshape(x, [1]);
-  return reshape(indexPut(wide, [...all, reshape(positions, [-1])], value), x.shape);
-}
+export const indexFill = mixed(
+  'indexFill',
+  function indexFill(x: Tensor, dim: number, positions: Tensor, value: Tensor | number): Tensor {
+    const axis = normalizeAxis('indexFill', dim, x.shape);
+    const all = new Array<Index>(axis).fill(':');
+    const wide = x.ndim ? x : reshape(x, [1]);
+    return reshape(indexPut(wide, [...all, reshape(positions, [-1])], value), x.shape);
+  },
+);

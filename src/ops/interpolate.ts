@@ -4,6 +4,7 @@ import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats } from '../tensor/tensor';
 import { type AxisMap, alongAxis, mapFor, type Row } from './axis-map';
+import { mixed } from './mixed';
 
 export type InterpolateMode = 'nearest' | 'nearest-exact' | 'linear' | 'bilinear' | 'bicubic' | 'trilinear' | 'area';
 
@@ -140,7 +141,7 @@ export function checkInterpolate(op: string, options: InterpolateOptions): Inter
  * x [N, C, …] with its last one, two or three dimensions resized, as `torch.nn.functional.interpolate`: to `size`, or to ⌊n · scaleFactor⌋ each.
  * Throws InputError for modes and options that do not belong together.
  */
-export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
+export const interpolate = mixed('interpolate', function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const op = 'interpolate';
   checkInterpolate(op, options);
   requireFloats(op, { input: x });
@@ -172,4 +173,4 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   // First what shrinks most: less is left for the others.
   const order = maps.map((_, i) => i).sort((i, j) => to[i] / spatial[i] - to[j] / spatial[j]);
   return order.reduce((y, i) => (maps[i].isIdentity ? y : alongAxis(op, y, i + 2, maps[i])), x);
-}
+});

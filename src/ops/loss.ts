@@ -19,6 +19,7 @@ import { empty, requireFloats, requireShape, requireTensors, strided } from '../
 import { div, mul, ne, sub } from './elementwise';
 import { gather } from './gather';
 import { indexSelect } from './index-select';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import { mean, sum } from './reduce';
 import { lineGrid, logSoftmax } from './softmax';
@@ -155,20 +156,28 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
  * Cross-entropy of logits [N, C, …] (or [C]) with class labels [N, …] (int32), or with probabilities of the shape of the logits.
  * A label outside of 0 … C − 1 that is not `ignoreIndex` makes loss and gradient NaN, since labels stay on the GPU; the next read-back throws.
  */
-export function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
-  checked('crossEntropy', options, lossOptions.crossEntropy);
-  requireTensors('crossEntropy', { input: logits, target });
-  return target.dtype === 'float32'
-    ? withProbabilities(logits, target, options)
-    : byLabel('crossEntropy', false, logits, target, options);
-}
+export const crossEntropy = mixed(
+  'crossEntropy',
+  function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+    checked('crossEntropy', options, lossOptions.crossEntropy);
+    requireTensors('crossEntropy', { input: logits, target });
+    return target.dtype === 'float32'
+      ? withProbabilities(logits, target, options)
+      : byLabel('crossEntropy', false, logits, target, options);
+  },
+  'widest',
+);
 
 /** −weight[t] · x[t] for log-probabilities x [N, C, …] and labels t [N, …]; labels out of range give NaN as in `crossEntropy`. */
-export function nllLoss(x: Tensor, labels: Tensor, options: Omit<ClassLossOptions, 'labelSmoothing'> = {}): Tensor {
-  checked('nllLoss', options, lossOptions.nllLoss);
-  requireTensors('nllLoss', { input: x, target: labels });
-  return byLabel('nllLoss', true, x, labels, { ...options, labelSmoothing: 0 });
-}
+export const nllLoss = mixed(
+  'nllLoss',
+  function nllLoss(x: Tensor, labels: Tensor, options: Omit<ClassLossOptions, 'labelSmoothing'> = {}): Tensor {
+    checked('nllLoss', options, lossOptions.nllLoss);
+    requireTensors('nllLoss', { input: x, target: labels });
+    return byLabel('nllLoss', true, x, labels, { ...options, labelSmoothing: 0 });
+  },
+  'widest',
+);
 
 interface LossRow {
   /** WGSL of the loss of input a and target b, with the parameter s and the optional operand q. */
@@ -323,20 +332,32 @@ function broadcastPair(op: string, x: Tensor, target: Tensor): [Tensor, Tensor] 
  * (x − target)², as `torch.nn.functional.mse_loss`. Shapes that differ are broadcast, with a warning; throws InputError where that cannot be, as do
  * the losses below.
  */
-export const mseLoss = (x: Tensor, target: Tensor, options: PairOptions = {}): Tensor =>
-  ofPair('mseLoss', x, target, checked('mseLoss', options, lossOptions.mseLoss));
+export const mseLoss = mixed(
+  'mseLoss',
+  (x: Tensor, target: Tensor, options: PairOptions = {}): Tensor =>
+    ofPair('mseLoss', x, target, checked('mseLoss', options, lossOptions.mseLoss)),
+  'widest',
+);
 
 /** |x − target|, with gradient 0 at 0, as `l1_loss`. */
-export const l1Loss = (x: Tensor, target: Tensor, options: PairOptions = {}): Tensor =>
-  ofPair('l1Loss', x, target, checked('l1Loss', options, lossOptions.l1Loss));
+export const l1Loss = mixed(
+  'l1Loss',
+  (x: Tensor, target: Tensor, options: PairOptions = {}): Tensor =>
+    ofPair('l1Loss', x, target, checked('l1Loss', options, lossOptions.l1Loss)),
+  'widest',
+);
 
 /** `smooth_l1_loss`: d² / 2beta for |d| < beta, |d| − beta/2 beyond it, d = x − target; with beta 0 it is `l1Loss`. */
-export function smoothL1Loss(x: Tensor, target: Tensor, options: Reduced & { beta?: number } = {}): Tensor {
-  const { beta = 1, reduction } = checked('smoothL1Loss', options, lossOptions.smoothL1Loss);
-  requireTensors('smoothL1Loss', { input: x, target });
-  if (!(beta >= 0)) throw inputError('smoothL1Loss', `beta is ${beta}`, { input: x }, 'It must not be negative.');
-  return ofPair(beta === 0 ? 'l1Loss' : 'smoothL1Loss', x, target, { reduction }, beta);
-}
+export const smoothL1Loss = mixed(
+  'smoothL1Loss',
+  function smoothL1Loss(x: Tensor, target: Tensor, options: Reduced & { beta?: number } = {}): Tensor {
+    const { beta = 1, reduction } = checked('smoothL1Loss', options, lossOptions.smoothL1Loss);
+    requireTensors('smoothL1Loss', { input: x, target });
+    if (!(beta >= 0)) throw inputError('smoothL1Loss', `beta is ${beta}`, { input: x }, 'It must not be negative.');
+    return ofPair(beta === 0 ? 'l1Loss' : 'smoothL1Loss', x, target, { reduction }, beta);
+  },
+  'widest',
+);
 
 type WithDelta = Reduced & { delta?: number };
 
@@ -345,22 +366,30 @@ function requireDelta(op: string, delta: number, x: Tensor): void {
 }
 
 /** `huber_loss`: d²/2 for |d| ≤ delta, delta · (|d| − delta/2) beyond it, d = x − target. */
-export function huberLoss(x: Tensor, target: Tensor, options: WithDelta & PairOptions = {}): Tensor {
-  const { delta = 1, ...o } = checked('huberLoss', options, lossOptions.huberLoss);
-  requireTensors('huberLoss', { input: x, target });
-  requireDelta('huberLoss', delta, x);
-  return ofPair('huberLoss', x, target, o, delta);
-}
+export const huberLoss = mixed(
+  'huberLoss',
+  function huberLoss(x: Tensor, target: Tensor, options: WithDelta & PairOptions = {}): Tensor {
+    const { delta = 1, ...o } = checked('huberLoss', options, lossOptions.huberLoss);
+    requireTensors('huberLoss', { input: x, target });
+    requireDelta('huberLoss', delta, x);
+    return ofPair('huberLoss', x, target, o, delta);
+  },
+  'widest',
+);
 
 /** delta² · (√(1 + r²) − 1) with r = (x − target) / delta, computed as delta² · r² / (1 + √(1 + r²)) so that small r keep their digits. */
-export function pseudoHuberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
-  const { delta = 1, reduction } = checked('pseudoHuberLoss', options, lossOptions.pseudoHuberLoss);
-  requireTensors('pseudoHuberLoss', { input: x, target });
-  requireDelta('pseudoHuberLoss', delta, x);
-  const root = 'sqrt(1.0 + (a - b) / s * ((a - b) / s))';
-  const row = { value: `(a - b) * (a - b) / (1.0 + ${root})`, da: `(a - b) / ${root}`, db: `(b - a) / ${root}` };
-  return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });
-}
+export const pseudoHuberLoss = mixed(
+  'pseudoHuberLoss',
+  function pseudoHuberLoss(x: Tensor, target: Tensor, options: WithDelta = {}): Tensor {
+    const { delta = 1, reduction } = checked('pseudoHuberLoss', options, lossOptions.pseudoHuberLoss);
+    requireTensors('pseudoHuberLoss', { input: x, target });
+    requireDelta('pseudoHuberLoss', delta, x);
+    const root = 'sqrt(1.0 + (a - b) / s * ((a - b) / s))';
+    const row = { value: `(a - b) * (a - b) / (1.0 + ${root})`, da: `(a - b) / ${root}`, db: `(b - a) / ${root}` };
+    return pointwise('pseudoHuberLoss', row, x, target, { reduction, parameter: delta });
+  },
+  'widest',
+);
 
 /** Refuses a factor of the losses that does not broadcast to the input. */
 function requireFactor(op: string, x: Tensor, weight: Tensor | null | undefined): void {
@@ -372,17 +401,21 @@ function requireFactor(op: string, x: Tensor, weight: Tensor | null | undefined)
  * Binary cross-entropy of probabilities x in 0 … 1 with targets in 0 … 1, as `binary_cross_entropy`: −target · log x − (1 − target) · log(1 − x),
  * logarithms not below −100. `weight` is broadcast; 'mean' does not divide by it. A probability outside of 0 … 1 gives NaN.
  */
-export function binaryCrossEntropy(x: Tensor, target: Tensor, options: PairOptions = {}): Tensor {
-  const op = 'binaryCrossEntropy';
-  const { reduction, weight } = checked(op, options, lossOptions[op]);
-  requireFactor(op, x, weight);
-  const row = {
-    value: '-(b * maxOf(log(a), -100.0) + (1.0 - b) * maxOf(log1p(-a), -100.0))',
-    da: 'select(nan(), (a - b) / maxOf((1.0 - a) * a, 1e-12), a >= 0.0 && a <= 1.0)',
-    db: 'log1p(-a) - log(a)',
-  };
-  return pointwise(op, row, x, target, { reduction, weight });
-}
+export const binaryCrossEntropy = mixed(
+  'binaryCrossEntropy',
+  function binaryCrossEntropy(x: Tensor, target: Tensor, options: PairOptions = {}): Tensor {
+    const op = 'binaryCrossEntropy';
+    const { reduction, weight } = checked(op, options, lossOptions[op]);
+    requireFactor(op, x, weight);
+    const row = {
+      value: '-(b * maxOf(log(a), -100.0) + (1.0 - b) * maxOf(log1p(-a), -100.0))',
+      da: 'select(nan(), (a - b) / maxOf((1.0 - a) * a, 1e-12), a >= 0.0 && a <= 1.0)',
+      db: 'log1p(-a) - log(a)',
+    };
+    return pointwise(op, row, x, target, { reduction, weight });
+  },
+  'widest',
+);
 
 /** Options of `binaryCrossEntropyWithLogits`. */
 export interface BceOptions extends Reduced {
@@ -393,19 +426,23 @@ export interface BceOptions extends Reduced {
 }
 
 /** Binary cross-entropy of logits x with targets in 0 … 1: −posWeight · target · log σ(x) − (1 − target) · log(1 − σ(x)). */
-export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
-  const op = 'bceWithLogits';
-  const { reduction, weight, posWeight } = checked(op, options, lossOptions[op]);
-  for (const t of [weight, posWeight]) requireFactor(op, x, t);
-  const more = posWeight ? '(q - 1.0)' : '0.0';
-  const softplus = 'softplus(-a)'; // −log σ(a)
-  const row = {
-    value: `(1.0 - b) * a + (1.0 + ${more} * b) * ${softplus}`,
-    da: `(1.0 - b) - (1.0 + ${more} * b) * sigmoid(-a)`,
-    db: `${more} * ${softplus} - a`,
-  };
-  return pointwise(op, row, x, target, { reduction, weight, q: posWeight });
-}
+export const bceWithLogits = mixed(
+  'bceWithLogits',
+  function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
+    const op = 'bceWithLogits';
+    const { reduction, weight, posWeight } = checked(op, options, lossOptions[op]);
+    for (const t of [weight, posWeight]) requireFactor(op, x, t);
+    const more = posWeight ? '(q - 1.0)' : '0.0';
+    const softplus = 'softplus(-a)'; // −log σ(a)
+    const row = {
+      value: `(1.0 - b) * a + (1.0 + ${more} * b) * ${softplus}`,
+      da: `(1.0 - b) - (1.0 + ${more} * b) * sigmoid(-a)`,
+      db: `${more} * ${softplus} - a`,
+    };
+    return pointwise(op, row, x, target, { reduction, weight, q: posWeight });
+  },
+  'widest',
+);
 
 /** `bceWithLogits` under its name in `torch.nn.functional`. */
 export const binaryCrossEntropyWithLogits = bceWithLogits;

@@ -4,6 +4,7 @@ import { requireNumbers } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats } from '../tensor/tensor';
 import { abs, mul, pow, relu, sign } from './elementwise';
+import { mixed } from './mixed';
 import { avgPool2d } from './pool';
 import { avgPool1d, avgPool3d } from './pool-nd';
 
@@ -42,13 +43,22 @@ function lpPool(
  * (Σ xᵖ)^(1/p) of each window of lines [N, C, L] with p = `normType`, as `torch.nn.functional.lp_pool1d`. As there, windows that `ceilMode` lets
  * go over the border count as if they were full of their mean.
  */
-export const lpPool1d = (x: Tensor, normType: number, kernelSize: Sizes, options: LpPoolOptions = {}): Tensor =>
-  lpPool('lpPool1d', 1, avgPool1d, x, normType, kernelSize, options);
+export const lpPool1d = mixed(
+  'lpPool1d',
+  (x: Tensor, normType: number, kernelSize: Sizes, options: LpPoolOptions = {}): Tensor =>
+    lpPool('lpPool1d', 1, avgPool1d, x, normType, kernelSize, options),
+);
 
 /** The same of images [N, C, H, W], as `torch.nn.functional.lp_pool2d`. */
-export const lpPool2d = (x: Tensor, normType: number, kernelSize: Sizes, options: LpPoolOptions = {}): Tensor =>
-  lpPool('lpPool2d', 2, avgPool2d as Average, x, normType, kernelSize, options);
+export const lpPool2d = mixed(
+  'lpPool2d',
+  (x: Tensor, normType: number, kernelSize: Sizes, options: LpPoolOptions = {}): Tensor =>
+    lpPool('lpPool2d', 2, avgPool2d as Average, x, normType, kernelSize, options),
+);
 
 /** The same of volumes [N, C, D, H, W], as `torch.nn.functional.lp_pool3d`. */
-export const lpPool3d = (x: Tensor, normType: number, kernelSize: Sizes, options: LpPoolOptions = {}): Tensor =>
-  lpPool('lpPool3d', 3, avgPool3d, x, normType, kernelSize, options);
+export const lpPool3d = mixed(
+  'lpPool3d',
+  (x: Tensor, normType: number, kernelSize: Sizes, options: LpPoolOptions = {}): Tensor =>
+    lpPool('lpPool3d', 3, avgPool3d, x, normType, kernelSize, options),
+);

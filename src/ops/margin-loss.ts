@@ -13,6 +13,7 @@ import { checkIndex } from './index-checks';
 import { indexSelect } from './index-select';
 import type { Reduced } from './loss';
 import { reducedLosses, rowLosses } from './losses';
+import { mixed } from './mixed';
 import { expression, summedTo } from './operands';
 import { mean } from './reduce';
 import { cumsum } from './scan';
@@ -75,45 +76,58 @@ function rows(op: string, x: Tensor): Tensor {
  * Σ_{c ≠ t} max(0, margin − x[t] + x[c])ᵖ / C of scores x [N, C] with labels t [N] (int32), as `torch.nn.functional.multi_margin_loss`; or [C] with a
  * label without dimensions. A label that is no class gives NaN, and the next read throws.
  */
-export function multiMarginLoss(x: Tensor, target: Tensor, options: MultiMarginOptions = {}): Tensor {
-  const op = 'multiMarginLoss';
-  const { p = 1, margin = 1, weight, reduction } = checked(op, options, marginOptions[op]);
-  const scores = rows(op, x);
-  checkIndex(op, target);
-  const [n, classes] = scores.shape;
-  if (target.size !== n || target.ndim > 1)
-    throw inputError(op, 'the labels do not fit', { input: x, target }, 'They are [N] for [N, C].');
-  requireShape(op, x, { weight }, [classes], `one value for each of the ${classes} classes`);
-  const labels = reshape(target, [n, 1]);
-  const own = gather(scores, 1, labels);
-  const violation = 'relu(s - b + a)';
-  const power = p === 2 ? `${violation} * ${violation}` : violation;
-  const itself = eq(labels, arange(0, classes, 1, { dtype: 'int32' }));
-  const operands = { a: scores, b: own, c: itself };
-  const losses = expression(op, `select(${power}, 0.0, c != 0.0)`, operands, [margin]);
-  const each = mean(losses, 1);
-  const weighted = weight ? mul(each, indexSelect(weight, 0, reshape(target, [n]))) : each;
-  return reducedLosses(x.ndim === 1 ? reshape(weighted, target.shape) : weighted, reduction);
-}
+export const multiMarginLoss = mixed(
+  'multiMarginLoss',
+  function multiMarginLoss(x: Tensor, target: Tensor, options: MultiMarginOptions = {}): Tensor {
+    const op = 'multiMarginLoss';
+    const { p = 1, margin = 1, weight, reduction } = checked(op, options, marginOptions[op]);
+    const scores = rows(op, x);
+    checkIndex(op, target);
+    const [n, classes] = scores.shape;
+    if (target.size !== n || target.ndim > 1)
+      throw inputError(op, 'the labels do not fit', { input: x, target }, 'They are [N] for [N, C].');
+    requireShape(op, x, { weight }, [classes], `one value for each of the ${classes} classes`);
+    const labels = reshape(target, [n, 1]);
+    const own = gather(scores, 1, labels);
+    const violation = 'relu(s - b + a)';
+    const power = p === 2 ? `${violation} * ${violation}` : violation;
+    const itself = eq(labels, arange(0, classes, 1, { dtype: 'int32' }));
+    const operands = { a: scores, b: own, c: itself };
+    const losses = expression(op, `select(${power}, 0.0, c != 0.0)`, operands, [margin]);
+    const each = mean(losses, 1);
+    const weighted = weight ? mul(each, indexSelect(weight, 0, reshape(target, [n]))) : each;
+    return reducedLosses(x.ndim === 1 ? reshape(weighted, target.shape) : weighted, reduction);
+  },
+  'widest',
+);
 
 /**
  * Σ max(0, 1 − x[t] + x[c]) / C over the labels t of a sample and the classes c that are none, as `multilabel_margin_loss`: x [N, C], target [N, C]
  * (int32), in which the labels of a sample end where the first −1 is; or [C] each. A label that is no class gives NaN, and the next read throws.
  */
-export function multilabelMarginLoss(x: Tensor, target: Tensor, options: Reduced = {}): Tensor {
-  const op = 'multilabelMarginLoss';
-  const { reduction } = checked(op, options, marginOptions[op]);
-  const scores = rows(op, x);
-  checkIndex(op, target);
-  if (!sameShape(x.shape, target.shape))
-    throw inputError(op, 'the target has another shape', { input: x, target }, 'It lists labels, and −1 behind them.');
-  const labels = reshape(target, scores.shape);
-  const given = eq(cumsum(cast(lt(labels, 0), 'int32'), 1), 0);
-  const places = where(given, labels, 0);
-  const taken = ge(scatterAdd(zeros(scores.shape, { dtype: 'int32' }), 1, places, cast(given, 'int32')), 1);
-  const losses = hinges(gather(scores, 1, places), scores, given, taken);
-  return reducedLosses(x.ndim === 1 ? reshape(losses, []) : losses, reduction);
-}
+export const multilabelMarginLoss = mixed(
+  'multilabelMarginLoss',
+  function multilabelMarginLoss(x: Tensor, target: Tensor, options: Reduced = {}): Tensor {
+    const op = 'multilabelMarginLoss';
+    const { reduction } = checked(op, options, marginOptions[op]);
+    const scores = rows(op, x);
+    checkIndex(op, target);
+    if (!sameShape(x.shape, target.shape))
+      throw inputError(
+        op,
+        'the target has another shape',
+        { input: x, target },
+        'It lists labels, and −1 behind them.',
+      );
+    const labels = reshape(target, scores.shape);
+    const given = eq(cumsum(cast(lt(labels, 0), 'int32'), 1), 0);
+    const places = where(given, labels, 0);
+    const taken = ge(scatterAdd(zeros(scores.shape, { dtype: 'int32' }), 1, places, cast(given, 'int32')), 1);
+    const losses = hinges(gather(scores, 1, places), scores, given, taken);
+    return reducedLosses(x.ndim === 1 ? reshape(losses, []) : losses, reduction);
+  },
+  'widest',
+);
 
 /** Σ over the given labels t and the classes c not taken of max(0, 1 − own[t] + x[c]) / C: [N], without a tensor of all pairs. */
 function hinges(own: Tensor, x: Tensor, given: Tensor, taken: Tensor): Tensor {
@@ -168,16 +182,15 @@ function tripletLosses(
 }
 
 /** max(0, margin + ‖anchor − positive‖ − ‖anchor − negative‖) along the last dimension, as `torch.nn.functional.triplet_margin_loss`. */
-export function tripletMarginLoss(
-  anchor: Tensor,
-  positive: Tensor,
-  negative: Tensor,
-  options: TripletOptions = {},
-): Tensor {
-  const { p = 2, eps = 1e-6, ...o } = checked('tripletMarginLoss', options, marginOptions.tripletMarginLoss);
-  const distance = (a: Tensor, b: Tensor) => pairwiseDistance(a, b, { p, eps });
-  return tripletLosses('tripletMarginLoss', distance, [anchor, positive, negative], o);
-}
+export const tripletMarginLoss = mixed(
+  'tripletMarginLoss',
+  function tripletMarginLoss(anchor: Tensor, positive: Tensor, negative: Tensor, options: TripletOptions = {}): Tensor {
+    const { p = 2, eps = 1e-6, ...o } = checked('tripletMarginLoss', options, marginOptions.tripletMarginLoss);
+    const distance = (a: Tensor, b: Tensor) => pairwiseDistance(a, b, { p, eps });
+    return tripletLosses('tripletMarginLoss', distance, [anchor, positive, negative], o);
+  },
+  'widest',
+);
 
 /** The same with a distance of one's own, as `triplet_margin_with_distance_loss`. */
 export function tripletMarginWithDistanceLoss(

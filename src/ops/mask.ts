@@ -7,6 +7,7 @@ import { requireTensors, Tensor } from '../tensor/tensor';
 import { cast, ne } from './elementwise';
 import { selected } from './index-select';
 import { type Index, index, indexPut } from './indexing';
+import { mixed } from './mixed';
 import { nonzeroFlat, nonzeroTuple } from './nonzero';
 import { type Numeric, requireOperand } from './operands';
 import { type Axes, sum } from './reduce';
@@ -27,51 +28,58 @@ const wideShape = (op: string, x: Tensor, mask: Tensor) => broadcastShapes(op, x
  * x with `value`, a number or a tensor without dimensions, where the mask is true, as `torch.masked_fill`; both broadcast. A number is converted to the type
  * of x.
  */
-export function maskedFill(x: Tensor, mask: Tensor, value: Tensor | Numeric): Tensor {
-  checkMask('maskedFill', x, mask);
-  requireOperand('maskedFill', value, x);
-  if (value instanceof Tensor && value.ndim)
-    throw inputError(
-      'maskedFill',
-      'the value has dimensions',
-      { input: x, mask, value },
-      'where(mask, value, x) takes any.',
-    );
-  if (value instanceof Tensor) return where(mask, cast(value, x.dtype), x);
-  const whole = typeof value === 'number' && x.dtype !== 'float32';
-  const filling = !whole ? value : x.dtype === 'bool' ? Number(value !== 0) : Math.trunc(value);
-  return x.dtype === 'bool' ? cast(where(mask, filling, cast(x, 'uint32')), 'bool') : where(mask, filling, x);
-}
+export const maskedFill = mixed(
+  'maskedFill',
+  function maskedFill(x: Tensor, mask: Tensor, value: Tensor | Numeric): Tensor {
+    checkMask('maskedFill', x, mask);
+    requireOperand('maskedFill', value, x);
+    if (value instanceof Tensor && value.ndim)
+      throw inputError(
+        'maskedFill',
+        'the value has dimensions',
+        { input: x, mask, value },
+        'where(mask, value, x) takes any.',
+      );
+    if (value instanceof Tensor) return where(mask, cast(value, x.dtype), x);
+    const whole = typeof value === 'number' && x.dtype !== 'float32';
+    const filling = !whole ? value : x.dtype === 'bool' ? Number(value !== 0) : Math.trunc(value);
+    return x.dtype === 'bool' ? cast(where(mask, filling, cast(x, 'uint32')), 'bool') : where(mask, filling, x);
+  },
+  'first',
+);
 
 /**
  * x with the elements of `source`, in their order, where the mask is true, as `torch.masked_scatter`; the mask broadcasts. The source must have as many
  * elements as there are to fill: one too few is reported as an index out of range.
  */
-export function maskedScatter(x: Tensor, mask: Tensor, source: Tensor): Tensor {
-  const op = 'maskedScatter';
-  checkMask(op, x, mask);
-  requireTensors(op, { source });
-  if (source.dtype !== x.dtype)
-    throw inputError(
-      op,
-      `the input is ${x.dtype}, the source ${source.dtype}`,
-      { input: x, source },
-      'Both have the same type.',
-    );
-  const shape = wideShape(op, x, mask);
-  if (!source.size) throw inputError(op, 'the source is empty', { input: x, mask, source });
-  const flat = reshape(expand(mask, shape), [-1]);
-  const number = cumsum(cast(flat, 'int32'), 0);
-  const at = evaluate({
-    name: op,
-    expression: 'select(0, n - 1, m)',
-    operands: { n: number, m: flat },
-    shape: flat.shape,
-    result: 'int32',
-  });
-  const taken = reshape(selected(op, reshape(source, [-1]), 0, at), shape);
-  return where(mask, taken, x);
-}
+export const maskedScatter = mixed(
+  'maskedScatter',
+  function maskedScatter(x: Tensor, mask: Tensor, source: Tensor): Tensor {
+    const op = 'maskedScatter';
+    checkMask(op, x, mask);
+    requireTensors(op, { source });
+    if (source.dtype !== x.dtype)
+      throw inputError(
+        op,
+        `the input is ${x.dtype}, the source ${source.dtype}`,
+        { input: x, source },
+        'Both have the same type.',
+      );
+    const shape = wideShape(op, x, mask);
+    if (!source.size) throw inputError(op, 'the source is empty', { input: x, mask, source });
+    const flat = reshape(expand(mask, shape), [-1]);
+    const number = cumsum(cast(flat, 'int32'), 0);
+    const at = evaluate({
+      name: op,
+      expression: 'select(0, n - 1, m)',
+      operands: { n: number, m: flat },
+      shape: flat.shape,
+      result: 'int32',
+    });
+    const taken = reshape(selected(op, reshape(source, [-1]), 0, at), shape);
+    return where(mask, taken, x);
+  },
+);
 
 /** The elements of x where the mask is true, as a vector, as `torch.masked_select`; both broadcast. Waits for the GPU. */
 export async function maskedSelect(x: Tensor, mask: Tensor): Promise<Tensor> {

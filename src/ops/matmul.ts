@@ -13,6 +13,7 @@ import { broadcastShapes, collapse, type Shape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
+import { mixed } from './mixed';
 import { summedTo } from './operands';
 import { sum } from './reduce';
 import { reshape, transpose } from './views';
@@ -112,7 +113,7 @@ const product = (a: Tensor, b: Tensor): Tensor =>
  * Matrix product as in NumPy and `torch.matmul`: [m, k]·[k, n] → [m, n]; leading dimensions are batches and broadcast; vectors are a row on the left and a
  * column on the right, and leave no dimension in the result. Transposed views are not copied.
  */
-export function matmul(a: Tensor, b: Tensor): Tensor {
+export const matmul = mixed('matmul', function matmul(a: Tensor, b: Tensor): Tensor {
   requireFloats('matmul', { a, b });
   const k = a.shape[a.ndim - 1];
   checkMatmul(
@@ -134,7 +135,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
       : reshape(product(reshape(rows, [size(lead), k]), columns), out);
   const y = product(rows, columns);
   return a.ndim === 1 ? reshape(y, [...y.shape.slice(0, -2), y.shape[y.ndim - 1]]) : y;
-}
+});
 
 /** y[b, c, i] += bias[c] for a fresh y [batch, channels, inner], in place, before anything has read it. Returns y. */
 export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
@@ -144,7 +145,7 @@ export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
 }
 
 /** y = x·Wᵀ + b on the last dimension, as `torch.nn.functional.linear`. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. Throws InputError where they do not fit. */
-export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+export const linear = mixed('linear', function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   requireFloats('linear', { x, weight, ...(bias && { bias }) });
   if (weight.ndim !== 2)
     throw inputError('linear', 'the weight is no matrix', { x, weight }, 'It has the shape [out, in].');
@@ -183,4 +184,4 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   const options = { push, differentiable };
   record('linear', bias ? [flat, weight, bias] : [flat, weight], y, [flat, weight], rule, options);
   return x.ndim === 2 ? y : reshape(y, [...lead, outputs]);
-}
+});

@@ -17,6 +17,7 @@ import { checkShape, contiguousStrides, sameShape, showShape, size } from '../te
 import type { Tensor } from '../tensor/tensor';
 import { empty, present, requireFloats, requireShape, strided } from '../tensor/tensor';
 import { add, mul, relu, rsqrt, square, sub } from './elementwise';
+import { mixed } from './mixed';
 import { mean } from './reduce';
 import { reshape } from './views';
 
@@ -192,33 +193,37 @@ export function normGradient(
  * running = (1 − momentum) · running + momentum · batch, with the unbiased variance. Otherwise with the running statistics.
  * `activation: 'relu'` is fused. Throws InputError for wrong shapes, and in training for a single value per channel.
  */
-export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
-  checked('batchNorm', options, BATCH_NORM);
-  checkBatchNorm(x, options);
-  const { weight, bias, training, activation } = options;
-  const layout = layoutOf(x);
-  const { y, stats } = normalize(x, layout, options);
-  const inputs = weight && bias ? [x, weight, bias] : [x];
-  const rule: Rule = (gradient, needs) => {
-    const { dx, dWeight, dBias } = normGradient(gradient, x, layout, stats, options, needs[0]);
-    return [dx, dWeight, dBias];
-  };
-  // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
-  const push: PushForward = (t, ...affine) => {
-    const a = normGradient(onlyInput('batchNorm', t, affine), x, layout, stats, { training }).dx!;
-    const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
-    return activation ? evaluate({ ...through, operands: { a, y } }) : a;
-  };
-  const column = (k: number) => strided(stats, [stats.shape[0], ...planes], [4, ...planes.map(() => 0)], k);
-  const planes = x.shape.slice(2).map(() => 1);
-  const axes = x.shape.map((_, d) => d).filter((d) => d !== 1);
-  const differentiable = byDefinition(inputs, (a, w, b) => {
-    const xhat = training ? standardized(a, axes, options.eps) : mul(sub(a, column(0)), column(1));
-    const scaled = w ? add(mul(xhat, reshape(w, [w.size, ...planes])), reshape(b, [b.size, ...planes])) : xhat;
-    return activation ? relu(scaled) : scaled;
-  });
-  return record('batchNorm', inputs, y, [x, stats, ...inputs.slice(1)], rule, { push, differentiable });
-}
+export const batchNorm = mixed(
+  'batchNorm',
+  function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
+    checked('batchNorm', options, BATCH_NORM);
+    checkBatchNorm(x, options);
+    const { weight, bias, training, activation } = options;
+    const layout = layoutOf(x);
+    const { y, stats } = normalize(x, layout, options);
+    const inputs = weight && bias ? [x, weight, bias] : [x];
+    const rule: Rule = (gradient, needs) => {
+      const { dx, dWeight, dBias } = normGradient(gradient, x, layout, stats, options, needs[0]);
+      return [dx, dWeight, dBias];
+    };
+    // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
+    const push: PushForward = (t, ...affine) => {
+      const a = normGradient(onlyInput('batchNorm', t, affine), x, layout, stats, { training }).dx!;
+      const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
+      return activation ? evaluate({ ...through, operands: { a, y } }) : a;
+    };
+    const column = (k: number) => strided(stats, [stats.shape[0], ...planes], [4, ...planes.map(() => 0)], k);
+    const planes = x.shape.slice(2).map(() => 1);
+    const axes = x.shape.map((_, d) => d).filter((d) => d !== 1);
+    const differentiable = byDefinition(inputs, (a, w, b) => {
+      const xhat = training ? standardized(a, axes, options.eps) : mul(sub(a, column(0)), column(1));
+      const scaled = w ? add(mul(xhat, reshape(w, [w.size, ...planes])), reshape(b, [b.size, ...planes])) : xhat;
+      return activation ? relu(scaled) : scaled;
+    });
+    return record('batchNorm', inputs, y, [x, stats, ...inputs.slice(1)], rule, { push, differentiable });
+  },
+  'first',
+);
 
 /** (x − mean) / √(biased variance + eps) over dimensions, in recorded operations. */
 function standardized(x: Tensor, axes: readonly number[], eps = 1e-5): Tensor {
@@ -296,35 +301,43 @@ function normRows(
  * Normalises over the last dimensions, which must have these `sizes`, as `torch.nn.functional.layer_norm`; weight and bias have that shape. Throws
  * InputError for other shapes.
  */
-export function layerNorm(x: Tensor, sizes: number | Shape, options: AffineOptions = {}): Tensor {
-  const op = 'layerNorm';
-  checked(op, options, AFFINE);
-  const { weight, bias } = options;
-  requireFloats(op, { input: x, ...present({ weight, bias }) });
-  const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
-  checkShape(op, normalizedShape);
-  const at = x.ndim - normalizedShape.length;
-  if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
-    throw inputError(op, 'the shapes do not fit', { input: x, normalizedShape }, 'The input ends with it.');
-  requireShape(op, x, { weight, bias }, normalizedShape, `the normalised shape ${showShape(normalizedShape)}`);
-  const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
-  return normRows(op, x, [rows], [n], [n], [0], options);
-}
+export const layerNorm = mixed(
+  'layerNorm',
+  function layerNorm(x: Tensor, sizes: number | Shape, options: AffineOptions = {}): Tensor {
+    const op = 'layerNorm';
+    checked(op, options, AFFINE);
+    const { weight, bias } = options;
+    requireFloats(op, { input: x, ...present({ weight, bias }) });
+    const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
+    checkShape(op, normalizedShape);
+    const at = x.ndim - normalizedShape.length;
+    if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
+      throw inputError(op, 'the shapes do not fit', { input: x, normalizedShape }, 'The input ends with it.');
+    requireShape(op, x, { weight, bias }, normalizedShape, `the normalised shape ${showShape(normalizedShape)}`);
+    const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
+    return normRows(op, x, [rows], [n], [n], [0], options);
+  },
+  'first',
+);
 
 /**
  * Normalises [N, C, …] over groups of C / `groups` neighbouring channels, as `torch.nn.functional.group_norm`; weight and bias are per channel
  * [C]. Throws InputError for other shapes.
  */
-export function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
-  const op = 'groupNorm';
-  checked(op, options, AFFINE);
-  const { weight, bias } = options;
-  requireFloats(op, { input: x, ...present({ weight, bias }) });
-  const [N, C] = x.shape;
-  if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
-  if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
-    throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x }, 'Use a divisor.');
-  requireShape(op, x, { weight, bias }, [C], `one value for each of the ${C} channels`);
-  const perGroup = C / groups;
-  return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);
-}
+export const groupNorm = mixed(
+  'groupNorm',
+  function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
+    const op = 'groupNorm';
+    checked(op, options, AFFINE);
+    const { weight, bias } = options;
+    requireFloats(op, { input: x, ...present({ weight, bias }) });
+    const [N, C] = x.shape;
+    if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
+    if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
+      throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x }, 'Use a divisor.');
+    requireShape(op, x, { weight, bias }, [C], `one value for each of the ${C} channels`);
+    const perGroup = C / groups;
+    return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);
+  },
+  'first',
+);

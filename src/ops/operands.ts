@@ -5,7 +5,7 @@ import { needsGradient, record, recordLinear, sumOfAll } from '../autograd/tape'
 import { Scalar } from '../gpu';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
-import { promote } from '../tensor/dtype';
+import { floatOf, isFloat, promote } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import { evaluateTo, sumTo } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
@@ -18,11 +18,23 @@ export type Numeric = number | Scalar;
 /** What an elementwise function takes: a tensor or a number. */
 export type Operand = Tensor | Numeric;
 
-/** The type that a number stands for next to a tensor of `dtype`: whole numbers take the tensor's, fractions float32. */
+/** The type that a number stands for next to a tensor of `dtype`: whole numbers take the tensor's, fractions a float type, by default float32. */
 export function numberType(value: Numeric, dtype: DType): DType {
+  if (isFloat(dtype)) return dtype;
   if (value instanceof Scalar) return promote(dtype, value.type === 'f32' ? 'float32' : 'uint32');
   if (!Number.isInteger(value)) return 'float32';
   return dtype === 'bool' || (dtype === 'uint32' && value < 0) ? 'int32' : dtype;
+}
+
+/**
+ * The type of a result of `operands`, as in PyTorch: floats over integers, and among floats those with dimensions over those without, and over
+ * numbers. `like` is the type that numbers stand next to.
+ */
+export function resultType(operands: readonly Operand[], like: DType): DType {
+  const floats = operands.filter((x): x is Tensor => x instanceof Tensor && isFloat(x.dtype));
+  const solid = floats.filter(({ ndim }) => ndim > 0);
+  const deciding = floats.length ? (solid.length ? solid : floats) : operands;
+  return deciding.map((x) => (x instanceof Tensor ? x.dtype : numberType(x, like))).reduce(promote);
 }
 
 /** The names among `all` that an expression mentions. */
@@ -44,16 +56,17 @@ export function recordElementwise(
 ): Tensor {
   if (!needsGradient(...inputs)) return y;
   const saved = named(rules.filter((_, i) => inputs[i].requiresGrad).join(' '), all);
-  const times = (expression: string, g: Tensor, to: Shape): Tensor => {
+  const times = (expression: string, g: Tensor, to: Shape, result: DType): Tensor => {
     if (expression === 'g' && sameShape(g.shape, to)) return g;
     const operands = named(expression, { ...saved, g });
-    return evaluateTo(to, { name: `${name} gradient`, expression, operands, scalars, shape: y.shape, compute });
+    return evaluateTo(to, { name: `${name} gradient`, expression, operands, scalars, shape: y.shape, compute, result });
   };
-  const rule: Rule = (g, needs) => rules.map((e, i) => (needs[i] && e ? times(e, g, inputs[i].shape) : null));
+  const rule: Rule = (g, needs) =>
+    rules.map((e, i) => (needs[i] && e ? times(e, g, inputs[i].shape, floatOf(inputs[i].dtype)) : null));
   const push: PushForward = (...tangents) => {
     const terms = tangents.map((t, i) => {
       const e = rules[i];
-      return t && e ? times(e, t, y.shape) : null;
+      return t && e ? times(e, t, y.shape, floatOf(y.dtype)) : null;
     });
     return terms.some(Boolean)
       ? sumOfAll(...terms)

@@ -1,10 +1,9 @@
 // The order that sorts lines: positions, not recorded.
 import type { Kernel } from '../../shaders/kernel';
-import type { SortType } from '../../shaders/sort';
 import { sortByRank, sortOrder, sortPairs, sortPass } from '../../shaders/sort';
 import { device } from '../gpu';
-import { wgslType } from '../tensor/dtype';
-import { bind, contiguous } from '../tensor/elementwise';
+import { kernelType } from '../tensor/dtype';
+import { bind, contiguous, throughFloat32 } from '../tensor/elementwise';
 import { linesAlong, normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
@@ -14,11 +13,11 @@ const RANK_LIMIT = 1024;
 
 /** Positions (int32) of the elements along `dim` in sorted order; NaN counts as the largest, equal values keep their order. */
 export function order(x: Tensor, dim: number, descending: boolean): Tensor {
+  if (x.dtype === 'float16') return throughFloat32(x, (wide) => order(wide, dim, descending));
   const { lines, n, inner } = linesAlong(x.shape, normalizeAxis('sort', dim, x.shape));
   const source = contiguous(x);
   const y = empty('sort', x.shape, 'int32');
-  const natural = wgslType(x.dtype);
-  const type: SortType = natural === 'bool' ? 'u32' : natural;
+  const type = kernelType('sort', x.dtype);
   const run = (kernel: Kernel, buffers: Tensor[], threads: number, padded = 0, span = 0, reach = 0) =>
     device().launch(kernel, buffers.map(bind), [threads, n, inner, padded, span, reach], threads);
   if (n <= RANK_LIMIT) {

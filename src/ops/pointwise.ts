@@ -2,10 +2,12 @@
 
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
+import { isFloat as isFloatType } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { add, div, eq, logicalNot, logicalOr, mul, sign, sub, unaryFunctions } from './elementwise';
+import { mixed } from './mixed';
 import { expression, type Operand, requireTensor } from './operands';
 import { all } from './reduce';
 
@@ -32,7 +34,8 @@ const NAN_TO_NUM: OptionTable<NanToNumOptions> = { nan: is.number, posinf: nulla
 export function nanToNum(x: Tensor, options: NanToNumOptions = {}): Tensor {
   const { nan, posinf, neginf } = checked('nanToNum', options, NAN_TO_NUM);
   requireTensor('nanToNum', x);
-  return x.dtype === 'float32' ? unaryFunctions.nanToNum(x, nan ?? null, posinf ?? null, neginf ?? null) : x;
+  const most = x.dtype === 'float16' ? 65504 : null;
+  return isFloat(x) ? unaryFunctions.nanToNum(x, nan ?? null, posinf ?? most, neginf ?? (most && -most)) : x;
 }
 
 /** The n-th derivative of `digamma`, as `torch.polygamma(n, x)`. For n > 1 NaN below −1000. Throws InputError for a negative or broken n. */
@@ -63,34 +66,46 @@ export function positive(x: Tensor): Tensor {
 export const rsub = (x: Tensor, other: Operand, options?: { alpha?: number }): Tensor => sub(other, x, options);
 
 /** x + weight·(end − x), as `torch.lerp`; `weight` is a number or a tensor that broadcasts. */
-export function lerp(x: Tensor, end: Tensor, weight: Operand): Tensor {
-  requireTensor('lerp', x);
-  requireTensor('lerp', end);
-  // From the nearer end, so that both ends are met.
-  const of = (w: string) => `select(b - (b - a) * (1.0 - ${w}), a + ${w} * (b - a), ${w} < 0.5)`;
-  if (weight instanceof Tensor) return expression('lerp', of('w'), { a: x, b: end, w: weight });
-  return expression('lerp', of('s'), { a: x, b: end }, [weight]);
-}
+export const lerp = mixed(
+  'lerp',
+  function lerp(x: Tensor, end: Tensor, weight: Operand): Tensor {
+    requireTensor('lerp', x);
+    requireTensor('lerp', end);
+    // From the nearer end, so that both ends are met.
+    const of = (w: string) => `select(b - (b - a) * (1.0 - ${w}), a + ${w} * (b - a), ${w} < 0.5)`;
+    if (weight instanceof Tensor) return expression('lerp', of('w'), { a: x, b: end, w: weight });
+    return expression('lerp', of('s'), { a: x, b: end }, [weight]);
+  },
+  'widest',
+);
 
 const VALUE: OptionTable<{ value?: number }> = { value: is.number };
-const isFloat = (x: Tensor): boolean => x.dtype === 'float32';
+const isFloat = (x: Tensor): boolean => isFloatType(x.dtype);
 
 /** x + value·a·b (value 1 by default), as `torch.addcmul`; all three broadcast. */
-export function addcmul(x: Tensor, a: Tensor, b: Tensor, options: { value?: number } = {}): Tensor {
-  const { value = 1 } = checked('addcmul', options, VALUE);
-  for (const t of [x, a, b]) requireTensor('addcmul', t);
-  if (![x, a, b].some(isFloat)) return add(x, mul(mul(a, b), value));
-  return expression('addcmul', 'x + s * a * b', { x, a, b }, [value]);
-}
+export const addcmul = mixed(
+  'addcmul',
+  function addcmul(x: Tensor, a: Tensor, b: Tensor, options: { value?: number } = {}): Tensor {
+    const { value = 1 } = checked('addcmul', options, VALUE);
+    for (const t of [x, a, b]) requireTensor('addcmul', t);
+    if (![x, a, b].some(isFloat)) return add(x, mul(mul(a, b), value));
+    return expression('addcmul', 'x + s * a * b', { x, a, b }, [value]);
+  },
+  'widest',
+);
 
 /** x + value·a / b (value 1 by default), as `torch.addcdiv`; all three broadcast. Refuses integers, as PyTorch. */
-export function addcdiv(x: Tensor, a: Tensor, b: Tensor, options: { value?: number } = {}): Tensor {
-  const { value = 1 } = checked('addcdiv', options, VALUE);
-  for (const t of [x, a, b]) requireTensor('addcdiv', t);
-  if (!isFloat(a) && !isFloat(b))
-    throw inputError('addcdiv', 'integers are not divided', { x, a, b }, "Convert first: x.to('float32').");
-  return expression('addcdiv', 'x + s * over(a, b)', { x, a, b }, [value]);
-}
+export const addcdiv = mixed(
+  'addcdiv',
+  function addcdiv(x: Tensor, a: Tensor, b: Tensor, options: { value?: number } = {}): Tensor {
+    const { value = 1 } = checked('addcdiv', options, VALUE);
+    for (const t of [x, a, b]) requireTensor('addcdiv', t);
+    if (!isFloat(a) && !isFloat(b))
+      throw inputError('addcdiv', 'integers are not divided', { x, a, b }, "Convert first: x.to('float32').");
+    return expression('addcdiv', 'x + s * over(a, b)', { x, a, b }, [value]);
+  },
+  'widest',
+);
 
 /** How far numbers may be apart. */
 export interface CloseOptions {

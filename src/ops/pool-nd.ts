@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor';
 import { requireFloats } from '../tensor/tensor';
 import { add, floorDiv, mul } from './elementwise';
 import { pick } from './gather';
+import { mixed } from './mixed';
 import {
   adaptiveAvgPool2d,
   adaptiveMaxPool2dWithIndices,
@@ -98,41 +99,58 @@ const flat = ({ kernel: [k], stride: [s], padding: [p], ceilMode }: ReturnType<t
 });
 
 /** Largest value of each window of lines, as `torch.nn.functional.max_pool1d`: [N, C, L] → [N, C, OL]. */
-export const maxPool1d = (x: Tensor, window: Sizes | MaxPool1dOptions, options?: MaxPool1dOptions): Tensor =>
-  maxPool1dWithIndices(x, window, options).values;
+export const maxPool1d = mixed(
+  'maxPool1d',
+  (x: Tensor, window: Sizes | MaxPool1dOptions, options?: MaxPool1dOptions): Tensor =>
+    maxPool1dWithIndices(x, window, options).values,
+);
 
 /** `maxPool1d`, and the position of each maximum (int32). */
-export function maxPool1dWithIndices(x: Tensor, window: Sizes | MaxPool1dOptions, options?: MaxPool1dOptions): Maxima {
-  requireRank('maxPool1d', x, 1);
-  const o = resolve('maxPool1d', window, options, MAX, 1);
-  const { values, indices } = maxPool2dWithIndices(asImage(x), { ...flat(o), dilation: [1, o.dilation[0]] });
-  return { values: asLines(values), indices: asLines(indices) };
-}
+export const maxPool1dWithIndices = mixed(
+  'maxPool1dWithIndices',
+  function maxPool1dWithIndices(x: Tensor, window: Sizes | MaxPool1dOptions, options?: MaxPool1dOptions): Maxima {
+    requireRank('maxPool1d', x, 1);
+    const o = resolve('maxPool1d', window, options, MAX, 1);
+    const { values, indices } = maxPool2dWithIndices(asImage(x), { ...flat(o), dilation: [1, o.dilation[0]] });
+    return { values: asLines(values), indices: asLines(indices) };
+  },
+);
 
 /** Mean of each window of lines, as `torch.nn.functional.avg_pool1d`: [N, C, L] → [N, C, OL]. */
-export function avgPool1d(x: Tensor, window: Sizes | AvgPool1dOptions, options?: AvgPool1dOptions): Tensor {
-  requireRank('avgPool1d', x, 1);
-  const o = resolve('avgPool1d', window, options, AVERAGE_1D, 1);
-  return asLines(avgPool2d(asImage(x), { ...flat(o), countIncludePad: o.countIncludePad }));
-}
+export const avgPool1d = mixed(
+  'avgPool1d',
+  function avgPool1d(x: Tensor, window: Sizes | AvgPool1dOptions, options?: AvgPool1dOptions): Tensor {
+    requireRank('avgPool1d', x, 1);
+    const o = resolve('avgPool1d', window, options, AVERAGE_1D, 1);
+    return asLines(avgPool2d(asImage(x), { ...flat(o), countIncludePad: o.countIncludePad }));
+  },
+);
 
 /** Means of windows chosen so that the result has `outputSize` elements, as `torch.nn.functional.adaptive_avg_pool1d`. */
-export function adaptiveAvgPool1d(x: Tensor, outputSize: Sizes): Tensor {
-  requireRank('adaptiveAvgPool1d', x, 1);
-  return asLines(adaptiveAvgPool2d(asImage(x), [1, each('adaptiveAvgPool1d', 'outputSize', outputSize, 1)[0]]));
-}
+export const adaptiveAvgPool1d = mixed(
+  'adaptiveAvgPool1d',
+  function adaptiveAvgPool1d(x: Tensor, outputSize: Sizes): Tensor {
+    requireRank('adaptiveAvgPool1d', x, 1);
+    return asLines(adaptiveAvgPool2d(asImage(x), [1, each('adaptiveAvgPool1d', 'outputSize', outputSize, 1)[0]]));
+  },
+);
 
 /** Largest values of such windows, as `torch.nn.functional.adaptive_max_pool1d`. */
-export const adaptiveMaxPool1d = (x: Tensor, outputSize: Sizes): Tensor =>
-  adaptiveMaxPool1dWithIndices(x, outputSize).values;
+export const adaptiveMaxPool1d = mixed(
+  'adaptiveMaxPool1d',
+  (x: Tensor, outputSize: Sizes): Tensor => adaptiveMaxPool1dWithIndices(x, outputSize).values,
+);
 
 /** `adaptiveMaxPool1d`, and the position of each maximum. */
-export function adaptiveMaxPool1dWithIndices(x: Tensor, outputSize: Sizes): Maxima {
-  requireRank('adaptiveMaxPool1d', x, 1);
-  const n = each('adaptiveMaxPool1d', 'outputSize', outputSize, 1)[0];
-  const { values, indices } = adaptiveMaxPool2dWithIndices(asImage(x), [1, n]);
-  return { values: asLines(values), indices: asLines(indices) };
-}
+export const adaptiveMaxPool1dWithIndices = mixed(
+  'adaptiveMaxPool1dWithIndices',
+  function adaptiveMaxPool1dWithIndices(x: Tensor, outputSize: Sizes): Maxima {
+    requireRank('adaptiveMaxPool1d', x, 1);
+    const n = each('adaptiveMaxPool1d', 'outputSize', outputSize, 1)[0];
+    const { values, indices } = adaptiveMaxPool2dWithIndices(asImage(x), [1, n]);
+    return { values: asLines(values), indices: asLines(indices) };
+  },
+);
 
 /** Planes of a volume as images [planes, H, W], and the volume of pooled planes as images [channels, D, pixels]. */
 const planesOf = (x: Tensor): Tensor => reshape(x, [-1, ...x.shape.slice(-2)]);
@@ -153,23 +171,35 @@ function maximaOfVolumes(x: Tensor, inPlane: (x: Tensor) => Maxima, inDepth: (x:
 }
 
 /** Largest value of each window of volumes, as `torch.nn.functional.max_pool3d`: [N, C, D, H, W] → [N, C, OD, OH, OW]. */
-export const maxPool3d = (x: Tensor, window: Sizes | MaxPool3dOptions, options?: MaxPool3dOptions): Tensor =>
-  maxPool3dWithIndices(x, window, options).values;
+export const maxPool3d = mixed(
+  'maxPool3d',
+  (x: Tensor, window: Sizes | MaxPool3dOptions, options?: MaxPool3dOptions): Tensor =>
+    maxPool3dWithIndices(x, window, options).values,
+);
 
 /** `maxPool3d`, and the position of each maximum in the D·H·W volume. */
-export function maxPool3dWithIndices(x: Tensor, window: Sizes | MaxPool3dOptions, options?: MaxPool3dOptions): Maxima {
-  requireRank('maxPool3d', x, 3);
-  const { kernel, stride, padding, dilation, ceilMode } = resolve('maxPool3d', window, options, MAX, 3);
-  const last = (list: readonly number[]) => list.slice(1) as [number, number];
-  const inPlane = { kernel: last(kernel), stride: last(stride), padding: last(padding), dilation: last(dilation) };
-  const [k, s, p, d] = [kernel, stride, padding, dilation].map((list) => list[0]);
-  const inDepth: MaxPoolOptions = { kernel: [k, 1], stride: [s, 1], padding: [p, p, 0, 0], dilation: [d, 1], ceilMode };
-  return maximaOfVolumes(
-    x,
-    (t) => maxPool2dWithIndices(t, { ...inPlane, ceilMode }),
-    (t) => maxPool2dWithIndices(t, inDepth),
-  );
-}
+export const maxPool3dWithIndices = mixed(
+  'maxPool3dWithIndices',
+  function maxPool3dWithIndices(x: Tensor, window: Sizes | MaxPool3dOptions, options?: MaxPool3dOptions): Maxima {
+    requireRank('maxPool3d', x, 3);
+    const { kernel, stride, padding, dilation, ceilMode } = resolve('maxPool3d', window, options, MAX, 3);
+    const last = (list: readonly number[]) => list.slice(1) as [number, number];
+    const inPlane = { kernel: last(kernel), stride: last(stride), padding: last(padding), dilation: last(dilation) };
+    const [k, s, p, d] = [kernel, stride, padding, dilation].map((list) => list[0]);
+    const inDepth: MaxPoolOptions = {
+      kernel: [k, 1],
+      stride: [s, 1],
+      padding: [p, p, 0, 0],
+      dilation: [d, 1],
+      ceilMode,
+    };
+    return maximaOfVolumes(
+      x,
+      (t) => maxPool2dWithIndices(t, { ...inPlane, ceilMode }),
+      (t) => maxPool2dWithIndices(t, inDepth),
+    );
+  },
+);
 
 type Volume = number | readonly [number | null, number | null, number | null];
 
@@ -179,50 +209,61 @@ function volumeSize(op: string, x: Tensor, outputSize: Volume): readonly number[
 }
 
 /** Largest values of windows chosen so that the result is [N, C, OD, OH, OW], as `torch.nn.functional.adaptive_max_pool3d`. */
-export const adaptiveMaxPool3d = (x: Tensor, outputSize: Volume): Tensor =>
-  adaptiveMaxPool3dWithIndices(x, outputSize).values;
+export const adaptiveMaxPool3d = mixed(
+  'adaptiveMaxPool3d',
+  (x: Tensor, outputSize: Volume): Tensor => adaptiveMaxPool3dWithIndices(x, outputSize).values,
+);
 
 /** `adaptiveMaxPool3d`, and the position of each maximum. */
-export function adaptiveMaxPool3dWithIndices(x: Tensor, outputSize: Volume): Maxima {
-  requireRank('adaptiveMaxPool3d', x, 3);
-  const [od, oh, ow] = volumeSize('adaptiveMaxPool3d', x, outputSize);
-  return maximaOfVolumes(
-    x,
-    (t) => adaptiveMaxPool2dWithIndices(t, [oh, ow]),
-    (t) => adaptiveMaxPool2dWithIndices(t, [od, null]),
-  );
-}
+export const adaptiveMaxPool3dWithIndices = mixed(
+  'adaptiveMaxPool3dWithIndices',
+  function adaptiveMaxPool3dWithIndices(x: Tensor, outputSize: Volume): Maxima {
+    requireRank('adaptiveMaxPool3d', x, 3);
+    const [od, oh, ow] = volumeSize('adaptiveMaxPool3d', x, outputSize);
+    return maximaOfVolumes(
+      x,
+      (t) => adaptiveMaxPool2dWithIndices(t, [oh, ow]),
+      (t) => adaptiveMaxPool2dWithIndices(t, [od, null]),
+    );
+  },
+);
 
 /** Means of such windows, as `torch.nn.functional.adaptive_avg_pool3d`. */
-export function adaptiveAvgPool3d(x: Tensor, outputSize: Volume): Tensor {
-  requireRank('adaptiveAvgPool3d', x, 3);
-  const [od, oh, ow] = volumeSize('adaptiveAvgPool3d', x, outputSize);
-  const planes = adaptiveAvgPool2d(planesOf(x), [oh, ow]);
-  const deep = adaptiveAvgPool2d(depthOf(planes, x), [od, null]);
-  return reshape(deep, [...x.shape.slice(0, -3), od, oh, ow]);
-}
+export const adaptiveAvgPool3d = mixed(
+  'adaptiveAvgPool3d',
+  function adaptiveAvgPool3d(x: Tensor, outputSize: Volume): Tensor {
+    requireRank('adaptiveAvgPool3d', x, 3);
+    const [od, oh, ow] = volumeSize('adaptiveAvgPool3d', x, outputSize);
+    const planes = adaptiveAvgPool2d(planesOf(x), [oh, ow]);
+    const deep = adaptiveAvgPool2d(depthOf(planes, x), [od, null]);
+    return reshape(deep, [...x.shape.slice(0, -3), od, oh, ow]);
+  },
+);
 
 /** Mean of each window of volumes, as `torch.nn.functional.avg_pool3d`: [N, C, D, H, W] → [N, C, OD, OH, OW]. */
-export function avgPool3d(x: Tensor, window: Sizes | AvgPool3dOptions, options?: AvgPool3dOptions): Tensor {
-  const op = 'avgPool3d';
-  requireRank(op, x, 3);
-  const { kernel, stride, padding, ceilMode, countIncludePad, divisorOverride } = resolve(
-    op,
-    window,
-    options,
-    AVERAGE,
-    3,
-  );
-  const last = (list: readonly number[]) => list.slice(1) as [number, number];
-  const divisor = divisorOverride == null ? undefined : 1; // then the planes are sums
-  const common = { ceilMode, countIncludePad };
-  const planes = avgPool2d(planesOf(x), {
-    ...{ ...common, kernel: last(kernel), stride: last(stride), padding: last(padding) },
-    divisorOverride: divisor,
-  });
-  const deep = avgPool2d(depthOf(planes, x), {
-    ...{ ...common, kernel: [kernel[0], 1], stride: [stride[0], 1], padding: [padding[0], padding[0], 0, 0] },
-    divisorOverride,
-  });
-  return reshape(deep, [...x.shape.slice(0, -3), deep.shape[1], ...planes.shape.slice(-2)]);
-}
+export const avgPool3d = mixed(
+  'avgPool3d',
+  function avgPool3d(x: Tensor, window: Sizes | AvgPool3dOptions, options?: AvgPool3dOptions): Tensor {
+    const op = 'avgPool3d';
+    requireRank(op, x, 3);
+    const { kernel, stride, padding, ceilMode, countIncludePad, divisorOverride } = resolve(
+      op,
+      window,
+      options,
+      AVERAGE,
+      3,
+    );
+    const last = (list: readonly number[]) => list.slice(1) as [number, number];
+    const divisor = divisorOverride == null ? undefined : 1; // then the planes are sums
+    const common = { ceilMode, countIncludePad };
+    const planes = avgPool2d(planesOf(x), {
+      ...{ ...common, kernel: last(kernel), stride: last(stride), padding: last(padding) },
+      divisorOverride: divisor,
+    });
+    const deep = avgPool2d(depthOf(planes, x), {
+      ...{ ...common, kernel: [kernel[0], 1], stride: [stride[0], 1], padding: [padding[0], padding[0], 0, 0] },
+      divisorOverride,
+    });
+    return reshape(deep, [...x.shape.slice(0, -3), deep.shape[1], ...planes.shape.slice(-2)]);
+  },
+);

@@ -11,6 +11,7 @@ import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
 import * as raw from '../tensor/views';
 import { pick } from './gather';
+import { mixed } from './mixed';
 
 /** One number for both axes, or [height, width]. */
 export type Pair = number | readonly [number, number];
@@ -159,9 +160,12 @@ export const poolWindow = {
  * Largest value of each window, as `torch.nn.functional.max_pool2d`: [N, C, H, W] → [N, C, OH, OW]. Padding counts as −∞. The size of the window
  * may stand in front of the options, or alone. Throws InputError for windows that do not fit.
  */
-export function maxPool2d(x: Tensor, window: Window<MaxPoolOptions>, options?: MaxPoolOptions): Tensor {
-  return maxPool2dWithIndices(x, window, options).values;
-}
+export const maxPool2d = mixed(
+  'maxPool2d',
+  function maxPool2d(x: Tensor, window: Window<MaxPoolOptions>, options?: MaxPoolOptions): Tensor {
+    return maxPool2dWithIndices(x, window, options).values;
+  },
+);
 
 /** Maxima, and where they were found: int32. */
 export interface Maxima {
@@ -170,8 +174,11 @@ export interface Maxima {
 }
 
 /** `maxPool2d`, and the position of each maximum in the H·W plane (int32; the first of equals). */
-export const maxPool2dWithIndices = (x: Tensor, window: Window<MaxPoolOptions>, options?: MaxPoolOptions): Maxima =>
-  maxima('maxPool2d', x, windows('max', x, poolWindow.max('maxPool2d', window, options)));
+export const maxPool2dWithIndices = mixed(
+  'maxPool2dWithIndices',
+  (x: Tensor, window: Window<MaxPoolOptions>, options?: MaxPoolOptions): Maxima =>
+    maxima('maxPool2d', x, windows('max', x, poolWindow.max('maxPool2d', window, options))),
+);
 
 function maxima(op: string, x: Tensor, w: Windows): Maxima {
   const y = empty(op, w.output);
@@ -196,8 +203,11 @@ function picked(x: Tensor, w: Windows, indices: Tensor): Tensor {
 }
 
 /** Mean of each window, as `torch.nn.functional.avg_pool2d`: [N, C, H, W] → [N, C, OH, OW]. Arguments and errors as of `maxPool2d`. */
-export const avgPool2d = (x: Tensor, window: Window<AveragePoolOptions>, options?: AveragePoolOptions): Tensor =>
-  averaged('avgPool2d', x, windows('average', x, poolWindow.average('avgPool2d', window, options)));
+export const avgPool2d = mixed(
+  'avgPool2d',
+  (x: Tensor, window: Window<AveragePoolOptions>, options?: AveragePoolOptions): Tensor =>
+    averaged('avgPool2d', x, windows('average', x, poolWindow.average('avgPool2d', window, options))),
+);
 
 /** The height and width of an adaptive pooling's result; null keeps that of the input. */
 export type OutputSize = number | readonly [number | null, number | null];
@@ -217,16 +227,24 @@ function adaptiveWindows(op: string, kind: PoolKind, x: Tensor, outputSize: Outp
  * Means of windows ⌊i·H/OH⌋ … ⌈(i+1)·H/OH⌉ − 1, so that y is [N, C, OH, OW] for any input size, as
  * `torch.nn.functional.adaptive_avg_pool2d`.
  */
-export const adaptiveAvgPool2d = (x: Tensor, outputSize: OutputSize): Tensor =>
-  averaged('adaptiveAvgPool2d', x, adaptiveWindows('adaptiveAvgPool2d', 'adaptive', x, outputSize));
+export const adaptiveAvgPool2d = mixed(
+  'adaptiveAvgPool2d',
+  (x: Tensor, outputSize: OutputSize): Tensor =>
+    averaged('adaptiveAvgPool2d', x, adaptiveWindows('adaptiveAvgPool2d', 'adaptive', x, outputSize)),
+);
 
 /** Largest values of the windows of `adaptiveAvgPool2d`, as `torch.nn.functional.adaptive_max_pool2d`. */
-export const adaptiveMaxPool2d = (x: Tensor, outputSize: OutputSize): Tensor =>
-  adaptiveMaxPool2dWithIndices(x, outputSize).values;
+export const adaptiveMaxPool2d = mixed(
+  'adaptiveMaxPool2d',
+  (x: Tensor, outputSize: OutputSize): Tensor => adaptiveMaxPool2dWithIndices(x, outputSize).values,
+);
 
 /** `adaptiveMaxPool2d`, and the position of each maximum in the H·W plane. */
-export const adaptiveMaxPool2dWithIndices = (x: Tensor, outputSize: OutputSize): Maxima =>
-  maxima('adaptiveMaxPool2d', x, adaptiveWindows('adaptiveMaxPool2d', 'adaptiveMax', x, outputSize));
+export const adaptiveMaxPool2dWithIndices = mixed(
+  'adaptiveMaxPool2dWithIndices',
+  (x: Tensor, outputSize: OutputSize): Maxima =>
+    maxima('adaptiveMaxPool2d', x, adaptiveWindows('adaptiveMaxPool2d', 'adaptiveMax', x, outputSize)),
+);
 
 function averaged(name: string, x: Tensor, w: Windows): Tensor {
   const means = (t: Tensor) => {
@@ -247,15 +265,18 @@ function gradient(g: Tensor, w: Windows, indices?: Tensor): Tensor {
 }
 
 /** Mean of each plane: [N, C, H, W] → [N, C], or with `keepDims` [N, C, 1, 1]. Throws InputError for fewer than three dimensions. */
-export function globalAvgPool2d(x: Tensor, options: { keepDims?: boolean } = {}): Tensor {
-  const op = 'globalAvgPool2d';
-  const { keepDims = false } = checked(op, options, { keepDims: is.flag });
-  if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x });
-  const axes = [x.ndim - 2, x.ndim - 1];
-  const pixels = x.shape[axes[0]] * x.shape[axes[1]];
-  const common = { name: op, scalars: [pixels], shape: x.shape };
-  const pooled = (t: Tensor) =>
-    reduce({ ...common, operands: { a: t }, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
-  const rule = (g: Tensor) => evaluate({ ...common, expression: 'g / s', operands: { g: restored(g, x, axes) } });
-  return recordLinear(op, x, pooled, rule);
-}
+export const globalAvgPool2d = mixed(
+  'globalAvgPool2d',
+  function globalAvgPool2d(x: Tensor, options: { keepDims?: boolean } = {}): Tensor {
+    const op = 'globalAvgPool2d';
+    const { keepDims = false } = checked(op, options, { keepDims: is.flag });
+    if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x });
+    const axes = [x.ndim - 2, x.ndim - 1];
+    const pixels = x.shape[axes[0]] * x.shape[axes[1]];
+    const common = { name: op, scalars: [pixels], shape: x.shape };
+    const pooled = (t: Tensor) =>
+      reduce({ ...common, operands: { a: t }, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
+    const rule = (g: Tensor) => evaluate({ ...common, expression: 'g / s', operands: { g: restored(g, x, axes) } });
+    return recordLinear(op, x, pooled, rule);
+  },
+);

@@ -1,6 +1,7 @@
 // Tensors as text, in PyTorch's form: four decimals, or exponents where magnitudes differ much; the middle of large tensors left out.
 
 import { scopedNoGrad } from '../autograd/tape';
+import { isFloat } from '../tensor/dtype';
 import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { concat } from './join';
@@ -17,7 +18,7 @@ function formatter(
   dtype: Tensor['dtype'],
 ): { width: number; format: (x: number) => string } {
   let write = (x: number): string => (dtype === 'bool' ? String(x !== 0) : String(x));
-  if (dtype === 'float32') {
+  if (isFloat(dtype)) {
     const finite = values.filter((x) => Number.isFinite(x) && x !== 0).map(Math.abs);
     const [least, most] = [Math.min(...finite), Math.max(...finite)];
     const exponents = finite.length > 0 && (most / least > 1000 || most > 1e8 || least < 1e-4);
@@ -29,7 +30,7 @@ function formatter(
     };
   }
   // As in PyTorch, infinities and NaN do not widen the columns.
-  const counted = dtype === 'float32' ? values.filter((x) => Number.isFinite(x) && x !== 0) : values;
+  const counted = isFloat(dtype) ? values.filter((x) => Number.isFinite(x) && x !== 0) : values;
   const width = Math.max(1, ...counted.map((x) => write(x).length));
   return { width, format: (x) => write(x).padStart(width) };
 }
@@ -70,7 +71,8 @@ export async function show(x: Tensor): Promise<string> {
 
   const notes: string[] = [];
   if (x.size === 0 && x.ndim !== 1) notes.push(`shape=[${x.shape.join(', ')}]`);
-  if (x.dtype.endsWith('int32') || (x.size === 0 && x.dtype !== 'float32')) notes.push(`dtype=${x.dtype}`);
+  if (x.dtype.endsWith('int32') || x.dtype === 'float16' || (x.size === 0 && x.dtype !== 'float32'))
+    notes.push(`dtype=${x.dtype}`);
   if (x.gradNode) notes.push(`gradNode=<${x.gradNode.name}>`);
   else if (x.requiresGrad) notes.push('requiresGrad=true');
   let text = `tensor(${x.size === 0 ? '[]' : nest(0, 0, INDENT)}`;

@@ -8,6 +8,7 @@ import { requireFloats, requireTensors } from '../tensor/tensor';
 import { add, mul, sub } from './elementwise';
 import { stack } from './join';
 import { matmul } from './matmul';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import { sum } from './reduce';
 import { expand, permute, reshape, select } from './views';
@@ -28,40 +29,40 @@ function requireRanks(op: string, ranks: readonly number[], operands: Record<str
 }
 
 /** Products of a batch of matrices each, as `torch.bmm`: [b, m, k]·[b, k, n] → [b, m, n]. */
-export function bmm(a: Tensor, b: Tensor): Tensor {
+export const bmm = mixed('bmm', function bmm(a: Tensor, b: Tensor): Tensor {
   requireRanks('bmm', [3, 3], { a, b });
   if (a.shape[0] !== b.shape[0]) throw inputError('bmm', 'the batches differ', { a, b }, 'matmul broadcasts.');
   return matmul(a, b);
-}
+});
 
 /** A matrix times a vector, as `torch.mv`: [m, k]·[k] → [m]. */
-export function mv(a: Tensor, v: Tensor): Tensor {
+export const mv = mixed('mv', function mv(a: Tensor, v: Tensor): Tensor {
   requireRanks('mv', [2, 1], { a, v });
   return matmul(a, v);
-}
+});
 
 /** The scalar product of two vectors, as `torch.dot`: [n], [n] → []. Integers are multiplied as such. */
-export function dot(a: Tensor, b: Tensor): Tensor {
+export const dot = mixed('dot', function dot(a: Tensor, b: Tensor): Tensor {
   requireRanks('dot', [1, 1], { a, b });
   if (a.size !== b.size) throw inputError('dot', 'the vectors differ in length', { a, b });
   return sum(mul(a, b));
-}
+});
 
 /** `dot`: of real numbers the same, as `torch.vdot`. */
 export const vdot = dot;
 
 /** The products of all pairs of elements of two vectors, as `torch.outer`: [m], [n] → [m, n]. */
-export function outer(a: Tensor, b: Tensor): Tensor {
+export const outer = mixed('outer', function outer(a: Tensor, b: Tensor): Tensor {
   requireRanks('outer', [1, 1], { a, b });
   return mul(reshape(a, [a.size, 1]), b);
-}
+});
 
 /** Scalar products over the last dimensions, as `torch.inner`: […, k], [….., k] → […, …..]; of a number and a tensor their product. */
-export function inner(a: Tensor, b: Tensor): Tensor {
+export const inner = mixed('inner', function inner(a: Tensor, b: Tensor): Tensor {
   requireTensors('inner', { a, b });
   if (a.ndim === 0 || b.ndim === 0) return mul(a, b);
   return contract('inner', a, b, [a.ndim - 1], [b.ndim - 1]);
-}
+});
 
 /** Σ over pairs of dimensions of a and b; what is left of a comes before what is left of b. */
 function contract(op: string, a: Tensor, b: Tensor, ofA: readonly number[], ofB: readonly number[]): Tensor {
@@ -87,32 +88,35 @@ function contract(op: string, a: Tensor, b: Tensor, ofA: readonly number[], ofB:
  * Σ over dimensions of a and b, as `torch.tensordot`: `dims` is how many, of the last of a and the first of b (2 by default), or two lists that
  * name them. What is left of a comes before what is left of b.
  */
-export function tensordot(a: Tensor, b: Tensor, dims: number | readonly (readonly number[])[] = 2): Tensor {
-  const op = 'tensordot';
-  requireTensors(op, { a, b });
-  if (typeof dims === 'number') {
-    if (!Number.isInteger(dims) || dims < 0 || dims > Math.min(a.ndim, b.ndim))
-      throw inputError(op, `dims is ${dims}`, { a, b }, 'Use a number of dimensions that both have, or two lists.');
-    const count = Array.from({ length: dims }, (_, i) => i);
-    return contract(
-      op,
-      a,
-      b,
-      count.map((i) => a.ndim - dims + i),
-      count,
-    );
-  }
-  if (!Array.isArray(dims) || dims.length !== 2 || !dims.every(Array.isArray))
-    throw inputError(op, 'dims is no number and no two lists', { a, b }, 'As [[1, 0], [0, 1]].');
-  const axes = (x: Tensor, list: readonly number[]) => {
-    normalizeAxes(op, list, x.shape); // refuses repetitions
-    return list.map((axis) => normalizeAxis(op, axis, x.shape));
-  };
-  return contract(op, a, b, axes(a, dims[0]), axes(b, dims[1]));
-}
+export const tensordot = mixed(
+  'tensordot',
+  function tensordot(a: Tensor, b: Tensor, dims: number | readonly (readonly number[])[] = 2): Tensor {
+    const op = 'tensordot';
+    requireTensors(op, { a, b });
+    if (typeof dims === 'number') {
+      if (!Number.isInteger(dims) || dims < 0 || dims > Math.min(a.ndim, b.ndim))
+        throw inputError(op, `dims is ${dims}`, { a, b }, 'Use a number of dimensions that both have, or two lists.');
+      const count = Array.from({ length: dims }, (_, i) => i);
+      return contract(
+        op,
+        a,
+        b,
+        count.map((i) => a.ndim - dims + i),
+        count,
+      );
+    }
+    if (!Array.isArray(dims) || dims.length !== 2 || !dims.every(Array.isArray))
+      throw inputError(op, 'dims is no number and no two lists', { a, b }, 'As [[1, 0], [0, 1]].');
+    const axes = (x: Tensor, list: readonly number[]) => {
+      normalizeAxes(op, list, x.shape); // refuses repetitions
+      return list.map((axis) => normalizeAxis(op, axis, x.shape));
+    };
+    return contract(op, a, b, axes(a, dims[0]), axes(b, dims[1]));
+  },
+);
 
 /** The Kronecker product, as `torch.kron`: every element of a times all of b; the sizes are multiplied. */
-export function kron(a: Tensor, b: Tensor): Tensor {
+export const kron = mixed('kron', function kron(a: Tensor, b: Tensor): Tensor {
   requireTensors('kron', { a, b });
   const rank = Math.max(a.ndim, b.ndim);
   const wide = (x: Tensor) => [...new Array<number>(rank - x.ndim).fill(1), ...x.shape];
@@ -132,7 +136,7 @@ export function kron(a: Tensor, b: Tensor): Tensor {
     );
   }
   throw inputError('kron', `${rank} dimensions, at most 4 are supported`, { a, b }, 'Merge some with reshape.');
-}
+});
 
 /** Factors of the sum: `beta` of the first tensor (0: it is not read), `alpha` of the product. Both are 1 by default. */
 export interface SumOptions {
@@ -151,32 +155,41 @@ function plus(op: string, x: Tensor, product: Tensor, options: SumOptions): Tens
 }
 
 /** beta·x + alpha·(a·b), as `torch.addmm`: a [m, k], b [k, n], x broadcasts to [m, n]. With beta 0 NaN in x does not matter. */
-export function addmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
+export const addmm = mixed('addmm', function addmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
   requireRanks('addmm', [2, 2], { a, b });
   return plus('addmm', x, matmul(a, b), options);
-}
+});
 
 /** beta·x + alpha·(a·v), as `torch.addmv`: a [m, k], v [k], x broadcasts to [m]. */
-export const addmv = (x: Tensor, a: Tensor, v: Tensor, options: SumOptions = {}): Tensor =>
-  plus('addmv', x, mv(a, v), options);
+export const addmv = mixed(
+  'addmv',
+  (x: Tensor, a: Tensor, v: Tensor, options: SumOptions = {}): Tensor => plus('addmv', x, mv(a, v), options),
+);
 
 /** beta·x + alpha·(a ⊗ b), as `torch.addr`: a [m], b [n], x broadcasts to [m, n]. */
-export const addr = (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor =>
-  plus('addr', x, outer(a, b), options);
+export const addr = mixed(
+  'addr',
+  (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor => plus('addr', x, outer(a, b), options),
+);
 
 /** beta·x + alpha·(a·b) for each of a batch, as `torch.baddbmm`: a [b, m, k], b [b, k, n], x broadcasts to [b, m, n]. */
-export const baddbmm = (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor =>
-  plus('baddbmm', x, bmm(a, b), options);
+export const baddbmm = mixed(
+  'baddbmm',
+  (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor => plus('baddbmm', x, bmm(a, b), options),
+);
 
 /** beta·x + alpha·Σ a·b over a batch, as `torch.addbmm`: a [b, m, k], b [b, k, n], x broadcasts to [m, n]. */
-export function addbmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
-  requireRanks('addbmm', [3, 3], { a, b });
-  if (a.shape[0] !== b.shape[0]) throw inputError('addbmm', 'the batches differ', { a, b });
-  return plus('addbmm', x, contract('addbmm', a, b, [0, 2], [0, 1]), options);
-}
+export const addbmm = mixed(
+  'addbmm',
+  function addbmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
+    requireRanks('addbmm', [3, 3], { a, b });
+    if (a.shape[0] !== b.shape[0]) throw inputError('addbmm', 'the batches differ', { a, b });
+    return plus('addbmm', x, contract('addbmm', a, b, [0, 2], [0, 1]), options);
+  },
+);
 
 /** a·b·c… in the order of the fewest multiplications, as `torch.linalg.multi_dot`; the first and the last may be vectors. */
-export function multiDot(matrices: readonly Tensor[]): Tensor {
+export const multiDot = mixed('multiDot', function multiDot(matrices: readonly Tensor[]): Tensor {
   const op = 'multiDot';
   if (!Array.isArray(matrices) || matrices.length < 2)
     throw inputError(op, 'at least two matrices are needed', {}, 'Give a list.');
@@ -189,11 +202,13 @@ export function multiDot(matrices: readonly Tensor[]): Tensor {
   const y = bestOrder(list);
   const shape = [...(first.ndim === 1 ? [] : [y.shape[0]]), ...(end.ndim === 1 ? [] : [y.shape[1]])];
   return reshape(y, shape);
-}
+});
 
 /** The same of matrices alone, as `torch.chain_matmul`; of one matrix itself. */
-export const chainMatmul = (...matrices: Tensor[]): Tensor =>
-  matrices.length === 1 ? matrices[0] : multiDot(matrices);
+export const chainMatmul = mixed(
+  'chainMatmul',
+  (...matrices: Tensor[]): Tensor => (matrices.length === 1 ? matrices[0] : multiDot(matrices)),
+);
 
 /** The product by the cheapest parentheses: dynamic programming over the sizes. */
 function bestOrder(list: readonly Tensor[]): Tensor {
@@ -222,34 +237,37 @@ function bestOrder(list: readonly Tensor[]): Tensor {
  * y[…, o] = Σ a[…, i]·W[o, i, j]·b[…, j] + bias[o], as `torch.nn.functional.bilinear`: `weight` [out, in1, in2], `bias` [out] or none; all dimensions but the
  * last of a and b agree.
  */
-export function bilinear(a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  const op = 'bilinear';
-  requireFloats(op, { a, b, weight, ...(bias && { bias }) });
-  const shapes = { a, b, weight };
-  if (weight.ndim !== 3) throw inputError(op, 'the weight has no three dimensions', shapes, 'It is [out, in1, in2].');
-  const [outputs, m, n] = weight.shape;
-  const lead = a.shape.slice(0, -1);
-  const fits = a.ndim > 0 && a.ndim === b.ndim && lead.every((k, i) => k === b.shape[i]);
-  if (!fits || a.shape[a.ndim - 1] !== m || b.shape[b.ndim - 1] !== n)
-    throw inputError(op, 'the inputs do not fit', shapes, `They are […, ${m}] and […, ${n}], alike before that.`);
-  if (bias && (bias.ndim !== 1 || bias.size !== outputs))
-    throw inputError(op, 'the bias does not fit the weight', { weight, bias }, `It is [${outputs}].`);
-  const rows = size(lead);
-  // Σ_i a[r, i]·W[o, i, j] for every o and j, then the scalar product with b[r].
-  const half = reshape(matmul(reshape(a, [rows, m]), reshape(permute(weight, [1, 0, 2]), [m, outputs * n])), [
-    rows,
-    outputs,
-    n,
-  ]);
-  const y = reshape(matmul(half, reshape(b, [rows, n, 1])), [...lead, outputs]);
-  return bias ? add(y, bias) : y;
-}
+export const bilinear = mixed(
+  'bilinear',
+  function bilinear(a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+    const op = 'bilinear';
+    requireFloats(op, { a, b, weight, ...(bias && { bias }) });
+    const shapes = { a, b, weight };
+    if (weight.ndim !== 3) throw inputError(op, 'the weight has no three dimensions', shapes, 'It is [out, in1, in2].');
+    const [outputs, m, n] = weight.shape;
+    const lead = a.shape.slice(0, -1);
+    const fits = a.ndim > 0 && a.ndim === b.ndim && lead.every((k, i) => k === b.shape[i]);
+    if (!fits || a.shape[a.ndim - 1] !== m || b.shape[b.ndim - 1] !== n)
+      throw inputError(op, 'the inputs do not fit', shapes, `They are […, ${m}] and […, ${n}], alike before that.`);
+    if (bias && (bias.ndim !== 1 || bias.size !== outputs))
+      throw inputError(op, 'the bias does not fit the weight', { weight, bias }, `It is [${outputs}].`);
+    const rows = size(lead);
+    // Σ_i a[r, i]·W[o, i, j] for every o and j, then the scalar product with b[r].
+    const half = reshape(matmul(reshape(a, [rows, m]), reshape(permute(weight, [1, 0, 2]), [m, outputs * n])), [
+      rows,
+      outputs,
+      n,
+    ]);
+    const y = reshape(matmul(half, reshape(b, [rows, n, 1])), [...lead, outputs]);
+    return bias ? add(y, bias) : y;
+  },
+);
 
 /**
  * The cross product of vectors of three elements along a dimension, as `torch.cross`: without `dim` along the first of size 3. a and b broadcast.
  * Throws InputError where the dimension has another size.
  */
-export function cross(a: Tensor, b: Tensor, dim: number | null = null): Tensor {
+export const cross = mixed('cross', function cross(a: Tensor, b: Tensor, dim: number | null = null): Tensor {
   const op = 'cross';
   requireTensors(op, { a, b });
   if (a.ndim !== b.ndim || !a.ndim)
@@ -267,4 +285,4 @@ export function cross(a: Tensor, b: Tensor, dim: number | null = null): Tensor {
     return expression(op, 'a * b - c * d', x);
   };
   return stack([0, 1, 2].map(component), axis);
-}
+});

@@ -7,6 +7,7 @@ import { normalizeAxis } from '../tensor/shape';
 import { requireFloats, Tensor } from '../tensor/tensor';
 import { cast, isnan, logicalNot, mul } from './elementwise';
 import { gather } from './gather';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import { sum } from './reduce';
 import { sort } from './sort';
@@ -96,19 +97,15 @@ function quantileOf(
  * The quantiles along `dim` (null: of all elements), as `torch.quantile`: q is a number, which gives the shape of a reduction, or a list or vector, whose
  * results lie along a new first dimension. NaN where there is one. Throws InputError for a number outside of 0 … 1.
  */
-export const quantile = (
-  x: Tensor,
-  q: Shares,
-  dim: number | null = null,
-  keepDims = false,
-  options: QuantileOptions = {},
-): Tensor => quantileOf('quantile', x, q, dim, keepDims, options);
+export const quantile = mixed(
+  'quantile',
+  (x: Tensor, q: Shares, dim: number | null = null, keepDims = false, options: QuantileOptions = {}): Tensor =>
+    quantileOf('quantile', x, q, dim, keepDims, options),
+);
 
 /** The same of the elements that are not NaN, as `torch.nanquantile`; NaN where there are none. */
-export const nanquantile = (
-  x: Tensor,
-  q: Shares,
-  dim: number | null = null,
-  keepDims = false,
-  options: QuantileOptions = {},
-): Tensor => quantileOf('nanquantile', x, q, dim, keepDims, options);
+export const nanquantile = mixed(
+  'nanquantile',
+  (x: Tensor, q: Shares, dim: number | null = null, keepDims = false, options: QuantileOptions = {}): Tensor =>
+    quantileOf('nanquantile', x, q, dim, keepDims, options),
+);

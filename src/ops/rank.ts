@@ -2,12 +2,14 @@
 // a median or extreme of the whole tensor is shared evenly by ties.
 import { inputError } from '../tensor/context';
 import { arange, full } from '../tensor/create';
+import { isFloat } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import { normalizeAxis } from '../tensor/shape';
 import { requireTensors, strided, type Tensor } from '../tensor/tensor';
 import { eq, isnan, logicalOr, ne, sub } from './elementwise';
 import { gathered } from './gather';
 import { concat } from './join';
+import { mixed } from './mixed';
 import { order } from './order';
 import { argmax, argmin, max, min, sum } from './reduce';
 import { scan } from './scan';
@@ -71,7 +73,7 @@ export function kthvalue(x: Tensor, k: number, dim = -1, keepDim = false): Sorte
 function medianPositions(x: Tensor, axis: number, skip: boolean): Tensor {
   const n = x.shape[axis] ?? 1;
   const sorted = order(x, axis, false);
-  if (x.dtype !== 'float32') return ranked(sorted, axis, (n - 1) >> 1);
+  if (!isFloat(x.dtype)) return ranked(sorted, axis, (n - 1) >> 1);
   // NaN comes last.
   const numbers = sub(n, sum(isnan(x), axis, true));
   const expression = skip ? 'max((a - 1) / 2, 0)' : 'select(a, i32(s), a == i32(t))';
@@ -93,7 +95,7 @@ function medianAlong(op: string, x: Tensor, dim: number, keepDim: boolean, skip:
 
 /** The median of all elements. */
 function medianOfAll(x: Tensor, skip: boolean): Tensor {
-  if (!x.size) return full([], x.dtype === 'float32' ? Number.NaN : -(2 ** 31), { dtype: x.dtype });
+  if (!x.size) return full([], isFloat(x.dtype) ? Number.NaN : -(2 ** 31), { dtype: x.dtype });
   const flat = reshape(x, [-1]);
   const value = at(strided(flat, flat.shape, flat.strides), 0, medianPositions(flat, 0, skip), true).values;
   if (!x.requiresGrad) return reshape(value, []);
@@ -156,7 +158,7 @@ const running =
   };
 
 /** The largest values so far along a dimension and their positions, of ties the last, as `torch.cummax`. */
-export const cummax = running('cummax', 'argmax');
+export const cummax = mixed('cummax', running('cummax', 'argmax'));
 
 /** The smallest values so far along a dimension and their positions, of ties the last, as `torch.cummin`. */
-export const cummin = running('cummin', 'argmin');
+export const cummin = mixed('cummin', running('cummin', 'argmin'));

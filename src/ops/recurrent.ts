@@ -22,6 +22,7 @@ import { expand, filled, place } from '../tensor/views';
 import { add, mul, relu, sigmoid, sub, tanh } from './elementwise';
 import { chunk, concat, stack } from './join';
 import { linear, matmul } from './matmul';
+import { mixed } from './mixed';
 import { sum } from './reduce';
 import { reshape, select, transpose } from './views';
 
@@ -62,7 +63,7 @@ const zeros = (name: string, shape: readonly number[]): Tensor => filled(name, s
 const listed = ({ y, h, c }: Recurred): Tensor[] => (c ? [y, h, c] : [y, h]);
 
 /** The recurrence over all times. Its inputs are float32 of fitting shapes, T and H at least 1: modules see to that. */
-export function recurrence(given: Recurrence): Recurred {
+export const recurrence = mixed('recurrence', function recurrence(given: Recurrence): Recurred {
   const names = TENSORS.filter((name) => given[name]);
   const inputs = names.map((name) => given[name]!);
   const isRecorded = needsGradient(...inputs);
@@ -95,7 +96,7 @@ export function recurrence(given: Recurrence): Recurred {
       ),
   });
   return result;
-}
+});
 
 /** All elements in a row. */
 const joined = (tensors: readonly Tensor[]): Tensor => concat(tensors.map((t) => reshape(t, [t.size])));

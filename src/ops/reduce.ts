@@ -4,6 +4,7 @@ import { byDefinition } from '../autograd/backward';
 import { needsGradient, type Rule, record, recordLinear } from '../autograd/tape';
 import { inputError, requireNumbers } from '../tensor/context';
 import { ones } from '../tensor/create';
+import { type DType, floatOf } from '../tensor/dtype';
 import type { Expression } from '../tensor/elementwise';
 import { contiguous, evaluate } from '../tensor/elementwise';
 import { type Computed, reduce, restored } from '../tensor/reduce';
@@ -13,6 +14,7 @@ import { strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
 import { mul } from './elementwise';
 import { concat } from './join';
+import { autocasting, mixed } from './mixed';
 import { expression } from './operands';
 import { scan } from './scan';
 import { narrow, reshape } from './views';
@@ -51,7 +53,8 @@ const forInput = (
   expression: string,
   operands: Record<string, Tensor>,
   scalars: Expression['scalars'] = [],
-): Tensor => evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape });
+): Tensor =>
+  evaluate({ name: `${name} gradient`, expression, operands, scalars, shape: x.shape, result: floatOf(x.dtype) });
 
 /** What `recordReduced` needs of the gradient rule g ↦ g · slope, element by element. */
 interface Slope {
@@ -87,17 +90,17 @@ function recordReduced(y: Tensor, x: Tensor, e: Over, slope: Slope): Tensor {
 }
 
 /** Sum, as `torch.sum`. Integers stay integers (modulo 2³²), booleans are counted in int32. */
-export function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+export const sum = autocasting('sum', function sum(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('sum', x, axes, keepDims);
   const summed = (a: Tensor) => reduce({ ...e, operands: { a }, reduction: 'sum', map: 'a', compute: countable(a) });
   return recordLinear('sum', x, summed, (g) => spreadOut(g, x, e.axes));
-}
+});
 
 type Over = ReturnType<typeof over>;
 
-const meanOver = (a: Tensor, e: Over): Tensor => {
+const meanOver = (a: Tensor, e: Over, result: DType = 'float32'): Tensor => {
   const scalars = [1 / countOver(a, e.axes)];
-  return reduce({ ...e, operands: { a }, reduction: 'sum', map: 'f32(a)', final: 'acc * s', scalars });
+  return reduce({ ...e, operands: { a }, reduction: 'sum', map: 'f32(a)', final: 'acc * s', scalars, result });
 };
 
 /** Mean, in float32, as `torch.mean`. */
@@ -105,7 +108,7 @@ export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('mean', x, axes, keepDims);
   const share = 1 / countOver(x, e.axes);
   const rule = (g: Tensor) => spreadOut(forInput('mean', g, 'g * s', { g }, [share]), x, e.axes);
-  return recordLinear('mean', x, (t) => meanOver(t, e), rule);
+  return recordLinear('mean', x, (t) => meanOver(t, e, floatOf(t.dtype)), rule);
 }
 
 function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
@@ -124,15 +127,19 @@ function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims
 }
 
 /** Variance Σ(x − mean)² / (n − correction), as `torch.var`: unbiased with 1 (the default), biased with 0. Two passes. */
-export const variance = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor =>
-  spread('var', x, axes, keepDims, correction);
+export const variance = mixed(
+  'variance',
+  (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor => spread('var', x, axes, keepDims, correction),
+);
 
 /** Standard deviation, as `torch.std`: the root of the variance. */
-export const std = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor =>
-  spread('std', x, axes, keepDims, correction);
+export const std = mixed(
+  'std',
+  (x: Tensor, axes?: Axes, keepDims = false, correction = 1): Tensor => spread('std', x, axes, keepDims, correction),
+);
 
 /** Product, as `torch.prod`. The gradient is right where factors are zero. */
-export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+export const prod = mixed('prod', function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('prod', x, axes, keepDims);
   const y = reduce({ ...e, reduction: 'prod', map: 'a', compute: countable(x) });
   // The product of the other factors: of those before and those after, along the reduced dimensions as one.
@@ -150,7 +157,7 @@ export function prod(x: Tensor, axes?: Axes, keepDims = false): Tensor {
     more: { before: { of: others({}) }, after: { of: others({ reverse: true }) } },
     differentiable: byDefinition([x], (t) => reshape(e.axes.reduce(productTree, t), y.shape)),
   });
-}
+});
 
 /** The product along a dimension, which stays with size 1, by halves: exact for zeros, and its derivatives too. */
 function productTree(x: Tensor, axis: number): Tensor {
@@ -219,11 +226,11 @@ export const any = truth('any');
 export const all = truth('all');
 
 /** log Σ eˣ without overflow, as `torch.logsumexp`: the largest x is taken out first. */
-export function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+export const logsumexp = mixed('logsumexp', function logsumexp(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('logsumexp', x, axes, keepDims);
   const y = countOver(x, e.axes) ? logOfSum(x, e) : reduce({ ...e, reduction: 'max', map: 'f32(a)' });
   return recordReduced(y, x, e, { text: 'g * exp(a - y)' });
-}
+});
 
 function logOfSum(x: Tensor, e: Over): Tensor {
   const most = extremeOver('max', x, { ...e, name: 'max', keepDims: true });
@@ -240,7 +247,7 @@ function logOfSum(x: Tensor, e: Over): Tensor {
  * The p-norm (Σ|x|ᵖ)^(1/p), p = 2 by default, as `torch.linalg.vector_norm`: the largest |x| for ∞, the smallest for −∞, the number of non-zeros
  * for 0.
  */
-export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
+export const norm = mixed('norm', function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
   requireNumbers('norm', { p });
   const e = over('norm', x, axes, keepDims);
   const y = normOver(x, p, e);
@@ -256,7 +263,7 @@ export function norm(x: Tensor, p = 2, axes?: Axes, keepDims = false): Tensor {
     text: 'select(0.0, g * signOf(a) / n, abs(a) == y)',
     more: { n: { of: () => ties('norm', x, 'abs(a) == y', { a: x, y: restored(y, x, e.axes) }, e.axes) } },
   });
-}
+});
 
 function normOver(x: Tensor, p: number, e: Over): Tensor {
   const common = { ...e, scalars: [p, 1 / p] };

@@ -5,6 +5,7 @@ import {
   residualStep as stepKernel,
   timeGradient,
 } from '../../shaders/particles';
+import { castTo } from '../autograd/cast';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record, sumOf } from '../autograd/tape';
 import { device } from '../gpu';
@@ -67,14 +68,14 @@ function timesGradient(sums: Tensor, tau: Tensor, top: number): Tensor {
 
 /**
  * x ← x + (τ_l − τ_{l−1})·f_l(x) for l = 0 … n−1, τ_{−1} = 0 (Lu et al. 2020, eq. 4.1). `tau` is [n], every f_l keeps the shape of x.
- * The order of the times is constant for the gradient. Backward leaves ⟨∂E/∂X^{l+1}, f_l⟩ of all steps beside each other and turns them into
+ * float16, as under autocast, is added up in float32, which is the result's type. The order of the times is constant for the gradient. Backward leaves ⟨∂E/∂X^{l+1}, f_l⟩ of all steps beside each other and turns them into
  * ∂E/∂τ once, at the first step, which every gradient reaches last.
  */
 export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tensor)[], tau: Tensor): Tensor {
   let sums: Tensor | null = null;
   let top = 0;
   const recorded = (input: Tensor, branch: (x: Tensor) => Tensor, l: number): Tensor => {
-    const f = branch(input);
+    const f = castTo(branch(input), 'float32');
     const rule: Rule = (g, needs, h = null) => {
       if (!needs[1] && !needs[2]) return [h ? sumOf(g, h) : g];
       if (!needs[2]) {
@@ -106,5 +107,5 @@ export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tens
     const y = step(input, f, tau, l);
     return record('residual step', [input, f, tau], y, [f, tau], rule, { pairs: true, push, differentiable });
   };
-  return branches.reduce(recorded, x);
+  return branches.reduce(recorded, castTo(x, 'float32'));
 }

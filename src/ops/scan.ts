@@ -6,11 +6,12 @@ import { byDefinition } from '../autograd/backward';
 import { record, recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
-import { wgslType } from '../tensor/dtype';
+import { kernelType } from '../tensor/dtype';
 import { bind, contiguous, copy } from '../tensor/elementwise';
 import { normalizeAxis, size } from '../tensor/shape';
 import { empty, requireFloats, type Tensor } from '../tensor/tensor';
 import { add, exp, mul, sub } from './elementwise';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import { pad } from './pad';
 import { flip, narrow } from './views';
@@ -53,7 +54,7 @@ export function scan(
   const lines = length ? x.size / length : 0;
   const team = slope || length < SHORT || lines > MANY ? 1 : SCAN_WORKGROUP;
   const y = empty(NAMES[kind], x.shape, kind.startsWith('arg') ? 'int32' : x.dtype);
-  const type = wgslType(x.dtype) as 'f32' | 'i32' | 'u32';
+  const type = kernelType(NAMES[kind], x.dtype);
   const inputs = slope ? [x, contiguous(slope.g), slope.before] : [x];
   const o = { kind, type, exclusive, reverse, team };
   const kernel = cached(['scan', o], () => kernelFor(o));
@@ -64,16 +65,16 @@ export function scan(
 const SCAN: OptionTable<ScanOptions> = { exclusive: is.flag, reverse: is.flag };
 
 /** Running sum along a dimension, as `torch.cumsum`: the shape of x. */
-export function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+export const cumsum = mixed('cumsum', function cumsum(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
   checked('cumsum', options, SCAN);
   const at = normalizeAxis('cumsum', axis, x.shape);
   const summed = (t: Tensor) => scan('sum', t, at, options);
   const back = { ...options, reverse: !options.reverse };
   return recordLinear('cumsum', x, summed, (g) => scan('sum', g, at, back));
-}
+});
 
 /** Running product along a dimension, as `torch.cumprod`. The gradient is right where factors are zero. */
-export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
+export const cumprod = mixed('cumprod', function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Tensor {
   checked('cumprod', options, SCAN);
   const at = normalizeAxis('cumprod', axis, x.shape);
   const y = scan('prod', x, at, options);
@@ -83,7 +84,7 @@ export function cumprod(x: Tensor, axis: number, options: ScanOptions = {}): Ten
   };
   const differentiable = byDefinition([x], (t) => productsOf(t, at, options));
   return record('cumprod', [x], y, [x], rule, { differentiable });
-}
+});
 
 /** Running products in recorded operations, by doubling: exact for zeros, and their derivatives too. */
 function productsOf(x: Tensor, axis: number, { exclusive = false, reverse = false }: ScanOptions): Tensor {
@@ -100,10 +101,10 @@ function productsOf(x: Tensor, axis: number, { exclusive = false, reverse = fals
 }
 
 /** Running log Σ eˣ along a dimension, without overflow, as `torch.logcumsumexp`. */
-export function logcumsumexp(x: Tensor, axis: number): Tensor {
+export const logcumsumexp = mixed('logcumsumexp', function logcumsumexp(x: Tensor, axis: number): Tensor {
   requireFloats('logcumsumexp', { input: x });
   return logScan(x, normalizeAxis('logcumsumexp', axis, x.shape), false);
-}
+});
 
 function logScan(x: Tensor, axis: number, reverse: boolean): Tensor {
   const y = scan('logsum', x, axis, { reverse });

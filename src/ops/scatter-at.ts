@@ -3,7 +3,8 @@ import { type ScatterReduction, scatter as scatterKernel } from '../../shaders/s
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from '../tensor/context';
-import { bind, bindAll } from '../tensor/elementwise';
+import { kernelType } from '../tensor/dtype';
+import { bind, bindAll, copy, throughFloat32 } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
 import { contiguousStrides, normalizeAxis, padded } from '../tensor/shape';
 import { empty, requireTensors, strided, type Tensor } from '../tensor/tensor';
@@ -29,17 +30,18 @@ export interface Scatter {
 }
 
 /** x[…, k, …] ⊕ the source[…, j, …] with index[…, j, …] = k, j ascending, along `dim`. */
-export function scatterAt({
-  op,
-  x,
-  shape,
-  dim,
-  index,
-  source,
-  reduction,
-  includeSelf = true,
-  report,
-}: Scatter): Tensor {
+export function scatterAt(given: Scatter): Tensor {
+  const { x, source } = given;
+  if (source.dtype !== 'float16' || (x && x.dtype !== 'float16')) return scattered(given);
+  return throughFloat32(source, (wide) => {
+    const base = x && copy(x, 'float32');
+    const y = scattered({ ...given, x: base, source: wide });
+    base?.dispose();
+    return y;
+  });
+}
+
+function scattered({ op, x, shape, dim, index, source, reduction, includeSelf = true, report }: Scatter): Tensor {
   const axis = normalizeAxis(op, dim, shape);
   requireTensors(op, { index, source });
   const y = empty(op, shape, source.dtype);
@@ -66,7 +68,7 @@ export function scatterAt({
   const reads = [...(x ? [bindAll(x)] : []), bindAll(index), ...(sorting ? [bindAll(sorting)] : []), bindAll(source)];
   const { buffers, slot } = reportsOf(report ? op : null, extent);
   const kernel = scatterKernel({
-    type: moved ? 'Word' : ({ float32: 'f32', int32: 'i32', uint32: 'u32', bool: 'u32' } as const)[source.dtype],
+    type: moved ? 'Word' : kernelType(op, source.dtype),
     reduction,
     base: !x ? 'zeros' : includeSelf && !moved ? 'x' : 'sources',
     sorted: !!sorting,

@@ -12,6 +12,7 @@ import { filled } from '../tensor/views';
 import { cast, div, eq, maximum, mul } from './elementwise';
 import { gathered } from './gather';
 import { alongAxis, checkList } from './index-checks';
+import { mixed } from './mixed';
 import { pad } from './pad';
 import { addAt, scatterAt } from './scatter-at';
 import { expand, reshape } from './views';
@@ -71,8 +72,10 @@ export function addedAt(op: string | null, x: Tensor, dim: number, index: Tensor
 }
 
 /** x with source[…, j, …] added at index[…, j, …] along `dim`, as `torch.scatter_add`; deterministic, several sources may meet. */
-export const scatterAdd = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
-  addedAt('scatterAdd', x, dim, index, source);
+export const scatterAdd = mixed(
+  'scatterAdd',
+  (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => addedAt('scatterAdd', x, dim, index, source),
+);
 
 /** x [n, …] plus source[j, …] at its row index[j], reported in the name of `op`. */
 export const sumsAt = (op: string, x: Tensor, index: Tensor, source: Tensor): Tensor =>
@@ -82,19 +85,22 @@ export const sumsAt = (op: string, x: Tensor, index: Tensor, source: Tensor): Te
  * x with source[…, j, …] (or a number) at index[…, j, …] along `dim`, as `torch.scatter`. Of several sources for a place the last one stays; with
  * `reduce` they are added to x there, or multiplied.
  */
-export function scatter(
-  x: Tensor,
-  dim: number,
-  index: Tensor,
-  source: Tensor | number,
-  options: { reduce?: 'add' | 'multiply' } = {},
-): Tensor {
-  const { reduce } = checked('scatter', options, { reduce: word('add', 'multiply') });
-  requireTensors('scatter', { input: x, index });
-  const from = asSource('scatter', source, index, x.dtype);
-  if (reduce) return scatterReduce(x, dim, index, from, reduce === 'add' ? 'sum' : 'prod');
-  return setAt('scatter', x, dim, index, from);
-}
+export const scatter = mixed(
+  'scatter',
+  function scatter(
+    x: Tensor,
+    dim: number,
+    index: Tensor,
+    source: Tensor | number,
+    options: { reduce?: 'add' | 'multiply' } = {},
+  ): Tensor {
+    const { reduce } = checked('scatter', options, { reduce: word('add', 'multiply') });
+    requireTensors('scatter', { input: x, index });
+    const from = asSource('scatter', source, index, x.dtype);
+    if (reduce) return scatterReduce(x, dim, index, from, reduce === 'add' ? 'sum' : 'prod');
+    return setAt('scatter', x, dim, index, from);
+  },
+);
 
 /** Options of `scatterReduce` and `indexReduce`. */
 export interface ScatterReduceOptions {
@@ -109,16 +115,19 @@ const asFloat = (x: Tensor): Tensor => cast(x, 'float32');
  * x combined at index[…, j, …] along `dim` with source[…, j, …] by sum, product, mean, largest or smallest, as `torch.scatter_reduce`. Where no source
  * comes x stays. The gradient of a largest or smallest value is shared evenly by ties, and that of a product is right where factors are zero.
  */
-export function scatterReduce(
-  x: Tensor,
-  dim: number,
-  index: Tensor,
-  source: Tensor,
-  reduce: ScatterReduce,
-  options: ScatterReduceOptions = {},
-): Tensor {
-  return reduced('scatterReduce', x, dim, index, source, reduce, options);
-}
+export const scatterReduce = mixed(
+  'scatterReduce',
+  function scatterReduce(
+    x: Tensor,
+    dim: number,
+    index: Tensor,
+    source: Tensor,
+    reduce: ScatterReduce,
+    options: ScatterReduceOptions = {},
+  ): Tensor {
+    return reduced('scatterReduce', x, dim, index, source, reduce, options);
+  },
+);
 
 function reduced(
   op: string,
@@ -188,33 +197,36 @@ function checkSlices(op: string, x: Tensor, dim: number, index: Tensor, source: 
 }
 
 /** x with `alpha` · the slices of `source` added at the positions of a 1-D index along `dim`, as `torch.index_add`. */
-export function indexAdd(
-  x: Tensor,
-  dim: number,
-  index: Tensor,
-  source: Tensor,
-  options: { alpha?: number } = {},
-): Tensor {
-  const { alpha = 1 } = checked('indexAdd', options, { alpha: is.number });
-  const [axis, at, slices] = checkSlices('indexAdd', x, dim, index, source);
-  return scatterAdd(x, axis, at, alpha === 1 ? slices : mul(slices, alpha));
-}
+export const indexAdd = mixed(
+  'indexAdd',
+  function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor, options: { alpha?: number } = {}): Tensor {
+    const { alpha = 1 } = checked('indexAdd', options, { alpha: is.number });
+    const [axis, at, slices] = checkSlices('indexAdd', x, dim, index, source);
+    return scatterAdd(x, axis, at, alpha === 1 ? slices : mul(slices, alpha));
+  },
+);
 
 /** x with its slices at the positions of a 1-D index along `dim` replaced by those of `source`, as `torch.index_copy`: the last one stays. */
-export function indexCopy(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
-  return setAt('indexCopy', x, ...checkSlices('indexCopy', x, dim, index, source));
-}
+export const indexCopy = mixed(
+  'indexCopy',
+  function indexCopy(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+    return setAt('indexCopy', x, ...checkSlices('indexCopy', x, dim, index, source));
+  },
+);
 
 /** x with its slices at the positions of a 1-D index along `dim` combined with those of `source`, as `torch.index_reduce`. */
-export function indexReduce(
-  x: Tensor,
-  dim: number,
-  index: Tensor,
-  source: Tensor,
-  reduce: Exclude<ScatterReduce, 'sum'>,
-  options: ScatterReduceOptions = {},
-): Tensor {
-  if ((reduce as string) === 'sum')
-    throw inputError('indexReduce', "reduce is 'sum'", { input: x }, 'indexAdd adds; here: prod, mean, amax, amin.');
-  return reduced('indexReduce', x, ...checkSlices('indexReduce', x, dim, index, source), reduce, options);
-}
+export const indexReduce = mixed(
+  'indexReduce',
+  function indexReduce(
+    x: Tensor,
+    dim: number,
+    index: Tensor,
+    source: Tensor,
+    reduce: Exclude<ScatterReduce, 'sum'>,
+    options: ScatterReduceOptions = {},
+  ): Tensor {
+    if ((reduce as string) === 'sum')
+      throw inputError('indexReduce', "reduce is 'sum'", { input: x }, 'indexAdd adds; here: prod, mean, amax, amin.');
+    return reduced('indexReduce', x, ...checkSlices('indexReduce', x, dim, index, source), reduce, options);
+  },
+);

@@ -4,13 +4,14 @@ import { device } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, requireIntegers, requireNumbers } from '../tensor/context';
 import { full, tensor, zeros } from '../tensor/create';
-import { promote, wgslType } from '../tensor/dtype';
+import { kernelType, promote } from '../tensor/dtype';
 import { bind, contiguous, evaluate } from '../tensor/elementwise';
 import { sameShape } from '../tensor/shape';
 import { empty, requireTensors, strided, Tensor } from '../tensor/tensor';
 import { cast, eq, logicalNot, minimum } from './elementwise';
 import { pick } from './gather';
 import { checkIndex } from './index-checks';
+import { mixed } from './mixed';
 import { max, min } from './reduce';
 import { addAt } from './scatter-at';
 import { sort } from './sort';
@@ -38,7 +39,7 @@ const SEARCH: OptionTable<SearchsortedOptions> = {
 
 /** Where each value of [..., m] would stand in its sorted line of [..., n], or all in the one line [n]. Not checked. */
 export function searched(sorted: Tensor, values: Tensor, right: boolean): Tensor {
-  const type = wgslType(values.dtype) as 'f32' | 'i32' | 'u32';
+  const type = kernelType('searchsorted', values.dtype);
   const y = empty('searchsorted', values.shape, 'int32');
   const n = sorted.shape[sorted.ndim - 1];
   const alone = sorted.ndim === 1;
@@ -52,36 +53,42 @@ export function searched(sorted: Tensor, values: Tensor, right: boolean): Tensor
  * Where each value would have to stand in its sorted line, so that the line stays sorted: int32 of the values' shape, as `torch.searchsorted`. The lines
  * are the last dimension of `sorted`; its other dimensions are those of `values`, unless it is one line for all.
  */
-export function searchsorted(sorted: Tensor, values: Tensor | number, options: SearchsortedOptions = {}): Tensor {
-  const op = 'searchsorted';
-  const { right = false, side, sorter } = checked(op, options, SEARCH);
-  requireTensors(op, { sorted });
-  if (right && side === 'left') throw inputError(op, "right is true, and side is 'left'", {}, 'Give one of them.');
-  const wanted = values instanceof Tensor ? values : full([], values, { dtype: sorted.dtype });
-  const shapes = { sorted, values: wanted };
-  if (sorted.dtype !== wanted.dtype || sorted.dtype === 'bool')
-    throw inputError(
-      op,
-      `the line is ${sorted.dtype}, the values ${wanted.dtype}`,
-      shapes,
-      'Both have the same numeric type.',
-    );
-  if (sorted.ndim === 0) throw inputError(op, 'the sorted tensor has no dimension', shapes);
-  if (sorted.ndim > 1 && !sameShape(sorted.shape.slice(0, -1), wanted.shape.slice(0, -1)))
-    throw inputError(op, 'lines and values differ in their leading dimensions', shapes, 'Or give one line for all.');
-  if (sorter && !sameShape(sorter.shape, sorted.shape))
-    throw inputError(op, 'the sorter does not have the shape of the lines', { sorted, sorter });
-  const line = sorter ? pick(sorted, -1, sorter, op) : sorted;
-  return searched(line, wanted, right || side === 'right');
-}
+export const searchsorted = mixed(
+  'searchsorted',
+  function searchsorted(sorted: Tensor, values: Tensor | number, options: SearchsortedOptions = {}): Tensor {
+    const op = 'searchsorted';
+    const { right = false, side, sorter } = checked(op, options, SEARCH);
+    requireTensors(op, { sorted });
+    if (right && side === 'left') throw inputError(op, "right is true, and side is 'left'", {}, 'Give one of them.');
+    const wanted = values instanceof Tensor ? values : full([], values, { dtype: sorted.dtype });
+    const shapes = { sorted, values: wanted };
+    if (sorted.dtype !== wanted.dtype || sorted.dtype === 'bool')
+      throw inputError(
+        op,
+        `the line is ${sorted.dtype}, the values ${wanted.dtype}`,
+        shapes,
+        'Both have the same numeric type.',
+      );
+    if (sorted.ndim === 0) throw inputError(op, 'the sorted tensor has no dimension', shapes);
+    if (sorted.ndim > 1 && !sameShape(sorted.shape.slice(0, -1), wanted.shape.slice(0, -1)))
+      throw inputError(op, 'lines and values differ in their leading dimensions', shapes, 'Or give one line for all.');
+    if (sorter && !sameShape(sorter.shape, sorted.shape))
+      throw inputError(op, 'the sorter does not have the shape of the lines', { sorted, sorter });
+    const line = sorter ? pick(sorted, -1, sorter, op) : sorted;
+    return searched(line, wanted, right || side === 'right');
+  },
+);
 
 /** The bucket of each element between boundaries [n], which ascend: int32, as `torch.bucketize`. */
-export function bucketize(x: Tensor | number, boundaries: Tensor, options: SearchOptions = {}): Tensor {
-  const { right } = checked('bucketize', options, { right: is.flag });
-  requireTensors('bucketize', { boundaries });
-  if (boundaries.ndim !== 1) throw inputError('bucketize', 'the boundaries are no vector', { boundaries });
-  return searchsorted(boundaries, x, { right });
-}
+export const bucketize = mixed(
+  'bucketize',
+  function bucketize(x: Tensor | number, boundaries: Tensor, options: SearchOptions = {}): Tensor {
+    const { right } = checked('bucketize', options, { right: is.flag });
+    requireTensors('bucketize', { boundaries });
+    if (boundaries.ndim !== 1) throw inputError('bucketize', 'the boundaries are no vector', { boundaries });
+    return searchsorted(boundaries, x, { right });
+  },
+);
 
 /** Options of `isin`. */
 export interface IsinOptions {
@@ -92,21 +99,24 @@ export interface IsinOptions {
 }
 
 /** Whether each element is among `test`, a tensor or a number: bool, as `torch.isin`. NaN is not. */
-export function isin(x: Tensor | number, test: Tensor | number, options: IsinOptions = {}): Tensor {
-  const { invert = false } = checked('isin', options, { assumeUnique: is.flag, invert: is.flag });
-  const like = [x, test].find((t) => t instanceof Tensor);
-  if (!(like instanceof Tensor)) throw inputError('isin', 'no tensor is given', {}, 'One of them is a tensor.');
-  const [a, b] = [x, test].map((t) =>
-    t instanceof Tensor ? t : tensor(t, { dtype: Number.isInteger(t) ? like.dtype : 'float32' }),
-  );
-  const type = promote(promote(a.dtype, b.dtype), 'uint32');
-  const [elements, among] = [cast(a, type), reshape(cast(b, type), [-1])];
-  if (!among.size) return full(a.shape, Number(invert), { dtype: 'bool' });
-  const line = sort(among).values;
-  const at = minimum(searched(line, elements, false), among.size - 1);
-  const found = eq(reshape(pick(line, 0, reshape(at, [-1]), null), elements.shape), elements);
-  return invert ? logicalNot(found) : found;
-}
+export const isin = mixed(
+  'isin',
+  function isin(x: Tensor | number, test: Tensor | number, options: IsinOptions = {}): Tensor {
+    const { invert = false } = checked('isin', options, { assumeUnique: is.flag, invert: is.flag });
+    const like = [x, test].find((t) => t instanceof Tensor);
+    if (!(like instanceof Tensor)) throw inputError('isin', 'no tensor is given', {}, 'One of them is a tensor.');
+    const [a, b] = [x, test].map((t) =>
+      t instanceof Tensor ? t : tensor(t, { dtype: Number.isInteger(t) ? like.dtype : 'float32' }),
+    );
+    const type = promote(promote(a.dtype, b.dtype), 'uint32');
+    const [elements, among] = [cast(a, type), reshape(cast(b, type), [-1])];
+    if (!among.size) return full(a.shape, Number(invert), { dtype: 'bool' });
+    const line = sort(among).values;
+    const at = minimum(searched(line, elements, false), among.size - 1);
+    const found = eq(reshape(pick(line, 0, reshape(at, [-1]), null), elements.shape), elements);
+    return invert ? logicalNot(found) : found;
+  },
+);
 
 /**
  * How often each number 0, 1, … occurs in a vector of integers that are not negative, or the sum of its weights, as `torch.bincount`. Waits for the GPU: the size of
@@ -142,7 +152,7 @@ export interface HistcOptions {
 const HISTC: OptionTable<HistcOptions> = { bins: is.number, min: is.number, max: is.number };
 
 /** How many elements lie in each of `bins` (100) equal parts of a range, as `torch.histc`: float32 [bins]. Elements outside and NaN are not counted. */
-export function histc(x: Tensor, options: HistcOptions = {}): Tensor {
+export const histc = mixed('histc', function histc(x: Tensor, options: HistcOptions = {}): Tensor {
   const { bins = 100, min: low = 0, max: high = 0 } = checked('histc', options, HISTC);
   requireTensors('histc', { input: x });
   requireNumbers('histc', { min: low, max: high });
@@ -175,4 +185,4 @@ export function histc(x: Tensor, options: HistcOptions = {}): Tensor {
     operands: { c: strided(counts, [bins], [1]), a, b },
     shape: [bins],
   });
-}
+});

@@ -7,6 +7,7 @@ import { reduce } from '../tensor/reduce';
 import { type Lines, linesAlong, normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats } from '../tensor/tensor';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import { sum } from './reduce';
 
@@ -46,7 +47,7 @@ const along = (op: 'softmax' | 'logSoftmax') => (x: Tensor, dim: number) => {
 };
 
 /** exp(x) / Σ exp(x) along `dim`, computed from x − max x, as `torch.softmax`: float32, shape of x. */
-export const softmax = along('softmax');
+export const softmax = mixed('softmax', along('softmax'));
 
 /** log softmax(x) along `dim`, without overflow or log 0, as `torch.log_softmax`: float32, shape of x. */
-export const logSoftmax = along('logSoftmax');
+export const logSoftmax = mixed('logSoftmax', along('logSoftmax'));

@@ -7,6 +7,7 @@ import { normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 import { pick, scatterInto } from './gather';
+import { mixed } from './mixed';
 import { order } from './order';
 
 /** Values and where they came from. */
@@ -40,16 +41,16 @@ function picked(x: Tensor, axis: number, indices: Tensor): Sorted {
  * Values in ascending order along `dim` (the last), and where they stood (int32), as `torch.sort`. Stable; NaN counts as the largest, as in
  * PyTorch.
  */
-export function sort(x: Tensor, options: SortOptions = {}): Sorted {
+export const sort = mixed('sort', function sort(x: Tensor, options: SortOptions = {}): Sorted {
   const { dim = -1, descending = false } = checked('sort', options, SORT);
   return picked(x, normalizeAxis('sort', dim, x.shape), order(x, dim, descending));
-}
+});
 
 /** Positions (int32) that sort x along `dim`, as `torch.argsort`. */
-export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
+export const argsort = mixed('argsort', function argsort(x: Tensor, options: SortOptions = {}): Tensor {
   const { dim = -1, descending = false } = checked('argsort', options, SORT);
   return order(x, dim, descending);
-}
+});
 
 /** As `sort` along dimension 0, the values alone: `torch.msort`. */
 export const msort = (x: Tensor): Tensor => sort(x, { dim: 0 }).values;
@@ -65,7 +66,7 @@ export interface TopkOptions {
 const TOPK: OptionTable<TopkOptions> = { dim: is.number, largest: is.flag, sorted: is.flag };
 
 /** The k largest (or smallest) along `dim` with their positions, the most extreme first, as `torch.topk`. */
-export function topk(x: Tensor, k: number, options: TopkOptions = {}): Sorted {
+export const topk = mixed('topk', function topk(x: Tensor, k: number, options: TopkOptions = {}): Sorted {
   const { dim = -1, largest = true } = checked('topk', options, TOPK);
   const axis = normalizeAxis('topk', dim, x.shape);
   const n = x.shape[axis] ?? 1;
@@ -74,4 +75,4 @@ export function topk(x: Tensor, k: number, options: TopkOptions = {}): Sorted {
   const all = order(x, axis, largest);
   const first = strided(all, axis < x.ndim ? all.shape.with(axis, k) : all.shape, all.strides);
   return picked(x, axis, copy(first));
-}
+});

@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
 import { div, isnan, logicalNot, maximum, mul, sqrt, sub } from './elementwise';
 import { matmul } from './matmul';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import type { Axes } from './reduce';
 import { mean, std, sum, variance } from './reduce';
@@ -15,30 +16,42 @@ import { narrow, reshape, slice, transpose } from './views';
 import { clamp, where } from './where';
 
 /** `variance` and `mean`, as `torch.var_mean`. */
-export const varMean = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): { var: Tensor; mean: Tensor } => ({
-  var: variance(x, axes, keepDims, correction),
-  mean: mean(x, axes, keepDims),
-});
+export const varMean = mixed(
+  'varMean',
+  (x: Tensor, axes?: Axes, keepDims = false, correction = 1): { var: Tensor; mean: Tensor } => ({
+    var: variance(x, axes, keepDims, correction),
+    mean: mean(x, axes, keepDims),
+  }),
+);
 
 /** `std` and `mean`, as `torch.std_mean`. */
-export const stdMean = (x: Tensor, axes?: Axes, keepDims = false, correction = 1): { std: Tensor; mean: Tensor } => ({
-  std: std(x, axes, keepDims, correction),
-  mean: mean(x, axes, keepDims),
-});
+export const stdMean = mixed(
+  'stdMean',
+  (x: Tensor, axes?: Axes, keepDims = false, correction = 1): { std: Tensor; mean: Tensor } => ({
+    std: std(x, axes, keepDims, correction),
+    mean: mean(x, axes, keepDims),
+  }),
+);
 
 /** Sum of the elements that are not NaN, as `torch.nansum`. */
-export const nansum = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
-  sum(x.dtype === 'float32' ? where(isnan(x), 0, x) : x, axes, keepDims);
+export const nansum = mixed(
+  'nansum',
+  (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
+    sum(x.dtype === 'float32' ? where(isnan(x), 0, x) : x, axes, keepDims),
+);
 
 /** Mean of the elements that are not NaN, as `torch.nanmean`; NaN where there are none. */
-export const nanmean = (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
-  div(nansum(x, axes, keepDims), sum(logicalNot(isnan(x)), axes, keepDims));
+export const nanmean = mixed(
+  'nanmean',
+  (x: Tensor, axes?: Axes, keepDims = false): Tensor =>
+    div(nansum(x, axes, keepDims), sum(logicalNot(isnan(x)), axes, keepDims)),
+);
 
 /** The sum of the diagonal of a matrix, as `torch.trace`. */
-export function trace(x: Tensor): Tensor {
+export const trace = mixed('trace', function trace(x: Tensor): Tensor {
   if (x.ndim !== 2) throw inputError('trace', 'the input is no matrix', { input: x });
   return sum(diagonalOf(x));
-}
+});
 
 /** The diagonal over the last two dimensions, a view where the elements lie together. */
 export function diagonalOf(x: Tensor): Tensor {
@@ -61,7 +74,7 @@ export interface CovOptions {
 const COV: OptionTable<CovOptions> = { correction: is.number, fweights: is.tensor, aweights: is.tensor };
 
 /** The covariances of variables, as `torch.cov`: x [variables, observations] → [variables, variables]; of one variable [observations] a number. */
-export function cov(x: Tensor, options: CovOptions = {}): Tensor {
+export const cov = mixed('cov', function cov(x: Tensor, options: CovOptions = {}): Tensor {
   const { correction = 1, fweights = null, aweights = null } = checked('cov', options, COV);
   requireTensors('cov', { input: x });
   if (x.ndim > 2)
@@ -88,16 +101,16 @@ export function cov(x: Tensor, options: CovOptions = {}): Tensor {
     weights && aweights && correction ? mul(div(sum(mul(weights, aweights)), total), correction) : correction;
   const left = typeof total === 'number' ? Math.max(0, n - correction) : maximum(sub(total, taken), 0);
   return reshape(div(products, left), x.ndim === 2 && variables !== 1 ? [variables, variables] : []);
-}
+});
 
 /** The correlations of variables, as `torch.corrcoef`: `cov` divided by both standard deviations. */
-export function corrcoef(x: Tensor): Tensor {
+export const corrcoef = mixed('corrcoef', function corrcoef(x: Tensor): Tensor {
   const c = cov(x);
   if (!c.ndim) return div(c, c);
   const deviation = sqrt(diagonalOf(c));
   const n = deviation.size;
   return clamp(expression('corrcoef', 'c / a / b', { c, a: reshape(deviation, [n, 1]), b: deviation }), -1, 1);
-}
+});
 
 /** Options of `trapezoid` and `cumulativeTrapezoid`. */
 export interface TrapezoidOptions {
@@ -144,13 +157,16 @@ function trapezoids(op: string, y: Tensor, options: TrapezoidOptions): { areas: 
 }
 
 /** The integral along `dim` by trapezoids, as `torch.trapezoid`: `y` are values at `x`, or `dx` apart. */
-export function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
+export const trapezoid = mixed('trapezoid', function trapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
   const { areas, axis } = trapezoids('trapezoid', y, options);
   return sum(areas, axis);
-}
+});
 
 /** The integrals up to each place but the first, as `torch.cumulative_trapezoid`. */
-export function cumulativeTrapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
-  const { areas, axis } = trapezoids('cumulativeTrapezoid', y, options);
-  return cumsum(areas, axis);
-}
+export const cumulativeTrapezoid = mixed(
+  'cumulativeTrapezoid',
+  function cumulativeTrapezoid(y: Tensor, options: TrapezoidOptions = {}): Tensor {
+    const { areas, axis } = trapezoids('cumulativeTrapezoid', y, options);
+    return cumsum(areas, axis);
+  },
+);

@@ -11,6 +11,7 @@ import { requireFloats, requireTensors } from '../tensor/tensor';
 import * as raw from '../tensor/views';
 import { pick } from './gather';
 import { checkIndex } from './index-checks';
+import { mixed } from './mixed';
 
 type Sizes = number | readonly number[];
 
@@ -71,13 +72,22 @@ function unpool(
  * Values at the positions that a max pooling found them at, zeros elsewhere, as `torch.nn.functional.max_unpool1d`: [N, C, L] with the `indices` of
  * `maxPool1dWithIndices`. Where several values have one position, one of them is there. Throws InputError for sizes that do not fit.
  */
-export const maxUnpool1d = (x: Tensor, indices: Tensor, kernelSize: Sizes, options: UnpoolOptions = {}): Tensor =>
-  unpool('maxUnpool1d', 1, x, indices, kernelSize, options);
+export const maxUnpool1d = mixed(
+  'maxUnpool1d',
+  (x: Tensor, indices: Tensor, kernelSize: Sizes, options: UnpoolOptions = {}): Tensor =>
+    unpool('maxUnpool1d', 1, x, indices, kernelSize, options),
+);
 
 /** The same of images [N, C, H, W] and `maxPool2dWithIndices`, as `torch.nn.functional.max_unpool2d`. */
-export const maxUnpool2d = (x: Tensor, indices: Tensor, kernelSize: Sizes, options: UnpoolOptions = {}): Tensor =>
-  unpool('maxUnpool2d', 2, x, indices, kernelSize, options);
+export const maxUnpool2d = mixed(
+  'maxUnpool2d',
+  (x: Tensor, indices: Tensor, kernelSize: Sizes, options: UnpoolOptions = {}): Tensor =>
+    unpool('maxUnpool2d', 2, x, indices, kernelSize, options),
+);
 
 /** The same of volumes [N, C, D, H, W] and `maxPool3dWithIndices`, as `torch.nn.functional.max_unpool3d`. */
-export const maxUnpool3d = (x: Tensor, indices: Tensor, kernelSize: Sizes, options: UnpoolOptions = {}): Tensor =>
-  unpool('maxUnpool3d', 3, x, indices, kernelSize, options);
+export const maxUnpool3d = mixed(
+  'maxUnpool3d',
+  (x: Tensor, indices: Tensor, kernelSize: Sizes, options: UnpoolOptions = {}): Tensor =>
+    unpool('maxUnpool3d', 3, x, indices, kernelSize, options),
+);

@@ -5,16 +5,20 @@ import { normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats } from '../tensor/tensor';
 import { abs, mul, sub } from './elementwise';
+import { mixed } from './mixed';
 import { expression } from './operands';
 import type { Axes } from './reduce';
 import { max, min, norm, sum } from './reduce';
 import { reshape } from './views';
 
 /** (Σ|x|ᵒʳᵈ)^(1/ord) over dimensions (all by default), ord 2 by default, as `torch.linalg.vector_norm`. Refuses integers. */
-export function vectorNorm(x: Tensor, ord = 2, axes: Axes = null, keepDims = false): Tensor {
-  requireFloats('vectorNorm', { input: x });
-  return norm(x, ord, axes, keepDims);
-}
+export const vectorNorm = mixed(
+  'vectorNorm',
+  function vectorNorm(x: Tensor, ord = 2, axes: Axes = null, keepDims = false): Tensor {
+    requireFloats('vectorNorm', { input: x });
+    return norm(x, ord, axes, keepDims);
+  },
+);
 
 /** Which norm of a matrix: its elements' 2-norm, or the largest or smallest sum of |elements| of a column (±1) or a row (±∞). */
 export type MatrixOrd = 'fro' | 1 | -1 | number;
@@ -23,44 +27,42 @@ export type MatrixOrd = 'fro' | 1 | -1 | number;
  * The norm of the matrices that lie along two dimensions (the last two by default), as `torch.linalg.matrix_norm`: 'fro', ±1 or ±∞. Those
  * of singular values ('nuc', ±2) are refused.
  */
-export function matrixNorm(
-  x: Tensor,
-  ord: MatrixOrd = 'fro',
-  axes: readonly number[] = [-2, -1],
-  keepDims = false,
-): Tensor {
-  const op = 'matrixNorm';
-  requireFloats(op, { input: x });
-  if (x.ndim < 2) throw inputError(op, 'the input is no matrix', { input: x }, 'vectorNorm takes any tensor.');
-  if (!Array.isArray(axes) || axes.length !== 2)
-    throw inputError(op, 'a matrix lies along two dimensions', { input: x }, 'As [-2, -1].');
-  const [rows, columns] = axes.map((axis) => normalizeAxis(op, axis, x.shape));
-  if (rows === columns) throw inputError(op, `dimension ${rows} is named twice`, { input: x });
-  if (ord === 'fro') return norm(x, 2, [rows, columns], keepDims);
-  if (Math.abs(ord) !== 1 && Math.abs(ord) !== Infinity)
-    throw inputError(
-      op,
-      `the norm ${typeof ord === 'string' ? `'${ord}'` : ord} is not there`,
-      { input: x },
-      "There are 'fro', 1, −1, Infinity and −Infinity.",
-    );
-  const [summed, chosen] = Math.abs(ord) === 1 ? [rows, columns] : [columns, rows];
-  const y = (ord > 0 ? max : min)(sum(abs(x), summed, true), chosen, true);
-  return keepDims
-    ? y
-    : reshape(
-        y,
-        x.shape.filter((_, i) => i !== rows && i !== columns),
+export const matrixNorm = mixed(
+  'matrixNorm',
+  function matrixNorm(x: Tensor, ord: MatrixOrd = 'fro', axes: readonly number[] = [-2, -1], keepDims = false): Tensor {
+    const op = 'matrixNorm';
+    requireFloats(op, { input: x });
+    if (x.ndim < 2) throw inputError(op, 'the input is no matrix', { input: x }, 'vectorNorm takes any tensor.');
+    if (!Array.isArray(axes) || axes.length !== 2)
+      throw inputError(op, 'a matrix lies along two dimensions', { input: x }, 'As [-2, -1].');
+    const [rows, columns] = axes.map((axis) => normalizeAxis(op, axis, x.shape));
+    if (rows === columns) throw inputError(op, `dimension ${rows} is named twice`, { input: x });
+    if (ord === 'fro') return norm(x, 2, [rows, columns], keepDims);
+    if (Math.abs(ord) !== 1 && Math.abs(ord) !== Infinity)
+      throw inputError(
+        op,
+        `the norm ${typeof ord === 'string' ? `'${ord}'` : ord} is not there`,
+        { input: x },
+        "There are 'fro', 1, −1, Infinity and −Infinity.",
       );
-}
+    const [summed, chosen] = Math.abs(ord) === 1 ? [rows, columns] : [columns, rows];
+    const y = (ord > 0 ? max : min)(sum(abs(x), summed, true), chosen, true);
+    return keepDims
+      ? y
+      : reshape(
+          y,
+          x.shape.filter((_, i) => i !== rows && i !== columns),
+        );
+  },
+);
 
 /** The p-norm of a − b (2 by default), which broadcast, as `torch.dist`. */
-export const dist = (a: Tensor, b: Tensor, p = 2): Tensor => norm(sub(a, b), p);
+export const dist = mixed('dist', (a: Tensor, b: Tensor, p = 2): Tensor => norm(sub(a, b), p));
 
 /**
  * Every part along `dim` whose p-norm is above `maxnorm` brought to it, as `torch.renorm`. Throws InputError for fewer than two dimensions.
  */
-export function renorm(x: Tensor, p: number, dim: number, maxnorm: number): Tensor {
+export const renorm = mixed('renorm', function renorm(x: Tensor, p: number, dim: number, maxnorm: number): Tensor {
   requireFloats('renorm', { input: x });
   requireNumbers('renorm', { p, maxnorm });
   if (x.ndim < 2) throw inputError('renorm', 'fewer than two dimensions', { input: x });
@@ -74,4 +76,4 @@ export function renorm(x: Tensor, p: number, dim: number, maxnorm: number): Tens
     true,
   );
   return mul(x, expression('renorm', 'select(1.0, over(s, n + 1e-7), n > s)', { n: length }, [maxnorm]));
-}
+});

@@ -1,14 +1,25 @@
 // Choices between elements: `where`, and `clamp` with numbers or tensors as bounds.
 
 import type { DType } from '../tensor/dtype';
-import { promote, wgslType } from '../tensor/dtype';
+import { isFloat, wgslType } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import { unaryFunctions } from './elementwise';
 import { nonzeroTuple } from './nonzero';
-import { type Numeric, numberType, type Operand, recordElementwise, requireOperand, requireTensor } from './operands';
+import {
+  type Numeric,
+  numberType,
+  type Operand,
+  recordElementwise,
+  requireOperand,
+  requireTensor,
+  resultType,
+} from './operands';
+
+/** The type that elements of a type are chosen in. */
+const computed = (dtype: DType): DType => (dtype === 'bool' ? 'uint32' : isFloat(dtype) ? 'float32' : dtype);
 
 /** As `torch.where`: the elements of `a` where `condition` is true (non-zero), of `b` elsewhere; all three broadcast. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor;
@@ -24,19 +35,16 @@ function chosen(condition: Tensor, a: Operand, b: Operand): Tensor {
   const like = [a, b].find((x) => x instanceof Tensor);
   const operands: Record<string, Tensor> = { c: condition };
   const scalars: Numeric[] = [0, 0];
-  let dtype: DType | null = null;
   for (const [i, value] of [a, b].entries()) {
     requireOperand('where', value, condition);
-    const type = value instanceof Tensor ? value.dtype : numberType(value, like?.dtype ?? 'float32');
-    dtype = dtype ? promote(dtype, type) : type;
     if (value instanceof Tensor) operands['ab'[i]] = value;
     else scalars[i] = value;
   }
   const shape = Object.values(operands).reduce<Shape>((all, t) => broadcastShapes('where', all, t.shape), []);
-  const compute = dtype === 'bool' ? 'uint32' : dtype!;
-  const type = wgslType(compute);
+  const dtype = resultType([a, b], like?.dtype ?? 'float32');
+  const type = wgslType(computed(dtype));
   const expression = `select(${operands.b ? `${type}(b)` : `${type}(t)`}, ${operands.a ? `${type}(a)` : `${type}(s)`}, bool(c))`;
-  const y = evaluate({ name: 'where', expression, operands, scalars, shape, result: dtype! });
+  const y = evaluate({ name: 'where', expression, operands, scalars, shape, result: dtype });
   const inputs = [operands.a, operands.b].filter(Boolean);
   const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'];
   return recordElementwise('where', inputs, y, rules.filter((rule) => !!rule) as string[], operands, [], undefined);
@@ -71,14 +79,20 @@ export function clamp(x: Tensor, min?: Bound, max?: Bound): Tensor {
 
 function between(all: Record<string, Tensor>): Tensor {
   const operands = Object.values(all);
-  const dtype = operands.reduce<DType>((type, t) => promote(type, t.dtype), 'bool');
+  const dtype = resultType(operands, 'float32');
   const shape = operands.reduce<Shape>((wide, t) => broadcastShapes('clamp', wide, t.shape), []);
-  const nan = (name: string) => (dtype === 'float32' ? ` || isNan(${name})` : '');
+  const nan = (name: string) => (isFloat(dtype) ? ` || isNan(${name})` : '');
   const raised = all.low ? `select(a, low, a < low${nan('low')})` : 'a';
-  const crossed = all.low ? ` || (low > high && ${dtype === 'float32' ? '!isNan(a)' : 'true'})` : '';
+  const crossed = all.low ? ` || (low > high && ${isFloat(dtype) ? '!isNan(a)' : 'true'})` : '';
   const value = all.high ? `select(${raised}, high, a > high${crossed}${nan('high')})` : raised;
-  const compute = dtype === 'bool' ? 'uint32' : dtype;
-  const y = evaluate({ name: 'clamp', expression: value, operands: all, shape, result: dtype, compute });
+  const y = evaluate({
+    name: 'clamp',
+    expression: value,
+    operands: all,
+    shape,
+    result: dtype,
+    compute: computed(dtype),
+  });
   const inside = [all.low && 'a >= low', all.high && 'a <= high'].filter(Boolean).join(' && ');
   const conditions: Record<string, string> = {
     a: inside,

@@ -5,7 +5,7 @@ import { device, InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireNumbers } from './context';
 import type { DType, TypedArray } from './dtype';
-import { hostArray, toHost } from './dtype';
+import { byteSize, hostArray, hostNumbers, toHost } from './dtype';
 import { Memory, trackFactory } from './memory';
 import type { Shape } from './shape';
 import { checkShape, size } from './shape';
@@ -28,8 +28,9 @@ export function factory(
   requiresGrad = false,
 ): Tensor {
   checkShape(what, shape);
+  const bytes = byteSize(what, dtype, size(shape));
   const make = () => {
-    const storage = device().allocate(4 * size(shape), what);
+    const storage = device().allocate(bytes, what);
     fill(storage);
     return storage;
   };
@@ -88,10 +89,13 @@ export function tensor(data: Data, options: TensorOptions & { shape?: Shape } = 
   return made;
 }
 
-const hosts = new WeakMap<Memory, TypedArray>();
+const hosts = new WeakMap<Memory, ReturnType<typeof toHost>>();
 
 /** The elements of a tensor that `tensor(data)` made, without waiting for the GPU; null where they are not known on the host. */
-export const hostValues = (x: Tensor): TypedArray | null => (x.memory.recipe && hosts.get(x.memory)) ?? null;
+export function hostValues(x: Tensor): TypedArray | null {
+  const host = x.memory.recipe && hosts.get(x.memory);
+  return host ? hostNumbers(host).subarray(0, x.memory.shape ? size(x.memory.shape) : undefined) : null;
+}
 
 function naturalType(data: Data, flat: readonly unknown[]): DType {
   if (data instanceof Int32Array) return 'int32';
@@ -126,7 +130,7 @@ function flatten(data: NestedArray, shape: readonly number[], depth: number, out
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
   const { dtype = 'float32', requiresGrad = false } = checked('full', options, OPTIONS);
   const one = toHost([value], dtype, 'full');
-  const values = () => hostArray(dtype, new ArrayBuffer(4 * size(shape))).fill(one[0]);
+  const values = () => hostArray(dtype, new ArrayBuffer(byteSize('full', dtype, size(shape)))).fill(one[0]);
   return factory('full', shape, dtype, (storage) => device().write(storage, values()), requiresGrad);
 }
 
@@ -146,7 +150,7 @@ function computed(
   value: (i: number) => number,
   { dtype = 'float32', requiresGrad }: TensorOptions,
 ): Tensor {
-  device().pool.checkSize(4 * size(shape), what);
+  device().pool.checkSize(byteSize(what, dtype, size(shape)), what);
   const values = new Float64Array(size(shape));
   for (let i = 0; i < values.length; i++) values[i] = value(i);
   return tensor(values, { shape, dtype, requiresGrad });

@@ -1,25 +1,63 @@
-// Element types. All are stored in four bytes; a bool is a u32 that is 0 or 1.
-import { F32, I32, U32 } from '../../shaders/elements';
+// Element types. All are stored in four bytes, but for float16 in two; a bool is a u32 that is 0 or 1.
+import { F16, F32, I32, U32 } from '../../shaders/elements';
+import { fromHalf, halfBits } from '../../shaders/half';
 import { inputError } from './context';
+import { requireHalf } from './half';
 
-export type DType = 'float32' | 'int32' | 'uint32' | 'bool';
+export type DType = 'float32' | 'float16' | 'int32' | 'uint32' | 'bool';
 export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+/** Elements as the memory holds them: of float16 the bits. */
+type StoredArray = TypedArray | Uint16Array<ArrayBuffer>;
 
 /** The WGSL type of an element as kernels compute with it. */
 export const wgslType = (dtype: DType) =>
-  ({ float32: 'f32', int32: 'i32', uint32: 'u32', bool: 'bool' })[dtype] as 'f32' | 'i32' | 'u32' | 'bool';
+  ({ float32: 'f32', float16: 'f16', int32: 'i32', uint32: 'u32', bool: 'bool' })[dtype] as
+    | 'f32'
+    | 'f16'
+    | 'i32'
+    | 'u32'
+    | 'bool';
+
+/** The type that a kernel of 32-bit elements is made for; float16 is refused in the name of `op`. */
+export function kernelType(op: string, dtype: DType): 'f32' | 'i32' | 'u32' {
+  const type = { float32: 'f32', float16: null, int32: 'i32', uint32: 'u32', bool: 'u32' } as const;
+  const found = type[dtype];
+  if (found) return found;
+  throw inputError(op, 'not defined for float16', {}, "Convert first: x.to('float32').");
+}
 
 /** What the memory of a tensor holds, as `launch` compares it with what a kernel reads and writes. */
-export const elementOf: Record<DType, number> = { float32: F32, int32: I32, uint32: U32, bool: U32 };
+export const elementOf: Record<DType, number> = { float32: F32, float16: F16, int32: I32, uint32: U32, bool: U32 };
+
+/** Whether a tensor of the type can have a gradient. */
+export const isFloat = (dtype: DType): boolean => dtype === 'float32' || dtype === 'float16';
+
+/** The type of a result of real numbers from operands of `dtype`: halves stay halves. */
+export const floatOf = (dtype: DType): 'float32' | 'float16' => (dtype === 'float16' ? 'float16' : 'float32');
+
+/** Bytes of an element. */
+export const bytesOf = (dtype: DType): number => (dtype === 'float16' ? 2 : 4);
+
+/** Bytes of memory for `n` elements, a multiple of four. Throws AdapterError for float16 where the device has none. */
+export function byteSize(what: string, dtype: DType, n: number): number {
+  if (dtype !== 'float16') return 4 * n;
+  requireHalf(what);
+  return 4 * Math.ceil(n / 2);
+}
 
 /** A typed array for the raw bytes of a tensor. */
-export function hostArray(dtype: DType, buffer: ArrayBuffer): TypedArray {
+export function hostArray(dtype: DType, buffer: ArrayBuffer): StoredArray {
   if (dtype === 'float32') return new Float32Array(buffer);
+  if (dtype === 'float16') return new Uint16Array(buffer);
   return dtype === 'int32' ? new Int32Array(buffer) : new Uint32Array(buffer);
 }
 
-/** Host numbers as the tensor stores them. Integers out of range or fractions for an integer type are refused. */
-export function toHost(values: ArrayLike<number | boolean>, dtype: DType, op = 'tensor'): TypedArray {
+/** What is stored, as numbers: halves as float32. */
+export const hostNumbers = (stored: StoredArray): TypedArray =>
+  stored instanceof Uint16Array ? Float32Array.from(stored, fromHalf) : (stored as TypedArray);
+
+/** Host numbers as the tensor stores them, in whole words. Integers out of range or fractions for an integer type are refused. */
+export function toHost(values: ArrayLike<number | boolean>, dtype: DType, op = 'tensor'): StoredArray {
   checkDType(op, dtype);
   const n = values.length;
   if (!ArrayBuffer.isView(values))
@@ -31,8 +69,9 @@ export function toHost(values: ArrayLike<number | boolean>, dtype: DType, op = '
           {},
           'Use numbers or booleans.',
         );
-  const out = hostArray(dtype, new ArrayBuffer(4 * n));
+  const out = hostArray(dtype, new ArrayBuffer(dtype === 'float16' ? 4 * Math.ceil(n / 2) : 4 * n));
   if (dtype === 'bool') for (let i = 0; i < n; i++) out[i] = values[i] ? 1 : 0;
+  else if (dtype === 'float16') for (let i = 0; i < n; i++) out[i] = halfBits(Number(values[i]));
   else for (let i = 0; i < n; i++) out[i] = Number(values[i]);
   if (dtype === 'int32' || dtype === 'uint32')
     for (let i = 0; i < n; i++)
@@ -41,7 +80,7 @@ export function toHost(values: ArrayLike<number | boolean>, dtype: DType, op = '
   return out;
 }
 
-const RANK: Record<DType, number> = { bool: 0, uint32: 1, int32: 2, float32: 3 };
+const RANK: Record<DType, number> = { bool: 0, uint32: 1, int32: 2, float16: 3, float32: 4 };
 
 /** Refuses types that there are not, such as PyTorch's other ones. */
 export function checkDType(op: string, dtype: DType): void {
@@ -49,5 +88,5 @@ export function checkDType(op: string, dtype: DType): void {
     throw inputError(op, `there is no dtype '${dtype}'`, {}, `Use ${Object.keys(RANK).join(', ')}.`);
 }
 
-/** The type that an operation on two types computes in, as in PyTorch: bool < uint32 < int32 < float32. */
+/** The type that an operation on two types computes in, as in PyTorch: bool < uint32 < int32 < float16 < float32. */
 export const promote = (a: DType, b: DType): DType => (RANK[a] >= RANK[b] ? a : b);

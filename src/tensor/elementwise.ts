@@ -7,7 +7,7 @@ import type { Constant, TypedBinding } from '../gpu';
 import { device, f32, Scalar } from '../gpu';
 import { inputError } from './context';
 import type { DType } from './dtype';
-import { elementOf, wgslType } from './dtype';
+import { bytesOf, elementOf, wgslType } from './dtype';
 import type { Shape } from './shape';
 import { broadcastStrides, collapse, leadWithOnes, sameShape, size } from './shape';
 import type { Tensor } from './tensor';
@@ -94,12 +94,13 @@ export const convertedScalar = (s: Scalar, type: 'f32' | 'i32' | 'u32'): Scalar 
 
 /** True when kernels can bind it as a plain array: contiguous, and starting where the adapter allows a binding to start. */
 export const isBindable = (x: Tensor): boolean =>
-  x.isContiguous && (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
+  x.isContiguous && (bytesOf(x.dtype) * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
 
 /** The range of memory that a bindable tensor covers. */
 export function bind(x: Tensor): TypedBinding {
   const { block, offset, bytes } = x.storage;
-  const [from, length] = [4 * x.offset, 4 * x.size];
+  const each = bytesOf(x.dtype);
+  const [from, length] = [each * x.offset, 4 * Math.ceil((each * x.size) / 4)];
   const whole = from + length === bytes;
   return { block, offset: offset + from, bytes: length, whole, element: elementOf[x.dtype] };
 }
@@ -116,6 +117,17 @@ export const contiguous = (x: Tensor): Tensor => (isBindable(x) ? x : copy(x));
 /** A new contiguous tensor with the same elements, converted to `dtype`. */
 export function copy(x: Tensor, dtype: DType = x.dtype): Tensor {
   return evaluate({ name: 'copy', expression: 'a', operands: { a: x }, shape: x.shape, result: dtype });
+}
+
+/** `f` of float32 for a float16 tensor, its result as float16 too, where a kernel has 32-bit elements alone. */
+export function throughFloat32(x: Tensor, f: (wide: Tensor) => Tensor): Tensor {
+  const wide = copy(x, 'float32');
+  const y = f(wide);
+  wide.dispose();
+  if (y.dtype !== 'float32') return y;
+  const half = copy(y, 'float16');
+  y.dispose();
+  return half;
 }
 
 /** Overwrites the elements of `target`, which must be bindable, with those of `source` (broadcast, converted). */

@@ -109,6 +109,13 @@ export class Memory {
     this.dropCopy();
   }
 
+  /** The same of what only the tape needs. */
+  parkInner(recipe: () => Storage): void {
+    this.escaped = false;
+    this.inner = true;
+    this.park(recipe);
+  }
+
   /** From now on it lives as long as a tensor that views it can be reached. */
   hold(): void {
     if (traced || !this.#storage) return;
@@ -175,6 +182,14 @@ export class Memory {
     this.recipe = null;
     this.kept = true;
     if (this.#held) forget(this.#held);
+  }
+
+  /** What has made it for itself is done with it: from now on only the tape needs it, if anything does. */
+  letGo(): void {
+    if (this.kept || !this.#storage) return;
+    this.escaped = false;
+    this.inner = true;
+    if (this.pins === 0) this.release(INSIDE);
   }
 
   /** A saved tensor less for the nodes that are not finished: what only they held goes. */

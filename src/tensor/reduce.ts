@@ -29,7 +29,7 @@ export interface ReduceExpression {
   shape: Shape;
   axes: readonly number[];
   keepDims?: boolean;
-  /** The type of the mapped values: float32 by default. */
+  /** The type of the mapped values: float32 by default. Halves are reduced in float32, and give float16 unless `result` says otherwise. */
   compute?: Computed;
   /** Whether operands are converted to that type before they are mapped. */
   convert?: boolean;
@@ -47,7 +47,7 @@ const MANY = 16384;
 const ENOUGH_THREADS = 16384;
 
 /** What a reduction starts from. */
-function identity(reduction: Reduction, compute: Computed): Constant {
+function identity(reduction: Reduction, compute: Exclude<Computed, 'float16'>): Constant {
   const [least, most] = { float32: [-Infinity, Infinity], int32: [-(2 ** 31), 2 ** 31 - 1], uint32: [0, -1] }[compute];
   const first = { sum: 0, prod: 1, max: least, min: most, argmax: 0, argmin: 0 }[reduction];
   return compute === 'float32' ? f32(first) : first;
@@ -55,6 +55,7 @@ function identity(reduction: Reduction, compute: Computed): Constant {
 
 /** Reduces an elementwise expression over dimensions of its (broadcast) shape. An empty range gives the identity of sum and prod. */
 export function reduce(e: ReduceExpression): Tensor {
+  if (e.compute === 'float16') return reduce({ ...e, compute: 'float32', result: e.result ?? 'float16' });
   const { name, reduction, axes, shape } = e;
   const compute = e.compute ?? 'float32';
   const arg = reduction.startsWith('arg');
@@ -130,10 +131,10 @@ export function reduce(e: ReduceExpression): Tensor {
 /** Evaluates an elementwise expression and sums it down to `shape`: gradients of operands that were broadcast. */
 export function evaluateTo(shape: Shape, e: Expression): Tensor {
   if (sameShape(shape, e.shape)) return evaluate(e);
-  const { name, expression, operands, scalars, compute } = e;
+  const { name, expression, operands, scalars, compute, result } = e;
   const axes = broadcastAxes(shape, e.shape);
   const from = { name, map: expression, operands, scalars, shape: e.shape, axes, convert: compute === 'float32' };
-  const summed = reduce({ ...from, reduction: 'sum' });
+  const summed = reduce({ ...from, reduction: 'sum', ...(result === 'float16' && { result }) });
   return strided(summed, shape, contiguousStrides(shape));
 }
 

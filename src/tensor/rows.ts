@@ -3,14 +3,18 @@ import { ANY } from '../../shaders/elements';
 import { permuteRows } from '../../shaders/particles';
 import type { TypedBinding } from '../gpu';
 import { device, InputError } from '../gpu';
+import { byteSize } from './dtype';
 import { bind } from './elementwise';
 import { sameShape, showShape } from './shape';
 import type { Tensor } from './tensor';
 
+/** Bytes of a tensor's elements, in whole words. */
+export const bytesIn = ({ dtype, size }: Tensor): number => byteSize('tensor', dtype, size);
+
 /** Bytes that a tensor takes in a block: the next one starts where the adapter lets a binding start. */
 function span(tensor: Tensor): number {
   const align = device().limits.minStorageBufferOffsetAlignment;
-  return Math.ceil((4 * tensor.size) / align) * align;
+  return Math.ceil(bytesIn(tensor) / align) * align;
 }
 
 /** Most bytes packed into one block: below every adapter's limit on a binding. */
@@ -18,7 +22,7 @@ const MOST = 2 ** 26;
 
 /** True when the tensor is alone in its memory and covers all of it. */
 export const isWhole = (tensor: Tensor): boolean =>
-  tensor.isContiguous && tensor.offset === 0 && tensor.storage.bytes === 4 * tensor.size;
+  tensor.isContiguous && tensor.offset === 0 && tensor.storage.bytes === bytesIn(tensor);
 
 /**
  * Moves tensors side by side into blocks of at most 64 MiB, in their order, so that one launch can serve neighbours. Tensors keep their
@@ -48,7 +52,7 @@ function packBlock(what: string, tensors: readonly Tensor[]): void {
   device().write(storage, new Uint32Array(bytes / 4));
   let at = 0;
   for (const tensor of tensors) {
-    const place = storage.slice(at, 4 * tensor.size);
+    const place = storage.slice(at, bytesIn(tensor));
     device().copy(bind(tensor), place);
     tensor.memory.rehome(place);
     at += span(tensor);

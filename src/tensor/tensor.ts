@@ -3,7 +3,7 @@ import type { Storage } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from './context';
 import type { DType, TypedArray } from './dtype';
-import { hostArray } from './dtype';
+import { byteSize, bytesOf, hostArray, hostNumbers, isFloat } from './dtype';
 import { Memory, trackComputed } from './memory';
 import type { Shape } from './shape';
 import { contiguousStrides, isContiguous, sameShape, size } from './shape';
@@ -138,7 +138,7 @@ export class Tensor {
 
   /** Marks a leaf as trained, as in PyTorch's `requires_grad_()`. */
   requiresGrad_(value = true): this {
-    if (value && this.dtype !== 'float32')
+    if (value && !isFloat(this.dtype))
       throw inputError(
         'requiresGrad_',
         `a tensor of ${this.dtype} has no gradient`,
@@ -156,11 +156,22 @@ export class Tensor {
     return this;
   }
 
-  /** The elements on the host, row-major. Waits for the GPU. */
+  /** `count` elements from the one at `from`, where they lie. */
+  async #read(from: number, count: number): Promise<TypedArray> {
+    const each = bytesOf(this.dtype);
+    const skip = (from * each) % 4; // a half may begin in the middle of a word
+    const bytes = Math.ceil((skip + each * count) / 4) * 4;
+    const words = await device().read(this.storage, each * from - skip, bytes);
+    return hostNumbers(
+      hostArray(this.dtype, skip || bytes > each * count ? words.slice(skip, skip + each * count) : words),
+    );
+  }
+
+  /** The elements on the host, row-major; of float16 as a Float32Array. Waits for the GPU. */
   async data(): Promise<TypedArray> {
     const n = this.size;
-    if (n === 0) return hostArray(this.dtype, new ArrayBuffer(0));
-    if (this.isContiguous) return hostArray(this.dtype, await device().read(this.storage, 4 * this.offset, 4 * n));
+    if (n === 0) return hostNumbers(hostArray(this.dtype, new ArrayBuffer(0)));
+    if (this.isContiguous) return this.#read(this.offset, n);
     // A strided view: read the span it covers and pick the elements on the host.
     let low = this.offset;
     let high = this.offset;
@@ -168,8 +179,8 @@ export class Tensor {
       if (stride < 0) low += stride * (this.shape[i] - 1);
       else high += stride * (this.shape[i] - 1);
     });
-    const span = hostArray(this.dtype, await device().read(this.storage, 4 * low, 4 * (high - low + 1)));
-    const out = hostArray(this.dtype, new ArrayBuffer(4 * n));
+    const span = await this.#read(low, high - low + 1);
+    const out = hostNumbers(hostArray(this.dtype, new ArrayBuffer(bytesOf(this.dtype) * n)));
     const index = new Array<number>(this.ndim).fill(0);
     for (let i = 0, at = this.offset - low; i < n; i++) {
       out[i] = span[at];
@@ -247,7 +258,7 @@ export type NestedArray = number | boolean | NestedArray[];
 
 /** A new contiguous tensor for the result of `what`; its content is undefined until a kernel writes it. */
 export function empty(what: string, shape: Shape, dtype: DType = 'float32'): Tensor {
-  const memory = new Memory(device().allocate(4 * size(shape), what), what);
+  const memory = new Memory(device().allocate(byteSize(what, dtype, size(shape)), what), what);
   trackComputed(memory);
   return new Tensor(memory, dtype, shape);
 }

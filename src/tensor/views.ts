@@ -86,7 +86,8 @@ export function place(target: Tensor, source: Tensor, at: Constant = target.offs
   for (const list of strides) list[last] *= run;
   const runs = source.size / run;
   leadWithOnes({ shape, strides }, FEW);
-  const kernel = shape.length === FEW ? placeKernels.few : placeKernels.many;
+  const { few, many } = placeKernels[source.dtype === 'float16' ? 'halves' : 'words'];
+  const kernel = shape.length === FEW ? few : many;
   const head: Constant[] = [runs, shape.length, source.offset, at, run, ...steps, 0];
   const constants = [...head, ...[shape, ...strides].flatMap((list) => padded(list))];
   device().launch(kernel, [bindAll(source), bindAll(target)], constants, runs);

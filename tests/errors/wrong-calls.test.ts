@@ -62,7 +62,7 @@ function table(o: ReturnType<typeof operands>): Row[] {
     { what: 'minus a boolean', call: () => o.bits.neg(), op: 'neg', hint: /to\('int32'\)/ },
     { what: 'limit', call: () => F.clamp(a, '0' as never), op: 'clamp', shapes: [A], hint: /tensor or a number/ },
     { what: 'nothing to choose', call: () => F.where(o.bits, none, 1), op: 'where', shapes: [A], hint: /a number/ },
-    { what: 'type', call: () => a.cast('float16' as never), op: 'cast', hint: /Use .*float32/ },
+    { what: 'type', call: () => a.cast('float64' as never), op: 'cast', hint: /Use .*float32/ },
     // Matrix products
     { what: 'inner dimensions', call: () => a.matmul(b), op: 'matmul', shapes: [A, B], hint: /transpose/ },
     {

@@ -209,7 +209,7 @@ test('what does not fit is refused by name, before anything runs', () => {
       /many: \d+ bindings, this adapter allows \d+ \(max/,
     ],
     [defined({ bindings: { y: 'wrote float32' } }), /odd: binding y is 'wrote float32'/],
-    [defined({ bindings: { y: 'write float16' } }), /odd: there is no dtype 'float16'/],
+    [defined({ bindings: { y: 'write float64' } }), /odd: there is no dtype 'float64'/],
     [defined({ bindings: { y: 'read float32' } }), /odd: no binding is written/],
     [defined({ bindings: { 'y z': 'write float32' } }), /odd: 'y z' is no name of WGSL/],
     [defined({ uniforms: { y: 'float32' } }), /odd: the name 'y' is taken/],

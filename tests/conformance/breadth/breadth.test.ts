@@ -7,6 +7,7 @@ import { endStep } from '../../../src/tensor/memory';
 import { sharedPath } from '../../shared';
 import { useGpu } from '../../util';
 import { type Case, Missing, readCases } from './case';
+import { runCast, runHalf, runTable } from './half-case';
 import { runOptimizer } from './optimizer-case';
 import { runModule, runProgram } from './program';
 import { runStateDict } from './state-dict-case';
@@ -32,6 +33,9 @@ const runners: Partial<Record<Case['kind'], (c: Case) => Promise<string | null>>
   program: runProgram,
   module: runModule,
   state_dict: runStateDict,
+  half: runHalf,
+  cast: runCast,
+  table: runTable,
 };
 
 if (!folder) test.skip('cases of ../shared/torch-breadth (the folder is absent)');
