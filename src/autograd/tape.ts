@@ -168,11 +168,14 @@ export const recordLinear = (
   apply: (x: Tensor) => Tensor,
   adjoint: (gradient: Tensor) => Tensor,
   saved: readonly Tensor[] = [],
-): Tensor =>
-  record(name, [x], apply(x), saved, (g) => [adjoint(g)], {
+): Tensor => {
+  const y = apply(x);
+  // What has nothing to do gives its input: a record of its own needs a tensor of its own.
+  return record(name, [x], y === x ? withoutHistory(x) : y, saved, (g) => [adjoint(g)], {
     push: (t) => apply(t!),
     differentiable: (g) => [recordLinear(name, g, adjoint, apply, saved)],
   });
+};
 
 /** a + b, recorded: what adds up gradients that have a history. */
 export const recordedSum = (a: Tensor, b: Tensor): Tensor =>

@@ -15,6 +15,17 @@ function refuse(op: string, problem: string, x: Tensor, hint: string): never {
   throw inputError(op, problem, { target: x }, hint);
 }
 
+/** Whether elements may be the same: some dimension does not step over all that the smaller steps reach. */
+function overlaps(x: Tensor): boolean {
+  const wide = x.shape.map((n, d) => [Math.abs(x.strides[d]), n]).filter(([, n]) => n > 1);
+  let reach = 0;
+  for (const [stride, n] of wide.sort(([a], [b]) => a - b)) {
+    if (stride <= reach) return true;
+    reach += stride * (n - 1);
+  }
+  return false;
+}
+
 /** Refuses a target whose gradients a write would falsify, or whose elements share memory. */
 export function requireWritable(op: string, x: Tensor): void {
   if (!x.isLeaf)
@@ -31,7 +42,7 @@ export function requireWritable(op: string, x: Tensor): void {
       x,
       'Wrap the write in noGrad().',
     );
-  if (x.strides.some((stride, i) => stride === 0 && x.shape[i] > 1))
+  if (overlaps(x))
     refuse(op, 'elements of the target share memory: it is an expanded view', x, 'Write into a clone().');
 }
 

@@ -169,11 +169,11 @@ function reduced(
     amin: (g) => shared(g),
   };
   const shared = (g: Tensor): readonly [Tensor, Tensor] => {
-    const self = kept(asFloat(eq(x, y)));
-    // NaN lies outside of what the index covers: it equals nothing.
+    // As in PyTorch an x that does not take part counts among the ties all the same, and receives nothing.
+    const self = asFloat(eq(x, y));
     const sources = asFloat(eq(source, spreadTo(gathered(null, y, dim, index), source)));
     const share = div(g, addAt(self, x.shape, dim, index, sources));
-    return [mul(self, share), mul(sources, back(share))];
+    return [kept(mul(self, share)), mul(sources, back(share))];
   };
   const rule = (g: Tensor) => rules[reduce](g);
   const saved = { sum: [], mean: [], prod: [x, source], amax: [x, source, y], amin: [x, source, y] }[reduce];
