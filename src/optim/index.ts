@@ -15,6 +15,23 @@ export type { Closure, LBFGSOptions } from './lbfgs';
 export { LBFGS } from './lbfgs';
 export type { LionOptions } from './lion';
 export { Lion } from './lion';
+export type { PlateauOptions } from './lr-combined';
+export { ChainedScheduler, ReduceLROnPlateau, SequentialLR } from './lr-combined';
+export type { CyclicOptions, OneCycleOptions } from './lr-cycles';
+export { CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR } from './lr-cycles';
+export type { LRLambda, LRSchedulerState } from './lr-scheduler';
+export {
+  ConstantLR,
+  CosineAnnealingLR,
+  ExponentialLR,
+  LambdaLR,
+  LinearLR,
+  LRScheduler,
+  MultiplicativeLR,
+  MultiStepLR,
+  PolynomialLR,
+  StepLR,
+} from './lr-scheduler';
 export type { MuonOptions } from './muon';
 export { Muon } from './muon';
 export type { NAdamOptions } from './nadam';

@@ -27,6 +27,7 @@ function calls(): Record<string, (options: never) => unknown> {
   const x = zeros([2, 3], { requiresGrad: true });
   const image = zeros([1, 2, 6, 6]);
   const labels = tensor(new Int32Array([0, 2]));
+  const opt = () => new optim.SGD(p(), { lr: 1 });
   const p = () => [new nn.Parameter(zeros([2]))];
   const scaled = () => [new featureFlow.ScaledParameter(zeros([2]), 1)];
   const loss = x.mul(2).sum();
@@ -92,6 +93,17 @@ function calls(): Record<string, (options: never) => unknown> {
       models.FeatureFlowResNet.prototype.initialise.call({ parametrisation: 'mean-field' } as never, image, o),
     'featureFlow.flowStart': (o) => featureFlow.flowStart(x, { layers: 1, particles: 2, ...(o as object) }),
     'featureFlow.pseudoHuber': (o) => featureFlow.pseudoHuber(x, x, o),
+    'optim.StepLR': (o) => new optim.StepLR(opt(), 1, o),
+    'optim.MultiStepLR': (o) => new optim.MultiStepLR(opt(), [1], o),
+    'optim.ConstantLR': (o) => new optim.ConstantLR(opt(), o),
+    'optim.LinearLR': (o) => new optim.LinearLR(opt(), o),
+    'optim.CosineAnnealingLR': (o) => new optim.CosineAnnealingLR(opt(), 1, o),
+    'optim.CosineAnnealingWarmRestarts': (o) => new optim.CosineAnnealingWarmRestarts(opt(), 1, o),
+    'optim.PolynomialLR': (o) => new optim.PolynomialLR(opt(), o),
+    'optim.CyclicLR': (o) => new optim.CyclicLR(opt(), 0.1, 1, o),
+    'optim.OneCycleLR': (o) => new optim.OneCycleLR(opt(), 1, o),
+    'optim.ReduceLROnPlateau': (o) => new optim.ReduceLROnPlateau(opt(), o),
+    'optim.ChainedScheduler': (o) => new optim.ChainedScheduler([new optim.ExponentialLR(opt(), 1)], o),
     'optim.Adadelta': (o) => new optim.Adadelta(p(), o),
     'optim.ASGD': (o) => new optim.ASGD(p(), o),
     'optim.Lion': (o) => new optim.Lion(p(), o),

@@ -10,6 +10,7 @@ import { type Case, Missing, readCases } from './case';
 import { runCast, runHalf, runTable } from './half-case';
 import { runOptimizer } from './optimizer-case';
 import { runModule, runProgram } from './program';
+import { runScheduler } from './scheduler-case';
 import { runStateDict } from './state-dict-case';
 
 const { FILE = '', CASE = '' } = process.env;
@@ -31,6 +32,7 @@ const files = [
 const runners: Partial<Record<Case['kind'], (c: Case) => Promise<string | null>>> = {
   optimizer: runOptimizer,
   program: runProgram,
+  scheduler: runScheduler,
   module: runModule,
   state_dict: runStateDict,
   half: runHalf,
