@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as lstm from '../../examples/ported/lstm-language-model';
+import * as nanogpt from '../../examples/ported/nanogpt';
+import * as vit from '../../examples/ported/vit';
 import { type nn, tensor } from '../../src/index.node.js';
 import { close, useGpu } from '../util';
 
@@ -26,6 +28,8 @@ function byFormula<M extends nn.AnyModule>(module: M): M {
 /** Losses of as many steps as the fixture of that name has. */
 const programs: Record<string, (steps: number) => Promise<number[]>> = {
   'lstm-language-model': (steps) => lstm.train({ steps, model: byFormula(new lstm.LetterModel()) }),
+  nanogpt: (steps) => nanogpt.train({ steps, model: byFormula(nanogpt.newModel()) }),
+  vit: (steps) => vit.train({ steps, model: byFormula(new vit.ViT()) }),
 };
 
 for (const [name, train] of Object.entries(programs))
