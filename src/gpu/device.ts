@@ -276,7 +276,7 @@ export class Device {
     return result;
   }
 
-  /** Waits until the GPU is idle; throws what it has reported and no read has told of. */
+  /** Waits until the GPU is idle; throws what it has reported and no read has told of, labels and indices out of range too. */
   async sync(): Promise<void> {
     this.check();
     this.commands.flush();
@@ -286,6 +286,7 @@ export class Device {
     const strays = this.#watch.strays().map((error) => new GpuError(`the GPU reported: ${error.message}`));
     const untold = [...this.losses.untold.splice(0), ...strays];
     if (untold.length) throw untold[0];
+    if (this.#reports) await this.read(this.#reports.binding, 0, 4); // every read looks at the reports
   }
 
   /** Times every launch of `body`, which is synchronous, on the GPU. Needs the feature 'timestamp-query'. */

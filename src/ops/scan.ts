@@ -6,14 +6,15 @@ import { byDefinition } from '../autograd/backward';
 import { record, recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
+import { ones } from '../tensor/create';
 import { kernelType } from '../tensor/dtype';
 import { bind, contiguous, copy } from '../tensor/elementwise';
 import { normalizeAxis, size } from '../tensor/shape';
 import { empty, requireFloats, type Tensor } from '../tensor/tensor';
 import { add, exp, mul, sub } from './elementwise';
+import { concat } from './join';
 import { mixed } from './mixed';
 import { expression } from './operands';
-import { pad } from './pad';
 import { flip, narrow } from './views';
 
 /** Lines shorter than this, or more of them than fill a device, get a thread each. */
@@ -89,10 +90,7 @@ export const cumprod = mixed('cumprod', function cumprod(x: Tensor, axis: number
 /** Running products in recorded operations, by doubling: exact for zeros, and their derivatives too. */
 function productsOf(x: Tensor, axis: number, { exclusive = false, reverse = false }: ScanOptions): Tensor {
   const n = x.shape[axis] ?? 1;
-  const shifted = (t: Tensor, by: number) => {
-    const amounts = t.shape.map((_, d): [number, number] => (d === axis ? [by, 0] : [0, 0]));
-    return pad(narrow(t, axis, 0, n - by), amounts, { value: 1 });
-  };
+  const shifted = (t: Tensor, by: number) => concat([ones(t.shape.with(axis, by)), narrow(t, axis, 0, n - by)], axis);
   if (!x.ndim) return exclusive ? add(mul(x, 0), 1) : x;
   let y = reverse ? flip(x, axis) : x;
   if (exclusive && n) y = shifted(y, 1);

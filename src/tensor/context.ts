@@ -25,16 +25,20 @@ setPath(modulePath);
 export function callSite(): string {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 200; // a deep model calls through many frames
-  const frames = (new Error().stack ?? '').split('\n').slice(2);
+  const [own, ...frames] = (new Error().stack ?? '').split('\n').slice(1);
   Error.stackTraceLimit = limit;
+  // The framework's sources lie around this file; bundled into a program they are in one file with it, and lines tell nothing.
+  const root = fileOf(own).replace(/[\\/]tensor[\\/]context\.\w+$/, '');
   const foreign = frames.find(
     (frame) =>
-      !/[\\/](dawnfield[\\/](src|dist)|src[\\/](gpu|tensor|autograd|ops|nn|optim|models|meanfield|featureflow|train))[\\/]|node:internal|<anonymous>\)?$/.test(
-        frame,
-      ),
+      !fileOf(frame).startsWith(root) &&
+      !/[\\/]dawnfield[\\/](src|dist)[\\/]|node:internal|<anonymous>\)?$/.test(frame),
   );
   return foreign?.trim().replace(/^at /, '') ?? '';
 }
+
+/** The file of a line of a stack trace. */
+const fileOf = (frame: string): string => /(?:[(@\s]|^)([^(@\s][^(@]*?):\d+:\d+\)?$/.exec(frame)?.[1] ?? frame;
 
 /** Refuses arguments that are no numbers, such as tensors: arithmetic on the host would make NaN of them. */
 export function requireNumbers(op: string, values: Readonly<Record<string, unknown>>): void {

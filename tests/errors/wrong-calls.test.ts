@@ -1,5 +1,6 @@
 // Wrong calls, one a row: each throws before anything reaches the GPU, and its message has the operation, the shapes, a hint and the
 // line of the caller.
+import { runInThisContext } from 'node:vm';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DawnfieldError, device, F, models, nn, optim, type Tensor, tensor, zeros } from '../../src/index.node.js';
@@ -332,6 +333,16 @@ test('the message names the line that called', () => {
   assert.match(
     message(() => a.select(0, 9)),
     /called from .*wrong-calls\.test\.ts:\d+:\d+/,
+  );
+});
+
+test("the user's folders may have the framework's names", () => {
+  const filename = '/home/me/app/src/models/net.js';
+  const multiply = runInThisContext('(a, b) => a.matmul(b)', { filename });
+  const { a, b } = operands();
+  assert.match(
+    message(() => multiply(a, b)),
+    /called from .*\/home\/me\/app\/src\/models\/net\.js:1:\d+/,
   );
 });
 
