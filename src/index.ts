@@ -51,6 +51,7 @@ export type { LoadOptions, SaveOptions } from './nn/stored';
 export { load, save } from './nn/stored';
 export type { DefinedKernel, KernelBinding, KernelOptions } from './ops/define-kernel';
 export { defineKernel } from './ops/define-kernel';
+export * as linalg from './ops/linalg';
 export * as optim from './optim';
 export type { TensorOptions } from './tensor/create';
 export { arange, eye, full, fullLike, linspace, ones, onesLike, tensor, zeros, zerosLike } from './tensor/create';

@@ -1,4 +1,4 @@
-// Labels and indices out of range, as kernels have noted them (shaders/report.ts). The buffer is copied along with every read-back, in the same
+// Labels and indices out of range and matrices without an inverse, as kernels have noted them (shaders/report.ts). The buffer is copied along with every read-back, in the same
 // submit, so that looking costs no launch; the first read after the mistake throws.
 import { U32 } from '../../shaders/elements';
 import { REPORT_SLOTS } from '../../shaders/report';
@@ -6,6 +6,8 @@ import type { Block, Pool, TypedBinding } from './blocks';
 import { InputError } from './errors';
 
 export const REPORT_BYTES = 8 * REPORT_SLOTS;
+
+const OUT_OF_RANGE = 'Its results are NaN, or −2³¹ among integers. Correct the labels or indices.';
 
 export class Reports {
   readonly gpu: GPUBuffer;
@@ -24,7 +26,12 @@ export class Reports {
 
   /** The number of an operation whose values must lie in 0 … extent − 1. `where` is a module's path or ''. */
   slot(op: string, extent: number, where: string): number {
-    const told = `${op}: VALUE is out of range, it must be in 0 … ${extent - 1}${where && `, in module ${where}`}`;
+    const range = `it must be in 0 … ${extent - 1}${where && `, in module ${where}`}`;
+    return this.slotOf(`${op}: VALUE is out of range, ${range}. ${OUT_OF_RANGE}`);
+  }
+
+  /** The number of an operation that reports something else: what it then says, with the number reported for VALUE. */
+  slotOf(told: string): number {
     const last = REPORT_SLOTS - 1;
     const found = this.#slots.get(told);
     if (found !== undefined) return found;
@@ -38,11 +45,9 @@ export class Reports {
     for (let slot = 0; slot < REPORT_SLOTS; slot++) {
       if (words[2 * slot] === 0) continue;
       this.device.queue.writeBuffer(this.gpu, 8 * slot, new Uint32Array(2));
-      const told = [...this.#slots.keys()][slot] ?? 'a gather, scatter or loss: VALUE is out of range';
-      const value = String(words[2 * slot + 1] | 0);
-      throw new InputError(
-        `${told.replace('VALUE', value)}. Its results are NaN, or −2³¹ among integers. Correct the labels or indices.`,
-      );
+      const other = `a gather, scatter, loss or matrix: VALUE is out of range. ${OUT_OF_RANGE}`;
+      const told = [...this.#slots.keys()][slot] ?? other;
+      throw new InputError(told.replace('VALUE', String(words[2 * slot + 1] | 0)));
     }
   }
 }

@@ -28,6 +28,8 @@ export { channelShuffle, type FoldOptions, fold, pixelShuffle, pixelUnshuffle, u
 export * from '../ops/indexing-functions';
 export { type InterpolateMode, type InterpolateOptions, interpolate } from '../ops/interpolate';
 export * from '../ops/join';
+export { cholesky, det, logdet, matrixPower, slogdet } from '../ops/linalg/determinant';
+export { inv } from '../ops/linalg/solve';
 export * from '../ops/loss';
 export {
   cosineEmbeddingLoss,

@@ -11,6 +11,8 @@ import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
 import { indexingMethods, type OverloadedMethods } from './indexing-methods';
 import { chunk, split } from './join';
+import { cholesky, det, logdet, matrixPower, slogdet } from './linalg/determinant';
+import { inv } from './linalg/solve';
 import { matmul } from './matmul';
 import { pad } from './pad';
 import * as pointwise from './pointwise';
@@ -55,6 +57,13 @@ const functions = {
   trace,
   varMean,
   matmul,
+  cholesky,
+  det,
+  inv,
+  inverse: inv,
+  logdet,
+  matrixPower,
+  slogdet,
   addbmm,
   addmm,
   addmv,

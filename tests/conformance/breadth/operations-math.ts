@@ -2,6 +2,8 @@
 import { glu, prelu, rrelu, softmin } from '../../../src/ops/activations';
 import { einsum } from '../../../src/ops/einsum';
 import * as elementwise from '../../../src/ops/elementwise';
+import * as linalg from '../../../src/ops/linalg';
+import { logdet } from '../../../src/ops/linalg/determinant';
 import * as pointwise from '../../../src/ops/pointwise';
 import * as products from '../../../src/ops/products';
 import { nanquantile, quantile } from '../../../src/ops/quantile';
@@ -147,4 +149,19 @@ export const math: Record<string, Operation> = {
   'torch.norm': ([x], { p, dim, keepdim }) => vectorNorm(x, p === 'fro' || p === null ? 2 : p, dim, keepdim),
   'torch.dist': ([a, b], { p }) => dist(a, b, p),
   'torch.renorm': ([x], { p, dim, maxnorm }) => renorm(x, p, dim, maxnorm),
+  'torch.linalg.inv': ([a]) => linalg.inv(a),
+  'torch.inverse': ([a]) => linalg.inv(a),
+  'torch.linalg.det': ([a]) => linalg.det(a),
+  'torch.det': ([a]) => linalg.det(a),
+  'torch.logdet': ([a]) => logdet(a),
+  'torch.linalg.slogdet': ([a]) => Object.values(linalg.slogdet(a)),
+  'torch.slogdet': ([a]) => Object.values(linalg.slogdet(a)),
+  'torch.linalg.solve': ([a, b], o) => linalg.solve(a, b, o),
+  'torch.linalg.solve_triangular': ([a, b], o) => linalg.solveTriangular(a, b, o as linalg.SolveTriangularOptions),
+  'torch.linalg.cholesky': ([a], o) => linalg.cholesky(a, o),
+  'torch.linalg.matrix_power': ([a], { n }) => linalg.matrixPower(a, n),
+  'torch.matrix_power': ([a], { n }) => linalg.matrixPower(a, n),
+  'torch.linalg.matmul': ([a, b]) => linalg.matmul(a, b),
+  'torch.linalg.norm': ([x], { ord, dim, keepdim }) => linalg.norm(x, ord, dim, keepdim),
+  'torch.linalg.vecdot': ([a, b], { dim }) => linalg.vecdot(a, b, dim),
 };
