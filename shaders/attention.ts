@@ -16,7 +16,11 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, perGroup } from './build';
 import { functionsFor } from './functions';
 import { type Kernel, opaqueZero } from './kernel';
+import { philoxWgsl } from './random';
 import type { KernelTarget } from './target';
+
+/** The random stream of dropout (datasets/random.ts); elementwise dropout leaves the third word of the counter 0. */
+const DROPOUT_STREAM = 6;
 
 export type AttentionPass = 'forward' | 'dq' | 'dk' | 'dv';
 
@@ -29,6 +33,8 @@ export interface AttentionOptions {
   readonly mask: 'none' | 'bool' | 'float';
   /** Query i sees the keys 0 … i alone. */
   readonly causal: boolean;
+  /** Weights are dropped after the softmax: w_ij · c_ij with c = 0 or 1 / (1 − p), drawn from (i, j, batch) again wherever it is needed. */
+  readonly dropout: boolean;
   /** D, E, strides and offsets are multiples of four. */
   readonly vec4: boolean;
 }
@@ -44,10 +50,10 @@ export const ATTENTION_OPERANDS = ['q', 'k', 'v', 'g', 'mask', 'out'] as const;
 type Operand = (typeof ATTENTION_OPERANDS)[number];
 
 /**
- * Rows owned, rows of the other side, batches; for each operand a vec4 of strides of the leading dimensions, and (offset, stride of rows, stride of
+ * Rows owned, rows of the other side, batches, scale; seed and number of the draw, p and 1 / (1 − p) of dropout; for each operand a vec4 of strides of the leading dimensions, and (offset, stride of rows, stride of
  * columns): in vec4s where `vec4`, but those of the mask.
  */
-const PARAMS = `rows: u32, others: u32, batches: u32, scale: f32, dims: vec4u, at: array<vec4u, ${2 * ATTENTION_OPERANDS.length}>`;
+const PARAMS = `rows: u32, others: u32, batches: u32, scale: f32, seed: u32, draw: u32, dropped: f32, kept: f32, dims: vec4u, at: array<vec4u, ${2 * ATTENTION_OPERANDS.length}>`;
 
 /** Rows that a workgroup owns: one subgroup of a CPU driver. */
 export const attentionRows = (target: KernelTarget): number => (target.isCpu ? target.lanes || 8 : 32);
@@ -74,7 +80,7 @@ const index = (operand: Operand) => ATTENTION_OPERANDS.indexOf(operand);
  */
 export const attention = (o: AttentionOptions): Kernel =>
   cached(['attention', o], () => {
-    const { pass, mask, causal } = o;
+    const { pass, mask, causal, dropout } = o;
     const { own, against, summed, reads } = PASSES[pass];
     const forward = pass === 'forward';
     const byQuery = forward || pass === 'dq';
@@ -150,9 +156,19 @@ export const attention = (o: AttentionOptions): Kernel =>
     const stat = (name: string, j: number) => (byQuery ? `own_${name}` : `${name}[rowsBefore + row${j}]`);
     const weight = (j: number) => {
       const p = `exp(s${j} - ${forward ? 'most' : stat('lse', j)})`;
-      const factor = weighted ? ` * (total(slope${j}) - ${stat('delta', j)}) * p.scale` : '';
+      const slope = dropout ? `total(slope${j}) * chance${j}` : `total(slope${j})`;
+      const factor = weighted ? ` * (${slope} - ${stat('delta', j)}) * p.scale` : '';
       return `let w${j} = select(0.0, ${p}${factor}, visible${j});`;
     };
+    /** What a weight is multiplied with in the sum. */
+    const used = (j: number) => (dropout && !weighted ? `(w${j} * chance${j})` : `w${j}`);
+    // A group of keys begins at a multiple of four: one block of four random words serves as many of them.
+    const block = (j: number, k: string) =>
+      `philox4x32(vec4u(${at(query, j)} * ((keys + 3u) / 4u) + ${k} / 4u, p.draw, batch + 1u, 0u), vec2u(p.seed, ${DROPOUT_STREAM}u))`;
+    const chance = (j: number) =>
+      byQuery
+        ? `${j % 4 ? '' : `let words${j} = ${block(j, `(first + ${j}u)`)};`} let chance${j} = chanceOf(words${j - (j % 4)}[${j % 4}]);`
+        : `let chance${j} = chanceOf(${block(j, 'row')}[row % 4u]);`;
     const operands: Operand[] = [...reads];
     // Which rows of the other side the workgroup's rows can see at all.
     const [begin, end] = !causal
@@ -164,6 +180,10 @@ export const attention = (o: AttentionOptions): Kernel =>
     const code = wgsl`
 ${head}
 ${functionsFor('exp() log()')}
+#if ${dropout}
+${philoxWgsl()}
+fn chanceOf(word: u32) -> f32 { return select(p.kept, 0.0, f32(word >> 8u) * ${2 ** -24} < p.dropped); }
+#endif
 fn total(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
 fn placeOf(batch: vec4u, operand: u32) -> u32 {
   let steps = p.at[2u * operand] * batch;
@@ -173,6 +193,7 @@ ${perGroup('index', size, `p.batches * ((p.rows + ${size - 1}u) / ${size}u)`)}
   let zero = ${opaqueZero(reads[0], type)};
   let blocks = (p.rows + ${size - 1}u) / ${size}u;
   let batch = index / blocks;
+  let keys = ${byQuery ? 'p.others' : 'p.rows'};
   let start = index % blocks * ${size}u;
   let place = vec4u(batch / (p.dims.y * p.dims.z * p.dims.w), batch / (p.dims.z * p.dims.w) % p.dims.y, batch / p.dims.w % p.dims.z, batch % p.dims.w);
   let row = min(start + local, p.rows - 1u);
@@ -217,6 +238,9 @@ ${perGroup('index', size, `p.batches * ((p.rows + ${size - 1}u) / ${size}u)`)}
     let kept = exp(top - most);
     top = most;
 #endif
+#if ${dropout}
+    ${members.map(chance).join('\n    ')}
+#endif
     ${members.map(weight).join('\n    ')}
     ${members.map((j) => `let sumAt${j} = ${summed}Base + row${j} * ${summed}Stride;`).join(' ')}
 #if ${forward}
@@ -226,8 +250,8 @@ ${perGroup('index', size, `p.batches * ((p.rows + ${size - 1}u) / ${size}u)`)}
       const products = members.reduce(
         (chain, j) =>
           j === 0
-            ? `${load(summed, 'sumAt0', i)} * w0`
-            : `fma(${load(summed, `sumAt${j}`, i)}, vec4f(w${j}), ${chain})`,
+            ? `${load(summed, 'sumAt0', i)} * ${used(0)}`
+            : `fma(${load(summed, `sumAt${j}`, i)}, vec4f(${used(j)}), ${chain})`,
         '',
       );
       return forward ? `sum[${i}] = fma(sum[${i}], vec4f(kept), ${products});` : `sum[${i}] = sum[${i}] + ${products};`;

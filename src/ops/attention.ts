@@ -8,6 +8,7 @@ import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { arange } from '../tensor/create';
 import { bindAll, copy } from '../tensor/elementwise';
+import { type Draw, takeDraw } from '../tensor/random';
 import { reduce } from '../tensor/reduce';
 import { broadcastShapes, collapse, leadWithOnes, type Shape, size } from '../tensor/shape';
 import { empty, requireFloats, type Tensor } from '../tensor/tensor';
@@ -61,7 +62,7 @@ interface Attention {
 /**
  * softmax(query·keyᵀ · scale + mask) · value, as `torch.nn.functional.scaled_dot_product_attention`: query [..., L, D], key [..., S, D], value
  * [..., S, E] → [..., L, E]; leading dimensions broadcast. A row that sees no key is zero. Neither the result nor its gradients need the [L, S]
- * matrix of weights in memory, but with dropout, for the gradient of a float mask, and for D or E above 256. Throws InputError for shapes that do not fit.
+ * matrix of weights in memory, but for the gradient of a float mask, and for D or E above 256; with dropout on a long sequence there is no second derivative. Throws InputError for shapes that do not fit.
  */
 export const scaledDotProductAttention = mixed(
   'scaledDotProductAttention',
@@ -164,11 +165,13 @@ function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null, 
 /** Queries up to which, and keys from which, the matrix of weights is small and wide: all its columns at once instead of a thread for each row. */
 const FEW_QUERIES = 8;
 const MANY_KEYS = 64;
+/** Weights up to which dropout goes by the definition, which has a second derivative. */
+const FEW_WEIGHTS = 1024;
 
 function fits({ q, k, v, mask, dropoutP }: Attention): boolean {
   const [queries, keys] = [q, k].map((x) => x.shape[x.ndim - 2]);
   const widths = [q, v].map((x) => x.shape[x.ndim - 1]);
-  if (dropoutP > 0 || (mask?.requiresGrad && isRecording())) return false;
+  if ((dropoutP > 0 && queries * keys <= FEW_WEIGHTS) || (mask?.requiresGrad && isRecording())) return false;
   if (queries <= FEW_QUERIES && keys >= MANY_KEYS) return false;
   return q.size > 0 && v.size > 0 && Math.max(...widths) <= kernels.ATTENTION_MAX_WIDTH;
 }
@@ -225,7 +228,8 @@ type Operands = Partial<Record<(typeof kernels.ATTENTION_OPERANDS)[number], Tens
 /** One of the four launches. `rows` and `others` are those of the two sides; `stats` are lse, and δ. */
 function launch(
   pass: kernels.AttentionPass,
-  a: Pick<Attention, 'lead' | 'causal' | 'scale'>,
+  a: Attention,
+  draw: Draw | null,
   operands: Operands & { out: Tensor },
   lse: Tensor,
   delta?: Tensor,
@@ -245,7 +249,16 @@ function launch(
   const vec4 = [headDim, valueDim, ...steps].every((n) => n % 4 === 0);
   const kind = mask ? (mask.dtype === 'bool' ? 'bool' : 'float') : 'none';
   const { target } = device();
-  const kernel = kernels.attention({ pass, target, headDim, valueDim, mask: kind, causal: a.causal, vec4 });
+  const kernel = kernels.attention({
+    pass,
+    target,
+    headDim,
+    valueDim,
+    mask: kind,
+    causal: a.causal,
+    dropout: !!draw,
+    vec4,
+  });
   const places = kernels.ATTENTION_OPERANDS.flatMap((name) => {
     const x = operands[name];
     if (!x) return new Array<number>(8).fill(0);
@@ -258,7 +271,9 @@ function launch(
   const reads = kernels.attentionReads(pass).map((name) => operands[name]!);
   const before = [...reads, ...(mask ? [mask] : [])];
   const bound = pass === 'forward' ? [...before, out, lse] : [...before, lse, ...(delta ? [delta] : []), out];
-  const constants = [rows, others, batches, f32(a.scale), ...walk.shape, ...places];
+  const { dropoutP } = a;
+  const dropped = [draw?.seed ?? 0, draw?.draws ?? 0, f32(dropoutP), f32(dropoutP < 1 ? 1 / (1 - dropoutP) : 0)];
+  const constants = [rows, others, batches, f32(a.scale), ...dropped, ...walk.shape, ...places];
   device().launch(kernel, bound.map(bindAll), constants, batches * Math.ceil(rows / kernels.attentionRows(target)));
 }
 
@@ -269,7 +284,8 @@ function fused(a: Attention): Tensor {
   const masks = mask ? { mask } : {};
   const y = laidOutAs(q, a.lead, queries, v.shape[v.ndim - 1]);
   const lse = empty(OP, [...a.lead, queries]);
-  launch('forward', a, { q, k, v, ...masks, out: y }, lse);
+  const draw = a.dropoutP > 0 ? takeDraw() : null;
+  launch('forward', a, draw, { q, k, v, ...masks, out: y }, lse);
   const rule = (gradient: Tensor, needs: readonly boolean[]) => {
     const g = readable(gradient);
     const products = { operands: { a: g, b: y }, map: 'a * b', shape: y.shape, axes: [y.ndim - 1] };
@@ -279,7 +295,7 @@ function fused(a: Attention): Tensor {
       const reads = Object.fromEntries(
         kernels.attentionReads(pass).map((name) => [name, ({ q, k, v, g } as Operands)[name]]),
       );
-      launch(pass, a, { ...reads, ...masks, out }, lse, pass === 'dv' ? undefined : delta);
+      launch(pass, a, draw, { ...reads, ...masks, out }, lse, pass === 'dv' ? undefined : delta);
       return out;
     };
     return [needs[0] && of('dq', q), needs[1] && of('dk', k), needs[2] && of('dv', v)];
@@ -287,8 +303,7 @@ function fused(a: Attention): Tensor {
   const inputs = [a.q, a.k, a.v];
   const definition = (...[q, k, v]: Tensor[]) => composed({ ...a, q, k, v });
   const saved = [...inputs, q, k, v, y, lse, ...(mask ? [mask] : [])];
-  return record(OP, inputs, y, saved, rule, {
-    differentiable: byDefinition(inputs, definition),
-    push: (...tangents) => pushed(a, ...tangents),
-  });
+  // The definition would draw other weights to drop.
+  const more = { differentiable: byDefinition(inputs, definition), push: (...t: (Tensor | null)[]) => pushed(a, ...t) };
+  return record(OP, inputs, y, saved, rule, draw ? {} : more);
 }

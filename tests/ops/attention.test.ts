@@ -2,10 +2,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type AttentionOptions, scaledDotProductAttention as attention } from '../../src/ops/attention';
-import { ones, tensor, zeros } from '../../src/tensor/create';
+import { eye, ones, tensor, zeros } from '../../src/tensor/create';
+import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
 import '../../src/ops/methods';
-import { backward } from '../../src/autograd/backward';
+import { backward, grad } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
 import { jvp } from '../../src/autograd/forward-mode';
 import { device } from '../../src/gpu';
@@ -22,6 +23,8 @@ function reference(
     scale?: number;
     visible?: (h: number, i: number, j: number) => boolean;
     bias?: (h: number, i: number, j: number) => number;
+    /** Factors on the weights. */
+    chance?: ArrayLike<number>;
   },
 ): Float64Array {
   const y = new Float64Array(heads * L * E);
@@ -38,7 +41,8 @@ function reference(
       const weights = scores.map((s) => Math.exp(s - top));
       const total = weights.reduce((a, b) => a + b, 0);
       for (let j = 0; j < S; j++)
-        for (let e = 0; e < E; e++) y[(h * L + i) * E + e] += (weights[j] / total) * v[(h * S + j) * E + e];
+        for (let e = 0; e < E; e++)
+          y[(h * L + i) * E + e] += (weights[j] / total) * (o.chance?.[i * S + j] ?? 1) * v[(h * S + j) * E + e];
     }
   return y;
 }
@@ -204,6 +208,38 @@ test('few queries and many keys, dropout, wide rows: by the definition, the same
   assert.ok(new Set(y).size > 5 && Math.abs(mean - 1) < 0.2, `${mean}`);
 });
 
+test('dropout of long sequences: the same weights are dropped for value and gradients', () =>
+  onBothTargets(async () => {
+    const [L, S, D] = [32, 33, 4];
+    const options = { dropoutP: 0.3, isCausal: true };
+    // Equal weights of a row and the unit matrix as values show what was drawn.
+    manualSeed(5);
+    const shown = await attention(zeros([L, D]), zeros([S, D]), eye(S), { dropoutP: 0.3 }).data();
+    const chance = Float64Array.from(shown, (y) => (y === 0 ? 0 : 1 / 0.7));
+    close(
+      shown,
+      chance.map((c) => c / S),
+      1e-6,
+      'kept',
+    );
+    const dropped = chance.filter((c) => c === 0).length / chance.length;
+    assert.ok(Math.abs(dropped - 0.3) < 0.05, `${dropped} dropped`);
+    const shapes = [
+      [L, D],
+      [S, D],
+      [S, D],
+    ];
+    await checkOperation('dropout', {
+      shapes,
+      values: shapes.map((s, i) => numbers(size(s), i + 1)),
+      run: (q, k, v) => {
+        manualSeed(5);
+        return attention(q, k, v, options);
+      },
+      reference: (...x) => reference(x, [1, L, S, D, D], { visible: (_, i, j) => j <= i, chance }),
+    });
+  }));
+
 test('large scores do not overflow; NaN and infinities are not hidden; nothing to see', async () => {
   const q = tensor([
     [1e4, 0],
@@ -244,7 +280,7 @@ test('large scores do not overflow; NaN and infinities are not hidden; nothing t
   assert.equal(attention(zeros([3, 0, 2]), zeros([3, 5, 2]), zeros([3, 5, 4])).shape, [3, 0, 4]);
 });
 
-test('forward mode', async () => {
+test('second derivatives and forward mode', async () => {
   const inputs = [
     [3, 4],
     [5, 4],
@@ -267,6 +303,14 @@ test('forward mode', async () => {
     'tangent',
   );
   close(await value.data(), await run(...(inputs as [Tensor, Tensor, Tensor])).data(), 1e-6);
+  const up = tensor(Float32Array.from(numbers(6, 11)), { shape: [3, 2] });
+  const steepness = (...x: Tensor[]) => grad(attention(x[0], x[1], x[2]), x, { gradient: up, createGraph: true });
+  const first = (...x: Tensor[]) => steepness(...x).reduce<Tensor>((sum, g) => sum.add(g!.square().sum()), zeros([]));
+  backward(first(...inputs));
+  const along = await Promise.all(inputs.map(async (x, i) => await x.grad!.mul(ups[i]).sum().item()));
+  const at = (h: number) => first(...inputs.map((x, i) => x.detach().add(ups[i].mul(h)).requiresGrad_()));
+  const numeric = (await at(step).sub(at(-step)).item()) / (2 * step);
+  close([along.reduce((a, b) => a + b)], [numeric], 2e-3, 'second derivative');
 });
 
 test('attention of 1,024 keys takes no more memory than its rows', async () => {
