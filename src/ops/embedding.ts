@@ -31,7 +31,8 @@ export interface EmbeddingOptions {
 }
 
 const nullable = { what: 'a number or null', fits: (x: unknown) => x === null || is.number.fits(x) };
-const EMBEDDING: OptionTable<EmbeddingOptions> = {
+/** The options of `embedding`, for modules too. */
+export const EMBEDDING: OptionTable<EmbeddingOptions> = {
   paddingIdx: nullable,
   maxNorm: nullable,
   normType: is.number,
@@ -42,7 +43,8 @@ const EMBEDDING: OptionTable<EmbeddingOptions> = {
 const frequencies = (positions: Tensor, n: number): Tensor =>
   addAt(null, [n], 0, positions, expand(full([1], 1), positions.shape));
 
-function paddingRow(op: string, weight: Tensor, paddingIdx: number | null | undefined): number | null {
+/** The row that `paddingIdx` names. */
+export function paddingRow(op: string, weight: Tensor, paddingIdx: number | null | undefined): number | null {
   if (paddingIdx === null || paddingIdx === undefined) return null;
   requireIntegers(op, { paddingIdx });
   const row = paddingIdx < 0 ? paddingIdx + weight.shape[0] : paddingIdx;

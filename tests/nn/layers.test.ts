@@ -82,6 +82,13 @@ function parametrised(): Case[] {
       { weight: [5, 3] },
     ),
     like(
+      new nn.EmbeddingBag(5, 3, { mode: 'sum', paddingIdx: 1 }),
+      'EmbeddingBag(5, 3, mode=sum, paddingIdx=1) · 15 parameters',
+      [tensor(Int32Array.of(4, 0, 1), { shape: [1, 3] })],
+      (l, index) => F.indexSelect(l.weight, 0, index.flatten()).sum(0, true),
+      { weight: [5, 3] },
+    ),
+    like(
       new nn.LayerNorm([5, 6]),
       'LayerNorm([5, 6]) · 60 parameters',
       [image],
@@ -215,6 +222,27 @@ test('dropout drops in training only, and scales what stays', async () => {
 test('channels that do not divide into groups are refused when the layer is made', () => {
   assert.throws(() => new nn.Conv2d(4, 6, 3, { groups: 3 }), /Conv2d.*4 input and 6 output.*3 groups/s);
   assert.throws(() => new nn.ConvTranspose2d(4, 5, 3, { groups: 2 }), /ConvTranspose2d.*2 groups/s);
+});
+
+test('embeddings: the row of the padding, bags by offsets, tables that are trained already', async () => {
+  const embedding = new nn.Embedding(4, 2, { paddingIdx: -1 });
+  assert.equal([...(await embedding.weight.select(0, 3).data())], [0, 0]);
+  embedding
+    .forward(tensor(Int32Array.of(3, 0, 0)))
+    .sum()
+    .backward();
+  assert.equal([...(await embedding.weight.grad!.data())], [2, 2, 0, 0, 0, 0, 0, 0]);
+  const table = tensor([
+    [1, 2],
+    [3, 4],
+  ]);
+  const bag = nn.EmbeddingBag.fromPretrained(table, { freeze: false });
+  const [index, offsets] = [tensor(Int32Array.of(0, 1, 1)), tensor(Int32Array.of(0, 2))];
+  assert.equal([...(await bag.forward(index, offsets).data())], [2, 3, 3, 4]);
+  assert.ok(bag.weight.requiresGrad && !nn.Embedding.fromPretrained(table).weight.requiresGrad);
+  assert.equal(await nn.Embedding.fromPretrained(table).weight.data(), await table.data());
+  assert.throws(() => new nn.Embedding(4, 2, { paddingIdx: 4 }), /Embedding: paddingIdx is 4/);
+  assert.throws(() => nn.Embedding.fromPretrained(tensor([1, 2])), /no table/);
 });
 
 test.run();
