@@ -30,7 +30,7 @@ function tableProgram(): string {
     const logits = model.forward(x), loss = F.crossEntropy(logits, labels);
     void [x, y, w, labels, model, opt, logits, loss];`;
   const names =
-    'arange, checkpoint, compile, customFunction, DataLoader, detectAnomaly, device, F, full, grad, gradcheck, init, jvp, manualSeed, nn, noGrad, optim, rand, ' +
+    'arange, checkpoint, compile, customFunction, DataLoader, detectAnomaly, device, F, full, grad, gradcheck, gradgradcheck, init, jvp, manualSeed, nn, noGrad, optim, rand, ' +
     'serializeSafetensors, shutdown, tensor, type Tensor, toStored, zeros';
   const body = cells.map((code) => `{${scope}\n    ${code};\n  }`).join('\n');
   return `import { ${names} } from 'dawnfield';\nawait init();\n${body}\nconsole.log('cells', ${cells.length});\nshutdown();\n`;
