@@ -1,8 +1,11 @@
 // Convolution layers.
 
-import { checked, is, type OptionTable } from '../gpu/options';
-import type { Conv1dOptions, Conv2dOptions, ConvTranspose2dOptions } from '../ops/conv';
-import { CONV, conv1d, conv2d, convTranspose2d, TRANSPOSED } from '../ops/conv';
+import { checked, is, type OptionTable, word } from '../gpu/options';
+import type { Conv2dOptions, ConvTranspose2dOptions } from '../ops/conv';
+import { CONV, conv2d, convTranspose2d, TRANSPOSED } from '../ops/conv';
+import type { Conv1dOptions, Conv3dOptions, ConvTransposeOptions } from '../ops/conv-nd';
+import { CONV_ND, conv1d, conv3d, convTranspose1d, convTranspose3d, TRANSPOSED_ND } from '../ops/conv-nd';
+import { type PadMode, pad } from '../ops/pad';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
@@ -15,12 +18,19 @@ interface Common {
   bias?: boolean;
 }
 
-export type Conv1dLayerOptions = Conv1dOptions & Common;
-export type Conv2dLayerOptions = Conv2dOptions & Common;
+interface Padded extends Common {
+  /** What stands around the input: 'zeros' (the default), 'reflect', 'replicate' or 'circular'. */
+  paddingMode?: 'zeros' | 'reflect' | 'replicate' | 'circular';
+}
+
+export type Conv1dLayerOptions = Conv1dOptions & Padded;
+export type Conv2dLayerOptions = Conv2dOptions & Padded;
+export type Conv3dLayerOptions = Conv3dOptions & Padded;
+export type ConvTransposeLayerOptions = ConvTransposeOptions & Common;
 export type ConvTranspose2dLayerOptions = ConvTranspose2dOptions & Common;
 
-const pairOf = (value: number | readonly [number, number]): readonly [number, number] =>
-  typeof value === 'number' ? [value, value] : value;
+const sizesOf = (value: number | readonly number[], dims: number): readonly number[] =>
+  typeof value === 'number' ? new Array<number>(dims).fill(value) : value;
 
 /** What the layers share: `weight` and `bias` start uniform in ±1/√fanIn, as in PyTorch. */
 abstract class Convolution<O extends { groups?: number }> extends Module {
@@ -29,20 +39,24 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
 
   /** The options of the convolution itself. */
   readonly options: O;
+  readonly paddingMode: NonNullable<Padded['paddingMode']>;
 
   constructor(
     readonly inChannels: number,
     readonly outChannels: number,
     readonly kernelSize: readonly number[],
-    given: O & { bias?: boolean },
+    given: O & Padded,
     table: OptionTable<O>,
     transposed = false,
   ) {
     super();
-    const { bias = true, ...options } = checked(this.constructor.name, given, {
-      ...table,
+    const layer = {
       bias: is.flag,
-    } as OptionTable<typeof given>);
+      ...(!transposed && { paddingMode: word('zeros', 'reflect', 'replicate', 'circular') }),
+    };
+    const all = { ...table, ...layer } as OptionTable<typeof given>;
+    const { bias = true, paddingMode = 'zeros', ...options } = checked(this.constructor.name, given, all);
+    this.paddingMode = paddingMode;
     this.options = options as unknown as O;
     const { groups = 1 } = this.options;
     if (inChannels % groups || outChannels % groups)
@@ -55,6 +69,21 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
     const bound = 1 / Math.sqrt(init.fans(shape).fanIn);
     this.weight = new Parameter(init.uniform(shape, -bound, bound));
     this.bias = bias ? new Parameter(init.uniform([outChannels], -bound, bound)) : null;
+  }
+
+  /** The input with what `paddingMode` puts around it, and the options of the convolution that is left to do. */
+  protected bordered(x: Tensor): [Tensor, O] {
+    const { options, kernelSize, paddingMode } = this;
+    const { padding = 0, dilation = 1 } = options as Conv3dOptions;
+    if (paddingMode === 'zeros' || padding === 'valid') return [x, options];
+    const dims = kernelSize.length;
+    const d = sizesOf(dilation, dims);
+    const sides = kernelSize.map((k, i) => {
+      if (padding !== 'same') return new Array<number>(2).fill(sizesOf(padding, dims)[i]);
+      const total = d[i] * (k - 1);
+      return [total >> 1, total - (total >> 1)];
+    });
+    return [pad(x, sides.reverse().flat(), { mode: paddingMode as PadMode }), { ...options, padding: 0 }];
   }
 
   protected override describe(): string {
@@ -75,22 +104,78 @@ export class Conv2d extends Convolution<Conv2dOptions> {
     kernelSize: number | readonly [number, number],
     options: Conv2dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, pairOf(kernelSize), options, CONV);
+    super(inChannels, outChannels, sizesOf(kernelSize, 2), options, CONV);
   }
 
   override forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options);
+    const [input, options] = this.bordered(x);
+    return conv2d(input, this.weight, this.bias, options);
   }
 }
 
 /** Convolution along a line: [N, inChannels, L] with `weight` [outChannels, inChannels/groups, K]. Options as of Conv2d. */
 export class Conv1d extends Convolution<Conv1dOptions> {
-  constructor(inChannels: number, outChannels: number, kernelSize: number, options: Conv1dLayerOptions = {}) {
-    super(inChannels, outChannels, [kernelSize], options, CONV as OptionTable<Conv1dOptions>);
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    options: Conv1dLayerOptions = {},
+  ) {
+    super(inChannels, outChannels, sizesOf(kernelSize, 1), options, CONV_ND);
   }
 
   override forward(x: Tensor): Tensor {
-    return conv1d(x, this.weight, this.bias, this.options);
+    const [input, options] = this.bordered(x);
+    return conv1d(input, this.weight, this.bias, options);
+  }
+}
+
+/** Convolution of volumes: [N, inChannels, D, H, W] with `weight` [outChannels, inChannels/groups, kD, kH, kW]. Options as of Conv2d. */
+export class Conv3d extends Convolution<Conv3dOptions> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    options: Conv3dLayerOptions = {},
+  ) {
+    super(inChannels, outChannels, sizesOf(kernelSize, 3), options, CONV_ND);
+  }
+
+  override forward(x: Tensor): Tensor {
+    const [input, options] = this.bordered(x);
+    return conv3d(input, this.weight, this.bias, options);
+  }
+}
+
+/** Transposed convolution along a line, as ConvTranspose2d of images. */
+export class ConvTranspose1d extends Convolution<ConvTransposeOptions> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    options: ConvTransposeLayerOptions = {},
+  ) {
+    super(inChannels, outChannels, sizesOf(kernelSize, 1), options, TRANSPOSED_ND, true);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return convTranspose1d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Transposed convolution of volumes, as ConvTranspose2d of images. */
+export class ConvTranspose3d extends Convolution<ConvTransposeOptions> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    options: ConvTransposeLayerOptions = {},
+  ) {
+    super(inChannels, outChannels, sizesOf(kernelSize, 3), options, TRANSPOSED_ND, true);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return convTranspose3d(x, this.weight, this.bias, this.options);
   }
 }
 
@@ -102,7 +187,7 @@ export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
     kernelSize: number | readonly [number, number],
     options: ConvTranspose2dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, pairOf(kernelSize), options, TRANSPOSED, true);
+    super(inChannels, outChannels, sizesOf(kernelSize, 2), options, TRANSPOSED, true);
   }
 
   override forward(x: Tensor): Tensor {

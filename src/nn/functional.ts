@@ -2,14 +2,16 @@
 
 export * from '../ops/activations';
 export { type AttentionOptions, scaledDotProductAttention } from '../ops/attention';
+export { type Conv2dOptions, type ConvTranspose2dOptions, conv2d, convTranspose2d } from '../ops/conv';
 export {
   type Conv1dOptions,
-  type Conv2dOptions,
-  type ConvTranspose2dOptions,
+  type Conv3dOptions,
+  type ConvTransposeOptions,
   conv1d,
-  conv2d,
-  convTranspose2d,
-} from '../ops/conv';
+  conv3d,
+  convTranspose1d,
+  convTranspose3d,
+} from '../ops/conv-nd';
 export { type CtcOptions, ctcLoss, type Lengths } from '../ops/ctc';
 export {
   type CdistOptions,
@@ -25,6 +27,7 @@ export * from '../ops/dropout';
 export * from '../ops/einsum';
 export * from '../ops/elementwise';
 export { channelShuffle, type FoldOptions, fold, pixelShuffle, pixelUnshuffle, unfold } from '../ops/fold';
+export { affineGrid, type GridSampleOptions, gridSample } from '../ops/grid-sample';
 export * from '../ops/indexing-functions';
 export { type InterpolateMode, type InterpolateOptions, interpolate } from '../ops/interpolate';
 export * from '../ops/join';
@@ -58,6 +61,14 @@ export {
 } from '../ops/margin-loss';
 export { linear, matmul } from '../ops/matmul';
 export { batchNorm, groupNorm, layerNorm } from '../ops/norm';
+export {
+  type InstanceNormOptions,
+  instanceNorm,
+  type LocalResponseNormOptions,
+  localResponseNorm,
+  type RmsNormOptions,
+  rmsNorm,
+} from '../ops/norm-nd';
 export * from '../ops/pad';
 export * from '../ops/pointwise';
 export * from '../ops/pool';

@@ -3,25 +3,33 @@
 export * from './activations';
 export { type AttentionCall, MultiheadAttention, type MultiheadAttentionOptions } from './attention';
 export { ModuleList, Sequential } from './containers';
-export type { Conv1dLayerOptions, Conv2dLayerOptions, ConvTranspose2dLayerOptions } from './conv';
-export { Conv1d, Conv2d, ConvTranspose2d } from './conv';
+export type {
+  Conv1dLayerOptions,
+  Conv2dLayerOptions,
+  Conv3dLayerOptions,
+  ConvTranspose2dLayerOptions,
+  ConvTransposeLayerOptions,
+} from './conv';
+export { Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from './conv';
 export { Dropout } from './dropout';
 export type { EmbeddingBagLayerOptions } from './embedding';
 export { Embedding, EmbeddingBag } from './embedding';
 export * as init from './init';
 export { type CachedPass, KeyValueCache, type KeyValueCacheOptions } from './key-value-cache';
-export { GroupNorm, LayerNorm } from './layer-norm';
+export { GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm } from './layer-norm';
 export * from './layers';
 export { Bilinear, Linear } from './linear';
 export * from './loss';
 export type { AnyModule, ForwardHook, ForwardPreHook, Inputs } from './module';
 export { Module } from './module';
-export type { BatchNormLayerOptions } from './norm';
-export { BatchNorm1d, BatchNorm2d } from './norm';
+export type { BatchNormLayerOptions, InstanceNormLayerOptions } from './norm';
+export { BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d } from './norm';
 export { Parameter, State } from './parameter';
+export * from './pooling';
 export type { LSTMOptions, LSTMState, RecurrentOptions, RNNOptions } from './recurrent';
 export { GRU, LSTM, RNN } from './recurrent';
 export { GRUCell, LSTMCell, RNNCell } from './recurrent-cell';
+export * from './resize';
 export type { LoadReport, StateDict } from './stored';
 export type { SummaryRow } from './summary';
 export { summary } from './summary';

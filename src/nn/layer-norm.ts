@@ -1,10 +1,15 @@
-// Normalisation within each sample: layer norm and group norm.
+// Normalisation within each sample: layer norm, group norm, root mean square, local response.
 
-import { checked, is, type OptionTable } from '../gpu/options';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { groupNorm, layerNorm } from '../ops/norm';
+import { type LocalResponseNormOptions, localResponseNorm, rmsNorm } from '../ops/norm-nd';
+import { ones } from '../tensor/create';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { Apply } from './apply';
+import { Module } from './module';
 import { Affine } from './norm';
+import { Parameter } from './parameter';
 
 interface NormOptions {
   /** Added to the variance (default 1e-5). */
@@ -14,12 +19,14 @@ interface NormOptions {
 }
 
 interface LayerNormOptions extends NormOptions {
+  /** PyTorch's name of `affine`. */
+  elementwiseAffine?: boolean;
   /** Whether there is a shift next to the scale (default true). */
   bias?: boolean;
 }
 
 const OPTIONS: OptionTable<NormOptions> = { eps: is.number, affine: is.flag };
-const LAYER: OptionTable<LayerNormOptions> = { ...OPTIONS, bias: is.flag };
+const LAYER: OptionTable<LayerNormOptions> = { ...OPTIONS, elementwiseAffine: is.flag, bias: is.flag };
 
 /** Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts each element. */
 export class LayerNorm extends Affine {
@@ -31,7 +38,7 @@ export class LayerNorm extends Affine {
   ) {
     checked(new.target.name, options, LAYER);
     const shape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
-    super(shape, options.affine, options.bias);
+    super(shape, options.elementwiseAffine ?? options.affine, options.bias);
     this.normalizedShape = shape;
   }
 
@@ -63,5 +70,44 @@ export class GroupNorm extends Affine {
 
   protected override describe(): string {
     return `${this.groups} groups of ${this.channels} channels`;
+  }
+}
+
+interface RMSNormOptions {
+  /** Added to the mean square (default: the distance from 1 to the next float32). */
+  eps?: number | null;
+  /** Whether the scale is trained (default true). */
+  elementwiseAffine?: boolean;
+}
+
+/** Divides by the root of the mean square over the last dimensions, then scales each element, as `torch.nn.RMSNorm`. */
+export class RMSNorm extends Module {
+  readonly weight: Parameter | null;
+  readonly normalizedShape: Shape;
+
+  constructor(
+    normalizedShape: number | Shape,
+    readonly options: RMSNormOptions = {},
+  ) {
+    super();
+    checked(new.target.name, options, { eps: either(is.number, word(null)), elementwiseAffine: is.flag });
+    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    this.weight = (options.elementwiseAffine ?? true) ? new Parameter(ones(this.normalizedShape)) : null;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.normalizedShape, { weight: this.weight, eps: this.options.eps });
+  }
+
+  protected override describe(): string {
+    return `[${this.normalizedShape.join(', ')}]`;
+  }
+}
+
+/** Divides by a power of the mean square of neighbouring channels, as `F.localResponseNorm`. */
+export class LocalResponseNorm extends Apply {
+  constructor(size: number, options: LocalResponseNormOptions = {}) {
+    super((x) => localResponseNorm(x, size, options), `${size}`);
+    checked(new.target.name, options, { alpha: is.number, beta: is.number, k: is.number });
   }
 }

@@ -3,6 +3,8 @@
 import { isRecomputing } from '../autograd/modes';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { batchNorm } from '../ops/norm';
+import { instanceNorm } from '../ops/norm-nd';
+import { reshape, unsqueeze } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { ones, zeros } from '../tensor/create';
 import type { Shape } from '../tensor/shape';
@@ -18,6 +20,8 @@ export interface BatchNormLayerOptions {
   momentum?: number;
   /** Whether scale and shift are trained (default true). */
   affine?: boolean;
+  /** Whether running statistics are kept (default true); without them evaluation normalises with the batch as well. */
+  trackRunningStats?: boolean;
   /** ReLU after the normalisation, computed in the same pass over memory. */
   activation?: 'relu';
 }
@@ -26,6 +30,7 @@ const LAYER: OptionTable<BatchNormLayerOptions> = {
   eps: is.number,
   momentum: is.number,
   affine: is.flag,
+  trackRunningStats: is.flag,
   activation: word('relu'),
 };
 
@@ -59,8 +64,9 @@ export class BatchNorm2d extends Affine {
   ) {
     checked(new.target.name, options, LAYER);
     super([channels], options.affine);
-    this.runningMean = new State(zeros([channels]));
-    this.runningVar = new State(ones([channels]));
+    const persistent = options.trackRunningStats ?? true;
+    this.runningMean = new State(zeros([channels]), persistent);
+    this.runningVar = new State(ones([channels]), persistent);
   }
 
   override forward(x: Tensor): Tensor {
@@ -73,7 +79,8 @@ export class BatchNorm2d extends Affine {
         'Channels are dimension 1: [N, C, …].',
       );
     const { weight, bias, runningMean, runningVar, training } = this;
-    const { eps, activation } = this.options;
+    const { eps, activation, trackRunningStats = true } = this.options;
+    if (!trackRunningStats) return batchNorm(x, { weight, bias, training: true, eps, activation });
     const momentum = isRecomputing() ? 0 : this.options.momentum; // statistics move once
     return batchNorm(x, { weight, bias, runningMean, runningVar, training, eps, momentum, activation });
   }
@@ -85,3 +92,83 @@ export class BatchNorm2d extends Affine {
 
 /** The same for [N, C] and [N, C, L]. */
 export class BatchNorm1d extends BatchNorm2d {}
+
+/** The same for [N, C, D, H, W]. */
+export class BatchNorm3d extends BatchNorm2d {}
+
+/** Options of `InstanceNorm1d`, `InstanceNorm2d` and `InstanceNorm3d`. */
+export interface InstanceNormLayerOptions {
+  /** Added to the variance (default 1e-5). */
+  eps?: number;
+  /** Weight of the newest input in the running statistics (default 0.1). */
+  momentum?: number;
+  /** Whether scale and shift are trained (default false). */
+  affine?: boolean;
+  /** Whether running statistics are kept, which evaluation then normalises with (default false). */
+  trackRunningStats?: boolean;
+}
+
+const INSTANCE: OptionTable<InstanceNormLayerOptions> = {
+  eps: is.number,
+  momentum: is.number,
+  affine: is.flag,
+  trackRunningStats: is.flag,
+};
+
+/** Normalises each channel of each sample of [N, C, …]; one sample [C, …] may come without N. */
+abstract class InstanceNorm extends Affine {
+  protected static override readonly tensorNames: Readonly<Record<string, string>> = {
+    runningMean: 'running_mean',
+    runningVar: 'running_var',
+  };
+  protected abstract readonly pixels: number;
+  readonly runningMean: State | null;
+  readonly runningVar: State | null;
+
+  constructor(
+    readonly channels: number,
+    readonly options: InstanceNormLayerOptions = {},
+  ) {
+    checked(new.target.name, options, INSTANCE);
+    super([channels], options.affine ?? false);
+    this.runningMean = options.trackRunningStats ? new State(zeros([channels])) : null;
+    this.runningVar = options.trackRunningStats ? new State(ones([channels])) : null;
+  }
+
+  override forward(x: Tensor): Tensor {
+    requireTensors(this.constructor.name, { input: x });
+    const { weight, bias, runningMean, runningVar, pixels, channels } = this;
+    const { eps, trackRunningStats = false } = this.options;
+    const single = x.ndim === pixels + 1;
+    if ((!single && x.ndim !== pixels + 2) || x.shape[x.ndim - pixels - 1] !== channels)
+      throw inputError(
+        this.constructor.name,
+        `made for ${channels} channels`,
+        { input: x },
+        'It is [N, C, …] or [C, …].',
+      );
+    const momentum = isRecomputing() ? 0 : this.options.momentum;
+    const useInputStats = this.training || !trackRunningStats;
+    const o = { weight, bias, runningMean, runningVar, useInputStats, momentum, eps };
+    return single ? reshape(instanceNorm(unsqueeze(x, 0), o), x.shape) : instanceNorm(x, o);
+  }
+
+  protected override describe(): string {
+    return `${this.channels}`;
+  }
+}
+
+/** Of lines [N, C, L] or [C, L], as `torch.nn.InstanceNorm1d`. */
+export class InstanceNorm1d extends InstanceNorm {
+  protected readonly pixels = 1;
+}
+
+/** Of images [N, C, H, W] or [C, H, W]. */
+export class InstanceNorm2d extends InstanceNorm {
+  protected readonly pixels = 2;
+}
+
+/** Of volumes [N, C, D, H, W] or [C, D, H, W]. */
+export class InstanceNorm3d extends InstanceNorm {
+  protected readonly pixels = 3;
+}

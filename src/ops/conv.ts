@@ -1,4 +1,4 @@
-// Convolutions of images [N, C, H, W] and lines [N, C, L], and their transposes.
+// Convolutions of images [N, C, H, W], and their transposes; conv-nd.ts has those of lines and volumes.
 import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
 import { lowerConv2d } from '../../shaders/conv/lower';
 import type { KernelTarget } from '../../shaders/target';
@@ -16,7 +16,7 @@ import { expand, filled } from '../tensor/views';
 import { addBias } from './matmul';
 import { mixed } from './mixed';
 import { sum } from './reduce';
-import { reshape } from './views';
+import { reshape, unsqueeze } from './views';
 
 type Pair = number | readonly [number, number];
 
@@ -66,7 +66,7 @@ function checkOperands(
 ): void {
   const shapes = { input: x, weight, ...(bias && { bias }) };
   if (x.ndim !== 4 || weight.ndim !== 4)
-    throw inputError(op, 'input and weight have four dimensions', shapes, 'One image without a batch: unsqueeze(0).');
+    throw inputError(op, 'input and weight have four dimensions', shapes, 'Images are [N, C, H, W] or [C, H, W].');
   if (!Number.isInteger(groups) || groups < 1 || outputs % groups || x.shape[1] % groups)
     throw inputError(
       op,
@@ -236,8 +236,11 @@ function convolution(
   return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push, differentiable });
 }
 
+/** The only image of a batch. */
+const single = (y: Tensor): Tensor => reshape(y, y.shape.slice(1));
+
 /**
- * Convolution (cross-correlation, as `torch.nn.functional.conv2d`) of images x [N, C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
+ * Convolution (cross-correlation, as `torch.nn.functional.conv2d`) of images x [N, C, H, W] or [C, H, W] with weight [O, C/groups, kH, kW] and bias [O]:
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
  * Throws InputError for operands and options that do not fit.
  */
@@ -246,6 +249,7 @@ export const conv2d = mixed(
   function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
     checked('conv2d', options, CONV);
     requireFloats('conv2d', { input: x, weight, ...present({ bias }) });
+    if (x.ndim === 3) return single(conv2d(unsqueeze(x, 0), weight, bias, options));
     const shape = conv2dShape('conv2d', x, weight, bias, options);
     return convolution('conv2d', x, weight, bias, shape, false);
   },
@@ -262,42 +266,8 @@ export const convTranspose2d = mixed(
   ): Tensor {
     checked('convTranspose2d', options, TRANSPOSED);
     requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
+    if (x.ndim === 3) return single(convTranspose2d(unsqueeze(x, 0), weight, bias, options));
     const shape = transposedShape('convTranspose2d', x, weight, bias, options);
     return convolution('convTranspose2d', x, weight, bias, shape, true);
-  },
-);
-
-/** Options of `conv1d`. */
-export interface Conv1dOptions {
-  stride?: number;
-  /** Zeros on both sides, [left, right], or 'same'. */
-  padding?: number | readonly [number, number] | 'same' | 'valid';
-  dilation?: number;
-  groups?: number;
-}
-
-/** Convolution along a line, as `conv1d`: x [N, C, L], weight [O, C/groups, K], bias [O]. */
-export const conv1d = mixed(
-  'conv1d',
-  function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
-    checked('conv1d', options, CONV as OptionTable<Conv1dOptions>);
-    requireFloats('conv1d', { input: x, weight, ...(bias && { bias }) });
-    if (x.ndim !== 3 || weight.ndim !== 3)
-      throw inputError(
-        'conv1d',
-        'input and weight have three dimensions',
-        { input: x, weight },
-        'They are [N, C, L] and [O, C/groups, K].',
-      );
-    const { stride = 1, padding = 0, dilation = 1, groups } = options;
-    const sides = typeof padding === 'number' ? [padding, padding] : padding;
-    const row = ([n, c, l]: readonly number[]) => [n, c, 1, l];
-    const y = conv2d(reshape(x, row(x.shape)), reshape(weight, row(weight.shape)), bias, {
-      stride: [1, stride],
-      padding: typeof sides === 'string' ? sides : [0, 0, sides[0], sides[1]],
-      dilation: [1, dilation],
-      groups,
-    });
-    return reshape(y, [y.shape[0], y.shape[1], y.shape[3]]);
   },
 );

@@ -16,6 +16,7 @@ import type { Shape } from '../tensor/shape';
 import { checkShape, contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, present, requireFloats, requireShape, strided } from '../tensor/tensor';
+import { filled } from '../tensor/views';
 import { add, mul, relu, rsqrt, square, sub } from './elementwise';
 import { mixed } from './mixed';
 import { mean } from './reduce';
@@ -23,7 +24,7 @@ import { reshape } from './views';
 
 /** Options of `layerNorm` and `groupNorm`. */
 export interface AffineOptions {
-  /** Scale γ; for batch norm together with `bias`. */
+  /** Scale γ. */
   weight?: Tensor | null;
   /** Shift β. */
   bias?: Tensor | null;
@@ -124,7 +125,6 @@ function checkBatchNorm(x: Tensor, { weight, bias, runningMean, runningVar, trai
   requireFloats(op, { input: x, ...present(given) });
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
   requireShape(op, x, given, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
-  if (!weight !== !bias) throw inputError(op, 'weight and bias must be given together', { input: x });
   if (!runningMean !== !runningVar)
     throw inputError(op, 'runningMean and runningVar must be given together', { input: x });
   if (!training && !runningMean)
@@ -187,6 +187,14 @@ export function normGradient(
   return { dx, dWeight, dBias };
 }
 
+/** The options with weight and bias, where one of them is given: the kernels take both or none. */
+function completed(x: Tensor, options: BatchNormOptions): BatchNormOptions {
+  const { weight, bias } = options;
+  if (!weight === !bias) return options;
+  const constant = (value: number) => filled('batchNorm', [x.shape[1]], value, 'float32');
+  return { ...options, weight: weight ?? constant(1), bias: bias ?? constant(0) };
+}
+
 /**
  * y = (x − mean) / √(variance + eps) · weight + bias for each channel of x [N, C, …], as `torch.nn.functional.batch_norm`.
  * In training with the mean and biased variance of the batch, and the running statistics are moved on the GPU:
@@ -195,9 +203,10 @@ export function normGradient(
  */
 export const batchNorm = mixed(
   'batchNorm',
-  function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
-    checked('batchNorm', options, BATCH_NORM);
-    checkBatchNorm(x, options);
+  function batchNorm(x: Tensor, given: BatchNormOptions): Tensor {
+    checked('batchNorm', given, BATCH_NORM);
+    checkBatchNorm(x, given);
+    const options = completed(x, given);
     const { weight, bias, training, activation } = options;
     const layout = layoutOf(x);
     const { y, stats } = normalize(x, layout, options);

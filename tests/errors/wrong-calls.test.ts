@@ -84,7 +84,7 @@ function table(o: ReturnType<typeof operands>): Row[] {
       hint: /\[4\]/,
     },
     // Convolution, pooling, norm
-    { what: 'no image', call: () => F.conv2d(a, kernel), op: 'conv2d', shapes: [A, K], hint: /unsqueeze/ },
+    { what: 'no image', call: () => F.conv2d(a, kernel), op: 'conv2d', shapes: [A, K], hint: /\[C, H, W\]/ },
     {
       what: 'channels',
       call: () => F.conv2d(image, zeros([4, 5, 3, 3])),

@@ -2,7 +2,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Conv2dOptions } from '../../src/ops/conv';
-import { conv1d, conv2d, convTranspose2d } from '../../src/ops/conv';
+import { conv2d, convTranspose2d } from '../../src/ops/conv';
+import { conv1d } from '../../src/ops/conv-nd';
 import { permute } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
@@ -159,7 +160,8 @@ test('refuses what does not fit', () => {
     /conv2d: the weight is for 2 input channels, the input has 3 \(input \[2, 3, 8, 8\], weight \[4, 2, 3, 3\]\)/,
   );
   assert.throws(() => conv2d(x, zeros([4, 3, 9, 9])), /does not fit into 8×8/);
-  assert.throws(() => conv2d(zeros([3, 8, 8]), zeros([4, 3, 3, 3])), /unsqueeze/);
+  assert.equal(conv2d(zeros([3, 8, 8]), zeros([4, 3, 3, 3])).shape, [4, 6, 6]); // one image without a batch
+  assert.throws(() => conv2d(zeros([8, 8]), zeros([4, 3, 3, 3])), /four dimensions.*\[8, 8\].*\[C, H, W\]/);
   assert.throws(() => conv2d(x, zeros([4, 3, 3, 3]), zeros([3])), /one element for each output channel: \[4\]/);
   assert.throws(() => conv2d(x, zeros([4, 3, 3, 3]), null, { stride: 0 }), /stride/);
   assert.throws(() => conv2d(x, zeros([4, 3, 3, 3]), null, { stride: 2, padding: 'same' }), /'same' needs stride 1/);

@@ -26,9 +26,10 @@ function tableProgram(): string {
   assert.ok(cells.length >= 70, `${cells.length} cells`);
   const scope = `
     const x = rand([2, 3]), y = rand([2, 3]), w = rand([4, 3]), labels = tensor(new Int32Array([0, 1]));
+    const image = rand([1, 4, 4, 4]);
     const model = new nn.Linear(3, 4), opt = new optim.SGD(model.parameters(), { lr: 0.1 });
     const logits = model.forward(x), loss = F.crossEntropy(logits, labels);
-    void [x, y, w, labels, model, opt, logits, loss];`;
+    void [x, y, w, labels, image, model, opt, logits, loss];`;
   const names =
     'arange, checkpoint, compile, customFunction, DataLoader, detectAnomaly, device, F, full, grad, gradcheck, gradgradcheck, init, jvp, manualSeed, nn, noGrad, optim, rand, ' +
     'serializeSafetensors, shutdown, tensor, type Tensor, toStored, zeros';

@@ -1,7 +1,8 @@
 // Random matrix products, convolutions and pooling with all attributes.
 import { test } from 'uvu';
 import '../../src/ops/methods';
-import { conv1d, conv2d, convTranspose2d } from '../../src/ops/conv';
+import { conv2d, convTranspose2d } from '../../src/ops/conv';
+import { conv1d } from '../../src/ops/conv-nd';
 import { linear, matmul } from '../../src/ops/matmul';
 import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from '../../src/ops/pool';
 import { size } from '../../src/tensor/shape';

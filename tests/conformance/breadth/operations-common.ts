@@ -1,5 +1,6 @@
 // What stood before ../shared/torch-breadth was written, under PyTorch's names.
 import * as conv from '../../../src/ops/conv';
+import { conv1d } from '../../../src/ops/conv-nd';
 import * as elementwise from '../../../src/ops/elementwise';
 import { concat, stack } from '../../../src/ops/join';
 import { linear, matmul } from '../../../src/ops/matmul';
@@ -55,7 +56,7 @@ export const common: Record<string, Operation> = {
   'torch.logsumexp': ([x], { dim, keepdim }) => reduce.logsumexp(x, dim, keepdim),
   'torch.matmul': ([x, y]) => matmul(x, y),
   'F.linear': ([x, w, bias]) => linear(x, w, bias),
-  'F.conv1d': ([x, w, bias = null], o) => conv.conv1d(x, w, bias, o),
+  'F.conv1d': ([x, w, bias = null], o) => conv1d(x, w, bias, o),
   'F.conv2d': ([x, w, bias = null], o) => conv.conv2d(x, w, bias, o),
   'F.conv_transpose2d': ([x, w, bias = null], o) => conv.convTranspose2d(x, w, bias, o),
   'torch.softmax': ([x], { dim }) => softmax(x, dim),

@@ -1,7 +1,12 @@
 // Images: resizing, pooling, convolutions, norms, sampling, padding.
+
+import * as convolutions from '../../../src/ops/conv-nd';
 import * as fold from '../../../src/ops/fold';
+import { affineGrid, gridSample } from '../../../src/ops/grid-sample';
 import { interpolate } from '../../../src/ops/interpolate';
 import * as lp from '../../../src/ops/lp-pool';
+import { batchNorm, groupNorm, layerNorm } from '../../../src/ops/norm';
+import * as norms from '../../../src/ops/norm-nd';
 import { pad } from '../../../src/ops/pad';
 import type { Maxima } from '../../../src/ops/pool';
 import * as pool from '../../../src/ops/pool';
@@ -41,6 +46,18 @@ export const vision: Record<string, Operation> = {
   ...pooling(1),
   ...pooling(2),
   ...pooling(3),
+  'F.conv3d': ([x, w, b = null], o) => convolutions.conv3d(x, w, b, o),
+  'F.conv_transpose1d': ([x, w, b = null], o) => convolutions.convTranspose1d(x, w, b, o),
+  'F.conv_transpose3d': ([x, w, b = null], o) => convolutions.convTranspose3d(x, w, b, o),
+  'F.batch_norm': ([x, runningMean, runningVar, weight, bias], o) =>
+    batchNorm(x, { runningMean, runningVar, weight, bias, ...o }),
+  'F.layer_norm': ([x], { normalizedShape, ...o }) => layerNorm(x, normalizedShape, o),
+  'F.group_norm': ([x], { numGroups, ...o }) => groupNorm(x, numGroups, o),
+  'F.instance_norm': ([x], o) => norms.instanceNorm(x, o),
+  'F.rms_norm': ([x], { normalizedShape, ...o }) => norms.rmsNorm(x, normalizedShape, o),
+  'F.local_response_norm': ([x], { size, ...o }) => norms.localResponseNorm(x, size, o),
+  'F.grid_sample': ([x, grid], o) => gridSample(x, grid, o),
+  'F.affine_grid': ([theta], { size, ...o }) => affineGrid(theta, size, o),
   'F.interpolate': ([x], o) => interpolate(x, o),
   'F.pad': ([x], { pad: amounts, ...o }) => pad(x, amounts, o),
   'F.pixel_shuffle': ([x], { upscaleFactor }) => fold.pixelShuffle(x, upscaleFactor),
