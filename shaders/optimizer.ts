@@ -25,15 +25,18 @@ export interface UpdateOptions {
   /** Goes up the gradient instead of down. */
   maximize?: boolean;
   code: string;
+  /** One more binding: a number that is not 0 where nothing may change. */
+  guarded?: boolean;
 }
 
-/** Bindings: w (x), g (r), and the state (x). Constants: n, then the scalars. */
+/** Bindings: w (x), g (r), the state (x), and where it is guarded that number (r, u32). Constants: n, then the scalars. */
 export const updateKernel = (o: UpdateOptions): Kernel => cached(['update', o], () => build(o));
 
-function build({ name, scalars, state, decay, maximize, code }: UpdateOptions): Kernel {
+function build({ name, scalars, state, decay, maximize, code, guarded = false }: UpdateOptions): Kernel {
   const { head, io } = declare(
     ['n: u32', ...scalars.map((scalar) => `${scalar}: f32`)].join(', '),
     ...['x w', 'r g', ...state.map((buffer) => `x ${buffer}_`)].map((buffer) => `${buffer}: vec4f`),
+    guarded && 'r skip__: u32',
   );
   const before = wgsl`
 ${head}
@@ -41,7 +44,7 @@ ${code.includes('maxOf4(') ? arithmetic.maxOf4 : ''}${code.includes('signOf4(') 
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   let i = (group.y * groups.x + group.x) * ${WORKGROUP}u + l;
-  if (4u * i >= p.n) { return; }
+  if (4u * i >= p.n${guarded ? ' || skip__[0] != 0u' : ''}) { return; }
   ${scalars.map((scalar) => `let ${scalar} = p.${scalar};`).join(' ')}
   var x = w[i]${decay === 'weight' ? ' - lr * weightDecay * w[i]' : ''};
   let d = ${maximize ? '-' : ''}g[i]${decay === 'gradient' ? ' + weightDecay * x' : ''};
@@ -59,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     code: before + code + after,
     ...io,
     grid: { tile: UPDATE_TILE },
-    flat: true,
+    ...(!guarded && { flat: true as const }),
     userCode: { from, lines: code.split('\n').length },
   };
 }

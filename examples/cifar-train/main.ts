@@ -1,6 +1,6 @@
 // The main job: trains a mean-field ResNet (or a vanilla one) on CIFAR. `npm run cifar-train -- --help` lists the options.
 
-import { chromeTrace } from '../../src/gpu';
+import { chromeTrace, device } from '../../src/gpu';
 import type { Trainer } from '../../src/index.node.js';
 import { defaultRunPath, type ResumedCheckpoint, RunFolder } from '../../src/train/run-folder.node.js';
 import type { RunSummary } from '../../src/train/trainer';
@@ -36,6 +36,8 @@ async function main(given: Given, report: Report, interrupts: Interrupts): Promi
 
   const old = given.resume === undefined ? null : openRun(given, report);
   const wanted = old?.recipe ?? completeRecipe({ ...(quick && QUICK), ...given });
+  if (wanted.amp && !device().features.has('shader-f16'))
+    throw new UsageError(`--amp: ${adapterName()} has no shader-f16, which mixed precision needs; leave it out`);
   const model = createNetwork(wanted);
   const data = await loadDataset({
     dataset: wanted.dataset,

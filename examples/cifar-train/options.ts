@@ -98,6 +98,7 @@ export function createOptions() {
     .option('--checkpoint-every <epochs>', '(default: 1)', count)
     .option('--telemetry', 'measure on the way what crossings do to the loss, and gradients of times and weights')
     .option('--eager', 'launch every operation of a step again instead of replaying a plan (slower; other last bits)')
+    .option('--amp', 'mixed precision: products in float16, the loss in float32 and scaled; needs shader-f16')
     .option(
       '--autotune',
       'first try which kernels are fastest here; cached, and kept by a resumed run (other last bits)',
@@ -134,5 +135,5 @@ export const QUICK = {
 /** Whether the command line leaves the size of the run open. */
 export const leavesSizeOpen = (given: Given): boolean =>
   Object.keys(given).every((key) =>
-    ['json', 'out', 'seed', 'data', 'augment', 'eager', 'profile', 'autotune'].includes(key),
+    ['json', 'out', 'seed', 'data', 'augment', 'eager', 'amp', 'profile', 'autotune'].includes(key),
   );

@@ -48,6 +48,8 @@ export type Recipe = {
   testBatch?: number;
   /** What happens to the particles is measured on the way. */
   telemetry?: boolean;
+  /** Mixed precision. */
+  amp?: boolean;
 };
 
 /** What may be stated of a recipe; `tauWeightDecay: false` is 0, `eager` the opposite of `compile`. */
@@ -111,6 +113,7 @@ export function completeRecipe(given: Wanted): Recipe {
     checkpointEvery: given.checkpointEvery ?? 1,
     ...(given.testBatch && { testBatch: given.testBatch }),
     ...(given.telemetry && { telemetry: true }),
+    ...(given.amp && { amp: true }),
   };
 }
 
@@ -141,6 +144,7 @@ const FIELDS: Record<keyof Recipe, Check> = {
   ...{ sort: optional(flag), shuffle: optional(flag), size: optional(oneOf([16, 24, 32])) },
   ...{ width: optional(factor), readout: optional(factor), lambda: optional(factor) },
   ...{ evalEvery: whole(1), checkpointEvery: whole(1), testBatch: optional(whole(1)), telemetry: optional(flag) },
+  amp: optional(flag),
 };
 
 /** The recipe that a file holds. Throws an error that names the file, `what`, and the field that cannot be; with `names` only those are looked at, where they are there. */

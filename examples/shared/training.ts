@@ -109,6 +109,7 @@ export function createTrainer(
     seed: recipe.seed,
     augment: recipe.augment,
     compile: recipe.compile,
+    amp: recipe.amp ?? false,
     hooks: [
       MeanField.trainerHook(model, {
         ...(recipe.shuffle && { permute: (n: number, rng: Rng) => rng.permutation(n) }),

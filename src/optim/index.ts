@@ -11,6 +11,8 @@ export { Adamax } from './adamax';
 export type { ASGDOptions } from './asgd';
 export { ASGD } from './asgd';
 export { clipGradNorm, clipGradValue } from './clip';
+export type { GradScalerOptions } from './grad-scaler';
+export { GradScaler } from './grad-scaler';
 export type { Closure, LBFGSOptions } from './lbfgs';
 export { LBFGS } from './lbfgs';
 export type { LionOptions } from './lion';

@@ -125,15 +125,30 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
 
   /** Applies one update from the gradients in `grad` and ends the step. */
   step(): void {
+    this.#end(null);
+  }
+
+  /**
+   * `step()`, which changes nothing where `found` [1], uint32 on the GPU, is not 0: for `GradScaler`. The updates that the rule counts include those
+   * left out. Throws InputError for an optimizer that does more than a rule for each number.
+   */
+  stepUnless(found: Tensor): void {
+    const { step, direction } = Optimizer.prototype;
+    if (this.step !== step || this.direction !== direction)
+      throw new InputError(`${this.constructor.name}: its steps cannot be left out on the GPU; use another optimizer`);
+    this.#end(found);
+  }
+
+  #end(found: Tensor | null): void {
     owned(
-      () => this.#update(),
+      () => this.#update(found),
       () => [],
     );
     this.#packBuffers();
     device().effect(endStep);
   }
 
-  #update(): void {
+  #update(found: Tensor | null): void {
     const { groups } = this;
     const count = groups.length;
     assume(groups, () => groups.length === count);
@@ -141,7 +156,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     const cohorts = this.groups.flatMap((group) => this.#cohortsOf(group));
     const updated: ParameterState[] = [];
     try {
-      for (const cohort of cohorts) this.#launch(cohort, updated);
+      for (const cohort of cohorts) this.#launch(cohort, updated, found);
     } finally {
       device().effect(() => {
         for (const state of updated) state.step++;
@@ -172,7 +187,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   /** Updates the parameters of a cohort, and lists their states in `updated`. */
-  #launch({ group, rule, own, members }: Cohort<O>, updated: ParameterState[]): void {
+  #launch({ group, rule, own, members }: Cohort<O>, updated: ParameterState[], found: Tensor | null): void {
     const states = members.map(({ parameter }) => this.#stateFor(parameter));
     const scalars = rule.names.map(() => new Scalar(0));
     device().effect(() => {
@@ -186,7 +201,8 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
       const [x, ...state] = written.map(bind);
       const n = parameter.size;
       const direction = bind(contiguous(this.direction(parameter, grad)));
-      device().launch(rule.kernel, [x, direction, ...state], [n, ...scalars], n);
+      const kernel = found ? rule.guarded : rule.kernel;
+      device().launch(kernel, [x, direction, ...state, ...(found ? [bind(found)] : [])], [n, ...scalars], n);
       for (const { memory } of written) memory.written();
       updated.push(states[i]);
     });

@@ -34,6 +34,8 @@ export interface Rule<O> {
 /** A rule that was checked, with the kernel that runs it. */
 export interface ReadyRule<O> {
   readonly kernel: Kernel;
+  /** The same with one more binding [1] of uint32: nothing changes where it is not 0. */
+  readonly guarded: Kernel;
   readonly state: Readonly<Record<string, number>>;
   /** The scalars of the kernel, in its order. */
   readonly names: readonly string[];
@@ -49,14 +51,14 @@ export function ready<O extends object>(op: string, rule: Rule<O>, options: O): 
   const { decoupled = false, code } = rule;
   const maximize = (options as { maximize?: unknown }).maximize === true;
   const key = [op, code, decoupled, maximize, Object.keys(state), Object.keys(scalars), numeric];
-  const { kernel, names } = cached(['rule', ...key], () => make(op, rule, numeric, maximize));
+  const { kernel, guarded, names } = cached(['rule', ...key], () => make(op, rule, numeric, maximize));
   const numbers = (group: O, step: number, own: number) =>
     names.map((name) => {
       const value = scalars[name] ? scalars[name](group, step, own) : (group as Record<string, unknown>)[name];
       if (typeof value === 'number' && !Number.isNaN(value)) return value;
       throw new InputError(`${op}: the scalar ${name} is ${value} at step ${step}, it must be a number`);
     });
-  return { kernel, state, names, own: perParameter, numbers };
+  return { kernel, guarded, state, names, own: perParameter, numbers };
 }
 
 function make<O>(
@@ -64,7 +66,7 @@ function make<O>(
   rule: Rule<O>,
   numeric: readonly string[],
   maximize: boolean,
-): { kernel: Kernel; names: string[] } {
+): { kernel: Kernel; guarded: Kernel; names: string[] } {
   const kinds = { scalars: is.object, state: is.object, decoupled: is.flag, perParameter: is.func, code: is.text };
   checked(`${op}.rule`, rule, kinds);
   const { scalars = {}, state = {}, decoupled = false, code } = rule;
@@ -95,7 +97,8 @@ function make<O>(
   const first = [...(decoupled ? ['lr'] : []), ...(decays ? ['weightDecay'] : [])];
   const names = [...new Set([...first, ...known.filter((name) => used.includes(name))])];
   const decay = decoupled ? 'weight' : decays ? 'gradient' : 'none';
-  return { kernel: updateKernel({ name: op, scalars: names, state: kept, decay, maximize, code }), names };
+  const update = { name: op, scalars: names, state: kept, decay, maximize, code } as const;
+  return { kernel: updateKernel(update), guarded: updateKernel({ ...update, guarded: true }), names };
 }
 
 const WGSL_WORDS =

@@ -53,6 +53,11 @@ interface CommonOptions<B> {
    * tensors, modes and the framework's own randomness.
    */
   compile?: boolean;
+  /**
+   * Mixed precision (default false): forward passes in autocast, the loss scaled by a `GradScaler`, whose state is in the checkpoints. Throws
+   * AdapterError where the adapter has no 'shader-f16'.
+   */
+  amp?: boolean;
   /** Steps between two read-backs of the loss, which are also what `onStep` and the metrics see. */
   readEvery?: number;
   store?: RunStore;
@@ -106,7 +111,7 @@ const OPTIONS: OptionTable<AllOptions<never>> = {
   },
   ...{ epochs: is.number, steps: is.number, batchSize: is.number, schedule: is.func, seed: is.number },
   ...{ augment: is.flag, hooks: is.object, evalEvery: is.number, checkpointEvery: is.number, compile: is.flag },
-  ...{ readEvery: is.number, store: is.object, config: is.object, signal: is.object },
+  ...{ amp: is.flag, readEvery: is.number, store: is.object, config: is.object, signal: is.object },
   ...{ onEpochStart: is.func, onStep: is.func, onEvaluate: is.func, onEpoch: is.func, onNotice: is.func },
 };
 

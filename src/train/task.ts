@@ -1,5 +1,6 @@
 // What a Trainer trains: from a batch to a loss and to the numbers that are summed up over an epoch.
 
+import { castTo } from '../autograd/cast';
 import { isPlain } from '../autograd/tape';
 import type { Batch } from '../data/batches';
 import type { Scalar } from '../gpu';
@@ -53,7 +54,7 @@ export function classification(model: Classifier, lossFunction: LossFunction = c
         throw new InputError(
           'Trainer: a classifier is trained on batches { images, labels }; for others pass step: (batch) => loss',
         );
-      const logits = model.forward(images);
+      const logits = castTo(model.forward(images), 'float32');
       const loss = lossFunction(logits, labels);
       return {
         loss,

@@ -6,8 +6,10 @@ import type { Batch } from '../data/batches';
 import type { ProfiledLaunch, Scalar } from '../gpu';
 import { device, InputError } from '../gpu';
 import type { AnyModule } from '../nn/module';
+import type { GradScaler } from '../optim/grad-scaler';
 import type { Optimizer } from '../optim/optimizer';
 import { constant, Scheduler } from '../optim/schedule';
+import { inAutocast, scalerFor, scalerHook } from './amp';
 import type { Checkpoint } from './checkpoint';
 import { Clock } from './clock';
 import { locateNonFinite, NonFiniteEvaluationError, NonFiniteLossError } from './diagnose';
@@ -58,6 +60,7 @@ export class Trainer<B = Batch> implements TrainerRun {
   readonly #scheduler: Scheduler;
   readonly #task: Task<B>;
   readonly #tally: Tally;
+  readonly #scaler: GradScaler;
   readonly #hooks: Hooks;
   readonly #parts: Parts;
   readonly #readEvery: number;
@@ -86,13 +89,15 @@ export class Trainer<B = Batch> implements TrainerRun {
     const options = given as AllOptions<B>;
     checkOptions(options);
     const { model, optimizer, train, step, lossFunction, hooks, schedule = constant, config = {} } = options;
-    const { seed = 0, compile: compiles = true, readEvery = defaultReadEvery() } = options;
+    const { seed = 0, amp = false, compile: compiles = true, readEvery = defaultReadEvery() } = options;
     [this.model, this.optimizer, this.seed] = [model, optimizer, seed];
     this.#options = options;
     this.#compiles = compiles;
-    this.#hooks = new Hooks(model, hooks);
+    this.#scaler = scalerFor(amp);
+    this.#hooks = new Hooks(model, amp ? [...(hooks ?? []), scalerHook(this.#scaler)] : hooks);
     this.#scheduler = new Scheduler(optimizer, schedule);
-    this.#task = step ? ownStep(step) : (classification(model as Classifier, lossFunction) as Task<unknown> as Task<B>);
+    const task = step ? ownStep(step) : (classification(model as Classifier, lossFunction) as Task<unknown> as Task<B>);
+    this.#task = amp ? inAutocast(task) : task;
     this.#tally = this.#task.tally();
     this.#parts = { model, optimizer, hooks: this.#hooks, tally: this.#tally, config, count: countOf(train) };
     this.#readEvery = readEvery;
@@ -260,10 +265,12 @@ export class Trainer<B = Batch> implements TrainerRun {
   /** One update. `number` counts the steps since the last read. */
   #update = (batch: B, number: number | Scalar): void => {
     const outcome = this.#task.run(batch);
-    backward(outcome.loss);
+    backward(this.#scaler.scale(outcome.loss));
+    this.#scaler.unscale_(this.optimizer);
     this.#hooks.afterBackward();
     outcome.count(this.#tally, number);
-    this.optimizer.step();
+    this.#scaler.step(this.optimizer);
+    this.#scaler.update();
     this.#hooks.afterStep();
     this.optimizer.zeroGrad();
   };
