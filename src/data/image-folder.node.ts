@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import type { HostArray } from './collate';
-import type { Dataset } from './loader';
+import type { Dataset } from './dataset';
 
 export interface ImageFolderOptions {
   /** Height and width of the images (default 32). */

@@ -2,5 +2,15 @@
 
 export type { Collated, FieldTypes, HostArray } from './collate';
 export { collate } from './collate';
-export type { DataLoaderOptions, Dataset } from './loader';
+export type { Dataset, Samples } from './dataset';
+export { ConcatDataset, randomSplit, Subset, TensorDataset } from './datasets';
+export type { DataLoaderOptions } from './loader';
 export { DataLoader } from './loader';
+export {
+  BatchSampler,
+  RandomSampler,
+  Sampler,
+  SequentialSampler,
+  SubsetRandomSampler,
+  WeightedRandomSampler,
+} from './sampler';

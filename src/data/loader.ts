@@ -7,18 +7,18 @@ import { endStep, stepsEnded } from '../tensor/memory';
 import { getRngState } from '../tensor/seed';
 import type { Collated, FieldTypes } from './collate';
 import { batchOf, fieldTypes } from './collate';
-
-/** Samples by number. `get` may be async (decoding a file, say). */
-export interface Dataset<S> {
-  readonly length: number;
-  get(index: number): S | Promise<S>;
-}
+import { type Dataset, type Samples, sampleAt } from './dataset';
+import { orderOf, type Sampler } from './sampler';
 
 export interface DataLoaderOptions<S, B> {
   /** Samples of a batch (default 1). */
   batchSize?: number;
   /** Whether every epoch has an order of its own (default false); needs a data set with a length. */
   shuffle?: boolean;
+  /** The positions of each epoch, in their order: a `Sampler`, or any iterable of numbers. */
+  sampler?: Sampler | Iterable<number>;
+  /** Lists of positions, one a batch: a `BatchSampler`, or any iterable of lists. */
+  batchSampler?: Sampler<number[]> | Iterable<readonly number[]>;
   /** Seed of the order, by default that of `manualSeed`: epoch e of seed s is the same everywhere. */
   seed?: number;
   /** Leaves out a last batch that is not full (default false). */
@@ -34,6 +34,8 @@ export interface DataLoaderOptions<S, B> {
 const OPTIONS: OptionTable<DataLoaderOptions<unknown, unknown>> = {
   batchSize: is.number,
   shuffle: is.flag,
+  sampler: is.object,
+  batchSampler: is.object,
   seed: is.number,
   dropLast: is.flag,
   prefetch: is.number,
@@ -77,14 +79,26 @@ export class DataLoader<S, B = Collated<S>> {
       throw new InputError(`DataLoader: batchSize ${batchSize} must be a whole number of at least 1`);
     if (!Number.isInteger(prefetch) || prefetch < 0)
       throw new InputError(`DataLoader: prefetch ${prefetch} must be a whole number ≥ 0`);
+    this.#checkSamplers(options);
     if (shuffle && this.count === null)
       throw new InputError('DataLoader: shuffle needs data with a length; collect the iterable in an array first');
   }
 
-  /** Batches of a pass; null for an iterable of unknown length. */
+  #checkSamplers({ sampler, batchSampler, ...o }: DataLoaderOptions<S, B>): void {
+    const one = batchSampler ? 'batchSampler' : sampler ? 'sampler' : null;
+    if (!one) return;
+    const others = batchSampler ? ['batchSize', 'shuffle', 'dropLast', ...(sampler ? ['sampler'] : [])] : ['shuffle'];
+    const odd = others.find((name) => name === 'sampler' || o[name as 'shuffle']);
+    if (odd) throw new InputError(`DataLoader: ${one} decides what ${odd} would: leave one of them out`);
+    if (this.count === null)
+      throw new InputError(`DataLoader: ${one} needs data with a length; collect the iterable in an array first`);
+  }
+
+  /** Batches of a pass; null where that is not known. */
   get length(): number | null {
-    const { batchSize, dropLast } = this.#options;
-    const n = this.count;
+    const { batchSize, dropLast, sampler, batchSampler } = this.#options;
+    if (batchSampler) return lengthOf(batchSampler);
+    const n = sampler ? lengthOf(sampler) : this.count;
     return n === null ? null : dropLast ? Math.floor(n / batchSize) : Math.ceil(n / batchSize);
   }
 
@@ -94,13 +108,13 @@ export class DataLoader<S, B = Collated<S>> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<B> {
-    const { prefetch, collate: make = (samples: S[]) => this.#collate(samples) } = this.#options;
+    const { prefetch } = this.#options;
     const start = this.start;
     this.start = 0;
     if (!Number.isInteger(start) || start < 0)
       throw new InputError(`DataLoader: start ${start} must be a whole number ≥ 0`);
     const batches = this.count === null ? this.#collected(start) : this.#picked(start);
-    const ready: Promise<IteratorResult<S[]>>[] = [];
+    const ready: Promise<IteratorResult<() => B | Promise<B>>>[] = [];
     try {
       for (;;) {
         while (ready.length <= prefetch) {
@@ -113,13 +127,19 @@ export class DataLoader<S, B = Collated<S>> {
         const { value, done } = await ready.shift()!;
         if (done) break;
         const steps = stepsEnded();
-        yield make(value);
+        yield await value();
         // Outside training nothing else ends a step.
         if (stepsEnded() === steps) endStep();
       }
     } finally {
       await batches.return(undefined);
     }
+  }
+
+  /** What makes a batch of samples, when its turn comes. */
+  #making(samples: S[]): () => B {
+    const { collate = (list: S[]) => this.#collate(list) } = this.#options;
+    return () => collate(samples);
   }
 
   /** The default batch. All of an array is looked at for its types; of other data the first batch. */
@@ -134,21 +154,40 @@ export class DataLoader<S, B = Collated<S>> {
   }
 
   /** Batches of data with a length; the samples of a batch are fetched side by side. */
-  *#picked(start: number): Generator<Promise<S[]>, undefined> {
-    const { batchSize, shuffle, dropLast, seed = getRngState().seed } = this.#options;
-    const data = this.data as Dataset<S> | readonly S[];
+  *#picked(start: number): Generator<Promise<() => B | Promise<B>>, undefined> {
+    const { collate } = this.#options;
+    const data = this.data as Samples<S>;
+    const whole = 'getBatch' in data && !collate && this.#options.dtype === undefined ? data : null;
+    for (const indices of this.#positions(start))
+      yield whole?.getBatch
+        ? Promise.resolve(() => whole.getBatch!(indices) as B | Promise<B>)
+        : Promise.all(indices.map(async (i) => sampleAt(data, i))).then((samples) => this.#making(samples));
+  }
+
+  /** The positions of each batch, from the sample `start` in the epoch's order on. */
+  *#positions(start: number): Generator<number[], undefined> {
+    const { batchSize, shuffle, dropLast, sampler, batchSampler, seed = getRngState().seed } = this.#options;
     const n = this.count!;
-    const order = new Rng(seed, Stream.shuffle, this.epoch++).permutation(shuffle ? n : 0);
-    const get = async (i: number) => ('get' in data ? data.get(i) : data[i]);
-    for (let from = start; from < n; from += batchSize) {
-      const count = Math.min(batchSize, n - from);
-      if (dropLast && count < batchSize) return;
-      yield Promise.all(Array.from({ length: count }, (_, k) => get(shuffle ? order[from + k] : from + k)));
+    const epoch = this.epoch++;
+    if (batchSampler) {
+      let before = 0;
+      for (const batch of orderOf<readonly number[]>(batchSampler, epoch)) {
+        before += batch.length;
+        if (before > start) yield [...batch];
+      }
+      return;
+    }
+    const shuffled = shuffle ? new Rng(seed, Stream.shuffle, epoch).permutation(n) : null;
+    const order = sampler ? Array.from(orderOf(sampler, epoch)) : (shuffled ?? Array.from({ length: n }, (_, i) => i));
+    for (let from = start; from < order.length; from += batchSize) {
+      const batch = [...order.slice(from, from + batchSize)];
+      if (dropLast && batch.length < batchSize) return;
+      yield batch;
     }
   }
 
   /** Batches of an iterable, in its order. */
-  async *#collected(start: number): AsyncGenerator<S[], undefined> {
+  async *#collected(start: number): AsyncGenerator<() => B, undefined> {
     const { batchSize, dropLast } = this.#options;
     this.epoch++;
     let batch: S[] = [];
@@ -157,9 +196,12 @@ export class DataLoader<S, B = Collated<S>> {
       if (skipped++ < start) continue;
       batch.push(sample);
       if (batch.length < batchSize) continue;
-      yield batch;
+      yield this.#making(batch);
       batch = [];
     }
-    if (batch.length && !dropLast) yield batch;
+    if (batch.length && !dropLast) yield this.#making(batch);
   }
 }
+
+/** The length of a sampler, where it has one. */
+const lengthOf = (sampler: object): number | null => ('length' in sampler ? Number(sampler.length) : null);

@@ -65,6 +65,10 @@ function calls(): Record<string, (options: never) => unknown> {
     solve: (o) => dawnfield.solve(x, [(a) => a], tensor([1]), o),
     evaluate: (o) => dawnfield.evaluate(linear as never, source as never, o),
     loadWeights: (o) => dawnfield.loadWeights(new nn.ReLU(), {}, o),
+    RandomSampler: (o) => new dawnfield.RandomSampler([1], o),
+    SubsetRandomSampler: (o) => new dawnfield.SubsetRandomSampler([1], o),
+    WeightedRandomSampler: (o) => new dawnfield.WeightedRandomSampler([1], 1, o),
+    randomSplit: (o) => dawnfield.randomSplit([1], [1], o),
     DataLoader: (o) => new DataLoader([1, 2], o),
     ImageFolder: (o) => new dawnfield.ImageFolder('/', o),
     Trainer: (o) =>
