@@ -281,11 +281,13 @@ const PACK = 'n: u32, k: u32, quads: u32, rowStride: u32, quadStride: u32, strid
 
 /**
  * Weights as the steps read them. Element i of quad q of row k is at k · rowStride + q · quadStride + i · stride, and counts where
- * q · quadColumns + i < columns. Bindings: weights, bias where given (of rows of k weights), packed. Constants: PACK.
+ * q · quadColumns + i < columns. Bindings: weights, biases to be added up (one
+ * for k weights), packed. Constants: PACK.
  */
-export const packRecurrent = (bias: boolean): Kernel =>
-  cached(['recurrent.pack', bias], () => {
-    const { head, io } = declare(PACK, 'r source: f32', bias && 'r bias: f32', 'w packed: vec4f');
+export const packRecurrent = (biases: number): Kernel =>
+  cached(['recurrent.pack', biases], () => {
+    const given = Array.from({ length: biases }, (_, i) => `bias${i}`);
+    const { head, io } = declare(PACK, 'r source: f32', ...given.map((bias) => `r ${bias}: f32`), 'w packed: vec4f');
     const code = wgsl`
 ${head}
 ${perThread('id', 64, 'p.n')}
@@ -296,8 +298,8 @@ ${perThread('id', 64, 'p.n')}
     let place = q * p.quadStride + i * p.stride;
     if (q * p.quadColumns + i >= p.columns) { continue; }
     if (row > 0u && row <= p.k) { v[i] = source[(row - 1u) * p.rowStride + place]; }
-#if ${bias}
-    if (row == 0u) { v[i] = bias[place / p.k]; }
+#if ${biases > 0}
+    if (row == 0u) { v[i] = ${given.map((bias) => `${bias}[place / p.k]`).join(' + ')}; }
 #endif
   }
   packed[id] = v;

@@ -22,7 +22,8 @@ export function summary(
   const named = [...model.namedModules()];
   const remove = named.map(([, module]) =>
     module.onForward((m, _, output) => {
-      for (const tensor of tensorsIn(output)) outputs.set(m, tensor.shape);
+      const [first] = tensorsIn(output); // of an LSTM the outputs, before its state
+      if (first) outputs.set(m, first.shape);
     }),
   );
   try {

@@ -129,7 +129,7 @@ export function unrolled({ cell, x, ih, hh, biasIh, biasHh, hr, h, c, reverse = 
 }
 
 /** A matrix packed for the steps' sums over k. `perUnit`: quads are the gates of a unit, else four columns. */
-function packed(w: Tensor, over: 'rows' | 'columns', bias: Tensor | null = null, gates = 1): Tensor {
+function packed(w: Tensor, over: 'rows' | 'columns', biases: readonly Tensor[] = [], gates = 1): Tensor {
   const [rows, columns] = w.shape;
   const perUnit = gates > 1;
   const [k, count] = over === 'columns' ? [columns, rows / gates] : [rows, columns];
@@ -137,8 +137,13 @@ function packed(w: Tensor, over: 'rows' | 'columns', bias: Tensor | null = null,
   const out = empty('recurrent', [4 * Math.ceil(k / 4) + 1, quads, 4]);
   const [rowStride, step] = over === 'columns' ? [1, columns] : [columns, 1];
   const strides = perUnit ? [step, count * step, 0, gates] : [4 * step, step, 4, count];
-  const bindings = [contiguous(w), ...(bias ? [contiguous(bias)] : []), out].map(bind);
-  device().launch(packRecurrent(!!bias), bindings, [out.size / 4, k, quads, rowStride, ...strides], out.size / 4);
+  const bindings = [...[w, ...biases].map(contiguous), out].map(bind);
+  device().launch(
+    packRecurrent(biases.length),
+    bindings,
+    [out.size / 4, k, quads, rowStride, ...strides],
+    out.size / 4,
+  );
   return out;
 }
 
@@ -223,7 +228,7 @@ class Layer {
     const [rows, units, width, states] = [this.#rows, this.#units, this.#width, this.#states];
     // GRU's recurrent bias stands inside of a product; elsewhere both biases are one.
     const apart = cell === 'gru';
-    const bias = biasIh && biasHh && !apart ? sumOf(biasIh, biasHh) : biasHh;
+    const biases = [apart ? null : biasIh, biasHh].filter((b) => b !== null);
     const gates = unrecorded(name, () => linear(this.#x, ih, apart ? biasIh : null));
     const order = this.#order;
     const times = keep ? this.#times : 1;
@@ -232,7 +237,7 @@ class Layer {
     const inner = cell === 'lstm' ? (c ? copy(c) : zeros(name, [rows, units])) : null;
     if (savedOf[cell]) this.#kept = empty(name, [times, rows, savedOf[cell], units]);
     if (hr) this.#inner = empty(name, [times, rows, units]);
-    const weights = packed(hh, 'columns', bias, gatesOf[cell]);
+    const weights = packed(hh, 'columns', biases, gatesOf[cell]);
     const projection = hr && packed(hr, 'columns');
     order.forEach((t, i) => {
       const kept = keep ? t : 0;
@@ -253,7 +258,7 @@ class Layer {
         this.#launch('project', projection, project, [this.#inner!, states]);
       }
     });
-    for (const done of [gates, weights, projection, bias !== biasHh && bias]) if (done) done.dispose();
+    for (const done of [gates, weights, projection]) done?.dispose();
     return {
       y: strided(states, [this.#times, rows, width], [rows * width, width, 1], this.#base),
       h: strided(states, [rows, width], [width, 1], this.#at(order[this.#times - 1])),
