@@ -11,8 +11,6 @@ export type {
   ConvTransposeLayerOptions,
 } from './conv';
 export { Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from './conv';
-export type { Conv1dLayerOptions, Conv2dLayerOptions, ConvTranspose2dLayerOptions } from './conv';
-export { Conv1d, Conv2d, ConvTranspose2d } from './conv';
 export { ModuleDict, ParameterDict, ParameterList } from './dicts';
 export { Dropout } from './dropout';
 export type { EmbeddingBagLayerOptions } from './embedding';
