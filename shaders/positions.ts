@@ -31,16 +31,19 @@ ${perThread('i', TILE, 'p.n')}
 
 /**
  * Bindings: sorted [lines, n] (or one line for all), values [lines, m], y (int32). Constants: values, n, m, elements from line to line. With `right`
- * equal elements come before the value. What comes after NaN, in a line or as a value, is nothing: the search goes on to the right.
+ * equal elements come before the value. NaN, in a line or as a value, sends the search to the right, as in PyTorch; with `nanLast` a line may end in
+ * NaN.
  */
-export const searchSorted = (type: 'f32' | 'i32' | 'u32', right: boolean): Kernel =>
-  cached(['searchSorted', type, right], () => {
+export const searchSorted = (type: 'f32' | 'i32' | 'u32', right: boolean, nanLast: boolean): Kernel =>
+  cached(['searchSorted', type, right, nanLast], () => {
     const fields = 'count: u32, n: u32, m: u32, stride: u32';
     const { head, io } = declare(fields, `r sorted: ${type}`, `r values: ${type}`, 'w y: i32');
-    const nan = type === 'f32' ? ' || isNan(a) || isNan(v)' : '';
+    const less = `a ${right ? '<=' : '<'} v`;
+    const before =
+      type !== 'f32' ? less : nanLast ? `!isNan(a) && (isNan(v) || ${less})` : `isNan(a) || isNan(v) || ${less}`;
     const code = wgsl`
 ${head}
-${functionsFor(nan)}
+${functionsFor(before)}
 ${perThread('i', TILE, 'p.count')}
   let base = i / p.m * p.stride;
   let v = values[i];
@@ -49,7 +52,7 @@ ${perThread('i', TILE, 'p.count')}
   while (low < high) {
     let middle = (low + high) / 2u;
     let a = sorted[base + middle];
-    if (a ${right ? '<=' : '<'} v${nan}) { low = middle + 1u; } else { high = middle; }
+    if (${before}) { low = middle + 1u; } else { high = middle; }
   }
   y[i] = i32(low);
 }`;

@@ -6,12 +6,12 @@ import type { Constant } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from '../tensor/context';
 import { bind, bindAll, contiguous, throughFloat32 } from '../tensor/elementwise';
+import { reduce } from '../tensor/reduce';
 import { normalizeAxis, padded, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
 import { badBits, checkCover, checkIndex, reportsOf } from './index-checks';
 import { mixed } from './mixed';
-import { max } from './reduce';
 import { addAt } from './scatter-at';
 
 /** `gather`, not recorded. Indices out of range are reported in the name of `op`; null: there are none. */
@@ -50,7 +50,19 @@ export function oneHot(labels: Tensor, classes?: number): Tensor | Promise<Tenso
 async function countedClasses(labels: Tensor): Promise<Tensor> {
   if (!labels.size)
     throw inputError('oneHot', 'there are no labels to count classes by', { labels }, 'Give the number.');
-  return encoded(labels, 1 + (await max(labels).item()));
+  const axes = labels.shape.map((_, d) => d);
+  const type = labels.dtype as 'int32' | 'uint32';
+  const operands = { a: labels };
+  const most = reduce({
+    name: 'oneHot',
+    reduction: 'max',
+    map: 'a',
+    operands,
+    shape: labels.shape,
+    axes,
+    compute: type,
+  });
+  return encoded(labels, 1 + (await most.item()));
 }
 
 function encoded(labels: Tensor, classes: number): Tensor {

@@ -37,15 +37,15 @@ const SEARCH: OptionTable<SearchsortedOptions> = {
   sorter: is.tensor,
 };
 
-/** Where each value of [..., m] would stand in its sorted line of [..., n], or all in the one line [n]. Not checked. */
-export function searched(sorted: Tensor, values: Tensor, right: boolean): Tensor {
+/** Where each value of [..., m] would stand in its sorted line of [..., n], or all in the one line [n]; `nanLast` where lines may end in NaN. Not checked. */
+export function searched(sorted: Tensor, values: Tensor, right: boolean, nanLast = false): Tensor {
   const type = kernelType('searchsorted', values.dtype);
   const y = empty('searchsorted', values.shape, 'int32');
   const n = sorted.shape[sorted.ndim - 1];
   const alone = sorted.ndim === 1;
   const m = alone ? Math.max(1, values.size) : values.shape[values.ndim - 1];
   const bindings = [contiguous(sorted), contiguous(values), y].map(bind);
-  device().launch(kernelFor(type, right), bindings, [y.size, n, m, alone ? 0 : n], y.size);
+  device().launch(kernelFor(type, right, nanLast), bindings, [y.size, n, m, alone ? 0 : n], y.size);
   return y;
 }
 
@@ -112,7 +112,7 @@ export const isin = mixed(
     const [elements, among] = [cast(a, type), reshape(cast(b, type), [-1])];
     if (!among.size) return full(a.shape, Number(invert), { dtype: 'bool' });
     const line = sort(among).values;
-    const at = minimum(searched(line, elements, false), among.size - 1);
+    const at = minimum(searched(line, elements, false, true), among.size - 1);
     const found = eq(reshape(pick(line, 0, reshape(at, [-1]), null), elements.shape), elements);
     return invert ? logicalNot(found) : found;
   },
