@@ -150,10 +150,10 @@ function trapezoids(op: string, y: Tensor, options: TrapezoidOptions): { areas: 
       { y, x },
       'One for each along `dim`.',
     );
-  const { a: p, b: q } = ends(reshape(places, wide), axis);
+  const { a: c, b: d } = ends(reshape(places, wide), axis);
   const { a, b } = ends(y, axis);
-  const shape = broadcastShapes(op, a.shape, p.shape);
-  return { areas: expression(op, '0.5 * (p - q) * (a + b)', { a, b, p, q }, [], shape), axis };
+  const shape = broadcastShapes(op, a.shape, c.shape);
+  return { areas: expression(op, '0.5 * (c - d) * (a + b)', { a, b, c, d }, [], shape), axis };
 }
 
 /** The integral along `dim` by trapezoids, as `torch.trapezoid`: `y` are values at `x`, or `dx` apart. */
