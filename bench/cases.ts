@@ -10,7 +10,9 @@ export type Case =
   | { kind: 'matmul'; n: number }
   | { kind: 'conv' | 'batchnorm'; channels: number; size: number }
   | { kind: 'train' | 'memory' | 'first-step'; net: Net }
-  | { kind: 'lstm'; model: LanguageModel };
+  | { kind: 'attention'; length: number; width: number }
+  | { kind: 'lstm'; model: LanguageModel }
+  | { kind: 'gpt'; model: Decoder };
 
 /** Embedding, LSTM layers of so many units, a linear layer and cross-entropy: a training step on `times` tokens of each sequence of a batch. */
 export interface LanguageModel {
@@ -19,6 +21,18 @@ export interface LanguageModel {
   readonly times: number;
   readonly tokens: number;
 }
+
+/** A GPT on pieces of `times` tokens. */
+export interface Decoder {
+  readonly layers: number;
+  readonly heads: number;
+  readonly width: number;
+  readonly times: number;
+  readonly tokens: number;
+}
+
+/** Heads of all samples together in the cases of attention. */
+export const ATTENTION_HEADS = 16;
 
 const languageModel = (hidden: number, layers: number): Case => ({
   kind: 'lstm',
@@ -38,17 +52,21 @@ export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   image('conv', 64, 8),
   image('batchnorm', 16, 32),
   ...Object.entries(NETS).map(([name, net]): [string, Case] => [`train-${name}`, { kind: 'train', net }]),
+  ['attention-512x64', { kind: 'attention', length: 512, width: 64 }],
   ['lstm-128x2', languageModel(128, 2)],
+  ['gpt-small', { kind: 'gpt', model: { layers: 4, heads: 4, width: 128, times: 128, tokens: 65 } }],
   ['memory-resnet20', { kind: 'memory', net: NETS.resnet20 }],
   ['first-step-resnet20', { kind: 'first-step', net: NETS.resnet20 }],
 ]);
 
-/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8`, `lstm-512x1` or `train-resnet8`; undefined where the name says nothing. */
+/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8`, `attention-1024x32`, `lstm-512x1` or `train-resnet8`; undefined where the name says nothing. */
 export function findCase(name: string): Case | undefined {
   const matmul = /^matmul-(\d+)$/.exec(name);
   if (matmul) return { kind: 'matmul', n: Number(matmul[1]) };
   const images = /^(conv|batchnorm)-(\d+)x(\d+)x\3$/.exec(name);
   if (images) return { kind: images[1] as 'conv', channels: Number(images[2]), size: Number(images[3]) };
+  const attention = /^attention-(\d+)x(\d+)$/.exec(name);
+  if (attention) return { kind: 'attention', length: Number(attention[1]), width: Number(attention[2]) };
   const lstm = /^lstm-(\d+)x(\d+)$/.exec(name);
   if (lstm) return languageModel(Number(lstm[1]), Number(lstm[2]));
   const train = /^train-(meanfield-)?resnet(\d+)$/.exec(name);
@@ -74,7 +92,11 @@ export function workOf(given: Case): { amount: number; unit: string } {
       return { amount: (8 * 4 * BATCH * given.channels * given.size ** 2) / 1e9, unit: 'GB/s' };
     case 'train':
       return { amount: BATCH, unit: 'images/s' };
+    case 'attention':
+      // Two products of the half that a causal mask leaves.
+      return { amount: (2 * ATTENTION_HEADS * given.length ** 2 * given.width) / 1e9, unit: 'GFLOP/s' };
     case 'lstm':
+    case 'gpt':
       return { amount: BATCH * given.model.times, unit: 'tokens/s' };
     default:
       throw new Error(`${given.kind} has no rate`);
@@ -85,9 +107,15 @@ export function workOf(given: Case): { amount: number; unit: string } {
 export function limitOf(name: string, unit: string, ceilings: ReadonlyMap<string, number>): number | undefined {
   const given = findCase(name)!;
   if (given.kind === 'lstm' && unit === 'tokens/s') return (1e9 * ceilings.get('GFLOP/s')!) / flopsOf(given.model);
+  if (given.kind === 'gpt' && unit === 'tokens/s')
+    return (1e9 * ceilings.get('GFLOP/s')!) / flopsOfDecoder(given.model);
   if (given.kind !== 'train') return given.kind === 'ceiling' ? undefined : ceilings.get(unit);
   return unit === 'images/s' ? (1e9 * ceilings.get('GFLOP/s')!) / survey(given.net).flops : undefined;
 }
 
 /** Floating-point operations of one token in a training step: a product forward and two in the gradient, of each weight. */
 const flopsOf = ({ hidden, layers, tokens }: LanguageModel): number => 6 * (layers * 8 * hidden ** 2 + hidden * tokens);
+
+/** The same of a decoder, with attention to half of the piece. */
+const flopsOfDecoder = ({ layers, width, times, tokens }: Decoder): number =>
+  6 * (layers * (12 * width ** 2 + times * width) + width * tokens);

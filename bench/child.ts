@@ -40,7 +40,7 @@ async function examine(who: string, name: string, repeat: number): Promise<Findi
     const { part } = workload;
     const { median, least, most, samples } = await measure(workload, repeat);
     findings.push({ part, value: amount / median, unit, least: amount / most, most: amount / least, samples });
-    if (given.kind === 'train' || given.kind === 'lstm')
+    if (['train', 'lstm', 'gpt'].includes(given.kind))
       for (const [what, value] of Object.entries(await countCommands(() => workload.run(1))))
         findings.push({ part: what, value, unit: 'a step' });
     await workload.check?.();

@@ -19,7 +19,7 @@ import { conv2dShape, convolve } from '../src/ops/conv';
 import { layoutOf, normalize, normGradient } from '../src/ops/norm';
 import { bind } from '../src/tensor/elementwise';
 import { empty } from '../src/tensor/tensor';
-import { BATCH, type Case, type LanguageModel, MEMORY_BATCH } from './cases';
+import { ATTENTION_HEADS, BATCH, type Case, type Decoder, type LanguageModel, MEMORY_BATCH } from './cases';
 import { options } from './gpu';
 import { CLASSES, IMAGE, type Net } from './net';
 import { type Contestant, checkLosses, type Workload } from './workload';
@@ -81,10 +81,30 @@ export async function create(): Promise<Contestant> {
         };
         return [repeated('', body)];
       }
+      case 'attention': {
+        const shape = [ATTENTION_HEADS, given.length, given.width];
+        const [q, k, v, g] = [0, 1, 2, 3].map(() => randn(shape).keep());
+        const leaves = [q, k, v].map((x) => x.detach().requiresGrad_());
+        const attend = (...[a, b, c]: Tensor[]) => F.scaledDotProductAttention(a, b, c, { isCausal: true });
+        const both: Workload = {
+          part: 'forward and gradient',
+          async run(times) {
+            for (let i = 0; i < times; i++) {
+              backward(attend(...leaves), { gradient: g });
+              for (const x of leaves) x.grad = null;
+              endStep();
+            }
+            await gpu.sync();
+          },
+        };
+        return [repeated('forward', () => attend(q, k, v).dispose()), both];
+      }
       case 'train':
         return [training(gpu, makeStep(given.net, BATCH))];
       case 'lstm':
         return [training(gpu, makeLanguageStep(given.model))];
+      case 'gpt':
+        return [training(gpu, makeDecoderStep(given.model))];
       default:
         throw new Error(`${given.kind} is not timed`);
     }
@@ -121,6 +141,22 @@ function makeLanguageStep({ hidden, layers, times, tokens }: LanguageModel) {
   const step = compile((x: Tensor, y: Tensor) => {
     const [states] = lstm.forward(embedding.forward(x));
     const loss = F.crossEntropy(output.forward(states).flatten(0, 1), y);
+    backward(loss);
+    optimizer.step();
+    optimizer.zeroGrad();
+    return loss;
+  });
+  return () => step(text, next);
+}
+
+/** The same of a GPT. */
+function makeDecoderStep({ layers, heads, width, times, tokens }: Decoder) {
+  const model = new models.GPT({ vocabSize: tokens, blockSize: times, nLayer: layers, nHead: heads, nEmbd: width });
+  const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+  const text = randint(0, tokens, [BATCH, times]).keep();
+  const next = randint(0, tokens, [BATCH * times]).keep();
+  const step = compile((x: Tensor, y: Tensor) => {
+    const loss = F.crossEntropy(model.forward(x).flatten(0, 1), y);
     backward(loss);
     optimizer.step();
     optimizer.zeroGrad();

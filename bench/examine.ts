@@ -49,7 +49,7 @@ export interface How {
 /** What a contestant achieves in a case; its failure is a finding too. */
 export async function examine(who: Who, name: string, { repeat, batch, python }: How): Promise<Findings> {
   const given = findCase(name)!;
-  const net = given.kind === 'train' ? given.net : given.kind === 'lstm' ? given.model : null;
+  const net = given.kind === 'train' ? given.net : 'model' in given ? given.model : null;
   if (who === 'pytorch' && net)
     return start(python!, [join(here, 'peers/pytorch.py'), JSON.stringify(net), String(batch), String(repeat)]);
   if (given.kind !== 'first-step') return run(who, name, repeat);

@@ -2,7 +2,7 @@
 
     python pytorch.py NET BATCH REPEAT
 
-NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there; or of a LanguageModel of bench/cases.ts. Prints one line of JSON. On CUDA where there is
+NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there; or of a LanguageModel or Decoder of bench/cases.ts. Prints one line of JSON. On CUDA where there is
 one, else on the CPU. Eager and compiled, in float32 without TF32, as WebGPU has it; then what PyTorch's users may do besides: channels-last,
 CUDA graphs (`reduce-overhead`) and autocast (float16 on CUDA, bfloat16 on a CPU), so that the peer is not held back.
 """
@@ -76,12 +76,45 @@ class LanguageModel(nn.Module):
         return self.output(self.lstm(self.embedding(x))[0]).flatten(0, 1)
 
 
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x):
+        n, t, c = x.shape
+        q, k, v = (y.view(n, t, self.heads, -1).transpose(1, 2) for y in self.qkv(self.norms[0](x)).split(c, 2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).reshape(n, t, c))
+        return x + self.mlp(self.norms[1](x))
+
+
+class Decoder(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(net["tokens"], net["width"]), nn.Embedding(net["times"], net["width"])
+        self.blocks = nn.Sequential(*[Block(net["width"], net["heads"]) for _ in range(net["layers"])], nn.LayerNorm(net["width"]))
+        nn.init.normal_(self.tokens.weight, std=0.02)
+
+    def forward(self, x):
+        y = self.blocks(self.tokens(x) + self.places.weight)
+        return F.linear(y, self.tokens.weight).flatten(0, 1)
+
+
 def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=False, tf32=False):
     """Images or tokens per second of `repeat` samples of several steps each, sorted. `mode` is torch.compile's; None for eager."""
     torch.manual_seed(0)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    if "tokens" in net:
+    if "heads" in net:
+        model = Decoder(net).to(device)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        inputs = torch.randint(net["tokens"], (batch, net["times"]), device=device)
+        labels = torch.randint(net["tokens"], (batch * net["times"],), device=device)
+    elif "tokens" in net:
         model = LanguageModel(net).to(device)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
         inputs = torch.randint(net["tokens"], (net["times"], batch), device=device)
