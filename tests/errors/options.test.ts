@@ -17,6 +17,7 @@ import {
   zeros,
 } from '../../src/index.node.js';
 import { useGpu } from '../util';
+import { functionCalls } from './options-functions';
 import { visionCalls } from './options-vision';
 
 useGpu();
@@ -199,6 +200,7 @@ function calls(): Record<string, (options: never) => unknown> {
     'optim.RMSprop': (o) => new optim.RMSprop(p(), o),
     'a group of optim.Adam': (o) => new optim.Adam([{ params: p(), ...(o as object) }]),
     'optim.clipGradNorm': (o) => optim.clipGradNorm([], 1, o),
+    ...functionCalls(),
     ...visionCalls(),
   };
 }
