@@ -4,7 +4,10 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as lstm from '../../examples/ported/lstm-language-model';
+import * as mnist from '../../examples/ported/mnist';
 import * as nanogpt from '../../examples/ported/nanogpt';
+import * as simclr from '../../examples/ported/simclr';
+import * as vae from '../../examples/ported/vae';
 import * as vit from '../../examples/ported/vit';
 import { type nn, tensor } from '../../src/index.node.js';
 import { close, useGpu } from '../util';
@@ -25,10 +28,20 @@ function byFormula<M extends nn.AnyModule>(module: M): M {
   return module;
 }
 
+/** Noise for the steps of the autoencoder. */
+const waves = (step: number) =>
+  tensor(
+    Float32Array.from({ length: 32 }, (_, i) => Math.sin(1.7 * i + step)),
+    { shape: [8, 4] },
+  );
+
 /** Losses of as many steps as the fixture of that name has. */
 const programs: Record<string, (steps: number) => Promise<number[]>> = {
   'lstm-language-model': (steps) => lstm.train({ steps, model: byFormula(new lstm.LetterModel()) }),
+  mnist: (steps) => mnist.train({ steps, model: byFormula(new mnist.Net([0, 0])) }),
   nanogpt: (steps) => nanogpt.train({ steps, model: byFormula(nanogpt.newModel()) }),
+  simclr: (steps) => simclr.train({ steps, model: byFormula(new simclr.Encoder()) }),
+  vae: (steps) => vae.train({ steps, model: byFormula(new vae.VAE()), noise: waves }),
   vit: (steps) => vit.train({ steps, model: byFormula(new vit.ViT()) }),
 };
 
