@@ -1,7 +1,7 @@
 // Checks gradients against finite differences, for operations that users write themselves.
 
 import { DawnfieldError } from '../gpu';
-import { checked, is, word } from '../gpu/options';
+import { checked, is, type OptionTable, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
 import { showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -32,6 +32,13 @@ export interface GradcheckReport {
   error: number;
 }
 
+const GRADCHECK: OptionTable<GradcheckOptions> = {
+  kind: word('smooth', 'linear', 'kinked'),
+  eps: is.number,
+  atol: is.number,
+  rtol: is.number,
+};
+
 const STEPS = { smooth: 0.02, linear: 0.5, kinked: 1e-3 };
 
 /** Fixed weights between 0.5 and 1.5 in size, of both signs, that make one number of a result without letting errors cancel. */
@@ -56,12 +63,7 @@ export async function gradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): Promise<GradcheckReport> {
-  checked('gradcheck', options, {
-    kind: word('smooth', 'linear', 'kinked'),
-    eps: is.number,
-    atol: is.number,
-    rtol: is.number,
-  });
+  checked('gradcheck', options, GRADCHECK);
   const { kind = 'smooth', atol = 0.005, rtol = 0.005 } = options;
   const { eps = STEPS[kind] } = options;
   const hosts = await Promise.all(inputs.map(async (x) => Float32Array.from(await x.data())));
@@ -160,6 +162,7 @@ export async function gradgradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): Promise<GradcheckReport> {
+  checked('gradgradcheck', options, GRADCHECK);
   const y = scopedNoGrad(() => f(...inputs));
   const upstream = tensor(
     Array.from({ length: y.size }, (_, i) => weight(i)),

@@ -111,6 +111,7 @@ function calls(): Record<string, (options: never) => unknown> {
     'optim.ChainedScheduler': (o) => new optim.ChainedScheduler([new optim.ExponentialLR(opt(), 1)], o),
     'optim.Adadelta': (o) => new optim.Adadelta(p(), o),
     'optim.ASGD': (o) => new optim.ASGD(p(), o),
+    'optim.GradScaler': (o) => new optim.GradScaler(o),
     'optim.Lion': (o) => new optim.Lion(p(), o),
     'optim.LBFGS': (o) => new optim.LBFGS(p(), o),
     'optim.Muon': (o) => new optim.Muon(p(), o),
@@ -218,13 +219,11 @@ async function refusal(call: () => unknown): Promise<string> {
 test('an option that there is not is refused by all, before anything is launched', async () => {
   const all = calls();
   const before = device().stats().dispatches;
-  for (const [name, call] of Object.entries(all))
-    assert.match(
-      await refusal(() => call({ no_such_option: 1 } as never)),
-      /there is no option 'no_such_option'/,
-      name,
-    );
-  assert.is(device().stats().dispatches, before);
+  for (const [name, call] of Object.entries(all)) {
+    const message = await refusal(() => call({ no_such_option: 1 } as never));
+    assert.match(message, /there is no option 'no_such_option'/, name);
+    assert.is(device().stats().dispatches, before, name);
+  }
 });
 
 /** Public functions and classes whose source takes an object of options: none is missing above. */
