@@ -36,3 +36,4 @@ export type { SummaryRow } from './summary';
 export { summary } from './summary';
 export { Transformer, TransformerDecoder, TransformerEncoder, type TransformerOptions } from './transformer';
 export { TransformerDecoderLayer, TransformerEncoderLayer, type TransformerLayerOptions } from './transformer-layers';
+export * as utils from './utils';
