@@ -7,5 +7,21 @@ export { checkModelName, createModel, MODEL_NAMES, TABLE_1 } from './catalog';
 export type { FeatureFlowResNetOptions, Parametrisation } from './feature-flow';
 export { FeatureFlowResNet } from './feature-flow';
 export { type GenerateOptions, GPT, type GPTOptions } from './gpt';
+export {
+  ImageResNet,
+  type ImageResNetOptions,
+  type ImageResNetShape,
+  resnet18,
+  resnet34,
+  resnet50,
+  resnet101,
+  resnet152,
+  resnext50_32x4d,
+  resnext101_32x8d,
+  wideResnet50_2,
+  wideResnet101_2,
+} from './image-resnet';
 export type { ResNetOptions } from './resnet';
 export { MeanFieldResNet, PostActResNet, PreActResNet } from './resnet';
+export { UNet, type UNetOptions } from './unet';
+export { VisionTransformer, type VisionTransformerOptions, vitB16, vitB32, vitL16 } from './vision-transformer';
