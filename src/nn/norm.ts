@@ -55,8 +55,9 @@ export class BatchNorm2d extends Affine {
     runningMean: 'running_mean',
     runningVar: 'running_var',
   };
-  readonly runningMean: State;
-  readonly runningVar: State;
+  /** Running statistics; not there without `trackRunningStats`. */
+  readonly runningMean!: State;
+  readonly runningVar!: State;
 
   constructor(
     readonly channels: number,
@@ -64,9 +65,9 @@ export class BatchNorm2d extends Affine {
   ) {
     checked(new.target.name, options, LAYER);
     super([channels], options.affine);
-    const persistent = options.trackRunningStats ?? true;
-    this.runningMean = new State(zeros([channels]), persistent);
-    this.runningVar = new State(ones([channels]), persistent);
+    if (options.trackRunningStats === false) return;
+    this.runningMean = new State(zeros([channels]));
+    this.runningVar = new State(ones([channels]));
   }
 
   override forward(x: Tensor): Tensor {
@@ -79,8 +80,9 @@ export class BatchNorm2d extends Affine {
         'Channels are dimension 1: [N, C, …].',
       );
     const { weight, bias, runningMean, runningVar, training } = this;
-    const { eps, activation, trackRunningStats = true } = this.options;
-    if (!trackRunningStats) return batchNorm(x, { weight, bias, training: true, eps, activation });
+    const { eps, activation } = this.options;
+    if (this.options.trackRunningStats === false)
+      return batchNorm(x, { weight, bias, training: true, eps, activation });
     const momentum = isRecomputing() ? 0 : this.options.momentum; // statistics move once
     return batchNorm(x, { weight, bias, runningMean, runningVar, training, eps, momentum, activation });
   }
