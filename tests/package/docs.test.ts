@@ -31,7 +31,7 @@ function tableProgram(): string {
     const logits = model.forward(x), loss = F.crossEntropy(logits, labels);
     void [x, y, w, labels, image, model, opt, logits, loss];`;
   const names =
-    'arange, autocast, checkpoint, compile, customFunction, DataLoader, detectAnomaly, device, F, full, grad, gradcheck, gradgradcheck, init, jvp, manualSeed, nn, noGrad, optim, rand, ' +
+    'arange, autocast, checkpoint, compile, customFunction, DataLoader, detectAnomaly, device, F, full, grad, gradcheck, gradgradcheck, init, jvp, linalg, manualSeed, nn, noGrad, optim, rand, ' +
     'randomSplit, serializeSafetensors, shutdown, tensor, type Tensor, TensorDataset, toStored, WeightedRandomSampler, zeros';
   const body = cells.map((code) => `{${scope}\n    ${code};\n  }`).join('\n');
   return `import { ${names} } from 'dawnfield';\nawait init();\n${body}\nconsole.log('cells', ${cells.length});\nshutdown();\n`;
