@@ -102,7 +102,7 @@ async function main(o: Options, characters: Characters, tokens: readonly number[
   let loss = Number.NaN;
   for (let i = 1; i <= o.steps; i++) {
     const result = step();
-    if (i % LOOK_EVERY && i < o.steps) {
+    if (i % LOOK_EVERY && i > 1 && i < o.steps) {
       result.dispose();
       continue;
     }
