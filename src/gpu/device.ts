@@ -64,6 +64,13 @@ export class Device {
   #rejectLost!: (error: DeviceLostError) => void;
   readonly #whenLost = new Promise<never>((_, reject) => (this.#rejectLost = reject));
 
+  /** What `console.log` shows in Node. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    const { vendor, architecture, description } = this.info;
+    const adapter = description || [vendor, architecture].filter(Boolean).join(' ') || 'adapter';
+    return `Device(${adapter}, ${this.profile}, ${(this.stats().liveBytes / 2 ** 20).toFixed(1)} MiB of tensors)`;
+  }
+
   constructor(
     readonly gpu: GPUDevice,
     adapter: GPUAdapter,

@@ -21,6 +21,7 @@ export { GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm } from './layer-norm';
 export * from './layers';
 export { Bilinear, Linear } from './linear';
 export * from './loss';
+export * as metrics from './metrics';
 export type { AnyModule, ForwardHook, ForwardPreHook, Inputs } from './module';
 export { Module } from './module';
 export type { BatchNormLayerOptions, InstanceNormLayerOptions } from './norm';

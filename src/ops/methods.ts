@@ -16,7 +16,7 @@ import { inv } from './linalg/solve';
 import { matmul } from './matmul';
 import { pad } from './pad';
 import * as pointwise from './pointwise';
-import { describe, print, show } from './print';
+import { describe, inspect, print, show } from './print';
 import { addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, mv, outer, vdot } from './products';
 import { nanquantile, quantile } from './quantile';
 import * as reduce from './reduce';
@@ -118,3 +118,11 @@ for (const [name, f] of Object.entries({
     writable: true,
     configurable: true,
   });
+
+// What `console.log` shows in Node.
+Object.defineProperty(Tensor.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(this: Tensor) {
+    return inspect(this);
+  },
+  configurable: true,
+});

@@ -1,6 +1,7 @@
 // Tensors as text, in PyTorch's form: four decimals, or exponents where magnitudes differ much; the middle of large tensors left out.
 
 import { scopedNoGrad } from '../autograd/tape';
+import { hostValues } from '../tensor/create';
 import { isFloat } from '../tensor/dtype';
 import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -50,9 +51,13 @@ function edges(x: Tensor): Tensor {
  *             [3., 4.]], requiresGrad=true)
  */
 export async function show(x: Tensor): Promise<string> {
+  const shown = x.size > THRESHOLD ? scopedNoGrad(() => edges(x)) : x;
+  return written(x, shown, [...(await shown.data())]);
+}
+
+/** A tensor by the values of what is shown of it. */
+function written(x: Tensor, shown: Tensor, values: readonly number[]): string {
   const short = x.size > THRESHOLD;
-  const shown = short ? scopedNoGrad(() => edges(x)) : x;
-  const values = [...(await shown.data())];
   const { width, format } = formatter(values, x.dtype);
 
   const nest = (axis: number, start: number, indent: number): string => {
@@ -86,6 +91,17 @@ export async function show(x: Tensor): Promise<string> {
 /** Writes the tensor to the console as PyTorch prints it. */
 export async function print(x: Tensor): Promise<void> {
   console.log(await show(x));
+}
+
+/**
+ * What `console.log(x)` shows in Node, which cannot wait for the GPU: the values where the program has given them and nothing has written into the
+ * tensor since, else shape and type.
+ */
+export function inspect(x: Tensor): string {
+  const values = x.dtype !== 'float16' && x.size <= THRESHOLD && x.isContiguous ? hostValues(x) : null;
+  if (values?.length === x.size) return written(x, x, [...values]);
+  const history = x.gradNode ? `, gradNode=<${x.gradNode.name}>` : x.requiresGrad ? ', requiresGrad=true' : '';
+  return `Tensor([${x.shape.join(', ')}], ${x.dtype}${history}; values: await x.print())`;
 }
 
 /** Shape and type, which are known without waiting for the GPU: `Tensor([2, 3], float32)`. */
