@@ -160,27 +160,30 @@ function bagsOf(op: string, index: Tensor, offsets: Tensor | null | undefined, l
  * Sums, means or largest values over bags of rows of weight [V, D], as `torch.nn.functional.embedding_bag`: [bags, D]. The bags are the rows of an index [bags,
  * length], or begin at `offsets` in an index [N]. Rows of `paddingIdx` take no part.
  */
-export function embeddingBag(weight: Tensor, index: Tensor, options: EmbeddingBagOptions = {}): Tensor {
-  const op = 'embeddingBag';
-  const { offsets, mode = 'mean', perSampleWeights, includeLastOffset = false, ...o } = checked(op, options, BAG);
-  checkTable(op, weight, index);
-  const [bags, place] = bagsOf(op, index, offsets, includeLastOffset);
-  if (perSampleWeights && (mode !== 'sum' || !sameShape(perSampleWeights.shape, index.shape)))
-    throw inputError(
-      op,
-      mode === 'sum' ? 'perSampleWeights do not have the shape of the index' : `perSampleWeights for mode '${mode}'`,
-      { index, perSampleWeights },
-      "They are factors for mode 'sum'.",
-    );
-  const positions = reshape(index, [index.size]);
-  const rows = rowsOf(op, weight, positions, o);
-  const padding = paddingRow(op, weight, o.paddingIdx);
-  // What takes no part goes to one bag more.
-  const bag = padding === null ? place : where(eq(positions, padding), bags, place);
-  const zeros = filled(op, [bags + 1, weight.shape[1]], 0, 'float32');
-  if (mode === 'max') return narrow(indexReduce(zeros, 0, bag, rows, 'amax', { includeSelf: false }), 0, 0, bags);
-  const factors = perSampleWeights && reshape(perSampleWeights, [index.size, 1]);
-  const sums = narrow(sumsAt(op, zeros, bag, factors ? mul(rows, factors) : rows), 0, 0, bags);
-  if (mode === 'sum') return sums;
-  return div(sums, unsqueeze(maximum(narrow(frequencies(bag, bags + 1), 0, 0, bags), 1), 1));
-}
+export const embeddingBag = mixed(
+  'embeddingBag',
+  function embeddingBag(weight: Tensor, index: Tensor, options: EmbeddingBagOptions = {}): Tensor {
+    const op = 'embeddingBag';
+    const { offsets, mode = 'mean', perSampleWeights, includeLastOffset = false, ...o } = checked(op, options, BAG);
+    checkTable(op, weight, index);
+    const [bags, place] = bagsOf(op, index, offsets, includeLastOffset);
+    if (perSampleWeights && (mode !== 'sum' || !sameShape(perSampleWeights.shape, index.shape)))
+      throw inputError(
+        op,
+        mode === 'sum' ? 'perSampleWeights do not have the shape of the index' : `perSampleWeights for mode '${mode}'`,
+        { index, perSampleWeights },
+        "They are factors for mode 'sum'.",
+      );
+    const positions = reshape(index, [index.size]);
+    const rows = rowsOf(op, weight, positions, o);
+    const padding = paddingRow(op, weight, o.paddingIdx);
+    // What takes no part goes to one bag more.
+    const bag = padding === null ? place : where(eq(positions, padding), bags, place);
+    const zeros = filled(op, [bags + 1, weight.shape[1]], 0, 'float32');
+    if (mode === 'max') return narrow(indexReduce(zeros, 0, bag, rows, 'amax', { includeSelf: false }), 0, 0, bags);
+    const factors = perSampleWeights && reshape(perSampleWeights, [index.size, 1]);
+    const sums = narrow(sumsAt(op, zeros, bag, factors ? mul(rows, factors) : rows), 0, 0, bags);
+    if (mode === 'sum') return sums;
+    return div(sums, unsqueeze(maximum(narrow(frequencies(bag, bags + 1), 0, 0, bags), 1), 1));
+  },
+);
