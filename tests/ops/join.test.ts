@@ -1,0 +1,63 @@
+// Joins, splits and their types and refusals; values of padding are in views.test.ts.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import '../../src/ops/methods';
+import { chunk, concat, split, stack } from '../../src/ops/join';
+import { select, transpose } from '../../src/ops/views';
+import { tensor, zeros } from '../../src/tensor/create';
+import type { Tensor } from '../../src/tensor/tensor';
+import { checkOperation, numbers, useGpu } from '../util';
+import { count, ints, type Move, moves } from './moves';
+
+useGpu();
+
+const list = async (x: Tensor) => [...(await x.data())];
+
+const cases: Move[] = [
+  ['concat', [2, 2], (x) => concat([x, transpose(x)], 1), [2, 4], [0, 1, 0, 2, 2, 3, 1, 3]],
+  ['concat of one', [2, 2], (x) => concat([x], -1), [2, 2], count(4)],
+  ['concat with nothing', [2, 1], (x) => concat([zeros([0, 1]), x]), [2, 1], count(2)],
+  ['stack', [2], (x) => stack([x, x], -1), [2, 2], [0, 0, 1, 1]],
+  ['split', [5, 1], (x) => split(x, 2)[2], [1, 1], [4]],
+  ['split into listed parts', [1, 5], (x) => split(x, [1, 0, 4], 1)[2], [1, 4], [1, 2, 3, 4]],
+  ['chunk', [5], (x) => chunk(x, 3)[1], [2], [2, 3]],
+];
+
+test('where elements go, and their gradients', async () => {
+  for (const move of cases) await moves(move);
+  await checkOperation('concat of two', {
+    shapes: [
+      [2, 1],
+      [2, 2],
+    ],
+    values: [numbers(2, 1), numbers(4, 2)],
+    run: (a, b) => concat([a, b], 1),
+    reference: (a, b) => [a[0], b[0], b[1], a[1], b[2], b[3]],
+  });
+});
+
+test('types are promoted; parts are views', async () => {
+  const mixed = concat([ints([1]), tensor([0.5])]);
+  assert.equal([mixed.dtype, ...(await list(mixed))], ['float32', 1, 0.5]);
+  assert.is(concat([tensor([true]), tensor([false])]).dtype, 'bool');
+  const x = zeros([4, 2]);
+  for (const part of [...split(x, 3), ...chunk(x, 2), select(x, 0, 1)]) assert.is(part.memory, x.memory);
+  assert.equal(
+    chunk(zeros([5]), 4).map((t) => t.size),
+    [2, 2, 1],
+  );
+});
+
+test('wrong calls', () => {
+  assert.throws(() => concat([]), /concat: no list of tensors/);
+  assert.throws(
+    () => concat([zeros([2, 1]), zeros([3, 2])], 1),
+    /cannot be joined along dimension 1.*\[2, 1\].*\[3, 2\]/,
+  );
+  assert.throws(() => stack([zeros([2]), zeros([3])]), /stack: tensors of different shapes/);
+  assert.throws(() => split(zeros([4]), [1, 2]), /parts of \[1, 2\] are 3 elements, dimension 0 has 4/);
+  assert.throws(() => split(zeros([4]), 0), /parts of 0 elements/);
+  assert.throws(() => chunk(zeros([4]), 0), /chunk: 0 parts/);
+});
+
+test.run();
