@@ -4,7 +4,7 @@ import { type Cell, gatesOf, recurrence } from '../ops/recurrent';
 import { reshape } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { sameShape } from '../tensor/shape';
-import { requireFloats, type Tensor } from '../tensor/tensor';
+import { requireTensors, type Tensor } from '../tensor/tensor';
 import { Module } from './module';
 import type { Parameter } from './parameter';
 import { type LSTMState, requireSizes, requireState, uniform } from './recurrent';
@@ -53,7 +53,7 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
   /** The states after the step. */
   protected step(x: Tensor, h: Tensor | null, c: Tensor | null = null): { h: Tensor; c: Tensor | null } {
     const { name } = this.constructor;
-    requireFloats(name, { input: x, ...(h && { h }), ...(c && { c }) });
+    requireTensors(name, { input: x, ...(h && { h }), ...(c && { c }) });
     if ((x.ndim !== 2 && x.ndim !== 1) || x.shape[x.ndim - 1] !== this.inputSize)
       throw inputError(name, 'the shape does not fit', { input: x }, `It is [N, ${this.inputSize}], or without N.`);
     const shape = [...x.shape.slice(0, -1), this.hiddenSize];

@@ -6,7 +6,7 @@ import { type Cell, gatesOf, type Recurred, recurrence } from '../ops/recurrent'
 import { select, transpose, unsqueeze } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { sameShape } from '../tensor/shape';
-import { requireFloats, type Tensor } from '../tensor/tensor';
+import { requireTensors, type Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
 import { Parameter } from './parameter';
@@ -152,7 +152,7 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
 
   #check(x: Tensor, h: Tensor | null, c: Tensor | null): void {
     const { name } = this.constructor;
-    requireFloats(name, { input: x, ...(h && { h }), ...(c && { c }) });
+    requireTensors(name, { input: x, ...(h && { h }), ...(c && { c }) });
     const layout = this.#options.batchFirst ? '[N, T, features]' : '[T, N, features]';
     if (x.ndim !== 3 && x.ndim !== 2)
       throw inputError(name, `${x.ndim} dimensions`, { input: x }, `Sequences are ${layout}, or one [T, features].`);

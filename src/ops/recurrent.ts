@@ -17,7 +17,7 @@ import { needsGradient, sumOf, unrecorded } from '../autograd/tape';
 import { device } from '../gpu';
 import { bind, contiguous, copy } from '../tensor/elementwise';
 import { size } from '../tensor/shape';
-import { empty, strided, type Tensor } from '../tensor/tensor';
+import { empty, requireFloats, strided, type Tensor } from '../tensor/tensor';
 import { expand, filled, place } from '../tensor/views';
 import { add, mul, relu, sigmoid, sub, tanh } from './elementwise';
 import { chunk, concat, stack } from './join';
@@ -66,6 +66,7 @@ const listed = ({ y, h, c }: Recurred): Tensor[] => (c ? [y, h, c] : [y, h]);
 export const recurrence = mixed('recurrence', function recurrence(given: Recurrence): Recurred {
   const names = TENSORS.filter((name) => given[name]);
   const inputs = names.map((name) => given[name]!);
+  requireFloats('recurrence', Object.fromEntries(names.map((name, i) => [name, inputs[i]])));
   const isRecorded = needsGradient(...inputs);
   const layer = new Layer(given);
   const result = layer.forward(isRecorded);

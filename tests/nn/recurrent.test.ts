@@ -1,7 +1,7 @@
 // RNN, LSTM, GRU and their cells as modules: names, layouts, layers and directions, compiled steps. Their arithmetic: ops/recurrent.test.ts.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { compile, device, F, manualSeed, nn, optim, type Tensor, tensor } from '../../src/index.node.js';
+import { autocast, compile, device, F, manualSeed, nn, optim, type Tensor, tensor } from '../../src/index.node.js';
 import { close, numbers, useGpu } from '../util';
 
 useGpu();
@@ -142,6 +142,7 @@ test('wrong calls', () => {
   assert.throws(() => lstm.forward(draw([3], 1)), /\[T, N, features\]/);
   assert.throws(() => lstm.forward(x, [draw([1, 2, 4], 1), draw([2, 2, 4], 1)]), /state h must be \[2, 2, 4\]/);
   assert.throws(() => lstm.forward(draw([0, 2, 3], 1)), /no time steps/);
+  assert.throws(() => lstm.forward(x.to('int32')), /x is int32, not float32/);
   assert.throws(() => lstm.forward(x, x as never), /no pair.*\[h, c\]/);
   assert.throws(() => new nn.LSTM(3, 4, { projSize: 4 }), /projSize is 4.*below hiddenSize/);
   assert.throws(() => new nn.GRU(3, 4, { projSize: 2 } as never), /GRU: there is no option 'projSize'/);
@@ -149,6 +150,23 @@ test('wrong calls', () => {
   assert.throws(() => new nn.RNN(3, 0), /hiddenSize is 0/);
   assert.throws(() => new nn.RNN(3, 4, { dropout: 2 }), /dropout is 2/);
   assert.throws(() => new nn.GRUCell(3, 4).forward(draw([2, 3], 1), draw([3, 4], 1)), /state h must be \[2, 4\]/);
+});
+
+test('under autocast a layer takes and gives float16, with gradients in float32', async () => {
+  if (!device().features.has('shader-f16')) return;
+  const [linear, lstm, cell] = [new nn.Linear(3, 3), new nn.LSTM(3, 4, { numLayers: 2 }), new nn.GRUCell(4, 4)];
+  const run = (x: Tensor) => {
+    const [y, [h]] = lstm.forward(linear.forward(x));
+    return { y, z: cell.forward(h.select(0, 1)) };
+  };
+  const x = draw([3, 2, 3], 1);
+  const { y, z } = autocast(() => run(x));
+  assert.equal([y.dtype, z.dtype], ['float16', 'float16']);
+  const want = run(x);
+  close(await y.data(), await want.y.data(), 4e-3);
+  close(await z.data(), await want.z.data(), 4e-3);
+  z.to('float32').sum().backward();
+  assert.is(lstm.weight_hh_l0.grad!.dtype, 'float32');
 });
 
 class LanguageModel extends nn.Module<[x: Tensor, state: nn.LSTMState], [Tensor, nn.LSTMState]> {
