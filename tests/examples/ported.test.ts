@@ -10,9 +10,11 @@ import * as nanogpt from '../../examples/ported/nanogpt';
 import * as finetune from '../../examples/ported/resnet-finetune';
 import * as simclr from '../../examples/ported/simclr';
 import * as superResolution from '../../examples/ported/super-resolution';
+import * as swiglu from '../../examples/ported/swiglu';
 import * as unet from '../../examples/ported/unet';
 import * as vae from '../../examples/ported/vae';
 import * as vit from '../../examples/ported/vit';
+import * as wgan from '../../examples/ported/wgan-gp';
 import { models, type nn, tensor } from '../../src/index.node.js';
 import { close, useGpu } from '../util';
 
@@ -32,11 +34,11 @@ function byFormula<M extends nn.AnyModule>(module: M): M {
   return module;
 }
 
-/** Noise for the steps of the autoencoder. */
-const waves = (step: number) =>
+/** sin(a·i + step) for element i. */
+const sines = (shape: readonly [number, number], a: number, step: number) =>
   tensor(
-    Float32Array.from({ length: 32 }, (_, i) => Math.sin(1.7 * i + step)),
-    { shape: [8, 4] },
+    Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => Math.sin(a * i + step)),
+    { shape },
   );
 
 /** Losses of as many steps as the fixture of that name has. */
@@ -49,7 +51,8 @@ const programs: Record<string, (steps: number) => Promise<number[]>> = {
   mnist: (steps) => mnist.train({ steps, model: byFormula(new mnist.Net([0, 0])) }),
   nanogpt: (steps) => nanogpt.train({ steps, model: byFormula(nanogpt.newModel()) }),
   simclr: (steps) => simclr.train({ steps, model: byFormula(new simclr.Encoder()) }),
-  vae: (steps) => vae.train({ steps, model: byFormula(new vae.VAE()), noise: waves }),
+  swiglu: (steps) => swiglu.train({ steps, model: byFormula(new swiglu.Block()) }),
+  vae: (steps) => vae.train({ steps, model: byFormula(new vae.VAE()), noise: (step) => sines([8, 4], 1.7, step) }),
   // As narrow as a test needs; the names of its parameters are ResNet-18's.
   'resnet-finetune': (steps) =>
     finetune.train({
@@ -59,6 +62,14 @@ const programs: Record<string, (steps: number) => Promise<number[]>> = {
   'super-resolution': (steps) => superResolution.train({ steps, model: byFormula(superResolution.newModel()) }),
   unet: (steps) => unet.train({ steps, model: byFormula(unet.newModel()) }),
   vit: (steps) => vit.train({ steps, model: byFormula(new vit.ViT()) }),
+  'wgan-gp': (steps) =>
+    wgan.train({
+      steps,
+      generator: byFormula(wgan.newGenerator()),
+      critic: byFormula(wgan.newCritic()),
+      noise: (step) => sines([8, 3], 1.7, step),
+      eps: (step) => sines([8, 1], 2.3, step).mul(0.4).add(0.5),
+    }),
 };
 
 for (const [name, train] of Object.entries(programs))
