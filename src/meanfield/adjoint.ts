@@ -5,6 +5,7 @@
 //
 // Of the forward pass only the end is kept, so memory does not grow with the depth.
 
+import { sameAutocast } from '../autograd/autocast';
 import { gradSince } from '../autograd/backward';
 import { recomputing } from '../autograd/modes';
 import type { Rule } from '../autograd/tape';
@@ -48,8 +49,9 @@ export function adjointSolve(flows: readonly Flow[], x: Tensor, equation: Equati
   if (!isRecording()) return flows.reduce((y, flow) => flow(y, tau), x);
   const { y, sources } = runForward(flows, x, tau);
   const parameters = [...new Set(sources.flat())];
+  const same = sameAutocast();
   const rule: Rule = (gradient) => {
-    const { p, dTau, dTheta } = recomputing(() => solveBack(y, gradient, equation, sources));
+    const { p, dTau, dTheta } = same(() => recomputing(() => solveBack(y, gradient, equation, sources)));
     return [p, dTau, ...parameters.map((parameter) => dTheta.get(parameter))];
   };
   return record('adjoint', [x, tau, ...parameters], y, [y, tau, ...parameters], rule);

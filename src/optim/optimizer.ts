@@ -129,8 +129,8 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   /**
-   * `step()`, which changes nothing where `found` [1], uint32 on the GPU, is not 0: for `GradScaler`. The updates that the rule counts include those
-   * left out. Throws InputError for an optimizer that does more than a rule for each number.
+   * `step()`, which changes nothing where `found` [1], uint32 on the GPU, is not 0: for `GradScaler`. It is counted all the same. Throws InputError
+   * for an optimizer that does more than a rule for each number.
    */
   stepUnless(found: Tensor): void {
     const { step, direction } = Optimizer.prototype;
@@ -140,10 +140,8 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   #end(found: Tensor | null): void {
-    owned(
-      () => this.#update(found),
-      () => [],
-    );
+    const nothing = () => [];
+    owned(() => this.#update(found), nothing);
     this.#packBuffers();
     device().effect(endStep);
   }

@@ -93,3 +93,10 @@ export function ownStep<B>(step: Step<B>): Task<B> {
     tested: means,
   };
 }
+
+/** `loss` → `trainLoss`. */
+export function named(prefix: 'train' | 'test', means: Means): Record<`train${string}` | `test${string}`, number> {
+  return Object.fromEntries(
+    Object.entries(means).map(([name, value]) => [prefix + name[0]!.toUpperCase() + name.slice(1), value]),
+  );
+}

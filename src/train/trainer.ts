@@ -23,7 +23,7 @@ import type { Progress, Standing } from './progress';
 import { beginning, bestOf } from './progress';
 import { check, installEngine, notFinite, type Parts, put, SUMS, take } from './snapshot';
 import { addTo, defaultReadEvery, type Tally } from './tally';
-import { type Classifier, classification, type Means, ownStep, type Task } from './task';
+import { type Classifier, classification, type Means, named, ownStep, type Task } from './task';
 import { profiled, type Trial, tuned, warmUp } from './trials';
 
 export interface RunSummary extends SummaryLine, Standing {
@@ -396,11 +396,4 @@ export class Trainer<B = Batch> implements TrainerRun {
   get #lr(): number {
     return this.optimizer.groups[0]!.lr;
   }
-}
-
-/** `loss` → `trainLoss`. */
-function named(prefix: 'train' | 'test', means: Means): Record<`train${string}` | `test${string}`, number> {
-  return Object.fromEntries(
-    Object.entries(means).map(([name, value]) => [prefix + name[0]!.toUpperCase() + name.slice(1), value]),
-  );
 }
