@@ -2,7 +2,7 @@
 
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
-import { requireTensors } from '../tensor/tensor';
+import { requireFloats, requireTensors } from '../tensor/tensor';
 import { mul } from './elementwise';
 import { matmul } from './matmul';
 import { mixed } from './mixed';
@@ -107,8 +107,7 @@ function contract(first: Labelled, second: Labelled, wanted: string, size: (labe
 
 /** Σ over the last dimension of a [batch, m, k] and b [batch, n, k]: [batch, m, n]; `plain`: k is 1. */
 function product(a: Tensor, b: Tensor, plain: boolean): Tensor {
-  const floats = a.dtype === 'float32' && b.dtype === 'float32';
-  if (!plain && floats) return matmul(a, transpose(b));
+  if (!plain && a.dtype === 'float32') return matmul(a, transpose(b));
   const y = mul(unsqueeze(a, 2), unsqueeze(b, 1));
   return plain ? squeeze(y, 3) : sum(y, 3);
 }
@@ -119,7 +118,9 @@ function product(a: Tensor, b: Tensor, plain: boolean): Tensor {
  * name. Dimensions of size 1 broadcast. Operands are taken from left to right.
  */
 export const einsum = mixed('einsum', function einsum(equation: string, ...tensors: Tensor[]): Tensor {
-  requireTensors('einsum', Object.fromEntries(tensors.map((x, i) => [`operand ${i}`, x])));
+  const named = Object.fromEntries(tensors.map((x, i) => [`operand ${i}`, x]));
+  requireTensors('einsum', named);
+  if (tensors.some(({ dtype }) => dtype === 'float32')) requireFloats('einsum', named);
   const { inputs, output } = parse(equation, tensors);
   const sizes = new Map<string, number>();
   tensors.forEach((x, k) => {
