@@ -4,7 +4,7 @@ import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { full, tensor } from '../tensor/create';
 import { sameShape } from '../tensor/shape';
-import { requireFloats, type Tensor } from '../tensor/tensor';
+import { requireFloats, Tensor } from '../tensor/tensor';
 import { filled } from '../tensor/views';
 import { assign_ } from './assign';
 import { add, cast, div, eq, gt, logicalAnd, maximum, mul, reciprocal, sub } from './elementwise';
@@ -100,16 +100,27 @@ function checkTable(op: string, weight: Tensor, index: Tensor): void {
   if (weight.ndim !== 2) throw inputError(op, 'the weight is no table', { weight, index }, 'It is [V, D].');
 }
 
-/** Rows of weight [V, D] for an index of any shape, as `torch.nn.functional.embedding`: [..., D]. */
-export const embedding = mixed(
+const rowsFor = mixed(
   'embedding',
-  function embedding(weight: Tensor, index: Tensor, options: EmbeddingOptions = {}): Tensor {
+  function rowsFor(weight: Tensor, index: Tensor, options: EmbeddingOptions = {}): Tensor {
     checked('embedding', options, EMBEDDING);
     checkTable('embedding', weight, index);
     const rows = rowsOf('embedding', weight, reshape(index, [index.size]), options);
     return reshape(rows, [...index.shape, weight.shape[1]]);
   },
 );
+
+/** Rows of weight [V, D] for an index of any shape, as `torch.nn.functional.embedding`: [..., D]. */
+export function embedding(weight: Tensor, index: Tensor, options: EmbeddingOptions = {}): Tensor {
+  if (weight instanceof Tensor && weight.dtype === 'float16' && typeof options.maxNorm === 'number')
+    throw inputError(
+      'embedding',
+      'maxNorm changes the weight, which is float16',
+      { weight },
+      'Use a weight of float32.',
+    );
+  return rowsFor(weight, index, options);
+}
 
 /** Options of `embeddingBag`. */
 export interface EmbeddingBagOptions extends EmbeddingOptions {
