@@ -39,7 +39,7 @@ export class TensorDataset<T extends readonly Tensor[]> implements Dataset<{ [K 
 
 /** Some samples of another data set, by their positions, as `torch.utils.data.Subset`. */
 export class Subset<S> implements Dataset<S> {
-  readonly getBatch?: Dataset<S>['getBatch'];
+  readonly getBatch?: NonNullable<Dataset<S>['getBatch']>;
 
   constructor(
     readonly data: Samples<S>,

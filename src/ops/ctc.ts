@@ -10,7 +10,7 @@ import { empty, requireFloats, strided, Tensor } from '../tensor/tensor';
 import { cast } from './elementwise';
 import { checkIndex } from './index-checks';
 import { stack } from './join';
-import type { Reduced } from './loss';
+import type { LossReduction, Reduced } from './loss';
 import { reducedLosses } from './losses';
 import { mixed } from './mixed';
 import { expression } from './operands';
@@ -25,7 +25,7 @@ export interface CtcOptions extends Reduced {
   /** The class that stands for no label; 0 by default. */
   blank?: number;
   /** 'mean', the default, divides each loss by the length of its target first. */
-  reduction?: Reduced['reduction'];
+  reduction?: LossReduction;
   /** Infinite losses, of targets too long for their input, are 0 and have no gradient. */
   zeroInfinity?: boolean;
 }

@@ -24,6 +24,7 @@ export function functionCalls(): Record<string, (options: never) => unknown> {
     'F.diagonalScatter': (o) => F.diagonalScatter(square, zeros([2]), o),
     'F.diff': (o) => F.diff(x, o),
     'F.div': (o) => F.div(x, x, o),
+    'F.embedding': (o) => F.embedding(x, ints, o),
     'F.embeddingBag': (o) => F.embeddingBag(x, places, o),
     'F.isclose': (o) => F.isclose(x, x, o),
     'F.logit': (o) => F.logit(x, o),
