@@ -286,14 +286,17 @@ export class Device {
   /** Waits until the GPU is idle; throws what it has reported and no read has told of, labels and indices out of range too. */
   async sync(): Promise<void> {
     this.check();
-    this.commands.flush();
-    await this.#wait(this.gpu.queue.onSubmittedWorkDone());
-    await this.#settle();
+    // Every read looks at the reports, in the same submit as what waits.
+    if (this.#reports) await this.read(this.#reports.binding, 0, 4);
+    else {
+      this.commands.flush();
+      await this.#wait(this.gpu.queue.onSubmittedWorkDone());
+      await this.#settle();
+    }
     this.check();
     const strays = this.#watch.strays().map((error) => new GpuError(`the GPU reported: ${error.message}`));
     const untold = [...this.losses.untold.splice(0), ...strays];
     if (untold.length) throw untold[0];
-    if (this.#reports) await this.read(this.#reports.binding, 0, 4); // every read looks at the reports
   }
 
   /** Times every launch of `body`, which is synchronous, on the GPU. Needs the feature 'timestamp-query'. */
