@@ -9,6 +9,7 @@ export type Case =
   | { kind: 'ceiling' }
   | { kind: 'matmul'; n: number }
   | { kind: 'conv' | 'batchnorm'; channels: number; size: number }
+  | { kind: 'layernorm'; rows: number; width: number }
   | { kind: 'train' | 'memory' | 'first-step'; net: Net }
   | { kind: 'attention'; length: number; width: number }
   | { kind: 'lstm'; model: LanguageModel }
@@ -51,6 +52,7 @@ export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   image('conv', 32, 16),
   image('conv', 64, 8),
   image('batchnorm', 16, 32),
+  ['layernorm-4096x256', { kind: 'layernorm', rows: 4096, width: 256 }],
   ...Object.entries(NETS).map(([name, net]): [string, Case] => [`train-${name}`, { kind: 'train', net }]),
   ['attention-512x64', { kind: 'attention', length: 512, width: 64 }],
   ['lstm-128x2', languageModel(128, 2)],
@@ -59,12 +61,14 @@ export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['first-step-resnet20', { kind: 'first-step', net: NETS.resnet20 }],
 ]);
 
-/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8`, `attention-1024x32`, `lstm-512x1` or `train-resnet8`; undefined where the name says nothing. */
+/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8`, `layernorm-64x768`, `attention-1024x32`, `lstm-512x1` or `train-resnet8`; undefined where the name says nothing. */
 export function findCase(name: string): Case | undefined {
   const matmul = /^matmul-(\d+)$/.exec(name);
   if (matmul) return { kind: 'matmul', n: Number(matmul[1]) };
   const images = /^(conv|batchnorm)-(\d+)x(\d+)x\3$/.exec(name);
   if (images) return { kind: images[1] as 'conv', channels: Number(images[2]), size: Number(images[3]) };
+  const rows = /^layernorm-(\d+)x(\d+)$/.exec(name);
+  if (rows) return { kind: 'layernorm', rows: Number(rows[1]), width: Number(rows[2]) };
   const attention = /^attention-(\d+)x(\d+)$/.exec(name);
   if (attention) return { kind: 'attention', length: Number(attention[1]), width: Number(attention[2]) };
   const lstm = /^lstm-(\d+)x(\d+)$/.exec(name);
@@ -78,7 +82,7 @@ export function findCase(name: string): Case | undefined {
 
 /** Whether other frameworks are measured as well. */
 export const hasPeers = (name: string): boolean =>
-  ['matmul', 'conv', 'batchnorm', 'train', 'lstm'].includes(findCase(name)!.kind);
+  ['matmul', 'conv', 'batchnorm', 'layernorm', 'train', 'lstm'].includes(findCase(name)!.kind);
 
 /** Work of one run, in the unit of its rate. */
 export function workOf(given: Case): { amount: number; unit: string } {
@@ -90,6 +94,8 @@ export function workOf(given: Case): { amount: number; unit: string } {
     case 'batchnorm':
       // The least that a training step moves: x twice and y forward; x and dy twice and dx backward.
       return { amount: (8 * 4 * BATCH * given.channels * given.size ** 2) / 1e9, unit: 'GB/s' };
+    case 'layernorm':
+      return { amount: (8 * 4 * given.rows * given.width) / 1e9, unit: 'GB/s' };
     case 'train':
       return { amount: BATCH, unit: 'images/s' };
     case 'attention':

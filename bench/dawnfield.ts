@@ -37,6 +37,19 @@ export async function create(): Promise<Contestant> {
     },
   });
 
+  /** A function and its gradient for some leaves, eager. */
+  const differentiated = (part: string, leaves: readonly Tensor[], f: () => Tensor, gradient: Tensor): Workload => ({
+    part,
+    async run(times) {
+      for (let i = 0; i < times; i++) {
+        backward(f(), { gradient });
+        for (const x of leaves) x.grad = null;
+        endStep();
+      }
+      await gpu.sync();
+    },
+  });
+
   async function prepare(given: Case): Promise<Workload[]> {
     switch (given.kind) {
       case 'matmul': {
@@ -81,22 +94,19 @@ export async function create(): Promise<Contestant> {
         };
         return [repeated('', body)];
       }
+      case 'layernorm': {
+        const { rows, width } = given;
+        const [x, dy] = [randn([rows, width]).keep(), randn([rows, width]).keep()];
+        const leaves = [x, randn([width]), randn([width])].map((t) => t.detach().requiresGrad_());
+        const [a, weight, bias] = leaves;
+        return [differentiated('', leaves, () => F.layerNorm(a, [width], { weight, bias }), dy)];
+      }
       case 'attention': {
         const shape = [ATTENTION_HEADS, given.length, given.width];
         const [q, k, v, g] = [0, 1, 2, 3].map(() => randn(shape).keep());
         const leaves = [q, k, v].map((x) => x.detach().requiresGrad_());
         const attend = (...[a, b, c]: Tensor[]) => F.scaledDotProductAttention(a, b, c, { isCausal: true });
-        const both: Workload = {
-          part: 'forward and gradient',
-          async run(times) {
-            for (let i = 0; i < times; i++) {
-              backward(attend(...leaves), { gradient: g });
-              for (const x of leaves) x.grad = null;
-              endStep();
-            }
-            await gpu.sync();
-          },
-        };
+        const both = differentiated('forward and gradient', leaves, () => attend(...leaves), g);
         return [repeated('forward', () => attend(q, k, v).dispose()), both];
       }
       case 'train':

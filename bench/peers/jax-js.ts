@@ -60,6 +60,29 @@ function prepare(given: Case, wait: Wait): Workload[] {
       };
       return [repeated('', body)];
     }
+    case 'layernorm': {
+      const shape = [given.rows, given.width];
+      const [x, dy, gamma, beta] = [normal(shape), normal(shape), normal([given.width]), normal([given.width])];
+      const weighed = (a: np.Array, g: np.Array, b: np.Array, d: np.Array) => {
+        const mean = np.mean(a.ref, 1, { keepdims: true });
+        const centred = a.sub(mean);
+        const variance = np.mean(np.square(centred.ref), 1, { keepdims: true });
+        return np.sum(
+          centred
+            .div(np.sqrt(variance.add(1e-5)))
+            .mul(g)
+            .add(b)
+            .mul(d),
+        );
+      };
+      const gradients = jit(valueAndGrad(weighed, { argnums: [0, 1, 2] }));
+      const body = () => {
+        const [value, [dx, dGamma, dBeta]] = gradients(x.ref, gamma.ref, beta.ref, dy.ref);
+        for (const t of [value, dGamma, dBeta]) t.dispose();
+        return dx;
+      };
+      return [repeated('', body)];
+    }
     case 'train':
       return [training(given.net, wait)];
     case 'lstm':

@@ -61,6 +61,20 @@ function prepare(given: Case, wait: Wait): Workload[] {
       const gradients = tf.grads((a, b, c) => normalize(a as tf.Tensor4D, b as tf.Tensor1D, c as tf.Tensor1D));
       return [repeated('', () => gradients([x, gamma, beta], dy)[0])];
     }
+    case 'layernorm': {
+      const shape: [number, number] = [given.rows, given.width];
+      const [x, dy] = [tf.randomNormal(shape), tf.randomNormal(shape)];
+      const [gamma, beta] = [tf.randomNormal([given.width]), tf.randomNormal([given.width])];
+      const gradients = tf.grads((a, b, c) => {
+        const { mean, variance } = tf.moments(a, 1, true);
+        return a
+          .sub(mean)
+          .mul(tf.rsqrt(variance.add(1e-5)))
+          .mul(b)
+          .add(c);
+      });
+      return [repeated('', () => gradients([x, gamma, beta], dy)[0])];
+    }
     case 'train':
       return [training(classification(given.net), 0.02, 0.9, wait)];
     case 'lstm':
