@@ -7,16 +7,19 @@ export interface Draw {
   readonly dy: number;
   readonly dx: number;
   readonly flip: boolean;
+  /** Centre of the square that cutout leaves out. */
+  readonly hole?: { readonly y: number; readonly x: number };
 }
 
 /** What (seed, epoch, image index) draws; it does not depend on the batch that the image is in. */
 export function drawAugmentation(seed: number, epoch: number, image: number): Draw {
   const w = philox(seed, Stream.augment, image, epoch);
-  return { dy: w[0] % 9, dx: w[1] % 9, flip: (w[2] & 1) === 1 };
+  const hole = { y: Math.floor(w[3] / 32) % 32, x: w[3] % 32 };
+  return { dy: w[0] % 9, dx: w[1] % 9, flip: (w[2] & 1) === 1, hole };
 }
 
 /**
- * Pad-4 crop, flip, normalise: bytes [3, 32, 32] to floats [3, 32, 32]. Without a draw it only normalises.
+ * Pad-4 crop, flip, normalise, a square of `cutout` pixels a side left out: bytes [3, 32, 32] to floats [3, 32, 32]. Without a draw it only normalises.
  * As in torchvision, the padding is black before the normalisation, and the flip follows the crop.
  */
 export function augmentImage(
@@ -24,6 +27,7 @@ export function augmentImage(
   mean: readonly number[],
   std: readonly number[],
   draw: Draw = { dy: 4, dx: 4, flip: false },
+  cutout = 0,
 ): Float32Array {
   const out = new Float32Array(IMAGE_BYTES);
   for (let i = 0; i < IMAGE_BYTES; i++) {
@@ -31,6 +35,10 @@ export function augmentImage(
     const y = ((i >> 5) & 31) + draw.dy - 4;
     const x = (draw.flip ? 31 - (i & 31) : i & 31) + draw.dx - 4;
     const inside = Math.min(x, y) >= 0 && Math.max(x, y) < 32;
+    const [row, column] = [((i >> 5) & 31) - (draw.hole?.y ?? 0), (i & 31) - (draw.hole?.x ?? 0)].map(
+      (at) => at + (cutout >> 1),
+    );
+    if (draw.hole && Math.min(row, column) >= 0 && Math.max(row, column) < cutout) continue;
     out[i] = ((inside ? image[c * 1024 + y * 32 + x] : 0) / 255 - mean[c]) / std[c];
   }
   return out;

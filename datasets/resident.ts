@@ -16,6 +16,8 @@ export interface ResidentOptions {
   /** Normalisation per channel, of pixel values scaled to [0, 1]. */
   mean: readonly [number, number, number];
   std: readonly [number, number, number];
+  /** Augmented images lose a square of so many pixels a side, at a random place (cutout); 0, the default, for none. */
+  cutout?: number;
   /** Bytes of one buffer of images, at most what the adapter binds (the default). */
   maxBytes?: number;
 }
@@ -34,9 +36,11 @@ export class ResidentImages implements BatchSource {
   readonly #labels: Tensor;
   readonly #kernel: Kernel;
 
-  constructor({ images, labels, count }: Split, { mean, std, maxBytes = Infinity }: ResidentOptions) {
+  constructor({ images, labels, count }: Split, { mean, std, cutout = 0, maxBytes = Infinity }: ResidentOptions) {
     if (count < 1) throw new InputError('ResidentImages: the split holds no images; was it loaded?');
     if (std.some((s) => !(s > 0))) throw new InputError(`ResidentImages: std ${std.join(', ')} must be positive`);
+    if (!(Number.isInteger(cutout) && cutout >= 0 && cutout <= 32))
+      throw new InputError(`ResidentImages: cutout is ${cutout}, it must be a whole number of 0 … 32 pixels`);
     this.count = count;
     const limit = Math.min(maxBytes, device().limits.maxStorageBufferBindingSize);
     const perPart = Math.floor(limit / IMAGE_BYTES);
@@ -50,7 +54,7 @@ export class ResidentImages implements BatchSource {
     }
     this.#parts = parts;
     this.#labels = tensor(Int32Array.from(labels)).keep();
-    this.#kernel = augmentKernel({ mean, std });
+    this.#kernel = augmentKernel({ mean, std, cutout });
   }
 
   /**

@@ -4,10 +4,12 @@
 //   w       = Philox(key = (seed, stream), counter = (image, epoch, 0, 0))
 //   dy, dx  = w0 mod 9, w1 mod 9          a 32 × 32 window of the image padded by 4 pixels of value 0
 //   flip    = w2 mod 2                    mirrored left to right after the crop, with probability 1/2
+//   cy, cx  = ⌊w3 / 32⌋ mod 32, w3 mod 32         with cutout: the centre of the square that is left out
 //   out[b, c, y, x] = (image[c, y + dy − 4, (flip ? 31 − x : x) + dx − 4] / 255 − mean[c]) / std[c]
 //
 // This is torchvision's RandomCrop(32, padding=4), RandomHorizontalFlip, ToTensor, Normalize: the padding is black before
-// the normalisation. The draw belongs to (seed, epoch, image), so it does not depend on the batch size.
+// the normalisation. Cutout (DeVries and Taylor 2017) comes last, on the batch as it is seen: a square of `cutout` pixels a side, part of which may lie
+// outside, becomes 0, the mean. The draw belongs to (seed, epoch, image), so it does not depend on the batch size.
 // datasets/augment.ts is the same on the CPU.
 
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
@@ -19,6 +21,8 @@ export interface AugmentOptions {
   /** Per channel, of pixel values scaled to [0, 1]. */
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];
+  /** Side of the square that augmentation leaves out; 0, the default, for none. */
+  readonly cutout?: number;
 }
 
 /** Four pixels of the three channels per thread, 64 threads in a workgroup: four workgroups per image. */
@@ -33,7 +37,7 @@ export const augmentWorkgroups = (batch: number): Workgroups => [4, batch, 1];
  * Uniform, eight u32: seed, stream, epoch, position of the batch's first entry in `order`, batch size, first image that
  * this buffer holds, number of images that it holds, augment (0 only normalises).
  */
-export function augment({ mean, std }: AugmentOptions): Kernel {
+export function augment({ mean, std, cutout = 0 }: AugmentOptions): Kernel {
   const vec = (f: (m: number, s: number) => number): string =>
     `vec3f(${mean.map((m, c) => Math.fround(f(m, std[c])).toExponential(9)).join(', ')})`;
   // x: what this launch leaves alone in the batch must stay.
@@ -66,18 +70,31 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var dy = 0;
   var dx = 0;
   var flip = false;
+#if ${cutout > 0}
+  var keep = vec4<bool>(true);
+#endif
   if (p.augment != 0u) {
     let w = philox4x32(vec4u(index, p.epoch, 0u, 0u), vec2u(p.seed, p.stream));
     dy = i32(w.x % 9u) - 4;
     dx = i32(w.y % 9u) - 4;
     flip = (w.z & 1u) == 1u;
+#if ${cutout > 0}
+    let top = i32((w.w / 32u) % 32u) - ${cutout >> 1};
+    let left = vec4i(i32(w.w % 32u) - ${cutout >> 1});
+    let column = vec4i(x, x + 1, x + 2, x + 3);
+    keep = (column < left) | (column >= left + ${cutout}) | vec4<bool>(y < top || y >= top + ${cutout});
+#endif
   }
   for (var c = 0u; c < 3u; c++) {
     var raw: vec4f;
     for (var i = 0; i < 4; i++) {
       raw[i] = pixel(image, c, y + dy, select(x + i, 31 - x - i, flip) + dx);
     }
+#if ${cutout > 0}
+    batch[(id.y * 3u + c) * 256u + id.x] = select(vec4f(), raw * SCALE[c] + SHIFT[c], keep);
+#else
     batch[(id.y * 3u + c) * 256u + id.x] = raw * SCALE[c] + SHIFT[c];
+#endif
   }
   if (id.x == 0u) { batchLabels[id.y] = labels[index]; }
 }

@@ -9,6 +9,7 @@ import {
   count,
   createProgram,
   imageCount,
+  integerFrom,
   numberFrom,
   numberList,
   seedNumber,
@@ -49,6 +50,11 @@ export function createOptions() {
     .option('--width <factor>', 'on the channels of all layers (default: 1)', numberFrom(0, 1024))
     .option('--size <pixels>', 'average images to 16 or 24 pixels a side (default: 32)', size)
     .option('--no-augment', 'no random crops and flips')
+    .option(
+      '--cutout <pixels>',
+      'leave a square of so many pixels a side out of each training image',
+      integerFrom(1, 32),
+    )
     .option('--seed <number>', 'of weights, order and augmentation (default: 0)', seedNumber)
     .optionsGroup('How long:')
     .option('--epochs <number>', '(default: 160, on CIFAR-100 300)', count)
@@ -64,6 +70,8 @@ export function createOptions() {
       numberList(),
     )
     .option('--gamma <factor>', '(default: 0.1)', rate)
+    .option('--schedule <kind>', 'cosine: the rate falls as half a cosine instead', choice(['cosine'] as const))
+    .option('--label-smoothing <share>', 'of the targets, spread over all classes (default: 0)', numberFrom(0, 1))
     .optionsGroup('Particles (mean-field networks):')
     .option(
       '--tau-times <kind>',

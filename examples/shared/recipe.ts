@@ -50,6 +50,12 @@ export type Recipe = {
   telemetry?: boolean;
   /** Mixed precision. */
   amp?: boolean;
+  /** Side of the square that is left out of each training image. */
+  cutout?: number;
+  /** ε of the targets (1 − ε) · onehot + ε / classes. */
+  labelSmoothing?: number;
+  /** How the rate falls: in steps at the milestones (without it), or as half a cosine. */
+  schedule?: 'cosine';
 };
 
 /** What may be stated of a recipe; `tauWeightDecay: false` is 0, `eager` the opposite of `compile`. */
@@ -77,6 +83,10 @@ export function completeRecipe(given: Wanted): Recipe {
   const resnext = model.includes('resnext');
   const { epochs = dataset === 'cifar100' || resnext ? 300 : 160, weightDecay = flow ? 0 : resnext ? 5e-4 : 1e-4 } =
     given;
+  if (given.schedule && (given.milestones || given.gamma !== undefined))
+    throw new UsageError('--schedule cosine has neither --milestones nor --gamma');
+  if (given.cutout && given.augment === false)
+    throw new UsageError('--cutout is an augmentation: leave out --no-augment');
   const milestones = given.milestones ?? [0.5, 0.75].map((part) => Math.round(part * epochs));
   if (milestones.some((m, i) => !Number.isInteger(m) || m < 0 || m < milestones[i - 1]))
     throw new UsageError(`--milestones ${milestones.join(',')}: these must be epochs in ascending order`);
@@ -114,6 +124,9 @@ export function completeRecipe(given: Wanted): Recipe {
     ...(given.testBatch && { testBatch: given.testBatch }),
     ...(given.telemetry && { telemetry: true }),
     ...(given.amp && { amp: true }),
+    ...(given.cutout && { cutout: given.cutout }),
+    ...(given.labelSmoothing && { labelSmoothing: given.labelSmoothing }),
+    ...(given.schedule && { schedule: given.schedule }),
   };
 }
 
@@ -144,7 +157,8 @@ const FIELDS: Record<keyof Recipe, Check> = {
   ...{ sort: optional(flag), shuffle: optional(flag), size: optional(oneOf([16, 24, 32])) },
   ...{ width: optional(factor), readout: optional(factor), lambda: optional(factor) },
   ...{ evalEvery: whole(1), checkpointEvery: whole(1), testBatch: optional(whole(1)), telemetry: optional(flag) },
-  amp: optional(flag),
+  ...{ amp: optional(flag), cutout: optional(whole(0)), labelSmoothing: optional(factor) },
+  schedule: optional(oneOf(['cosine'])),
 };
 
 /** The recipe that a file holds. Throws an error that names the file, `what`, and the field that cannot be; with `names` only those are looked at, where they are there. */

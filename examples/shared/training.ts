@@ -6,6 +6,7 @@ import { ResidentImages } from '../../datasets/resident';
 import type { BatchSource, TrainerOptions } from '../../src/index.node.js';
 import {
   type Classifier,
+  F,
   featureFlow,
   MeanField,
   manualSeed,
@@ -13,6 +14,7 @@ import {
   models,
   type nn,
   optim,
+  type Tensor,
   Trainer,
 } from '../../src/index.node.js';
 import { averaged } from './averaged';
@@ -71,15 +73,16 @@ function createOptimizer(model: nn.Module, recipe: Recipe) {
 }
 
 /** The images of a recipe on the GPU: `train` and `test` of a Trainer, for one or for several with the same data. */
-export function residentImages(data: ImageDataset, { size, testBatch }: Recipe) {
-  const [train, test] = [data.train, data.test].map((split) => new ResidentImages(split, data));
-  const tested = averaged(test!, size);
+export function residentImages(data: ImageDataset, { size, testBatch, cutout }: Recipe) {
+  const train = new ResidentImages(data.train, { ...data, ...(cutout && { cutout }) });
+  const test = new ResidentImages(data.test, data);
+  const tested = averaged(test, size);
   return {
-    train: averaged(train!, size),
+    train: averaged(train, size),
     test: testBatch ? inBatchesOf(tested, testBatch) : tested,
     dispose() {
-      train!.dispose();
-      test!.dispose();
+      train.dispose();
+      test.dispose();
     },
   };
 }
@@ -97,6 +100,7 @@ export function createTrainer(
   options: Partial<TrainerOptions> & { train?: BatchSource },
 ): Trainer {
   const { train, test } = options.train ? { train: options.train, test: options.test } : residentImages(data, recipe);
+  const { labelSmoothing } = recipe;
   const complete = {
     model,
     optimizer: createOptimizer(model, recipe),
@@ -105,7 +109,10 @@ export function createTrainer(
     epochs: recipe.epochs,
     steps: recipe.steps,
     batchSize: recipe.batch,
-    schedule: optim.multiStep(recipe.milestones, recipe.gamma),
+    schedule: recipe.schedule ? optim.cosine(recipe.epochs) : optim.multiStep(recipe.milestones, recipe.gamma),
+    ...(labelSmoothing && {
+      lossFunction: (scores: Tensor, labels: Tensor) => F.crossEntropy(scores, labels, { labelSmoothing }),
+    }),
     seed: recipe.seed,
     augment: recipe.augment,
     compile: recipe.compile,

@@ -1,5 +1,7 @@
 // Adagrad.
+
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
+import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
 export interface AdagradOptions {
@@ -16,7 +18,7 @@ export interface AdagradOptions {
 
 /** Adagrad as `torch.optim.Adagrad`: a ← a + d²; w ← w − lr · d / (√a + eps). t counts the updates of the parameter. */
 export class Adagrad extends Optimizer<AdagradOptions> {
-  constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
+  constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> & FormerOptions = {}) {
     super(
       params,
       { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulatorValue: 0, eps: 1e-10, maximize: false },

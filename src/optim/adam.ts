@@ -3,6 +3,7 @@
 import { checked, is } from '../gpu/options';
 import { checkMoments, momentScalars } from './moments';
 import { Optimizer, type Params } from './optimizer';
+import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
 export interface AdamOptions {
@@ -24,7 +25,7 @@ export interface AdamOptions {
  * w ← w − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). t counts the updates of the parameter.
  */
 export class Adam extends Optimizer<AdamOptions> {
-  constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
+  constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> & FormerOptions = {}) {
     const flags = { decoupledWeightDecay: false, amsgrad: false, maximize: false };
     super(params, { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, ...flags }, options);
   }

@@ -2,7 +2,7 @@
 
 import { assume } from '../autograd/modes';
 import { device, InputError, Scalar } from '../gpu';
-import { checked, either, is, type OptionTable, word } from '../gpu/options';
+import type { OptionTable } from '../gpu/options';
 import type { Keeper } from '../nn/parameter';
 import { Parameter } from '../nn/parameter';
 import { full, tensor } from '../tensor/create';
@@ -11,11 +11,12 @@ import { endStep, owned } from '../tensor/memory';
 import { pack } from '../tensor/rows';
 import { showShape } from '../tensor/shape';
 import { requireTensors, type Tensor } from '../tensor/tensor';
+import { checkedOptions, type FormerOptions, tableOf } from './option-names';
 import { type ReadyRule, type Rule, ready } from './rule';
 import { groupTensors, type SavedState, STEPS, savedOptions, savedState, setOptions } from './state-dict';
 
 /** Parameters that share options. */
-export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O>;
+export type ParamGroup<O> = { params: readonly Parameter[] } & Partial<O> & FormerOptions;
 
 /** Parameters that share all options, or groups. */
 export type Params<O> = Iterable<Parameter> | readonly ParamGroup<O>[];
@@ -51,11 +52,11 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   /** Whether there are buffers that were never laid side by side. */
   #loose = false;
 
-  /** `defaults` name all options there are; `options` are those given for all groups. */
-  constructor(params: Params<O>, defaults: Partial<O>, options: Partial<O> = {}) {
+  /** `defaults` name all options there are; `given` are those for all groups. */
+  constructor(params: Params<O>, defaults: Partial<O>, given: Partial<O> = {}) {
     const table = tableOf<O>(defaults);
-    checked(this.constructor.name, options, table);
-    this.#defaults = { ...defaults, ...defined(options) };
+    const options = checkedOptions(this.constructor.name, given, table);
+    this.#defaults = { ...defaults, ...options };
     this.#table = table;
     const list = [...(params as Iterable<Parameter | ParamGroup<O>>)];
     if (list.length === 0)
@@ -83,8 +84,8 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
         `${op}: only Parameters can be optimized, or groups { params } of them; wrap a tensor: new Parameter(tensor)`,
       );
     const { params, ...own } = group;
-    const given = checked(`${op}, group ${this.groups.length}`, own as unknown as Partial<O>, this.#table);
-    const all = { ...this.#defaults, ...defined(given), params: [...params] } as unknown as Group<O>;
+    const given = checkedOptions(`${op}, group ${this.groups.length}`, own as unknown as Partial<O>, this.#table);
+    const all = { ...this.#defaults, ...given, params: [...params] } as unknown as Group<O>;
     if (all.lr === undefined) throw new InputError(`${op}: the learning rate is missing: give { lr: 0.1 }`);
     const seen = new Set<Parameter>(this.parameters());
     for (const parameter of all.params) {
@@ -378,20 +379,6 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     });
   }
 }
-
-/** The kinds of an optimizer's options, as their defaults have them. */
-function tableOf<O>(defaults: Partial<O>): OptionTable<Partial<O>> {
-  const kindOf = (x: unknown) => {
-    if (x === null || typeof x === 'string') return either(is.text, word(null));
-    return Array.isArray(x) ? is.numbers : typeof x === 'boolean' ? is.flag : is.number;
-  };
-  const kinds = Object.entries({ lr: 0, ...defaults }).map(([name, value]) => [name, kindOf(value)]);
-  return Object.fromEntries(kinds) as OptionTable<Partial<O>>;
-}
-
-/** Options that are given; `undefined` stands for the default. */
-const defined = <O extends object>(options: O): O =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as O;
 
 /** Refuses options that are no numbers ≥ 0. */
 export function requireNonNegative(optimizer: object, options: Readonly<Record<string, number>>): void {

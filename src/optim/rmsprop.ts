@@ -1,5 +1,7 @@
 // RMSprop.
+
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
+import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
 export interface RMSpropOptions {
@@ -21,7 +23,7 @@ export interface RMSpropOptions {
 
 /** RMSprop as `torch.optim.RMSprop`: a ← αa + (1 − α)d²; w ← w − lr · d / (√a + eps), or with momentum b ← momentum·b + d / (√a + eps). */
 export class RMSprop extends Optimizer<RMSpropOptions> {
-  constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
+  constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> & FormerOptions = {}) {
     const flags = { decoupledWeightDecay: false, centered: false, epsInside: false, maximize: false };
     super(params, { lr: 0.01, alpha: 0.99, eps: 1e-8, weightDecay: 0, momentum: 0, ...flags }, options);
   }

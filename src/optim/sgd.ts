@@ -2,6 +2,7 @@
 
 import { InputError } from '../gpu';
 import { Optimizer, type Params } from './optimizer';
+import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
 export interface SGDOptions {
@@ -23,7 +24,7 @@ export interface SGDOptions {
  * w ← w − lr·b, or with Nesterov w − lr·(d + momentum·b). g is the gradient times `gradientScale`, the group's and the parameter's.
  */
 export class SGD extends Optimizer<SGDOptions> {
-  constructor(params: Params<SGDOptions>, options: { lr: number } & Partial<SGDOptions>) {
+  constructor(params: Params<SGDOptions>, options: { lr: number } & Partial<SGDOptions> & FormerOptions) {
     const flags = { decoupledWeightDecay: false, nesterov: false, maximize: false };
     const defaults = { momentum: 0, weightDecay: 0, dampening: 0, gradientScale: 1, ...flags };
     super(params, defaults, options);

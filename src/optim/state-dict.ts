@@ -1,11 +1,13 @@
 // State dicts of optimizers, tensors by name: what is kept for the parameter at position 0 as `0.momentum`, under `steps` how often each was
 // updated, and options of the groups as `groups.0.lr`. Those are the bits of float64 numbers, as pairs of uint32 words: a run goes on with exactly
 // the same numbers from any file of tensors.
+
 import { InputError } from '../gpu';
 import type { Parameter } from '../nn/parameter';
 import { hostValues, tensor } from '../tensor/create';
 import { sameShape, showShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import { FORMER } from './option-names';
 import { rates } from './rates';
 
 /** The key of the update counts. */
@@ -62,11 +64,6 @@ export function savedState(
 
 const PREFIX = 'groups.';
 type Value = number | boolean | string | null | readonly number[];
-/** Names that options had in earlier versions. */
-const FORMER: Readonly<Record<string, string>> = {
-  decoupled: 'decoupledWeightDecay',
-  initialAccumulator: 'initialAccumulatorValue',
-};
 type Group = Record<string, unknown> & { lr: number };
 
 /** The options of each group, by names that begin with `groups.`. */

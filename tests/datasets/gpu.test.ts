@@ -46,8 +46,14 @@ ${philoxWgsl()}
 });
 
 /** The batch that starts at `position` of the epoch's order, gathered from buffers that hold `perBuffer` images. */
-async function batch(options: { position: number; size: number; perBuffer: number; augmented: boolean }) {
-  const { position, size, perBuffer, augmented } = options;
+async function batch(options: {
+  position: number;
+  size: number;
+  perBuffer: number;
+  augmented: boolean;
+  cutout?: number;
+}) {
+  const { position, size, perBuffer, augmented, cutout } = options;
   const { images, labels } = synthetic({ train: COUNT, test: 0 }).train;
   const order = upload(new Rng(SEED, Stream.shuffle, EPOCH).permutation(COUNT));
   const labelStorage = upload(Int32Array.from(labels));
@@ -57,7 +63,7 @@ async function batch(options: { position: number; size: number; perBuffer: numbe
   for (let first = 0; first < COUNT; first += perBuffer) {
     const part = images.slice(first * IMAGE_BYTES, (first + perBuffer) * IMAGE_BYTES);
     device().launch(
-      augment({ mean, std }),
+      augment({ mean, std, ...(cutout && { cutout }) }),
       [upload(part), labelStorage, order, out, outLabels],
       [SEED, Stream.augment, EPOCH, position, size, first, part.length / IMAGE_BYTES, Number(augmented)],
       augmentWorkgroups(size),
@@ -69,14 +75,14 @@ async function batch(options: { position: number; size: number; perBuffer: numbe
   };
 }
 
-function expected(position: number, size: number, augmented: boolean) {
+function expected(position: number, size: number, augmented: boolean, cutout = 0) {
   const { images, labels } = synthetic({ train: COUNT, test: 0 }).train;
   const indices = new Rng(SEED, Stream.shuffle, EPOCH).permutation(COUNT).subarray(position, position + size);
   const pixels = new Float32Array(size * IMAGE_BYTES);
   indices.forEach((index, b) => {
     const image = images.subarray(index * IMAGE_BYTES, (index + 1) * IMAGE_BYTES);
     const draw = augmented ? drawAugmentation(SEED, EPOCH, index) : undefined;
-    pixels.set(augmentImage(image, mean, std, draw), b * IMAGE_BYTES);
+    pixels.set(augmentImage(image, mean, std, draw, cutout), b * IMAGE_BYTES);
   });
   return { pixels, labels: [...indices].map((index) => labels[index]) };
 }
@@ -95,6 +101,17 @@ for (const augmented of [false, true]) {
     assert.equal(got.labels, want.labels);
   });
 }
+
+test('cutout leaves a square out of augmented images, the mean in its place', async () => {
+  for (const cutout of [1, 8, 17]) {
+    const got = await batch({ position: 3, size: 9, perBuffer: COUNT, augmented: true, cutout });
+    close(got.pixels, expected(3, 9, true, cutout).pixels);
+    const holes = got.pixels.filter((value) => value === 0).length;
+    assert.ok(holes > 0 && holes <= 9 * 3 * cutout ** 2, `${holes} zeros`);
+  }
+  const plain = await batch({ position: 3, size: 9, perBuffer: COUNT, augmented: false, cutout: 8 });
+  assert.equal(plain.pixels, (await batch({ position: 3, size: 9, perBuffer: COUNT, augmented: false })).pixels);
+});
 
 test('several image buffers give the bits of one, whatever the batch size', async () => {
   const whole = await batch({ position: 0, size: COUNT, perBuffer: COUNT, augmented: true });

@@ -271,4 +271,32 @@ test('wrong options are refused', () => {
   assert.throws(() => clipGradNorm(initial(), Number.NaN), /maxNorm NaN/);
 });
 
+test('former names of options are taken, of groups and of saved states too', async () => {
+  const moved = async (make: (p: Parameter[]) => Optimizer<{ lr: number }>) => {
+    const p = new Parameter(tensor([1, -2]));
+    const optimizer = make([p]);
+    p.grad = tensor([0.5, 0.25]);
+    optimizer.step();
+    return [...(await p.data())];
+  };
+  assert.equal(
+    await moved((p) => new Adagrad(p, { lr: 0.1, initialAccumulator: 0.3 })),
+    await moved((p) => new Adagrad(p, { lr: 0.1, initialAccumulatorValue: 0.3 })),
+  );
+  assert.equal(
+    await moved((p) => new SGD([{ params: p, decoupled: true }], { lr: 0.1, weightDecay: 0.5 })),
+    await moved((p) => new SGD(p, { lr: 0.1, weightDecay: 0.5, decoupledWeightDecay: true })),
+  );
+  const q = new Parameter(tensor([1]));
+  const before = new SGD([q], { lr: 0.1, decoupledWeightDecay: true });
+  q.grad = tensor([1]);
+  before.step(); // until then its state is empty
+  const old = Object.fromEntries(
+    Object.entries(before.stateDict()).map(([name, x]) => [name.replace('decoupledWeightDecay', 'decoupled'), x]),
+  );
+  const resumed = new SGD([new Parameter(tensor([1]))], { lr: 0.1 });
+  resumed.loadStateDict(old);
+  assert.is(resumed.groups[0].decoupledWeightDecay, true);
+});
+
 test.run();
