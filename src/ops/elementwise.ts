@@ -143,23 +143,32 @@ export const { xlogy, xlog1py, logaddexp, logaddexp2, floatPower, ldexp, copysig
 export const { bitwiseAnd, bitwiseOr, bitwiseXor, bitwiseLeftShift, bitwiseRightShift } = binaryFunctions;
 export const { eq, ne, lt, le, gt, ge, logicalAnd, logicalOr, logicalXor } = binaryFunctions;
 
+/** Options, or the position and the array that `terms.reduce(add)` passes. */
+type OptionsOr<O> = [options?: O | number, reduced?: readonly unknown[]];
+
+/** The options among what was passed. */
+const optionsIn = <O>([options, reduced]: OptionsOr<O>): O | undefined =>
+  typeof options === 'number' && Array.isArray(reduced) ? undefined : (options as O | undefined);
+
 /** The second summand, multiplied by alpha. */
-function times(op: string, b: Operand, options: { alpha?: number }): Operand {
+function times(op: string, b: Operand, more: OptionsOr<{ alpha?: number }>): Operand {
+  const options = optionsIn(more);
+  if (options === undefined) return b;
   const { alpha = 1 } = checked(op, options, { alpha: is.number });
   return alpha === 1 ? b : typeof b === 'number' ? alpha * b : binaryFunctions.mul(b, alpha);
 }
 
 /** a + alpha·b (alpha 1 by default), as `torch.add`. */
-export const add = (a: Operand, b: Operand, options?: { alpha?: number }): Tensor =>
-  binaryFunctions.add(a, options ? times('add', b, options) : b);
+export const add = (a: Operand, b: Operand, ...options: OptionsOr<{ alpha?: number }>): Tensor =>
+  binaryFunctions.add(a, times('add', b, options));
 
 /** a − alpha·b (alpha 1 by default), as `torch.sub`. */
-export const sub = (a: Operand, b: Operand, options?: { alpha?: number }): Tensor =>
-  binaryFunctions.sub(a, options ? times('sub', b, options) : b);
+export const sub = (a: Operand, b: Operand, ...options: OptionsOr<{ alpha?: number }>): Tensor =>
+  binaryFunctions.sub(a, times('sub', b, options));
 
 /** a / b, as `torch.div`: in float32, or with `roundingMode` 'trunc' or 'floor' rounded, in the type of the operands and without gradient. */
-export function div(a: Operand, b: Operand, options?: { roundingMode?: 'trunc' | 'floor' | null }): Tensor {
-  const { roundingMode = null } = checked('div', options, { roundingMode: word(null, 'trunc', 'floor') });
+export function div(a: Operand, b: Operand, ...more: OptionsOr<{ roundingMode?: 'trunc' | 'floor' | null }>): Tensor {
+  const { roundingMode = null } = checked('div', optionsIn(more), { roundingMode: word(null, 'trunc', 'floor') });
   const { div: quotient, truncDiv, floorDiv } = binaryFunctions;
   return (roundingMode === null ? quotient : roundingMode === 'trunc' ? truncDiv : floorDiv)(a, b);
 }

@@ -157,6 +157,13 @@ test('bits', async () => {
   assert.throws(() => bitwiseLeftShift(t, t), /bitwiseLeftShift: not defined for bool/);
 });
 
+test('sums and quotients of a list by reduce; a bare number is no option', async () => {
+  const terms = [8, 2, 4].map((x) => tensor([x]));
+  const results = [terms.reduce(add), terms.reduce(sub), terms.reduce(div)];
+  assert.equal(await Promise.all(results.map((x) => x.item())), [14, 2, 1]);
+  assert.throws(() => add(terms[0], terms[1], 2), /add: .*options/);
+});
+
 test('division with rounding', async () => {
   const [a, b] = [tensor([-7, 7, 5]), tensor([2, -2, 2])];
   await check(div(a, b, { roundingMode: 'trunc' }), 'float32', [-3, -3, 2]);
