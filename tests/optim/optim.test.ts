@@ -1,4 +1,4 @@
-// Optimizers in compiled steps and after a restart, clipping, schedules. Their formulas are checked in tests/conformance.
+// Optimizers in compiled steps and after a restart, clipping, schedules. Their formulas: formulas.test.ts.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
