@@ -1,5 +1,5 @@
 // Elementary functions and their derivatives against float64 over the whole range of float32. The bounds are those that docs/accuracy.md
-// states: this test reads its table, and a function without a row fails.
+// states: this test reads its table, and a function here without a row there fails, or the reverse.
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
