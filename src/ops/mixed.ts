@@ -23,17 +23,34 @@ function hasHalf(value: unknown): boolean {
   return isPlain(value) && Object.values(value).some(hasHalf);
 }
 
+const wrapped = new WeakMap<object, Operation>();
+
+/** What `mixed` or `autocasting` has wrapped; any other function as it is. Tests look at its source. */
+export function unwrapped(f: Operation): Operation {
+  const inner = wrapped.get(f);
+  return inner ? unwrapped(inner) : f;
+}
+
+function wrapping<F extends Operation>(f: F, wrapper: Operation): F {
+  wrapped.set(wrapper, f);
+  return wrapper as F;
+}
+
 /** The operation `f` under autocast's rule for `name`; it takes float16 by itself. */
 export const autocasting = <F extends Operation>(name: string, f: F): F =>
-  ((...args: unknown[]) => {
+  wrapping(f, (...args) => {
     const converted = autocastArguments(name, args);
     return converted ? withoutAutocast(() => f(...converted)) : f(...args);
-  }) as F;
+  });
 
 /** The operation `f` of float32 for float16 too, and under autocast's rule for `name`. Gradients of float16 operands are float16. */
 export const mixed = <F extends Operation>(name: string, f: F, mixture: Mixture = 'refuse'): F =>
-  autocasting(name, ((...args: unknown[]) =>
-    args.some(hasHalf) ? withoutAutocast(() => throughFloat(name, f, args, mixture)) : f(...args)) as F);
+  autocasting(
+    name,
+    wrapping(f, (...args) =>
+      args.some(hasHalf) ? withoutAutocast(() => throughFloat(name, f, args, mixture)) : f(...args),
+    ),
+  );
 
 /** `f` of float32, for float16 operands. */
 function throughFloat(name: string, f: Operation, args: unknown[], mixture: Mixture): unknown {

@@ -146,9 +146,10 @@ export interface SumOptions {
 
 const SUM: OptionTable<SumOptions> = { beta: is.number, alpha: is.number };
 
-/** beta·x + alpha·product, x broadcast to the product's shape. */
-function plus(op: string, x: Tensor, product: Tensor, options: SumOptions): Tensor {
+/** beta·x + alpha·product, x broadcast to the product's shape. The options are checked before the product is launched. */
+function plus(op: string, x: Tensor, multiply: () => Tensor, options: SumOptions): Tensor {
   const { beta = 1, alpha = 1 } = checked(op, options, SUM);
+  const product = multiply();
   const scaled = alpha === 1 ? product : mul(product, alpha);
   const wide = expand(x, product.shape);
   return beta === 0 ? scaled : add(scaled, beta === 1 ? wide : mul(wide, beta));
@@ -157,25 +158,25 @@ function plus(op: string, x: Tensor, product: Tensor, options: SumOptions): Tens
 /** beta·x + alpha·(a·b), as `torch.addmm`: a [m, k], b [k, n], x broadcasts to [m, n]. With beta 0 NaN in x does not matter. */
 export const addmm = mixed('addmm', function addmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
   requireRanks('addmm', [2, 2], { a, b });
-  return plus('addmm', x, matmul(a, b), options);
+  return plus('addmm', x, () => matmul(a, b), options);
 });
 
 /** beta·x + alpha·(a·v), as `torch.addmv`: a [m, k], v [k], x broadcasts to [m]. */
 export const addmv = mixed(
   'addmv',
-  (x: Tensor, a: Tensor, v: Tensor, options: SumOptions = {}): Tensor => plus('addmv', x, mv(a, v), options),
+  (x: Tensor, a: Tensor, v: Tensor, options: SumOptions = {}): Tensor => plus('addmv', x, () => mv(a, v), options),
 );
 
 /** beta·x + alpha·(a ⊗ b), as `torch.addr`: a [m], b [n], x broadcasts to [m, n]. */
 export const addr = mixed(
   'addr',
-  (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor => plus('addr', x, outer(a, b), options),
+  (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor => plus('addr', x, () => outer(a, b), options),
 );
 
 /** beta·x + alpha·(a·b) for each of a batch, as `torch.baddbmm`: a [b, m, k], b [b, k, n], x broadcasts to [b, m, n]. */
 export const baddbmm = mixed(
   'baddbmm',
-  (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor => plus('baddbmm', x, bmm(a, b), options),
+  (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor => plus('baddbmm', x, () => bmm(a, b), options),
 );
 
 /** beta·x + alpha·Σ a·b over a batch, as `torch.addbmm`: a [b, m, k], b [b, k, n], x broadcasts to [m, n]. */
@@ -184,7 +185,7 @@ export const addbmm = mixed(
   function addbmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
     requireRanks('addbmm', [3, 3], { a, b });
     if (a.shape[0] !== b.shape[0]) throw inputError('addbmm', 'the batches differ', { a, b });
-    return plus('addbmm', x, contract('addbmm', a, b, [0, 2], [0, 1]), options);
+    return plus('addbmm', x, () => contract('addbmm', a, b, [0, 2], [0, 1]), options);
   },
 );
 

@@ -16,6 +16,7 @@ import {
   tensor,
   zeros,
 } from '../../src/index.node.js';
+import { unwrapped } from '../../src/ops/mixed';
 import { useGpu } from '../util';
 import { functionCalls } from './options-functions';
 import { visionCalls } from './options-vision';
@@ -243,7 +244,7 @@ test('the list above is complete', () => {
       .filter(
         ([name, f]) =>
           typeof f === 'function' &&
-          /\b(given|options|o)\d? ?= ?\{\} ?[,)]|\bchecked\(/.test(String(f)) &&
+          /\b(given|options|o)\d? ?= ?\{\} ?[,)]|\bchecked\(/.test(String(unwrapped(f))) &&
           !known.includes(prefix + name),
       )
       .map(([name]) => prefix + name),
