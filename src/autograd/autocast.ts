@@ -106,7 +106,7 @@ function toHalf(x: Tensor, region: Region): Tensor {
   if (!(x.isLeaf && x.requiresGrad) || region.traced !== device().tracing) return castTo(x, 'float16');
   const found = region.weights.get(x);
   const { version } = x.memory;
-  if (found && found.version === version && found.half.memory.live && isUsable(found.half)) return found.half;
+  if (found && found.version === version && !found.half.memory.gone && isUsable(found.half)) return found.half;
   const half = asProgram(() => castTo(x, 'float16'));
   region.weights.set(x, { half, version });
   return half;

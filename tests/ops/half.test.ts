@@ -310,6 +310,8 @@ withHalf('autocast converts a weight once for the region', async () => {
   const once = copies(() => autocast(() => F.matmul(x, w)));
   const twice = copies(() => autocast(() => [F.matmul(x, w), F.matmul(x, w)]));
   assert.is(twice, 2 * once - 1);
+  const apart = () => autocast(() => [F.matmul(x, w), ...Array.from({ length: 4 }, endStep), F.matmul(x, w)]);
+  assert.is(copies(apart), twice, 'other steps have ended in the meantime');
   // A weight that was changed is converted again.
   const [before, after] = autocast(() => {
     const first = F.matmul(x, w);
