@@ -9,6 +9,7 @@ export {
 export { gather, oneHot } from './gather';
 export { indexSelect } from './index-select';
 export { type Index, index, indexFill, indexPut, put, take, takeAlongDim } from './indexing';
+export { logcumsumexp } from './log-scan';
 export { countNonzero, maskedFill, maskedIndex, maskedIndexPut, maskedScatter, maskedSelect } from './mask';
 export { nonzero } from './nonzero';
 export {
@@ -25,7 +26,7 @@ export {
   nanmedian,
 } from './rank';
 export * from './rearrange';
-export { cumprod, cumsum, logcumsumexp, type ScanOptions } from './scan';
+export { cumprod, cumsum, type ScanOptions } from './scan';
 export {
   indexAdd,
   indexCopy,

@@ -10,11 +10,10 @@ import { ones } from '../tensor/create';
 import { kernelType } from '../tensor/dtype';
 import { bind, contiguous, copy } from '../tensor/elementwise';
 import { normalizeAxis, size } from '../tensor/shape';
-import { empty, requireFloats, type Tensor } from '../tensor/tensor';
-import { add, exp, mul, sub } from './elementwise';
+import { empty, type Tensor } from '../tensor/tensor';
+import { add, mul } from './elementwise';
 import { concat } from './join';
 import { mixed } from './mixed';
-import { expression } from './operands';
 import { flip, narrow } from './views';
 
 /** Lines shorter than this, or more of them than fill a device, get a thread each. */
@@ -96,25 +95,4 @@ function productsOf(x: Tensor, axis: number, { exclusive = false, reverse = fals
   if (exclusive && n) y = shifted(y, 1);
   for (let by = 1; by < n; by *= 2) y = mul(y, shifted(y, by));
   return reverse ? flip(y, axis) : y;
-}
-
-/** Running log Σ eˣ along a dimension, without overflow, as `torch.logcumsumexp`. */
-export const logcumsumexp = mixed('logcumsumexp', function logcumsumexp(x: Tensor, axis: number): Tensor {
-  requireFloats('logcumsumexp', { input: x });
-  return logScan(x, normalizeAxis('logcumsumexp', axis, x.shape), false);
-});
-
-function logScan(x: Tensor, axis: number, reverse: boolean): Tensor {
-  const y = scan('logsum', x, axis, { reverse });
-  // Σ g · e^(x − y) over the results that x is part of, by logarithms of the positive and of the negative g. Where x is −∞ it is 0.
-  const rule = (g: Tensor) => {
-    const part = (sign: number) => {
-      const term = expression('logcumsumexp gradient', `select(-infinity(), log(s * g) - y, s * g > 0.0)`, { g, y }, [
-        sign,
-      ]);
-      return exp(add(logScan(term, axis, !reverse), x));
-    };
-    return [sub(part(1), part(-1))];
-  };
-  return record('logcumsumexp', [x], y, [x, y], rule, { differentiable: rule });
 }

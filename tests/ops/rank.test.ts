@@ -1,9 +1,11 @@
 // Values by rank, running extremes and logarithms of sums, with their positions, against loops.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { grad } from '../../src/autograd/backward';
+import { jvp } from '../../src/autograd/forward-mode';
 import '../../src/ops/methods';
+import { logcumsumexp } from '../../src/ops/log-scan';
 import * as rank from '../../src/ops/rank';
-import { logcumsumexp } from '../../src/ops/scan';
 import type { Sorted } from '../../src/ops/sort';
 import { transpose } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
@@ -161,6 +163,15 @@ test('running extremes and logarithms of sums, in short and in long lines', asyn
     }
   });
   assert.equal([...(await rank.cummax(ints([2, 2, 1, 3, 3]), 0).indices.data())], [0, 1, 1, 3, 4], 'of ties the last');
+  // Tangents, and second derivatives where the gradient that comes in is 0: by hand, p of [a, b] is [1, σ(b − a)].
+  const x = tensor([0.5, -1, Number.NEGATIVE_INFINITY]).requiresGrad_();
+  const share = 1 / (1 + Math.exp(1.5));
+  const { tangent } = jvp((t) => logcumsumexp(t, 0), [x], [tensor([1, 2, 5])]);
+  close(await tangent.data(), [1, 1 + share, 1 + share]);
+  const upstream = zeros([3]).requiresGrad_();
+  const [dx] = grad(logcumsumexp(x, 0), [x], { gradient: upstream, createGraph: true });
+  const [du] = grad(dx!.mul(tensor([1, 2, 5])).sum(), [upstream]);
+  close(await du!.data(), [1, 1 + share, 1 + share]);
   // A far larger element comes late; e^1000 would overflow.
   close(await logcumsumexp(tensor([0, 1000, 999, 1000]), 0).data(), [0, 1000, 1000.31326, 1000.86199], 1e-6);
   // Sums of a million equal terms keep their last digits.

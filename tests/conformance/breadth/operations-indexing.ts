@@ -5,6 +5,7 @@ import { gather, oneHot } from '../../../src/ops/gather';
 import { indexSelect } from '../../../src/ops/index-select';
 import * as at from '../../../src/ops/indexing';
 import * as joins from '../../../src/ops/join';
+import { logcumsumexp } from '../../../src/ops/log-scan';
 import * as masks from '../../../src/ops/mask';
 import { nonzero, nonzeroTuple } from '../../../src/ops/nonzero';
 import * as ranks from '../../../src/ops/rank';
@@ -73,7 +74,7 @@ export const indexing: Record<string, Operation> = {
   'torch.cummin': ([x], { dim }) => sorted(ranks.cummin(x, dim)),
   'torch.cumsum': ([x], { dim }) => scans.cumsum(x, dim),
   'torch.cumprod': ([x], { dim }) => scans.cumprod(x, dim),
-  'torch.logcumsumexp': ([x], { dim }) => scans.logcumsumexp(x, dim),
+  'torch.logcumsumexp': ([x], { dim }) => logcumsumexp(x, dim),
   'torch.searchsorted': ([s, x], o) => searches.searchsorted(s, x ?? o.input, o),
   'torch.bucketize': ([x, boundaries], o) => searches.bucketize(x, boundaries, o),
   'torch.bincount': ([x], o) => searches.bincount(x, o),
