@@ -114,9 +114,11 @@ function axisMapFor(
   factor: number | undefined,
   align: boolean,
   antialias: boolean,
+  dims: number,
 ): AxisMap {
-  // As in PyTorch, an axis that keeps its size stays as it is, whatever the factor, but for plain cubic weights.
-  const given = outputs === n && (filter !== 'cubic' || antialias) ? undefined : factor;
+  // As in PyTorch, an axis that keeps its size stays as it is, whatever the factor: of linear and antialiased weights, and 'nearest' of images.
+  const stays = filter === 'linear' || filter === 'area' || antialias || (filter === 'nearest' && dims === 2);
+  const given = outputs === n && stays ? undefined : factor;
   const scale = align ? (outputs > 1 ? (n - 1) / (outputs - 1) : 0) : given ? 1 / given : n / outputs;
   return mapFor(['interpolate', filter, align, antialias, scale], n, outputs, (o) =>
     antialias ? antialiased(filter, o, n, scale) : resample(filter, o, n, outputs, scale, align),
@@ -168,7 +170,7 @@ export const interpolate = mixed('interpolate', function interpolate(x: Tensor, 
     );
   const exact = options.recomputeScaleFactor || !factors;
   const maps = spatial.map((n, i) =>
-    axisMapFor(FILTERS[mode], n, to[i], exact ? undefined : factors![i], alignCorners, antialias),
+    axisMapFor(FILTERS[mode], n, to[i], exact ? undefined : factors![i], alignCorners, antialias, dims),
   );
   // First what shrinks most: less is left for the others.
   const order = maps.map((_, i) => i).sort((i, j) => to[i] / spatial[i] - to[j] / spatial[j]);

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { mul } from '../../src/ops/elementwise';
-import { type InterpolateOptions, interpolate } from '../../src/ops/interpolate';
+import { type InterpolateMode, type InterpolateOptions, interpolate } from '../../src/ops/interpolate';
 import { reshape } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import { close, useGpu } from '../util';
@@ -66,6 +66,14 @@ test('gradients, of both orders, and views', async () => {
 test('sizes that stay, empty batches, NaN', async () => {
   const image = tensor(x, { shape: [1, 1, 1, 5] });
   assert.equal([...(await interpolate(image, { scaleFactor: 1.1 }).data())], x);
+  // The same size by another factor: PyTorch leaves linear weights and images by 'nearest' as they are, nothing else.
+  const three = (shape: number[], mode: InterpolateMode) =>
+    interpolate(tensor([0, 1, 2], { shape }), { scaleFactor: [...shape.slice(3).map(() => 1), 1.3], mode }).data();
+  assert.equal([...(await three([1, 1, 3], 'linear'))], [0, 1, 2]);
+  assert.equal([...(await three([1, 1, 3], 'nearest'))], [0, 0, 1]);
+  assert.equal([...(await three([1, 1, 1, 1, 3], 'nearest'))], [0, 0, 1]);
+  assert.equal([...(await three([1, 1, 1, 3], 'nearest'))], [0, 1, 2]);
+  assert.equal([...(await three([1, 1, 1, 3], 'nearest-exact'))], [0, 1, 1]);
   assert.equal(interpolate(zeros([0, 3, 2, 2]), { scaleFactor: 2 }).shape, [0, 3, 4, 4]);
   const odd = tensor([0, Number.NaN, 2], { shape: [1, 1, 3] });
   const y = await interpolate(odd, { size: 6, mode: 'linear' }).data();
