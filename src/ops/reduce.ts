@@ -273,7 +273,7 @@ function normOver(x: Tensor, p: number, e: Over): Tensor {
   }
   const [map, final] =
     p === 0
-      ? ['f32(f32(a) != 0.0)']
+      ? ['f32(f32(a) != 0.0 || isNan(f32(a)))'] // drivers may compare as if there were no NaN
       : p === 1
         ? ['abs(f32(a))']
         : p === 2

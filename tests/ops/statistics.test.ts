@@ -145,6 +145,7 @@ test('NaN: taken or left out', async () => {
   close(await nanquantile(x, [0, 1], 1, true, { interpolation: 'nearest' }).data(), [1, NaN, 2, 3, NaN, 9]);
   close(await statistics.nansum(x, 1).data(), [4, 0, 15]);
   close(await statistics.nanmean(x, 1).data(), [2, NaN, 5]);
+  close(await vectorNorm(tensor([[1, NaN, 0], [NaN, Infinity, NaN]]), 0, 1).data(), [2, 3]); // biome-ignore format: a matrix
   const y = statistics.nansum(tensor([1, 2], { dtype: 'int32' }));
   assert.is(y.dtype, 'int32');
   assert.is(await y.item(), 3);
