@@ -106,9 +106,10 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
   });
 }
 
-/** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`. Views. */
+/** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`: `chunks` empty ones of nothing. Views. */
 export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
   const at = existingAxis('chunk', axis, x.shape);
   if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x });
-  return split(x, Math.max(1, Math.ceil(x.shape[at] / chunks)), at);
+  if (!x.shape[at]) return split(x, new Array<number>(chunks).fill(0), at);
+  return split(x, Math.ceil(x.shape[at] / chunks), at);
 }

@@ -46,6 +46,14 @@ test('types are promoted; parts are views', async () => {
     chunk(zeros([5]), 4).map((t) => t.size),
     [2, 2, 1],
   );
+  assert.equal(
+    chunk(zeros([2, 0]), 3, 1).map((t) => t.shape),
+    [
+      [2, 0],
+      [2, 0],
+      [2, 0],
+    ],
+  );
 });
 
 test('wrong calls', () => {
