@@ -77,6 +77,7 @@ const RANGE = { i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1] } as const
 /** A scalar as a kernel's constant of `type`. */
 function word({ name, compute, result }: Expression, s: number | Scalar, type: 'f32' | 'i32' | 'u32'): Constant {
   if (s instanceof Scalar) return (s.type === 'f32') === (type === 'f32') ? s : convertedScalar(s, type);
+  if (typeof s !== 'number') throw inputError(name, `a number is needed, not ${String(s)}`);
   if (type === 'f32') return f32(s);
   if (compute === 'bool') return Number(s !== 0);
   const [least, most] = RANGE[type];

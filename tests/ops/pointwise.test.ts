@@ -162,6 +162,9 @@ test('sums and quotients of a list by reduce; a bare number is no option', async
   const results = [terms.reduce(add), terms.reduce(sub), terms.reduce(div)];
   assert.equal(await Promise.all(results.map((x) => x.item())), [14, 2, 1]);
   assert.throws(() => add(terms[0], terms[1], 2), /add: .*options/);
+  // Of plain JavaScript: what is left out would be NaN.
+  const plain = lerp as (...given: unknown[]) => unknown;
+  assert.throws(() => plain(terms[0], terms[1]), /lerp: a number is needed, not undefined/);
 });
 
 test('division with rounding', async () => {
