@@ -1,3 +1,4 @@
+// The tape: a node for each recorded operation, with its gradient rules, and the modes that record or do not. backward.ts walks it.
 import { modulePath } from '../tensor/context';
 import { isFloat } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';

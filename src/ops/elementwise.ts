@@ -1,3 +1,4 @@
+// The elementwise functions, made of the rows of table.ts: types promoted, numbers entered as scalars, derivatives recorded.
 import { castTo } from '../autograd/cast';
 import { checked, is, word } from '../gpu/options';
 import { inputError } from '../tensor/context';

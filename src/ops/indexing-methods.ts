@@ -17,8 +17,9 @@ import { tril, triu } from './triangle';
 import { type RepeatInterleaveOptions, repeatInterleave, unique, uniqueConsecutive } from './unique';
 import * as part from './view-scatter';
 
-const { amax, amin, aminmax, cummax, cummin, kthvalue, maxWithIndices, median, minWithIndices, mode, nanmedian } = rank;
-const { diag, diagEmbed, diagflat, diagonal, diagonalScatter, selectScatter, sliceScatter, unfold } = part;
+// All but what serves other files.
+const { firsts: _firsts, ...ranks } = rank;
+const { scatterView: _scatterView, viewed: _viewed, ...parts } = part;
 
 export const indexingMethods = {
   gather,
@@ -32,17 +33,7 @@ export const indexingMethods = {
   takeAlongDim,
   ...mask,
   nonzero,
-  amax,
-  amin,
-  aminmax,
-  cummax,
-  cummin,
-  kthvalue,
-  maxWithIndices,
-  median,
-  minWithIndices,
-  mode,
-  nanmedian,
+  ...ranks,
   diff,
   fliplr,
   flipud,
@@ -74,14 +65,7 @@ export const indexingMethods = {
   repeatInterleave,
   unique,
   uniqueConsecutive,
-  diag,
-  diagEmbed,
-  diagflat,
-  diagonal,
-  diagonalScatter,
-  selectScatter,
-  sliceScatter,
-  unfold,
+  ...parts,
 };
 
 /** The methods whose result depends on their arguments. */

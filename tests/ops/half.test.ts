@@ -22,7 +22,9 @@ import { close, numbers, settled, useGpu } from '../util';
 
 await init(); // what is skipped depends on the adapter
 const has = device().features.has('shader-f16');
-const withHalf = (name: string, body: () => void | Promise<void>) => (has ? test(name, body) : test.skip(name, body));
+/** Skipped where the adapter has no shader-f16: float16 tensors are refused there, which is tested below. */
+const withHalf = (name: string, body: () => void | Promise<void>) =>
+  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body);
 
 useGpu();
 
