@@ -1,0 +1,27 @@
+// Reading lists whose length the types do not know: what must be there is there, or the mistake is heard of at once. A failure here is an error
+// of the framework, never of its user, whose input was checked before.
+
+/** `length` items of type T. */
+export type Tuple<T, N extends number, L extends readonly T[] = []> = L['length'] extends N
+  ? L
+  : Tuple<T, N, readonly [...L, T]>;
+
+/** The item at `index`, from the end if that is negative. Throws RangeError where there is none. */
+export function at<T>(list: readonly (T | undefined)[], index: number): T {
+  const item = list[index < 0 ? index + list.length : index];
+  if (item === undefined) throw new RangeError(`internal error: no item ${index} in a list of ${list.length}`);
+  return item;
+}
+
+/** The same list, of exactly so many items: `const [n, c, h, w] = tuple(x.shape, 4)`. Throws RangeError where there are more or fewer. */
+export function tuple<T, N extends number>(list: readonly T[], length: N): Tuple<T, N> {
+  if (list.length !== length)
+    throw new RangeError(`internal error: ${length} items expected, a list of ${list.length} found`);
+  return list as unknown as Tuple<T, N>;
+}
+
+/** `list.map(f)` with as many results as the list has items: `const [h, w] = mapTuple([input, kernel], size)`. */
+export const mapTuple = <const T extends readonly unknown[], U>(
+  list: T,
+  f: (item: T[number], index: number) => U,
+): { -readonly [K in keyof T]: U } => list.map(f) as { -readonly [K in keyof T]: U };
