@@ -54,7 +54,7 @@ async function main(given: Given, report: Report, interrupts: Interrupts): Promi
     old?.folder ?? RunFolder.create(given.out ?? defaultRunPath(recipe.model, data.name, recipe.seed), recipe);
   const again = resumeCommand(folder.path, given);
   interrupts.remedy = ` Start again with:\n  ${again}`;
-  if (!old?.checkpoint) await initialise(model, recipe, data, report);
+  if (!old?.checkpoint) await initialise(model, recipe, data, report.say);
   const trainer = createTrainer(model, recipe, data, {
     store: folder,
     signal: interrupts.signal,

@@ -6,18 +6,8 @@ import { F, type featureFlow, nn, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { stepCount } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
-import {
-  addNetOptions,
-  counted,
-  makeNets,
-  type NetOptions,
-  problem,
-  release,
-  slopePanel,
-  train,
-  WIDTHS,
-  widthList,
-} from './nets';
+import { makeNets, type NetOptions, problem, release, train } from './dense';
+import { addNetOptions, counted, slopePanel, WIDTHS, widthList } from './nets';
 import { describeSlope, type Group, mean, type PowerLaw, powerLaw, showSlope, verdict } from './statistics';
 
 export interface CollapseOptions extends NetOptions {

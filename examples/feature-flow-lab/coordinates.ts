@@ -1,20 +1,11 @@
 // The coordinate check: after a few steps at one rate, how large are features, and how far have they moved, in nets of different width?
 
 import type { Command } from 'commander';
-import { F, featureFlow, noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
-import {
-  ARMS,
-  type Arm,
-  addNetworkOptions,
-  loadImages,
-  makeNetwork,
-  type NetworkOptions,
-  pooled,
-  rateOption,
-} from './images';
+import { ARMS, type Arm, measure } from './coordinate-sizes';
+import { addNetworkOptions, loadImages, type NetworkOptions, pooled, rateOption } from './images';
 
 export interface CoordinatesOptions extends NetworkOptions {
   rate: number;
@@ -97,37 +88,6 @@ export async function coordinates(
     );
   }
   return { experiment: 'coordinates', widths, arms, spread };
-}
-
-/** Mean squares of β_1 … β_L and the logits after the steps, and of how far they moved. */
-async function measure(
-  arm: Arm,
-  width: number,
-  seed: number,
-  images: Tensor,
-  labels: Tensor,
-  options: CoordinatesOptions,
-) {
-  const net = makeNetwork(arm, width, options, seed);
-  const lr = arm === 'standard' ? options.standardRate : options.rate;
-  const optimizer = new featureFlow.ScaledGradientDescent(net.parameters(), { lr });
-  const state = () =>
-    noGrad(() => {
-      const { features, output } = net.layers(images);
-      return [...features.slice(1), output].map((x) => x.keep());
-    });
-  const before = state();
-  for (let step = 0; step < options.steps; step++) {
-    F.crossEntropy(net.forward(images), labels).backward();
-    optimizer.step();
-    optimizer.zeroGrad();
-  }
-  const after = state();
-  const squares = (list: Tensor[]) => Promise.all(list.map((x) => noGrad(() => x.square().mean()).item()));
-  const features = await squares(after);
-  const updates = await squares(after.map((x, l) => noGrad(() => x.sub(before[l]))));
-  for (const x of [...before, ...after]) x.dispose();
-  return { features, updates };
 }
 
 const withoutLogits = (sizes: number[]): number[] => sizes.slice(0, -1);

@@ -8,18 +8,8 @@ import { F, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '../../s
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
-import {
-  addNetOptions,
-  counted,
-  makeNets,
-  type NetOptions,
-  positive,
-  problem,
-  release,
-  slopePanel,
-  train,
-  widthList,
-} from './nets';
+import { makeNets, type NetOptions, problem, release, train } from './dense';
+import { addNetOptions, counted, positive, slopePanel, widthList } from './nets';
 import { describeSlope, type Group, mean, type PowerLaw, powerLaw } from './statistics';
 
 export interface DistanceOptions extends NetOptions {

@@ -3,23 +3,10 @@
 import type { Command } from 'commander';
 import { ResidentImages } from '../../datasets/resident';
 import type { Batch } from '../../src/data/batches';
-import { F, manualSeed, models, type Tensor } from '../../src/index.node.js';
+import { F, type Tensor } from '../../src/index.node.js';
 import { DATASETS, type DatasetName, loadDataset } from '../shared/datasets';
-import {
-  choice,
-  count,
-  depth,
-  imageCount,
-  numberFrom,
-  numberList,
-  seedNumber,
-  stepCount,
-  UsageError,
-} from '../shared/options';
+import { choice, count, depth, imageCount, numberFrom, numberList, seedNumber, stepCount } from '../shared/options';
 import type { Say } from '../shared/progress';
-
-export const ARMS = ['mean-field', 'standard'] as const;
-export type Arm = (typeof ARMS)[number];
 
 export interface NetworkOptions {
   widths: number[];
@@ -64,16 +51,3 @@ export async function loadImages(options: NetworkOptions, say: Say): Promise<Res
 /** A batch's images, smaller; kept. */
 export const pooled = ({ images }: Batch, { pool }: NetworkOptions): Tensor =>
   (pool > 1 ? F.avgPool2d(images, { kernel: pool }) : images).keep();
-
-/** The network of one arm and width, with the weights of a seed. */
-export function makeNetwork(
-  arm: Arm,
-  width: number,
-  { depth }: NetworkOptions,
-  seed: number,
-): models.FeatureFlowResNet {
-  const blocks = (depth - 2) / 6;
-  if (blocks < 1 || !Number.isInteger(blocks)) throw new UsageError(`--depth ${depth} is not 6n + 2`);
-  manualSeed(seed);
-  return new models.FeatureFlowResNet({ blocks, width, parametrisation: arm });
-}

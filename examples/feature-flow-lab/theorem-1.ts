@@ -3,24 +3,12 @@
 //   gap(η) = sup_k |L_η^k − L_0^{kη}| for one net and its limit η → 0   grows like η
 
 import type { Command } from 'commander';
-import type { featureFlow, Tensor } from '../../src/index.node.js';
+import type { Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, ramp } from '../shared/chart';
 import { count, numberList, UsageError } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
-import {
-  addNetOptions,
-  counted,
-  follow,
-  makeNets,
-  type NetOptions,
-  positive,
-  problem,
-  release,
-  slopePanel,
-  train,
-  WIDTHS,
-  widthList,
-} from './nets';
+import { follow, lossesOf, makeNets, type NetOptions, problem, release, sup } from './dense';
+import { addNetOptions, counted, positive, slopePanel, WIDTHS, widthList } from './nets';
 import { describeSlope, type Group, mean, type PowerLaw, powerLaw, verdict } from './statistics';
 
 export interface Theorem1Options extends NetOptions {
@@ -103,30 +91,6 @@ export async function theorem1(options: Theorem1Options, say: Say, progress: Pro
   say(`slope in η ${describeSlope(etaFit)}; ${verdict(etaFit.slope, 0.9, 1.15)}`);
   const summary = { slope: fit.slope, interval: fit.interval, etaSlope: etaFit.slope };
   return { experiment: 'theorem-1', eta, flow: reference, flowError, losses, gaps, fit, etaGaps, etaFit, summary };
-}
-
-/** sup_k |a^k − b^k| */
-const sup = (a: readonly number[], b: readonly number[]): number =>
-  Math.max(...a.map((loss, k) => Math.abs(loss - b[k])));
-
-/** The losses of every replica, [replica][k]. */
-async function lossesOf(
-  net: featureFlow.FeatureFlowNet,
-  x: Tensor,
-  y: Tensor,
-  eta: number,
-  steps: number,
-  onStep: (k: number) => void,
-): Promise<number[][]> {
-  const runs: number[][] = [];
-  await train(net, {
-    ...{ x, y, eta, steps },
-    onStep(k, losses) {
-      for (let r = 0; r < losses.length; r++) (runs[r] ??= []).push(losses[r]);
-      onStep(k);
-    },
-  });
-  return runs;
 }
 
 /** The same nets with different step sizes; their limit is extrapolated from two small ones. */

@@ -6,7 +6,8 @@ import { noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, type Point, ramp } from '../shared/chart';
 import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
-import { addNetOptions, counted, follow, makeNets, type NetOptions, positive, problem, release, train } from './nets';
+import { follow, makeNets, type NetOptions, problem, release, train } from './dense';
+import { addNetOptions, counted, positive } from './nets';
 import { verdict } from './statistics';
 
 export interface Theorem2Options extends NetOptions {

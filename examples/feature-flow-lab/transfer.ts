@@ -5,7 +5,8 @@ import { compile, F, featureFlow, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { numberList } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
-import { ARMS, type Arm, addNetworkOptions, loadImages, makeNetwork, type NetworkOptions, pooled } from './images';
+import { ARMS, type Arm, makeNetwork } from './coordinate-sizes';
+import { addNetworkOptions, loadImages, type NetworkOptions, pooled } from './images';
 
 export interface TransferOptions extends NetworkOptions {
   rates: number[];

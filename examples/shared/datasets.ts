@@ -1,17 +1,9 @@
-// The data sets that command lines know, with what a network must know about them.
+// The data sets that command lines know, loaded from wherever they are.
 
-import { CIFAR, type ImageDataset, type Split, subset } from '../../datasets/cifar';
+import { type ImageDataset, type Split, subset } from '../../datasets/cifar';
 import { type LoadOptions, loadCifar } from '../../datasets/load.node.js';
-import { synthetic } from '../../datasets/synthetic';
 
-export const DATASETS = ['cifar10', 'cifar100', 'synthetic', 'synthetic100'] as const;
-export type DatasetName = (typeof DATASETS)[number];
-
-/** Class names and normalisation of a data set, without its images. */
-export function describeDataset(name: DatasetName) {
-  if (name === 'cifar10' || name === 'cifar100') return CIFAR[name];
-  return synthetic({ classes: name === 'synthetic' ? 10 : 100, train: 0, test: 0 });
-}
+export { DATASETS, type DatasetName, describeDataset } from './dataset-names';
 
 interface Sizes {
   train?: number;

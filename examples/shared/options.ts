@@ -2,6 +2,9 @@
 // and exit codes (0 done, 1 failed, 2 called wrongly).
 
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { UsageError } from './usage-error';
+
+export { UsageError } from './usage-error';
 
 /** A command with help, suggestions for misspelt options, and `--json`. */
 export function createProgram(name: string, description: string): Command {
@@ -51,9 +54,6 @@ function whenUnread(error: NodeJS.ErrnoException): void {
   if (!['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED'].includes(error.code ?? '')) throw error;
   if (!process.emit('SIGPIPE', 'SIGPIPE')) process.exit(0);
 }
-
-/** Options that are valid one by one but not together, or not here. */
-export class UsageError extends Error {}
 
 export function printError(error: unknown): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));

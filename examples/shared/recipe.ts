@@ -1,8 +1,8 @@
 // The recipe of a run: every option that decides over its numbers, the paper's where the command line leaves it open.
 
 import type { JsonObject } from '../../src/train/checkpoint';
-import { DATASETS, type DatasetName } from './datasets';
-import { UsageError } from './options';
+import { DATASETS, type DatasetName } from './dataset-names';
+import { UsageError } from './usage-error';
 
 /** A complete recipe: the options of a run as config.json and checkpoints hold them. */
 export type Recipe = {

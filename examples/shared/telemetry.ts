@@ -14,7 +14,7 @@ import {
   type MeanField,
   meanFieldsIn,
   tensor,
-} from '../../src/index.node.js';
+} from '../../src/index';
 import type { ProbeLine } from '../../src/train/metrics';
 import type { TrainerOptions } from '../../src/train/options';
 

@@ -3,7 +3,7 @@
 import { type ImageDataset, subset } from '../../datasets/cifar';
 import type { Rng } from '../../datasets/random';
 import { ResidentImages } from '../../datasets/resident';
-import type { BatchSource, TrainerOptions } from '../../src/index.node.js';
+import type { BatchSource, TrainerOptions } from '../../src/index';
 import {
   type Classifier,
   F,
@@ -16,18 +16,18 @@ import {
   optim,
   type Tensor,
   Trainer,
-} from '../../src/index.node.js';
+} from '../../src/index';
 import { averaged } from './averaged';
-import { describeDataset } from './datasets';
+import { describeDataset } from './dataset-names';
+import type { Say } from './progress';
 import type { Recipe } from './recipe';
-import { percent, type Report } from './report';
 import { withTelemetry } from './telemetry';
 
 /** The recipe's network with the initial weights of its seed: the same ones in a vanilla network and its mean-field form. */
-export function createNetwork(recipe: Recipe): Classifier {
+export function createNetwork(recipe: Recipe, classes = describeDataset(recipe.dataset).classes.length): Classifier {
   manualSeed(recipe.seed);
   return models.createModel(recipe.model, {
-    classes: describeDataset(recipe.dataset).classes.length,
+    classes,
     particles: {
       times: recipe.tauTimes,
       trainTimes: !recipe.freezeTau,
@@ -44,7 +44,7 @@ export function createNetwork(recipe: Recipe): Classifier {
 const REGRESSED = 60;
 
 /** Feature-flow networks start from Algorithm 2's soft form on a few training images; the others as they were made. */
-export async function initialise(model: Classifier, recipe: Recipe, data: ImageDataset, report: Report) {
+export async function initialise(model: Classifier, recipe: Recipe, data: ImageDataset, say: Say) {
   const { lambda, seed } = recipe;
   if (!(model instanceof models.FeatureFlowResNet) || !lambda) return;
   const few = new ResidentImages(subset(data.train, Math.min(REGRESSED, data.train.count), seed), data);
@@ -53,9 +53,9 @@ export async function initialise(model: Classifier, recipe: Recipe, data: ImageD
   few.dispose();
   const mean = (list: number[]) => list.reduce((sum, x) => sum + x, 0) / list.length;
   const squares = [layers.map((l) => l.meanSquareBefore), layers.map((l) => l.meanSquareAfter)].map(mean);
-  report.say(
+  say(
     `Algorithm 2, soft with λ ${lambda} on ${size} images: mean square of the weights ${squares.map((x) => x.toFixed(0)).join(' → ')}, ` +
-      `residuals change by ${percent(100 * mean(layers.map((l) => l.residualChange)))}, ` +
+      `residuals change by ${(100 * mean(layers.map((l) => l.residualChange))).toFixed(2)} %, ` +
       `condition numbers up to ${Math.max(...layers.map((l) => l.condition)).toFixed(0)}`,
   );
 }
