@@ -14,6 +14,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, perGroup } from './build';
+import { at } from './checked';
 import { functionsFor } from './functions';
 import { type Kernel, opaqueZero } from './kernel';
 import { philoxWgsl } from './random';
@@ -58,16 +59,19 @@ const PARAMS = `rows: u32, others: u32, batches: u32, scale: f32, seed: u32, dra
 /** Rows that a workgroup owns: one subgroup of a CPU driver. */
 export const attentionRows = (target: KernelTarget): number => (target.isCpu ? target.lanes || 8 : 32);
 
-/** What a pass owns, what it multiplies that with, and what it sums up. */
-const PASSES = {
+/** What a pass owns, what it multiplies that with, what it sums up, and all of these. */
+interface Pass {
+  readonly own: readonly Operand[];
+  readonly against: readonly Operand[];
+  readonly summed: Operand;
+  readonly reads: readonly Operand[];
+}
+const PASSES: Readonly<Record<AttentionPass, Pass>> = {
   forward: { own: ['q'], against: ['k'], summed: 'v', reads: ['q', 'k', 'v'] },
   dq: { own: ['q', 'g'], against: ['k', 'v'], summed: 'k', reads: ['q', 'k', 'v', 'g'] },
   dk: { own: ['k', 'v'], against: ['q', 'g'], summed: 'q', reads: ['q', 'k', 'v', 'g'] },
   dv: { own: ['k'], against: ['q'], summed: 'g', reads: ['q', 'k', 'g'] },
-} as const satisfies Record<
-  AttentionPass,
-  { own: readonly Operand[]; against: readonly Operand[]; summed: Operand; reads: readonly Operand[] }
->;
+};
 
 /** Which tensors a pass binds: those of `reads`, mask where there is one, lse and δ where it needs them, then what it writes. */
 export const attentionReads = (pass: AttentionPass): readonly Operand[] => PASSES[pass].reads;
@@ -130,22 +134,25 @@ export const attention = (o: AttentionOptions): Kernel =>
     };
 
     /** Declares dot products of own row `n` with the rows of the group, as vec4s still to be added up. */
-    const dots = (n: number, into: string) => `
+    const dots = (n: number, into: string) => {
+      const other = at(against, n);
+      return `
     ${members.map((j) => `var ${into}${j} = vec4f();`).join(' ')}
-    ${members.map((j) => `let ${into}At${j} = ${against[n]}Base + row${j} * ${against[n]}Stride;`).join(' ')}
-    ${each(quadsOf(own[n]), (i) =>
+    ${members.map((j) => `let ${into}At${j} = ${other}Base + row${j} * ${other}Stride;`).join(' ')}
+    ${each(quadsOf(at(own, n)), (i) =>
       members
-        .map((j) => `${into}${j} = fma(own${n}[${i}], ${load(against[n], `${into}At${j}`, i)}, ${into}${j});`)
+        .map((j) => `${into}${j} = fma(own${n}[${i}], ${load(other, `${into}At${j}`, i)}, ${into}${j});`)
         .join(' '),
     )}`;
+    };
 
     const [query, key] = byQuery ? ['row', (j: number) => `row${j}`] : [(j: number) => `row${j}`, 'row'];
-    const at = (side: string | ((j: number) => string), j: number) => (typeof side === 'string' ? side : side(j));
-    const maskAt = (j: number) => `maskBase + ${at(query, j)} * maskSteps.y + ${at(key, j)} * maskSteps.z`;
+    const named = (side: string | ((j: number) => string), j: number) => (typeof side === 'string' ? side : side(j));
+    const maskAt = (j: number) => `maskBase + ${named(query, j)} * maskSteps.y + ${named(key, j)} * maskSteps.z`;
     const visible = (j: number) =>
       [
         `first + ${j}u < p.others`,
-        causal && `${at(key, j)} <= ${at(query, j)}`,
+        causal && `${named(key, j)} <= ${named(query, j)}`,
         mask === 'bool' && `mask[${maskAt(j)}] != 0u`,
       ]
         .filter(Boolean)
@@ -164,7 +171,7 @@ export const attention = (o: AttentionOptions): Kernel =>
     const used = (j: number) => (dropout && !weighted ? `(w${j} * chance${j})` : `w${j}`);
     // A group of keys begins at a multiple of four: one block of four random words serves as many of them.
     const block = (j: number, k: string) =>
-      `philox4x32(vec4u(${at(query, j)} * ((keys + 3u) / 4u) + ${k} / 4u, p.draw, batch + 1u, 0u), vec2u(p.seed, ${DROPOUT_STREAM}u))`;
+      `philox4x32(vec4u(${named(query, j)} * ((keys + 3u) / 4u) + ${k} / 4u, p.draw, batch + 1u, 0u), vec2u(p.seed, ${DROPOUT_STREAM}u))`;
     const chance = (j: number) =>
       byQuery
         ? `${j % 4 ? '' : `let words${j} = ${block(j, `(first + ${j}u)`)};`} let chance${j} = chanceOf(words${j - (j % 4)}[${j % 4}]);`
@@ -190,7 +197,7 @@ fn placeOf(batch: vec4u, operand: u32) -> u32 {
   return steps.x + steps.y + steps.z + steps.w + p.at[2u * operand + 1u].x;
 }
 ${perGroup('index', size, `p.batches * ((p.rows + ${size - 1}u) / ${size}u)`)}
-  let zero = ${opaqueZero(reads[0], type)};
+  let zero = ${opaqueZero(at(reads, 0), type)};
   let blocks = (p.rows + ${size - 1}u) / ${size}u;
   let batch = index / blocks;
   let keys = ${byQuery ? 'p.others' : 'p.rows'};

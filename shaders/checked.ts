@@ -6,12 +6,21 @@ export type Tuple<T, N extends number, L extends readonly T[] = []> = L['length'
   ? L
   : Tuple<T, N, readonly [...L, T]>;
 
-/** The item at `index`, from the end if that is negative. Throws RangeError where there is none. */
-export function at<T>(list: readonly (T | undefined)[], index: number): T {
-  const item = list[index < 0 ? index + list.length : index];
+/** An index from the front: of literals the compiler refuses negative ones. */
+type Index<N extends number> = `${N}` extends `-${string}` ? never : N;
+
+/**
+ * The item at `index`. Throws RangeError where there is none: unlike those of `Array.prototype.at`, negative indices have no meaning, so that
+ * `indexOf` of something missing does not find the last one.
+ */
+export function at<T, N extends number>(list: readonly (T | undefined)[], index: Index<N>): T {
+  const item = list[index];
   if (item === undefined) throw new RangeError(`internal error: no item ${index} in a list of ${list.length}`);
   return item;
 }
+
+/** The item that is `n`-th from the end, 1 the last. Throws RangeError where there is none. */
+export const fromEnd = <T>(list: readonly (T | undefined)[], n: number): T => at(list, list.length - n);
 
 /** The same list, of exactly so many items: `const [n, c, h, w] = tuple(x.shape, 4)`. Throws RangeError where there are more or fewer. */
 export function tuple<T, N extends number>(list: readonly T[], length: N): Tuple<T, N> {

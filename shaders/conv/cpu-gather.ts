@@ -5,6 +5,7 @@
  * gradient. Where a row fits into a subgroup, what a window reads beyond the lane's own positions comes from its neighbours.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { at } from '../checked';
 import { foldWorkgroups, type Kernel, spread, uniformShape, unroll } from '../kernel';
 import { type KernelTarget, WIDE } from '../target';
 import type { Variant } from '../variants';
@@ -93,7 +94,7 @@ export function cpuGather(name: string, g: Gather, target: KernelTarget, variant
   // The rows that a lane reads, as offsets from `step * rows * yq`, and which of them a tap of an output row needs.
   const outRows = Array.from({ length: rows * y.classes }, (_, r) => ({
     q: Math.floor(r / y.classes),
-    taps: y.taps[r % y.classes],
+    taps: at(y.taps, r % y.classes),
   }));
   const offsets = [...new Set(outRows.flatMap((r) => r.taps.map((t) => y.step * r.q + t.offset)))].sort(
     (a, b) => a - b,
@@ -122,8 +123,9 @@ export function cpuGather(name: string, g: Gather, target: KernelTarget, variant
         .map((row, r) =>
           row.taps
             .flatMap((ty) =>
-              x.taps[cx].map((tx) => {
-                const input = `vec4f(${[0, 1, 2, 3].map((j) => inputs[c][inRow(row, ty.offset)].at(x.step * j + tx.offset)).join(', ')})`;
+              at(x.taps, cx).map((tx) => {
+                const read = at(at(inputs, c), inRow(row, ty.offset));
+                const input = `vec4f(${[0, 1, 2, 3].map((j) => read.at(x.step * j + tx.offset)).join(', ')})`;
                 return `${accumulator(r, cx, i)} = fma(s${ty.tap}_${tx.tap}, ${input}, ${accumulator(r, cx, i)});`;
               }),
             )

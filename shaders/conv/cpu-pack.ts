@@ -16,8 +16,8 @@ const PACK_WORDS = [
   'inStride',
   'flipped',
   'rows',
-];
-const packBody = (word: (name: string) => string, from: string, to: string): string => `
+] as const;
+const packBody = (word: (name: (typeof PACK_WORDS)[number]) => string, from: string, to: string): string => `
   if (row >= ${word('rows')}) { return; }
   let plane = ${word('plane')};
   let tap = row % plane;
@@ -47,7 +47,7 @@ const packFamily = segmentedKernel({
 export function packWeights(name: string, g: Gather, block: number, rows: number): Kernel {
   const groups = Math.ceil(rows / 64);
   const workgroups = foldWorkgroups(groups);
-  const values: Record<string, number> = {
+  const values: Record<(typeof PACK_WORDS)[number], number> = {
     block,
     blocks: Math.ceil(g.outChannels / block),
     plane: g.kernelHeight * g.kernelWidth,

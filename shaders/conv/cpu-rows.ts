@@ -15,6 +15,7 @@
  * An accumulator's FMAs stand side by side, because there are more accumulators than registers. Extents are uniforms: the
  * driver takes a second or more to compile such a body, and the layers of a network, forward and backward, then share a few.
  */
+import { at } from '../checked';
 import { unroll } from '../kernel';
 import { type Axis, positions } from './gather';
 
@@ -75,11 +76,11 @@ export function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOp
     const tests = [low && `${position} >= 0`, high && `${position} <= ${last}`].filter(Boolean);
     if (borrowed(unit)) {
       const shuffle = (k: number) => `subgroupShuffle${low ? 'Up' : 'Down'}(${label(lender(unit))}[${k}], 1u)`;
-      const value = scalar(unit) ? shuffle(used(unit)[0]) : `vec4f(${[0, 1, 2, 3].map(shuffle).join(', ')})`;
+      const value = scalar(unit) ? shuffle(at(used(unit), 0)) : `vec4f(${[0, 1, 2, 3].map(shuffle).join(', ')})`;
       return `let ${label(unit)} = ${tests.length ? `select(${zero}, ${value}, ${tests.join(' && ')})` : value};`;
     }
     const clamped = low || high ? `clamp(${position}, 0, ${last})` : position;
-    const component = scalar(unit) && width === 4 ? `[${used(unit)[0]}]` : '';
+    const component = scalar(unit) && width === 4 ? `[${at(used(unit), 0)}]` : '';
     return `let ${label(unit)} = select(${zero}, images[${line} + ${clamped}]${component}, ${[inside, ...tests].join(' && ')});`;
   };
   return {

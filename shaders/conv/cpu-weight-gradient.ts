@@ -4,6 +4,7 @@
  * stretches of x, and dy of one output channel, which is broadcast.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { at } from '../checked';
 import { foldWorkgroups, type Kernel, spread, uniformShape, unroll } from '../kernel';
 import { type Partials, partsOfPixels } from '../sum-partials';
 import { type KernelTarget, WIDE } from '../target';
@@ -78,28 +79,27 @@ export function cpuWeightGradient(
   // Rows of x, as offsets from that of the first tap: row k of the kernel meets row r of dy at k·dilation + r·stride.
   const meets = (k: number, r: number) => k * s.dilationH + r * s.strideH;
   const offsets = [...new Set(range(tall).flatMap((k) => range(pair).map((r) => meets(k, r))))];
-  const images = new Map(
-    offsets.map((o) => [o, loadRow(axis, { id: `${o}`, line: `line${o}`, inside: `inside${o}` })]),
-  );
+  const images = offsets.map((o) => loadRow(axis, { id: `${o}`, line: `line${o}`, inside: `inside${o}` }));
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
   const loads = lanes ? Math.ceil(block / width) : block;
   const channelOf = (i: number) => (lanes ? `${i * width}u + lane` : `${i}u`);
   const loadDy = (i: number, r: number) => {
-    const at = `dyLine + ${r} * outWidth + plane${i} + ${4 / dyUnit} * xq`;
-    if (dyUnit === 4) return `let d${i}_${r} = dy[${at}];`;
+    const first = `dyLine + ${r} * outWidth + plane${i} + ${4 / dyUnit} * xq`;
+    if (dyUnit === 4) return `let d${i}_${r} = dy[${first}];`;
     const each = (j: number) => {
       const sure = j < s.outWidth - 4 * (spans - 1);
       return sure
-        ? `dy[${at} + ${j}]`
-        : `select(0.0, dy[${at} + min(${j}, outWidth - 1 - 4 * xq)], 4 * xq + ${j} < outWidth)`;
+        ? `dy[${first} + ${j}]`
+        : `select(0.0, dy[${first} + min(${j}, outWidth - 1 - 4 * xq)], 4 * xq + ${j} < outWidth)`;
     };
     return `let d${i}_${r} = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
   };
   const dyAt = (i: number, r: number, j: number) => spread(lanes, 'd', i, `_${r}[${j}]`);
   const fmas = (acc: string, k: number, offset: number) =>
-    unroll(pair, (r) =>
-      unroll(4, (j) => `${acc} = fma(s${r}_${j}, ${images.get(meets(k, r))!.at(s.strideW * j + offset)}, ${acc});`),
-    );
+    unroll(pair, (r) => {
+      const row = at(images, offsets.indexOf(meets(k, r)));
+      return unroll(4, (j) => `${acc} = fma(s${r}_${j}, ${row.at(s.strideW * j + offset)}, ${acc});`);
+    });
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
@@ -148,13 +148,13 @@ ${shape.struct}
       .join('\n')}
     let dyLine = i32((n * dyChannels + dyChannel) * outHeight + oy) * outWidth;
     for (var xq = 0; xq < spans; xq++) {
-      ${[...images.values()].map((row) => row.code).join('\n')}
+      ${images.map((row) => row.code).join('\n')}
       ${unroll(pair, (r) => unroll(loads, (i) => loadDy(i, r)))}
       ${unroll(block, (i) => {
         const slopes = unroll(pair, (r) => unroll(4, (j) => `let s${r}_${j} = ${dyAt(i, r, j)};`));
         const each = unroll(taps, (t) => {
           const [k, kx] = [Math.floor(t / s.kernelWidth), t % s.kernelWidth];
-          return fmas(`acc${i * taps + t}`, k, tapsX[kx].offset);
+          return fmas(`acc${i * taps + t}`, k, at(tapsX, kx).offset);
         });
         return `{ ${slopes}\n${each} }`;
       })}

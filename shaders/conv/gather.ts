@@ -91,7 +91,10 @@ export const positions = (axis: Axis): number => Math.ceil(axis.size / axis.clas
  * `NAMECount`, then for the i-th live tap `NAMETap + i * NAMETapStep` and `NAMEOffset + i * NAMEOffsetStep` (i32).
  */
 export function tapProgression(axis: Axis, name: string, c: string): string {
-  const long = axis.taps.find((t) => t.length > 1);
+  const step = (of: keyof Tap) => {
+    for (const [first, second] of axis.taps) if (first && second) return second[of] - first[of];
+    return 0;
+  };
   const table = (f: (t: readonly Tap[]) => number) => {
     const values = axis.taps.map(f);
     return values.every((v) => v === values[0])
@@ -102,6 +105,6 @@ export function tapProgression(axis: Axis, name: string, c: string): string {
   let ${name}Count = ${table((t) => t.length)};
   let ${name}Tap = ${table((t) => t[0]?.tap ?? 0)};
   let ${name}Offset = ${table((t) => t[0]?.offset ?? 0)};
-  const ${name}TapStep = ${long ? long[1].tap - long[0].tap : 0};
-  const ${name}OffsetStep = ${long ? long[1].offset - long[0].offset : 0};`;
+  const ${name}TapStep = ${step('tap')};
+  const ${name}OffsetStep = ${step('offset')};`;
 }

@@ -4,12 +4,25 @@
  * time.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { at } from '../checked';
 import { type ChunkSums, foldedIndex, foldWorkgroups, type Kernel, unroll } from '../kernel';
 import { foldChunks, type Quad } from '../matmul/gpu-tiles';
 import { CHUNK_THREADS } from '../team';
 import { ENOUGH_WORKGROUPS } from '../variants';
 import type { Gather } from './gather';
-import { BLOCK, MEMORY, numberAt, type Rows, reach, rowsOf, slides, stageRows, THREADS, unitsOf } from './gpu-staged';
+import {
+  BLOCK,
+  MEMORY,
+  numberAt,
+  type Rows,
+  reach,
+  rowsOf,
+  slides,
+  stageRows,
+  THREADS,
+  tapsOf,
+  unitsOf,
+} from './gpu-staged';
 import { type ImageNorm, imageLoad } from './norm-load';
 import { storedSums } from './norm-sums';
 
@@ -63,14 +76,15 @@ export function stagedGather(name: string, g: Gather, norm?: ImageNorm, sums?: C
   const windowSize = Math.max(depth * channelPitch, stored ? (BLOCK / 4) * threads : 0);
   /** WGSL of one row of taps of one channel. */
   const row = (i: number) => {
-    const { tap, offset } = g.y.taps[0][i];
+    const { tap, offset } = at(tapsOf(g.y), i);
     const line = `c * ${channelPitch}u + base + ${(offset - reach(g.y).low) * r.pitch}u`;
     const column = (j: number) => {
-      const slot = tap * g.kernelWidth + g.x.taps[0][j].tap;
-      const at = `(c * ${taps}u + ${g.flipped ? taps - 1 - slot : slot}u) * ${weightPitch(blocks)}u + block * ${BLOCK / 4}u`;
-      const numbers = [0, 1, 2, 3].map((k) => numberAt('v', units, g.x.taps[0][j].offset + k));
+      const across = at(tapsOf(g.x), j);
+      const slot = tap * g.kernelWidth + across.tap;
+      const weightsAt = `(c * ${taps}u + ${g.flipped ? taps - 1 - slot : slot}u) * ${weightPitch(blocks)}u + block * ${BLOCK / 4}u`;
+      const numbers = [0, 1, 2, 3].map((k) => numberAt('v', units, across.offset + k));
       return `{ let x = vec4f(${numbers.join(', ')});
-        ${unroll(BLOCK / 4, (h) => `let w${h} = taps[${at} + ${h}u];`)}
+        ${unroll(BLOCK / 4, (h) => `let w${h} = taps[${weightsAt} + ${h}u];`)}
         ${unroll(BLOCK, (b) => `acc${b} = fma(vec4f(w${b >> 2}[${b % 4}]), x, acc${b});`)} }`;
     };
     return `{ ${units.map((u, k) => `let v${k} = window[${line} + ${u + r.left}u];`).join(' ')}

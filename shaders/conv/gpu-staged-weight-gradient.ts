@@ -4,11 +4,24 @@
  * the columns; both are summed in a fixed order.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
+import { at } from '../checked';
 import { foldedIndex, foldWorkgroups, unroll } from '../kernel';
 import { type Partials, partsOfPixels } from '../sum-partials';
 import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
 import { type Gather, gatherOf } from './gather';
-import { BLOCK, MEMORY, numberAt, type Rows, reach, rowsOf, slides, stageRows, THREADS, unitsOf } from './gpu-staged';
+import {
+  BLOCK,
+  MEMORY,
+  numberAt,
+  type Rows,
+  reach,
+  rowsOf,
+  slides,
+  stageRows,
+  THREADS,
+  tapsOf,
+  unitsOf,
+} from './gpu-staged';
 import { type ImageNorm, imageLoad } from './norm-load';
 import type { Conv2dShape } from './shape';
 
@@ -114,7 +127,7 @@ var<workgroup> slopes: array<vec4f, ${(OUTPUTS / OUTPUT_BLOCK) * pitch}>;
           unroll(g.kernelWidth, (j) =>
             unroll(4, (p) => {
               const t = i * g.kernelWidth + j;
-              return `acc${t} = fma(d${p}, vec4f(${numberAt(`x${i}_`, around, g.x.taps[0][j].offset + p)}), acc${t});`;
+              return `acc${t} = fma(d${p}, vec4f(${numberAt(`x${i}_`, around, at(tapsOf(g.x), j).offset + p)}), acc${t});`;
             }),
           ),
         )}

@@ -7,7 +7,8 @@
  * What lies above, below or beside an image is staged as zero. Rows, channels and pixels outside of the product are staged as zero too and
  * not stored.
  */
-import type { Axis, Gather } from './gather';
+import { at, fromEnd, tuple } from '../checked';
+import type { Axis, Gather, Tap } from './gather';
 import type { imageLoad } from './norm-load';
 
 export const MEMORY = 1024; // vec4s of workgroup memory that every WebGPU device has
@@ -15,8 +16,11 @@ export const THREADS = 128;
 export const BLOCK = 8; // written channels that a workgroup has at least
 const MAX_TAPS = 9; // unrolled
 
-/** How a kernel's taps lie on an axis around a pixel: lowest and highest offset. */
-export const reach = ({ taps: [taps] }: Axis) => ({ low: taps[0].offset, high: taps[taps.length - 1].offset });
+/** A kernel's taps on an axis that a window slides along, which has one class. */
+export const tapsOf = (axis: Axis): readonly Tap[] => tuple(axis.taps, 1)[0];
+
+/** How they lie around a pixel: lowest and highest offset. */
+export const reach = (axis: Axis) => ({ low: at(tapsOf(axis), 0).offset, high: fromEnd(tapsOf(axis), 1).offset });
 
 /** Rows and columns that a workgroup stages for each channel: `rows` output rows in `blocks` images, `quads` vec4s in a row. */
 export interface Rows {

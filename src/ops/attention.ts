@@ -1,6 +1,8 @@
 // Scaled dot-product attention: fused, without the matrix of weights (shaders/attention.ts), and composed of recorded operations where
 // something needs that matrix, or it is small.
+
 import * as kernels from '../../shaders/attention';
+import { at, fromEnd, mapTuple, tuple } from '../../shaders/checked';
 import { byDefinition } from '../autograd/backward';
 import { isRecording, record, sumOfAll } from '../autograd/tape';
 import { device, f32 } from '../gpu';
@@ -78,7 +80,7 @@ export const scaledDotProductAttention = mixed(
     const dropoutP = o.dropoutP ?? 0;
     if (!(dropoutP >= 0 && dropoutP <= 1))
       throw inputError(OP, `dropoutP is ${dropoutP}`, { query }, 'Use a probability in 0 … 1.');
-    const scale = o.scale ?? 1 / Math.sqrt(query.shape[query.ndim - 1]);
+    const scale = o.scale ?? 1 / Math.sqrt(fromEnd(query.shape, 1));
     const common = { causal: o.isCausal ?? false, scale, dropoutP };
     return o.enableGqa ? grouped(query, key, value, mask, common) : attend(query, key, value, mask, common);
   },
@@ -96,7 +98,7 @@ function checkOperands(query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
       shapes,
       'query is [..., L, D], key [..., S, D], value [..., S, E].',
     );
-  const [width, keyWidth] = [query, key].map((x) => x.shape[x.ndim - 1]);
+  const [width, keyWidth] = mapTuple([query, key], (x) => fromEnd(x.shape, 1));
   if (width !== keyWidth)
     throw inputError(
       OP,
@@ -104,7 +106,7 @@ function checkOperands(query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
       shapes,
       'Their last dimensions agree.',
     );
-  const [keys, values] = [key, value].map((x) => x.shape[x.ndim - 2]);
+  const [keys, values] = mapTuple([key, value], (x) => fromEnd(x.shape, 2));
   if (keys !== values)
     throw inputError(OP, `there are ${keys} keys and ${values} values`, shapes, 'One value for each key.');
   if (mask && mask.dtype !== 'bool' && mask.dtype !== 'float32')
@@ -118,9 +120,8 @@ function checkOperands(query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
 
 /** Heads of the query in groups, one head of key and value for each. */
 function grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null, common: Common): Tensor {
-  const heads = [query, key, value].map((x) => x.shape[x.ndim - 3]);
-  const fits = heads.every((n) => n > 0 && heads[0] % n === 0);
-  if (!fits)
+  const [heads, keyHeads, valueHeads] = mapTuple([query, key, value], (x) => x.shape[x.ndim - 3] ?? 0);
+  if (![heads, keyHeads, valueHeads].every((n) => n > 0 && heads % n === 0))
     throw inputError(OP, 'the heads of the query, dimension −3, are no multiple of those of key and value', {
       query,
       key,
@@ -128,18 +129,18 @@ function grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null,
     });
   /** The heads of x as two dimensions. */
   const split = (x: Tensor, outer: number) => {
-    const at = x.ndim - 3;
-    return reshape(x, [...x.shape.slice(0, at), outer, x.shape[at] / outer, ...x.shape.slice(at + 1)]);
+    const first = x.ndim - 3;
+    return reshape(x, [...x.shape.slice(0, first), outer, at(x.shape, first) / outer, ...x.shape.slice(first + 1)]);
   };
   const repeated = (x: Tensor) => {
-    const [at, per] = [x.ndim - 2, heads[0] / x.shape[x.ndim - 3]];
-    const wide = unsqueeze(x, at);
-    return reshape(expand(wide, wide.shape.with(at, per)), x.shape.with(x.ndim - 3, heads[0]));
+    const [next, per] = [x.ndim - 2, heads / fromEnd(x.shape, 3)];
+    const wide = unsqueeze(x, next);
+    return reshape(expand(wide, wide.shape.with(next, per)), x.shape.with(x.ndim - 3, heads));
   };
-  if (heads[1] !== heads[2]) return attend(query, repeated(key), repeated(value), mask, common);
-  const masks = mask && mask.ndim > 2 ? split(mask, mask.shape[mask.ndim - 3] === 1 ? 1 : heads[1]) : mask;
-  const y = attend(split(query, heads[1]), split(key, heads[1]), split(value, heads[1]), masks, common);
-  return reshape(y, [...y.shape.slice(0, -4), heads[0], ...y.shape.slice(-2)]);
+  if (keyHeads !== valueHeads) return attend(query, repeated(key), repeated(value), mask, common);
+  const masks = mask && mask.ndim > 2 ? split(mask, mask.shape[mask.ndim - 3] === 1 ? 1 : keyHeads) : mask;
+  const y = attend(split(query, keyHeads), split(key, keyHeads), split(value, keyHeads), masks, common);
+  return reshape(y, [...y.shape.slice(0, -4), heads, ...y.shape.slice(-2)]);
 }
 
 const spread = (x: Tensor, lead: Shape): Tensor => {
@@ -149,7 +150,7 @@ const spread = (x: Tensor, lead: Shape): Tensor => {
 
 function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null, common: Common): Tensor {
   const lead = [query, key, value].map((x) => x.shape.slice(0, -2)).reduce((a, b) => broadcastShapes(OP, a, b));
-  const scores = [...lead, query.shape[query.ndim - 2], key.shape[key.ndim - 2]];
+  const scores = [...lead, fromEnd(query.shape, 2), fromEnd(key.shape, 2)];
   if (mask && broadcastShapes(OP, mask.shape, scores).join() !== scores.join())
     throw inputError(
       OP,
@@ -157,7 +158,7 @@ function attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null, 
       { attnMask: mask, scores },
       'The scores are [..., L, S].',
     );
-  const [q, k, v] = [query, key, value].map((x) => spread(x, lead));
+  const [q, k, v] = mapTuple([query, key, value], (x) => spread(x, lead));
   const a: Attention = { ...common, lead, q, k, v, mask };
   return fits(a) ? fused(a) : composed(a);
 }
@@ -169,8 +170,8 @@ const MANY_KEYS = 64;
 const FEW_WEIGHTS = 1024;
 
 function fits({ q, k, v, mask, dropoutP }: Attention): boolean {
-  const [queries, keys] = [q, k].map((x) => x.shape[x.ndim - 2]);
-  const widths = [q, v].map((x) => x.shape[x.ndim - 1]);
+  const [queries, keys] = mapTuple([q, k], (x) => fromEnd(x.shape, 2));
+  const widths = [q, v].map((x) => fromEnd(x.shape, 1));
   if ((dropoutP > 0 && queries * keys <= FEW_WEIGHTS) || (mask?.requiresGrad && isRecording())) return false;
   if (queries <= FEW_QUERIES && keys >= MANY_KEYS) return false;
   return q.size > 0 && v.size > 0 && Math.max(...widths) <= kernels.ATTENTION_MAX_WIDTH;
@@ -183,7 +184,7 @@ const composed = (a: Attention): Tensor =>
 /** The matrix of weights [..., L, S]. */
 function weights({ q, k, mask, causal, scale }: Omit<Attention, 'v'>): Tensor {
   let scores = mul(matmul(q, transpose(k)), scale);
-  const [queries, keys] = scores.shape.slice(-2);
+  const [queries, keys] = tuple(scores.shape.slice(-2), 2);
   const hidden = Number.NEGATIVE_INFINITY;
   if (mask) scores = mask.dtype === 'bool' ? where(mask, scores, hidden) : add(scores, mask);
   if (causal) scores = where(causalMask(queries, keys), scores, hidden);
@@ -199,7 +200,7 @@ export const causalMask = (queries: number, keys: number): Tensor =>
 const range = (n: number) => arange(0, n, 1, { dtype: 'int32' });
 
 /** The tangent of the result from those of q, k and v. */
-function pushed(a: Attention, ...[q, k, v]: (Tensor | null)[]): Tensor {
+function pushed(a: Attention, q: Tensor | null, k: Tensor | null, v: Tensor | null): Tensor {
   const w = weights(a);
   const steep = [q && matmul(q, transpose(a.k)), k && matmul(a.q, transpose(k))];
   const scores = (q || k) && mul(sumOfAll(...steep), a.scale);
@@ -209,12 +210,12 @@ function pushed(a: Attention, ...[q, k, v]: (Tensor | null)[]): Tensor {
 
 /** Uninitialised [...lead, rows, width] whose dimensions lie in memory in the order of those of `like`, so that both are reshaped without copies. */
 function laidOutAs(like: Tensor, lead: Shape, rows: number, width: number): Tensor {
-  const shape = [...lead, rows, width];
-  const outer = like.strides.slice(0, -1);
-  const order = outer.map((_, i) => i);
-  if (!outer.some((stride, i) => stride <= 0 && shape[i] > 1)) order.sort((a, b) => outer[b] - outer[a]);
-  const ordered = empty(OP, [...order.map((i) => shape[i]), width]);
-  return raw.permute(ordered, [...order.map((_, i) => order.indexOf(i)), order.length]);
+  const outer = [...lead, rows].map((n, i) => ({ i, n, stride: at(like.strides, i) }));
+  if (!outer.some(({ stride, n }) => stride <= 0 && n > 1)) outer.sort((a, b) => b.stride - a.stride);
+  const ordered = empty(OP, [...outer.map(({ n }) => n), width]);
+  const places = new Array<number>(outer.length);
+  for (const [place, { i }] of outer.entries()) places[i] = place;
+  return raw.permute(ordered, [...places, outer.length]);
 }
 
 /** x, or a copy where the elements of a row are apart, or the kernels cannot count the leading dimensions. */
@@ -234,18 +235,20 @@ function launch(
   lse: Tensor,
   delta?: Tensor,
 ): void {
-  const { q, k, v, g, out, mask } = operands;
-  const used = kernels.ATTENTION_OPERANDS.filter((name) => operands[name]);
+  const { out, mask } = operands;
+  const used = kernels.ATTENTION_OPERANDS.flatMap((name) => {
+    const x = operands[name];
+    return x ? [{ name, x }] : [];
+  });
   const walk = collapse(
     a.lead,
-    used.map((name) => operands[name]!.strides.slice(0, -2)),
+    used.map(({ x }) => x.strides.slice(0, -2)),
   );
   leadWithOnes(walk, kernels.ATTENTION_DIMS);
-  const [queries, headDim] = q!.shape.slice(-2);
-  const keys = k!.shape[k!.ndim - 2];
-  const valueDim = (v ?? g)!.shape[out.ndim - 1];
-  const words = used.filter((name) => name !== 'mask').map((name) => operands[name]!);
-  const steps = words.flatMap((x) => [x.offset, ...x.strides.slice(0, -1).filter((_, i) => x.shape[i] > 1)]);
+  const [queries, headDim] = tuple(a.q.shape.slice(-2), 2);
+  const [keys, valueDim] = tuple(a.v.shape.slice(-2), 2);
+  const words = used.filter(({ name }) => name !== 'mask');
+  const steps = words.flatMap(({ x }) => [x.offset, ...x.strides.slice(0, -1).filter((_, i) => at(x.shape, i) > 1)]);
   const vec4 = [headDim, valueDim, ...steps].every((n) => n % 4 === 0);
   const kind = mask ? (mask.dtype === 'bool' ? 'bool' : 'float') : 'none';
   const { target } = device();
@@ -259,17 +262,17 @@ function launch(
     dropout: !!draw,
     vec4,
   });
-  const places = kernels.ATTENTION_OPERANDS.flatMap((name) => {
-    const x = operands[name];
-    if (!x) return new Array<number>(8).fill(0);
-    const unit = vec4 && name !== 'mask' ? 4 : 1;
-    const [row, column] = x.strides.slice(-2);
-    return [...walk.strides[used.indexOf(name)], x.offset, row, column, 0].map((n) => Math.trunc(n / unit));
-  });
+  const placeOf = new Map(
+    used.map(({ name, x }, i) => {
+      const unit = vec4 && name !== 'mask' ? 4 : 1;
+      const place = [...at(walk.strides, i), x.offset, ...x.strides.slice(-2), 0];
+      return [name, place.map((n) => Math.trunc(n / unit))];
+    }),
+  );
+  const places = kernels.ATTENTION_OPERANDS.flatMap((name) => placeOf.get(name) ?? new Array<number>(8).fill(0));
   const [rows, others] = pass === 'forward' || pass === 'dq' ? [queries, keys] : [keys, queries];
   const batches = size(a.lead);
-  const reads = kernels.attentionReads(pass).map((name) => operands[name]!);
-  const before = [...reads, ...(mask ? [mask] : [])];
+  const before = used.map(({ x }) => x).filter((x) => x !== out);
   const bound = pass === 'forward' ? [...before, out, lse] : [...before, lse, ...(delta ? [delta] : []), out];
   const { dropoutP } = a;
   const dropped = [draw?.seed ?? 0, draw?.draws ?? 0, f32(dropoutP), f32(dropoutP < 1 ? 1 / (1 - dropoutP) : 0)];
@@ -278,11 +281,11 @@ function launch(
 }
 
 function fused(a: Attention): Tensor {
-  const [q, k, v] = [a.q, a.k, a.v].map(readable);
-  const [queries, keys] = [q, k].map((x) => x.shape[x.ndim - 2]);
+  const [q, k, v] = mapTuple([a.q, a.k, a.v], readable);
+  const [queries, keys] = mapTuple([q, k], (x) => fromEnd(x.shape, 2));
   const mask = a.mask && readable(raw.expand(a.mask, [...a.lead, queries, keys]));
   const masks = mask ? { mask } : {};
-  const y = laidOutAs(q, a.lead, queries, v.shape[v.ndim - 1]);
+  const y = laidOutAs(q, a.lead, queries, fromEnd(v.shape, 1));
   const lse = empty(OP, [...a.lead, queries]);
   const draw = a.dropoutP > 0 ? takeDraw() : null;
   launch('forward', a, draw, { q, k, v, ...masks, out: y }, lse);
@@ -291,7 +294,7 @@ function fused(a: Attention): Tensor {
     const products = { operands: { a: g, b: y }, map: 'a * b', shape: y.shape, axes: [y.ndim - 1] };
     const delta = needs[0] || needs[1] ? reduce({ name: OP, reduction: 'sum', ...products }) : undefined;
     const of = (pass: kernels.AttentionPass, x: Tensor) => {
-      const out = laidOutAs(x, a.lead, ...(x.shape.slice(-2) as [number, number]));
+      const out = laidOutAs(x, a.lead, ...tuple(x.shape.slice(-2), 2));
       const reads = Object.fromEntries(
         kernels.attentionReads(pass).map((name) => [name, ({ q, k, v, g } as Operands)[name]]),
       );
@@ -301,9 +304,12 @@ function fused(a: Attention): Tensor {
     return [needs[0] && of('dq', q), needs[1] && of('dk', k), needs[2] && of('dv', v)];
   };
   const inputs = [a.q, a.k, a.v];
-  const definition = (...[q, k, v]: Tensor[]) => composed({ ...a, q, k, v });
+  const definition = (q: Tensor, k: Tensor, v: Tensor) => composed({ ...a, q, k, v });
   const saved = [...inputs, q, k, v, y, lse, ...(mask ? [mask] : [])];
   // The definition would draw other weights to drop.
-  const more = { differentiable: byDefinition(inputs, definition), push: (...t: (Tensor | null)[]) => pushed(a, ...t) };
+  const more = {
+    differentiable: byDefinition(inputs, definition),
+    push: (...t: (Tensor | null)[]) => pushed(a, ...tuple(t, 3)),
+  };
   return record(OP, inputs, y, saved, rule, draw ? {} : more);
 }

@@ -1,4 +1,5 @@
 // Norms made of others: of each channel of each sample, by the root of the mean square, and by neighbouring channels.
+import { at } from '../../shaders/checked';
 import { byDefinition } from '../autograd/backward';
 import { noGrad, record, sumOfAll } from '../autograd/tape';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
@@ -54,7 +55,8 @@ export const instanceNorm = mixed(
     const given = { weight: affine.weight, bias: affine.bias, runningMean, runningVar };
     requireFloats(op, { input: x, ...present(given) });
     if (x.ndim < 3) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …] with pixels.');
-    requireShape(op, x, given, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
+    const channels = at(x.shape, 1);
+    requireShape(op, x, given, [channels], `one value for each of the ${channels} channels`);
     if (!runningMean !== !runningVar)
       throw inputError(op, 'runningMean and runningVar must be given together', { input: x });
     if (!useInputStats) return batchNorm(x, { ...affine, runningMean, runningVar, training: false });
@@ -69,7 +71,7 @@ export const instanceNorm = mixed(
         move(runningMean, mean(x, axes));
         move(runningVar, variance(x, axes));
       });
-    return groupNorm(x, x.shape[1], affine);
+    return groupNorm(x, channels, affine);
   },
   'first',
 );
@@ -170,7 +172,7 @@ export const localResponseNorm = mixed(
     if (x.ndim < 3) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …] with pixels.');
     if (!Number.isInteger(size) || size < 1)
       throw inputError(op, `size is ${size}`, { input: x }, 'Use a positive integer.');
-    const channels = x.shape[1];
+    const channels = at(x.shape, 1);
     const map = mapFor(['channels', size], channels, channels, (c) => {
       const from = c - (size >> 1);
       const window = Array.from({ length: size }, (_, i) => from + i);

@@ -1,4 +1,5 @@
 // Batch, layer and group normalisation. To the kernels layer and group norm are batch norm of one sample whose channels are the rows.
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { normBackward, normForward, walksChannels } from '../../shaders/norm/cpu';
 import { normApply, normFinish, normPartials } from '../../shaders/norm/forward';
 import { normGradientApply, normGradientFinish, normGradientPartials } from '../../shaders/norm/gradient';
@@ -52,11 +53,10 @@ interface Layout {
 }
 
 /** [N, C, …] as batch norm sees it. */
-export const layoutOf = (x: Tensor): Layout => ({
-  samples: x.shape[0],
-  channels: x.shape[1],
-  plane: size(x.shape.slice(2)),
-});
+export function layoutOf({ shape }: Tensor): Layout {
+  const [samples, channels] = tuple(shape.slice(0, 2), 2);
+  return { samples, channels, plane: size(shape.slice(2)) };
+}
 
 /** The kernels' view of a walk over channels in chunks, for the statistics or the gradient's sums; or of one over whole channels, plane by plane. */
 function chunking({ samples, channels, plane }: Layout, whole: boolean, eps = 0, momentum: number | Scalar = 0) {
@@ -124,7 +124,8 @@ function checkBatchNorm(x: Tensor, { weight, bias, runningMean, runningVar, trai
   const given = { weight, bias, runningMean, runningVar };
   requireFloats(op, { input: x, ...present(given) });
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
-  requireShape(op, x, given, [x.shape[1]], `one value for each of the ${x.shape[1]} channels`);
+  const channels = at(x.shape, 1);
+  requireShape(op, x, given, [channels], `one value for each of the ${channels} channels`);
   if (!runningMean !== !runningVar)
     throw inputError(op, 'runningMean and runningVar must be given together', { input: x });
   if (!training && !runningMean)
@@ -134,7 +135,7 @@ function checkBatchNorm(x: Tensor, { weight, bias, runningMean, runningVar, trai
       { input: x },
       'Use training: true to normalise with the batch.',
     );
-  const values = x.size / x.shape[1];
+  const values = x.size / channels;
   if (training && !(values > 1))
     throw inputError(
       op,
@@ -191,7 +192,7 @@ export function normGradient(
 function completed(x: Tensor, options: BatchNormOptions): BatchNormOptions {
   const { weight, bias } = options;
   if (!weight === !bias) return options;
-  const constant = (value: number) => filled('batchNorm', [x.shape[1]], value, 'float32');
+  const constant = (value: number) => filled('batchNorm', [at(x.shape, 1)], value, 'float32');
   return { ...options, weight: weight ?? constant(1), bias: bias ?? constant(0) };
 }
 
@@ -221,12 +222,12 @@ export const batchNorm = mixed(
       const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
       return activation ? evaluate({ ...through, operands: { a, y } }) : a;
     };
-    const column = (k: number) => strided(stats, [stats.shape[0], ...planes], [4, ...planes.map(() => 0)], k);
+    const column = (k: number) => strided(stats, [layout.channels, ...planes], [4, ...planes.map(() => 0)], k);
     const planes = x.shape.slice(2).map(() => 1);
     const axes = x.shape.map((_, d) => d).filter((d) => d !== 1);
-    const differentiable = byDefinition(inputs, (a, w, b) => {
+    const differentiable = byDefinition(inputs, (a, w?: Tensor, b?: Tensor) => {
       const xhat = training ? standardized(a, axes, options.eps) : mul(sub(a, column(0)), column(1));
-      const scaled = w ? add(mul(xhat, reshape(w, [w.size, ...planes])), reshape(b, [b.size, ...planes])) : xhat;
+      const scaled = w && b ? add(mul(xhat, reshape(w, [w.size, ...planes])), reshape(b, [b.size, ...planes])) : xhat;
       return activation ? relu(scaled) : scaled;
     });
     return record('batchNorm', inputs, y, [x, stats, ...inputs.slice(1)], rule, { push, differentiable });
@@ -287,7 +288,7 @@ function normRows(
       );
     const sum = (map: string, more: Record<string, Tensor>, like: Tensor) =>
       seen(reduce({ name: op, reduction: 'sum', map, operands: { g, ...more }, shape, axes: shared }), like.shape);
-    const grads: (Tensor | false)[] = [needs[0] && gradientFor(scaled)];
+    const grads: (Tensor | false | undefined)[] = [needs[0] && gradientFor(scaled)];
     if (weight) grads.push(needs[1] && sum('g * (a - m) * r', { a: seen(x, shape), m: row(0), r: row(1) }, weight));
     if (bias) grads.push(needs[inputs.length - 1] && sum('g', {}, bias));
     return grads;
@@ -300,8 +301,8 @@ function normRows(
   const axes = rest.map((_, d) => lead.length + d);
   const differentiable = byDefinition(inputs, (t, ...own) => {
     const xhat = standardized(reshape(t, shape), axes, eps);
-    const scaled = weight ? mul(xhat, reshape(own[0], affine)) : xhat;
-    return reshape(bias ? add(scaled, reshape(own[own.length - 1], affine)) : scaled, x.shape);
+    const scaled = weight ? mul(xhat, reshape(at(own, 0), affine)) : xhat;
+    return reshape(bias ? add(scaled, reshape(fromEnd(own, 1), affine)) : scaled, x.shape);
   });
   return record(op, inputs, seen(y, x.shape), [...saved, ...(bias ? [bias] : [])], rule, { push, differentiable });
 }
@@ -319,11 +320,11 @@ export const layerNorm = mixed(
     requireFloats(op, { input: x, ...present({ weight, bias }) });
     const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
     checkShape(op, normalizedShape);
-    const at = x.ndim - normalizedShape.length;
-    if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, at)), normalizedShape))
+    const first = x.ndim - normalizedShape.length;
+    if (normalizedShape.length === 0 || !sameShape(x.shape.slice(Math.max(0, first)), normalizedShape))
       throw inputError(op, 'the shapes do not fit', { input: x, normalizedShape }, 'The input ends with it.');
     requireShape(op, x, { weight, bias }, normalizedShape, `the normalised shape ${showShape(normalizedShape)}`);
-    const [rows, n] = [size(x.shape.slice(0, at)), size(normalizedShape)];
+    const [rows, n] = [size(x.shape.slice(0, first)), size(normalizedShape)];
     return normRows(op, x, [rows], [n], [n], [0], options);
   },
   'first',
@@ -340,13 +341,13 @@ export const groupNorm = mixed(
     checked(op, options, AFFINE);
     const { weight, bias } = options;
     requireFloats(op, { input: x, ...present({ weight, bias }) });
-    const [N, C] = x.shape;
     if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
+    const { samples: N, channels: C, plane } = layoutOf(x);
     if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)
       throw inputError(op, `${C} channels cannot be divided into ${groups} groups`, { input: x }, 'Use a divisor.');
     requireShape(op, x, { weight, bias }, [C], `one value for each of the ${C} channels`);
     const perGroup = C / groups;
-    return normRows(op, x, [N, groups], [perGroup, size(x.shape.slice(2))], [groups, perGroup, 1], [0, 3], options);
+    return normRows(op, x, [N, groups], [perGroup, plane], [groups, perGroup, 1], [0, 3], options);
   },
   'first',
 );
