@@ -32,6 +32,8 @@ export interface CpuProduct {
 }
 
 const FEW_INVOCATIONS = 256;
+/** Rows of sums that are stored before the others are shifted: a shift moves all that is left through memory, as costly as a turn of the loop. */
+const STORED = 8;
 
 /** The product in `splits` partial results, behind what packs its operands. */
 export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant): Partials {
@@ -88,6 +90,15 @@ export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant
   const weight = (u: number, i: number) => spread(lanes, 'r', u * vecs + (i >> 2), `[${i % 4}]`);
   const fma = (u: number, i: number) => `acc${i} = fma(vec4f(${weight(u, i)}), l${u}, acc${i});`;
   const vec4 = p.outColumn === 1 && p.columns.extent % 4 === 0;
+  const turn = Math.min(STORED, block);
+  const guarded = p.rows.extent % turn > 0;
+  const storeRow = (i: number) => {
+    const at = `${i * p.outRow}u + at`;
+    const column = (j: number) =>
+      `if (quad * 4u + ${j}u < ${p.columns.extent}u) { result[${at} + ${j * p.outColumn}u] = acc${i}[${j}]; }`;
+    const store = vec4 ? `result[(${at}) / 4u] = acc${i};` : unroll(4, column);
+    return guarded && i ? `if (row + i + ${i}u < ${p.rows.extent}u) { ${store} }` : store;
+  };
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
@@ -111,15 +122,11 @@ enable subgroups;
   }
   if (index >= ${quads}u) { return; }
   let row = rowBlock * ${block}u;
-  // Stores are dear to compile: store the first sums, shift the others down.
-  for (var i = 0u; i < min(${block}u, ${p.rows.extent}u - row) + ${opaqueZero('columns', 'vec4f')}; i++) {
+  // Stores are dear to compile, and shifting sums is dear to run: a few sums are stored, then the others are shifted down by as many.
+  for (var i = 0u; i < min(${block}u, ${p.rows.extent}u - row) + ${opaqueZero('columns', 'vec4f')}; i += ${turn}u) {
     let at = (part * ${p.batch}u + batch) * ${p.rows.extent * p.columns.extent}u + (row + i) * ${p.outRow}u + quad * ${4 * p.outColumn}u;
-#if ${vec4}
-    result[at / 4u] = acc0;
-#else
-    ${unroll(4, (j) => `if (quad * 4u + ${j}u < ${p.columns.extent}u) { result[at + ${j * p.outColumn}u] = acc0[${j}]; }`)}
-#endif
-    ${unroll(block - 1, (i) => `acc${i} = acc${i + 1};`)}
+    ${unroll(turn, storeRow)}
+    ${unroll(block - turn, (i) => `acc${i} = acc${i + turn};`)}
   }
 }`;
   const kernel = { name: 'matmul', code, access: 'rrw', grid: foldWorkgroups(groups) };
