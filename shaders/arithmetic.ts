@@ -14,7 +14,7 @@ export const isNanBits = (x: string, u32 = 'u32'): string =>
 export const reluBits = (x: string, f32 = 'f32', u32 = 'u32'): string =>
   `select(${x}, ${f32}(), bitcast<${u32}>(${x}) - ${u32}(0x80000001u) <= ${u32}(0x7f7fffffu))`;
 
-export const arithmetic: Record<string, string> = {
+export const arithmetic = {
   isNan: `fn isNan(x: f32) -> bool { return ${isNanBits('x')}; }`,
   isInf: 'fn isInf(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u; }',
   isFinite: 'fn isFinite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }',
@@ -151,4 +151,4 @@ export const arithmetic: Record<string, string> = {
   }
   return result;
 }`,
-};
+} satisfies Record<string, string>;

@@ -39,7 +39,7 @@ export const augmentWorkgroups = (batch: number): Workgroups => [4, batch, 1];
  */
 export function augment({ mean, std, cutout = 0 }: AugmentOptions): Kernel {
   const vec = (f: (m: number, s: number) => number): string =>
-    `vec3f(${mean.map((m, c) => Math.fround(f(m, std[c])).toExponential(9)).join(', ')})`;
+    `vec3f(${([0, 1, 2] as const).map((c) => Math.fround(f(mean[c], std[c])).toExponential(9)).join(', ')})`;
   // x: what this launch leaves alone in the batch must stay.
   const written = ['x batch: vec4f', 'x batchLabels: i32'];
   const fields = 'seed: u32, stream: u32, epoch: u32, position: u32, size: u32, first: u32, count: u32, augment: u32';

@@ -1,10 +1,12 @@
 // Reading lists whose length the types do not know: what must be there is there, or the mistake is heard of at once. A failure here is an error
 // of the framework, never of its user, whose input was checked before.
 
-/** `length` items of type T. */
-export type Tuple<T, N extends number, L extends readonly T[] = []> = L['length'] extends N
-  ? L
-  : Tuple<T, N, readonly [...L, T]>;
+/** `N` items of type T; a list where it is not known how many. */
+export type Tuple<T, N extends number, L extends readonly T[] = []> = number extends N
+  ? readonly T[]
+  : L['length'] extends N
+    ? L
+    : Tuple<T, N, readonly [...L, T]>;
 
 /** An index from the front: of literals the compiler refuses negative ones. */
 type Index<N extends number> = `${N}` extends `-${string}` ? never : N;

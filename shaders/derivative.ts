@@ -2,6 +2,7 @@
 //
 // The expressions are those of elementwise operations: numbers, names, + − * /, comparisons, and calls of WGSL's functions or the library's. A
 // derivative that is zero is null, so that no term 0 · ∞ arises.
+import { at, tuple } from './checked';
 
 /** A parsed expression: its WGSL, safe to be put into any other, and its derivative. */
 interface Term {
@@ -89,9 +90,9 @@ const minus = (a: string | null): string | null => a && `(-${a})`;
 
 function call(name: string, args: readonly Term[]): Term {
   const code = `${name}(${args.map((x) => x.code).join(', ')})`;
-  if (name === 'f32') return { code, derivative: (v) => args[0].derivative(v) };
+  if (name === 'f32') return { code, derivative: (v) => at(args, 0).derivative(v) };
   if (name === 'select') {
-    const [otherwise, chosen, condition] = args;
+    const [otherwise, chosen, condition] = tuple(args, 3);
     const derivative = (v: string) => {
       const [a, b] = [otherwise.derivative(v), chosen.derivative(v)];
       return a || b ? `select(${a ?? '0.0'}, ${b ?? '0.0'}, ${condition.code})` : null;
@@ -103,9 +104,13 @@ function call(name: string, args: readonly Term[]): Term {
     derivative: (v) => {
       const inner = args.map((x) => x.derivative(v));
       if (STEPS.test(name) || inner.every((d) => d === null)) return null;
-      if (!functions[name]) throw new Error(`no derivative of ${name}() is known`);
-      const outer = functions[name](...args.map((x) => x.code));
-      return inner.reduce((sum, d, i) => plus(sum, d && outer[i] && times(outer[i], d)), null);
+      const partials = functions[name];
+      if (!partials) throw new Error(`no derivative of ${name}() is known`);
+      const outer = partials(...args.map((x) => x.code));
+      return inner.reduce((sum, d, i) => {
+        const slope = outer[i];
+        return plus(sum, d && slope ? times(slope, d) : null);
+      }, null);
     },
   };
 }
@@ -150,10 +155,11 @@ class Parser {
   }
 
   #level(k: number): Term {
-    if (k === LEVELS.length) return this.#unary();
+    const operators = LEVELS[k];
+    if (!operators) return this.#unary();
     let left = this.#level(k + 1);
     for (;;) {
-      const operator = LEVELS[k].find((o) => this.#take(o));
+      const operator = operators.find((o) => this.#take(o));
       if (!operator) return left;
       const [a, b] = [left, this.#level(k + 1)];
       const rule = binary[operator];

@@ -16,7 +16,7 @@ function inverseFactorial(n: number): number {
 /** (eʳ − 1 − r) / r² for |r| ≤ ½ ln 2. */
 const exponentialTail = horner('r', [0.5, 0.1666651517, 0.0416661948, 0.008369280025, 0.001395116327]);
 
-export const elementary: Record<string, string> = {
+export const elementary = {
   // x · 2ᵏ for |k| ≤ 250, in two steps, so that neither overflows alone.
   scaled: `fn scaled(x: f32, k: i32) -> f32 {
   let half = k >> 1u;
@@ -234,4 +234,4 @@ export const elementary: Record<string, string> = {
   let c = 0.5 * gaussian(m, 0.5) * erfcTail(m * ${Math.SQRT1_2});
   return select(select(c, 1.0 - c, x > 0.0), x, isNan(x));
 }`,
-};
+} satisfies Record<string, string>;

@@ -45,9 +45,9 @@ export function elementsOf(kernel: Kernel): readonly Declared[] {
 
 function read({ name, code, access }: Kernel): Declared[] {
   const list: Declared[] = [];
-  for (const [, at, variable, type] of code.matchAll(DECLARATION)) {
+  for (const [, at = '', variable = '', type = ''] of code.matchAll(DECLARATION)) {
     const [, vector, scalar] = /\b(?:vec[234]([fihu])|(f32|f16|i32|u32|Word|Index))\b/.exec(type) ?? [];
-    const element = ACCEPTED[vector ?? scalar];
+    const element = ACCEPTED[vector ?? scalar ?? ''];
     if (element) list[Number(at)] = { name: variable, element };
   }
   for (let i = 0; i < access.length; i++)

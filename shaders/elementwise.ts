@@ -3,8 +3,10 @@
 // 'flat': every operand is contiguous and starts at a binding: four elements a thread, as vec4.
 // 'strided': the element's index is decoded over up to eight dimensions, each operand has strides (0 where it is repeated) and an offset.
 // 'quads': the same for four neighbours along a last dimension that is a multiple of four, decoded once: integer division is what costs.
+
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
+import { at } from './checked';
 import { decode, offsetAt, offsetsType } from './decode';
 import { functionsFor } from './functions';
 import type { Kernel } from './kernel';
@@ -59,7 +61,7 @@ function build(o: ElementwiseOptions): Kernel {
     ...operands.map(({ type }, i) => `r in${i}: ${shape(type, flat)}`),
     `w out: ${shape(result, flat || quads)}`,
   );
-  const load = (i: number, index: string) => `${computed(operands[i].type)}(in${i}[${index}])`;
+  const load = (i: number, index: string) => `${computed(at(operands, i).type)}(in${i}[${index}])`;
   const parameters = operands.map((p) => `${p.name}: ${computed(p.type)}`).join(', ');
   const call = (args: string[]) => {
     const value = `f(${args.join(', ')})`;

@@ -6,18 +6,19 @@ import { arithmetic } from './arithmetic';
 import { elementary } from './elementary';
 import { special } from './special';
 
-const library: Record<string, string> = { ...arithmetic, ...elementary, ...special };
+const library = new Map(Object.entries({ ...arithmetic, ...elementary, ...special }));
 
 /** The source of all functions of the library that `code` calls, directly or through others. */
 export function functionsFor(code: string): string {
   const used = new Set<string>();
   const visit = (text: string) => {
-    for (const [, name] of text.matchAll(/\b(\w+)\(/g))
-      if (Object.hasOwn(library, name) && !used.has(name)) {
-        used.add(name);
-        visit(library[name]);
-      }
+    for (const [, name = ''] of text.matchAll(/\b(\w+)\(/g)) {
+      const source = library.get(name);
+      if (!source || used.has(source)) continue;
+      used.add(source);
+      visit(source);
+    }
   };
   visit(code);
-  return [...used].map((name) => library[name]).join('\n');
+  return [...used].join('\n');
 }

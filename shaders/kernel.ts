@@ -3,6 +3,7 @@
  * Kernels are pure functions of typed options. They know no device; `src/gpu` compiles and launches them.
  */
 
+import { at } from './checked';
 import type { Segment } from './segments';
 
 export interface Kernel {
@@ -98,7 +99,7 @@ export interface Lowering {
 }
 
 /** The kernel that does the multiplications of a lowering. */
-export const productOf = ({ stages, product }: Lowering): Kernel => stages[product].kernel;
+export const productOf = ({ stages, product }: Lowering): Kernel => at(stages, product).kernel;
 
 /** The lowering with a note on that kernel. */
 export function describeProduct({ scratch, stages, product }: Lowering, about: Partial<Kernel>): Lowering {

@@ -5,4 +5,8 @@ import { type Kernel, type Lowering, type Operation, productOf } from './kernel'
 export const lowerings: Record<string, (operation: never) => Lowering> = { conv2d: lowerConv2dOperation };
 
 /** The kernel that does the multiplications of `operation`. */
-export const lowerAgain = (operation: Operation): Kernel => productOf(lowerings[operation.name](operation as never));
+export function lowerAgain(operation: Operation): Kernel {
+  const lower = lowerings[operation.name];
+  if (!lower) throw new RangeError(`internal error: no function lowers ${operation.name}`);
+  return productOf(lower(operation as never));
+}

@@ -32,7 +32,7 @@ const ends = {
   i32: ['i32(-2147483647 - 1)', '2147483647i'],
   u32: ['0u', '0xffffffffu'],
   Word: ['0u', '0u'],
-};
+} as const;
 
 /**
  * Bindings: x unless `zeros`, index, order where `sorted`, source, y, reports where `report`. Lists: dims (of y), xStrides, indexDims, indexStrides,

@@ -6,7 +6,7 @@ import { horner } from './elementary';
 /** Terms of Euler's and Maclaurin's formula: B₂ₖ / (2k)! for k = 1 … 5. */
 const EULER_MACLAURIN = [1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160];
 
-export const special: Record<string, string> = {
+export const special = {
   isOdd: 'fn isOdd(whole: f32) -> bool { return fract(0.5 * abs(whole)) == 0.5; }',
 
   // The y with erfc(y)·(1 + x) = e^(−w), w = −log(1 − x²), from s = √w: nearly linear, up to erfc(y) = 2⁻¹⁴⁹.
@@ -241,4 +241,4 @@ ${EULER_MACLAURIN.map((b, k) => `  rest += ${b} * factor; factor *= (s + ${2 * k
   return x;
 }`,
   lcm: 'fn lcm(a: i32, b: i32) -> i32 { return select(abs(a / max(gcd(a, b), 1) * b), 0, a == 0 || b == 0); }',
-};
+} satisfies Record<string, string>;

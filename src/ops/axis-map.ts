@@ -1,5 +1,7 @@
 // Sparse matrices along one axis: what resizing, padding and the windows of images have in common. The gradient is the transposed matrix.
+
 import { axisMap } from '../../shaders/axis-map';
+import { at } from '../../shaders/checked';
 import { recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { tensor } from '../tensor/create';
@@ -24,7 +26,7 @@ export class AxisMap {
   get transposed(): AxisMap {
     if (!this.#transposed) {
       const columns = Array.from({ length: this.inputs }, (): [number, number][] => []);
-      for (const [o, row] of this.rows.entries()) for (const [i, weight] of row) columns[i].push([o, weight]);
+      for (const [o, row] of this.rows.entries()) for (const [i, weight] of row) at(columns, i).push([o, weight]);
       this.#transposed = new AxisMap(this.rows.length, columns);
       this.#transposed.#transposed = this;
     }
@@ -32,7 +34,7 @@ export class AxisMap {
   }
 
   get isIdentity(): boolean {
-    const same = (row: Row, o: number) => row.length === 1 && row[0][0] === o && row[0][1] === 1;
+    const same = (row: Row, o: number) => row.length === 1 && row.every(([i, weight]) => i === o && weight === 1);
     return this.inputs === this.rows.length && this.rows.every(same);
   }
 
@@ -43,7 +45,8 @@ export class AxisMap {
     const entries = this.rows.flat();
     const words = new Int32Array(this.rows.length + 1 + 2 * entries.length);
     const weights = new Float32Array(words.buffer);
-    for (const [o, row] of this.rows.entries()) words[o + 1] = words[o] + row.length;
+    let end = 0;
+    for (const [o, row] of this.rows.entries()) words[o + 1] = end += row.length;
     for (const [k, [position, weight]] of entries.entries()) {
       words[this.rows.length + 1 + 2 * k] = position;
       weights[this.rows.length + 2 + 2 * k] = weight;
@@ -74,7 +77,8 @@ export function mapFor(
     );
   maps.delete(name); // and in again, as the latest
   maps.set(name, map);
-  if (maps.size > MOST_MAPS) maps.delete(maps.keys().next().value!);
+  const [oldest] = maps.keys();
+  if (oldest !== undefined && maps.size > MOST_MAPS) maps.delete(oldest);
   return map;
 }
 
@@ -105,6 +109,6 @@ export const windowMap = (
   dilation: number,
 ): AxisMap =>
   mapFor(['windows', outputs, kernel, stride, before, dilation], n, kernel * outputs, (row) => {
-    const at = (row % outputs) * stride - before + Math.floor(row / outputs) * dilation;
-    return at >= 0 && at < n ? [[at, 1]] : [];
+    const position = (row % outputs) * stride - before + Math.floor(row / outputs) * dilation;
+    return position >= 0 && position < n ? [[position, 1]] : [];
   });

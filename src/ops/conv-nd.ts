@@ -1,4 +1,5 @@
 // Convolutions of lines [N, C, L] and volumes [N, C, D, H, W], and their transposes, by those of images.
+import { at, type Tuple, tuple } from '../../shaders/checked';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
@@ -54,11 +55,11 @@ export const TRANSPOSED_ND: OptionTable<ConvTransposeOptions> = {
 };
 
 /** `value` for each of `dims` axes. */
-function each(op: string, name: string, value: Sizes, dims: number): readonly number[] {
+function each<N extends number>(op: string, name: string, value: Sizes, dims: N): Tuple<number, N> {
   const list = typeof value === 'number' ? [value] : value;
-  if (list.length === 1) return new Array<number>(dims).fill(list[0]);
+  if (list.length === 1) return tuple(new Array<number>(dims).fill(at(list, 0)), dims);
   if (list.length !== dims) throw inputError(op, `${name} is [${list}]`, {}, `Give one number, or ${dims}.`);
-  return list;
+  return tuple(list, dims);
 }
 
 /** Checks the operands, and lets a single input without a batch pass as a batch of one. */
@@ -87,7 +88,16 @@ function batched(
 }
 
 const row = (t: Tensor): Tensor => unsqueeze(t, 2);
-const line = (y: Tensor): Tensor => reshape(y, [y.shape[0], y.shape[1], y.shape[3]]);
+function line(y: Tensor): Tensor {
+  const [n, channels, , length] = tuple(y.shape, 4);
+  return reshape(y, [n, channels, length]);
+}
+
+/** [left, right] of one number for both, or of two; what is missing is refused by what comes next. */
+function bothSides(padding: Sizes): Tuple<number, 2> {
+  const [left = NaN, right = left] = typeof padding === 'number' ? [padding] : padding;
+  return [left, right];
+}
 
 /** Convolution along a line, as `conv1d`: x [N, C, L] or [C, L], weight [O, C/groups, K], bias [O]. */
 export const conv1d = mixed(
@@ -96,12 +106,12 @@ export const conv1d = mixed(
     const op = 'conv1d';
     const { stride = 1, padding = 0, dilation = 1, groups } = checked(op, options, CONV_ND);
     const one = (name: string, value: Sizes) => each(op, name, value, 1)[0];
-    const sides = typeof padding === 'string' ? padding : typeof padding === 'number' ? [padding] : padding;
+    const sides = typeof padding === 'string' ? padding : bothSides(padding);
     return batched(op, 1, x, weight, bias, (lines) =>
       line(
         conv2d(row(lines), row(weight), bias, {
           stride: [1, one('stride', stride)],
-          padding: typeof sides === 'string' ? sides : [0, 0, sides[0], sides[1] ?? sides[0]],
+          padding: typeof sides === 'string' ? sides : [0, 0, ...sides],
           dilation: [1, one('dilation', dilation)],
           groups,
         }),
@@ -153,15 +163,15 @@ export const conv3d = mixed(
     const { stride = 1, padding = 0, dilation = 1, groups } = checked(op, options, CONV_ND);
     return batched(op, 3, x, weight, bias, (volumes) => {
       const [s, d] = [each(op, 'stride', stride, 3), each(op, 'dilation', dilation, 3)];
-      const p = typeof padding === 'string' ? [0, 0, 0] : each(op, 'padding', padding, 3);
+      const p = typeof padding === 'string' ? ([0, 0, 0] as const) : each(op, 'padding', padding, 3);
       for (const [name, list, least] of [['stride', s, 1], ['dilation', d, 1], ['padding', p, 0]] as const) // biome-ignore format: rows
         requireSizes(op, name, list, least, x);
       if (padding === 'same' && s.some((n) => n > 1))
         throw inputError(op, "padding 'same' needs stride 1", { input: x, weight }, 'Give the padding as a number.');
-      const [N, C, D, H, W] = volumes.shape;
-      const [O, perGroup, k, kh, kw] = weight.shape;
+      const [N, C, D, H, W] = tuple(volumes.shape, 5);
+      const [O, perGroup, k, kh, kw] = tuple(weight.shape, 5);
       const span = d[0] * (k - 1);
-      const [before, after] = padding === 'same' ? [span >> 1, span - (span >> 1)] : [p[0], p[0]];
+      const [before, after] = padding === 'same' ? ([span >> 1, span - (span >> 1)] as const) : ([p[0], p[0]] as const);
       const depth = Math.floor((D + before + after - span - 1) / s[0]) + 1;
       if (!(depth > 0))
         throw inputError(op, `a kernel that spans ${span + 1} planes does not fit`, { input: x, weight });
@@ -204,8 +214,8 @@ export const convTranspose3d = mixed(
         least,
       ] of [['stride', s, 1], ['dilation', d, 1], ['padding', p, 0], ['outputPadding', more, 0]] as const) // biome-ignore format: rows
         requireSizes(op, name, list, least, x);
-      const [N, C, D, H, W] = volumes.shape;
-      const [inputs, perGroup, k, kh, kw] = weight.shape;
+      const [N, C, D, H, W] = tuple(volumes.shape, 5);
+      const [inputs, perGroup, k, kh, kw] = tuple(weight.shape, 5);
       const outputs = perGroup * groups;
       const depth = (D - 1) * s[0] - 2 * p[0] + d[0] * (k - 1) + 1 + more[0];
       if (!(depth > 0)) throw inputError(op, `the output would be ${depth} planes deep`, { input: x, weight });
@@ -224,7 +234,7 @@ export const convTranspose3d = mixed(
         dilation: [d[1], d[2]],
         groups,
       });
-      const [oh, ow] = y.shape.slice(-2);
+      const [oh, ow] = tuple(y.shape.slice(-2), 2);
       const taps = permute(reshape(y, [N, D, outputs, k, oh * ow]), [0, 2, 3, 1, 4]);
       const map = windowMap(depth, D, k, s[0], p[0], d[0]).transposed;
       const sums = alongAxis(op, reshape(taps, [N, outputs, k * D, oh * ow]), 2, map);

@@ -1,4 +1,5 @@
 // Convolutions of images [N, C, H, W], and their transposes; conv-nd.ts has those of lines and volumes.
+import { at, type Tuple, tuple } from '../../shaders/checked';
 import type { Conv2dKind, Conv2dShape } from '../../shaders/conv/lower';
 import { lowerConv2d } from '../../shaders/conv/lower';
 import type { KernelTarget } from '../../shaders/target';
@@ -67,17 +68,18 @@ function checkOperands(
   const shapes = { input: x, weight, ...(bias && { bias }) };
   if (x.ndim !== 4 || weight.ndim !== 4)
     throw inputError(op, 'input and weight have four dimensions', shapes, 'Images are [N, C, H, W] or [C, H, W].');
-  if (!Number.isInteger(groups) || groups < 1 || outputs % groups || x.shape[1] % groups)
+  const given = at(x.shape, 1);
+  if (!Number.isInteger(groups) || groups < 1 || outputs % groups || given % groups)
     throw inputError(
       op,
-      `${x.shape[1]} input and ${outputs} output channels do not divide into ${groups} groups`,
+      `${given} input and ${outputs} output channels do not divide into ${groups} groups`,
       shapes,
       'Both must be multiples of groups.',
     );
-  if (x.shape[1] !== channels)
+  if (given !== channels)
     throw inputError(
       op,
-      `the weight is for ${channels} input channels, the input has ${x.shape[1]}`,
+      `the weight is for ${channels} input channels, the input has ${given}`,
       shapes,
       'Images are [N, C, H, W].',
     );
@@ -88,15 +90,16 @@ function checkOperands(
 /** Checks the operands of a convolution and works out its shape. `weight` is [outChannels, inChannels/groups, kH, kW]. */
 export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor | null, o: Conv2dOptions): Conv2dShape {
   const { groups = 1, padding = 0 } = o;
-  checkOperands(op, x, weight, bias, weight.shape[1] * groups, weight.shape[0], groups);
+  const [outputs = 0, perGroup = 0] = weight.shape;
+  checkOperands(op, x, weight, bias, perGroup * groups, outputs, groups);
   const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1, x);
   const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1, x);
-  const [batch, inChannels, inHeight, inWidth] = x.shape;
-  const [outChannels, , kernelHeight, kernelWidth] = weight.shape;
+  const [batch, inChannels, inHeight, inWidth] = tuple(x.shape, 4);
+  const [outChannels, , kernelHeight, kernelWidth] = tuple(weight.shape, 4);
   const spanH = dilationH * (kernelHeight - 1) + 1;
   const spanW = dilationW * (kernelWidth - 1) + 1;
   const shapes = { input: x, weight };
-  let sides: readonly number[];
+  let sides: Tuple<number, 4>;
   if (padding === 'same') {
     if (strideH > 1 || strideW > 1)
       throw inputError(op, "padding 'same' needs stride 1", shapes, 'Give the padding as a number.');
@@ -121,17 +124,22 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
       shapes,
       'Use a smaller kernel or dilation, or more padding.',
     );
-  const image = [batch, inChannels, inHeight, inWidth];
-  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW];
-  return shapeOf(image, [outChannels, outHeight, outWidth], [kernelHeight, kernelWidth], steps, groups);
+  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW] as const;
+  return shapeOf(
+    [batch, inChannels, inHeight, inWidth],
+    [outChannels, outHeight, outWidth],
+    [kernelHeight, kernelWidth],
+    steps,
+    groups,
+  );
 }
 
 /** The numbers of a convolution by name, in the order that tuning tables note them in. */
 function shapeOf(
-  [batch, inChannels, inHeight, inWidth]: Shape,
-  [outChannels, outHeight, outWidth]: Shape,
-  [kernelHeight, kernelWidth]: Shape,
-  [strideH, strideW, padTop, padLeft, dilationH, dilationW]: Shape,
+  [batch, inChannels, inHeight, inWidth]: Tuple<number, 4>,
+  [outChannels, outHeight, outWidth]: Tuple<number, 3>,
+  [kernelHeight, kernelWidth]: Tuple<number, 2>,
+  [strideH, strideW, padTop, padLeft, dilationH, dilationW]: Tuple<number, 6>,
   groups: number,
 ): Conv2dShape {
   const image = { batch, inChannels, inHeight, inWidth, outChannels, kernelHeight, kernelWidth };
@@ -148,14 +156,15 @@ function transposedShape(
   o: ConvTranspose2dOptions,
 ): Conv2dShape {
   const { groups = 1 } = o;
-  const outputs = (weight.shape[1] ?? 0) * groups;
-  checkOperands(op, x, weight, bias, weight.shape[0], outputs, groups);
+  const [channels = 0, perGroup = 0] = weight.shape;
+  const outputs = perGroup * groups;
+  checkOperands(op, x, weight, bias, channels, outputs, groups);
   const [strideH, strideW] = pair(op, 'stride', o.stride ?? 1, 1, x);
   const [dilationH, dilationW] = pair(op, 'dilation', o.dilation ?? 1, 1, x);
   const [padTop, padLeft] = pair(op, 'padding', o.padding ?? 0, 0, x);
   const [moreH, moreW] = pair(op, 'outputPadding', o.outputPadding ?? 0, 0, x);
-  const [batch, , outHeight, outWidth] = x.shape;
-  const [, , kernelHeight, kernelWidth] = weight.shape;
+  const [batch, inputs, outHeight, outWidth] = tuple(x.shape, 4);
+  const [, , kernelHeight, kernelWidth] = tuple(weight.shape, 4);
   const shapes = { input: x, weight };
   if (moreH >= Math.max(strideH, dilationH) || moreW >= Math.max(strideW, dilationW))
     throw inputError(op, 'outputPadding is too large', shapes, 'It has to be smaller than stride or dilation.');
@@ -163,9 +172,9 @@ function transposedShape(
   const inWidth = (outWidth - 1) * strideW - 2 * padLeft + dilationW * (kernelWidth - 1) + 1 + moreW;
   if (!(inHeight > 0 && inWidth > 0))
     throw inputError(op, `the output would be ${inHeight}×${inWidth}`, shapes, 'Use less padding.');
-  const image = [batch, outputs, inHeight, inWidth];
-  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW];
-  return shapeOf(image, x.shape.slice(1), [kernelHeight, kernelWidth], steps, groups);
+  const steps = [strideH, strideW, padTop, padLeft, dilationH, dilationW] as const;
+  const image = [batch, outputs, inHeight, inWidth] as const;
+  return shapeOf(image, [inputs, outHeight, outWidth], [kernelHeight, kernelWidth], steps, groups);
 }
 
 /** The convolution (from x, weight) or a gradient of it: for the input from (dy, weight), for the weight from (x, dy). Not recorded. */
@@ -218,7 +227,8 @@ function convolution(
     ? (['inputGradient', 'forward'] as const)
     : (['forward', 'inputGradient'] as const);
   const products = convolve(forward, x, weight, shape);
-  const y = bias ? addBias(products, bias, products.shape[2] * products.shape[3]) : products;
+  const [, , height, width] = tuple(products.shape, 4);
+  const y = bias ? addBias(products, bias, height * width) : products;
   const rule: Rule = (g, needs) => [
     needs[0] && convolve(back, g, weight, shape),
     needs[1] && (transposed ? convolve('weightGradient', g, x, shape) : convolve('weightGradient', x, g, shape)),
@@ -230,7 +240,7 @@ function convolution(
     needs[2] && sum(g, [0, 2, 3]),
   ];
   const push: PushForward = (s, t, b) => {
-    const planes = b && expand(strided(b, [1, b.size, 1, 1], [0, b.strides[0], 0, 0]), y.shape);
+    const planes = b && expand(strided(b, [1, b.size, 1, 1], [0, at(b.strides, 0), 0, 0]), y.shape);
     return sumOfAll(s && convolve(forward, s, weight, shape), t && convolve(forward, x, t, shape), planes);
   };
   return record(op, bias ? [x, weight, bias] : [x, weight], y, [x, weight], rule, { push, differentiable });

@@ -1,7 +1,8 @@
 // Windows of images as columns and back (im2col, col2im), and the rearrangements between channels and pixels.
+import { at, fromEnd, mapTuple, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
-import type { Shape } from '../tensor/shape';
+import { size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats, requireTensors } from '../tensor/tensor';
 import { alongAxis, windowMap } from './axis-map';
@@ -21,20 +22,24 @@ export interface FoldOptions {
 export const FOLD: OptionTable<FoldOptions> = { dilation: is.size, padding: is.size, stride: is.size };
 
 /** The windows along both axes, and how many there are. */
-function windowsOf(op: string, x: Tensor, size: Shape, kernelSize: Pair, options: FoldOptions) {
+function windowsOf(op: string, x: Tensor, size: readonly [number, number], kernelSize: Pair, options: FoldOptions) {
   const { dilation = 1, padding = 0, stride = 1 } = checked(op, options, FOLD);
-  const pair = (name: string, value: Pair, least: number): readonly number[] => {
-    const both = typeof value === 'number' ? [value, value] : value;
+  const pair = (name: string, value: Pair, least: number): readonly [number, number] => {
+    const both = typeof value === 'number' ? ([value, value] as const) : value;
     if (!Array.isArray(both) || both.length !== 2 || both.some((v) => !Number.isInteger(v) || v < least))
       throw inputError(op, `${name} is ${JSON.stringify(value)}`, { input: x }, `Use integers of at least ${least}.`);
     return both;
   };
   const k = pair('kernelSize', kernelSize, 1);
   const [d, p, s] = [pair('dilation', dilation, 1), pair('padding', padding, 0), pair('stride', stride, 1)];
-  const counts = size.map((n, i) => Math.floor((n + 2 * p[i] - d[i] * (k[i] - 1) - 1) / s[i]) + 1);
+  const axes = mapTuple(size, (n, i) => {
+    const [kernel, step, before, gap] = mapTuple([k, s, p, d], (list) => at(list, i));
+    return { n, kernel, step, before, gap, count: Math.floor((n + 2 * before - gap * (kernel - 1) - 1) / step) + 1 };
+  });
+  const counts = mapTuple(axes, ({ count }) => count);
   if (counts.some((count) => count < 1))
     throw inputError(op, `windows [${k}] do not fit into [${size}] pixels`, { input: x }, 'Use more padding.');
-  const maps = size.map((n, i) => windowMap(n, counts[i], k[i], s[i], p[i], d[i]));
+  const maps = axes.map((a) => windowMap(a.n, a.count, a.kernel, a.step, a.before, a.gap));
   return { kernel: k, counts, maps };
 }
 
@@ -47,10 +52,10 @@ export const unfold = mixed('unfold', function unfold(x: Tensor, kernelSize: Pai
   requireFloats(op, { input: x });
   if (x.ndim !== 4 && x.ndim !== 3)
     throw inputError(op, `${x.ndim} dimensions`, { input: x }, 'Images are [N, C, H, W] or [C, H, W].');
-  const { kernel, counts, maps } = windowsOf(op, x, x.shape.slice(-2), kernelSize, options);
+  const { kernel, counts, maps } = windowsOf(op, x, tuple(x.shape.slice(-2), 2), kernelSize, options);
   const [kh, kw] = kernel;
   const [oh, ow] = counts;
-  const channels = x.shape[x.ndim - 3];
+  const channels = fromEnd(x.shape, 3);
   const taps = maps.reduce((y, map, i) => alongAxis(op, y, x.ndim - 2 + i, map), x);
   const apart = permute(reshape(taps, [-1, channels, kh, oh, kw, ow]), [0, 1, 2, 4, 3, 5]);
   return reshape(apart, [...x.shape.slice(0, -3), channels * kh * kw, oh * ow]);
@@ -65,13 +70,13 @@ export const fold = mixed(
   function fold(x: Tensor, outputSize: Pair, kernelSize: Pair, options: FoldOptions = {}): Tensor {
     const op = 'fold';
     requireFloats(op, { input: x });
-    const size = typeof outputSize === 'number' ? [outputSize, outputSize] : outputSize;
+    const size = typeof outputSize === 'number' ? ([outputSize, outputSize] as const) : outputSize;
     if (x.ndim !== 3 && x.ndim !== 2)
       throw inputError(op, `${x.ndim} dimensions`, { input: x }, 'Columns are [N, C·kH·kW, L] or [C·kH·kW, L].');
     const { kernel, counts, maps } = windowsOf(op, x, size, kernelSize, options);
     const [kh, kw] = kernel;
     const [oh, ow] = counts;
-    const [rows, columns] = x.shape.slice(-2);
+    const [rows, columns] = tuple(x.shape.slice(-2), 2);
     if (rows % (kh * kw) || columns !== oh * ow)
       throw inputError(
         op,
@@ -105,8 +110,8 @@ function checkParts(
 /** [*, C·r², H, W] → [*, C, H·r, W·r] with r = `upscaleFactor`, as `torch.nn.functional.pixel_shuffle`. */
 export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
   const r = upscaleFactor;
-  checkParts('pixelShuffle', x, 'upscaleFactor', r, 3, () => x.shape[x.ndim - 3] % (r * r) === 0);
-  const [C, H, W] = x.shape.slice(-3);
+  checkParts('pixelShuffle', x, 'upscaleFactor', r, 3, () => fromEnd(x.shape, 3) % (r * r) === 0);
+  const [C, H, W] = tuple(x.shape.slice(-3), 3);
   const c = C / (r * r);
   const y = permute(reshape(x, [-1, c, r, r, H, W]), [0, 1, 4, 2, 5, 3]);
   return reshape(y, [...x.shape.slice(0, -3), c, H * r, W * r]);
@@ -116,15 +121,15 @@ export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
 export function pixelUnshuffle(x: Tensor, downscaleFactor: number): Tensor {
   const r = downscaleFactor;
   checkParts('pixelUnshuffle', x, 'downscaleFactor', r, 3, () => x.shape.slice(-2).every((n) => n % r === 0));
-  const [C, H, W] = x.shape.slice(-3);
+  const [C, H, W] = tuple(x.shape.slice(-3), 3);
   const y = permute(reshape(x, [-1, C, H / r, r, W / r, r]), [0, 1, 3, 5, 2, 4]);
   return reshape(y, [...x.shape.slice(0, -3), C * r * r, H / r, W / r]);
 }
 
 /** Channels of [N, C, …] in another order: the first of each group, then the second of each, as `torch.nn.functional.channel_shuffle`. */
 export function channelShuffle(x: Tensor, groups: number): Tensor {
-  checkParts('channelShuffle', x, 'groups', groups, 3, () => x.shape[1] % groups === 0);
-  const [N, C, ...rest] = x.shape;
-  const inner = rest.reduce((product, n) => product * n, 1);
+  checkParts('channelShuffle', x, 'groups', groups, 3, () => at(x.shape, 1) % groups === 0);
+  const [N, C] = tuple(x.shape.slice(0, 2), 2);
+  const inner = size(x.shape.slice(2));
   return reshape(permute(reshape(x, [N, groups, C / groups, inner]), [0, 2, 1, 3]), x.shape);
 }

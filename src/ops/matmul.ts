@@ -1,5 +1,7 @@
 // Matrix products. Transposed and batch-strided operands are read as they lie, without a copy.
+
 import { addBias as biasKernel } from '../../shaders/bias';
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { lowerMatmul } from '../../shaders/matmul/lower';
 import type { KernelTarget } from '../../shaders/target';
 import type { Variant } from '../../shaders/variants';
@@ -26,26 +28,27 @@ interface Operand {
 
 /** How a kernel reads the matrices [rows, columns] of `x`, repeated to `batch`; null when their layout needs a copy. */
 function layout(x: Tensor, batch: Shape): Operand | null {
-  const [rows, columns] = x.shape.slice(-2);
-  const [rowStride, columnStride] = x.strides.slice(-2);
+  const [rows, columns] = tuple(x.shape.slice(-2), 2);
+  const [rowStride, columnStride] = tuple(x.strides.slice(-2), 2);
   const plain = (columnStride === 1 || columns === 1) && (rowStride === columns || rows === 1);
   const transposed = !plain && (rowStride === 1 || rows === 1) && (columnStride === rows || columns === 1);
   const wide = expand(x, [...batch, rows, columns]);
   const { shape, strides } = collapse(batch, [wide.strides.slice(0, -2)]);
-  const [batchStride] = strides[0];
+  const batchStride = at(at(strides, 0), 0);
   const aligned = (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
   if (!(plain || transposed) || shape.length > 1 || batchStride < 0 || !aligned) return null;
-  const bytes = 4 * ((shape[0] - 1) * batchStride + rows * columns);
+  const bytes = 4 * ((at(shape, 0) - 1) * batchStride + rows * columns);
   return { binding: { ...bind(x), bytes }, transposed, batchStride };
 }
 
+// A copy of the whole batch lies as a kernel reads it.
 const operand = (x: Tensor, batch: Shape): Operand =>
   layout(x, batch) ?? layout(copy(x), batch) ?? layout(copy(expand(x, [...batch, ...x.shape.slice(-2)])), batch)!;
 
 /** C[…, m, n] = A[…, m, k] · B[…, k, n], leading dimensions broadcast; not recorded. */
 function multiply(a: Tensor, b: Tensor): Tensor {
-  const [m, k] = a.shape.slice(-2);
-  const n = b.shape[b.ndim - 1];
+  const [m, k] = tuple(a.shape.slice(-2), 2);
+  const n = fromEnd(b.shape, 1);
   const batch = batchShape(a, b);
   const out = empty('matmul', [...batch, m, n]);
   if (out.size === 0) return out;
@@ -79,11 +82,13 @@ function batchShape(a: Tensor, b: Tensor): number[] {
   throw inputError('matmul', 'the batches cannot be broadcast', { a, b }, hint);
 }
 
-/** Refuses operands that no matrix product takes. */
-function checkMatmul(op: string, a: Tensor, b: Tensor, k: number, kOfB: number, hint: string): void {
+/** The inner dimension of a product, the last of a. Refuses operands that no matrix product takes. */
+function innerOf(op: string, a: Tensor, b: Tensor, kOfB: number | undefined, hint: string): number {
   const shapes = { a, b };
   if (a.ndim === 0 || b.ndim === 0) throw inputError(op, 'a number is no matrix', shapes, 'Use mul.');
+  const k = fromEnd(a.shape, 1);
   if (k !== kOfB) throw inputError(op, `the inner dimensions ${k} and ${kOfB} differ`, shapes, hint);
+  return k;
 }
 
 const swapped = (x: Tensor): Tensor =>
@@ -115,12 +120,10 @@ const product = (a: Tensor, b: Tensor): Tensor =>
  */
 export const matmul = mixed('matmul', function matmul(a: Tensor, b: Tensor): Tensor {
   requireFloats('matmul', { a, b });
-  const k = a.shape[a.ndim - 1];
-  checkMatmul(
+  const k = innerOf(
     'matmul',
     a,
     b,
-    k,
     b.shape[Math.max(0, b.ndim - 2)],
     'The last dimension of a meets the last but one of b; transpose() swaps them.',
   );
@@ -134,7 +137,7 @@ export const matmul = mixed('matmul', function matmul(a: Tensor, b: Tensor): Ten
       ? product(a, b)
       : reshape(product(reshape(rows, [size(lead), k]), columns), out);
   const y = product(rows, columns);
-  return a.ndim === 1 ? reshape(y, [...y.shape.slice(0, -2), y.shape[y.ndim - 1]]) : y;
+  return a.ndim === 1 ? reshape(y, [...y.shape.slice(0, -2), fromEnd(y.shape, 1)]) : y;
 });
 
 /** y[b, c, i] += bias[c] for a fresh y [batch, channels, inner], in place, before anything has read it. Returns y. */
@@ -149,12 +152,11 @@ export const linear = mixed('linear', function linear(x: Tensor, weight: Tensor,
   requireFloats('linear', { x, weight, ...(bias && { bias }) });
   if (weight.ndim !== 2)
     throw inputError('linear', 'the weight is no matrix', { x, weight }, 'It has the shape [out, in].');
-  const [outputs, inputs] = weight.shape;
-  checkMatmul(
+  const [outputs, inputs] = tuple(weight.shape, 2);
+  innerOf(
     'linear',
     x,
     weight,
-    x.shape[x.ndim - 1],
     inputs,
     'The last dimension of the input is the number of input features of weight [out, in].',
   );

@@ -1,4 +1,5 @@
 // Pooling of lines [N, C, L] and volumes [N, C, D, H, W], by that of images.
+import { at, fromEnd, mapTuple, type Tuple, tuple } from '../../shaders/checked';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { size } from '../tensor/shape';
@@ -20,12 +21,12 @@ import { reshape, unsqueeze } from './views';
 type Sizes = number | readonly number[];
 
 /** `value` for each of `dims` axes. */
-function each(op: string, name: string, value: Sizes, dims: number): readonly number[] {
+function each<N extends number>(op: string, name: string, value: Sizes, dims: N): Tuple<number, N> {
   const list = typeof value === 'number' ? new Array<number>(dims).fill(value) : value;
-  if (Array.isArray(list) && list.length === 1 && dims > 1) return new Array<number>(dims).fill(list[0]);
+  if (Array.isArray(list) && list.length === 1 && dims > 1) return each(op, name, at(list, 0), dims);
   if (!Array.isArray(list) || list.length !== dims)
     throw inputError(op, `${name} is ${JSON.stringify(value)}`, {}, `Give one number, or ${dims}.`);
-  return list;
+  return tuple(list, dims);
 }
 
 function requireRank(op: string, x: Tensor, dims: number): void {
@@ -61,13 +62,16 @@ const AVERAGE: OptionTable<AvgPool3dOptions> = { ...AVERAGE_1D, divisorOverride:
 
 type Given = Sizes | object;
 
+/** [height, width] of [depth, height, width]. */
+const pixels = ([, height, width]: Tuple<number, 3>) => [height, width] as const;
+
 /** The options, with the numbers of each axis. */
-function resolve<O extends AvgPool3dOptions & MaxPool3dOptions>(
+function resolve<N extends number, O extends AvgPool3dOptions & MaxPool3dOptions>(
   op: string,
   window: Given,
   more: object | undefined,
   table: object,
-  dims: number,
+  dims: N,
 ) {
   const alone = typeof window === 'number' || Array.isArray(window);
   const o = checked(op, (alone ? { ...more, kernel: window } : window) as O, table as OptionTable<O>);
@@ -88,10 +92,15 @@ export const checkPool = {
 
 /** Of [C, L] an image [C, 1, L]: pooled by `pool`, and as lines again. */
 const asImage = (x: Tensor): Tensor => unsqueeze(x, -2);
-const asLines = (y: Tensor): Tensor => reshape(y, [...y.shape.slice(0, -2), y.shape[y.ndim - 1]]);
+const asLines = (y: Tensor): Tensor => reshape(y, [...y.shape.slice(0, -2), fromEnd(y.shape, 1)]);
 
 /** A window of lines as one of images. */
-const flat = ({ kernel: [k], stride: [s], padding: [p], ceilMode }: ReturnType<typeof resolve>) => ({
+const flat = ({
+  kernel: [k],
+  stride: [s],
+  padding: [p],
+  ceilMode,
+}: ReturnType<typeof resolve<1, MaxPool3dOptions>>) => ({
   kernel: [1, k] as const,
   stride: [1, s] as const,
   padding: [0, 0, p, p] as const,
@@ -154,19 +163,18 @@ export const adaptiveMaxPool1dWithIndices = mixed(
 
 /** Planes of a volume as images [planes, H, W], and the volume of pooled planes as images [channels, D, pixels]. */
 const planesOf = (x: Tensor): Tensor => reshape(x, [-1, ...x.shape.slice(-2)]);
-const depthOf = (y: Tensor, x: Tensor): Tensor => reshape(y, [-1, x.shape[x.ndim - 3], size(y.shape.slice(-2))]);
+const depthOf = (y: Tensor, x: Tensor): Tensor => reshape(y, [-1, fromEnd(x.shape, 3), size(y.shape.slice(-2))]);
 
 /** Maxima over volumes: of the planes first, then over depth; the positions of the second lead to those of the first. */
 function maximaOfVolumes(x: Tensor, inPlane: (x: Tensor) => Maxima, inDepth: (x: Tensor) => Maxima): Maxima {
   const planes = inPlane(planesOf(x));
-  const [oh, ow] = planes.values.shape.slice(-2);
-  const [h, w] = x.shape.slice(-2);
+  const plane = size(x.shape.slice(-2));
   const deep = inDepth(depthOf(planes.values, x));
-  const [channels, od, pixels] = deep.indices.shape;
-  const at = reshape(deep.indices, [channels, od * pixels]);
-  const inside = pick(reshape(planes.indices, [channels, -1]), 1, at, null);
-  const shape = [...x.shape.slice(0, -3), od, oh, ow];
-  const indices = add(inside, mul(floorDiv(at, pixels), h * w));
+  const [channels, od, pixels] = tuple(deep.indices.shape, 3);
+  const where = reshape(deep.indices, [channels, od * pixels]);
+  const inside = pick(reshape(planes.indices, [channels, -1]), 1, where, null);
+  const shape = [...x.shape.slice(0, -3), od, ...planes.values.shape.slice(-2)];
+  const indices = add(inside, mul(floorDiv(where, pixels), plane));
   return { values: reshape(deep.values, shape), indices: reshape(indices, shape) };
 }
 
@@ -183,9 +191,13 @@ export const maxPool3dWithIndices = mixed(
   function maxPool3dWithIndices(x: Tensor, window: Sizes | MaxPool3dOptions, options?: MaxPool3dOptions): Maxima {
     requireRank('maxPool3d', x, 3);
     const { kernel, stride, padding, dilation, ceilMode } = resolve('maxPool3d', window, options, MAX, 3);
-    const last = (list: readonly number[]) => list.slice(1) as [number, number];
-    const inPlane = { kernel: last(kernel), stride: last(stride), padding: last(padding), dilation: last(dilation) };
-    const [k, s, p, d] = [kernel, stride, padding, dilation].map((list) => list[0]);
+    const inPlane = {
+      kernel: pixels(kernel),
+      stride: pixels(stride),
+      padding: pixels(padding),
+      dilation: pixels(dilation),
+    };
+    const [k, s, p, d] = mapTuple([kernel, stride, padding, dilation], ([depth]) => depth);
     const inDepth: MaxPoolOptions = {
       kernel: [k, 1],
       stride: [s, 1],
@@ -203,9 +215,9 @@ export const maxPool3dWithIndices = mixed(
 
 type Volume = number | readonly [number | null, number | null, number | null];
 
-function volumeSize(op: string, x: Tensor, outputSize: Volume): readonly number[] {
-  const list = each(op, 'outputSize', outputSize as Sizes, 3) as readonly (number | null)[];
-  return list.map((n, i) => n ?? x.shape[x.ndim - 3 + i]);
+function volumeSize(op: string, x: Tensor, outputSize: Volume): Tuple<number, 3> {
+  const list: Tuple<number | null, 3> = each(op, 'outputSize', outputSize as Sizes, 3);
+  return mapTuple(list, (n, i) => n ?? at(x.shape, x.ndim - 3 + i));
 }
 
 /** Largest values of windows chosen so that the result is [N, C, OD, OH, OW], as `torch.nn.functional.adaptive_max_pool3d`. */
@@ -253,17 +265,16 @@ export const avgPool3d = mixed(
       AVERAGE,
       3,
     );
-    const last = (list: readonly number[]) => list.slice(1) as [number, number];
     const divisor = divisorOverride == null ? undefined : 1; // then the planes are sums
     const common = { ceilMode, countIncludePad };
     const planes = avgPool2d(planesOf(x), {
-      ...{ ...common, kernel: last(kernel), stride: last(stride), padding: last(padding) },
+      ...{ ...common, kernel: pixels(kernel), stride: pixels(stride), padding: pixels(padding) },
       divisorOverride: divisor,
     });
     const deep = avgPool2d(depthOf(planes, x), {
       ...{ ...common, kernel: [kernel[0], 1], stride: [stride[0], 1], padding: [padding[0], padding[0], 0, 0] },
       divisorOverride,
     });
-    return reshape(deep, [...x.shape.slice(0, -3), deep.shape[1], ...planes.shape.slice(-2)]);
+    return reshape(deep, [...x.shape.slice(0, -3), at(deep.shape, 1), ...planes.shape.slice(-2)]);
   },
 );

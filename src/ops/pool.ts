@@ -1,4 +1,5 @@
 // Pooling over the last two dimensions of [N, C, H, W] or [C, H, W].
+import { at, mapTuple, type Tuple, tuple } from '../../shaders/checked';
 import { averagePool, maxPool, type PoolKind, poolGradient } from '../../shaders/pool';
 import { record, recordLinear } from '../autograd/tape';
 import { device, f32 } from '../gpu';
@@ -58,7 +59,7 @@ interface Windows {
 const pair = (value: Pair): readonly [number, number] =>
   (Array.isArray(value) ? value : [value, value]) as [number, number];
 
-function padding4(value: PoolOptions['padding'] = 0): readonly number[] {
+function padding4(value: PoolOptions['padding'] = 0): Tuple<number, 4> {
   if (typeof value === 'number') return [value, value, value, value];
   return value.length === 4 ? value : [value[0], value[0], value[1], value[1]];
 }
@@ -84,27 +85,30 @@ function outputs(
   return ceil && (count - 1) * stride >= n + before ? count - 1 : count;
 }
 
+/** Options with the window's size. */
+type Sized<O extends PoolOptions> = O & { kernel: Pair };
+
 /** The windows of max or average pooling. */
-function windows(kind: 'max' | 'average', x: Tensor, o: MaxPoolOptions & AveragePoolOptions): Windows {
+function windows(kind: 'max' | 'average', x: Tensor, o: Sized<MaxPoolOptions & AveragePoolOptions>): Windows {
   const op = kind === 'max' ? 'maxPool2d' : 'avgPool2d';
   checkImages(op, x);
-  const kernel = pair(o.kernel!);
+  const kernel = pair(o.kernel);
   const stride = pair(o.stride ?? kernel);
   const dilation = pair(o.dilation ?? 1);
   const [top, bottom, left, right] = padding4(o.padding);
   for (const [name, value] of Object.entries({ kernel, stride, dilation }))
-    if (value.some((v) => !Number.isInteger(v) || v < 1))
+    if (value.length !== 2 || value.some((v) => !Number.isInteger(v) || v < 1))
       throw inputError(op, `${name} is [${value}]`, { input: x }, 'Use positive integers.');
   const padding = [top, bottom, left, right];
-  const extent = kernel.map((k, i) => (k - 1) * dilation[i] + 1);
-  if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v >= extent[i >> 1]))
+  const extent = mapTuple(kernel, (k, i) => (k - 1) * at(dilation, i) + 1);
+  if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v >= at(extent, i >> 1)))
     throw inputError(
       op,
       `padding is [${padding}]`,
       { input: x },
       `Use integers below the extent [${extent}] of a window.`,
     );
-  const [h, w] = x.shape.slice(-2);
+  const [h, w] = tuple(x.shape.slice(-2), 2);
   const oh = outputs(h, kernel[0], stride[0], top, bottom, dilation[0], o.ceilMode ?? false);
   const ow = outputs(w, kernel[1], stride[1], left, right, dilation[1], o.ceilMode ?? false);
   if (oh < 1 || ow < 1)
@@ -133,7 +137,12 @@ const AVERAGE: OptionTable<AveragePoolOptions> = {
 };
 
 /** The window, whose size alone may stand for it, with its `kernel` there. */
-function windowOf<O extends PoolOptions>(op: string, window: Window<O>, more: O | undefined, table: OptionTable<O>): O {
+function windowOf<O extends PoolOptions>(
+  op: string,
+  window: Window<O>,
+  more: O | undefined,
+  table: OptionTable<O>,
+): Sized<O> {
   const alone = typeof window === 'number' || Array.isArray(window);
   const given = checked(op, (alone ? { ...more, kernel: window } : window) as O, table);
   if (alone && more) checked(op, more, table);
@@ -196,9 +205,8 @@ function maxima(op: string, x: Tensor, w: Windows): Maxima {
 
 /** What another tensor has where the maxima were: the transpose of the gradient. Not recorded. */
 function picked(x: Tensor, w: Windows, indices: Tensor): Tensor {
-  const [h, width] = w.input.slice(-2);
   const lines = (t: Tensor, n: number) => raw.reshape(t, [t.size / n, n]);
-  const y = pick(lines(x, h * width), 1, lines(indices, size(w.output.slice(-2))), null);
+  const y = pick(lines(x, size(w.input.slice(-2))), 1, lines(indices, size(w.output.slice(-2))), null);
   return raw.reshape(y, w.output);
 }
 
@@ -214,8 +222,8 @@ export type OutputSize = number | readonly [number | null, number | null];
 
 function adaptiveWindows(op: string, kind: PoolKind, x: Tensor, outputSize: OutputSize): Windows {
   checkImages(op, x);
-  const [h, w] = x.shape.slice(-2);
-  const [oh, ow] = pair(outputSize as Pair).map((n, i) => n ?? [h, w][i]);
+  const [h, w] = tuple(x.shape.slice(-2), 2);
+  const [oh, ow] = mapTuple(pair(outputSize as Pair), (n, i) => n ?? at([h, w], i));
   if (![oh, ow].every((n) => Number.isInteger(n) && n > 0))
     throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x }, 'Use positive integers.');
   if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x });
@@ -272,7 +280,7 @@ export const globalAvgPool2d = mixed(
     const { keepDims = false } = checked(op, options, { keepDims: is.flag });
     if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x });
     const axes = [x.ndim - 2, x.ndim - 1];
-    const pixels = x.shape[axes[0]] * x.shape[axes[1]];
+    const pixels = size(x.shape.slice(-2));
     const common = { name: op, scalars: [pixels], shape: x.shape };
     const pooled = (t: Tensor) =>
       reduce({ ...common, operands: { a: t }, reduction: 'sum', map: 'a', final: 'acc / s', axes, keepDims });
