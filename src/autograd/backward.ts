@@ -1,4 +1,5 @@
 // The backward pass: walks the recorded operations from the loss to the leaves, in the reverse order of their making.
+import { at } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, insideModule } from '../tensor/context';
@@ -84,8 +85,10 @@ function checkGraph(root: Tensor): void {
 /** The gradients that a rule gave, each of the type of its input: rules compute in float32 where they like. */
 function typed({ name, inputs, needs }: Node, gradients: ReturnType<Node['rule']>): ReturnType<Node['rule']> {
   return gradients.map((g, i) => {
-    if (!g || !needs[i] || g.dtype === inputs[i].dtype) return g;
-    if (isFloat(g.dtype)) return castTo(g, inputs[i].dtype);
+    if (!g || !needs[i]) return g;
+    const { dtype } = at(inputs, i);
+    if (g.dtype === dtype) return g;
+    if (isFloat(g.dtype)) return castTo(g, dtype);
     throw new InputError(`backward: '${name}' gave a gradient of ${g.dtype}; gradients are float32 or float16`);
   });
 }
@@ -213,9 +216,10 @@ function backwardFrom(
   try {
     while (queue.length) {
       // The youngest node: all that used its output are older in the walk. Few nodes wait at a time, so a scan is enough.
-      let at = 0;
-      for (let i = 1; i < queue.length; i++) if (queue[i].id > queue[at].id) at = i;
-      visit(queue.splice(at, 1)[0]);
+      let youngest = at(queue, 0);
+      for (const node of queue) if (node.id > youngest.id) youngest = node;
+      queue.splice(queue.indexOf(youngest), 1);
+      visit(youngest);
     }
   } finally {
     ({ resume, handOn } = outer);

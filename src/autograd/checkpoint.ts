@@ -49,9 +49,10 @@ export function checkpointSequential(
 ): Tensor {
   if (!(Number.isInteger(segments) && segments >= 1))
     throw inputError('checkpointSequential', `${segments} segments`, { input: x }, 'Use a whole number ≥ 1.');
+  const cut = (k: number) => Math.round((k * functions.length) / segments);
   let y = x;
   for (let s = 0; s < segments; s++) {
-    const [from, to] = [s, s + 1].map((k) => Math.round((k * functions.length) / segments));
+    const [from, to] = [cut(s), cut(s + 1)];
     if (to > from) y = checkpoint((input) => functions.slice(from, to).reduce((z, f) => f(z), input), y);
   }
   return y;

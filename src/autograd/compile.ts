@@ -1,5 +1,6 @@
 // compile(step): the first call of a step runs as usual and makes what is made lazily; the second is traced into a graph; from then on a call
 // replays the graph: one submit, nothing created. It is this framework's CUDA graph.
+import { at } from '../../shaders/checked';
 import { device, GpuError, InputError, Scalar } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
@@ -196,8 +197,11 @@ function signatureOf({ launches, digests }: Trace, inputs: readonly Tensor[]): s
 /** Lists what a step does and makes a graph of it. It does not run yet. */
 function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>, debug: boolean): Entry<R> {
   const given = [...tensorsIn(args)];
-  const inputs = given.map((t) => empty('argument of a compiled step', t.shape, t.dtype).keep());
-  inputs.forEach((input, i) => (input.requiresGrad = given[i].requiresGrad && given[i].isLeaf));
+  const inputs = given.map((t) => {
+    const input = empty('argument of a compiled step', t.shape, t.dtype).keep();
+    input.requiresGrad = t.requiresGrad && t.isLeaf;
+    return input;
+  });
   fill(inputs, args);
   const scalars = args.map((arg) => (typeof arg === 'number' ? new Scalar(arg) : null));
   const own = rebuild(args, [...inputs]) as unknown[];
@@ -262,8 +266,8 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     return isOpen(t) ? () => closed(tensor()) : tensor;
   };
   const giverOf = (t: Tensor): ((now: readonly Tensor[]) => Tensor) => {
-    const at = inputs.findIndex((input) => input.memory === t.memory);
-    if (at >= 0) return inputs[at] === t ? (now) => now[at] : placed(t);
+    const place = inputs.findIndex((input) => input.memory === t.memory);
+    if (place >= 0) return inputs[place] === t ? (now) => at(now, place) : placed(t);
     if (made.has(t.memory)) return placed(t);
     const outside = fields.has(t) ? detach(t) : t;
     return () => outside;
@@ -306,11 +310,10 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       const now = [...tensorsIn(next)];
       for (const { tensor, value } of training) tensor.requiresGrad = value;
       for (const { tensor, give } of grads) {
-        const at = inputs.indexOf(tensor);
+        const argument = now[inputs.indexOf(tensor)];
         const grad = give?.(now) ?? null;
-        if (at < 0) tensor.grad = grad;
-        else if (grad) now[at].grad = now[at].grad ? sumOf(now[at].grad!, grad).keep() : grad;
-        tensor.grad = at < 0 ? grad : null;
+        if (argument && grad) argument.grad = argument.grad ? sumOf(argument.grad, grad).keep() : grad;
+        tensor.grad = argument ? null : grad;
       }
       const value = rebuild(
         result,
@@ -361,7 +364,7 @@ const shapesOf = (args: readonly unknown[]): string =>
 /** Copies the tensors among the arguments of a call to the memory that the graph reads them from. */
 function fill(inputs: readonly Tensor[], args: readonly unknown[]): void {
   [...tensorsIn(args)].forEach((arg, i) => {
-    if (arg.size) device().copy(bind(contiguous(arg)), bind(inputs[i]));
+    if (arg.size) device().copy(bind(contiguous(arg)), bind(at(inputs, i)));
   });
 }
 

@@ -1,5 +1,6 @@
 // Operations with a gradient rule of the user's own, as `torch.autograd.Function`. The forward pass runs unrecorded and leaves one node on the
 // tape. An operation with several outputs leaves a node for each of them, and these hand their gradients on to the node of the operation.
+import { at } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { isFloat } from '../tensor/dtype';
@@ -193,7 +194,7 @@ function attach(
 ): void {
   const { name, materializeGrads = true } = f;
   const places = inputs.flatMap((x, i) => (x instanceof Tensor ? [i] : []));
-  const differentiable = outputs.flatMap((_, k) => (Context.isConstant(ctx, raw[k]) ? [] : [k]));
+  const differentiable = outputs.flatMap((_, k) => (Context.isConstant(ctx, at(raw, k)) ? [] : [k]));
   const inputShapes = inputs.map((x) => (x instanceof Tensor ? x.shape : null));
   const shapes = outputs.map((y) => y.shape);
   const given = (t: Tensor | null | undefined, shape: Shape | null): Tensor | null =>
@@ -217,12 +218,12 @@ function attach(
   const push = (tangents: readonly (Tensor | null)[]) => {
     const all = inputShapes.map((shape, i) => given(tangents[places.indexOf(i)], shape));
     const answer = answersOf(name, 'jvp', f.jvp!(ctx, ...all), shapes);
-    return differentiable.map((k) => answer[k] ?? zeros(shapes[k]));
+    return differentiable.map((k) => answer[k] ?? zeros(at(shapes, k)));
   };
   recordOutputs(
     name,
     places.map((i) => inputs[i] as Tensor),
-    differentiable.map((k) => outputs[k]),
+    differentiable.map((k) => at(outputs, k)),
     [...ctx.saved, ...tensorsIn(Object.values(ctx))],
     { pull, push: f.jvp && push, differentiable: pullRecorded },
   );
@@ -277,12 +278,15 @@ export function recordOutputs(
   saved: readonly Tensor[],
   { pull, push, differentiable }: OutputRules,
 ): void {
-  if (outputs.length === 1)
-    record(name, inputs, outputs[0], saved, (g, needs) => pull([g], needs), {
-      push: push && ((...t) => push(t)[0]),
+  const [y] = outputs;
+  if (!y) return;
+  if (outputs.length === 1) {
+    record(name, inputs, y, saved, (g, needs) => pull([g], needs), {
+      push: push && ((...t) => at(push(t), 0)),
       differentiable: differentiable && ((g, needs) => differentiable([g], needs)),
     });
-  if (outputs.length < 2) return;
+    return;
+  }
   // Stands for all outputs together, between their nodes and that of the operation. It has no elements.
   const whole = empty(name, [0]).requiresGrad_();
   whole.dispose();
@@ -312,7 +316,7 @@ export function recordOutputs(
     y.requiresGrad = true;
     y.gradNode = new Node(name, [whole], y.shape, [], handBack, {
       several: true,
-      push: push && (() => tangents[k]),
+      push: push && (() => at(tangents, k)),
       differentiable: differentiable && handBack,
     });
     checkResult(name, inputs, y);

@@ -1,5 +1,6 @@
 // Forward mode: a Jacobian times a vector. The function is recorded as for `backward`, and tangents are pushed through the record from the
 // inputs to the result, operation by operation.
+import { at } from '../../shaders/checked';
 import { checked, is } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
@@ -61,7 +62,7 @@ export function jvp(
     const since = nextNode();
     const y = pushing(() => f(...own));
     const { nodes } = recordedSince(since, y);
-    const known = new Map<object, Tensor>(own.map((x, i) => [x.gradNode ?? x, tangents[i]]));
+    const known = new Map<object, Tensor>(own.map((x, i) => [x.gradNode ?? x, at(tangents, i)]));
     for (const node of nodes) {
       const given = node.inputs.map((x) => typed(known.get(x.gradNode ?? x), x));
       if (given.some(Boolean)) known.set(node, push(node, given, createGraph));

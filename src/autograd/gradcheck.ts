@@ -1,5 +1,6 @@
 // Checks gradients against finite differences, for operations that users write themselves.
 
+import { at, fromEnd } from '../../shaders/checked';
 import { DawnfieldError } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
@@ -45,9 +46,9 @@ const STEPS = { smooth: 0.02, linear: 0.5, kinked: 1e-3 };
 const weight = (i: number): number => (i % 2 ? -1 : 1) * (0.5 + ((i * 0.618033988749895) % 1));
 
 /** Weighted sum of values; those of output k follow those of the outputs before. */
-const weighted = (outputs: readonly ArrayLike<number>[]): number => {
-  let [sum, at] = [0, 0];
-  for (const values of outputs) for (let i = 0; i < values.length; i++) sum += weight(at++) * values[i];
+const weighted = (outputs: readonly Iterable<number>[]): number => {
+  let [sum, next] = [0, 0];
+  for (const values of outputs) for (const value of values) sum += weight(next++) * value;
   return sum;
 };
 
@@ -68,7 +69,7 @@ export async function gradcheck(
   const { eps = STEPS[kind] } = options;
   const hosts = await Promise.all(inputs.map(async (x) => Float32Array.from(await x.data())));
   const fresh = (requiresGrad: boolean) =>
-    inputs.map((x, k) => (x.requiresGrad ? tensor(hosts[k], { shape: x.shape, requiresGrad }) : x));
+    inputs.map((x, k) => (x.requiresGrad ? tensor(at(hosts, k), { shape: x.shape, requiresGrad }) : x));
   const places = inputs.flatMap((x, k) => (x.requiresGrad ? [k] : []));
   if (!places.length)
     throw new DawnfieldError('gradcheck: no input requires a gradient; make one with { requiresGrad: true }');
@@ -79,12 +80,12 @@ export async function gradcheck(
   /** Outputs that depend on the inputs. */
   const used = results.flatMap((y, k) => (y.requiresGrad ? [k] : []));
   if (!used.length) throw new DawnfieldError('gradcheck: no output depends on an input with a gradient');
-  const select = (all: readonly Tensor[]) => used.map((k) => all[k]);
+  const select = (all: readonly Tensor[]) => used.map((k) => at(all, k));
   const pushes = select(results).every((y) => recordedSince(since, y).nodes.every((node) => node.options.push));
-  let at = 0;
+  let next = 0;
   for (const y of select(results)) {
     const upstream = tensor(
-      Array.from({ length: y.size }, () => weight(at++)),
+      Array.from({ length: y.size }, () => weight(next++)),
       { shape: y.shape },
     );
     backward(y, { gradient: upstream, retainGraph: true });
@@ -96,14 +97,16 @@ export async function gradcheck(
   /** The objective's derivative in element i of input k, pushed forward. */
   const pushed = async (k: number, i: number): Promise<number> => {
     const along = places.map((p) => {
-      const direction = new Float32Array(hosts[p].length);
+      const { size, shape } = at(inputs, p);
+      const direction = new Float32Array(size);
       if (p === k) direction[i] = 1;
-      return tensor(direction, { shape: inputs[p].shape });
+      return tensor(direction, { shape });
     });
     const values = fresh(false);
-    const points = places.map((p) => values[p]);
+    const points = places.map((p) => at(values, p));
     const tangents = used.map((output) => {
-      const partial = (...own: Tensor[]) => outputsOf(f(...values.map((x, p) => own[places.indexOf(p)] ?? x)))[output];
+      const partial = (...own: Tensor[]) =>
+        at(outputsOf(f(...values.map((x, p) => own[places.indexOf(p)] ?? x))), output);
       return jvp(partial, points, along).tangent.data();
     });
     return weighted(await Promise.all(tangents));
@@ -112,42 +115,43 @@ export async function gradcheck(
   let worst: GradcheckReport & { by: string } = { input: -1, index: -1, analytic: 0, numeric: 0, error: -1, by: '' };
   let most = -1;
   for (const k of places) {
-    const { grad, size } = leaves[k];
+    const { grad, size } = at(leaves, k);
     const backwards = grad ? await grad.data() : new Float32Array(size);
-    const host = hosts[k];
-    const numeric = new Float64Array(host.length);
-    for (let i = 0; i < host.length; i++) {
-      const x = host[i];
+    const host = at(hosts, k);
+    const numeric: number[] = [];
+    for (const [i, x] of host.entries()) {
       const slope = async (step: number): Promise<number> => {
-        host[i] = x + step;
-        const [above, up] = [host[i], await objective()];
-        host[i] = x - step;
-        const [below, down] = [host[i], await objective()];
+        const [above, below] = [Math.fround(x + step), Math.fround(x - step)];
+        host[i] = above;
+        const up = await objective();
+        host[i] = below;
+        const down = await objective();
         host[i] = x;
         return (up - down) / (above - below);
       };
       const step = eps * Math.max(1, Math.abs(x));
       // Two steps cancel the error of second order.
-      numeric[i] = kind === 'smooth' ? (4 * (await slope(step / 2)) - (await slope(step))) / 3 : await slope(step);
+      numeric.push(kind === 'smooth' ? (4 * (await slope(step / 2)) - (await slope(step))) / 3 : await slope(step));
     }
     const scale = numeric.reduce((largest, d) => Math.max(largest, Math.abs(d)), 1);
     const allowed = (atol + rtol * scale) / scale;
     const compare = (index: number, analytic: number, by: string) => {
-      const error = Math.abs(analytic - numeric[index]) / scale;
+      const expected = at(numeric, index);
+      const error = Math.abs(analytic - expected) / scale;
       const excess = Number.isNaN(error) ? Infinity : error / allowed;
       if (excess <= most) return;
       most = excess;
-      worst = { input: k, index, analytic, numeric: numeric[index], error, by };
+      worst = { input: k, index, analytic, numeric: expected, error, by };
     };
-    for (let i = 0; i < host.length; i++) {
-      compare(i, backwards[i], 'backward()');
+    for (const [i, derivative] of backwards.entries()) {
+      compare(i, derivative, 'backward()');
       if (pushes) compare(i, await pushed(k, i), 'jvp()');
     }
   }
   const { by, ...report } = worst;
   if (!(most <= 1))
     throw new DawnfieldError(
-      `gradcheck: ∂f/∂(input ${report.input} ${showShape(inputs[report.input].shape)}, element ${report.index}) is ${report.analytic} by ${by} ` +
+      `gradcheck: ∂f/∂(input ${report.input} ${showShape(at(inputs, report.input).shape)}, element ${report.index}) is ${report.analytic} by ${by} ` +
         `and ${report.numeric} by finite differences, an error of ${report.error.toExponential(2)} (atol ${atol}, rtol ${rtol})`,
     );
   return report;
@@ -168,14 +172,16 @@ export async function gradgradcheck(
     Array.from({ length: y.size }, (_, i) => weight(i)),
     { shape: y.shape, requiresGrad: true },
   );
+  const points = [...inputs, upstream];
   const first = (...given: Tensor[]): Tensor[] =>
     enableGrad(() => {
-      const own = given.map((x, k) => (k === inputs.length || inputs[k].requiresGrad ? x.requiresGrad_() : x));
-      const wanted = own.slice(0, -1).filter((_, k) => inputs[k].requiresGrad);
-      const gradients = grad(f(...own.slice(0, -1)), wanted, { gradient: own[inputs.length], createGraph: true });
+      const own = given.map((x, k) => (at(points, k).requiresGrad ? x.requiresGrad_() : x));
+      const arguments_ = own.slice(0, -1);
+      const wanted = arguments_.filter((_, k) => at(points, k).requiresGrad);
+      const gradients = grad(f(...arguments_), wanted, { gradient: fromEnd(own, 1), createGraph: true });
       return gradients.filter((g) => g !== null);
     });
-  return gradcheck(first, [...inputs, upstream], options);
+  return gradcheck(first, points, options);
 }
 
 const outputsOf = (result: Tensor | readonly Tensor[]): readonly Tensor[] => ('memory' in result ? [result] : result);

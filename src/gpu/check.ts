@@ -1,4 +1,5 @@
 // What is refused before a launch is encoded: with it the GPU would compute something else, or nothing, and say so late or never.
+import { at } from '../../shaders/checked';
 import { elementsOf, showElements } from '../../shaders/elements';
 import type { Kernel, Workgroups } from '../../shaders/kernel';
 import { type Binding, overlap, type Pool, type TypedBinding } from './blocks';
@@ -27,9 +28,10 @@ export function checkLaunch(
   const declared = elementsOf(kernel);
   storages.forEach((storage, i) => {
     checkHome(pool, name, i, storage);
-    if ((storage.element & declared[i].element) === 0)
+    const own = at(declared, i);
+    if ((storage.element & own.element) === 0)
       throw new InputError(
-        `${name}: '${declared[i].name}' (binding ${i}) is memory of ${showElements(declared[i].element)}, ` +
+        `${name}: '${own.name}' (binding ${i}) is memory of ${showElements(own.element)}, ` +
           `it was given a tensor of ${showElements(storage.element)}. Convert the tensor first: x.to(dtype).`,
       );
     if (bindingSize(storage) > limit)
@@ -43,9 +45,11 @@ export function checkLaunch(
           `and lie within the buffer's ${storage.block.size} bytes`,
       );
     if (access[i] === 'r') return;
-    for (let j = 0; j < storages.length; j++)
-      if (j !== i && storages[j].block === storage.block && (access[j] === 'r' || overlap(storages[j], storage)))
+    for (let j = 0; j < storages.length; j++) {
+      const other = at(storages, j);
+      if (j !== i && other.block === storage.block && (access[j] === 'r' || overlap(other, storage)))
         throw new GpuError(`${name}: bindings ${j} and ${i} share a buffer and one of them is written`);
+    }
   });
   const most = limits.maxComputeWorkgroupsPerDimension;
   if (grid.some((n) => n > most || !Number.isInteger(n)))

@@ -1,5 +1,6 @@
 // The eager queue: launches are encoded at once into an open command buffer that is submitted on a read, at a step's end, or when it is full.
-import type { Kernel } from '../../shaders/kernel';
+import { at } from '../../shaders/checked';
+import type { Kernel, Workgroups } from '../../shaders/kernel';
 import { type Binding, type Block, type Pool, sizeClass } from './blocks';
 import { type Constant, writeConstants } from './constants';
 import { GpuError, OutOfMemoryError } from './errors';
@@ -30,7 +31,7 @@ export interface Launched extends Work {
   readonly uniforms: GPUBindGroup | null;
   /** Where its constants begin in the uniform buffer. */
   readonly uniform: number;
-  readonly grid: readonly number[];
+  readonly grid: Workgroups;
 }
 
 /** A copy between buffers. */
@@ -93,7 +94,7 @@ export class Commands {
     kernel: Kernel,
     storages: readonly Binding[],
     constants: readonly Constant[],
-    grid: readonly number[],
+    grid: Workgroups,
     path: string,
     onCopies = false,
   ): void {
@@ -127,7 +128,7 @@ export class Commands {
     kernel: Kernel,
     bindings: readonly Binding[],
     constants: readonly Constant[],
-    grid: readonly number[],
+    grid: Workgroups,
     path: string,
   ): void {
     const copies = bindings.map(({ bytes }, i) => ({ block: this.#place(i, bytes), offset: 0, bytes }));
@@ -135,9 +136,9 @@ export class Commands {
       this.copy(`${kernel.name} on copies`, 'rw', [from, to], (encoder) =>
         encoder.copyBufferToBuffer(from.block.gpu, from.offset, to.block.gpu, to.offset, from.bytes),
       );
-    bindings.forEach((binding, i) => copy(binding, copies[i]));
+    copies.forEach((own, i) => copy(at(bindings, i), own));
     this.dispatch(kernel, copies, constants, grid, path, true);
-    bindings.forEach((binding, i) => kernel.access[i] !== 'r' && copy(copies[i], binding));
+    copies.forEach((own, i) => kernel.access[i] !== 'r' && copy(own, at(bindings, i)));
     for (const { block } of bindings) block.batch = this.batch;
   }
 
@@ -207,7 +208,7 @@ export class Commands {
         const cause =
           works.map((work) => (work as Launched).compiled?.error).find(Boolean) ??
           works.flatMap(({ bindings }) => bindings.flatMap(({ block }) => block.losses ?? []))[0]?.error ??
-          failure(works.length === 1 ? works[0] : { what: `one of ${works.length} commands` }, error);
+          failure(works.length === 1 ? at(works, 0) : { what: `one of ${works.length} commands` }, error);
         this.losses.fail(
           batch,
           () => cause,

@@ -1,4 +1,5 @@
 // The device: one adapter with its pool, pipelines and command queue. `launch` is the one seam through which every operation reaches the GPU.
+import { at } from '../../shaders/checked';
 import { gridOf, type Kernel, type Lowering, type Workgroups } from '../../shaders/kernel';
 import type { KernelTarget } from '../../shaders/target';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
@@ -177,11 +178,11 @@ export class Device {
 
   /** Runs the few launches of an operation. Its scratch goes back to the pool at once: the queue keeps its order. */
   launchLowering({ scratch, stages }: Lowering, a: TypedBinding, b: TypedBinding, out: TypedBinding): void {
-    const places = scratch.map((floats) => this.allocate(4 * floats, `${stages[0].kernel.name} scratch`));
-    const at = (place: 'a' | 'b' | 'out' | number) =>
-      typeof place === 'number' ? places[place] : { a, b, out }[place];
+    const places = scratch.map((floats) => this.allocate(4 * floats, `${at(stages, 0).kernel.name} scratch`));
+    const placeOf = (place: 'a' | 'b' | 'out' | number) =>
+      typeof place === 'number' ? at(places, place) : { a, b, out }[place];
     try {
-      for (const { kernel, inputs, output } of stages) this.launch(kernel, [...inputs, output].map(at));
+      for (const { kernel, inputs, output } of stages) this.launch(kernel, [...inputs, output].map(placeOf));
     } finally {
       for (const place of places) place.release();
     }
@@ -350,7 +351,7 @@ export class Device {
 
   #takeStaging(size: number): GPUBuffer {
     const index = this.#staging.findIndex((b) => b.size >= size && b.size <= 4 * size + 1024);
-    if (index >= 0) return this.#staging.splice(index, 1)[0];
+    if (index >= 0) return at(this.#staging.splice(index, 1), 0);
     if (this.#staging.length > 8) this.#staging.shift()!.destroy();
     this.pool.buffersCreated++;
     return this.gpu.createBuffer({

@@ -1,6 +1,7 @@
 // The self-check of rewrites. A pass over the launches of a step is used only when this proves that it computes the same: every traced launch
 // that is left reads, element by element, what it read as traced, and the memory that is seen afterwards holds the same. What an element
 // holds is told by who wrote it. The same check proves that the memory which virtual blocks are given is not overwritten too early.
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { gridOf } from '../../shaders/kernel';
 import type { Binding, Block } from './blocks';
 import { bindingSize } from './commands';
@@ -47,8 +48,9 @@ class Contents {
     const pieces = this.#of(real(block));
     const end = offset + bytes;
     const out: Piece[] = [];
-    for (let i = indexAt(pieces, offset); i < pieces.length && pieces[i].from < end; i++) {
-      const { from, to, writer, base } = pieces[i];
+    let piece: Piece | undefined;
+    for (let i = indexAt(pieces, offset); (piece = pieces[i]) && piece.from < end; i++) {
+      const { from, to, writer, base } = piece;
       out.push({ from: Math.max(from, offset) - offset, to: Math.min(to, end) - offset, writer, base: base - offset });
     }
     return out;
@@ -60,10 +62,11 @@ class Contents {
     const end = offset + bytes;
     const first = indexAt(pieces, offset);
     let last = first;
-    while (pieces[last].to < end) last++;
+    while (at(pieces, last).to < end) last++;
+    const [head, tail] = [at(pieces, first), at(pieces, last)];
     const next: Piece[] = [{ from: offset, to: end, writer, base: offset }];
-    if (pieces[first].from < offset) next.unshift({ ...pieces[first], to: offset });
-    if (pieces[last].to > end) next.push({ ...pieces[last], from: end });
+    if (head.from < offset) next.unshift({ ...head, to: offset });
+    if (tail.to > end) next.push({ ...tail, from: end });
     pieces.splice(first, last - first + 1, ...next);
   }
 }
@@ -73,7 +76,7 @@ function indexAt(pieces: readonly Piece[], offset: number): number {
   let [low, high] = [0, pieces.length - 1];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (pieces[middle].to > offset) high = middle;
+    if (at(pieces, middle).to > offset) high = middle;
     else low = middle + 1;
   }
   return low;
@@ -82,11 +85,12 @@ function indexAt(pieces: readonly Piece[], offset: number): number {
 /** Whether `got` holds what `want` holds, wherever that matters. Both lists are in order and without holes. */
 function agree(want: readonly Piece[], got: readonly Piece[]): boolean {
   let k = 0;
+  let piece: Piece | undefined;
   for (const { from, to, writer, base } of want) {
     if (writer === NOTHING) continue;
-    while (k < got.length && got[k].to <= from) k++;
-    for (let i = k; i < got.length && got[i].from < to; i++)
-      if (got[i].writer !== writer || got[i].base !== base) return false;
+    while ((piece = got[k]) && piece.to <= from) k++;
+    for (let i = k; (piece = got[i]) && piece.from < to; i++)
+      if (piece.writer !== writer || piece.base !== base) return false;
   }
   return true;
 }
@@ -194,10 +198,10 @@ export class Flow {
     if (!parts.every((part) => this.#reads.has(part.launch))) return 'comes from nowhere';
     if (launch.table) return misplacedInTable(launch, parts);
     if (parts.length === 1) {
-      const [{ launch: own, bindings: ranges }] = parts;
+      const { launch: own, bindings: ranges } = at(parts, 0);
       const same =
         kernel === own.kernel && constants === own.constants && grid === own.grid && bindings.length === ranges.length;
-      return same && ranges.every((b, i) => sameRange(b, bindings[i])) ? null : 'is no longer what was traced';
+      return same && ranges.every((b, i) => sameRange(b, at(bindings, i))) ? null : 'is no longer what was traced';
     }
     return isFlat(launch) ? misplacedSideBySide(launch, parts) : misfused(launch, parts);
   }
@@ -207,7 +211,7 @@ export class Flow {
     const parts = partsOf(launch);
     const fused = parts.length > 1 && !launch.table && !isFlat(launch);
     if (launch.table) {
-      const table = launch.bindings[launch.bindings.length - 1];
+      const table = fromEnd(launch.bindings, 1);
       const own = table.block instanceof VirtualBlock && !this.#blocks.has(table.block);
       const kept = contents.read(table).every(({ writer }) => writer <= NOTHING);
       if (!own || !kept) return 'would find its table overwritten';
@@ -224,7 +228,7 @@ export class Flow {
           got = [{ from: 0, to: b.bytes, writer: writerOf(this.#reads.get(link.launch)!.index, link.i), base: 0 }];
         } else if (!launch.bindings.some((range) => within(b, range)))
           return `does not bind what ${own.kernel.name} reads`;
-        if (!agree(pieces[i], got)) return `would read something else at binding ${i} of ${own.kernel.name}`;
+        if (!agree(at(pieces, i), got)) return `would read something else at binding ${i} of ${own.kernel.name}`;
       }
     }
     return null;
@@ -264,18 +268,18 @@ function linkOf(earlier: readonly Part[], b: Binding) {
 /** A fused launch is a convolution, perhaps behind a norm, perhaps with the sums that the next norm needs (fuse-norm.ts). */
 function misfused({ bindings, constants, grid }: Launch, parts: readonly Part[]): string | null {
   const rest = [...parts];
-  const norm = rest[0].launch.kernel.normalizes ? rest.shift() : undefined;
+  const norm = rest[0]?.launch.kernel.normalizes ? rest.shift() : undefined;
   const main = rest.shift();
   const sums = rest[0]?.launch.kernel.sums ? rest.shift() : undefined;
   if (!main || rest.length || constants !== main.launch.constants || grid !== main.launch.grid)
     return 'fuses other launches';
   const want = [
-    (norm ?? main).bindings[0],
+    at((norm ?? main).bindings, 0),
     ...main.bindings.slice(1),
-    ...(norm ? [norm.bindings[1]] : []),
+    ...(norm ? [at(norm.bindings, 1)] : []),
     ...(sums ? sums.bindings.slice(1) : []),
   ];
-  const same = want.length === bindings.length && want.every((b, i) => sameRange(b, bindings[i]));
+  const same = want.length === bindings.length && want.every((b, i) => sameRange(b, at(bindings, i)));
   return same ? null : 'does not bind what it is made of';
 }
 
@@ -289,12 +293,12 @@ function misplacedSideBySide({ kernel, bindings, constants, grid }: Launch, part
     const like =
       launch.kernel === kernel &&
       launch.constants.length === constants.length &&
-      constants.every((c, i) => i === 0 || sameConstant(c, launch.constants[i]));
-    const at = ranges[0].offset - bindings[0].offset;
+      constants.every((c, i) => i === 0 || sameConstant(c, at(launch.constants, i)));
+    const shift = at(ranges, 0).offset - at(bindings, 0).offset;
     const aside = ranges.every(
-      (b, i) => b.bytes === 4 * (launch.constants[0] as number) && b.offset - bindings[i].offset === at,
+      (b, i) => b.bytes === 4 * (launch.constants[0] as number) && b.offset - at(bindings, i).offset === shift,
     );
-    if (!like || !aside || !ranges.every((b, i) => within(b, bindings[i])))
+    if (!like || !aside || !ranges.every((b, i) => within(b, at(bindings, i))))
       return 'joins what does not lie side by side';
   }
   return null;
@@ -302,19 +306,19 @@ function misplacedSideBySide({ kernel, bindings, constants, grid }: Launch, part
 
 /** The table of a joined launch must say where the operands of each part start, and give each its workgroups. */
 function misplacedInTable({ bindings, constants, table, grid }: Launch, parts: readonly Part[]): string | null {
-  const [count, records] = constants as number[];
+  const [count, records] = tuple(constants as readonly number[], 2);
   if (count !== records || grid[0] * grid[1] * grid[2] < count) return 'has too few workgroups';
   let group = 0;
-  let at = records;
+  let next = records;
   for (const [k, { launch, bindings: ranges }] of parts.entries()) {
     const { segment } = launch.kernel;
     if (!segment) return 'joins what has no segments';
-    const want = [...ranges.map((b, i) => (b.offset - bindings[i].offset) / 4), group, ...segment.words];
-    if (ranges.length !== bindings.length - 1 || !ranges.every((b, i) => within(b, bindings[i])))
+    const want = [...ranges.map((b, i) => (b.offset - at(bindings, i).offset) / 4), group, ...segment.words];
+    if (ranges.length !== bindings.length - 1 || !ranges.every((b, i) => within(b, at(bindings, i))))
       return 'joins what it does not bind';
-    if (!want.every((word, i) => table![at + i] === word)) return 'has another table';
+    if (!want.every((word, i) => table![next + i] === word)) return 'has another table';
     for (let i = 0; i < segment.groups; i++) if (table![group++] !== k) return 'has another table';
-    at += want.length;
+    next += want.length;
   }
   return group === count ? null : 'has another table';
 }

@@ -1,6 +1,7 @@
 // Passes that let convolutions do the work of the batch norms around them (tests/gpu/fuse-norm.test.ts):
 // - normOnLoad: y = act(x · scale + shift) is not written where every reader can apply it to x as it loads (shaders/conv/norm-load.ts);
 // - sumsOnStore: what a norm sums up of a tensor, forward or for its gradient, is summed where that is written (shaders/conv/norm-sums.ts).
+import { at, tuple } from '../../shaders/checked';
 import { lowerAgain } from '../../shaders/lower';
 import { type Binding, type Block, overlap } from './blocks';
 import { commute, isMovable } from './fuse';
@@ -18,7 +19,7 @@ function throughNorm(reader: Launch, norm: Launch, x: Binding, stats: Binding, y
   const { plane, relu } = norm.kernel.normalizes!;
   const [first, ...rest] = reader.bindings;
   if (!onLoad || !operation || onLoad.plane !== plane || 16 * onLoad.channels !== stats.bytes) return null;
-  if (!same(first, y) || rest.some((b) => b.block === y.block)) return null;
+  if (!first || !same(first, y) || rest.some((b) => b.block === y.block)) return null;
   if (writes(reader, (b) => b.block === x.block || b.block === stats.block)) return null;
   const parts = [...partsOf(norm), ...partsOf(reader)];
   return { ...reader, kernel: lowerAgain({ ...operation, norm: { relu } }), bindings: [x, ...rest, stats], parts };
@@ -30,19 +31,21 @@ function throughNorm(reader: Launch, norm: Launch, x: Binding, stats: Binding, y
  */
 export function normOnLoad(launches: readonly Launch[], pinned: ReadonlySet<Block>): Launch[] {
   const out: (Launch | null)[] = [...launches];
-  launches.forEach((norm, at) => {
+  launches.forEach((norm, place) => {
     if (!norm.kernel.normalizes) return;
-    const [x, stats, y] = norm.bindings;
+    const [x, stats, y] = tuple(norm.bindings, 3);
     if (!isMovable(y.block, pinned)) return;
-    const users = [...out.keys()].filter((i) => i !== at && out[i]?.bindings.some((b) => b.block === y.block));
-    const fused = users.map((i) => (i > at ? throughNorm(out[i]!, norm, x, stats, y) : null));
-    if (fused.includes(null)) return;
-    const until = out.slice(at + 1, (users[users.length - 1] ?? at) + 1);
+    const readers = new Map<number, Launch>();
+    for (const [i, user] of out.entries()) {
+      if (!user || i === place || !user.bindings.some((b) => b.block === y.block)) continue;
+      const fused = i > place ? throughNorm(user, norm, x, stats, y) : null;
+      if (!fused) return;
+      readers.set(i, fused);
+    }
+    const until = out.slice(place + 1, Math.max(place, ...readers.keys()) + 1);
     if (until.some((l) => l && writes(l, (b) => overlap(b, x) || overlap(b, stats)))) return;
-    users.forEach((i, k) => {
-      out[i] = fused[k];
-    });
-    out[at] = null;
+    for (const [i, fused] of readers) out[i] = fused;
+    out[place] = null;
   });
   return out.filter((launch) => launch !== null);
 }
@@ -53,17 +56,17 @@ export function normOnLoad(launches: readonly Launch[], pinned: ReadonlySet<Bloc
  */
 export function sumsOnStore(launches: readonly Launch[]): Launch[] {
   const out: (Launch | null)[] = [...launches];
-  launches.forEach((sum, at) => {
+  launches.forEach((sum, place) => {
     const { sums } = sum.kernel;
     if (!sums) return;
-    const [tensor, ...others] = sum.bindings;
-    const from = out.findLastIndex((l, i) => i < at && l !== null && writes(l, (b) => overlap(b, tensor)));
+    const [tensor, ...others] = sum.bindings as [Binding, ...Binding[]];
+    const from = out.findLastIndex((l, i) => i < place && l !== null && writes(l, (b) => overlap(b, tensor)));
     const writer = out[from];
     const { onStore, operation } = writer?.kernel ?? {};
     if (!writer || !onStore || !operation || onStore.plane !== sums.plane) return;
     if (sum.constants[0] !== onStore.channels || sum.constants[1] !== onStore.chunks) return;
-    if (!same(writer.bindings[writer.kernel.access.indexOf('w')], tensor)) return;
-    if (out.slice(from + 1, at).some((l) => l && !commute(l, sum))) return;
+    if (!same(at(writer.bindings, writer.kernel.access.indexOf('w')), tensor)) return;
+    if (out.slice(from + 1, place).some((l) => l && !commute(l, sum))) return;
     const kernel = lowerAgain({ ...operation, sums });
     const bindings = [...writer.bindings, ...others];
     // In one launch, no buffer may be both read and written.
@@ -72,7 +75,7 @@ export function sumsOnStore(launches: readonly Launch[]): Launch[] {
     );
     if (clash) return;
     out[from] = { ...writer, kernel, bindings, parts: [...partsOf(writer), ...partsOf(sum)] };
-    out[at] = null;
+    out[place] = null;
   });
   return out.filter((launch) => launch !== null);
 }

@@ -1,4 +1,5 @@
 // Passes over the launches of a traced step: fewer launches for the same result.
+import { at, fromEnd } from '../../shaders/checked';
 import { foldWorkgroups, gridOf } from '../../shaders/kernel';
 import { type Binding, type Block, overlap } from './blocks';
 import { sameConstant } from './constants';
@@ -22,6 +23,8 @@ function extents(launches: readonly Launch[]): Map<Block, number> {
   return ends;
 }
 
+const operand = ({ bindings }: Launch, i: number): Binding => at(bindings, i);
+
 /** The bytes that a binding takes where others lie behind it. */
 const span = (b: Binding, align: number): number => aligned(b.bytes, align);
 
@@ -35,11 +38,11 @@ function follows(
 ): boolean {
   const { kernel, constants } = last;
   if (!kernel.flat || next.kernel !== kernel || next.constants.length !== constants.length) return false;
-  if (!constants.every((c, i) => i === 0 || sameConstant(c, next.constants[i]))) return false;
+  if (!constants.every((c, i) => i === 0 || sameConstant(c, at(next.constants, i)))) return false;
   // All of a block moves, so all of it must be what the launch works on.
   const isFree = (b: Binding) => isMovable(b.block, pinned) && b.offset === 0 && ends.get(b.block) === b.bytes;
   return last.bindings.every((a, i) => {
-    const b = next.bindings[i];
+    const b = at(next.bindings, i);
     if (a.bytes !== 4 * (constants[0] as number) || b.bytes !== 4 * (next.constants[0] as number)) return false;
     if (a.block !== b.block) return isFree(a) && isFree(b);
     // The joined launch writes what lies between them too.
@@ -78,44 +81,47 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
   let out = [...launches];
   let ends = extents(out);
   for (let from = 0; from < out.length; from++) {
-    if (!out[from].kernel.flat) continue;
+    const first = at(out, from);
+    if (!first.kernel.flat) continue;
     let to = from + 1;
-    let bytes = span(out[from].bindings[0], align);
+    let bytes = span(operand(first, 0), align);
     while (
       to < out.length &&
-      follows(out[to - 1], out[to], pinned, ends, align) &&
-      bytes + span(out[to].bindings[0], align) <= MOST
+      follows(at(out, to - 1), at(out, to), pinned, ends, align) &&
+      bytes + span(operand(at(out, to), 0), align) <= MOST
     )
-      bytes += span(out[to++].bindings[0], align);
+      bytes += span(operand(at(out, to++), 0), align);
     if (to - from < 2) continue;
     const run = out.slice(from, to);
+    const second = at(run, 1);
     // Operands that two launches share cannot lie beside both.
-    const moving = run[0].bindings.flatMap(({ block }, i) =>
-      run[1].bindings[i].block === block ? [] : run.map((launch) => launch.bindings[i].block),
+    const moving = first.bindings.flatMap(({ block }, i) =>
+      operand(second, i).block === block ? [] : run.map((launch) => operand(launch, i).block),
     );
     if (new Set(moving).size !== moving.length) {
       from = to - 1;
       continue;
     }
-    const last = run[run.length - 1].bindings[0];
+    const last = operand(fromEnd(run, 1), 0);
     bytes -= span(last, align) - last.bytes;
     const moves: Moves = new Map();
-    const bindings = run[0].bindings.map((first, i): Binding => {
-      if (run[1].bindings[i].block === first.block) return { ...first, bytes };
-      const joined = new VirtualBlock(bytes, `${run[0].kernel.name}, joined`);
+    const bindings = first.bindings.map((range, i): Binding => {
+      if (operand(second, i).block === range.block) return { ...range, bytes };
+      const joined = new VirtualBlock(bytes, `${first.kernel.name}, joined`);
       let offset = 0;
-      for (const { bindings: own } of run) {
-        moves.set(own[i].block, { block: joined, offset });
-        offset += span(own[i], align);
+      for (const launch of run) {
+        const own = operand(launch, i);
+        moves.set(own.block, { block: joined, offset });
+        offset += span(own, align);
       }
       return { block: joined, offset: 0, bytes };
     });
     const n = bytes / 4;
     const whole: Launch = {
-      ...run[0],
+      ...first,
       bindings,
-      constants: [n, ...run[0].constants.slice(1)],
-      grid: gridOf(run[0].kernel, n)!,
+      constants: [n, ...first.constants.slice(1)],
+      grid: gridOf(first.kernel, n)!,
       parts: run.flatMap(partsOf).map((part) => ({ ...part, bindings: movedRanges(part.bindings, moves) })),
     };
     const rest = [...out.slice(0, from), ...out.slice(to)].map((launch) => moved(launch, moves));
@@ -148,7 +154,7 @@ function gather(
   moves: Moves,
   what: string,
 ): Binding | null {
-  const { block } = ranges[0];
+  const { block } = at(ranges, 0);
   if (ranges.every((r) => r.block === block)) {
     const low = Math.min(...ranges.map((r) => r.offset));
     const high = Math.max(...ranges.map((r) => r.offset + r.bytes));
@@ -169,7 +175,7 @@ function gather(
 
 /** Launches of one family, apart by the block that they write where several write slices of one. */
 function families(launches: readonly Launch[]): Launch[][] {
-  const target = (launch: Launch) => launch.bindings[Math.max(0, launch.kernel.access.search(/[wx]/))].block;
+  const target = (launch: Launch) => operand(launch, Math.max(0, launch.kernel.access.search(/[wx]/))).block;
   const writers = new Map<Block, number>();
   const segmented = launches.filter((launch) => launch.kernel.segment);
   for (const launch of segmented) writers.set(target(launch), (writers.get(target(launch)) ?? 0) + 1);
@@ -193,17 +199,18 @@ export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Bl
     // An earlier join may have moved what these launches bind, but not what they come from.
     const traced = new Set(members.flatMap((launch) => partsOf(launch).map((part) => part.launch)));
     const run = out.filter((launch) => !launch.table && partsOf(launch).every((part) => traced.has(part.launch)));
-    const { family } = run[0].kernel.segment!;
-    const at = run.map((launch) => out.indexOf(launch));
+    const first = at(run, 0);
+    const { family } = first.kernel.segment!;
+    const [start, end] = [out.indexOf(first), out.indexOf(fromEnd(run, 1))];
     const between = (from: number, to: number) => out.slice(from + 1, to).filter((l) => !run.includes(l));
-    const early = run.every((l, k) => between(at[0], at[k]).every((other) => commute(l, other)));
-    const late = run.every((l, k) => between(at[k], at[at.length - 1]).every((other) => commute(l, other)));
+    const early = run.every((l) => between(start, out.indexOf(l)).every((other) => commute(l, other)));
+    const late = run.every((l) => between(out.indexOf(l), end).every((other) => commute(l, other)));
     if (!early && !late) continue;
     const moves: Moves = new Map();
     const ends = extents(out);
-    const operands = run[0].bindings.map((_, i) =>
+    const operands = first.bindings.map((_, i) =>
       gather(
-        run.map((l) => l.bindings[i]),
+        run.map((l) => operand(l, i)),
         pinned,
         ends,
         align,
@@ -223,7 +230,7 @@ export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Bl
     const records: number[] = [];
     parts.forEach(({ launch, bindings }, k) => {
       const { segment } = launch.kernel;
-      records.push(...bindings.map((b, i) => (b.offset - whole[i].offset) / 4), groups.length, ...segment!.words);
+      records.push(...bindings.map((b, i) => (b.offset - at(whole, i).offset) / 4), groups.length, ...segment!.words);
       for (let i = 0; i < segment!.groups; i++) groups.push(k);
     });
     const table = Uint32Array.from([...groups, ...records]);
@@ -237,8 +244,8 @@ export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Bl
       parts,
       table,
     };
-    const target = early ? at[0] : at[at.length - 1];
-    out = others.flatMap((l, i) => (i === target ? [joined] : run.includes(out[i]) ? [] : [l as Launch]));
+    const target = early ? start : end;
+    out = others.flatMap((l, i) => (i === target ? [joined] : run.includes(at(out, i)) ? [] : [l as Launch]));
   }
   return out;
 }

@@ -1,5 +1,6 @@
 // The graph of a traced step, ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
 // use, bind groups made once. A call writes the numbers that change, encodes the list into one pass and submits once.
+import { fromEnd } from '../../shaders/checked';
 import type { Block, Pool, Storage } from './blocks';
 
 import { type Commands, type Launched, MOST_UNIFORMS } from './commands';
@@ -21,7 +22,9 @@ export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Bl
     const { access } = launch.kernel;
     const seen = launch.bindings.some(
       ({ block }, i) =>
-        !'rc'.includes(access[i]) && (!(block instanceof VirtualBlock) || block.place || wanted.has(block)),
+        access[i] !== 'r' &&
+        access[i] !== 'c' &&
+        (!(block instanceof VirtualBlock) || block.place || wanted.has(block)),
     );
     if (!seen) continue;
     live.push(launch);
@@ -123,7 +126,7 @@ export class CompiledGraph {
     for (const fault of skipped) warnOnce(`compile: a rewrite is left out, the step runs without it (${fault})`);
     for (const { table, bindings } of live) {
       if (!table) continue;
-      const block = bindings[bindings.length - 1].block as VirtualBlock;
+      const block = fromEnd(bindings, 1).block as VirtualBlock;
       block.place = pool.take(table.byteLength, block.what);
       this.#owned.push(block.place);
       device.queue.writeBuffer(block.place.gpu, 0, table);
@@ -133,18 +136,18 @@ export class CompiledGraph {
     if (fault) throw new GpuError(`compile: the step's memory was laid out wrongly: ${fault}`);
     const step = device.limits.minUniformBufferOffsetAlignment;
     let used = 0;
-    const offsets = live.map(({ kernel }) => {
-      const at = used;
-      if (kernel.uniforms) used += Math.ceil(kernel.uniforms / step) * step;
-      return at;
+    const placed = live.map((launch) => {
+      const uniform = used;
+      if (launch.kernel.uniforms) used += Math.ceil(launch.kernel.uniforms / step) * step;
+      return { ...launch, uniform };
     });
     this.#staging = new ArrayBuffer(used + MOST_UNIFORMS);
     const view = new DataView(this.#staging);
-    live.forEach(({ kernel, constants }, i) => {
-      if (!kernel.uniforms) return;
-      writeConstants(view, offsets[i], constants);
-      if (constants.some((c) => c instanceof Scalar)) this.#changing.push({ offset: offsets[i], constants });
-    });
+    for (const { kernel, constants, uniform } of placed) {
+      if (!kernel.uniforms) continue;
+      writeConstants(view, uniform, constants);
+      if (constants.some((c) => c instanceof Scalar)) this.#changing.push({ offset: uniform, constants });
+    }
     this.#uniforms = null;
     this.#uniformGroup = null;
     if (used) {
@@ -160,12 +163,12 @@ export class CompiledGraph {
       });
       pool.buffersCreated++;
     }
-    this.#replays = live.map(({ kernel, bindings, grid, path }, i) => {
+    this.#replays = placed.map(({ kernel, bindings, grid, path, uniform }) => {
       const compiled = pipelines.get(kernel);
       const { name: what, access } = kernel;
       const group = commands.createBindGroup(what, compiled, bindings);
       const uniforms = kernel.uniforms ? this.#uniformGroup : null;
-      return { what, access, kernel, path, compiled, bindings, group, uniforms, uniform: offsets[i], grid };
+      return { what, access, kernel, path, compiled, bindings, group, uniforms, uniform, grid };
     });
   }
 

@@ -12,7 +12,7 @@ interface Taken {
 export class Habit<T extends Taken> {
   readonly #labels = new Int32Array(PAST);
   readonly #taken: T[] = [];
-  /** Where the takes before a place looked the same for the last time, by a hash of them. */
+  /** Where the takes before a place looked the same for the last time, by a hash of them: as many as there are hashes. */
   readonly #places = new Int32Array(PAST).fill(-1);
   /** A hash of the last 32 labels: each take shifts the oldest one out. */
   #context = 0;
@@ -24,9 +24,9 @@ export class Habit<T extends Taken> {
   expected(label: number): T | null {
     this.#context = (this.#context << 1) ^ Math.imul(label, 0x9e3779b1);
     this.#labels[this.#now % PAST] = label;
-    if (!this.#is(this.#at, label)) this.#at = this.#places[this.#slot];
+    if (!this.#is(this.#at, label)) this.#at = this.#places[this.#slot] ?? -1;
     if (!this.#is(this.#at, label)) this.#at = -1;
-    return this.#at < 0 ? null : this.#taken[this.#at % PAST];
+    return (this.#at >= 0 && this.#taken[this.#at % PAST]) || null;
   }
 
   took(thing: T): void {

@@ -1,6 +1,7 @@
 // Lost content: a range of memory that a failed command did not write, or that was computed from one. Whoever reads it gets the error of
 // that command; all else stays right. Where the GPU reports late, launches are remembered until it has answered for them, so that what was
 // computed from a loss meanwhile is found.
+import { fromEnd } from '../../shaders/checked';
 import { GpuError, OutOfMemoryError } from './errors';
 
 /** What can be lost: a range of a block, the real one or one that a graph has placed. */
@@ -71,7 +72,7 @@ export class Losses {
 
   /** Closes the open batch and begins the next. */
   close(): Batch {
-    const batch = this.#batches[this.#batches.length - 1];
+    const batch = fromEnd(this.#batches, 1);
     this.#batches.push({ entries: [], settled: false });
     this.#entries += batch.entries.length;
     while (this.#entries > MOST && this.#batches.length > 2) {
@@ -84,7 +85,7 @@ export class Losses {
   /** The GPU has taken a batch as it is. */
   settle(batch: Batch): void {
     batch.settled = true;
-    while (this.#batches[0].settled) this.#entries -= this.#batches.shift()!.entries.length;
+    while (this.#batches[0]?.settled) this.#entries -= this.#batches.shift()!.entries.length;
     if (this.#batches.length === 1) this.#forgotten = false;
   }
 
@@ -134,7 +135,7 @@ export class Losses {
   }
 
   get #open(): (Work | Renewal)[] {
-    return this.#batches[this.#batches.length - 1].entries;
+    return fromEnd(this.#batches, 1).entries;
   }
 
   #walk(entry: Work | Renewal, again: (work: Work) => GpuError | null): void {

@@ -1,5 +1,6 @@
 // Options are checked in one place, before anything else happens: a name that there is not, a value of the wrong kind, and something else
 // where the object belongs (`F.dropout(x, 0.9)`) are refused. A function states its options as a table beside its signature.
+import { at, fromEnd } from '../../shaders/checked';
 import { InputError } from './errors';
 
 /** What the value of an option may be. */
@@ -53,8 +54,9 @@ export function checked<O extends object>(op: string, options: O | undefined, ta
     if (!Object.hasOwn(options, name)) continue;
     const value = options[name] as unknown;
     if (value === undefined) continue; // as if it were left out
-    if (!Object.hasOwn(kinds, name)) throw unknown(op, options, name, kinds);
-    if (!kinds[name].fits(value)) throw new InputError(`${op}: ${name} ${show(value)} must be ${kinds[name].what}`);
+    const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+    if (!kind) throw unknown(op, options, name, kinds);
+    if (!kind.fits(value)) throw new InputError(`${op}: ${name} ${show(value)} must be ${kind.what}`);
   }
   return options;
 }
@@ -68,7 +70,7 @@ function show(value: unknown): string {
 const names = (kinds: Readonly<Record<string, Kind>>): string => Object.keys(kinds).join(', ');
 
 function misplaced(op: string, value: unknown, kinds: Readonly<Record<string, Kind>>): InputError {
-  const fitting = Object.keys(kinds).find((name) => kinds[name].fits(value));
+  const fitting = Object.entries(kinds).find(([, kind]) => kind.fits(value))?.[0];
   const hint = fitting && typeof value !== 'object' ? `, such as { ${fitting}: ${show(value)} }` : '';
   return new InputError(`${op}: options are an object { ${names(kinds)} }${hint}; given was ${show(value)}`);
 }
@@ -90,8 +92,8 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + Number(a[i - 1] !== b[j - 1])));
+      next.push(Math.min(at(row, j) + 1, at(next, j - 1) + 1, at(row, j - 1) + Number(a[i - 1] !== b[j - 1])));
     row = next;
   }
-  return row[b.length];
+  return fromEnd(row, 1);
 }

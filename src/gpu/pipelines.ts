@@ -125,5 +125,7 @@ async function notes(module: GPUShaderModule, kernel: Kernel): Promise<string | 
 /** The same from Dawn's message, which has them as `:5:13 error: …`. */
 function withLines(message: string, kernel: Kernel): string {
   const errors = [...message.matchAll(/:(\d+):(\d+) error: (.*)/g)];
-  return errors.length ? refused(errors.map(([, line, column, text]) => note(kernel, +line, +column, text))) : message;
+  return errors.length
+    ? refused(errors.map(([, line, column, text]) => note(kernel, Number(line), Number(column), text ?? '')))
+    : message;
 }

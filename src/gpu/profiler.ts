@@ -67,11 +67,12 @@ export class Profiler {
     let origin: bigint | null = null;
     for (const { pending, buffer } of this.#results) {
       await wait(buffer.mapAsync(GPUMapMode.READ));
-      const times = new BigUint64Array(buffer.getMappedRange());
+      const times = new DataView(buffer.getMappedRange());
       pending.forEach(({ kernel, path, bytes }, i) => {
-        origin ??= times[2 * i];
-        const start = Number(times[2 * i] - origin) / 1e3;
-        const duration = Number(times[2 * i + 1] - times[2 * i]) / 1e3;
+        const begin = times.getBigUint64(16 * i, true);
+        origin ??= begin;
+        const start = Number(begin - origin) / 1e3;
+        const duration = Number(times.getBigUint64(16 * i + 8, true) - begin) / 1e3;
         out.push({ kernel: kernel.name, path, start, duration, flops: kernel.flops ?? 0, bytes });
       });
       buffer.destroy();

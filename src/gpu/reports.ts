@@ -47,7 +47,7 @@ export class Reports {
       this.device.queue.writeBuffer(this.gpu, 8 * slot, new Uint32Array(2));
       const other = `a gather, scatter, loss or matrix: VALUE is out of range. ${OUT_OF_RANGE}`;
       const told = [...this.#slots.keys()][slot] ?? other;
-      throw new InputError(told.replace('VALUE', String(words[2 * slot + 1] | 0)));
+      throw new InputError(told.replace('VALUE', String((words[2 * slot + 1] ?? 0) | 0)));
     }
   }
 }

@@ -1,5 +1,6 @@
 // Autotune: which variant of its kernels an operation of some shape gets. The built-in one, unless a measurement on this adapter or a
 // checkpoint says otherwise. Only names of variants are stored, in the adapter's cache and in checkpoints.
+import { at, tuple } from '../../shaders/checked';
 import type { Lowering } from '../../shaders/kernel';
 import { type KernelTarget, targetName } from '../../shaders/target';
 import { type Candidates, candidates, type Variant } from '../../shaders/variants';
@@ -19,7 +20,7 @@ export interface TuneOptions {
 /** An operation that ran while tuning was on. */
 interface Noted extends Candidates {
   readonly key: string;
-  /** Bytes of both operands and the result. */
+  /** Bytes of both operands and of the result. */
   readonly bytes: readonly number[];
 }
 
@@ -86,7 +87,10 @@ export class Tuning {
       [...this.#noted.values()].filter(({ key, lowerings }) => lowerings.size > 1 && !this.#table.has(key));
     const before = unsettled().length;
     const cached = before ? this.#readCache(onNotice) : {};
-    for (const { key, lowerings } of unsettled()) if (lowerings.has(cached[key])) this.#table.set(key, cached[key]);
+    for (const { key, lowerings } of unsettled()) {
+      const choice = cached[key];
+      if (choice !== undefined && lowerings.has(choice)) this.#table.set(key, choice);
+    }
     const open = unsettled();
     if (open.length) onNotice(`tuning ${open.length} kernels${open.length < before ? ', others are known' : ''} …`);
     for (const noted of open) this.#table.set(noted.key, await this.#fastest(noted));
@@ -96,7 +100,10 @@ export class Tuning {
 
   async #fastest({ key, lowerings, bytes }: Noted): Promise<string> {
     const { device } = this;
-    const [a, b, out] = bytes.map((size) => device.allocate(size, 'tuning'));
+    const [a, b, out] = tuple(
+      bytes.map((size) => device.allocate(size, 'tuning')),
+      3,
+    );
     // Numbers as they come in training: zeros or what lay there before may be faster or, where denormal, slower.
     for (const operand of [a, b])
       device.write(
@@ -109,7 +116,7 @@ export class Tuning {
     const times = await this.measure(key, runs);
     for (const storage of [a, b, out]) storage.release();
     const fastest = times.indexOf(Math.min(...times));
-    return times[fastest] < FASTER * times[0] ? [...lowerings.keys()][fastest] : '';
+    return at(times, fastest) < FASTER * at(times, 0) ? at([...lowerings.keys()], fastest) : '';
   }
 
   get #adapter(): string {
@@ -153,22 +160,27 @@ export class Tuning {
 
 /** Median time of each of `runs`, taken in turns so that a slow moment of the machine hits all of them. */
 async function medians(device: Device, runs: readonly Run[]): Promise<number[]> {
-  const launches: number[] = [];
+  const measured: { run: Run; launches: number; samples: number[] }[] = [];
   for (const run of runs) {
     run(); // compiles
     await device.sync();
-    launches.push(Math.min(MOST_LAUNCHES, Math.ceil(SAMPLE / (await wallClock(device, run)))));
+    const launches = Math.min(MOST_LAUNCHES, Math.ceil(SAMPLE / (await wallClock(device, run))));
+    measured.push({ run, launches, samples: [] });
   }
   const clock = device.features.has('timestamp-query') ? gpuClock : wallClock;
-  const samples = runs.map((): number[] => []);
   for (let repetition = 0; repetition < REPETITIONS; repetition++)
-    for (const [i, run] of runs.entries()) {
+    for (const { run, launches, samples } of measured) {
       const time = await clock(device, () => {
-        for (let n = 0; n < launches[i]; n++) run();
+        for (let n = 0; n < launches; n++) run();
       });
-      samples[i].push(time / launches[i]);
+      samples.push(time / launches);
     }
-  return samples.map((times) => times.sort((x, y) => x - y)[REPETITIONS >> 1]);
+  return measured.map(({ samples }) =>
+    at(
+      samples.sort((x, y) => x - y),
+      REPETITIONS >> 1,
+    ),
+  );
 }
 
 /** Milliseconds until the GPU has done what `body` launches. */

@@ -25,7 +25,7 @@ setPath(modulePath);
 export function callSite(): string {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 200; // a deep model calls through many frames
-  const [own, ...frames] = (new Error().stack ?? '').split('\n').slice(1);
+  const [own = '', ...frames] = (new Error().stack ?? '').split('\n').slice(1);
   Error.stackTraceLimit = limit;
   // The framework's sources lie around this file; bundled into a program they are in one file with it, and lines tell nothing.
   const root = fileOf(own).replace(/[\\/]tensor[\\/]context\.\w+$/, '');

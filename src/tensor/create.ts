@@ -129,8 +129,8 @@ function flatten(data: NestedArray, shape: readonly number[], depth: number, out
 /** A tensor filled with one value. */
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
   const { dtype = 'float32', requiresGrad = false } = checked('full', options, OPTIONS);
-  const one = toHost([value], dtype, 'full');
-  const values = () => hostArray(dtype, new ArrayBuffer(byteSize('full', dtype, size(shape)))).fill(one[0]);
+  const one = toHost([value], dtype, 'full')[0] as number;
+  const values = () => hostArray(dtype, new ArrayBuffer(byteSize('full', dtype, size(shape)))).fill(one);
   return factory('full', shape, dtype, (storage) => device().write(storage, values()), requiresGrad);
 }
 

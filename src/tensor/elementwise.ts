@@ -1,5 +1,6 @@
 // Elementwise operations without gradients: picks the kernel for the operands' layout and launches it.
 
+import { fromEnd } from '../../shaders/checked';
 import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
 import { elementwise as kernelFor, STRIDES_AT, scalarType } from '../../shaders/elementwise';
@@ -9,7 +10,7 @@ import { inputError } from './context';
 import type { DType } from './dtype';
 import { bytesOf, elementOf, wgslType } from './dtype';
 import type { Shape } from './shape';
-import { broadcastStrides, collapse, leadWithOnes, sameShape, size } from './shape';
+import { broadcastStrides, collapse, groupLast, leadWithOnes, sameShape, size } from './shape';
 import type { Tensor } from './tensor';
 import { empty } from './tensor';
 
@@ -35,21 +36,16 @@ export function evaluate(e: Expression): Tensor {
 
 /** The same, into an existing bindable tensor that no operand views; its type is the result's. */
 function evaluateInto(out: Tensor, e: Expression): void {
-  const names = Object.keys(e.operands);
   const tensors = Object.values(e.operands);
   const flat = tensors.every((t) => sameShape(t.shape, e.shape) && isBindable(t));
   const walk = collapse(e.shape, flat ? [] : tensors.map((t) => broadcastStrides(t.shape, t.strides, e.shape)));
-  const last = walk.shape.length - 1;
-  const quads = !flat && walk.shape[last] % 4 === 0;
-  if (quads) {
-    walk.shape[last] /= 4;
-    for (const strides of walk.strides) strides[last] *= 4;
-  }
+  const quads = !flat && fromEnd(walk.shape, 1) % 4 === 0;
+  if (quads) groupLast(walk, 4);
   leadWithOnes(walk, FEW);
   const options: ElementwiseOptions = {
     name: e.name,
     expression: e.expression,
-    operands: tensors.map((t, i) => ({ name: names[i], type: wgslType(t.dtype) })),
+    operands: Object.entries(e.operands).map(([name, { dtype }]) => ({ name, type: wgslType(dtype) })),
     compute: e.compute ? wgslType(e.compute) : 'own',
     result: wgslType(out.dtype),
     mode: flat ? 'flat' : quads ? 'quads' : 'strided',

@@ -1,6 +1,7 @@
 // The reduction of an elementwise expression, not recorded: chooses how the work is divided, and launches one kernel, or one more for every split of
 // a long range. `ops/reduce.ts` has the operations.
 
+import { at } from '../../shaders/checked';
 import type { Reduction } from '../../shaders/reduce';
 import { reduce as kernelFor, ROWS_WORKGROUP } from '../../shaders/reduce';
 import type { Constant, Scalar } from '../gpu';
@@ -48,7 +49,9 @@ const ENOUGH_THREADS = 16384;
 
 /** What a reduction starts from. */
 function identity(reduction: Reduction, compute: Exclude<Computed, 'float16'>): Constant {
-  const [least, most] = { float32: [-Infinity, Infinity], int32: [-(2 ** 31), 2 ** 31 - 1], uint32: [0, -1] }[compute];
+  const [least, most] = (
+    { float32: [-Infinity, Infinity], int32: [-(2 ** 31), 2 ** 31 - 1], uint32: [0, -1] } as const
+  )[compute];
   const first = { sum: 0, prod: 1, max: least, min: most, argmax: 0, argmin: 0 }[reduction];
   return compute === 'float32' ? f32(first) : first;
 }
@@ -62,17 +65,13 @@ export function reduce(e: ReduceExpression): Tensor {
   const result = arg ? 'int32' : (e.result ?? compute);
   const outShape = reducedShape(shape, axes, e.keepDims ?? false);
   const n = size(outShape);
-  const names = Object.keys(e.operands);
   const tensors = Object.values(e.operands);
   const strides = tensors.map((t) => broadcastStrides(t.shape, t.strides, shape));
   const pick = (keep: boolean) => {
-    const dims = shape.map((_, i) => i).filter((i) => axes.includes(i) !== keep && shape[i] !== 1);
-    return dims.length
-      ? collapse(
-          dims.map((i) => shape[i]),
-          strides.map((s) => dims.map((i) => s[i])),
-        )
-      : { shape: [], strides: strides.map(() => []) };
+    const isPicked = (_: number, i: number) => axes.includes(i) !== keep && shape[i] !== 1;
+    const picked = strides.map((list) => list.filter(isPicked));
+    const dims = shape.filter(isPicked);
+    return dims.length ? collapse(dims, picked) : { shape: dims, strides: picked };
   };
   const kept = pick(true);
   const reduced = pick(false);
@@ -108,7 +107,7 @@ export function reduce(e: ReduceExpression): Tensor {
     name,
     reduction,
     map: e.map,
-    operands: tensors.map((t, i) => ({ name: names[i], type: wgslType(t.dtype) })),
+    operands: Object.entries(e.operands).map(([name, { dtype }]) => ({ name, type: wgslType(dtype) })),
     compute: wgslType(compute) as 'f32' | 'i32' | 'u32',
     convert: (e.convert ?? false) && tensors.some((t) => t.dtype !== compute),
     final: last && e.final ? e.final : 'acc',
@@ -119,7 +118,7 @@ export function reduce(e: ReduceExpression): Tensor {
   const head = [n, kept.shape.length, reduced.shape.length, count, chunk, identity(reduction, compute), 0, 0];
   const scalars = (e.scalars ?? []).map((s) => (typeof s === 'number' ? f32(s) : s));
   const dims = padded([...kept.shape, ...reduced.shape]);
-  const steps = tensors.flatMap((_, k) => padded([...kept.strides[k], ...reduced.strides[k]]));
+  const steps = kept.strides.flatMap((list, k) => padded([...list, ...at(reduced.strides, k)]));
   const constants = [...head, ...padded(scalars, 4), ...dims, ...steps, ...tensors.map((t) => t.offset)];
   device().launch(kernel, [...tensors.map(bindAll), bind(out)], constants, n * splits);
   if (last) return out;
@@ -140,10 +139,9 @@ export function evaluateTo(shape: Shape, e: Expression): Tensor {
 
 /** A reduced tensor seen with size 1 again in the dimensions that were reduced, so that it broadcasts against the input. */
 export function restored(y: Tensor, input: Tensor, axes: readonly number[]): Tensor {
-  let at = 0;
-  const kept = y.ndim === input.ndim;
-  const strides = input.shape.map((_, i) => (kept ? y.strides[i] : axes.includes(i) ? 0 : y.strides[at++]));
-  return strided(y, reducedShape(input.shape, axes, true), strides);
+  let next = 0;
+  const spread = () => input.shape.map((_, i) => (axes.includes(i) ? 0 : at(y.strides, next++)));
+  return strided(y, reducedShape(input.shape, axes, true), y.ndim === input.ndim ? y.strides : spread());
 }
 
 /** Dimensions of `to` along which a tensor of `shape` is repeated by broadcasting. */

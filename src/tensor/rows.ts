@@ -1,4 +1,5 @@
 // Tensors side by side: packing several into one block of memory, and rows of such tensors that are exchanged as a whole.
+import { at } from '../../shaders/checked';
 import { ANY } from '../../shaders/elements';
 import { permuteRows } from '../../shaders/particles';
 import type { TypedBinding } from '../gpu';
@@ -38,7 +39,8 @@ function* runs(tensors: readonly Tensor[], most: number): Iterable<[from: number
   while (from < tensors.length) {
     let bytes = 0;
     let to = from;
-    while (to < tensors.length && (to === from || bytes + span(tensors[to]) <= most)) bytes += span(tensors[to++]);
+    while (to < tensors.length && (to === from || bytes + span(at(tensors, to)) <= most))
+      bytes += span(at(tensors, to++));
     yield [from, to];
     from = to;
   }
@@ -50,43 +52,44 @@ function packBlock(what: string, tensors: readonly Tensor[]): void {
   const storage = device().allocate(bytes, what);
   // Gaps between tensors are moved and updated along with them: they start as zeros.
   device().write(storage, new Uint32Array(bytes / 4));
-  let at = 0;
+  let next = 0;
   for (const tensor of tensors) {
-    const place = storage.slice(at, bytesIn(tensor));
+    const place = storage.slice(next, bytesIn(tensor));
     device().copy(bind(tensor), place);
     tensor.memory.rehome(place);
-    at += span(tensor);
+    next += span(tensor);
   }
   storage.release();
 }
 
 /** Where rows of tensors lie, if they lie side by side in one block; null otherwise. */
 function layoutOf(rows: readonly (readonly Tensor[])[]): TypedBinding | null {
-  const { block, offset } = bind(rows[0][0]);
-  let at = offset;
-  for (const row of rows)
-    for (const tensor of row) {
-      const place = bind(tensor);
-      if (place.block !== block || place.offset !== at) return null;
-      at += span(tensor);
-    }
-  return { block, offset, bytes: at - offset, element: ANY };
+  const tensors = rows.flat();
+  const { block, offset } = bind(at(tensors, 0));
+  let next = offset;
+  for (const tensor of tensors) {
+    const place = bind(tensor);
+    if (place.block !== block || place.offset !== next) return null;
+    next += span(tensor);
+  }
+  return { block, offset, bytes: next - offset, element: ANY };
 }
 
 /** Row r becomes what was row order[r]; `order` [rows] is a uint32 tensor, a permutation or with repetitions. All rows hold tensors alike. */
 export function permuteTensors(what: string, rows: readonly (readonly Tensor[])[], order: Tensor): void {
-  if (rows[0].length === 0) return;
+  const first = at(rows, 0);
+  if (first.length === 0) return;
   rows.forEach((row, i) =>
     row.forEach((tensor, k) => {
-      const like = rows[0][k];
-      if (row.length !== rows[0].length || !sameShape(tensor.shape, like.shape) || tensor.dtype !== like.dtype)
+      const like = at(first, k);
+      if (row.length !== first.length || !sameShape(tensor.shape, like.shape) || tensor.dtype !== like.dtype)
         throw new InputError(
           `${what}: all must have the same tensors, but tensor ${k} of ${i} is ${showShape(tensor.shape)} and that of 0 ${showShape(like.shape)}`,
         );
     }),
   );
   // One launch where all rows fit into a block, else one for every few tensors of each row.
-  for (const [from, to] of runs(rows[0], MOST / rows.length)) {
+  for (const [from, to] of runs(first, MOST / rows.length)) {
     const part = rows.map((row) => row.slice(from, to));
     let layout = layoutOf(part);
     if (!layout) {
@@ -102,7 +105,8 @@ export function permuteTensors(what: string, rows: readonly (readonly Tensor[])[
 
 /** The same for the elements along the first axis of one bindable tensor. */
 export function permuteFirstAxis(x: Tensor, order: Tensor): void {
-  permuteBlock(bind(x), x.shape[0], x.size / x.shape[0], order);
+  const n = at(x.shape, 0);
+  permuteBlock(bind(x), n, x.size / n, order);
   x.memory.written();
 }
 

@@ -1,4 +1,5 @@
-// Shapes, strides and broadcasting: pure index arithmetic.
+// Shapes, strides and broadcasting: pure index arithmetic. It runs before every launch, with indices that come from loops over the lists
+// themselves; `as number` says so without a check.
 import { inputError } from './context';
 
 export type Shape = readonly number[];
@@ -11,7 +12,7 @@ export function contiguousStrides(shape: Shape): number[] {
   let stride = 1;
   for (let i = shape.length - 1; i >= 0; i--) {
     strides[i] = stride;
-    stride *= shape[i];
+    stride *= shape[i] as number;
   }
   return strides;
 }
@@ -25,8 +26,9 @@ export const showShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 export function isContiguous(shape: Shape, strides: readonly number[]): boolean {
   let expected = 1;
   for (let i = shape.length - 1; i >= 0; i--) {
-    if (shape[i] !== 1 && strides[i] !== expected) return size(shape) === 0;
-    expected *= shape[i];
+    const n = shape[i] as number;
+    if (n !== 1 && strides[i] !== expected) return size(shape) === 0;
+    expected *= n;
   }
   return true;
 }
@@ -77,7 +79,7 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
 /** Strides that read a tensor of `shape` as if it had shape `to` (0 where it is repeated). */
 export function broadcastStrides(shape: Shape, strides: readonly number[], to: Shape): number[] {
   const lead = to.length - shape.length;
-  return to.map((n, i) => (i < lead || (shape[i - lead] === 1 && n !== 1) ? 0 : strides[i - lead]));
+  return to.map((n, i) => (i < lead || (shape[i - lead] === 1 && n !== 1) ? 0 : (strides[i - lead] as number)));
 }
 
 /** A dimension of a tensor in 0 … rank − 1; negative ones count from the end. */
@@ -126,23 +128,28 @@ export function collapse(
   strides: readonly (readonly number[])[],
 ): { shape: number[]; strides: number[][] } {
   const dims: number[] = [];
-  const out: number[][] = strides.map(() => []);
+  const walks = strides.map((from) => ({ from, to: [] as number[] }));
   for (let i = 0; i < shape.length; i++) {
-    if (shape[i] === 1) continue;
+    const n = shape[i] as number;
+    if (n === 1) continue;
     const last = dims.length - 1;
-    if (last >= 0 && strides.every((s, k) => out[k][last] === s[i] * shape[i])) {
-      dims[last] *= shape[i];
-      strides.forEach((s, k) => (out[k][last] = s[i]));
-    } else {
-      dims.push(shape[i]);
-      strides.forEach((s, k) => out[k].push(s[i]));
-    }
+    const isOne = last >= 0 && walks.every(({ from, to }) => to[last] === (from[i] as number) * n);
+    const place = isOne ? last : last + 1;
+    dims[place] = isOne ? (dims[last] as number) * n : n;
+    for (const { from, to } of walks) to[place] = from[i] as number;
   }
   if (dims.length === 0) {
     dims.push(1);
-    out.forEach((o) => o.push(0));
+    for (const { to } of walks) to.push(0);
   }
-  return { shape: dims, strides: out };
+  return { shape: dims, strides: walks.map(({ to }) => to) };
+}
+
+/** Counts the last dimension in groups of `by` elements, in place. */
+export function groupLast({ shape, strides }: ReturnType<typeof collapse>, by: number): void {
+  const last = shape.length - 1;
+  shape[last] = (shape[last] as number) / by;
+  for (const list of strides) list[last] = (list[last] as number) * by;
 }
 
 /** Puts dimensions of size 1 in front, in place, until there are `least`: kernels with few dimensions need not count them. */

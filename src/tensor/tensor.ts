@@ -1,4 +1,5 @@
 // The Tensor: a typed, strided view of GPU memory. Operations live in files of their own; `ops/methods.ts` hangs them on as methods.
+import { at } from '../../shaders/checked';
 import type { Storage } from '../gpu';
 import { device } from '../gpu';
 import { inputError } from './context';
@@ -175,20 +176,22 @@ export class Tensor {
     // A strided view: read the span it covers and pick the elements on the host.
     let low = this.offset;
     let high = this.offset;
-    this.strides.forEach((stride, i) => {
-      if (stride < 0) low += stride * (this.shape[i] - 1);
-      else high += stride * (this.shape[i] - 1);
+    this.shape.forEach((size, i) => {
+      const reach = at(this.strides, i) * (size - 1);
+      if (reach < 0) low += reach;
+      else high += reach;
     });
     const span = await this.#read(low, high - low + 1);
     const out = hostNumbers(hostArray(this.dtype, new ArrayBuffer(bytesOf(this.dtype) * n)));
-    const index = new Array<number>(this.ndim).fill(0);
-    for (let i = 0, at = this.offset - low; i < n; i++) {
-      out[i] = span[at];
-      for (let d = this.ndim - 1; d >= 0; d--) {
-        at += this.strides[d];
-        if (++index[d] < this.shape[d]) break;
-        at -= this.strides[d] * this.shape[d];
-        index[d] = 0;
+    // From the last dimension on: how many steps are left in it.
+    const axes = this.shape.map((size, d) => ({ size, stride: at(this.strides, d), left: size })).reverse();
+    for (let i = 0, place = this.offset - low; i < n; i++) {
+      out[i] = span[place] as number;
+      for (const axis of axes) {
+        place += axis.stride;
+        if (--axis.left > 0) break;
+        place -= axis.stride * axis.size;
+        axis.left = axis.size;
       }
     }
     return out;
@@ -198,7 +201,7 @@ export class Tensor {
   async item(): Promise<number> {
     if (this.size !== 1)
       throw inputError('item', `the tensor has ${this.size} elements`, { tensor: this }, 'Use data() or toArray().');
-    return (await this.data())[0];
+    return (await this.data())[0] as number;
   }
 
   /** Nested arrays of the shape of the tensor; booleans for bool. */
@@ -206,8 +209,8 @@ export class Tensor {
     const data = await this.data();
     const value = (x: number) => (this.dtype === 'bool' ? x !== 0 : x);
     const nest = (depth: number, from: number, count: number): NestedArray => {
-      if (depth === this.ndim) return value(data[from]);
-      const n = this.shape[depth];
+      if (depth === this.ndim) return value(data[from] as number);
+      const n = at(this.shape, depth);
       const inner = n ? count / n : 0;
       return Array.from({ length: n }, (_, i) => nest(depth + 1, from + i * inner, inner));
     };

@@ -1,11 +1,12 @@
 // Views and writing into them, not recorded: `ops/views.ts` and `ops/join.ts` have the operations. A view shares memory: only shape, strides and offset change.
+import { at, fromEnd } from '../../shaders/checked';
 import { FEW } from '../../shaders/decode';
 import { place as placeKernels } from '../../shaders/place';
 import { type Constant, device } from '../gpu';
 import type { DType } from './dtype';
 import { bindAll, copy, evaluate } from './elementwise';
 import type { Shape } from './shape';
-import { broadcastStrides, collapse, contiguousStrides, isContiguous, leadWithOnes, padded } from './shape';
+import { broadcastStrides, collapse, contiguousStrides, groupLast, isContiguous, leadWithOnes, padded } from './shape';
 import type { Tensor } from './tensor';
 import { strided } from './tensor';
 
@@ -14,11 +15,13 @@ export function viewStrides(shape: Shape, strides: readonly number[], wanted: Sh
   if (isContiguous(shape, strides)) return contiguousStrides(wanted);
   // Runs of dimensions that are walked in one go; each has to be filled by whole dimensions of the new shape.
   const runs = collapse(shape, [strides]);
+  const walked = at(runs.strides, 0);
   const out = new Array<number>(wanted.length);
   let run = runs.shape.length - 1;
   let inside = 1;
   for (let i = wanted.length - 1; i >= 0; i--) {
-    if (wanted[i] === 1) {
+    const n = at(wanted, i);
+    if (n === 1) {
       out[i] = 0;
       continue;
     }
@@ -26,9 +29,9 @@ export function viewStrides(shape: Shape, strides: readonly number[], wanted: Sh
       run--;
       inside = 1;
     }
-    out[i] = runs.strides[0][run] * inside;
-    inside *= wanted[i];
-    if (runs.shape[run] % inside) return null;
+    out[i] = at(walked, run) * inside;
+    inside *= n;
+    if (at(runs.shape, run) % inside) return null;
   }
   return out;
 }
@@ -43,8 +46,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 export const permute = (x: Tensor, order: readonly number[]): Tensor =>
   strided(
     x,
-    order.map((i) => x.shape[i]),
-    order.map((i) => x.strides[i]),
+    order.map((i) => at(x.shape, i)),
+    order.map((i) => at(x.strides, i)),
   );
 
 /** Repeats dimensions of size 1, without a copy. */
@@ -64,31 +67,30 @@ export const stepsFrom = (start: number, axis: number, shape: Shape): Steps[] =>
 
 /** The elements in the given steps of every dimension, as a view. */
 export function slice(x: Tensor, steps: readonly Steps[]): Tensor {
-  const offset = x.offset + steps.reduce((sum, { start }, i) => sum + start * x.strides[i], 0);
+  const offset = x.offset + steps.reduce((sum, { start }, i) => sum + start * at(x.strides, i), 0);
   return strided(
     x,
     steps.map((s) => s.count),
-    steps.map((s, i) => s.step * x.strides[i]),
+    steps.map((s, i) => s.step * at(x.strides, i)),
     offset,
   );
 }
 
 /**
- * Writes `source` into `target`, a view of the same shape and type into other memory. `at` is where the target begins, if another place than its
+ * Writes `source` into `target`, a view of the same shape and type into other memory. `start` is where the target begins, if another place than its
  * offset, such as one that changes from call to call of a compiled step.
  */
-export function place(target: Tensor, source: Tensor, at: Constant = target.offset): void {
-  const { shape, strides } = collapse(source.shape, [source.strides, target.strides]);
-  const last = shape.length - 1;
-  const run = shape[last] % 4 === 0 ? 4 : 1;
-  const steps = strides.map((list) => list[last]);
-  shape[last] /= run;
-  for (const list of strides) list[last] *= run;
+export function place(target: Tensor, source: Tensor, start: Constant = target.offset): void {
+  const walk = collapse(source.shape, [source.strides, target.strides]);
+  const run = fromEnd(walk.shape, 1) % 4 === 0 ? 4 : 1;
+  const steps = walk.strides.map((list) => fromEnd(list, 1));
+  groupLast(walk, run);
   const runs = source.size / run;
-  leadWithOnes({ shape, strides }, FEW);
+  leadWithOnes(walk, FEW);
+  const { shape, strides } = walk;
   const { few, many } = placeKernels[source.dtype === 'float16' ? 'halves' : 'words'];
   const kernel = shape.length === FEW ? few : many;
-  const head: Constant[] = [runs, shape.length, source.offset, at, run, ...steps, 0];
+  const head: Constant[] = [runs, shape.length, source.offset, start, run, ...steps, 0];
   const constants = [...head, ...[shape, ...strides].flatMap((list) => padded(list))];
   device().launch(kernel, [bindAll(source), bindAll(target)], constants, runs);
 }
