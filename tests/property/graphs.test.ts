@@ -1,19 +1,14 @@
-// Random graphs of 10–30 operations with reuse, views and broadcasting: values and gradients against the same graph in float64.
+// Random graphs of up to 40 operations with reuse, views and broadcasting: values and gradients against the same graph in float64.
+import fc from 'fast-check';
 import { test } from 'uvu';
-import '../../src/ops/methods';
-import { binaryFunctions, gelu, unaryFunctions } from '../../src/ops/elementwise';
-import { matmul } from '../../src/ops/matmul';
-import * as reduce from '../../src/ops/reduce';
-import { softmax } from '../../src/ops/softmax';
-import * as views from '../../src/ops/views';
-import { size } from '../../src/tensor/shape';
+import * as F from '../../src/nn/functional';
+import { unaryFunctions } from '../../src/ops/elementwise';
+import { type Shape, size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { useGpu } from '../util';
-import type { Random } from './cases';
-import { agree, property } from './cases';
-import { smooth } from './functions';
-import type { Nd } from './tape';
-import { Tape } from './tape';
+import { code, property, within } from './cases';
+import { folds, functions, sum } from './functions';
+import { type Nd, Tape } from './tape';
 
 useGpu();
 
@@ -27,159 +22,141 @@ interface Step {
 /** Functions that keep numbers of moderate size moderate, so that float32 stays close to float64. */
 const bounded = ['tanh', 'sigmoid', 'sin', 'cos', 'silu', 'softplus', 'geluErf', 'atan', 'erf'] as const;
 
-function combine(random: Random, inputs: number[]): Step {
-  const kind = random.pick(['add', 'sub', 'mul', 'div'] as const);
-  if (kind === 'div') {
-    // By 2 + tanh b, which stays away from zero.
-    const run = (a: Tensor, b: Tensor) => binaryFunctions.div(a, binaryFunctions.add(unaryFunctions.tanh(b), 2));
-    const reference = (tape: Tape, a: Nd, b: Nd) =>
-      tape.zip([a, b], (x, y) => {
-        const t = Math.tanh(tape.value(y));
-        return tape.div(x, tape.unary(y, t + 2, 1 - t * t));
-      });
-    return { inputs, run, reference };
-  }
-  return {
-    inputs,
-    run: (a, b) => binaryFunctions[kind](a, b),
-    reference: (tape, a, b) => tape.zip([a, b], tape[kind]),
-  };
-}
+const pairs: Record<string, [run: (a: Tensor, b: Tensor) => Tensor, f: (a: number, b: number) => number]> = {
+  add: [F.add, (a, b) => a + b],
+  sub: [F.sub, (a, b) => a - b],
+  mul: [F.mul, (a, b) => a * b],
+  // By 2 + tanh b, which stays away from zero.
+  div: [(a, b) => F.div(a, F.add(F.tanh(b), 2)), (a, b) => a / (2 + Math.tanh(b))],
+};
+
+type One = Omit<Step, 'inputs'>;
+const exps = (v: readonly number[]) => v.map((x) => Math.exp(x));
+
+/** What is done to one tensor, by the kind of step; null where the shape does not suit. */
+const ones: Record<string, (shape: Shape, axis: number, a: number, b: number) => One | null> = {
+  mean: (shape, axis, a) =>
+    shape.length
+      ? {
+          run: (x) => F.mean(x, axis, a % 2 > 0),
+          reference: (tape, x) => tape.fold(x, [axis], a % 2 > 0, folds.mean),
+        }
+      : null,
+  logsumexp: (shape, axis, a) =>
+    shape.length
+      ? {
+          run: (x) => F.logsumexp(x, axis, a % 2 > 0),
+          reference: (tape, x) => tape.fold(x, [axis], a % 2 > 0, folds.logsumexp),
+        }
+      : null,
+  permute: (shape, axis, a) => {
+    // A rotation of the dimensions, or of their mirror: up to three of them, every order.
+    const order = shape.map((_, d) => (d * (a % 2 ? 1 : shape.length - 1) + axis) % shape.length);
+    return {
+      run: (x) => F.permute(x, order),
+      reference: (tape, x) => {
+        const to = order.map((d) => shape[d]);
+        return tape.pick(x, to, (index) => shape.map((_, d) => index[order.indexOf(d)]));
+      },
+    };
+  },
+  narrow: (shape, axis, a, b) => {
+    if (!(shape[axis] > 1)) return null;
+    const start = within(a, 0, shape[axis] - 2);
+    const length = within(b, 1, shape[axis] - start);
+    return {
+      run: (x) => F.narrow(x, axis, start, length),
+      reference: (tape, x) => tape.pick(x, shape.with(axis, length), (index) => index.with(axis, start + index[axis])),
+    };
+  },
+  softmax: (shape, axis) =>
+    shape.length
+      ? {
+          run: (x) => F.softmax(x, axis),
+          reference: (tape, x) => tape.lines(x, axis, (v) => exps(v).map((e) => e / sum(exps(v)))),
+        }
+      : null,
+  // x · xᵀ / k
+  gram: (shape) => {
+    const [n, k] = shape;
+    if (shape.length !== 2 || n > 9 || k > 9) return null;
+    return {
+      run: (x) => F.div(F.matmul(x, F.transpose(x)), k),
+      reference: (tape, x) => {
+        const turned = tape.pick(x, [k, n], ([i, j]) => [j, i]);
+        return tape.zip([tape.product(x, turned)], (v) => v / k);
+      },
+    };
+  },
+};
+
+const fits = (a: Shape, b: Shape): boolean =>
+  size(a) * size(b) <= 40_000 && b.every((n, d) => [undefined, 1, n].includes(a[d + a.length - b.length]) || n === 1);
+
+const kinds = fc.constantFrom('function', 'pair', 'pair', 'pair', 'pair', ...Object.keys(ones), 'permute', 'narrow');
+const step = fc.record({ kind: kinds, late: fc.boolean(), x: code, y: code, axis: code, a: code, b: code });
+type Drawn = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 /** One more operation on a graph whose results have the given shapes. */
-function grow(random: Random, shapes: readonly (readonly number[])[]): Step {
+function grow({ kind, late, x, y, axis, a, b }: Drawn, shapes: readonly Shape[]): Step {
   // Late results more often than early ones, so that the graph becomes deep as well as wide.
-  const i = random.chance(0.5) ? shapes.length - 1 : random.int(0, shapes.length - 1);
+  const i = late ? shapes.length - 1 : x % shapes.length;
   const shape = shapes[i];
-  const rank = shape.length;
-  const axis = rank ? random.int(0, rank - 1) : 0;
-  const one = (run: Step['run'], reference: Step['reference']): Step => ({ inputs: [i], run, reference });
-  const fits = (other: readonly number[]) =>
-    other.every((n, d) => {
-      const own = shape[d + rank - other.length];
-      return own === undefined || n === own || n === 1 || own === 1;
-    }) && size(other) * size(shape) <= 40_000;
-  const partners = shapes.map((_, k) => k).filter((k) => k === i || fits(shapes[k]));
-  switch (random.int(0, 8)) {
-    case 0:
-    case 1:
-    case 2: {
-      const step = combine(random, [i, random.pick(partners)]);
-      return size(shape) > 300 ? { ...step, inputs: [i, i] } : step;
-    }
-    case 3: {
-      if (!rank) break;
-      const keepDims = random.chance(0.5);
-      return random.chance(0.5)
-        ? one(
-            (x) => reduce.mean(x, axis, keepDims),
-            (tape, x) => tape.fold(x, [axis], keepDims, tape.mean),
-          )
-        : one(
-            (x) => reduce.logsumexp(x, axis, keepDims),
-            (tape, x) => tape.fold(x, [axis], keepDims, tape.logsumexp),
-          );
-    }
-    case 4: {
-      if (!rank) break;
-      const order = random.permutation(rank);
-      return one(
-        (x) => views.permute(x, order),
-        (tape, x) =>
-          tape.pick(
-            x,
-            order.map((d) => shape[d]),
-            (index) => shape.map((_, d) => index[order.indexOf(d)]),
-          ),
-      );
-    }
-    case 5: {
-      if (!rank || shape[axis] < 2) break;
-      const start = random.int(0, shape[axis] - 2);
-      const length = random.int(1, shape[axis] - start);
-      const to = shape.map((n, d) => (d === axis ? length : n));
-      return one(
-        (x) => views.narrow(x, axis, start, length),
-        (tape, x) => tape.pick(x, to, (index) => index.map((c, d) => (d === axis ? start + c : c))),
-      );
-    }
-    case 6: {
-      if (!rank) break;
-      const reference = (tape: Tape, x: Nd) =>
-        tape.lines(x, axis, (line) => {
-          const total = tape.logsumexp(line);
-          return line.map((n) => tape.exp(tape.sub(n, total)));
-        });
-      return one((x) => softmax(x, axis), reference);
-    }
-    case 7: {
-      if (rank !== 2 || shape[0] > 9 || shape[1] > 9) break;
-      const [n, k] = shape; // x · xᵀ / k
-      return one(
-        (x) => binaryFunctions.div(matmul(x, views.transpose(x)), k),
-        (tape, x) => {
-          const row = (r: number) => x.nodes.slice(r * k, (r + 1) * k);
-          const nodes = Array.from({ length: n * n }, (_, at) =>
-            tape.scale(tape.dot(row(Math.floor(at / n)), row(at % n)), 1 / k),
-          );
-          return { shape: [n, n], nodes };
-        },
-      );
-    }
+  if (kind === 'pair') {
+    const partners = [...shapes.keys()].filter((k) => k === i || (size(shape) <= 300 && fits(shape, shapes[k])));
+    const [run, f] = Object.values(pairs)[a % 4];
+    return { inputs: [i, partners[y % partners.length]], run, reference: (tape, p, q) => tape.zip([p, q], f) };
   }
-  const name = random.pick(bounded);
-  const { f, slope } = smooth[name];
-  const run = name === 'geluErf' ? (x: Tensor) => gelu(x) : unaryFunctions[name];
-  return one(
-    (x) => run(x),
-    (tape, x) => tape.map(x, f, slope),
-  );
+  const one = kind === 'function' ? null : ones[kind](shape, axis % Math.max(1, shape.length), a, b);
+  if (one) return { inputs: [i], ...one };
+  const name = bounded[a % bounded.length];
+  const [f] = functions[name];
+  return { inputs: [i], run: unaryFunctions[name] as One['run'], reference: (tape, p) => tape.zip([p], f) };
 }
 
-property('graphs', 150, async (random) => {
-  const count = random.int(2, 4);
-  const dims = Array.from({ length: 3 }, () => random.pick([1, 2, 3, 5, 7]));
-  const inputs = Array.from({ length: count }, () => {
-    const shape = dims.slice(random.int(0, 2)).map((n) => (random.chance(0.2) ? 1 : n));
-    return { shape, values: random.values(size(shape), -1, 1) };
-  });
-  const shapes: (readonly number[])[] = inputs.map(({ shape }) => shape);
-  const steps: Step[] = [];
+const graphDraws = {
+  dims: fc.array(fc.constantFrom(1, 2, 3, 5, 7), { minLength: 3, maxLength: 3 }),
+  inputs: fc.array(fc.tuple(fc.nat(2), fc.nat(7)), { minLength: 2, maxLength: 4 }),
+  steps: fc.array(step, { minLength: 1, maxLength: 40 }),
+};
+property('graphs', 150, graphDraws, async ({ dims, inputs: drawn, steps: drawnSteps }, c) => {
+  const inputs = drawn.map(([from, ones]) => dims.slice(from).map((n, d) => ((ones >> d) & 1 && n < 5 ? 1 : n)));
+  const given = inputs.map((shape) => c.input(shape, -1, 1));
   const tape = new Tape();
-  const arrays = inputs.map(({ shape, values }) => tape.leaf(values, shape));
-  for (let i = random.int(10, 30); i > 0; i--) {
-    const step = grow(random, shapes);
-    steps.push(step);
-    const result = step.reference(tape, ...step.inputs.map((k) => arrays[k]));
-    arrays.push(result);
-    shapes.push(result.shape);
+  const arrays = given.map(({ shape, values }) => tape.leaf(values, shape));
+  const steps: Step[] = [];
+  for (const one of drawnSteps) {
+    const next = grow(
+      one,
+      arrays.map((x) => x.shape),
+    );
+    steps.push(next);
+    arrays.push(next.reference(tape, ...next.inputs.map((k) => arrays[k])));
   }
   const evaluate = <X>(start: readonly X[], apply: (step: Step, given: X[]) => X): X[] => {
     const all = [...start];
-    for (const step of steps)
+    for (const one of steps)
       all.push(
         apply(
-          step,
-          step.inputs.map((k) => all[k]),
+          one,
+          one.inputs.map((k) => all[k]),
         ),
       );
-    return all;
+    return all.slice(start.length);
   };
   // The objective adds up the means of all results, so that every operation counts.
-  await agree(random, {
-    what: `graph of ${steps.length} operations`,
-    inputs,
-    run: (...x) =>
-      evaluate(x, (step, given) => step.run(...given))
-        .slice(count)
-        .map((y) => reduce.mean(y))
-        .reduce((a, b) => binaryFunctions.add(a, b)),
-    reference: (t, ...x) => {
-      const all = evaluate(x, (step, given) => step.reference(t, ...given)).slice(count);
-      return { shape: [], nodes: [t.sum(all.map((y) => t.mean(y.nodes)))] };
+  await c.agree(
+    given,
+    (...x) =>
+      evaluate(x, (one, of) => one.run(...of))
+        .map((y) => F.mean(y))
+        .reduce((p, q) => F.add(p, q)),
+    (t, ...x) => {
+      const means = evaluate(x, (one, of) => one.reference(t, ...of)).map((y) => t.mean(y.nodes));
+      return { shape: [], nodes: [t.dot(means)] };
     },
-    tolerance: 1e-4,
-  });
+    1e-4,
+  );
 });
 
 test.run();

@@ -1,86 +1,44 @@
 // Random matrix products, convolutions and pooling with all attributes.
+import fc from 'fast-check';
 import { test } from 'uvu';
-import '../../src/ops/methods';
-import { conv2d, convTranspose2d } from '../../src/ops/conv';
-import { conv1d } from '../../src/ops/conv-nd';
-import { linear, matmul } from '../../src/ops/matmul';
-import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from '../../src/ops/pool';
-import { size } from '../../src/tensor/shape';
+import * as F from '../../src/nn/functional';
+import type { Shape } from '../../src/tensor/shape';
 import { useGpu } from '../util';
-import type { Random } from './cases';
-import { agree, property } from './cases';
-import type { Nd, Node, Tape } from './tape';
-import { flat, positions } from './tape';
+import { property } from './cases';
+import { mean } from './functions';
+import { flat, type Nd, type Node, positions, type Tape } from './tape';
 
 useGpu();
 
-const input = (random: Random, shape: readonly number[]) => ({ shape, values: random.values(size(shape), -1, 1) });
+const int = (min: number, max: number) => fc.integer({ min, max });
+const two = (min: number, max: number) => fc.tuple(int(min, max), int(min, max));
+const EDGES = [1, 2, 3, 15, 16, 17, 31, 33, 63, 64, 65];
+const edge = fc.constantFrom(...EDGES);
 
-/** Rows of a times columns of b, leading dimensions broadcast. */
-function product(tape: Tape, a: Nd, b: Nd): Nd {
-  const [m, k] = a.shape.slice(-2);
-  const n = b.shape[b.shape.length - 1];
-  // One node list a row of a and a column of b, as elements of arrays that broadcast.
-  const rank = Math.max(a.shape.length, b.shape.length) - 2;
-  const lead = (x: Nd) => [...new Array<number>(rank - x.shape.length + 2).fill(1), ...x.shape.slice(0, -2)];
-  const batch = Array.from({ length: rank }, (_, d) => (lead(a)[d] === 1 ? lead(b)[d] : lead(a)[d]));
-  const start = (x: Nd, index: readonly number[], matrix: number) =>
-    flat(
-      lead(x),
-      index.slice(0, rank).map((c, d) => (lead(x)[d] === 1 ? 0 : c)),
-    ) * matrix;
-  const shape = [...batch, m, n];
-  const nodes = positions(shape).map((index) => {
-    const [i, j] = index.slice(-2);
-    const [p, q] = [start(a, index, m * k) + i * k, start(b, index, k * n) + j];
-    const steps = Array.from({ length: k }, (_, c) => c);
-    return tape.dot(
-      steps.map((c) => a.nodes[p + c]),
-      steps.map((c) => b.nodes[q + c * n]),
-    );
-  });
-  return { shape, nodes };
-}
-
-property('matrix products', 48, async (random) => {
-  const batch = random.chance(0.4) ? [random.int(1, 3), random.int(1, 2)].slice(random.int(0, 1)) : [];
-  const sizes = [1, 2, 3, 15, 16, 17, 31, 33, ...(batch.length ? [] : [63, 64, 65])];
-  const edge = () => random.pick(sizes);
-  const [m, k, n] = [edge(), random.chance(0.04) ? 0 : edge(), edge()];
-  const part = () => batch.map((b) => (random.chance(0.3) ? 1 : b)).slice(random.chance(0.3) ? batch.length : 0);
-  const kind = random.pick(['matrices', 'matrices', 'row', 'column', 'linear']);
+const matrixDraws = {
+  kind: fc.constantFrom('matrices', 'matrices', 'row', 'column', 'linear'),
+  sizes: fc.tuple(edge, fc.oneof({ weight: 24, arbitrary: edge }, { weight: 1, arbitrary: fc.constant(0) }), edge),
+  batch: fc.oneof(fc.constant([]), fc.array(int(1, 3), { minLength: 1, maxLength: 2 })),
+  // What of the batch each side has.
+  parts: fc.tuple(fc.tuple(fc.nat(2), fc.nat(3)), fc.tuple(fc.nat(2), fc.nat(3))),
+};
+property('matrix products', 48, matrixDraws, async ({ kind, sizes, batch, parts }, c) => {
+  const [m, k, n] = batch.length ? sizes.map((s) => Math.min(s, 33)) : sizes;
+  const input = (shape: Shape) => c.input(shape, -1, 1);
   if (kind === 'linear')
-    return agree(random, {
-      what: 'linear',
-      inputs: [input(random, [...batch, m, k || 1]), input(random, [n, k || 1]), input(random, [n])],
-      run: linear,
-      reference: (tape, x, w, b) => {
-        const columns = tape.pick(w, [k || 1, n], ([i, j]) => [j, i]);
-        return tape.zip([product(tape, x, columns), b], tape.add);
-      },
+    return c.agree([input([...batch, m, k || 1]), input([n, k || 1]), input([n])], F.linear, (tape, x, w, b) => {
+      const columns = tape.pick(w, [k || 1, n], ([i, j]) => [j, i]);
+      return tape.zip([tape.product(x, columns), b], (v, t) => v + t);
     });
-  const shapes =
-    kind === 'row'
-      ? [[k], [...part(), k, n]]
-      : kind === 'column'
-        ? [[...part(), m, k], [k]]
-        : [
-            [...part(), m, k],
-            [...part(), k, n],
-          ];
-  await agree(random, {
-    what: 'matmul',
-    inputs: shapes.map((shape) => input(random, shape)),
-    run: matmul,
-    reference: (tape, a, b) => {
-      const rows = a.shape.length === 1 ? { ...a, shape: [1, k] } : a;
-      const columns = b.shape.length === 1 ? { ...b, shape: [k, 1] } : b;
-      const { shape, nodes } = product(tape, rows, columns);
-      const dropped = shape.filter(
-        (_, d) => !(kind === 'row' && d === shape.length - 2) && !(kind === 'column' && d === shape.length - 1),
-      );
-      return { shape: dropped, nodes };
-    },
+  const [first, second] = parts.map(([from, ones]) => batch.map((b, d) => ((ones >> d) & 1 ? 1 : b)).slice(from));
+  const a = kind === 'row' ? [k] : [...first, m, k];
+  const b = kind === 'column' ? [k] : [...second, k, n];
+  await c.agree([input(a), input(b)], F.matmul, (tape, x, y) => {
+    const rows = kind === 'row' ? { ...x, shape: [1, k] } : x;
+    const columns = kind === 'column' ? { ...y, shape: [k, 1] } : y;
+    const { shape, nodes } = tape.product(rows, columns);
+    const dropped = kind === 'row' ? shape.length - 2 : kind === 'column' ? shape.length - 1 : -1;
+    return { shape: shape.filter((_, d) => d !== dropped), nodes };
   });
 });
 
@@ -93,25 +51,21 @@ interface Geometry {
 
 /** y[n,o,p] = Σ_{c,k} w[o,c,k] · x[n,c, stride·p + dilation·k − padding] */
 function convolution(tape: Tape, x: Nd, w: Nd, { stride, padding, dilation, groups }: Geometry): Nd {
-  const [N, C, H, W] = x.shape;
-  const [O, perGroup, KH, KW] = w.shape;
-  const outputs = (n: number, before: number, after: number, kernel: number, d: number, s: number) =>
-    Math.floor((n + before + after - d * (kernel - 1) - 1) / s) + 1;
-  const shape = [
-    N,
-    O,
-    outputs(H, padding[0], padding[1], KH, dilation[0], stride[0]),
-    outputs(W, padding[2], padding[3], KW, dilation[1], stride[1]),
-  ];
-  const taps = positions([perGroup, KH, KW]);
-  const nodes = positions(shape).map(([n, o, p, q]) => {
+  const [N, , ...image] = x.shape;
+  const [O, perGroup, ...kernel] = w.shape;
+  const outputs = image.map((n, d) => {
+    const room = n + padding[2 * d] + padding[2 * d + 1] - dilation[d] * (kernel[d] - 1) - 1;
+    return Math.floor(room / stride[d]) + 1;
+  });
+  const shape = [N, O, ...outputs];
+  const taps = positions([perGroup, ...kernel]);
+  const nodes = positions(shape).map(([n, o, ...at]) => {
     const inside: [Node, Node][] = [];
-    for (const [c, i, j] of taps) {
-      const row = p * stride[0] + i * dilation[0] - padding[0];
-      const column = q * stride[1] + j * dilation[1] - padding[2];
-      if (row < 0 || row >= H || column < 0 || column >= W) continue;
+    for (const [c, ...tap] of taps) {
+      const from = at.map((p, d) => p * stride[d] + tap[d] * dilation[d] - padding[2 * d]);
+      if (from.some((i, d) => i < 0 || i >= image[d])) continue;
       const channel = Math.floor(o / (O / groups)) * perGroup + c;
-      inside.push([x.nodes[((n * C + channel) * H + row) * W + column], w.nodes[flat(w.shape, [o, c, i, j])]]);
+      inside.push([x.nodes[flat(x.shape, [n, channel, ...from])], w.nodes[flat(w.shape, [o, c, ...tap])]]);
     }
     return tape.dot(
       inside.map(([a]) => a),
@@ -122,166 +76,171 @@ function convolution(tape: Tape, x: Nd, w: Nd, { stride, padding, dilation, grou
 }
 
 const biased = (tape: Tape, y: Nd, bias?: Nd): Nd =>
-  bias ? tape.zip([y, { shape: [bias.shape[0], 1, 1], nodes: bias.nodes }], tape.add) : y;
+  bias ? tape.zip([y, { shape: [...bias.shape, 1, 1], nodes: bias.nodes }], (v, b) => v + b) : y;
 
-property('convolutions', 32, async (random) => {
-  const groups = random.pick([1, 1, 1, 2, 3]);
+const convolutionDraws = {
   // Some with as many channels as a tile has, or one more.
-  const wide = groups === 1 && random.chance(0.3);
-  const C = wide ? random.pick([8, 16, 17]) : groups * random.int(1, 3);
-  const O = wide ? random.pick([16, 32, 33]) : groups * random.int(1, 4);
-  const [KH, KW] = [random.int(1, 4), random.int(1, 3)];
-  const geometry: Geometry = {
-    stride: [random.int(1, 3), random.int(1, 2)],
-    padding: [random.int(0, 2), random.int(0, 2), random.int(0, 2), random.int(0, 2)],
-    dilation: [random.int(1, 2), random.int(1, 3)],
-    groups,
-  };
-  const [H, W] = [
-    geometry.dilation[0] * (KH - 1) + random.int(1, 6),
-    geometry.dilation[1] * (KW - 1) + random.pick([1, 3, 5, 8]),
-  ];
-  const x = input(random, [wide ? 1 : random.int(1, 2), C, H, W]);
-  const w = input(random, [O, C / groups, KH, KW]);
-  await agree(random, {
-    what: `conv2d ${JSON.stringify(geometry)}`,
-    inputs: random.chance(0.5) ? [x, w, input(random, [O])] : [x, w],
-    run: (a, b, c) => conv2d(a, b, c, geometry),
-    reference: (tape, a, b, c) => biased(tape, convolution(tape, a, b, geometry), c),
-  });
+  channels: fc.oneof(
+    { weight: 3, arbitrary: fc.record({ groups: int(1, 3), ins: int(1, 3), outs: int(1, 4), batch: int(1, 2) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        groups: fc.constant(1),
+        ins: fc.constantFrom(8, 16, 17),
+        outs: fc.constantFrom(16, 32, 33),
+        batch: fc.constant(1),
+      }),
+    },
+  ),
+  kernel: fc.tuple(int(1, 4), int(1, 3)),
+  stride: fc.tuple(int(1, 3), int(1, 2)),
+  padding: fc.tuple(int(0, 2), int(0, 2), int(0, 2), int(0, 2)),
+  dilation: fc.tuple(int(1, 2), int(1, 3)),
+  outputs: fc.tuple(int(1, 6), fc.constantFrom(1, 3, 5, 8)),
+  bias: fc.boolean(),
+};
+property('convolutions', 32, convolutionDraws, async ({ channels, kernel, outputs, bias, ...attributes }, c) => {
+  const { groups, ins, outs, batch } = channels;
+  const image = outputs.map((n, d) => attributes.dilation[d] * (kernel[d] - 1) + n);
+  const x = c.input([batch, groups * ins, ...image], -1, 1);
+  const w = c.input([groups * outs, ins, ...kernel], -1, 1);
+  const geometry = { ...attributes, groups };
+  await c.agree(
+    bias ? [x, w, c.input([groups * outs], -1, 1)] : [x, w],
+    (a, b, t) => F.conv2d(a, b, t, geometry),
+    (tape, a, b, t) => biased(tape, convolution(tape, a, b, geometry), t),
+  );
 });
 
-property('convolutions of lines and transposed ones', 16, async (random) => {
-  const [C, O, K, stride, padding, dilation] = [
-    random.int(1, 3),
-    random.int(1, 3),
-    random.int(1, 3),
-    random.int(1, 2),
-    random.int(0, 1),
-    random.int(1, 2),
-  ];
-  if (random.chance(0.5)) {
-    const x = input(random, [2, C, dilation * (K - 1) + random.int(1, 9)]);
-    await agree(random, {
-      what: `conv1d stride ${stride} padding ${padding} dilation ${dilation}`,
-      inputs: [x, input(random, [O, C, K]), input(random, [O])],
-      run: (a, b, c) => conv1d(a, b, c, { stride, padding, dilation }),
-      reference: (tape, a, b, c) => {
-        const row = ({ shape: [n, m, l], nodes }: Nd): Nd => ({ shape: [n, m, 1, l], nodes });
-        const geometry: Geometry = {
-          stride: [1, stride],
-          padding: [0, 0, padding, padding],
-          dilation: [1, dilation],
-          groups: 1,
-        };
-        const { shape, nodes } = convolution(tape, row(a), row(b), geometry);
-        return tape.zip(
-          [
-            { shape: [shape[0], shape[1], shape[3]], nodes },
-            { shape: [O, 1], nodes: c.nodes },
-          ],
-          tape.add,
-        );
-      },
-    });
-    return;
-  }
-  // A transposed convolution is the convolution of the input with zeros between its pixels, with the kernel turned round.
-  const [H, W] = [random.int(2, 5), random.int(2, 5)];
-  await agree(random, {
-    what: `convTranspose2d stride ${stride} padding ${padding} dilation ${dilation}`,
-    inputs: [input(random, [2, C, H, W]), input(random, [C, O, 3, 3]), input(random, [O])],
-    run: (a, b, c) => convTranspose2d(a, b, c, { stride, padding, dilation }),
-    reference: (tape, a, b, c) => {
+const thinDraws = {
+  channels: two(1, 3),
+  stride: int(1, 2),
+  padding: int(0, 1),
+  dilation: int(1, 2),
+  kernel: int(1, 3),
+  outputs: int(1, 9),
+};
+property('convolutions of lines', 8, thinDraws, async ({ channels: [C, O], kernel, outputs, ...options }, c) => {
+  const { stride, padding, dilation } = options;
+  const x = c.input([2, C, dilation * (kernel - 1) + outputs], -1, 1);
+  await c.agree(
+    [x, c.input([O, C, kernel], -1, 1), c.input([O], -1, 1)],
+    (a, b, t) => F.conv1d(a, b, t, options),
+    (tape, a, b, t) => {
+      const row = ({ shape: [n, m, l], nodes }: Nd): Nd => ({ shape: [n, m, 1, l], nodes });
+      const y = convolution(tape, row(a), row(b), {
+        stride: [1, stride],
+        padding: [0, 0, padding, padding],
+        dilation: [1, dilation],
+        groups: 1,
+      });
+      const { shape, nodes } = biased(tape, y, t);
+      return { shape: shape.toSpliced(2, 1), nodes };
+    },
+  );
+});
+
+// A transposed convolution is the convolution of the input with zeros between its pixels, with the kernel turned round.
+const transposedDraws = { ...thinDraws, image: two(2, 5) };
+property('transposed convolutions', 8, transposedDraws, async ({ channels: [C, O], image: [H, W], ...drawn }, c) => {
+  const { stride, padding, dilation } = drawn;
+  await c.agree(
+    [c.input([2, C, H, W], -1, 1), c.input([C, O, 3, 3], -1, 1), c.input([O], -1, 1)],
+    (a, b, t) => F.convTranspose2d(a, b, t, { stride, padding, dilation }),
+    (tape, a, b, t) => {
       const sparse = tape.pick(a, [2, C, (H - 1) * stride + 1, (W - 1) * stride + 1], ([n, m, i, j]) =>
         i % stride || j % stride ? null : [n, m, i / stride, j / stride],
       );
       const turned = tape.pick(b, [O, C, 3, 3], ([o, m, i, j]) => [m, o, 2 - i, 2 - j]);
       const side = 2 * dilation - padding;
-      const geometry: Geometry = {
+      const y = convolution(tape, sparse, turned, {
         stride: [1, 1],
         padding: [side, side, side, side],
         dilation: [dilation, dilation],
         groups: 1,
-      };
-      return biased(tape, convolution(tape, sparse, turned, geometry), c);
+      });
+      return biased(tape, y, t);
     },
-  });
+  );
 });
 
-property('pooling', 140, async (random) => {
-  const shape = [random.int(1, 2), random.int(1, 3), random.int(4, 17), random.int(4, 17)];
-  const [, , H, W] = shape;
-  const x = { shape, values: random.apart(size(shape)) };
-  const kind = random.pick(['max', 'max', 'average', 'average', 'adaptive', 'global']);
-  const plane = (
-    tape: Tape,
-    a: Nd,
-    outputs: readonly number[],
-    window: (i: number, d: number) => number[],
-    f: (nodes: Node[], p: number, q: number) => Node,
-  ): Nd => {
-    const to = [...shape.slice(0, 2), ...outputs];
-    const nodes = positions(to).map(([n, c, p, q]) => {
-      const inside = window(p, 0).flatMap((i) => window(q, 1).map((j) => a.nodes[flat(shape, [n, c, i, j])]));
-      return inside.length ? f(inside, p, q) : tape.constant(0);
-    });
-    return { shape: to, nodes };
-  };
-  const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
-  if (kind === 'global' || kind === 'adaptive') {
-    const outputs = kind === 'global' ? [1, 1] : [random.int(1, 9), random.int(1, 9)];
-    const sizes = [H, W];
-    return agree(random, {
-      what: `${kind} pooling to [${outputs}]`,
-      inputs: [x],
-      run: (a) =>
-        kind === 'global' ? globalAvgPool2d(a, { keepDims: true }) : adaptiveAvgPool2d(a, outputs as [number, number]),
-      reference: (tape, a) =>
-        plane(
-          tape,
-          a,
-          outputs,
-          (i, d) => range(Math.floor((i * sizes[d]) / outputs[d]), Math.ceil(((i + 1) * sizes[d]) / outputs[d])),
-          (nodes) => tape.mean(nodes),
-        ),
-    });
-  }
-  const kernel: [number, number] = [random.int(1, 4), random.int(1, 4)];
-  const stride: [number, number] = [random.int(1, 3), random.int(1, 3)];
-  const padding = [0, 1, 2, 3].map((side) => random.int(0, Math.floor(kernel[side >> 1] / 2))) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  const dilation: [number, number] = kind === 'max' ? [random.int(1, 2), 1] : [1, 1];
-  const [ceilMode, countIncludePad] = [random.chance(0.5), random.chance(0.5)];
-  const extent = (d: number) => [H, W][d] + padding[2 * d] + padding[2 * d + 1];
-  const outputs = [0, 1].map((d) => {
-    const room = (extent(d) - dilation[d] * (kernel[d] - 1) - 1) / stride[d];
-    const count = (ceilMode ? Math.ceil(room) : Math.floor(room)) + 1;
-    return ceilMode && (count - 1) * stride[d] >= [H, W][d] + padding[2 * d] ? count - 1 : count;
+/** f of the elements in the window of every output, whose positions `window` gives by dimension; 0 for none. */
+function windows(
+  tape: Tape,
+  x: Nd,
+  outputs: readonly number[],
+  window: (i: number, d: number) => number[],
+  f: (values: number[], at: readonly number[]) => number,
+): Nd {
+  const shape = [...x.shape.slice(0, 2), ...outputs];
+  const nodes = positions(shape).map(([n, c, p, q]) => {
+    const inside = window(p, 0).flatMap((i) => window(q, 1).map((j) => x.nodes[flat(x.shape, [n, c, i, j])]));
+    return tape.apply(inside, (values) => [values.length ? f(values, [p, q]) : 0])[0];
   });
-  if (outputs.some((n) => n < 1)) return;
-  const taps = (i: number, d: number) =>
-    range(0, kernel[d]).map((k) => i * stride[d] + k * dilation[d] - padding[2 * d]);
-  const inside = (i: number, d: number) => taps(i, d).filter((at) => at >= 0 && at < [H, W][d]);
-  const counted = (i: number, d: number) => taps(i, d).filter((at) => at < [H, W][d] + padding[2 * d + 1]).length;
-  await agree(random, {
-    what: `${kind} pooling ${JSON.stringify({ kernel, stride, padding, dilation, ceilMode, countIncludePad })}`,
-    inputs: [x],
-    run: (a) =>
-      kind === 'max'
-        ? maxPool2d(a, { kernel, stride, padding, dilation, ceilMode })
-        : avgPool2d(a, { kernel, stride, padding, ceilMode, countIncludePad }),
-    reference: (tape, a) =>
-      plane(tape, a, outputs, inside, (nodes, p, q) =>
-        kind === 'max'
-          ? tape.most(nodes)
-          : tape.scale(tape.sum(nodes), 1 / (countIncludePad ? counted(p, 0) * counted(q, 1) : nodes.length)),
+  return { shape, nodes };
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const planes = fc.tuple(int(1, 2), int(1, 3), int(4, 17), int(4, 17));
+
+// Null: global pooling.
+const adaptiveDraws = { shape: planes, outputs: fc.option(two(1, 9), { freq: 2 }) };
+property('adaptive pooling', 46, adaptiveDraws, async ({ shape, outputs }, c) => {
+  const to = outputs ?? [1, 1];
+  await c.agree(
+    [c.apart(shape)],
+    (a) => (outputs ? F.adaptiveAvgPool2d(a, outputs) : F.globalAvgPool2d(a, { keepDims: true })),
+    (tape, a) =>
+      windows(
+        tape,
+        a,
+        to,
+        (i, d) => range(Math.floor((i * shape[d + 2]) / to[d]), Math.ceil(((i + 1) * shape[d + 2]) / to[d])),
+        mean,
       ),
-  });
+  );
 });
+
+const poolDraws = {
+  max: fc.boolean(),
+  shape: planes,
+  kernel: two(1, 4),
+  stride: two(1, 3),
+  pads: fc.tuple(int(0, 2), int(0, 2), int(0, 2), int(0, 2)), // at most half of the kernel
+  dilated: int(1, 2),
+  ceilMode: fc.boolean(),
+  countIncludePad: fc.boolean(),
+};
+property(
+  'pooling',
+  94,
+  poolDraws,
+  async ({ max, shape, kernel, stride, pads, dilated, ceilMode, countIncludePad }, c) => {
+    const image = shape.slice(2);
+    const padding = pads.map((n, side) => Math.min(n, Math.floor(kernel[side >> 1] / 2))) as typeof pads;
+    const dilation: [number, number] = [max ? dilated : 1, 1];
+    const outputs = image.map((n, d) => {
+      const extent = n + padding[2 * d] + padding[2 * d + 1];
+      const room = (extent - dilation[d] * (kernel[d] - 1) - 1) / stride[d];
+      const count = (ceilMode ? Math.ceil(room) : Math.floor(room)) + 1;
+      return ceilMode && (count - 1) * stride[d] >= n + padding[2 * d] ? count - 1 : count;
+    });
+    if (outputs.some((n) => n < 1)) return;
+    const taps = (i: number, d: number) =>
+      range(0, kernel[d]).map((k) => i * stride[d] + k * dilation[d] - padding[2 * d]);
+    const inside = (i: number, d: number) => taps(i, d).filter((at) => at >= 0 && at < image[d]);
+    const counted = (i: number, d: number) => taps(i, d).filter((at) => at < image[d] + padding[2 * d + 1]).length;
+    const average = (v: number[], [p, q]: readonly number[]) =>
+      countIncludePad ? (mean(v) * v.length) / (counted(p, 0) * counted(q, 1)) : mean(v);
+    await c.agree(
+      [c.apart(shape)],
+      (a) =>
+        max
+          ? F.maxPool2d(a, { kernel, stride, padding, dilation, ceilMode })
+          : F.avgPool2d(a, { kernel, stride, padding, ceilMode, countIncludePad }),
+      (tape, a) => windows(tape, a, outputs, inside, max ? (v) => Math.max(...v) : average),
+    );
+  },
+);
 
 test.run();
