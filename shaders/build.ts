@@ -17,8 +17,8 @@ export function cached<T>(key: readonly unknown[], make: () => T): T {
  */
 type Buffer = string | false;
 
-/** WGSL of storage bindings in their order. */
-export function storage(...buffers: readonly Buffer[]): { bindings: string; access: string } {
+/** WGSL of storage bindings in their order, and the directive that they need, which stands before all declarations. */
+export function storage(...buffers: readonly Buffer[]): { enable: string; bindings: string; access: string } {
   const parts = buffers.filter((b) => b !== false).map((b) => b.split(/:? /));
   const bindings = parts.map(
     ([letter, name, type], i) =>
@@ -26,7 +26,8 @@ export function storage(...buffers: readonly Buffer[]): { bindings: string; acce
   );
   const named = Object.entries(aliases).filter(([alias]) => parts.some(([, , type]) => type === alias));
   const head = named.map(([alias, type]) => `alias ${alias} = ${type};`);
-  return { bindings: [...head, ...bindings].join('\n'), access: parts.map(([letter]) => letter).join('') };
+  const enable = parts.some(([, , type]) => /f16|vec[234]h/.test(type)) ? 'enable f16;\n' : '';
+  return { enable, bindings: [...head, ...bindings].join('\n'), access: parts.map(([letter]) => letter).join('') };
 }
 
 /** WGSL of storage bindings and of the uniform struct `p` with `fields`: numbers, vec4s, arrays of vec4s. */
@@ -34,11 +35,10 @@ export function declare(
   fields: string,
   ...buffers: readonly Buffer[]
 ): { head: string; io: Required<Pick<Kernel, 'access' | 'uniforms'>> } {
-  const { bindings, access } = storage(...buffers);
+  const { enable, bindings, access } = storage(...buffers);
   const sizes = [...fields.matchAll(/: (?:array<)?(vec4)?\w*(?:<\w+>)?(?:, (\d+))?/g)];
   const uniforms = sizes.reduce((sum, [, vec4, length]) => sum + (vec4 ? 16 : 4) * Number(length ?? 1), 0);
-  const half = /<f16>|vec[234]h/.test(bindings) ? 'enable f16;\n' : '';
-  const head = `${half}struct Params { ${fields} }\n${bindings}\n@group(1) @binding(0) var<uniform> p: Params;`;
+  const head = `${enable}struct Params { ${fields} }\n${bindings}\n@group(1) @binding(0) var<uniform> p: Params;`;
   return { head, io: { access, uniforms } };
 }
 

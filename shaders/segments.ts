@@ -27,7 +27,7 @@ export interface Family {
   words: number;
   declarations?: string;
   /**
-   * WGSL of one workgroup: operands are `b0`, `b1` …, starting at `at0`, `at1` …; `group` counts the workgroups of the segment, `local` the
+   * WGSL of one workgroup: operands are `b0`, `b1` …, starting at `at0`, `at1` … in words of four bytes; `group` counts the workgroups of the segment, `local` the
    * threads, `word(i)` are the segment's own words.
    */
   body: string;

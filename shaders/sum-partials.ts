@@ -2,42 +2,47 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { functionsFor } from './functions';
 import { foldWorkgroups, type Kernel, type Lowering, type Stage, uniformShape } from './kernel';
+import { type Half, type Held, held, resultHeld } from './precision';
 import { segmentedKernel } from './segments';
 
 const SIZE = 64;
 
-const family = segmentedKernel({
-  name: 'sumPartials.joined',
-  access: 'rw',
-  types: ['f32', 'f32'],
-  workgroupSize: SIZE,
-  words: 2,
-  declarations: functionsFor('addTo() totalOf()'),
-  body: `let count = word(0u);
+const family = (stored: Held) =>
+  segmentedKernel({
+    name: 'sumPartials.joined',
+    access: 'rw',
+    types: ['f32', stored.type],
+    workgroupSize: SIZE,
+    words: 2,
+    declarations: `${functionsFor('addTo() totalOf()')}\n${stored.functions}`,
+    body: `let count = word(0u);
   let id = group * ${SIZE}u + local;
   if (id >= count) { return; }
   var sum = vec3f();
   for (var part = 0u; part < word(1u); part++) { sum = addTo(sum, b0[at0 + part * count + id], count >> 31u); }
-  b1[at1 + id] = totalOf(sum);`,
-});
+  b1[at1 * ${4 / stored.bytes}u + id] = ${stored.store('totalOf(sum)')};`,
+  });
+const families = { f32: family(held(false)), f16: family(held(true)) };
 
-/** Bindings: partials [parts][count], result [count]. */
-export function sumPartials(name: string, parts: number, count: number): Kernel {
+/** Bindings: partials [parts][count] in f32, result [count]. */
+export function sumPartials(name: string, parts: number, count: number, half?: Half): Kernel {
   const groups = Math.ceil(count / SIZE);
   const workgroups = foldWorkgroups(groups);
   const shape = uniformShape({ parts, count, across: workgroups[0] });
+  const stored = resultHeld(half);
   const code = wgsl`
-${shape.struct}
+${stored.enable}${shape.struct}
 ${functionsFor('addTo() totalOf()')}
+${stored.functions}
 @group(0) @binding(0) var<storage, read> partials: array<f32>;
-@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+@group(0) @binding(1) var<storage, read_write> result: array<${stored.type}>;
 
 @compute @workgroup_size(${SIZE}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   let id = (wid.x + wid.y * p.across) * ${SIZE}u + local;
   if (id >= p.count) { return; }
   var sum = vec3f();
   for (var part = 0u; part < p.parts; part++) { sum = addTo(sum, partials[part * p.count + id], p.count >> 31u); }
-  result[id] = totalOf(sum);
+  result[id] = ${stored.store('totalOf(sum)')};
 }`;
   return {
     name,
@@ -45,7 +50,7 @@ ${functionsFor('addTo() totalOf()')}
     access: 'rw',
     ...shape.kernel,
     grid: workgroups,
-    segment: { family, groups, words: [count, parts] },
+    segment: { family: families[stored.type], groups, words: [count, parts] },
   };
 }
 
@@ -75,11 +80,15 @@ export interface Partials {
   readonly scratch?: readonly number[];
 }
 
-/** The lowering of an operation with `count` results; several partial ones are summed by a launch called `name`. */
+/**
+ * The lowering of an operation with `count` results; several partial ones are summed by a launch called `name`. One part alone is the result, and
+ * its kernel holds it as `resultHeld(half, splits)` says.
+ */
 export function lowerSum(
   name: string,
   { kernel, splits, inputs = ['a', 'b'], pack = [], scratch = [] }: Partials,
   count: number,
+  half?: Half,
 ): Lowering {
   const product = pack.length;
   if (splits === 1) return { scratch, stages: [...pack, { kernel, inputs, output: 'out' }], product };
@@ -89,7 +98,7 @@ export function lowerSum(
     stages: [
       ...pack,
       { kernel, inputs, output: partials },
-      { kernel: sumPartials(name, splits, count), inputs: [partials], output: 'out' },
+      { kernel: sumPartials(name, splits, count, half), inputs: [partials], output: 'out' },
     ],
     product,
   };

@@ -7,6 +7,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { at } from '../checked';
 import { foldWorkgroups, type Kernel, spread, uniformShape, unroll } from '../kernel';
+import { operandsHeld, resultHeld } from '../precision';
 import { type KernelTarget, WIDE } from '../target';
 import type { Variant } from '../variants';
 import { packWeights } from './cpu-pack';
@@ -31,6 +32,7 @@ export interface PackedGather {
 export function cpuGather(name: string, g: Gather, target: KernelTarget, variant: Variant): PackedGather | null {
   const { lanes } = target;
   const { x, y } = g;
+  const [read, stored] = [operandsHeld(g.half), resultHeld(g.half)];
   const classes = x.classes * y.classes;
   const count = (axis: Axis) => axis.taps.reduce((sum, taps) => sum + taps.length, 0);
   const taps = count(x) * count(y);
@@ -109,6 +111,7 @@ export function cpuGather(name: string, g: Gather, target: KernelTarget, variant
         id: `${c}_${i}`,
         line: `plane + at${i}${c ? ` + ${c} * planeSize` : ''}`,
         inside: `inside${i}`,
+        held: read,
         neighbours,
       }),
     ),
@@ -145,10 +148,11 @@ export function cpuGather(name: string, g: Gather, target: KernelTarget, variant
 #if ${lanes > 0}
 enable subgroups;
 #endif
-${shape.struct}
-@group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? 'vec4f' : 'f32'}>;
+${read.enable}${shape.struct}
+@group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? read.vec4 : read.type}>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> result: array<${x.size % (4 * x.classes) ? 'f32' : 'vec4f'}>;
+@group(0) @binding(2) var<storage, read_write> result: array<${x.size % (4 * x.classes) ? stored.type : stored.vec4}>;
+${stored.functions}
 
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32${lanes ? ', @builtin(subgroup_invocation_id) lane: u32' : ''}) {
   let index = (wid.x + wid.y * p.across) * ${size}u + local;
@@ -197,7 +201,7 @@ ${shape.struct}
         .map(
           (_, r) => `${y.size % outRows.length ? `if (${y.classes} * yq + ${r} < outHeight) ` : ''}{
         let at = (image + ${y.classes} * yq + ${r}) * outWidth + ${4 * x.classes} * xq;
-        ${storeRow(x, (cx) => accumulator(r, cx, i))}
+        ${storeRow(x, stored, (cx) => accumulator(r, cx, i))}
       }`,
         )
         .join('\n')}

@@ -1,6 +1,7 @@
 // Packs the weights of a convolution for CPU drivers: a lane then loads the channels that it spreads to the others with one vec4.
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldWorkgroups, type Kernel, uniformShape } from '../kernel';
+import { type Held, held, operandsHeld } from '../precision';
 import { segmentedKernel } from '../segments';
 import type { Gather } from './gather';
 
@@ -17,7 +18,11 @@ const PACK_WORDS = [
   'flipped',
   'rows',
 ] as const;
-const packBody = (word: (name: (typeof PACK_WORDS)[number]) => string, from: string, to: string): string => `
+const packBody = (
+  word: (name: (typeof PACK_WORDS)[number]) => string,
+  from: (at: string) => string,
+  to: string,
+): string => `
   if (row >= ${word('rows')}) { return; }
   let plane = ${word('plane')};
   let tap = row % plane;
@@ -28,20 +33,27 @@ const packBody = (word: (name: (typeof PACK_WORDS)[number]) => string, from: str
   let source = (part / ${word('blocks')} * ${word('groupStride')} + c * ${word('inStride')}) * plane + select(tap, plane - 1u - tap, ${word('flipped')} != 0u);
   for (var i = 0u; i < ${word('block')}; i++) {
     let channel = first + i;
-    let value = ${from} source + min(channel, ${word('outChannels')} - 1u) * ${word('outStride')} * plane];
+    let value = ${from(`source + min(channel, ${word('outChannels')} - 1u) * ${word('outStride')} * plane`)};
     ${to} row * ${word('block')} + i] = select(0.0, value, channel < ${word('outChannels')});
   }`;
 
-/** All packings of a compiled step in one launch. */
-const packFamily = segmentedKernel({
-  name: 'conv2d.pack.joined',
-  access: 'rw',
-  types: ['f32', 'f32'],
-  workgroupSize: 64,
-  words: PACK_WORDS.length,
-  body: `let row = group * 64u + local;
-  ${packBody((name) => `word(${PACK_WORDS.indexOf(name)}u)`, 'b0[at0 +', 'b1[at1 +')}`,
-});
+/** All packings of a compiled step in one launch; a word is one float or two halves. */
+const packFamily = (held: Held) =>
+  segmentedKernel({
+    name: 'conv2d.pack.joined',
+    access: 'rw',
+    types: [held.type, 'f32'],
+    workgroupSize: 64,
+    words: PACK_WORDS.length,
+    body: `let row = group * 64u + local;
+  ${packBody(
+    (name) => `word(${PACK_WORDS.indexOf(name)}u)`,
+    (at) => held.read(`b0[at0 * ${4 / held.bytes}u + ${at}]`),
+    'b1[at1 +',
+  )}`,
+  });
+
+const packFamilies = { f32: packFamily(held(false)), f16: packFamily(held(true)) };
 
 /** OIHW weights to [group][block][in][ky][kx][block of out], zeros where the last block is not full. */
 export function packWeights(name: string, g: Gather, block: number, rows: number): Kernel {
@@ -60,15 +72,20 @@ export function packWeights(name: string, g: Gather, block: number, rows: number
     rows,
   };
   const shape = uniformShape({ ...values, across: workgroups[0] });
+  const read = operandsHeld(g.half);
   const code = wgsl`
-${shape.struct}
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
+${read.enable}${shape.struct}
+@group(0) @binding(0) var<storage, read> weights: array<${read.type}>;
 @group(0) @binding(1) var<storage, read_write> packed: array<f32>;
 
 @compute @workgroup_size(64) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   let row = (wid.x + wid.y * p.across) * 64u + local;
-  ${packBody((name) => `p.${name}`, 'weights[', 'packed[')}
+  ${packBody(
+    (name) => `p.${name}`,
+    (at) => read.read(`weights[${at}]`),
+    'packed[',
+  )}
 }`;
-  const segment = { family: packFamily, groups, words: PACK_WORDS.map((word) => values[word]) };
+  const segment = { family: packFamilies[read.type], groups, words: PACK_WORDS.map((word) => values[word]) };
   return { name, code, access: 'rw', ...shape.kernel, grid: workgroups, segment };
 }

@@ -17,6 +17,7 @@
  */
 import { at } from '../checked';
 import { unroll } from '../kernel';
+import type { Held } from '../precision';
 import { type Axis, positions } from './gather';
 
 /** vec4 FMAs in the unrolled body of a layer that is rare in a network, of stride or few channels: less is gained than compiling costs. */
@@ -40,6 +41,7 @@ interface RowOptions {
   /** WGSL for the row's first index in `images`, and for whether the row exists: rows outside are zero. */
   readonly line: string;
   readonly inside: string;
+  readonly held: Held;
   /** The lanes of a row are neighbours in one subgroup. */
   readonly neighbours?: boolean;
 }
@@ -48,7 +50,7 @@ interface RowOptions {
  * Loads of everything that a lane's 4 positions read in one row of `images`; `xq` is the lane's place in the row.
  * Rows whose length is a multiple of 4 are read as vec4, each of which lies inside or outside as a whole.
  */
-export function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOptions): RowLoads {
+export function loadRow(x: Axis, { id, line, inside, held, neighbours = false }: RowOptions): RowLoads {
   const lastSpan = Math.ceil(positions(x) / 4) - 1;
   const steps = [0, 1, 2, 3].map((j) => x.step * j);
   const offsets = [...new Set(x.taps.flat().flatMap(({ offset }) => steps.map((step) => step + offset)))];
@@ -81,7 +83,8 @@ export function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOp
     }
     const clamped = low || high ? `clamp(${position}, 0, ${last})` : position;
     const component = scalar(unit) && width === 4 ? `[${at(used(unit), 0)}]` : '';
-    return `let ${label(unit)} = select(${zero}, images[${line} + ${clamped}]${component}, ${[inside, ...tests].join(' && ')});`;
+    const read = scalar(unit) ? held.read : held.read4;
+    return `let ${label(unit)} = select(${zero}, ${read(`images[${line} + ${clamped}]${component}`)}, ${[inside, ...tests].join(' && ')});`;
   };
   return {
     code: [...units.filter((unit) => !borrowed(unit)), ...units.filter(borrowed)].map(load).join('\n      '),
@@ -93,18 +96,19 @@ export function loadRow(x: Axis, { id, line, inside, neighbours = false }: RowOp
 }
 
 /** Stores a lane's 4 positions of every class at `result[at …]`, as vec4 where rows allow it. */
-export function storeRow(x: Axis, acc: (cx: number) => string): string {
+export function storeRow(x: Axis, held: Held, acc: (cx: number) => string): string {
   const value = (i: number) => `${acc(i % x.classes)}[${Math.floor(i / x.classes)}]`;
   const count = 4 * x.classes;
   if (x.size % count === 0) {
     return unroll(
       x.classes,
-      (v) => `result[at / 4 + ${v}] = vec4f(${[0, 1, 2, 3].map((j) => value(4 * v + j)).join(', ')});`,
+      (v) =>
+        `result[at / 4 + ${v}] = ${held.store4(`vec4f(${[0, 1, 2, 3].map((j) => value(4 * v + j)).join(', ')})`)};`,
     );
   }
   const sure = x.size - count * (Math.ceil(positions(x) / 4) - 1); // positions that even the last lane has
   return unroll(count, (i) => {
-    const store = `result[at + ${i}] = ${value(i)};`;
+    const store = `result[at + ${i}] = ${held.store(value(i))};`;
     return i < sure ? store : `if (${count} * xq + ${i} < outWidth) { ${store} }`;
   });
 }

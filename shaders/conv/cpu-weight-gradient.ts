@@ -6,6 +6,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { at } from '../checked';
 import { foldWorkgroups, type Kernel, spread, uniformShape, unroll } from '../kernel';
+import { operandsHeld, resultHeld } from '../precision';
 import { type Partials, partsOfPixels } from '../sum-partials';
 import { type KernelTarget, WIDE } from '../target';
 import { scaleSplits, type Variant } from '../variants';
@@ -52,6 +53,7 @@ export function cpuWeightGradient(
   const rowsPerSplit = pair * Math.ceil(rows / scaleSplits(wanted, variant) / pair);
   const splits = Math.ceil(rows / rowsPerSplit);
   const workgroups = foldWorkgroups(columnGroups * splits);
+  const [read, stored] = [operandsHeld(s.half), resultHeld(s.half, splits)];
 
   const spans = Math.ceil(s.outWidth / 4);
   const tapsX = Array.from({ length: s.kernelWidth }, (_, tap) => ({ tap, offset: tap * s.dilationW - s.padLeft }));
@@ -79,18 +81,18 @@ export function cpuWeightGradient(
   // Rows of x, as offsets from that of the first tap: row k of the kernel meets row r of dy at k·dilation + r·stride.
   const meets = (k: number, r: number) => k * s.dilationH + r * s.strideH;
   const offsets = [...new Set(range(tall).flatMap((k) => range(pair).map((r) => meets(k, r))))];
-  const images = offsets.map((o) => loadRow(axis, { id: `${o}`, line: `line${o}`, inside: `inside${o}` }));
+  const images = offsets.map((o) => loadRow(axis, { id: `${o}`, line: `line${o}`, inside: `inside${o}`, held: read }));
   // With lanes, one load covers `width` output channels; without, each is a uniform load.
   const loads = lanes ? Math.ceil(block / width) : block;
   const channelOf = (i: number) => (lanes ? `${i * width}u + lane` : `${i}u`);
   const loadDy = (i: number, r: number) => {
     const first = `dyLine + ${r} * outWidth + plane${i} + ${4 / dyUnit} * xq`;
-    if (dyUnit === 4) return `let d${i}_${r} = dy[${first}];`;
+    if (dyUnit === 4) return `let d${i}_${r} = ${read.read4(`dy[${first}]`)};`;
     const each = (j: number) => {
       const sure = j < s.outWidth - 4 * (spans - 1);
       return sure
-        ? `dy[${first} + ${j}]`
-        : `select(0.0, dy[${first} + min(${j}, outWidth - 1 - 4 * xq)], 4 * xq + ${j} < outWidth)`;
+        ? read.read(`dy[${first} + ${j}]`)
+        : `select(0.0, ${read.read(`dy[${first} + min(${j}, outWidth - 1 - 4 * xq)]`)}, 4 * xq + ${j} < outWidth)`;
     };
     return `let d${i}_${r} = vec4f(${[0, 1, 2, 3].map(each).join(', ')});`;
   };
@@ -104,10 +106,11 @@ export function cpuWeightGradient(
 #if ${lanes > 0}
 enable subgroups;
 #endif
-${shape.struct}
-@group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? 'vec4f' : 'f32'}>;
-@group(0) @binding(1) var<storage, read> dy: array<${dyUnit === 4 ? 'vec4f' : 'f32'}>;
-@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+${read.enable}${shape.struct}
+@group(0) @binding(0) var<storage, read> images: array<${unit === 4 ? read.vec4 : read.type}>;
+@group(0) @binding(1) var<storage, read> dy: array<${dyUnit === 4 ? read.vec4 : read.type}>;
+@group(0) @binding(2) var<storage, read_write> partials: array<${stored.type}>;
+${stored.functions}
 
 @compute @workgroup_size(${width}) fn main(@builtin(workgroup_id) wid: vec3u, ${lanes ? '@builtin(subgroup_invocation_id)' : '@builtin(local_invocation_index)'} lane: u32) {
   let group = wid.x + wid.y * p.across;
@@ -165,7 +168,7 @@ ${shape.struct}
   if (column >= p.columns) { return; }
   for (var i = 0u; i < min(${block}u, p.outChannels - channel); i++) {
     let at = ((part * p.outAll + g * p.outChannels + channel + i) * p.columns + column) * ${taps}u;
-    ${unroll(taps, (k) => `partials[at + ${k}u] = acc${k};`)}
+    ${unroll(taps, (k) => `partials[at + ${k}u] = ${stored.store(`acc${k}`)};`)}
     ${unroll((block - 1) * taps, (i) => `acc${i} = acc${i + taps};`)}
   }
 }`;

@@ -5,6 +5,7 @@
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { functionsFor } from '../functions';
 import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero } from '../kernel';
+import { type Held, operandsHeld } from '../precision';
 import { LONG, type Partials, partsOfPixels } from '../sum-partials';
 import { type Gather, planeIndex, tapProgression } from './gather';
 import { type ImageNorm, imageLoad } from './norm-load';
@@ -13,7 +14,7 @@ import type { Conv2dShape } from './shape';
 const SIZE = 64;
 
 /** How a sum of `terms` products is kept, in WGSL: a long one with what its additions have lost. `operand` is a buffer that the kernel reads. */
-function accumulator(terms: number, operand: string) {
+function accumulator(terms: number, operand: string, type: Held['type']) {
   if (terms <= LONG)
     return {
       functions: '',
@@ -23,7 +24,7 @@ function accumulator(terms: number, operand: string) {
     };
   return {
     functions: functionsFor('addTo() totalOf()'),
-    begin: `let zero = ${opaqueZero(operand, 'f32')}; var sum = vec3f();`,
+    begin: `let zero = ${opaqueZero(operand, type)}; var sum = vec3f();`,
     add: (a: string, b: string) => `sum = addTo(sum, ${a} * ${b}, zero);`,
     total: 'totalOf(sum)',
   };
@@ -34,8 +35,8 @@ export function directGather(name: string, g: Gather, norm?: ImageNorm): Kernel 
   const [channels, plane] = [g.groups * g.outChannels, g.y.size * g.x.size];
   const total = g.batch * channels * plane;
   const groups = Math.ceil(total / SIZE);
-  const load = imageLoad('weights', 'result', norm);
-  const acc = accumulator(g.inChannels * g.kernelHeight * g.kernelWidth, 'weights');
+  const load = imageLoad({ operand: 'weights', norm, half: g.half });
+  const acc = accumulator(g.inChannels * g.kernelHeight * g.kernelWidth, 'weights', operandsHeld(g.half).type);
   const code = wgsl`
 ${load.bindings}
 ${load.declarations}${acc.functions}
@@ -67,11 +68,11 @@ ${load.declarations}${acc.functions}
         let xx = x0 + j * xOffsetStep;
         if (xx < 0 || xx >= ${g.x.inSize}) { continue; }
         let tap = ${planeIndex(g, `(yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep`)};
-        ${acc.add('weights[weight + tap]', load.value(`images[image + yy * ${g.x.inSize} + xx]`, 'stats[channel]'))}
+        ${acc.add(load.operand('weight + tap'), load.value(load.image(`image + yy * ${g.x.inSize} + xx`), 'stats[channel]'))}
       }
     }
   }
-  result[id] = ${acc.total};
+  result[id] = ${load.store(acc.total)};
 }`;
   return { name, code, access: load.access, grid: foldWorkgroups(groups) };
 }
@@ -86,8 +87,8 @@ export function directWeightGradient(name: string, s: Conv2dShape, norm?: ImageN
   );
   const splits = Math.ceil(rows / rowsPerSplit);
   const groups = Math.ceil((count * splits) / SIZE);
-  const load = imageLoad('dy', 'partials', norm);
-  const acc = accumulator(rows * s.outWidth, 'dy');
+  const load = imageLoad({ operand: 'dy', norm, half: s.half, splits });
+  const acc = accumulator(rows * s.outWidth, 'dy', operandsHeld(s.half).type);
   const code = wgsl`
 ${load.bindings}
 ${load.declarations}${acc.functions}
@@ -115,10 +116,10 @@ ${load.declarations}${acc.functions}
     for (var ox = 0u; ox < ${s.outWidth}u; ox++) {
       let xx = x0 + i32(ox * ${s.strideW}u);
       if (xx < 0 || xx >= ${s.inWidth}) { continue; }
-      ${acc.add('dy[dyLine + ox]', load.value('images[line + xx]', 'stats[channel]'))}
+      ${acc.add(load.operand('dyLine + ox'), load.value(load.image('line + xx'), 'stats[channel]'))}
     }
   }
-  partials[id] = ${acc.total};
+  partials[id] = ${load.store(acc.total)};
 }`;
   return { kernel: { name, code, access: load.access, grid: foldWorkgroups(groups) }, splits };
 }

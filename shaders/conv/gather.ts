@@ -8,6 +8,7 @@
  * read position step·q + offset: forward has one class and step = stride; the gradient has `stride` classes and step 1,
  * so that no tap is ever multiplied by a stuffed zero.
  */
+import type { Half } from '../precision';
 import type { Conv2dShape } from './shape';
 
 export interface Tap {
@@ -39,6 +40,7 @@ export interface Gather {
   readonly kernelWidth: number;
   /** Strides, in kernel planes, of group, written channel and read channel in the OIHW weight. */
   readonly weightStride: { readonly group: number; readonly out: number; readonly in: number };
+  readonly half?: Half;
 }
 
 /** WGSL for the index in a kernel plane of tap (ky, kx), given as one index in row order. */
@@ -61,6 +63,7 @@ export function gatherOf(kind: 'forward' | 'inputGradient', s: Conv2dShape): Gat
     kernelHeight,
     kernelWidth,
     weightStride: { group: outChannels * inChannels, out: forward ? inChannels : 1, in: forward ? 1 : inChannels },
+    half: s.half,
   };
 }
 

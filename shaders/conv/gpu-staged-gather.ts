@@ -69,7 +69,7 @@ export function stagedGather(name: string, g: Gather, norm?: ImageNorm, sums?: C
   const channels = blocks * BLOCK;
   const [mTiles, nTiles] = [Math.ceil(g.outChannels / channels), Math.ceil((g.batch * g.y.size) / r.rows)];
   const channelPitch = r.blocks * r.staged * r.pitch;
-  const load = imageLoad('weights', 'result', norm, 'vec4f');
+  const load = imageLoad({ operand: 'weights', norm, quads: true, half: g.half });
   const stored = sums && storedSums(g, sums, load.access);
   const units = unitsOf(g);
   const quads = Array.from({ length: BLOCK }, (_, i): Quad => ({ sums: `acc${i}`, m: `(m0 + ${i}u)`, n: 'n0' }));
@@ -117,7 +117,7 @@ ${stored ? foldChunks('window', BLOCK / 4, threads) : ''}
       let c = ${inner ? `e / ${taps}u % ${depth}u` : `e / ${taps * channels}u`};
       let m = ${inner ? `e / ${taps * depth}u` : `e / ${taps}u % ${channels}u`};
       let source = z * ${g.weightStride.group}u + min(group % ${mTiles}u * ${channels}u + m, ${g.outChannels - 1}u) * ${g.weightStride.out}u + min(c0 + c, ${g.inChannels - 1}u) * ${g.weightStride.in}u;
-      taps[(c * ${taps}u + tap) * ${weightPitch(blocks)}u + m / 4u][m % 4u] = weights[source * ${taps}u + tap];
+      taps[(c * ${taps}u + tap) * ${weightPitch(blocks)}u + m / 4u][m % 4u] = ${load.operand(`source * ${taps}u + tap`)};
     }
     workgroupBarrier();
     for (var c = 0u; c < min(${depth}u, ${g.inChannels}u - c0); c++) {
@@ -127,7 +127,7 @@ ${stored ? foldChunks('window', BLOCK / 4, threads) : ''}
   ${stored ? `workgroupBarrier();\n${stored.epilogue(quads)}` : ''}
   let image = n0 / ${g.y.size * g.x.size}u;
   let at = (image * ${g.groups * g.outChannels}u + z * ${g.outChannels}u + m0) * ${g.y.size * r.quads}u + n0 / 4u % ${g.y.size * r.quads}u;
-  ${unroll(BLOCK, (b) => `if (m0 + ${b}u < ${g.outChannels}u && image < ${g.batch}u) { result[at + ${b * g.y.size * r.quads}u] = acc${b}; }`)}
+  ${unroll(BLOCK, (b) => `if (m0 + ${b}u < ${g.outChannels}u && image < ${g.batch}u) { result[at + ${b * g.y.size * r.quads}u] = ${load.store(`acc${b}`)}; }`)}
 }`;
   return { name, code, access: stored?.access ?? load.access, grid: foldWorkgroups(workgroups) };
 }

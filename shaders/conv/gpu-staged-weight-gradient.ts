@@ -80,7 +80,7 @@ export function stagedWeightGradient(
   const perSplit = Math.ceil(units / Math.min(units, wanted));
   const splits = Math.ceil(units / perSplit);
   const channelPitch = gradientPitch(r);
-  const load = imageLoad('dy', 'partials', norm, 'vec4f');
+  const load = imageLoad({ operand: 'dy', norm, quads: true, half: s.half, splits });
   const around = unitsOf(g);
   const last = g.kernelHeight - 1;
   const read = (i: number, line: string) =>
@@ -113,7 +113,7 @@ var<workgroup> slopes: array<vec4f, ${(OUTPUTS / OUTPUT_BLOCK) * pitch}>;
       let m = m0 + e / ${pitch - 1}u * ${OUTPUT_BLOCK}u;
       let image = pixel / ${g.y.size * g.x.size}u;
       let at = (min(image, ${g.batch - 1}u) * ${g.groups * g.outChannels}u + z * ${g.outChannels}u) * ${g.y.size * g.x.size}u + pixel % ${g.y.size * g.x.size}u;
-      slopes[e / ${pitch - 1}u * ${pitch}u + e % ${pitch - 1}u] = select(vec4f(), vec4f(${[0, 1, 2, 3].map((k) => `dy[at + min(m + ${k}u, ${g.outChannels - 1}u) * ${g.y.size * g.x.size}u]`).join(', ')}), image < ${g.batch}u);
+      slopes[e / ${pitch - 1}u * ${pitch}u + e % ${pitch - 1}u] = select(vec4f(), vec4f(${[0, 1, 2, 3].map((k) => load.operand(`at + min(m + ${k}u, ${g.outChannels - 1}u) * ${g.y.size * g.x.size}u`)).join(', ')}), image < ${g.batch}u);
     }
     workgroupBarrier();
     for (var column = slice; column < ${columns}u; column += ${slices}u) {
@@ -149,7 +149,7 @@ var<workgroup> slopes: array<vec4f, ${(OUTPUTS / OUTPUT_BLOCK) * pitch}>;
   if (slice > 0u || n0 + channel >= ${g.inChannels}u) { return; }
   let m = m0 + block * ${OUTPUT_BLOCK}u;
   let at = ((split * ${g.groups * g.outChannels}u + z * ${g.outChannels}u + m) * ${g.inChannels}u + n0 + channel) * ${taps}u;
-  ${unroll(OUTPUT_BLOCK, (k) => `if (m + ${k}u < ${g.outChannels}u) { ${Array.from({ length: taps }, (_, t) => `partials[at + ${k * g.inChannels * taps + t}u] = acc${t}[${k}];`).join(' ')} }`)}
+  ${unroll(OUTPUT_BLOCK, (k) => `if (m + ${k}u < ${g.outChannels}u) { ${Array.from({ length: taps }, (_, t) => `partials[at + ${k * g.inChannels * taps + t}u] = ${load.store(`acc${t}[${k}]`)};`).join(' ')} }`)}
 }`;
   return { kernel: { name, code, access: load.access, grid: foldWorkgroups(tiles * splits) }, splits };
 }

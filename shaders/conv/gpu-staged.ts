@@ -82,7 +82,7 @@ export function stageRows(
       let y = i32(start % ${g.y.size}u + line % ${r.staged}u) + ${reach(g.y).low};
       let inside = c < ${g.inChannels}u && image < ${g.batch}u && y >= 0 && y < ${g.y.size};
       let plane = min(image, ${g.batch - 1}u) * ${g.groups * g.inChannels}u + z * ${g.inChannels}u + min(c, ${g.inChannels - 1}u);
-      let v = images[(plane * ${g.y.size}u + u32(clamp(y, 0, ${g.y.size - 1}))) * ${r.quads}u + quad];
+      let v = ${load.image(`(plane * ${g.y.size}u + u32(clamp(y, 0, ${g.y.size - 1}))) * ${r.quads}u + quad`)};
       window[channel * ${o.channelPitch}u + line * ${r.pitch}u + ${r.left}u + quad] = select(vec4f(), ${load.value('v', `stats[z * ${g.inChannels}u + min(c, ${g.inChannels - 1}u)]`)}, inside);
     }`;
 }

@@ -23,7 +23,7 @@ export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
 export function tiledGather(name: string, g: Gather, variant: Variant, norm?: ImageNorm, sums?: ChunkSums): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
-  const load = imageLoad('weights', 'result', norm);
+  const load = imageLoad({ operand: 'weights', norm, half: g.half });
   const stored = sums && storedSums(g, sums, load.access);
   // z = (group, classY, classX); every function that needs the classes' taps declares them again.
   const taps = `
@@ -43,7 +43,7 @@ export function tiledGather(name: string, g: Gather, variant: Variant, norm?: Im
     tile: chooseTile(g.outChannels, variant.tile),
     fastA: 'k',
     fastB: 'n',
-    bindings: `\n${load.bindings}${load.declarations}${stored?.bindings ?? ''}`,
+    bindings: `${load.bindings}${load.declarations}${stored?.bindings ?? ''}`,
     access: stored?.access ?? load.access,
     epilogue: stored?.epilogue,
     kBegin: '0u',
@@ -54,7 +54,7 @@ fn loadA(z: u32, m: u32, k: u32) -> f32 {${taps}
   let i = i32(k) / xCount % yCount;
   let c = k / u32(xCount * yCount);
   let tap = ${planeIndex(g, `(yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep`)};
-  return weights[(${group} * ${g.weightStride.group}u + m * ${g.weightStride.out}u + c * ${g.weightStride.in}u) * ${plane}u + u32(tap)];
+  return ${load.operand(`(${group} * ${g.weightStride.group}u + m * ${g.weightStride.out}u + c * ${g.weightStride.in}u) * ${plane}u + u32(tap)`)};
 }
 fn loadB(z: u32, k: u32, n: u32) -> f32 {${taps}
   let j = i32(k) % xCount;
@@ -64,13 +64,13 @@ fn loadB(z: u32, k: u32, n: u32) -> f32 {${taps}
   let y = i32(n / ${xs}u % ${ys}u) * ${g.y.step} + yOffset + i * yOffsetStep;
   let image = n / ${xs * ys}u * ${g.groups * g.inChannels}u + c;
   if (x < 0 || x >= ${g.x.inSize} || y < 0 || y >= ${g.y.inSize}) { return 0.0; }
-  return ${load.value(`images[(image * ${g.y.inSize}u + u32(y)) * ${g.x.inSize}u + u32(x)]`, 'stats[c]')};
+  return ${load.value(load.image(`(image * ${g.y.inSize}u + u32(y)) * ${g.x.inSize}u + u32(x)`), 'stats[c]')};
 }
 fn store(z: u32, m: u32, n: u32, value: f32) {
   let x = n % ${xs}u * ${g.x.classes}u + z % ${g.x.classes}u;
   let y = n / ${xs}u % ${ys}u * ${g.y.classes}u + z / ${g.x.classes}u % ${g.y.classes}u;
   let image = n / ${xs * ys}u * ${g.groups * g.outChannels}u + ${group} * ${g.outChannels}u + m;
-  if (x < ${g.x.size}u && y < ${g.y.size}u) { result[(image * ${g.y.size}u + y) * ${g.x.size}u + x] = value; }
+  if (x < ${g.x.size}u && y < ${g.y.size}u) { result[(image * ${g.y.size}u + y) * ${g.x.size}u + x] = ${load.store('value')}; }
 }`,
   });
 }
@@ -88,7 +88,7 @@ export function tiledWeightGradient(name: string, s: Conv2dShape, variant: Varia
   const wanted = scaleSplits(Math.max(busy, partsOfPixels(pixels, s.outChannels * columns)), variant);
   const perSplit = Math.ceil(pixels / wanted);
   const splits = Math.ceil(pixels / perSplit);
-  const load = imageLoad('dy', 'partials', norm);
+  const load = imageLoad({ operand: 'dy', norm, half: s.half, splits });
   const kernel = tiledProduct(name, {
     m: outChannels,
     n: columns,
@@ -96,13 +96,13 @@ export function tiledWeightGradient(name: string, s: Conv2dShape, variant: Varia
     tile,
     fastA: 'k',
     fastB: 'k',
-    bindings: `\n${load.bindings}${load.declarations}`,
+    bindings: `${load.bindings}${load.declarations}`,
     access: load.access,
     kBegin: `z / ${s.groups}u * ${perSplit}u`,
     kEnd: `min((z / ${s.groups}u + 1u) * ${perSplit}u, ${pixels}u)`,
     functions: `
 fn loadA(z: u32, m: u32, k: u32) -> f32 {
-  return dy[(k / ${plane}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${plane}u + k % ${plane}u];
+  return ${load.operand(`(k / ${plane}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${plane}u + k % ${plane}u`)};
 }
 fn loadB(z: u32, k: u32, n: u32) -> f32 {
   let kx = n % ${s.kernelWidth}u;
@@ -111,10 +111,10 @@ fn loadB(z: u32, k: u32, n: u32) -> f32 {
   let x = i32(k % ${s.outWidth}u * ${s.strideW}u + kx * ${s.dilationW}u) - ${s.padLeft};
   let y = i32(k / ${s.outWidth}u % ${s.outHeight}u * ${s.strideH}u + ky * ${s.dilationH}u) - ${s.padTop};
   if (x < 0 || x >= ${s.inWidth} || y < 0 || y >= ${s.inHeight}) { return 0.0; }
-  return ${load.value(`images[((k / ${plane}u * ${s.inChannels}u + c) * ${s.inHeight}u + u32(y)) * ${s.inWidth}u + u32(x)]`, 'stats[c]')};
+  return ${load.value(load.image(`((k / ${plane}u * ${s.inChannels}u + c) * ${s.inHeight}u + u32(y)) * ${s.inWidth}u + u32(x)`), 'stats[c]')};
 }
 fn store(z: u32, m: u32, n: u32, value: f32) {
-  partials[(z / ${s.groups}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${columns}u + n] = value;
+  partials[(z / ${s.groups}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${columns}u + n] = ${load.store('value')};
 }`,
   });
   return { kernel, splits };

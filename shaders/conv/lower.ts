@@ -59,7 +59,8 @@ export function lowerConv2dOperation(operation: Conv2dOperation): Lowering {
     const { batch, outChannels, inChannels, groups, kernelHeight, kernelWidth, outHeight, outWidth } = shape;
     const terms = (inChannels / groups) * kernelHeight * kernelWidth;
     const flops = 2 * batch * outChannels * outHeight * outWidth * terms;
-    if (target.isCpu) return describeProduct(lowering, { flops }); // compiling variants would take seconds to save 3 % of a step
+    // CPU drivers would compile variants for seconds to save 3 % of a step; norms are float32.
+    if (target.isCpu || shape.half) return describeProduct(lowering, { flops });
     const loads = kind !== 'inputGradient' && !norm;
     const chunks = gather && fillsTiles(gather) && !isLong(gather) && !sums ? storedChunks(gather) : 0;
     return describeProduct(lowering, {
@@ -113,5 +114,10 @@ function lowerWeightGradient(name: string, shape: Conv2dShape, { target, variant
   // One row that is too long cannot be split.
   const pixels = shape.batch * shape.outHeight * shape.outWidth;
   const tooLong = special && pixels / special.splits > LONG && count <= LONG;
-  return lowerSum(`${name}.sum`, special && !tooLong ? special : directWeightGradient(name, shape, norm), count);
+  return lowerSum(
+    `${name}.sum`,
+    special && !tooLong ? special : directWeightGradient(name, shape, norm),
+    count,
+    shape.half,
+  );
 }

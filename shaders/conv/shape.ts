@@ -1,3 +1,5 @@
+import type { Half } from '../precision';
+
 /** The shape of a 2-d convolution (cross-correlation, as in PyTorch), NCHW images and OIHW weights. */
 
 export interface Conv2dShape {
@@ -18,4 +20,6 @@ export interface Conv2dShape {
   readonly groups: number;
   readonly outHeight: number;
   readonly outWidth: number;
+  /** What is held as float16; sums are float32 either way. */
+  readonly half?: Half;
 }

@@ -8,6 +8,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero, type Stage, spread, unroll } from '../kernel';
+import { type Half, type Held, operandsHeld, resultHeld } from '../precision';
 import { type Partials, partsForAccuracy } from '../sum-partials';
 import { type KernelTarget, WIDE } from '../target';
 import { scaleSplits, type Variant } from '../variants';
@@ -29,6 +30,7 @@ export interface CpuProduct {
   /** Strides of the result, per row and per column; the other is 1. */
   readonly outRow: number;
   readonly outColumn: number;
+  readonly half?: Half;
 }
 
 const FEW_INVOCATIONS = 256;
@@ -53,6 +55,8 @@ export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant
   const kPerSplit = step * Math.ceil(p.k / wanted / step);
   const splits = Math.ceil(p.k / kPerSplit);
 
+  const source = operandsHeld(p.half);
+  const stored = resultHeld(p.half, splits);
   const pack: Stage[] = [];
   const scratch: number[] = [];
   /** WGSL for the vec4 that holds elements 4·vec … of the operand, given `batch`, and where to read it. */
@@ -62,10 +66,10 @@ export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant
       direct
         ? `(batch * ${o.batchStride}u + ${kk} * ${o.kStride}u) / 4u + ${blockIndex} * ${width / 4}u + ${vec}`
         : `((${o.batchStride ? `batch * ${blocks}u + ` : ''}${blockIndex}) * ${p.k}u + ${kk}) * ${width / 4}u + ${vec}`;
-    if (direct) return { at, input: o.name };
+    if (direct) return { at, held: source, input: o.name };
     const batch = o.batchStride ? p.batch : 1;
-    pack.push({ kernel: packOperand(o, batch, p.k, width), inputs: [o.name], output: scratch.length });
-    return { at, input: scratch.push(batch * blocks * p.k * width) - 1 };
+    pack.push({ kernel: packOperand(o, batch, p.k, width, source), inputs: [o.name], output: scratch.length });
+    return { at, held: operandsHeld(), input: scratch.push(batch * blocks * p.k * width) - 1 };
   };
   const aligned = (o: Operand) => o.stride === 1 && o.kStride % 4 === 0 && o.batchStride % 4 === 0;
   const rows = place(p.rows, block, aligned(p.rows) && p.rows.extent % block === 0);
@@ -83,10 +87,10 @@ export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant
   const loadRows = (j: number) => {
     const vec = lanes ? `(${j * lanes}u + lane)` : `${j}u`;
     const k = `(kk + min(${vec} / ${vecs}u, ${step - 1}u))`;
-    return `let r${j} = ${load(k, (at) => `rows[${rows.at(`${vec} % ${vecs}u`, 'rowBlock', at)}]`)};`;
+    return `let r${j} = ${load(k, (at) => rows.held.read4(`rows[${rows.at(`${vec} % ${vecs}u`, 'rowBlock', at)}]`))};`;
   };
   const loadColumns = (u: number) =>
-    `let l${u} = ${load(`(kk + ${u}u)`, (at) => `columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`, at)}]`)};`;
+    `let l${u} = ${load(`(kk + ${u}u)`, (at) => columns.held.read4(`columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`, at)}]`))};`;
   const weight = (u: number, i: number) => spread(lanes, 'r', u * vecs + (i >> 2), `[${i % 4}]`);
   const fma = (u: number, i: number) => `acc${i} = fma(vec4f(${weight(u, i)}), l${u}, acc${i});`;
   const vec4 = p.outColumn === 1 && p.columns.extent % 4 === 0;
@@ -95,17 +99,19 @@ export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant
   const storeRow = (i: number) => {
     const at = `${i * p.outRow}u + at`;
     const column = (j: number) =>
-      `if (quad * 4u + ${j}u < ${p.columns.extent}u) { result[${at} + ${j * p.outColumn}u] = acc${i}[${j}]; }`;
-    const store = vec4 ? `result[(${at}) / 4u] = acc${i};` : unroll(4, column);
+      `if (quad * 4u + ${j}u < ${p.columns.extent}u) { result[${at} + ${j * p.outColumn}u] = ${stored.store(`acc${i}[${j}]`)}; }`;
+    const store = vec4 ? `result[(${at}) / 4u] = ${stored.store4(`acc${i}`)};` : unroll(4, column);
     return guarded && i ? `if (row + i + ${i}u < ${p.rows.extent}u) { ${store} }` : store;
   };
   const code = wgsl`
 #if ${lanes > 0}
 enable subgroups;
 #endif
-@group(0) @binding(0) var<storage, read> rows: array<vec4f>;
-@group(0) @binding(1) var<storage, read> columns: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> result: array<${vec4 ? 'vec4f' : 'f32'}>;
+${rows.held.enable || columns.held.enable || stored.enable}
+@group(0) @binding(0) var<storage, read> rows: array<${rows.held.vec4}>;
+@group(0) @binding(1) var<storage, read> columns: array<${columns.held.vec4}>;
+@group(0) @binding(2) var<storage, read_write> result: array<${vec4 ? stored.vec4 : stored.type}>;
+${stored.functions}
 
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32${lanes ? ', @builtin(subgroup_invocation_id) lane: u32' : ''}) {
   ${foldedIndex(groups)}
@@ -115,7 +121,7 @@ enable subgroups;
   let batch = group / ${across * rowBlocks}u % ${p.batch}u;
   let part = group / ${across * rowBlocks * p.batch}u;
   ${unroll(block, (i) => `var acc${i} = vec4f();`)}
-  for (var kk = part * ${kPerSplit}u; kk < min((part + 1u) * ${kPerSplit}u, ${p.k}u) + ${opaqueZero('columns', 'vec4f')}; kk += ${step}u) {
+  for (var kk = part * ${kPerSplit}u; kk < min((part + 1u) * ${kPerSplit}u, ${p.k}u) + ${opaqueZero('columns', columns.held.vec4)}; kk += ${step}u) {
     ${unroll(rowLoads, loadRows)}
     ${unroll(step, loadColumns)}
     ${unroll(block, (i) => unroll(step, (u) => fma(u, i)))}
@@ -123,7 +129,7 @@ enable subgroups;
   if (index >= ${quads}u) { return; }
   let row = rowBlock * ${block}u;
   // Stores are dear to compile, and shifting sums is dear to run: a few sums are stored, then the others are shifted down by as many.
-  for (var i = 0u; i < min(${block}u, ${p.rows.extent}u - row) + ${opaqueZero('columns', 'vec4f')}; i += ${turn}u) {
+  for (var i = 0u; i < min(${block}u, ${p.rows.extent}u - row) + ${opaqueZero('columns', columns.held.vec4)}; i += ${turn}u) {
     let at = (part * ${p.batch}u + batch) * ${p.rows.extent * p.columns.extent}u + (row + i) * ${p.outRow}u + quad * ${4 * p.outColumn}u;
     ${unroll(turn, storeRow)}
     ${unroll(block - turn, (i) => `acc${i} = acc${i + turn};`)}
@@ -134,17 +140,17 @@ enable subgroups;
 }
 
 /** [batch][block][k][width of block], zeros where the last block is not full. A thread packs one block of one k: divisions are dear on a CPU. */
-function packOperand(o: Operand, batch: number, k: number, width: number): Kernel {
+function packOperand(o: Operand, batch: number, k: number, width: number, held: Held): Kernel {
   const blocks = Math.ceil(o.extent / width);
   const items = batch * blocks * k;
   const groups = Math.ceil(items / 64);
   const vecs = width / 4;
   const element = (j: number) =>
     o.extent % width
-      ? `select(0.0, source[at + min(e + ${j}u, ${o.extent - 1}u) * ${o.stride}u], e + ${j}u < ${o.extent}u)`
-      : `source[at + (e + ${j}u) * ${o.stride}u]`;
+      ? `select(0.0, ${held.read(`source[at + min(e + ${j}u, ${o.extent - 1}u) * ${o.stride}u]`)}, e + ${j}u < ${o.extent}u)`
+      : held.read(`source[at + (e + ${j}u) * ${o.stride}u]`);
   const code = wgsl`
-@group(0) @binding(0) var<storage, read> source: array<f32>;
+${held.enable}@group(0) @binding(0) var<storage, read> source: array<${held.type}>;
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(64) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {

@@ -1,10 +1,12 @@
 // Autotune: which variant of its kernels an operation of some shape gets. The built-in one, unless a measurement on this adapter or a
 // checkpoint says otherwise. Only names of variants are stored, in the adapter's cache and in checkpoints.
 import { at, tuple } from '../../shaders/checked';
+import { F16 } from '../../shaders/elements';
+import { halfBits } from '../../shaders/half';
 import type { Lowering } from '../../shaders/kernel';
 import { type KernelTarget, targetName } from '../../shaders/target';
 import { type Candidates, candidates, type Variant } from '../../shaders/variants';
-import type { Binding } from './blocks';
+import type { TypedBinding } from './blocks';
 import type { Device } from './device';
 import { InputError } from './errors';
 import { provider } from './provider';
@@ -20,8 +22,8 @@ export interface TuneOptions {
 /** An operation that ran while tuning was on. */
 interface Noted extends Candidates {
   readonly key: string;
-  /** Bytes of both operands and of the result. */
-  readonly bytes: readonly number[];
+  /** Bytes and types of element of both operands and the result. */
+  readonly operands: readonly Pick<TypedBinding, 'bytes' | 'element'>[];
 }
 
 type Run = () => void;
@@ -62,7 +64,7 @@ export class Tuning {
   lowering(
     name: string,
     shape: object,
-    operands: readonly Binding[],
+    operands: readonly TypedBinding[],
     make: (target: KernelTarget, variant: Variant) => Lowering,
   ): Lowering {
     const { target } = this.device;
@@ -71,7 +73,8 @@ export class Tuning {
     let noted = this.#noted.get(operation);
     if (!noted) {
       const found = candidates(target, (variant) => make(target, variant));
-      noted = { ...found, key: `${operation} ${found.fingerprint}`, bytes: operands.map(({ bytes }) => bytes) };
+      const kinds = operands.map(({ bytes, element }) => ({ bytes, element }));
+      noted = { ...found, key: `${operation} ${found.fingerprint}`, operands: kinds };
       this.#noted.set(operation, noted);
     }
     return noted.lowerings.get(this.#table.get(noted.key) ?? '') ?? noted.lowerings.get('')!;
@@ -98,23 +101,19 @@ export class Tuning {
     return this.table;
   }
 
-  async #fastest({ key, lowerings, bytes }: Noted): Promise<string> {
+  async #fastest({ key, lowerings, operands }: Noted): Promise<string> {
     const { device } = this;
-    const [a, b, out] = tuple(
-      bytes.map((size) => device.allocate(size, 'tuning')),
-      3,
-    );
-    // Numbers as they come in training: zeros or what lay there before may be faster or, where denormal, slower.
-    for (const operand of [a, b])
-      device.write(
-        operand,
-        new Float32Array(operand.bytes / 4).map((_, i) => ((i * 7919) % 257) / 128 - 1),
-      );
+    const storages = operands.map(({ bytes }) => device.allocate(bytes, 'tuning'));
+    const bound = storages.map(({ block, offset, bytes }, i): TypedBinding => {
+      return { block, offset, bytes, element: at(operands, i).element };
+    });
+    const [a, b, out] = tuple(bound, 3);
+    for (const operand of [a, b]) device.write(operand, likely(operand));
     const runs = new Map(
       [...lowerings].map(([name, lowering]) => [name, () => device.launchLowering(lowering, a, b, out)]),
     );
     const times = await this.measure(key, runs);
-    for (const storage of [a, b, out]) storage.release();
+    for (const storage of storages) storage.release();
     const fastest = times.indexOf(Math.min(...times));
     return at(times, fastest) < FASTER * at(times, 0) ? at([...lowerings.keys()], fastest) : '';
   }
@@ -156,6 +155,13 @@ export class Tuning {
       );
     }
   }
+}
+
+/** Numbers as they come in training, to fill a range: zeros or what lay there before may be faster or, where denormal, slower. */
+function likely({ bytes, element }: TypedBinding): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+  const value = (_: number, i: number) => ((i * 7919) % 257) / 128 - 1;
+  if (element === F16) return new Uint16Array(bytes / 2).map((_, i) => halfBits(value(_, i)));
+  return new Float32Array(bytes / 4).map(value);
 }
 
 /** Median time of each of `runs`, taken in turns so that a slow moment of the machine hits all of them. */

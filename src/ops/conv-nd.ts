@@ -7,7 +7,7 @@ import { present, requireFloats } from '../tensor/tensor';
 import { alongAxis, windowMap } from './axis-map';
 import { conv2d, convTranspose2d } from './conv';
 import { add } from './elementwise';
-import { mixed } from './mixed';
+import { mixed, native } from './mixed';
 import { permute, reshape, unsqueeze } from './views';
 
 type Sizes = number | readonly number[];
@@ -72,7 +72,7 @@ function batched(
   run: (x: Tensor) => Tensor,
 ): Tensor {
   const shapes = { input: x, weight, ...present({ bias }) };
-  requireFloats(op, shapes);
+  requireFloats(op, shapes, dims === 1);
   const axes = dims === 1 ? 'L' : 'D, H, W';
   const known = x.ndim === dims + 2 || x.ndim === dims + 1;
   if (!known || weight.ndim !== dims + 2)
@@ -100,7 +100,7 @@ function bothSides(padding: Sizes): Tuple<number, 2> {
 }
 
 /** Convolution along a line, as `conv1d`: x [N, C, L] or [C, L], weight [O, C/groups, K], bias [O]. */
-export const conv1d = mixed(
+export const conv1d = native(
   'conv1d',
   function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
     const op = 'conv1d';
@@ -121,7 +121,7 @@ export const conv1d = mixed(
 );
 
 /** The transpose of a convolution along a line, as `conv_transpose1d`: x [N, C, L] or [C, L], weight [C, O/groups, K], bias [O]. */
-export const convTranspose1d = mixed(
+export const convTranspose1d = native(
   'convTranspose1d',
   function convTranspose1d(
     x: Tensor,

@@ -9,13 +9,14 @@ import { record, sumOfAll } from '../autograd/tape';
 import { device } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
+import type { DType } from '../tensor/dtype';
 import { bind, contiguous } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, present, requireFloats, strided } from '../tensor/tensor';
 import { expand, filled } from '../tensor/views';
-import { addBias } from './matmul';
-import { mixed } from './mixed';
+import { addBias, halfOf } from './matmul';
+import { native } from './mixed';
 import { sum } from './reduce';
 import { reshape, unsqueeze } from './views';
 
@@ -177,18 +178,19 @@ function transposedShape(
   return shapeOf(image, [inputs, outHeight, outWidth], [kernelHeight, kernelWidth], steps, groups);
 }
 
-/** The convolution (from x, weight) or a gradient of it: for the input from (dy, weight), for the weight from (x, dy). Not recorded. */
-export function convolve(kind: Conv2dKind, a: Tensor, b: Tensor, s: Conv2dShape): Tensor {
+/** The convolution (from x, weight) or a gradient of it: for the input from (dy, weight), for the weight from (x, dy); operands of one type. Not recorded. */
+export function convolve(kind: Conv2dKind, a: Tensor, b: Tensor, s: Conv2dShape, result: DType = a.dtype): Tensor {
   const shapes: Record<Conv2dKind, Shape> = {
     forward: [s.batch, s.outChannels, s.outHeight, s.outWidth],
     inputGradient: [s.batch, s.inChannels, s.inHeight, s.inWidth],
     weightGradient: [s.outChannels, s.inChannels / s.groups, s.kernelHeight, s.kernelWidth],
   };
-  if (a.size === 0 || b.size === 0) return filled('conv2d', shapes[kind], 0, 'float32');
-  const out = empty('conv2d', shapes[kind]);
+  if (a.size === 0 || b.size === 0) return filled('conv2d', shapes[kind], 0, result);
+  const out = empty('conv2d', shapes[kind], result);
   const operands = [bind(contiguous(a)), bind(contiguous(b)), bind(out)] as const;
-  const lower = (target: KernelTarget, variant: Variant) => lowerConv2d(kind, s, target, variant);
-  device().launchLowering(device().tuning.lowering(`conv2d.${kind}`, s, operands, lower), ...operands);
+  const shape = { ...s, ...halfOf(a, result) };
+  const lower = (target: KernelTarget, variant: Variant) => lowerConv2d(kind, shape, target, variant);
+  device().launchLowering(device().tuning.lowering(`conv2d.${kind}`, shape, operands, lower), ...operands);
   return out;
 }
 
@@ -226,7 +228,7 @@ function convolution(
   const [forward, back] = transposed
     ? (['inputGradient', 'forward'] as const)
     : (['forward', 'inputGradient'] as const);
-  const products = convolve(forward, x, weight, shape);
+  const products = convolve(forward, x, weight, shape, bias ? 'float32' : x.dtype);
   const [, , height, width] = tuple(products.shape, 4);
   const y = bias ? addBias(products, bias, height * width) : products;
   const rule: Rule = (g, needs) => [
@@ -254,11 +256,11 @@ const single = (y: Tensor): Tensor => reshape(y, y.shape.slice(1));
  *   y[n,o,p] = bias[o] + Σ_{c,k} weight[o,c,k] · x[n,c, stride·p + dilation·k − padding].
  * Throws InputError for operands and options that do not fit.
  */
-export const conv2d = mixed(
+export const conv2d = native(
   'conv2d',
   function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
     checked('conv2d', options, CONV);
-    requireFloats('conv2d', { input: x, weight, ...present({ bias }) });
+    requireFloats('conv2d', { input: x, weight, ...present({ bias }) }, true);
     if (x.ndim === 3) return single(conv2d(unsqueeze(x, 0), weight, bias, options));
     const shape = conv2dShape('conv2d', x, weight, bias, options);
     return convolution('conv2d', x, weight, bias, shape, false);
@@ -266,7 +268,7 @@ export const conv2d = mixed(
 );
 
 /** As `conv_transpose2d`: the transpose of a convolution, its input gradient as an operation: x [N, C, H, W], weight [C, O/groups, kH, kW], bias [O]. */
-export const convTranspose2d = mixed(
+export const convTranspose2d = native(
   'convTranspose2d',
   function convTranspose2d(
     x: Tensor,
@@ -275,7 +277,7 @@ export const convTranspose2d = mixed(
     options: ConvTranspose2dOptions = {},
   ): Tensor {
     checked('convTranspose2d', options, TRANSPOSED);
-    requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) });
+    requireFloats('convTranspose2d', { input: x, weight, ...(bias && { bias }) }, true);
     if (x.ndim === 3) return single(convTranspose2d(unsqueeze(x, 0), weight, bias, options));
     const shape = transposedShape('convTranspose2d', x, weight, bias, options);
     return convolution('convTranspose2d', x, weight, bias, shape, true);

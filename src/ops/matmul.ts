@@ -3,19 +3,21 @@
 import { addBias as biasKernel } from '../../shaders/bias';
 import { at, fromEnd, tuple } from '../../shaders/checked';
 import { lowerMatmul } from '../../shaders/matmul/lower';
+import type { Half } from '../../shaders/precision';
 import type { KernelTarget } from '../../shaders/target';
 import type { Variant } from '../../shaders/variants';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record, sumOfAll } from '../autograd/tape';
 import { device, type TypedBinding } from '../gpu';
 import { inputError } from '../tensor/context';
-import { bind, contiguous, copy } from '../tensor/elementwise';
+import { bytesOf, type DType } from '../tensor/dtype';
+import { bind, contiguous, copy, evaluate } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
-import { broadcastShapes, collapse, type Shape, size } from '../tensor/shape';
+import { broadcastShapes, collapse, type Shape, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { empty, requireFloats } from '../tensor/tensor';
+import { empty, requireFloats, strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
-import { mixed } from './mixed';
+import { native } from './mixed';
 import { summedTo } from './operands';
 import { sum } from './reduce';
 import { reshape, transpose } from './views';
@@ -35,9 +37,10 @@ function layout(x: Tensor, batch: Shape): Operand | null {
   const wide = expand(x, [...batch, rows, columns]);
   const { shape, strides } = collapse(batch, [wide.strides.slice(0, -2)]);
   const batchStride = at(at(strides, 0), 0);
-  const aligned = (4 * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
+  const each = bytesOf(x.dtype);
+  const aligned = (each * x.offset) % device().limits.minStorageBufferOffsetAlignment === 0;
   if (!(plain || transposed) || shape.length > 1 || batchStride < 0 || !aligned) return null;
-  const bytes = 4 * ((at(shape, 0) - 1) * batchStride + rows * columns);
+  const bytes = 4 * Math.ceil((each * ((at(shape, 0) - 1) * batchStride + rows * columns)) / 4);
   return { binding: { ...bind(x), bytes }, transposed, batchStride };
 }
 
@@ -45,12 +48,16 @@ function layout(x: Tensor, batch: Shape): Operand | null {
 const operand = (x: Tensor, batch: Shape): Operand =>
   layout(x, batch) ?? layout(copy(x), batch) ?? layout(copy(expand(x, [...batch, ...x.shape.slice(-2)])), batch)!;
 
-/** C[…, m, n] = A[…, m, k] · B[…, k, n], leading dimensions broadcast; not recorded. */
-function multiply(a: Tensor, b: Tensor): Tensor {
+/** What is held as halves in a product of `operand` and its like, as an entry of its shape: shapes of float32 have none. */
+export const halfOf = (operand: Tensor, result: DType): { half?: Half } =>
+  operand.dtype === 'float16' ? { half: result === 'float16' ? 'all' : 'operands' } : {};
+
+/** C[…, m, n] = A[…, m, k] · B[…, k, n] of one type, leading dimensions broadcast; not recorded. */
+function multiply(a: Tensor, b: Tensor, result: DType = a.dtype): Tensor {
   const [m, k] = tuple(a.shape.slice(-2), 2);
   const n = fromEnd(b.shape, 1);
   const batch = batchShape(a, b);
-  const out = empty('matmul', [...batch, m, n]);
+  const out = empty('matmul', [...batch, m, n], result);
   if (out.size === 0) return out;
   const A = operand(a, batch);
   const B = operand(b, batch);
@@ -63,11 +70,19 @@ function multiply(a: Tensor, b: Tensor): Tensor {
     transposeB: B.transposed,
     aBatchStride: A.batchStride,
     bBatchStride: B.batchStride,
+    ...halfOf(a, result),
   };
   const operands = [A.binding, B.binding, bind(out)] as const;
   const lower = (target: KernelTarget, variant: Variant) => lowerMatmul(shape, target, variant);
   device().launchLowering(device().tuning.lowering('matmul', shape, operands, lower), ...operands);
   return out;
+}
+
+/** The product, summed over the batches that `shape` does not have; of halves too it is rounded once. */
+function multiplyTo(a: Tensor, b: Tensor, shape: Shape): Tensor {
+  if (sameShape(batchShape(a, b), shape.slice(0, -2))) return multiply(a, b);
+  const sum = sumTo(multiply(a, b, 'float32'), shape);
+  return a.dtype === 'float32' ? sum : copy(sum, a.dtype);
 }
 
 /** Leading dimensions of the product. */
@@ -101,10 +116,7 @@ const product = (a: Tensor, b: Tensor): Tensor =>
     [a, b],
     multiply(a, b),
     [a, b],
-    (g, needs) => [
-      needs[0] && sumTo(multiply(g, swapped(b)), a.shape),
-      needs[1] && sumTo(multiply(swapped(a), g), b.shape),
-    ],
+    (g, needs) => [needs[0] && multiplyTo(g, swapped(b), a.shape), needs[1] && multiplyTo(swapped(a), g, b.shape)],
     {
       push: (s, t) => sumOfAll(s && multiply(s, b), t && multiply(a, t)),
       differentiable: (g, needs) => [
@@ -118,8 +130,8 @@ const product = (a: Tensor, b: Tensor): Tensor =>
  * Matrix product as in NumPy and `torch.matmul`: [m, k]·[k, n] → [m, n]; leading dimensions are batches and broadcast; vectors are a row on the left and a
  * column on the right, and leave no dimension in the result. Transposed views are not copied.
  */
-export const matmul = mixed('matmul', function matmul(a: Tensor, b: Tensor): Tensor {
-  requireFloats('matmul', { a, b });
+export const matmul = native('matmul', function matmul(a: Tensor, b: Tensor): Tensor {
+  requireFloats('matmul', { a, b }, true);
   const k = innerOf(
     'matmul',
     a,
@@ -140,16 +152,26 @@ export const matmul = mixed('matmul', function matmul(a: Tensor, b: Tensor): Ten
   return a.ndim === 1 ? reshape(y, [...y.shape.slice(0, -2), fromEnd(y.shape, 1)]) : y;
 });
 
-/** y[b, c, i] += bias[c] for a fresh y [batch, channels, inner], in place, before anything has read it. Returns y. */
+/**
+ * y[b, c, i] + bias[c] for fresh float32 products y [batch, channels, …inner] that nothing else has read, in the type of the bias: in place for float32, and
+ * rounded once to float16.
+ */
 export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
-  const constants = [y.size, bias.size, inner];
-  device().launch(biasKernel, [bind(contiguous(bias)), bind(y)], constants, y.size);
-  return y;
+  if (bias.dtype === 'float32') {
+    device().launch(biasKernel, [bind(contiguous(bias)), bind(y)], [y.size, bias.size, inner], y.size);
+    return y;
+  }
+  const within = y.shape.slice(2).map(() => 1);
+  const channels = strided(bias, [bias.size, ...within], [at(bias.strides, 0), ...within.map(() => 0)]);
+  const operands = { a: y, b: channels };
+  const sum = evaluate({ name: 'bias', expression: 'a + b', operands, shape: y.shape, result: bias.dtype });
+  y.dispose();
+  return sum;
 }
 
 /** y = x·Wᵀ + b on the last dimension, as `torch.nn.functional.linear`. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. Throws InputError where they do not fit. */
-export const linear = mixed('linear', function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  requireFloats('linear', { x, weight, ...(bias && { bias }) });
+export const linear = native('linear', function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  requireFloats('linear', { x, weight, ...(bias && { bias }) }, true);
   if (weight.ndim !== 2)
     throw inputError('linear', 'the weight is no matrix', { x, weight }, 'It has the shape [out, in].');
   const [outputs, inputs] = tuple(weight.shape, 2);
@@ -169,7 +191,7 @@ export const linear = mixed('linear', function linear(x: Tensor, weight: Tensor,
     );
   const lead = x.shape.slice(0, -1);
   const flat = x.ndim === 2 ? x : reshape(x, [size(lead), inputs]);
-  const products = multiply(flat, swapped(weight));
+  const products = multiply(flat, swapped(weight), bias ? 'float32' : x.dtype);
   const y = bias ? addBias(products, bias, 1) : products;
   const rule: Rule = (g, needs) => [
     needs[0] && multiply(g, weight),

@@ -1,5 +1,5 @@
-// How operations meet float16 and autocast. Elementwise functions and reductions read halves themselves; every other operation that takes
-// them computes in float32 between two conversions, so that sums are float32 and the result is rounded once.
+// How operations meet float16 and autocast. Elementwise functions, reductions, matrix products and convolutions read halves themselves; every other
+// operation that takes them computes in float32 between two conversions, so that sums are float32 and the result is rounded once.
 import { autocastArguments, mapTensors, withoutAutocast } from '../autograd/autocast';
 import { castTo, widened } from '../autograd/cast';
 import { isPlain, memoriesIn, tensorsIn } from '../autograd/tape';
@@ -52,17 +52,32 @@ export const mixed = <F extends Operation>(name: string, f: F, mixture: Mixture 
     ),
   );
 
-/** `f` of float32, for float16 operands. */
-function throughFloat(name: string, f: Operation, args: unknown[], mixture: Mixture): unknown {
-  const given = [...tensorsIn(args)];
-  const single = given.filter(({ dtype }) => dtype === 'float32');
-  if (single.length && mixture === 'refuse')
+/** The operation `f`, whose kernels read float32 and float16, under autocast's rule for `name`. Operands of both types are refused. */
+export const native = <F extends Operation>(name: string, f: F): F =>
+  autocasting(
+    name,
+    wrapping(f, (...args) => {
+      if (args.some(hasHalf)) refuseBoth(name, [...tensorsIn(args)]);
+      return f(...args);
+    }),
+  );
+
+/** Throws where some of the tensors are float32 and, as is known, some float16. */
+function refuseBoth(name: string, given: readonly Tensor[]): void {
+  if (given.some(({ dtype }) => dtype === 'float32'))
     throw inputError(
       name,
       'some operands are float16, some float32',
       Object.fromEntries(given.map((x, i) => [`${i}: ${x.dtype}`, x])),
       "Convert one: x.to('float32'), or run it in autocast(() => …).",
     );
+}
+
+/** `f` of float32, for float16 operands. */
+function throughFloat(name: string, f: Operation, args: unknown[], mixture: Mixture): unknown {
+  const given = [...tensorsIn(args)];
+  if (mixture === 'refuse') refuseBoth(name, given);
+  const single = given.filter(({ dtype }) => dtype === 'float32');
   const half = mixture === 'first' ? given[0].dtype === 'float16' : single.length === 0;
   const copies = new Map<Tensor, ReturnType<typeof widened>>();
   const original = new Map<Tensor, Tensor>();

@@ -8,7 +8,7 @@ import { requireFloats, requireTensors } from '../tensor/tensor';
 import { add, mul, sub } from './elementwise';
 import { stack } from './join';
 import { matmul } from './matmul';
-import { mixed } from './mixed';
+import { mixed, native } from './mixed';
 import { expression } from './operands';
 import { sum } from './reduce';
 import { expand, permute, reshape, select } from './views';
@@ -29,14 +29,14 @@ function requireRanks(op: string, ranks: readonly number[], operands: Record<str
 }
 
 /** Products of a batch of matrices each, as `torch.bmm`: [b, m, k]·[b, k, n] → [b, m, n]. */
-export const bmm = mixed('bmm', function bmm(a: Tensor, b: Tensor): Tensor {
+export const bmm = native('bmm', function bmm(a: Tensor, b: Tensor): Tensor {
   requireRanks('bmm', [3, 3], { a, b });
   if (a.shape[0] !== b.shape[0]) throw inputError('bmm', 'the batches differ', { a, b }, 'matmul broadcasts.');
   return matmul(a, b);
 });
 
 /** A matrix times a vector, as `torch.mv`: [m, k]·[k] → [m]. */
-export const mv = mixed('mv', function mv(a: Tensor, v: Tensor): Tensor {
+export const mv = native('mv', function mv(a: Tensor, v: Tensor): Tensor {
   requireRanks('mv', [2, 1], { a, v });
   return matmul(a, v);
 });

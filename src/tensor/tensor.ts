@@ -238,10 +238,10 @@ export const present = (tensors: Readonly<Record<string, Tensor | null | undefin
   Object.fromEntries(Object.entries(tensors).filter((entry): entry is [string, Tensor] => !!entry[1]));
 
 /** Refuses operands that are no tensors of float32. */
-export function requireFloats(op: string, operands: Readonly<Record<string, Tensor>>): void {
+export function requireFloats(op: string, operands: Readonly<Record<string, Tensor>>, half = false): void {
   requireTensors(op, operands);
   for (const [name, { dtype }] of Object.entries(operands))
-    if (dtype !== 'float32')
+    if (dtype !== 'float32' && !(half && dtype === 'float16'))
       throw inputError(op, `${name} is ${dtype}, not float32`, operands, "Convert with to('float32').");
 }
 
