@@ -42,7 +42,10 @@ export async function create(): Promise<Contestant> {
     part,
     async run(times) {
       for (let i = 0; i < times; i++) {
-        backward(f(), { gradient });
+        const y = f();
+        backward(y, { gradient });
+        // What nobody reads falls free at once, as in PyTorch: the collector would leave it for many runs, and each would work on cold memory.
+        for (const t of [y, ...leaves.map((x) => x.grad)]) t?.dispose();
         for (const x of leaves) x.grad = null;
         endStep();
       }

@@ -1,20 +1,21 @@
 // Norms made of others: of each channel of each sample, by the root of the mean square, and by neighbouring channels.
 import { at } from '../../shaders/checked';
 import { byDefinition } from '../autograd/backward';
-import { noGrad, record, sumOfAll } from '../autograd/tape';
+import { noGrad, type Rule, record, sumOfAll } from '../autograd/tape';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError, requireNumbers } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
-import { sameShape, showShape, size } from '../tensor/shape';
+import { contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { present, requireFloats, requireShape } from '../tensor/tensor';
+import { present, requireFloats, requireShape, strided } from '../tensor/tensor';
 import { assign_ } from './assign';
 import { alongAxis, mapFor } from './axis-map';
 import { add, div, mul, pow, rsqrt, square } from './elementwise';
 import { mixed } from './mixed';
 import { type AffineOptions, batchNorm, groupNorm } from './norm';
+import { rowNorm } from './norm-rows';
 import { mean, variance } from './reduce';
 
 /** Options of `instanceNorm`. */
@@ -109,43 +110,48 @@ export const rmsNorm = mixed(
     const share = 1 / size(normalizedShape);
     const w = weight ? { w: weight } : null;
     const times = w ? ' * w' : '';
-    const r = reduce({
-      ...meaned,
-      map: 'a * a',
-      operands: { a: x },
-      final: 'inverseSqrt(acc * s + t)',
-      scalars: [share, eps],
-    });
-    const y = evaluate({ ...common, expression: `a * r${times}`, operands: { a: x, r, ...w } });
+    const lead = shape.slice(0, first).map((_, i) => i);
+    const short = rowNorm(op, size(shape.slice(0, first)), normalizedShape, false, eps);
+    const whole = short?.forward(x, weight);
+    const stats = whole?.stats;
+    const perRow = [...shape.slice(0, first), ...normalizedShape.map(() => 1)];
+    const r = stats
+      ? strided(stats, perRow, [...contiguousStrides(perRow).map((s) => 4 * s)], 1)
+      : reduce({
+          ...meaned,
+          map: 'a * a',
+          operands: { a: x },
+          final: 'inverseSqrt(acc * s + t)',
+          scalars: [share, eps],
+        });
+    const y = whole?.y ?? evaluate({ ...common, expression: `a * r${times}`, operands: { a: x, r, ...w } });
     // r = (mean x² + eps)^(−1/2), so that dr = −r³ · mean(x · dx): the Jacobian of x · r is symmetric.
     const through = (g: Tensor): Tensor => {
+      if (short && stats) return short.backward(g, x, stats, { dx: true }).dx!;
       const m = reduce({ ...meaned, map: 'g * a', operands: { g, a: x }, final: 'acc * s', scalars: [share] });
       return evaluate({ ...common, expression: 'r * (g - a * r * r * m)', operands: { g, a: x, r, m } });
     };
     const scaled = (g: Tensor) => (w ? evaluate({ ...common, expression: 'g * w', operands: { g, ...w } }) : g);
-    const lead = shape.slice(0, first).map((_, i) => i);
     const forWeight = (g: Tensor) =>
       reduce({ ...common, reduction: 'sum', map: 'g * a * r', operands: { g, a: x, r }, axes: lead });
+    const rule: Rule = (g, needs) => {
+      if (!short || !stats) return [needs[0] && through(scaled(g)), needs[1] && forWeight(g)];
+      const { dx, dWeight } = short.backward(g, x, stats, { dx: needs[0], dWeight: !!weight && needs[1] }, weight);
+      return [dx, dWeight];
+    };
     const inputs = weight ? [x, weight] : [x];
     const definition = (a: Tensor, scale?: Tensor): Tensor => {
       const root = rsqrt(add(mean(square(a), axes, true), eps));
       return scale ? mul(mul(a, root), scale) : mul(a, root);
     };
-    return record(
-      op,
-      inputs,
-      y,
-      [r, ...inputs],
-      (g, needs) => [needs[0] && through(scaled(g)), needs[1] && forWeight(g)],
-      {
-        push: (t, tw) =>
-          sumOfAll(
-            t && scaled(through(t)),
-            tw && evaluate({ ...common, expression: 'a * r * g', operands: { a: x, r, g: tw } }),
-          ),
-        differentiable: byDefinition(inputs, definition),
-      },
-    );
+    return record(op, inputs, y, [r, ...inputs], rule, {
+      push: (t, tw) =>
+        sumOfAll(
+          t && scaled(through(t)),
+          tw && evaluate({ ...common, expression: 'a * r * g', operands: { a: x, r, g: tw } }),
+        ),
+      differentiable: byDefinition(inputs, definition),
+    });
   },
   'first',
 );

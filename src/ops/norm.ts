@@ -20,6 +20,7 @@ import { empty, present, requireFloats, requireShape, strided } from '../tensor/
 import { filled } from '../tensor/views';
 import { add, mul, relu, rsqrt, square, sub } from './elementwise';
 import { mixed } from './mixed';
+import { rowNorm } from './norm-rows';
 import { mean } from './reduce';
 import { reshape } from './views';
 
@@ -263,20 +264,39 @@ function normRows(
   const { weight, bias, eps = 1e-5 } = o;
   const shape = [...lead, ...rest];
   const seen = (t: Tensor, as: Shape) => strided(contiguous(t), as, contiguousStrides(as));
+  const layout = { samples: 1, channels: size(lead), plane: size(rest) };
+  const short = rowNorm(op, layout.channels, rest, true, eps);
+  // Where each column has a weight of its own, the kernels for short rows apply it.
+  const fused = affine.length === rest.length ? short : null;
   // Made again for each use: a copy of a strided weight is not saved with the node, the weight is.
   const factor = () => weight && { w: seen(weight, affine) };
-  const [w, b] = [factor(), bias && { b: seen(bias, affine) }];
-  const layout = { samples: 1, channels: size(lead), plane: size(rest) };
-  const empties = () => ({ y: empty(op, x.shape), stats: empty(op, [layout.channels, 4]) });
-  const { y: xhat, stats } = x.size ? normalize(x, layout, { training: true, eps }) : empties();
-  const gradientFor = (g: Tensor) =>
-    seen(x.size ? normGradient(g, x, layout, stats, { training: true }).dx! : empty(op, x.shape), x.shape);
-  const operands = { a: seen(xhat, shape), ...w, ...b };
+  const normalized = () => {
+    if (short) return fused ? short.forward(x, weight, bias) : short.forward(x);
+    return x.size
+      ? normalize(x, layout, { training: true, eps })
+      : { y: empty(op, x.shape), stats: empty(op, [layout.channels, 4]) };
+  };
+  const { y: result, stats } = normalized();
+  const gradientFor = (g: Tensor): Tensor => {
+    if (!x.size) return empty(op, x.shape);
+    const { dx } = short
+      ? short.backward(g, x, stats, { dx: true })
+      : normGradient(g, x, layout, stats, { training: true });
+    return seen(dx!, x.shape);
+  };
+  const [w, b] = fused ? [null, null] : [factor(), bias && { b: seen(bias, affine) }];
+  const operands = { a: seen(result, shape), ...w, ...b };
   const expression = `a${w ? ' * w' : ''}${b ? ' + b' : ''}`;
-  const y = w || b ? evaluate({ name: op, expression, operands, shape }) : xhat;
+  const y = w || b ? evaluate({ name: op, expression, operands, shape }) : result;
   const inputs = [x, weight, bias].filter((t) => !!t);
   const saved = weight ? [x, stats, weight] : [x, stats];
-  const rule: Rule = (gradient, needs) => {
+  const together: Rule = (gradient, needs) => {
+    const wanted = { dx: needs[0], dWeight: !!weight && needs[1], dBias: !!bias && needs[inputs.length - 1] };
+    const { dx, dWeight, dBias } = fused!.backward(gradient, x, stats, wanted, weight);
+    const like = (t: Tensor | null | undefined, d: Tensor | undefined) => (t ? [d && seen(d, t.shape)] : []);
+    return [dx, ...like(weight, dWeight), ...like(bias, dBias)];
+  };
+  const apart: Rule = (gradient, needs) => {
     const g = seen(gradient, shape);
     const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...factor() }, shape }) : g;
     const row = (column: number) =>
@@ -293,10 +313,11 @@ function normRows(
     if (bias) grads.push(needs[inputs.length - 1] && sum('g', {}, bias));
     return grads;
   };
+  const rule = fused ? together : apart;
   const push: PushForward = (t, ...affine_) => {
     const a = seen(gradientFor(onlyInput(op, t, affine_)), shape);
     const e = { name: `${op} tangent`, expression: 'a * w', shape };
-    return seen(w ? evaluate({ ...e, operands: { a, ...factor() } }) : a, x.shape);
+    return seen(weight ? evaluate({ ...e, operands: { a, ...factor() } }) : a, x.shape);
   };
   const axes = rest.map((_, d) => lead.length + d);
   const differentiable = byDefinition(inputs, (t, ...own) => {
