@@ -1,5 +1,6 @@
 // The augmentation of shaders/augment.ts on the CPU: what the batch kernel must compute, for tests and for reading.
 import { IMAGE_BYTES } from './cifar';
+import { type DrawnOperation, randAugment } from './rand-augment';
 import { philox, Stream } from './random';
 
 /** Offset of the crop window in the padded image (0 … 8, 4 is the centre) and whether it is mirrored. */
@@ -9,6 +10,9 @@ export interface Draw {
   readonly flip: boolean;
   /** Centre of the square that cutout leaves out. */
   readonly hole?: { readonly y: number; readonly x: number };
+  /** What RandAugment does, and how strongly. */
+  readonly operations?: readonly DrawnOperation[];
+  readonly magnitude?: number;
 }
 
 /** What (seed, epoch, image index) draws; it does not depend on the batch that the image is in. */
@@ -19,8 +23,8 @@ export function drawAugmentation(seed: number, epoch: number, image: number): Dr
 }
 
 /**
- * Pad-4 crop, flip, normalise, a square of `cutout` pixels a side left out: bytes [3, 32, 32] to floats [3, 32, 32]. Without a draw it only normalises.
- * As in torchvision, the padding is black before the normalisation, and the flip follows the crop.
+ * Pad-4 crop, flip, the operations of RandAugment, normalise, a square of `cutout` pixels a side left out: bytes [3, 32, 32] to floats [3, 32, 32]. Without a
+ * draw it only normalises. As in torchvision, the padding is black before the normalisation, and the flip follows the crop.
  */
 export function augmentImage(
   image: Uint8Array,
@@ -29,17 +33,21 @@ export function augmentImage(
   draw: Draw = { dy: 4, dx: 4, flip: false },
   cutout = 0,
 ): Float32Array {
-  const out = new Float32Array(IMAGE_BYTES);
+  const bytes = new Uint8Array(IMAGE_BYTES);
   for (let i = 0; i < IMAGE_BYTES; i++) {
-    const c = i >> 10;
     const y = ((i >> 5) & 31) + draw.dy - 4;
     const x = (draw.flip ? 31 - (i & 31) : i & 31) + draw.dx - 4;
     const inside = Math.min(x, y) >= 0 && Math.max(x, y) < 32;
-    const [row, column] = [((i >> 5) & 31) - (draw.hole?.y ?? 0), (i & 31) - (draw.hole?.x ?? 0)].map(
-      (at) => at + (cutout >> 1),
-    );
-    if (draw.hole && Math.min(row, column) >= 0 && Math.max(row, column) < cutout) continue;
-    out[i] = ((inside ? image[c * 1024 + y * 32 + x] : 0) / 255 - mean[c]) / std[c];
+    bytes[i] = inside ? (image[(i >> 10) * 1024 + y * 32 + x] ?? 0) : 0;
   }
-  return out;
+  const isHole = (i: number): boolean => {
+    if (!draw.hole) return false;
+    const row = ((i >> 5) & 31) - draw.hole.y + (cutout >> 1);
+    const column = (i & 31) - draw.hole.x + (cutout >> 1);
+    return Math.min(row, column) >= 0 && Math.max(row, column) < cutout;
+  };
+  const seen = randAugment(bytes, draw.operations ?? [], draw.magnitude ?? 0);
+  return Float32Array.from(seen, (value, i) =>
+    isHole(i) ? 0 : (value / 255 - (mean[i >> 10] ?? 0)) / (std[i >> 10] ?? 1),
+  );
 }

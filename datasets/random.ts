@@ -3,7 +3,16 @@
 // a resumed run goes on where it stopped. shaders/random.ts holds the same generator in WGSL.
 
 /** Who draws what: one key per purpose, so that adding a consumer never shifts another one's numbers. */
-export const Stream = { shuffle: 1, augment: 2, subset: 3, synthetic: 4, init: 5, dropout: 6, turnover: 8 } as const;
+export const Stream = {
+  shuffle: 1,
+  augment: 2,
+  subset: 3,
+  synthetic: 4,
+  init: 5,
+  dropout: 6,
+  turnover: 8,
+  mix: 9,
+} as const;
 
 /** High 32 bits of the product of two u32: 16-bit halves keep every partial product below 2^32. */
 function mulHigh(a: number, b: number): number {
@@ -56,7 +65,7 @@ export function checkSeed(seed: number): number {
 }
 
 /**
- * Sequential draws from one Philox stream. `substream` tells apart the epochs, images … that share a stream:
+ * Sequential draws from one Philox stream. `substream`, and `part` within it, tell apart the epochs, images … that share a stream:
  * `new Rng(seed, Stream.shuffle, epoch).permutation(n)`.
  */
 export class Rng {
@@ -69,6 +78,7 @@ export class Rng {
     private readonly seed: number,
     private readonly stream: number,
     private readonly substream = 0,
+    private readonly part = 0,
   ) {
     checkSeed(seed);
   }
@@ -76,7 +86,7 @@ export class Rng {
   /** A uniform integer in [0, 2^32). */
   u32(): number {
     if (this.left === 0) {
-      rounds(this.block, this.next++, this.substream, 0, 0, this.seed, this.stream);
+      rounds(this.block, this.next++, this.substream, this.part, 0, this.seed, this.stream);
       this.left = 4;
     }
     return this.block[4 - this.left--];
@@ -125,6 +135,25 @@ export class Rng {
       return x * scale;
     }
   }
+
+  /** λ of Beta(alpha, alpha), alpha > 0, in [0, 1]: of two gamma variates the share of the first. The same on every engine. */
+  beta(alpha: number): number {
+    const [a, b] = [this.#logGamma(alpha), this.#logGamma(alpha)];
+    return 1 / (1 + exp(b - a));
+  }
+
+  /** ln of a variate of Gamma(alpha, 1) (Marsaglia and Tsang, 2000); below 1 from that of alpha + 1, times u^(1/alpha). */
+  #logGamma(alpha: number): number {
+    const d = alpha + Number(alpha < 1) - 1 / 3;
+    const c = 1 / Math.sqrt(9 * d);
+    for (;;) {
+      const x = this.normal();
+      const v = (1 + c * x) ** 3;
+      const u = 1 - this.uniform(); // above 0
+      if (!(v > 0) || log(u) >= (x * x) / 2 + d - d * v + d * ln(v)) continue;
+      return ln(d) + ln(v) + (alpha < 1 ? log(1 - this.uniform()) / alpha : 0);
+    }
+  }
 }
 
 /**
@@ -141,4 +170,16 @@ function log(x: number): number {
   let sum = 0;
   for (let k = 21; k >= 1; k -= 2) sum = sum * t * t + 1 / k;
   return 2 * t * sum - e * Math.LN2;
+}
+
+/** The same for any x > 0. */
+const ln = (x: number): number => (x > 1 ? -log(1 / x) : log(x));
+
+/** e^x from IEEE arithmetic alone: 2^k · e^r with |r| ≤ ln 2 / 2. */
+function exp(x: number): number {
+  const k = Math.round(x / Math.LN2);
+  const r = x - k * Math.LN2;
+  let sum = 1;
+  for (let i = 16; i >= 1; i--) sum = 1 + (sum * r) / i;
+  return sum * 2 ** k;
 }

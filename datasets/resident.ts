@@ -1,9 +1,10 @@
 // Images that lie on the GPU as bytes and leave it as batches: shuffled, cropped, flipped and normalised by the batch kernel.
 import { augment as augmentKernel, augmentWorkgroups } from '../shaders/augment';
-import type { Kernel } from '../shaders/kernel';
+import type { Kernel, Workgroups } from '../shaders/kernel';
+import { randAugment as randAugmentKernel } from '../shaders/rand-augment';
 import type { Batch, BatchOptions, BatchSource } from '../src/data/batches';
 import type { Storage, TypedBinding } from '../src/gpu';
-import { device, InputError, ReleasedError } from '../src/gpu';
+import { device, InputError, ReleasedError, requireWhole } from '../src/gpu';
 import { factory, tensor } from '../src/tensor/create';
 import { bind } from '../src/tensor/elementwise';
 import { endStep, stepsEnded } from '../src/tensor/memory';
@@ -18,6 +19,8 @@ export interface ResidentOptions {
   std: readonly [number, number, number];
   /** Augmented images lose a square of so many pixels a side, at a random place (cutout); 0, the default, for none. */
   cutout?: number;
+  /** Augmented images go through RandAugment: so many operations, of a magnitude of 0 … 30, torchvision's (2 and 9 are its defaults). */
+  randAugment?: readonly [operations: number, magnitude: number];
   /** Bytes of one buffer of images, at most what the adapter binds (the default). */
   maxBytes?: number;
 }
@@ -35,12 +38,15 @@ export class ResidentImages implements BatchSource {
   readonly #parts: readonly Part[];
   readonly #labels: Tensor;
   readonly #kernel: Kernel;
+  readonly #workgroups: (batch: number) => Workgroups;
 
-  constructor({ images, labels, count }: Split, { mean, std, cutout = 0, maxBytes = Infinity }: ResidentOptions) {
+  constructor({ images, labels, count }: Split, options: ResidentOptions) {
+    const { mean, std, cutout = 0, randAugment, maxBytes = Infinity } = options;
     if (count < 1) throw new InputError('ResidentImages: the split holds no images; was it loaded?');
     if (std.some((s) => !(s > 0))) throw new InputError(`ResidentImages: std ${std.join(', ')} must be positive`);
     if (!(Number.isInteger(cutout) && cutout >= 0 && cutout <= 32))
       throw new InputError(`ResidentImages: cutout is ${cutout}, it must be a whole number of 0 … 32 pixels`);
+    if (randAugment) checkRandAugment(randAugment);
     this.count = count;
     const limit = Math.min(maxBytes, device().limits.maxStorageBufferBindingSize);
     const perPart = Math.floor(limit / IMAGE_BYTES);
@@ -54,7 +60,10 @@ export class ResidentImages implements BatchSource {
     }
     this.#parts = parts;
     this.#labels = tensor(Int32Array.from(labels)).keep();
-    this.#kernel = augmentKernel({ mean, std, cutout });
+    this.#kernel = randAugment
+      ? randAugmentKernel({ mean, std, cutout, randAugment })
+      : augmentKernel({ mean, std, cutout });
+    this.#workgroups = randAugment ? (batch) => [1, batch, 1] : augmentWorkgroups;
   }
 
   /**
@@ -83,7 +92,7 @@ export class ResidentImages implements BatchSource {
             this.#kernel,
             [part.storage, bind(this.#labels), bind(order), images, labels],
             [seed, Stream.augment, epoch, index, size, part.first, part.count, Number(augment)],
-            augmentWorkgroups(size),
+            this.#workgroups(size),
           );
       };
       /** One launch makes both; later only one of them may be asked for. */
@@ -114,4 +123,9 @@ export class ResidentImages implements BatchSource {
     for (const { storage } of this.#parts) storage.release();
     this.#labels.dispose();
   }
+}
+
+function checkRandAugment([operations, magnitude]: readonly [number, number]): void {
+  requireWhole('ResidentImages: randAugment: the number of operations', operations, 1, 14);
+  requireWhole('ResidentImages: randAugment: the magnitude', magnitude, 0, 30);
 }

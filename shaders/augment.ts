@@ -10,7 +10,7 @@
 // This is torchvision's RandomCrop(32, padding=4), RandomHorizontalFlip, ToTensor, Normalize: the padding is black before
 // the normalisation. Cutout (DeVries and Taylor 2017) comes last, on the batch as it is seen: a square of `cutout` pixels a side, part of which may lie
 // outside, becomes 0, the mean. The draw belongs to (seed, epoch, image), so it does not depend on the batch size.
-// datasets/augment.ts is the same on the CPU.
+// datasets/augment.ts is the same on the CPU. With RandAugment another kernel does it: rand-augment.ts.
 
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { declare } from './build';
@@ -28,6 +28,28 @@ export interface AugmentOptions {
 /** Four pixels of the three channels per thread, 64 threads in a workgroup: four workgroups per image. */
 export const augmentWorkgroups = (batch: number): Workgroups => [4, batch, 1];
 
+/** Bindings and uniforms of `augment`, Philox, the constants SCALE and SHIFT of the normalisation, and `byte` of an image, 0 outside. */
+export function augmentHead({ mean, std }: AugmentOptions): ReturnType<typeof declare> {
+  const vec = (values: readonly number[]): string =>
+    `vec3f(${values.map((x) => Math.fround(x).toExponential(9)).join(', ')})`;
+  const scale = std.map((s) => 1 / (255 * s));
+  const shift = mean.map((m, c) => -m / (std[c] ?? 1));
+  // x: what this launch leaves alone in the batch must stay.
+  const written = ['x batch: vec4f', 'x batchLabels: i32'];
+  const fields = 'seed: u32, stream: u32, epoch: u32, position: u32, size: u32, first: u32, count: u32, augment: u32';
+  const { head, io } = declare(fields, 'r images: u32', 'r labels: i32', 'r order: u32', ...written);
+  const shared = `${head}
+const SCALE = ${vec(scale)};
+const SHIFT = ${vec(shift)};
+${philoxWgsl()}
+fn byte(image: u32, channel: u32, y: i32, x: i32) -> u32 {
+  if (min(x, y) < 0 || max(x, y) > 31) { return 0u; }
+  let at = (image * 3u + channel) * 1024u + u32(y * 32 + x);
+  return extractBits(images[at / 4u], 8u * (at % 4u), 8u);
+}`;
+  return { head: shared, io };
+}
+
 /**
  * Kernel of one launch per image buffer: it writes the images that its buffer holds and leaves the rest of the batch to
  * the launches for the other buffers.
@@ -37,27 +59,14 @@ export const augmentWorkgroups = (batch: number): Workgroups => [4, batch, 1];
  * Uniform, eight u32: seed, stream, epoch, position of the batch's first entry in `order`, batch size, first image that
  * this buffer holds, number of images that it holds, augment (0 only normalises).
  */
-export function augment({ mean, std, cutout = 0 }: AugmentOptions): Kernel {
-  const vec = (f: (m: number, s: number) => number): string =>
-    `vec3f(${([0, 1, 2] as const).map((c) => Math.fround(f(mean[c], std[c])).toExponential(9)).join(', ')})`;
-  // x: what this launch leaves alone in the batch must stay.
-  const written = ['x batch: vec4f', 'x batchLabels: i32'];
-  const fields = 'seed: u32, stream: u32, epoch: u32, position: u32, size: u32, first: u32, count: u32, augment: u32';
-  const { head, io } = declare(fields, 'r images: u32', 'r labels: i32', 'r order: u32', ...written);
+export function augment(options: AugmentOptions): Kernel {
+  const { cutout = 0 } = options;
+  const { head, io } = augmentHead(options);
   return {
     name: 'data.augment',
     ...io,
     code: wgsl`
 ${head}
-
-const SCALE = ${vec((_, s) => 1 / (255 * s))};
-const SHIFT = ${vec((m, s) => -m / s)};
-${philoxWgsl()}
-fn pixel(image: u32, channel: u32, y: i32, x: i32) -> f32 {
-  if (min(x, y) < 0 || max(x, y) > 31) { return 0.0; }
-  let byte = (image * 3u + channel) * 1024u + u32(y * 32 + x);
-  return f32(extractBits(images[byte / 4u], 8u * (byte % 4u), 8u));
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -88,7 +97,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var c = 0u; c < 3u; c++) {
     var raw: vec4f;
     for (var i = 0; i < 4; i++) {
-      raw[i] = pixel(image, c, y + dy, select(x + i, 31 - x - i, flip) + dx);
+      raw[i] = f32(byte(image, c, y + dy, select(x + i, 31 - x - i, flip) + dx));
     }
 #if ${cutout > 0}
     batch[(id.y * 3u + c) * 256u + id.x] = select(vec4f(), raw * SCALE[c] + SHIFT[c], keep);

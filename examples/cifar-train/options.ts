@@ -1,5 +1,6 @@
 // The options of cifar-train: what can be set, and what a resumed run may change.
 
+import { InvalidArgumentError } from 'commander';
 import { MODEL_NAMES } from '../../src/models/catalog';
 import { checkResumable, type JsonObject } from '../../src/train/checkpoint';
 import { DATASETS } from '../shared/datasets';
@@ -14,8 +15,9 @@ import {
   numberList,
   seedNumber,
   stepCount,
+  UsageError,
 } from '../shared/options';
-import type { Recipe, Wanted } from '../shared/recipe';
+import { type Recipe, SCHEDULES, type Wanted } from '../shared/recipe';
 
 /** What the command line gives; what is absent comes from the recipe. */
 export interface Given extends Wanted {
@@ -28,6 +30,15 @@ export interface Given extends Wanted {
 }
 
 const rate = numberFrom(0);
+const above = (text: string): number => {
+  const alpha = rate(text);
+  if (alpha === 0) throw new InvalidArgumentError('It must be above 0.');
+  return alpha;
+};
+const randAugment = (text: string): [number, number] => {
+  const [operations, magnitude] = numberList(2)(text).map(String);
+  return [integerFrom(1, 14)(operations ?? ''), integerFrom(0, 30)(magnitude ?? '')];
+};
 const size = (text: string): number => Number(choice(['16', '24', '32'] as const)(text));
 
 export function createOptions() {
@@ -55,6 +66,17 @@ export function createOptions() {
       'leave a square of so many pixels a side out of each training image',
       integerFrom(1, 32),
     )
+    .option('--mixup <alpha>', 'blend pairs of training images, by shares of Beta(alpha, alpha), such as 0.2', above)
+    .option(
+      '--cutmix <alpha>',
+      'exchange boxes between pairs, such as 1; with --mixup each batch is one or the other',
+      above,
+    )
+    .option(
+      '--rand-augment <n,m>',
+      'n of 14 operations on each training image, with magnitude m of 0 … 30, such as 2,9',
+      randAugment,
+    )
     .option('--seed <number>', 'of weights, order and augmentation (default: 0)', seedNumber)
     .optionsGroup('How long:')
     .option('--epochs <number>', '(default: 160, on CIFAR-100 300)', count)
@@ -70,7 +92,16 @@ export function createOptions() {
       numberList(),
     )
     .option('--gamma <factor>', '(default: 0.1)', rate)
-    .option('--schedule <kind>', 'cosine: the rate falls as half a cosine instead', choice(['cosine'] as const))
+    .option(
+      '--schedule <kind>',
+      'cosine: the rate falls as half a cosine instead; one-cycle: step by step from lr/25 up to lr and down to nothing, momentum 0.95 to 0.85 and back',
+      choice(SCHEDULES),
+    )
+    .option(
+      '--ema <decay>',
+      'keep an exponential average of the weights, such as 0.999, and test it beside them (default: none)',
+      numberFrom(0, 1),
+    )
     .option('--label-smoothing <share>', 'of the targets, spread over all classes (default: 0)', numberFrom(0, 1))
     .optionsGroup('Particles (mean-field networks):')
     .option(
@@ -126,6 +157,10 @@ export function changeRecipe(saved: Recipe, given: Given): Recipe {
   const stated: JsonObject = typed.tauWeightDecay === false ? { ...typed, tauWeightDecay: 0 } : (typed as JsonObject);
   const fixed = Object.keys(typed).filter((key) => !CHANGEABLE.includes(key));
   checkResumable(saved, stated, fixed);
+  if (saved.schedule === 'one-cycle' && (stated.epochs ?? saved.epochs) !== saved.epochs)
+    throw new UsageError(`--epochs: the one cycle of this run was laid out over ${saved.epochs} epochs`);
+  if (saved.schedule === 'one-cycle' && (stated.steps ?? saved.steps) !== saved.steps)
+    throw new UsageError('--steps: the one cycle of this run was laid out over its steps');
   return { ...saved, ...stated };
 }
 

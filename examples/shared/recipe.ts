@@ -54,9 +54,18 @@ export type Recipe = {
   cutout?: number;
   /** ε of the targets (1 − ε) · onehot + ε / classes. */
   labelSmoothing?: number;
-  /** How the rate falls: in steps at the milestones (without it), or as half a cosine. */
-  schedule?: 'cosine';
+  /** α of mixup and of cutmix. */
+  mixup?: number;
+  cutmix?: number;
+  /** Operations of RandAugment, and their magnitude. */
+  randAugment?: readonly [operations: number, magnitude: number];
+  /** Decay of the exponential average of the weights. */
+  ema?: number;
+  /** How the rate changes: in steps at the milestones (without it), as half a cosine, or step by step up and down once. */
+  schedule?: (typeof SCHEDULES)[number];
 };
+
+export const SCHEDULES = ['cosine', 'one-cycle'] as const;
 
 /** What may be stated of a recipe; `tauWeightDecay: false` is 0, `eager` the opposite of `compile`. */
 export interface Wanted extends Partial<Omit<Recipe, 'compile' | 'tauWeightDecay' | 'milestones'>> {
@@ -84,9 +93,12 @@ export function completeRecipe(given: Wanted): Recipe {
   const { epochs = dataset === 'cifar100' || resnext ? 300 : 160, weightDecay = flow ? 0 : resnext ? 5e-4 : 1e-4 } =
     given;
   if (given.schedule && (given.milestones || given.gamma !== undefined))
-    throw new UsageError('--schedule cosine has neither --milestones nor --gamma');
-  if (given.cutout && given.augment === false)
-    throw new UsageError('--cutout is an augmentation: leave out --no-augment');
+    throw new UsageError(`--schedule ${given.schedule} has neither --milestones nor --gamma`);
+  if (given.schedule === 'one-cycle' && (given.momentum !== undefined || given.tauMomentum !== undefined))
+    throw new UsageError('--schedule one-cycle takes the momentum from 0.95 to 0.85 and back: leave out --momentum');
+  const augmentation = (['cutout', 'mixup', 'cutmix', 'randAugment'] as const).find((name) => given[name]);
+  if (augmentation && given.augment === false)
+    throw new UsageError(`--${augmentation.replace('A', '-a')} is an augmentation: leave out --no-augment`);
   const milestones = given.milestones ?? [0.5, 0.75].map((part) => Math.round(part * epochs));
   if (milestones.some((m, i) => !Number.isInteger(m) || m < 0 || m < milestones[i - 1]))
     throw new UsageError(`--milestones ${milestones.join(',')}: these must be epochs in ascending order`);
@@ -126,6 +138,10 @@ export function completeRecipe(given: Wanted): Recipe {
     ...(given.amp && { amp: true }),
     ...(given.cutout && { cutout: given.cutout }),
     ...(given.labelSmoothing && { labelSmoothing: given.labelSmoothing }),
+    ...(given.mixup && { mixup: given.mixup }),
+    ...(given.cutmix && { cutmix: given.cutmix }),
+    ...(given.randAugment && { randAugment: given.randAugment }),
+    ...(given.ema !== undefined && { ema: given.ema }),
     ...(given.schedule && { schedule: given.schedule }),
   };
 }
@@ -138,6 +154,16 @@ const whole = (least: number): Check => [
   (value) => Number.isSafeInteger(value) && (value as number) >= least,
 ];
 const factor: Check = ['a finite number of at least 0', (value) => Number.isFinite(value) && (value as number) >= 0];
+const positive: Check = ['a finite number above 0', (value) => factor[1](value) && value !== 0];
+const share: Check = ['a number of 0 … 1', (value) => factor[1](value) && (value as number) <= 1];
+const pair: Check = [
+  'two whole numbers: of 1 … 14 operations, and a magnitude of 0 … 30',
+  (value) =>
+    Array.isArray(value) &&
+    value.length === 2 &&
+    value.every(Number.isInteger) &&
+    value.every((n, i) => n >= 1 - i && n <= (i ? 30 : 14)),
+];
 const flag: Check = ['true or false', (value) => typeof value === 'boolean'];
 const text: Check = ['a name', (value) => typeof value === 'string' && value !== ''];
 const oneOf = (names: readonly (string | number)[]): Check => [
@@ -158,7 +184,8 @@ const FIELDS: Record<keyof Recipe, Check> = {
   ...{ width: optional(factor), readout: optional(factor), lambda: optional(factor) },
   ...{ evalEvery: whole(1), checkpointEvery: whole(1), testBatch: optional(whole(1)), telemetry: optional(flag) },
   ...{ amp: optional(flag), cutout: optional(whole(0)), labelSmoothing: optional(factor) },
-  schedule: optional(oneOf(['cosine'])),
+  ...{ mixup: optional(positive), cutmix: optional(positive), randAugment: optional(pair), ema: optional(share) },
+  schedule: optional(oneOf(SCHEDULES)),
 };
 
 /** The recipe that a file holds. Throws an error that names the file, `what`, and the field that cannot be; with `names` only those are looked at, where they are there. */

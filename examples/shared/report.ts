@@ -68,7 +68,12 @@ export const percent = (x: number): string => `${x.toFixed(2)} %`;
 function* describeEpoch(line: EpochLine, epochs: number): Iterable<string> {
   const { epoch, trainLoss, trainError, testLoss, testError, lr, imagesPerSecond, seconds } = line;
   const test = testError === undefined ? '' : `   test loss ${testLoss?.toFixed(3)}, error ${percent(testError)}`;
-  yield `epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}, error ${percent(trainError ?? Number.NaN)}${test}` +
+  const { testAveragedLoss, testAveragedError } = line;
+  const averaged =
+    testAveragedError === undefined
+      ? ''
+      : `   averaged weights: loss ${testAveragedLoss?.toFixed(3)}, error ${percent(testAveragedError)}`;
+  yield `epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}, error ${percent(trainError ?? Number.NaN)}${test}${averaged}` +
     `   lr ${Number(lr.toPrecision(3))}   ${imagesPerSecond.toFixed(1)} images/s   ${formatDuration(seconds)}`;
   for (const { stage, order, swaps, tau, turnover = [] } of line.stages ?? []) {
     const births = turnover.map(({ killed, parent, child }) => `   ${killed} died for ${child}, copied from ${parent}`);

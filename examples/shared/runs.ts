@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { readBytes } from '../../src/files/files.node.js';
 import { looksLikeTorch } from '../../src/formats/torch';
-import { type Classifier, loadWeights, models, parseSafetensors, parseTorch } from '../../src/index.node.js';
+import {
+  type Classifier,
+  loadWeights,
+  models,
+  parseSafetensors,
+  parseTorch,
+  type StoredTensor,
+} from '../../src/index.node.js';
 import { findNonFinite } from '../../src/nn/stored';
 import { decodeCheckpoint } from '../../src/train/checkpoint';
 import { isRun } from '../../src/train/run-folder.node.js';
@@ -31,6 +38,8 @@ export interface SavedOptions {
   /** Normalisation in place of the data set's. */
   mean?: [number, number, number];
   std?: [number, number, number];
+  /** The averaged weights of a checkpoint instead of the plain ones. */
+  averaged?: boolean;
 }
 
 /** `dataset` says what the data set is for. */
@@ -39,7 +48,8 @@ export const addSavedOptions = (program: Command, dataset: string): Command =>
     .option('--model <name>', `${models.MODEL_NAMES.join(', ')}, …; a checkpoint of ours knows its own`, modelName)
     .option('--dataset <name>', `${dataset} (default: that of the checkpoint, else cifar10)`, choice(DATASETS))
     .option('--mean <r,g,b>', "normalisation of pixel values in [0, 1] (default: the data set's)", numberList(3))
-    .option('--std <r,g,b>', "(default: the data set's)", numberList(3));
+    .option('--std <r,g,b>', "(default: the data set's)", numberList(3))
+    .option('--averaged', 'the averaged weights of a run with --ema');
 
 /**
  * Reads a safetensors file, weights from anywhere or a checkpoint, or a state dict of torch.save, and finds out of which network it is and
@@ -58,6 +68,7 @@ export function readSaved(path: string, given: SavedOptions) {
   const named = Object.fromEntries(tensors);
   const broken = findNonFinite(named, () => false);
   if (broken) throw new Error(`${path}: ${broken}`);
+  if (given.averaged) useAverages(named, path);
   const model = given.model ?? options?.model;
   if (!model) throw new UsageError(`${path} does not say of which model it is: pass --model NAME`);
   const load = (classes: number): Classifier => {
@@ -70,4 +81,13 @@ export function readSaved(path: string, given: SavedOptions) {
     return network.eval();
   };
   return { model, dataset: given.dataset ?? options?.dataset ?? 'cifar10', size: options?.size, load };
+}
+
+/** Puts the averages that a checkpoint holds in the place of its weights. */
+function useAverages(tensors: Record<string, StoredTensor>, path: string): void {
+  const prefix = 'trainer/averaged.module.';
+  const found = Object.entries(tensors).filter(([name]) => name.startsWith(prefix));
+  if (!found.length)
+    throw new UsageError(`--averaged: ${path} holds no averages, which a run with --ema has; leave it out`);
+  for (const [name, x] of found) tensors[name.slice(prefix.length)] = x;
 }

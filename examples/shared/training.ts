@@ -5,15 +5,18 @@ import type { Rng } from '../../datasets/random';
 import { ResidentImages } from '../../datasets/resident';
 import type { BatchSource, TrainerOptions } from '../../src/index';
 import {
+  averageWeights,
   type Classifier,
   F,
   featureFlow,
   MeanField,
   manualSeed,
   meanFieldsIn,
+  mixBatches,
   models,
   type nn,
   optim,
+  scheduleSteps,
   type Tensor,
   Trainer,
 } from '../../src/index';
@@ -73,12 +76,19 @@ function createOptimizer(model: nn.Module, recipe: Recipe) {
 }
 
 /** The images of a recipe on the GPU: `train` and `test` of a Trainer, for one or for several with the same data. */
-export function residentImages(data: ImageDataset, { size, testBatch, cutout }: Recipe) {
-  const train = new ResidentImages(data.train, { ...data, ...(cutout && { cutout }) });
+export function residentImages(data: ImageDataset, recipe: Recipe) {
+  const { size, testBatch, cutout, randAugment, mixup, cutmix } = recipe;
+  const train = new ResidentImages(data.train, {
+    ...data,
+    ...(cutout && { cutout }),
+    ...(randAugment && { randAugment }),
+  });
   const test = new ResidentImages(data.test, data);
   const tested = averaged(test, size);
+  const trained = averaged(train, size);
+  const mixing = { classes: data.classes.length, ...(mixup && { mixup }), ...(cutmix && { cutmix }) };
   return {
-    train: averaged(train, size),
+    train: mixup || cutmix ? mixBatches(trained, mixing) : trained,
     test: testBatch ? inBatchesOf(tested, testBatch) : tested,
     dispose() {
       train.dispose();
@@ -92,6 +102,20 @@ const inBatchesOf = (source: BatchSource, batchSize: number): BatchSource => ({
   batches: (options) => source.batches({ ...options, batchSize }),
 });
 
+/** How the rate changes from epoch to epoch, unless it changes from step to step. */
+function scheduleOf({ schedule, epochs, milestones, gamma }: Recipe): { schedule?: optim.Schedule } {
+  if (schedule === 'one-cycle') return {};
+  return { schedule: schedule === 'cosine' ? optim.cosine(epochs) : optim.multiStep(milestones, gamma) };
+}
+
+/** Up to the rates of the groups and down again over all steps of the run. */
+function oneCycle(optimizer: optim.Optimizer<{ lr: number }>, { epochs, steps, batch }: Recipe, images: number) {
+  // A last batch of one image is left out (ResidentImages).
+  const perEpoch = Math.floor(images / batch) + Number(images % batch > Number(batch > 1));
+  const rates = optimizer.groups.map(({ lr }) => lr);
+  return new optim.OneCycleLR(optimizer, rates, { totalSteps: Math.min(steps ?? Infinity, epochs * perEpoch) });
+}
+
 /** A trainer of `model` after the recipe; `options` are where it writes and whom it tells, and its images where they are there already. */
 export function createTrainer(
   model: Classifier,
@@ -100,16 +124,17 @@ export function createTrainer(
   options: Partial<TrainerOptions> & { train?: BatchSource },
 ): Trainer {
   const { train, test } = options.train ? { train: options.train, test: options.test } : residentImages(data, recipe);
-  const { labelSmoothing } = recipe;
+  const { labelSmoothing, ema } = recipe;
+  const optimizer = createOptimizer(model, recipe);
   const complete = {
     model,
-    optimizer: createOptimizer(model, recipe),
+    optimizer,
     train,
     test,
     epochs: recipe.epochs,
     steps: recipe.steps,
     batchSize: recipe.batch,
-    schedule: recipe.schedule ? optim.cosine(recipe.epochs) : optim.multiStep(recipe.milestones, recipe.gamma),
+    ...scheduleOf(recipe),
     ...(labelSmoothing && {
       lossFunction: (scores: Tensor, labels: Tensor) => F.crossEntropy(scores, labels, { labelSmoothing }),
     }),
@@ -122,6 +147,8 @@ export function createTrainer(
         ...(recipe.shuffle && { permute: (n: number, rng: Rng) => rng.permutation(n) }),
         ...(recipe.birthDeath && { birthDeath: { rate: recipe.birthDeath, every: recipe.birthDeathEvery } }),
       }),
+      ...(recipe.schedule === 'one-cycle' ? [scheduleSteps(oneCycle(optimizer, recipe, train.count))] : []),
+      ...(ema === undefined ? [] : [averageWeights(new optim.AveragedModel(model, { decay: ema, useBuffers: true }))]),
     ],
     evalEvery: recipe.evalEvery,
     checkpointEvery: recipe.checkpointEvery,

@@ -6,6 +6,8 @@ export interface Batch {
   readonly images: Tensor;
   /** int32 [N]. */
   readonly labels: Tensor;
+  /** float32 [N, classes], where images are mixed: the class probabilities that the loss is taken from, in place of the labels. */
+  readonly targets?: Tensor;
   /** N; the last batch of an epoch may be smaller. */
   readonly size: number;
   /** Position of the batch's first image in the order of the epoch. */

@@ -6,6 +6,8 @@ export type { Dataset, Samples } from './dataset';
 export { ConcatDataset, randomSplit, Subset, TensorDataset } from './datasets';
 export type { DataLoaderOptions } from './loader';
 export { DataLoader } from './loader';
+export type { Mixed, MixOptions, MixPosition } from './mix';
+export { mixBatches, mixImages } from './mix';
 export {
   BatchSampler,
   RandomSampler,

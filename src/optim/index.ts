@@ -10,6 +10,8 @@ export type { AdamaxOptions } from './adamax';
 export { Adamax } from './adamax';
 export type { ASGDOptions } from './asgd';
 export { ASGD } from './asgd';
+export type { AveragedModelOptions } from './averaged-model';
+export { AveragedModel } from './averaged-model';
 export { clipGradNorm, clipGradValue } from './clip';
 export type { GradScalerOptions } from './grad-scaler';
 export { GradScaler } from './grad-scaler';

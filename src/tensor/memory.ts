@@ -157,6 +157,15 @@ export class Memory {
     moves++;
   }
 
+  /** Exchanges its content with another one of the same size: for a while, until both are exchanged back. */
+  exchange(other: Memory): void {
+    this.keep();
+    other.keep();
+    this.recipe = other.recipe = null;
+    [this.#storage, other.#storage] = [other.#storage, this.#storage];
+    for (const memory of [this, other]) if (memory.#held) memory.#held.storage = memory.#storage;
+  }
+
   /** Whether it lies elsewhere now. */
   hasLeft(storage: Storage): boolean {
     return this.#storage !== storage && this.live;

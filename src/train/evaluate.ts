@@ -6,10 +6,11 @@ import { requireWhole } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { type AnyModule, inEvaluation } from '../nn/module';
 import { locateNonFinite, NonFiniteEvaluationError } from './diagnose';
+import type { TrainerHook } from './hooks';
 import { batchesOf, countOf, forStep, isSource, type Loader, sizeOf, visit } from './loader';
 import { addTo, defaultReadEvery, type Totals } from './tally';
 import type { Classifier, LossFunction, Means, Step, Task } from './task';
-import { classification, ownStep } from './task';
+import { classification, named, ownStep } from './task';
 
 interface Options {
   /** For a BatchSource; a DataLoader has its own. */
@@ -75,6 +76,26 @@ export async function evaluate(
   if (!totals || own) return totals && task.tested(totals);
   const { correct, images: count } = totals;
   return { ...(task.tested(totals) as Means & { error: number }), wrong: count - correct, count };
+}
+
+/** The test values of the model, and those of the other forms that hooks bring, with the name of the form in front. */
+export async function tested<B>(
+  model: AnyModule,
+  loader: Loader<B>,
+  task: Task<B>,
+  forms: readonly NonNullable<TrainerHook['tests']>[],
+  options: Options,
+): Promise<Means | null> {
+  const totals = await total(model, loader, task, options);
+  if (!totals) return null;
+  const means = task.tested(totals);
+  for (const { name, within } of forms) {
+    const run = (batch: B) => within(() => task.run(batch));
+    const other = await total(model, loader, { ...task, run }, options);
+    if (!other) return null;
+    Object.assign(means, named(name, task.tested(other)));
+  }
+  return means;
 }
 
 /** The sums of a task over all batches of a loader. */

@@ -47,6 +47,11 @@ export interface TrainerHook {
   afterStep?(): void;
   /** The line has been logged, the checkpoint of the epoch not yet saved. */
   afterEpoch?(run: TrainerRun, line: EpochLine): void | Promise<void>;
+  /**
+   * Another form of the model, which is tested beside it. `within` runs its argument, a batch's forward pass, with that form; its values stand in
+   * the line of an epoch with the name in front, as `testAveragedError`. The best epoch is told by the model as it is.
+   */
+  tests?: { readonly name: string; within<T>(body: () => T): T };
   /** Fields for the line of an epoch, and about twenty times within it for that of a step. */
   log?(run: TrainerRun): object | Promise<object>;
   /**
@@ -63,7 +68,7 @@ export interface TrainerHook {
 
 const HOOK: OptionTable<TrainerHook> = {
   ...{ name: is.text, beforeEpoch: is.func, afterBackward: is.func, afterStep: is.func, afterEpoch: is.func },
-  ...{ log: is.func, stateDict: is.func, loadStateDict: is.func },
+  ...{ log: is.func, stateDict: is.func, loadStateDict: is.func, tests: is.object },
 };
 const CALLS = Object.keys(HOOK).filter((name) => name !== 'name');
 
@@ -101,6 +106,11 @@ export class Hooks {
 
   afterStep(): void {
     for (const hook of this.#list) refuseToWait(hook, 'afterStep', hook.afterStep?.());
+  }
+
+  /** The other forms of the model that are to be tested. */
+  get tests(): NonNullable<TrainerHook['tests']>[] {
+    return this.#list.flatMap(({ tests }) => tests ?? []);
   }
 
   async afterEpoch(run: TrainerRun, line: EpochLine): Promise<void> {

@@ -13,7 +13,7 @@ import { MeanTally, Tally, type Totals } from './tally';
 
 /** A model that classifies: images → logits [N, classes]. */
 export type Classifier = Module;
-/** The mean loss over a batch of logits [N, classes] and labels [N]. */
+/** The mean loss over a batch of logits [N, classes] and labels [N], or probabilities [N, classes] where a batch has `targets`. */
 export type LossFunction = (logits: Tensor, labels: Tensor) => Tensor;
 
 /**
@@ -49,13 +49,13 @@ export function classification(model: Classifier, lossFunction: LossFunction = c
   return {
     best: 'error',
     tally: () => new Tally(),
-    run({ images, labels }) {
+    run({ images, labels, targets = labels }) {
       if (!(images instanceof Tensor && labels instanceof Tensor))
         throw new InputError(
           'Trainer: a classifier is trained on batches { images, labels }; for others pass step: (batch) => loss',
         );
       const logits = castTo(model.forward(images), 'float32');
-      const loss = lossFunction(logits, labels);
+      const loss = lossFunction(logits, targets);
       return {
         loss,
         values: new Map([['loss function', loss]]),
@@ -95,8 +95,8 @@ export function ownStep<B>(step: Step<B>): Task<B> {
 }
 
 /** `loss` → `trainLoss`. */
-export function named(prefix: 'train' | 'test', means: Means): Record<`train${string}` | `test${string}`, number> {
+export function named<P extends string>(prefix: P, means: Means): Record<`${P}${string}`, number> {
   return Object.fromEntries(
-    Object.entries(means).map(([name, value]) => [prefix + name[0]!.toUpperCase() + name.slice(1), value]),
-  );
+    Object.entries(means).map(([name, value]) => [prefix + (name[0] ?? '').toUpperCase() + name.slice(1), value]),
+  ) as Record<`${P}${string}`, number>;
 }

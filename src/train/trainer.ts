@@ -8,12 +8,12 @@ import { device, InputError } from '../gpu';
 import type { AnyModule } from '../nn/module';
 import type { GradScaler } from '../optim/grad-scaler';
 import type { Optimizer } from '../optim/optimizer';
-import { constant, Scheduler } from '../optim/schedule';
+import { Scheduler } from '../optim/schedule';
 import { inAutocast, scalerFor, scalerHook } from './amp';
 import type { Checkpoint } from './checkpoint';
 import { Clock } from './clock';
 import { locateNonFinite, NonFiniteEvaluationError, NonFiniteLossError } from './diagnose';
-import { total } from './evaluate';
+import { tested } from './evaluate';
 import { Hooks, type TrainerRun } from './hooks';
 import { batchesOf, countOf, forStep, sizeOf, visit } from './loader';
 import type { EpochLine, StepLine, SummaryLine } from './metrics';
@@ -57,7 +57,7 @@ export class Trainer<B = Batch> implements TrainerRun {
   readonly seed: number;
   readonly #options: AllOptions<B>;
   readonly #compiles: boolean;
-  readonly #scheduler: Scheduler;
+  readonly #scheduler: Scheduler | null; // without a schedule the rate is what hooks make of it
   readonly #task: Task<B>;
   readonly #tally: Tally;
   readonly #scaler: GradScaler;
@@ -88,14 +88,14 @@ export class Trainer<B = Batch> implements TrainerRun {
   constructor(given: TrainerOptions | OwnTrainerOptions<B>) {
     const options = given as AllOptions<B>;
     checkOptions(options);
-    const { model, optimizer, train, step, lossFunction, hooks, schedule = constant, config = {} } = options;
+    const { model, optimizer, train, step, lossFunction, hooks, schedule, config = {} } = options;
     const { seed = 0, amp = false, compile: compiles = true, readEvery = defaultReadEvery() } = options;
     [this.model, this.optimizer, this.seed] = [model, optimizer, seed];
     this.#options = options;
     this.#compiles = compiles;
     this.#scaler = scalerFor(amp);
     this.#hooks = new Hooks(model, amp ? [...(hooks ?? []), scalerHook(this.#scaler)] : hooks);
-    this.#scheduler = new Scheduler(optimizer, schedule);
+    this.#scheduler = schedule ? new Scheduler(optimizer, schedule) : null;
     const task = step ? ownStep(step) : (classification(model as Classifier, lossFunction) as Task<unknown> as Task<B>);
     this.#task = amp ? inAutocast(task) : task;
     this.#tally = this.#task.tally();
@@ -142,10 +142,11 @@ export class Trainer<B = Batch> implements TrainerRun {
     this.#stopping = false;
     await this.#tune();
     this.#good = await this.state();
-    if (this.#compiles && this.#progress.step > 0) await warmUp(this.#trial, this.#good);
+    const more = ({ epoch, position, step } = this.#progress) =>
+      epoch < epochs && !this.#stopping && (position > 0 || step < steps);
+    if (this.#compiles && this.#progress.step > 0 && more()) await warmUp(this.#trial, this.#good);
     if (!signal?.aborted && this.#progress.step === 0) store?.saveCheckpoint(this.#good, 'last');
-    const more = () => this.#progress.epoch < epochs && !this.#stopping;
-    while (more() && !(this.#progress.position === 0 && this.#progress.step >= steps)) {
+    while (more()) {
       const ended = await this.#trainEpoch();
       const test = ended === 'stopped' ? null : await this.#evaluate(ended === 'limit');
       if (ended !== 'epoch' || signal?.aborted) {
@@ -157,10 +158,10 @@ export class Trainer<B = Batch> implements TrainerRun {
       const improved = await this.#finishEpoch(test, ended === 'epoch');
       if (ended === 'limit') break;
       this.#good = await this.#goodState();
-      const { epoch, step } = this.#progress;
+      const { epoch } = this.#progress;
       // The best one first: whatever happens between the two, the last one never speaks of a best one that is not there.
       if (improved) store?.saveCheckpoint(this.#good, 'best');
-      if (!more() || step >= steps || epoch % checkpointEvery === 0) store?.saveCheckpoint(this.#good, 'last');
+      if (!more() || epoch % checkpointEvery === 0) store?.saveCheckpoint(this.#good, 'last');
     }
     const summary = this.#summary(true);
     store?.appendMetrics(summary);
@@ -222,7 +223,7 @@ export class Trainer<B = Batch> implements TrainerRun {
     const { model } = this;
     const { steps = Infinity, signal, onEpochStart } = this.#options;
     const progress = this.#progress;
-    this.#scheduler.setEpoch(progress.epoch);
+    this.#scheduler?.setEpoch(progress.epoch);
     await this.#hooks.beforeEpoch(this);
     model.train();
     model.zeroGrad();
@@ -320,8 +321,8 @@ export class Trainer<B = Batch> implements TrainerRun {
     if (!test || !(always || this.#evaluates)) return null;
     this.#clock.lap(this.#progress);
     try {
-      const totals = await total(model, test, this.#task, { batchSize, signal, onProgress: onEvaluate });
-      return totals && this.#task.tested(totals);
+      const options = { batchSize, signal, onProgress: onEvaluate };
+      return await tested(model, test, this.#task, this.#hooks.tests, options);
     } catch (error) {
       if (!(error instanceof NonFiniteEvaluationError)) throw error;
       // The end of the run like any other loss that is not finite: resumed, it would end here again.

@@ -3,9 +3,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { augmentImage, drawAugmentation } from '../../datasets/augment';
 import { CIFAR, IMAGE_BYTES } from '../../datasets/cifar';
+import { drawOperations } from '../../datasets/rand-augment';
 import { philox4x32, Rng, Stream } from '../../datasets/random';
 import { synthetic } from '../../datasets/synthetic';
 import { augment, augmentWorkgroups } from '../../shaders/augment';
+import { OPERATIONS, randAugment } from '../../shaders/rand-augment';
 import { philoxWgsl } from '../../shaders/random';
 import { device, init, type Storage, shutdown } from '../../src/gpu/index';
 import '../../src/gpu/node';
@@ -52,8 +54,10 @@ async function batch(options: {
   perBuffer: number;
   augmented: boolean;
   cutout?: number;
+  randAugment?: readonly [number, number];
 }) {
-  const { position, size, perBuffer, augmented, cutout } = options;
+  const { position, size, perBuffer, augmented, cutout, randAugment: operations } = options;
+  const given = { mean, std, ...(cutout && { cutout }) };
   const { images, labels } = synthetic({ train: COUNT, test: 0 }).train;
   const order = upload(new Rng(SEED, Stream.shuffle, EPOCH).permutation(COUNT));
   const labelStorage = upload(Int32Array.from(labels));
@@ -63,10 +67,10 @@ async function batch(options: {
   for (let first = 0; first < COUNT; first += perBuffer) {
     const part = images.slice(first * IMAGE_BYTES, (first + perBuffer) * IMAGE_BYTES);
     device().launch(
-      augment({ mean, std, ...(cutout && { cutout }) }),
+      operations ? randAugment({ ...given, randAugment: operations }) : augment(given),
       [upload(part), labelStorage, order, out, outLabels],
       [SEED, Stream.augment, EPOCH, position, size, first, part.length / IMAGE_BYTES, Number(augmented)],
-      augmentWorkgroups(size),
+      operations ? [1, size, 1] : augmentWorkgroups(size),
     );
   }
   return {
@@ -75,13 +79,20 @@ async function batch(options: {
   };
 }
 
-function expected(position: number, size: number, augmented: boolean, cutout = 0) {
+function expected(
+  position: number,
+  size: number,
+  augmented: boolean,
+  cutout = 0,
+  [operations, magnitude]: readonly [number, number] = [0, 0],
+) {
   const { images, labels } = synthetic({ train: COUNT, test: 0 }).train;
   const indices = new Rng(SEED, Stream.shuffle, EPOCH).permutation(COUNT).subarray(position, position + size);
   const pixels = new Float32Array(size * IMAGE_BYTES);
   indices.forEach((index, b) => {
     const image = images.subarray(index * IMAGE_BYTES, (index + 1) * IMAGE_BYTES);
-    const draw = augmented ? drawAugmentation(SEED, EPOCH, index) : undefined;
+    const drawn = { operations: drawOperations(SEED, EPOCH, index, operations), magnitude };
+    const draw = augmented ? { ...drawAugmentation(SEED, EPOCH, index), ...drawn } : undefined;
     pixels.set(augmentImage(image, mean, std, draw, cutout), b * IMAGE_BYTES);
   });
   return { pixels, labels: [...indices].map((index) => labels[index]) };
@@ -111,6 +122,34 @@ test('cutout leaves a square out of augmented images, the mean in its place', as
   }
   const plain = await batch({ position: 3, size: 9, perBuffer: COUNT, augmented: false, cutout: 8 });
   assert.equal(plain.pixels, (await batch({ position: 3, size: 9, perBuffer: COUNT, augmented: false })).pixels);
+});
+
+test('RandAugment: every operation, of both signs and several magnitudes, as on the CPU', async () => {
+  const seen = new Set<string>();
+  for (const [operations, magnitude] of [
+    [1, 9],
+    [3, 30],
+    [2, 0],
+    [4, 17],
+  ] as const) {
+    const got = await batch({
+      position: 0,
+      size: COUNT,
+      perBuffer: 13,
+      augmented: true,
+      randAugment: [operations, magnitude],
+    });
+    close(got.pixels, expected(0, COUNT, true, 0, [operations, magnitude]).pixels);
+    for (let i = 0; i < COUNT; i++)
+      for (const { operation, negative } of drawOperations(SEED, EPOCH, i, operations))
+        seen.add(`${operation} ${negative}`);
+  }
+  assert.is(seen.size, 2 * OPERATIONS.length, 'all were drawn');
+  const both = { position: 2, size: 9, perBuffer: COUNT, randAugment: [2, 9] as const, cutout: 8 };
+  const got = await batch({ ...both, augmented: true });
+  close(got.pixels, expected(2, 9, true, 8, [2, 9]).pixels);
+  const plain = await batch({ ...both, augmented: false });
+  assert.equal(plain.pixels, (await batch({ position: 2, size: 9, perBuffer: COUNT, augmented: false })).pixels);
 });
 
 test('several image buffers give the bits of one, whatever the batch size', async () => {

@@ -10,6 +10,8 @@ import {
   featureFlow,
   InputError,
   MeanField,
+  mixBatches,
+  mixImages,
   models,
   nn,
   optim,
@@ -72,6 +74,9 @@ function calls(): Record<string, (options: never) => unknown> {
     WeightedRandomSampler: (o) => new dawnfield.WeightedRandomSampler([1], 1, o),
     randomSplit: (o) => dawnfield.randomSplit([1], [1], o),
     DataLoader: (o) => new DataLoader([1, 2], o),
+    mixBatches: (o) => mixBatches({ count: 1, batches: () => [] }, o),
+    mixImages: (o) => mixImages(zeros([1, 1, 2, 2]), tensor(new Int32Array([0])), o),
+    'optim.AveragedModel': (o) => new optim.AveragedModel(new nn.Linear(1, 1), o),
     ImageFolder: (o) => new dawnfield.ImageFolder('/', o),
     Trainer: (o) =>
       new dawnfield.Trainer({

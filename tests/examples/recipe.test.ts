@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { changeRecipe, createOptions, type Given, leavesSizeOpen } from '../../examples/cifar-train/options';
-import { completeRecipe } from '../../examples/shared/recipe';
+import { checkRecipe, completeRecipe } from '../../examples/shared/recipe';
 import { gridOf } from '../../examples/table-1/options';
 
 const one = { seeds: 1, firstSeed: 0, out: 'x', estimate: false };
@@ -74,6 +74,41 @@ test('a resumed run may become longer, and nothing else', () => {
   const refusal =
     /cannot change these options:\n {2}batch: the run has 128, given is 64\n {2}clampTau: the run has false/;
   assert.throws(() => changeRecipe(saved, parse('--batch 64 --clamp-tau --epochs 9')), refusal);
+});
+
+test('newer recipes: images mixed and transformed, averaged weights, one cycle', () => {
+  const plain = completeRecipe(parse(''));
+  for (const name of ['mixup', 'cutmix', 'randAugment', 'ema', 'schedule']) assert.not(name in plain, name);
+  const given = '--mixup 0.2 --cutmix 1 --rand-augment 2,9 --ema 0.999 --schedule one-cycle';
+  const recipe = completeRecipe(parse(given));
+  const { mixup, cutmix, randAugment, ema, schedule } = recipe;
+  assert.equal([mixup, cutmix, randAugment, ema, schedule], [0.2, 1, [2, 9], 0.999, 'one-cycle']);
+  const saved = JSON.parse(JSON.stringify(recipe));
+  assert.equal(checkRecipe(saved, 'file'), saved);
+  assert.equal(changeRecipe(saved, parse(`${given} --resume`)), saved);
+  assert.throws(
+    () => changeRecipe(saved, parse('--rand-augment 2,8')),
+    /randAugment: the run has \[2,9\], given is \[2,8\]/,
+  );
+  assert.throws(
+    () => changeRecipe(saved, parse('--epochs 200')),
+    /--epochs: the one cycle of this run was laid out over 160/,
+  );
+  assert.throws(() => changeRecipe(saved, parse('--steps 200')), /--steps: the one cycle/);
+  assert.equal(changeRecipe(saved, parse('--epochs 160')), saved);
+  assert.throws(() => completeRecipe(parse('--schedule one-cycle --momentum 0.8')), /leave out --momentum/);
+  assert.throws(() => completeRecipe(parse('--schedule one-cycle --gamma 0.5')), /one-cycle has neither --milestones/);
+  for (const option of ['--mixup 1', '--cutmix 1', '--rand-augment 1,1', '--cutout 3'])
+    assert.throws(
+      () => completeRecipe(parse(`${option} --no-augment`)),
+      new RegExp(`${option.split(' ')[0]} is an augmentation`),
+    );
+  const broken = (change: object) => () => checkRecipe({ ...saved, ...change }, 'config.json');
+  assert.throws(broken({ mixup: 0 }), /options.mixup is 0, it must be a finite number above 0/);
+  assert.throws(broken({ randAugment: [2] }), /options.randAugment is \[2\], it must be two whole numbers/);
+  assert.throws(broken({ randAugment: [2, 31] }), /magnitude of 0 … 30/);
+  assert.throws(broken({ ema: 2 }), /options.ema is 2/);
+  assert.throws(broken({ schedule: 'linear' }), /one of cosine, one-cycle/);
 });
 
 test('the demonstration is for those who ask for no size', () => {
