@@ -1,4 +1,5 @@
 // The augmentation of shaders/augment.ts on the CPU: what the batch kernel must compute, for tests and for reading.
+import { at, tuple } from '../shaders/checked';
 import { IMAGE_BYTES } from './cifar';
 import { type DrawnOperation, randAugment } from './rand-augment';
 import { philox, Stream } from './random';
@@ -17,9 +18,9 @@ export interface Draw {
 
 /** What (seed, epoch, image index) draws; it does not depend on the batch that the image is in. */
 export function drawAugmentation(seed: number, epoch: number, image: number): Draw {
-  const w = philox(seed, Stream.augment, image, epoch);
-  const hole = { y: Math.floor(w[3] / 32) % 32, x: w[3] % 32 };
-  return { dy: w[0] % 9, dx: w[1] % 9, flip: (w[2] & 1) === 1, hole };
+  const [dy, dx, mirror, place] = tuple([...philox(seed, Stream.augment, image, epoch)], 4);
+  const hole = { y: Math.floor(place / 32) % 32, x: place % 32 };
+  return { dy: dy % 9, dx: dx % 9, flip: (mirror & 1) === 1, hole };
 }
 
 /**
@@ -47,7 +48,5 @@ export function augmentImage(
     return Math.min(row, column) >= 0 && Math.max(row, column) < cutout;
   };
   const seen = randAugment(bytes, draw.operations ?? [], draw.magnitude ?? 0);
-  return Float32Array.from(seen, (value, i) =>
-    isHole(i) ? 0 : (value / 255 - (mean[i >> 10] ?? 0)) / (std[i >> 10] ?? 1),
-  );
+  return Float32Array.from(seen, (value, i) => (isHole(i) ? 0 : (value / 255 - at(mean, i >> 10)) / at(std, i >> 10)));
 }

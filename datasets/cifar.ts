@@ -113,10 +113,11 @@ export function parse(bytes: Uint8Array, kind: CifarKind, split: SplitName, file
   const images = new Uint8Array(count * IMAGE_BYTES);
   const labels = new Uint8Array(count);
   const coarseLabels = labelBytes === 2 ? new Uint8Array(count) : undefined;
-  for (let i = 0, at = 0; i < count; i++, at += record) {
-    labels[i] = checkLabel(bytes[at + labelBytes - 1], classes.length, 'label', i);
-    if (coarseLabels) coarseLabels[i] = checkLabel(bytes[at], CIFAR100_COARSE_CLASSES.length, 'coarse label', i);
-    images.set(bytes.subarray(at + labelBytes, at + record), i * IMAGE_BYTES);
+  for (let i = 0; i < count; i++) {
+    const [first = 0, second = 0] = bytes.subarray(i * record, i * record + 2);
+    labels[i] = checkLabel(coarseLabels ? second : first, classes.length, 'label', i);
+    if (coarseLabels) coarseLabels[i] = checkLabel(first, CIFAR100_COARSE_CLASSES.length, 'coarse label', i);
+    images.set(bytes.subarray(i * record + labelBytes, (i + 1) * record), i * IMAGE_BYTES);
   }
   return { images, labels, count, ...(coarseLabels && { coarseLabels }) };
 
@@ -131,7 +132,8 @@ export function parse(bytes: Uint8Array, kind: CifarKind, split: SplitName, file
 
 /** The images of several splits one after another. */
 export function concatSplits(parts: readonly Split[]): Split {
-  if (parts.length === 1) return parts[0];
+  const [only] = parts;
+  if (only && parts.length === 1) return only;
   const join = (arrays: readonly Bytes[]): Bytes => {
     const all = new Uint8Array(arrays.reduce((sum, array) => sum + array.length, 0));
     let at = 0;
@@ -160,14 +162,16 @@ export function subset(split: Split, n: number, seed: number): Split {
   }
   const byClass = new Map<number, number[]>();
   for (const index of new Rng(seed, Stream.subset).permutation(split.count)) {
-    const members = byClass.get(split.labels[index]);
+    const label = split.labels[index] as number;
+    const members = byClass.get(label);
     if (members) members.push(index);
-    else byClass.set(split.labels[index], [index]);
+    else byClass.set(label, [index]);
   }
   const chosen: number[] = [];
   for (let round = 0; chosen.length < n; round++) {
     for (const members of byClass.values()) {
-      if (round < members.length && chosen.length < n) chosen.push(members[round]);
+      const member = members[round];
+      if (member !== undefined && chosen.length < n) chosen.push(member);
     }
   }
   chosen.sort((a, b) => a - b);
@@ -175,7 +179,7 @@ export function subset(split: Split, n: number, seed: number): Split {
   chosen.forEach((from, to) => {
     images.set(split.images.subarray(from * IMAGE_BYTES, (from + 1) * IMAGE_BYTES), to * IMAGE_BYTES);
   });
-  const pick = (labels: Uint8Array): Bytes => Uint8Array.from(chosen, (index) => labels[index]);
+  const pick = (labels: Uint8Array): Bytes => Uint8Array.from(chosen, (index) => labels[index] as number);
   return {
     images,
     labels: pick(split.labels),

@@ -47,7 +47,7 @@ function rounds(out: Uint32Array, c0: number, c1: number, c2: number, c3: number
 /** Philox4x32-10 of a counter of four u32 under a key of two u32. */
 export function philox4x32(counter: ArrayLike<number>, key: ArrayLike<number>): Uint32Array {
   const out = new Uint32Array(4);
-  rounds(out, counter[0], counter[1], counter[2], counter[3], key[0], key[1]);
+  rounds(out, ...(Array.from(counter) as [number, number, number, number]), ...(Array.from(key) as [number, number]));
   return out;
 }
 
@@ -89,7 +89,7 @@ export class Rng {
       rounds(this.block, this.next++, this.substream, this.part, 0, this.seed, this.stream);
       this.left = 4;
     }
-    return this.block[4 - this.left--];
+    return this.block[4 - this.left--] as number;
   }
 
   /** Uniform in [0, 1) with 24 bits: exact in float32. */
@@ -111,8 +111,8 @@ export class Rng {
     const order = new Uint32Array(n).map((_, i) => i);
     for (let i = n - 1; i > 0; i--) {
       const j = this.int(i + 1);
-      const moved = order[i];
-      order[i] = order[j];
+      const moved = order[i] as number;
+      order[i] = order[j] as number;
       order[j] = moved;
     }
     return order;

@@ -3,6 +3,7 @@
 //
 // Every image is a pure function of (seed, split, index), and no step but + − × ÷ and √ touches a pixel: IEEE fixes the
 // result of those to the last bit, so all platforms draw the same bytes.
+import { at } from '../shaders/checked';
 import { IMAGE_BYTES, type ImageDataset, type Split } from './cifar';
 import { Rng, Stream } from './random';
 
@@ -16,7 +17,7 @@ type Texture = (x: number, y: number) => number;
 
 const { abs, floor, max, min, sqrt } = Math;
 
-const SHAPES: Readonly<Record<string, Shape>> = {
+const SHAPES = {
   disc: (u, v) => sqrt(u * u + v * v) - 1,
   square: (u, v) => max(abs(u), abs(v)) - 0.85,
   triangle: (u, v) => max(v - 0.75, 0.88 * abs(u) - 0.47 * v - 0.5),
@@ -27,12 +28,12 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   saltire: (u, v) => max(0.7 * abs(abs(u) - abs(v)) - 0.28, max(abs(u), abs(v)) - 0.9),
   'half-disc': (u, v) => max(sqrt(u * u + v * v) - 1, 0.1 - v),
   bar: (u, v) => max(abs(u) - 1, abs(v) - 0.3),
-};
+} satisfies Record<string, Shape>;
 
 /** Triangle wave of period 1 between −1 and 1. */
 const wave = (x: number): number => 1 - 4 * abs(x - floor(x) - 0.5);
 
-const TEXTURES: Readonly<Record<string, Texture>> = {
+const TEXTURES = {
   plain: () => 1,
   'horizontal stripes': (_, y) => wave(y),
   'vertical stripes': (x) => wave(x),
@@ -43,8 +44,10 @@ const TEXTURES: Readonly<Record<string, Texture>> = {
   zigzag: (x, y) => wave(y + 0.35 * wave(0.7 * x)),
   ripples: (x, y) => wave(0.8 * sqrt(x * x + y * y)),
   bricks: (x, y) => max(wave(y), wave(0.5 * x + 0.5 * floor(y + 0.5))) - 0.6,
-};
+} satisfies Record<string, Texture>;
 
+const shapes: readonly Shape[] = Object.values(SHAPES);
+const textures: readonly Texture[] = Object.values(TEXTURES);
 const shapeNames = Object.keys(SHAPES);
 const textureNames = Object.keys(TEXTURES);
 
@@ -58,10 +61,12 @@ function content(label: number, classes: 10 | 100, rng: Rng): [Shape, Texture] {
   const free = rng.int(10);
   const [shape, texture] =
     classes === 100 ? [floor(label / 10), label % 10] : label < 5 ? [label, 0] : [free, label - 4];
-  return [SHAPES[shapeNames[shape]], TEXTURES[textureNames[texture]]];
+  return [at(shapes, shape), at(textures, texture)];
 }
 
 type Colour = readonly [number, number, number];
+
+const CHANNELS = [0, 1, 2] as const;
 
 const colour = (rng: Rng): Colour => [rng.int(256), rng.int(256), rng.int(256)];
 
@@ -107,10 +112,11 @@ function draw(
       const cover = clamp01(0.5 - shape(across / radius, down / radius) * radius);
       if (cover === 0) continue;
       const mix = clamp01(0.5 + 0.35 * period * texture(across / period + phaseX, down / period + phaseY));
-      for (let c = 0; c < 3; c++) {
-        const at = c * AREA + y * SIDE + x;
+      for (const c of CHANNELS) {
+        const place = c * AREA + y * SIDE + x;
+        const under = canvas[place] as number;
         const paint = mix * colours[0][c] + (1 - mix) * colours[1][c];
-        canvas[at] += cover * (paint - canvas[at]);
+        canvas[place] = under + cover * (paint - under);
       }
     }
   }
@@ -124,11 +130,11 @@ function render(out: Uint8Array, canvas: Float64Array, rng: Rng, label: number, 
   const [slopeX, slopeY] = [between(rng, -1, 1), between(rng, -1, 1)];
   for (let p = 0; p < AREA; p++) {
     const mix = clamp01(0.5 + (slopeX * ((p % SIDE) - 15.5) + slopeY * (floor(p / SIDE) - 15.5)) / SIDE);
-    for (let c = 0; c < 3; c++) canvas[c * AREA + p] = from[c] + mix * (to[c] - from[c]);
+    for (const c of CHANNELS) canvas[c * AREA + p] = from[c] + mix * (to[c] - from[c]);
   }
   for (let piece = rng.int(5) + 2; piece > 0; piece--) {
     const paint = colour(rng);
-    draw(canvas, rng, SHAPES[shapeNames[rng.int(10)]], TEXTURES.plain, {
+    draw(canvas, rng, at(shapes, rng.int(10)), TEXTURES.plain, {
       centre: [between(rng, 0, 31), between(rng, 0, 31)],
       radius: between(rng, 1.5, 4),
       colours: [paint, paint],
@@ -144,8 +150,8 @@ function render(out: Uint8Array, canvas: Float64Array, rng: Rng, label: number, 
   const strength = between(rng, 0.05, 0.25);
   for (let i = 0; i < IMAGE_BYTES; i += 2) {
     const bits = rng.u32();
-    out[i] = toByte(canvas[i] + strength * ((bits & 255) + ((bits >>> 8) & 255) - 255));
-    out[i + 1] = toByte(canvas[i + 1] + strength * (((bits >>> 16) & 255) + (bits >>> 24) - 255));
+    out[i] = toByte((canvas[i] as number) + strength * ((bits & 255) + ((bits >>> 8) & 255) - 255));
+    out[i + 1] = toByte((canvas[i + 1] as number) + strength * (((bits >>> 16) & 255) + (bits >>> 24) - 255));
   }
 }
 
@@ -155,10 +161,10 @@ function drawSplit(count: number, classes: 10 | 100, seed: number, part: 0 | 1):
   const images = new Uint8Array(count * IMAGE_BYTES);
   const labels = Uint8Array.from({ length: count }, (_, i) => i % classes);
   const canvas = new Float64Array(IMAGE_BYTES);
-  for (let i = 0; i < count; i++) {
+  labels.forEach((label, i) => {
     const rng = new Rng(seed, Stream.synthetic, 2 * i + part);
-    render(images.subarray(i * IMAGE_BYTES, (i + 1) * IMAGE_BYTES), canvas, rng, labels[i], classes);
-  }
+    render(images.subarray(i * IMAGE_BYTES, (i + 1) * IMAGE_BYTES), canvas, rng, label, classes);
+  });
   return { images, labels, count };
 }
 

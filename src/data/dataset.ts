@@ -11,4 +11,5 @@ export interface Dataset<S> {
 /** A data set, or an array of samples. */
 export type Samples<S> = Dataset<S> | readonly S[];
 
-export const sampleAt = <S>(data: Samples<S>, i: number): S | Promise<S> => ('get' in data ? data.get(i) : data[i]);
+export const sampleAt = <S>(data: Samples<S>, i: number): S | Promise<S> =>
+  'get' in data ? data.get(i) : (data[i] as S);

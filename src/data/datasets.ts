@@ -1,5 +1,7 @@
 // Data sets made of tensors and of other data sets: TensorDataset, Subset, ConcatDataset, randomSplit.
+
 import { Rng, Stream } from '../../datasets/random';
+import { at } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { indexSelect } from '../ops/index-select';
@@ -47,7 +49,8 @@ export class Subset<S> implements Dataset<S> {
   ) {
     const odd = Array.from(indices).find((i) => !Number.isInteger(i) || i < 0 || i >= data.length);
     if (odd !== undefined) throw new InputError(`Subset: ${odd} is no position among ${data.length} samples`);
-    if ('getBatch' in data && data.getBatch) this.getBatch = (list) => data.getBatch!(list.map((i) => indices[i]));
+    if ('getBatch' in data && data.getBatch)
+      this.getBatch = (list) => data.getBatch!(list.map((i) => indices[i] as number));
   }
 
   get length(): number {
@@ -55,7 +58,7 @@ export class Subset<S> implements Dataset<S> {
   }
 
   get(index: number): S | Promise<S> {
-    return sampleAt(this.data, this.indices[index]);
+    return sampleAt(this.data, this.indices[index] as number);
   }
 }
 
@@ -93,7 +96,7 @@ export function randomSplit<S>(
   const shares = Math.abs(total - 1) < 1e-6 && lengths.every((part) => part >= 0 && part <= 1);
   const sizes = lengths.map((part) => (shares ? Math.floor(n * part) : part));
   let rest = n - sizes.reduce((sum, part) => sum + part, 0);
-  if (shares) for (let i = 0; rest > 0; rest--) sizes[i++ % sizes.length]++;
+  if (shares) for (let i = 0; rest > 0; rest--, i = (i + 1) % sizes.length) sizes[i] = at(sizes, i) + 1;
   if (rest !== 0 || !sizes.every((part) => Number.isInteger(part) && part >= 0))
     throw new InputError(
       `randomSplit: lengths [${lengths}] are no parts of ${n} samples, and no shares that add up to 1`,

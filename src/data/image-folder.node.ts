@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { at } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import type { HostArray } from './collate';
@@ -29,7 +30,7 @@ async function decodeWithSharp(path: string, size: number): Promise<HostArray> {
     throw new InputError(`ImageFolder: ${path} cannot be decoded: ${error.message}`);
   });
   const data = new Float32Array(3 * size * size);
-  for (let i = 0; i < size * size; i++) for (let c = 0; c < 3; c++) data[c * size * size + i] = pixels[3 * i + c] / 255;
+  pixels.forEach((value, i) => (data[(i % 3) * size * size + Math.floor(i / 3)] = value / 255));
   return { data, shape: [3, size, size] };
 }
 
@@ -62,7 +63,7 @@ export class ImageFolder implements Dataset<[HostArray, number]> {
   }
 
   async get(index: number): Promise<[HostArray, number]> {
-    const { path, label } = this.files[index];
+    const { path, label } = at(this.files, index);
     const { size = 32, decode = decodeWithSharp } = this.options;
     return [await decode(path, size), label];
   }

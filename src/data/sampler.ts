@@ -1,5 +1,7 @@
 // Samplers: the order in which a data set is gone through, by positions. Orders follow from seed and epoch alone.
+
 import { Rng, Stream } from '../../datasets/random';
+import { at } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { getRngState } from '../tensor/seed';
@@ -83,7 +85,7 @@ export class SubsetRandomSampler extends Sampler {
   }
 
   *order(epoch: number): Iterable<number> {
-    for (const i of this.#random.order(epoch)) yield this.indices[i];
+    for (const i of this.#random.order(epoch)) yield at(this.indices, i);
   }
 }
 
@@ -120,21 +122,19 @@ export class WeightedRandomSampler extends Sampler {
     const weights = Array.from(this.weights);
     if (!this.#replacement) {
       // Efraimidis and Spirakis (2006): those with the earliest of exponentially distributed times, of rates w.
-      const times = weights.map((w) => (w > 0 ? -Math.log(1 - rng.uniform()) / w : Infinity));
-      yield* times
-        .map((_, i) => i)
-        .sort((i, k) => times[i] - times[k])
-        .slice(0, this.numSamples);
+      const times = weights.map((w, i) => ({ i, time: w > 0 ? -Math.log(1 - rng.uniform()) / w : Infinity }));
+      times.sort((a, b) => a.time - b.time);
+      for (const { i } of times.slice(0, this.numSamples)) yield i;
       return;
     }
     let sum = 0;
     const upTo = weights.map((w) => (sum += w));
     for (let i = 0; i < this.numSamples; i++) {
-      const at = rng.uniform() * sum;
+      const point = rng.uniform() * sum;
       let [low, high] = [0, upTo.length - 1];
       while (low < high) {
         const middle = (low + high) >> 1;
-        if (upTo[middle] > at) high = middle;
+        if (at(upTo, middle) > point) high = middle;
         else low = middle + 1;
       }
       yield low;

@@ -4,6 +4,7 @@
 //   K̂ = H Hᵀ/m for H = h1(β_{l−1}) [N, m]:   hard  v_l = Hᵀ K̂⁻¹ α_l        soft  v_l = Hᵀ (K̂ + λI)⁻¹ α_l = (HᵀH/m + λI)⁻¹ Hᵀ α_l
 
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
+import { at, mapTuple } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { Tensor } from '../tensor/tensor';
@@ -85,16 +86,16 @@ export async function regress(net: Regressable, x: Tensor, options: RegressOptio
   for (const [i, standard] of before.entries()) {
     const { layer, rows, units } = standard;
     const [m, targets] = units;
-    const { sources } = form === 'sequential' ? (await net.regressionLayers(x))[i] : standard;
+    const { sources } = form === 'sequential' ? at(await net.regressionLayers(x), i) : standard;
     const solved = sources.map((source, replica) => {
       const h = Matrix.from1DArray(rows, m, source);
-      const alpha = Matrix.from1DArray(rows, targets, standard.residuals[replica]);
+      const alpha = Matrix.from1DArray(rows, targets, at(standard.residuals, replica));
       const which = system ?? (form === 'hard' || rows <= m ? 'dual' : 'primal');
       const { v, condition } = solve(which, h, alpha, perRow ? lambda * rows : lambda, layer);
       const weights = v.to1DArray();
       reports.push({
         ...{ layer, replica, system: which, condition, residualChange: Number.NaN },
-        meanSquareBefore: meanSquare(standard.weights[replica]),
+        meanSquareBefore: meanSquare(at(standard.weights, replica)),
         meanSquareAfter: meanSquare(weights),
       });
       return weights;
@@ -104,8 +105,8 @@ export async function regress(net: Regressable, x: Tensor, options: RegressOptio
   const after = await net.regressionLayers(x);
   for (const report of reports) {
     const i = before.findIndex(({ layer }) => layer === report.layer);
-    const was = before[i].residuals[report.replica];
-    const change = Float64Array.from(was, (value, k) => after[i].residuals[report.replica][k] - value);
+    const [was, now] = mapTuple([before, after], (layers) => at(at(layers, i).residuals, report.replica));
+    const change = Float64Array.from(was, (value, k) => (now[k] as number) - value);
     report.residualChange = Math.sqrt(meanSquare(change) / meanSquare(was));
   }
   return reports;
@@ -161,6 +162,6 @@ function singular(k: Matrix, units: number, condition: number, layer: number): I
 
 function meanSquare(x: ArrayLike<number>): number {
   let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i] * x[i];
+  for (const value of Array.from(x)) sum += value * value;
   return sum / x.length;
 }

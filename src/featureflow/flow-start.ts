@@ -1,6 +1,7 @@
 // Lemma 2's start of the neural feature flow: independent paths Θ = (v_1, α_2, …, α_L) and what the weights between them begin with.
 
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
+import { at, tuple } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
@@ -65,7 +66,7 @@ export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<F
     throw new InputError(`flowStart: ${layers} layers and ${particles} particles must be whole numbers of at least 1`);
   if (antithetic && particles % 2)
     throw new InputError(`flowStart: antithetic particles come in pairs, got ${particles}; take an even number`);
-  const [samples, d] = x.shape;
+  const [samples, d] = tuple(x.shape, 2);
   const draw = (rows: number) => {
     if (!antithetic) return randn([rows, particles]);
     const half = randn([rows, particles / 2]);
@@ -83,9 +84,10 @@ export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<F
     const k = Matrix.from1DArray(samples, samples, await gram.data());
     grams[l - 1] = k.to2DArray();
     const root = mul(matrixTensor(cholesky(k, l - 1).lowerTriangularMatrix), sigma);
-    residuals[l] = scopedNoGrad(() => matmul(root, draw(samples)).keep());
+    const alpha = scopedNoGrad(() => matmul(root, draw(samples)).keep());
+    residuals[l] = alpha;
     const below = features;
-    features = scopedNoGrad(() => add(below, h2(residuals[l])).keep());
+    features = scopedNoGrad(() => add(below, h2(alpha)).keep());
     below.dispose();
   }
   features.dispose();
@@ -110,13 +112,13 @@ export function withPassengers(
   residuals: readonly Tensor[],
   readout: Tensor,
 ): FlowStart {
-  const acting = start.readout.shape[0];
+  const acting = at(start.readout.shape, 0);
   const shares = start.shares ?? full([acting], 1 / acting);
   return scopedNoGrad(() => ({
     first: concat([start.first, first], 1).keep(),
-    residuals: start.residuals.map((alpha, l) => concat([alpha, residuals[l]], 1).keep()),
+    residuals: start.residuals.map((alpha, l) => concat([alpha, at(residuals, l)], 1).keep()),
     readout: concat([start.readout, readout]).keep(),
     ...{ grams: start.grams, h1: start.h1, h2: start.h2 },
-    shares: concat([shares, zeros([readout.shape[0]])]).keep(),
+    shares: concat([shares, zeros([at(readout.shape, 0)])]).keep(),
   }));
 }

@@ -9,6 +9,7 @@
 //   step       every quantity moves by −Δt·G
 
 import { inverse } from 'ml-matrix';
+import { at, mapTuple, tuple } from '../../shaders/checked';
 import { TILE } from '../../shaders/low-rank';
 import { grad } from '../autograd/backward';
 import { enableGrad, scopedNoGrad } from '../autograd/tape';
@@ -81,7 +82,7 @@ interface Drift {
 
 /** An expression of tensors that broadcast to the first of them, in one launch. */
 const fused = (expression: string, operands: Record<string, Tensor>, ...scalars: number[]): Tensor => {
-  const { shape } = Object.values(operands)[0];
+  const { shape } = at(Object.values(operands), 0);
   return evaluate({ name: 'feature flow', expression, operands, scalars, shape, result: 'float32' });
 };
 
@@ -124,8 +125,8 @@ export class FeatureFlow {
   constructor(x: Tensor, y: Tensor, start: FlowStart, options: FeatureFlowOptions = {}) {
     checked('FeatureFlow', options, { mode: word('flow', 'gd'), h1: is.text, h2: is.text, loss: is.func });
     const { first, residuals, readout, grams } = start;
-    const [samples, d] = x.shape;
-    this.particles = first.shape[1];
+    const [samples = 0, d = 0] = x.shape;
+    this.particles = first.shape[1] ?? Number.NaN;
     this.layers = Math.max(1, residuals.length - 1);
     const sizes = { x: x.shape, y: y.shape, v_1: first.shape, 'v_{L+1}': readout.shape };
     const alike = y.shape[0] === samples && first.shape[0] === d && readout.shape[0] === this.particles;
@@ -133,7 +134,7 @@ export class FeatureFlow {
       throw inputError('FeatureFlow', 'the shapes do not fit', sizes, 'x [N, d], y [N], v_1 [d, P], v_{L+1} [P].');
     this.#x = x.keep();
     this.#y = y.keep();
-    const [h1, h2] = (['h1', 'h2'] as const).map((h) => {
+    [this.#h1, this.#h2] = mapTuple(['h1', 'h2'], (h) => {
       const [own, given] = [start[h], options[h]];
       if (own && given && own !== given)
         throw new InputError(
@@ -141,8 +142,6 @@ export class FeatureFlow {
         );
       return activation(given ?? own ?? 'tanh');
     });
-    this.#h1 = h1;
-    this.#h2 = h2;
     this.#loss = options.loss ?? pseudoHuber;
     this.mode = options.mode ?? 'flow';
     // Tiles are filled up with particles that have no share.
@@ -157,12 +156,15 @@ export class FeatureFlow {
       const alpha = residuals.map(filled);
       const v1 = filled(first);
       const features: Tensor[] = [];
-      features[1] = mul(matmul(x, v1), 1 / d).keep();
+      let beta = mul(matmul(x, v1), 1 / d).keep();
+      features[1] = beta;
       for (let l = 2; l <= this.layers; l++) {
-        const inverted = matrixTensor(inverse(grams[l - 1]));
-        this.#weights[l] = new FlowWeights(samples, v1.shape[1]);
-        this.#weights[l].update(this.#h1(features[l - 1]), matmul(inverted, alpha[l]), 1);
-        features[l] = add(features[l - 1], this.#h2(alpha[l])).keep();
+        const residual = at(alpha, l);
+        const weights = new FlowWeights(samples, at(v1.shape, 1));
+        weights.update(this.#h1(beta), matmul(matrixTensor(inverse(at(grams, l - 1))), residual), 1);
+        this.#weights[l] = weights;
+        beta = add(beta, this.#h2(residual)).keep();
+        features[l] = beta;
       }
       return { first: v1, features, residuals: alpha, readout: filled(readout) };
     });
@@ -184,22 +186,22 @@ export class FeatureFlow {
 
   /** β_l [N, P], l = 1 … L. */
   features(l: number): Tensor {
-    return this.#seen(this.#state.features[l]);
+    return this.#seen(at(this.#state.features, l));
   }
 
   /** α_l [N, P], l = 2 … L. */
   residuals(l: number): Tensor {
-    return this.#seen(this.#state.residuals[l]);
+    return this.#seen(at(this.#state.residuals, l));
   }
 
   /** v_l between `count` neighbouring particles, all by default: source × target. */
   weights(l: number, from = 0, count = this.particles): Tensor {
-    return scopedNoGrad(() => this.#weights[l].block(from, count));
+    return scopedNoGrad(() => at(this.#weights, l).block(from, count));
   }
 
   /** ∫ h1(β_l) h1(β_l)ᵀ dp, [N, N]. */
   gram(l: number): Tensor {
-    return scopedNoGrad(() => this.#gram(this.#h1(this.#state.features[l])));
+    return scopedNoGrad(() => this.#gram(this.#h1(at(this.#state.features, l))));
   }
 
   /**
@@ -229,8 +231,9 @@ export class FeatureFlow {
         throw new InputError(`FeatureFlow.run: the loss is ${loss} after ${steps} steps; take a smaller dt`);
       losses.push(loss);
       const k = losses.length - 1;
-      times.push(k === lengths.length ? duration : k * dt);
-      await onStep?.(k, loss, times[k]);
+      const time = k === lengths.length ? duration : k * dt;
+      times.push(time);
+      await onStep?.(k, loss, time);
     };
     await record();
     let part = PARTS;
@@ -284,35 +287,41 @@ export class FeatureFlow {
     const { layers } = this;
     const { features, residuals, readout } = this.#state;
     const [w, x] = [this.#shares, this.#x];
-    const [samples, d] = x.shape;
+    const [samples, d] = tuple(x.shape, 2);
     return scopedNoGrad(() => {
       const h = features.map((beta) => withSlope(this.#h1, beta));
       const k = residuals.map((alpha) => withSlope(this.#h2, alpha));
-      const output = matmul(h[layers].value, mul(readout, w));
+      const top = at(h, layers);
+      const output = matmul(top.value, mul(readout, w));
       output.requiresGrad = true;
       const loss = enableGrad(() => this.#loss(output, this.#y));
-      const [dOutput] = grad(loss, [output]).map((g) => mul(g!, samples));
+      const dOutput = mul(at(grad(loss, [output]), 0)!, samples);
       const column = reshape(dOutput, [samples, 1]);
-      let dBeta = fused('a * d * c', { a: h[layers].slope, d: column, c: readout });
+      let dBeta = fused('a * d * c', { a: top.slope, d: column, c: readout });
       const targets: Tensor[] = [];
       for (let l = layers; l > 1; l--) {
-        targets[l] = fused('a * b', { a: dBeta, b: k[l].slope });
-        const back = this.#weights[l].backward(fused('a * w', { a: targets[l], w }));
-        dBeta = fused('a + b * c', { a: dBeta, b: back, c: h[l - 1].slope });
+        const target = fused('a * b', { a: dBeta, b: at(k, l).slope });
+        targets[l] = target;
+        const back = at(this.#weights, l).backward(fused('a * w', { a: target, w }));
+        dBeta = fused('a + b * c', { a: dBeta, b: back, c: at(h, l - 1).slope });
       }
       const first = mul(matmul(transpose(x), dBeta), 1 / samples);
       const gBeta: Tensor[] = [];
       const gAlpha: Tensor[] = [];
       if (withFeatures || this.mode === 'flow') {
-        gBeta[1] = mul(matmul(x, first), 1 / d);
+        let g = mul(matmul(x, first), 1 / d);
+        gBeta[1] = g;
         for (let l = 1; l < layers; l++) {
-          const moved = this.#weights[l + 1].forward(fused('a * g * w', { a: h[l].slope, g: gBeta[l], w }));
-          const grown = matmul(this.#gram(h[l].value), targets[l + 1]);
-          gAlpha[l + 1] = fused('a + s * b', { a: moved, b: grown }, 1 / samples);
-          gBeta[l + 1] = fused('g + a * b', { g: gBeta[l], a: gAlpha[l + 1], b: k[l + 1].slope });
+          const { value, slope } = at(h, l);
+          const moved = at(this.#weights, l + 1).forward(fused('a * g * w', { a: slope, g, w }));
+          const grown = matmul(this.#gram(value), at(targets, l + 1));
+          const a = fused('a + s * b', { a: moved, b: grown }, 1 / samples);
+          g = fused('g + a * b', { g, a, b: at(k, l + 1).slope });
+          gAlpha[l + 1] = a;
+          gBeta[l + 1] = g;
         }
       }
-      const gReadout = mul(matmul(dOutput, h[layers].value), 1 / samples);
+      const gReadout = mul(matmul(dOutput, top.value), 1 / samples);
       const sources = h.map(({ value }) => value);
       return this.#kept({
         loss: loss.detach(),
@@ -328,16 +337,16 @@ export class FeatureFlow {
 
   /** One step of Euler's. */
   #advance(drift: Drift, dt: number): void {
-    const samples = this.#x.shape[0];
+    const samples = at(this.#x.shape, 0);
     const move = (v: Tensor, g: Tensor) => fused('a - s * g', { a: v, g }, dt);
     const { first, features, residuals, readout } = this.#state;
     this.#state = scopedNoGrad(() => {
       for (let l = 2; l <= this.layers; l++)
-        this.#weights[l].update(drift.sources[l - 1], drift.targets[l], -dt / samples);
+        at(this.#weights, l).update(at(drift.sources, l - 1), at(drift.targets, l), -dt / samples);
       const moved = {
         first: move(first, drift.first),
-        features: this.mode === 'flow' ? features.map((beta, l) => move(beta, drift.features[l])) : features,
-        residuals: this.mode === 'flow' ? residuals.map((alpha, l) => move(alpha, drift.residuals[l])) : residuals,
+        features: this.mode === 'flow' ? features.map((beta, l) => move(beta, at(drift.features, l))) : features,
+        residuals: this.mode === 'flow' ? residuals.map((alpha, l) => move(alpha, at(drift.residuals, l))) : residuals,
         readout: move(readout, drift.readout),
       };
       return this.#kept(this.mode === 'flow' ? moved : this.#forward(moved));
@@ -348,17 +357,20 @@ export class FeatureFlow {
   #forward(state: State): State {
     const features: Tensor[] = [];
     const residuals: Tensor[] = [];
-    features[1] = mul(matmul(this.#x, state.first), 1 / this.#x.shape[1]);
+    let beta = mul(matmul(this.#x, state.first), 1 / at(this.#x.shape, 1));
+    features[1] = beta;
     for (let l = 2; l <= this.layers; l++) {
-      residuals[l] = this.#weights[l].forward(fused('a * w', { a: this.#h1(features[l - 1]), w: this.#shares }));
-      features[l] = add(features[l - 1], this.#h2(residuals[l]));
+      const alpha = at(this.#weights, l).forward(fused('a * w', { a: this.#h1(beta), w: this.#shares }));
+      beta = add(beta, this.#h2(alpha));
+      residuals[l] = alpha;
+      features[l] = beta;
     }
     return { ...state, features, residuals };
   }
 
   /** ½Δt·max|G^β_L after − before|. */
   #error(before: Drift, after: Drift, dt: number): Promise<number> {
-    const [a, b] = [before, after].map(({ features }) => this.#seen(features[this.layers]));
+    const [a, b] = mapTuple([before, after], ({ features }) => this.#seen(at(features, this.layers)));
     return scopedNoGrad(() => mul(max(sub(a, b).abs()), dt / 2)).item();
   }
 }

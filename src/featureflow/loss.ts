@@ -1,5 +1,6 @@
 // The losses φ of Fang et al. 2020, (3.6): means over the samples, one number for each replica.
 
+import { fromEnd } from '../../shaders/checked';
 import { checked, is } from '../gpu/options';
 import { logSigmoid, mul, neg } from '../ops/elementwise';
 import { crossEntropy as crossEntropyOf, mseLoss, pseudoHuberLoss } from '../ops/loss';
@@ -24,7 +25,7 @@ export const logistic = (output: Tensor, target: Tensor): Tensor =>
 /** Cross-entropy of outputs [N, C] or [replicas, N, C] with int32 labels [N] or [replicas, N]. */
 export function crossEntropy(output: Tensor, labels: Tensor): Tensor {
   const lead = output.shape.slice(0, -1);
-  const flat = reshape(output, [-1, output.shape[output.ndim - 1]]);
+  const flat = reshape(output, [-1, fromEnd(output.shape, 1)]);
   return mean(reshape(crossEntropyOf(flat, reshape(alike(labels, lead), [-1]), { reduction: 'none' }), lead), -1);
 }
 

@@ -1,5 +1,6 @@
 // The discrete Res-Net (3.1)–(3.5) of Fang et al. 2020, and its fully connected variant.
 
+import { at, fromEnd } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
@@ -118,14 +119,17 @@ export class FeatureFlowNet extends Module {
     const { inputs, width, layers, outputs, residual } = this.options;
     if (x.ndim < 2 || x.shape[x.ndim - 1] !== inputs)
       throw inputError('FeatureFlowNet', `samples have ${inputs} coordinates`, { x: x.shape }, 'x is [N, d].');
-    const propagate = (h: Tensor, l: number) => mul(matmul(h, this.weights[l - 1]), 1 / (l === 1 ? inputs : width));
-    const features = [x, propagate(x, 1)];
+    const propagate = (h: Tensor, l: number) => mul(matmul(h, at(this.weights, l - 1)), 1 / (l === 1 ? inputs : width));
+    let beta = propagate(x, 1);
+    const features = [x, beta];
     const residuals: Tensor[] = [];
     for (let l = 2; l <= layers; l++) {
-      residuals[l] = propagate(this.h1(features[l - 1]), l);
-      features[l] = residual ? add(features[l - 1], this.h2(residuals[l])) : residuals[l];
+      const alpha = propagate(this.h1(beta), l);
+      beta = residual ? add(beta, this.h2(alpha)) : alpha;
+      residuals[l] = alpha;
+      features[l] = beta;
     }
-    const output = propagate(this.h1(features[layers]), layers + 1);
+    const output = propagate(this.h1(beta), layers + 1);
     return { features, residuals, output: outputs === 1 ? select(output, -1, 0) : output };
   }
 
@@ -144,11 +148,11 @@ export class FeatureFlowNet extends Module {
     });
     const found: RegressionLayer[] = [];
     for (let l = 2; l <= (readout === 'random' ? layers + 1 : layers); l++) {
-      const weight = this.weights[l - 1];
-      const targets = weight.shape[weight.ndim - 1];
-      const [sources, residuals] = [await parts(made.sources[l - 2]), await parts(made.residuals[l - 2])];
+      const weight = at(this.weights, l - 1);
+      const targets = fromEnd(weight.shape, 1);
+      const [sources, residuals] = [await parts(at(made.sources, l - 2)), await parts(at(made.residuals, l - 2))];
       found.push({
-        ...{ layer: l, rows: sources[0].length / width, units: [width, targets] },
+        ...{ layer: l, rows: at(sources, 0).length / width, units: [width, targets] },
         ...{ sources, residuals, weights: await parts(weight) },
         assign(values) {
           const flat = new Float32Array(weight.size);

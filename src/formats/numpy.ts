@@ -47,13 +47,14 @@ function readNpy(bytes: Uint8Array): StoredTensor {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const latin1 = new TextDecoder('latin1');
   if (bytes.byteLength < 10 || latin1.decode(bytes.subarray(0, 6)) !== MAGIC) throw new Error('it is no .npy file');
-  const long = bytes[6] >= 2;
-  if (bytes[6] < 1 || bytes[6] > 3) throw new Error(`its version ${bytes[6]}.${bytes[7]} is not known`);
+  const [major, minor] = [view.getUint8(6), view.getUint8(7)];
+  const long = major >= 2;
+  if (major < 1 || major > 3) throw new Error(`its version ${major}.${minor} is not known`);
   if (long && bytes.byteLength < 12) throw new Error('it was cut off');
   const start = (long ? 12 : 10) + (long ? view.getUint32(8, true) : view.getUint16(8, true));
   if (start > bytes.byteLength) throw new Error('it was cut off in its header');
   const { descr, fortran, shape } = parseHeader(latin1.decode(bytes.subarray(long ? 12 : 10, start)));
-  const [, order, code] = /^([<>|=])?(\w+)$/.exec(descr) ?? [];
+  const [, order, code = ''] = /^([<>|=])?(\w+)$/.exec(descr) ?? [];
   const type = types[code];
   if (!type)
     throw new Error(`its elements are '${descr}': numbers and bools are read (${Object.keys(types).join(', ')})`);
@@ -77,17 +78,20 @@ function swap(bytes: Uint8Array, width: number): void {
 /** Elements whose first index runs fastest, in the order in which the last one does. */
 function rowMajor(data: StoredData, shape: readonly number[]): StoredData {
   const result = data.slice();
-  const index = new Array<number>(shape.length).fill(0);
+  const axes = shape.map((size) => ({ size, index: 0 }));
   for (let from = 0; from < data.length; from++) {
-    result[index.reduce((at, n, axis) => at * shape[axis] + n, 0)] = data[from];
-    for (let axis = 0; axis < shape.length && ++index[axis] === shape[axis]; axis++) index[axis] = 0;
+    result[axes.reduce((place, { size, index }) => place * size + index, 0)] = data[from] as number | bigint;
+    for (const axis of axes) {
+      if (++axis.index < axis.size) break;
+      axis.index = 0;
+    }
   }
   return result;
 }
 
 /** The bytes of a .npy file, as `numpy.save` writes it. BF16, which NumPy lacks, is refused. */
 export function serializeNpy({ dtype, shape, data }: StoredTensor): Uint8Array {
-  const code = Object.keys(types).find((key) => types[key][0] === dtype);
+  const code = Object.entries(types).find(([, [name]]) => name === dtype)?.[0];
   if (!code) throw new Error(`NumPy has no ${dtype}: convert it to float32 first`);
   if (data.length !== sizeOf(shape)) throw new Error(`${data.length} numbers do not fill the shape [${shape}]`);
   const descr = `${code.endsWith('1') ? '|' : '<'}${code}`;

@@ -60,8 +60,8 @@ export function readPickle(bytes: Uint8Array, hooks: PickleHooks, start = 0): { 
   const long = (n: number): number | bigint => {
     const digits = take(n);
     let value = 0n;
-    for (let i = n - 1; i >= 0; i--) value = (value << 8n) | BigInt(digits[i]);
-    if (n && digits[n - 1] & 0x80) value -= 1n << BigInt(8 * n);
+    for (const digit of digits.toReversed()) value = (value << 8n) | BigInt(digit);
+    if ((digits[n - 1] ?? 0) & 0x80) value -= 1n << BigInt(8 * n);
     const plain = Number(value);
     return Number.isSafeInteger(plain) ? plain : value;
   };
@@ -182,7 +182,7 @@ export function readPickle(bytes: Uint8Array, hooks: PickleHooks, start = 0): { 
     }
     const operation = operations[opcode];
     if (!operation)
-      fail(`has the instruction 0x${opcode.toString(16).padStart(2, '0')}, which builds more than plain data`);
+      return fail(`has the instruction 0x${opcode.toString(16).padStart(2, '0')}, which builds more than plain data`);
     operation();
   }
 }

@@ -62,10 +62,11 @@ function checkText(json: string, fail: Fail): void {
     else if (char === '"') {
       const begin = i;
       i = endOfText(json, begin);
-      if (depth < 1 || depth > 2 || !isKey(json, i + 1)) continue;
+      const seen = depth > 2 ? undefined : keys[depth];
+      if (!seen || !isKey(json, i + 1)) continue;
       const key = JSON.parse(json.slice(begin, i + 1)) as string;
-      if (keys[depth].has(key)) fail(`the header names '${clip(key)}' twice`);
-      keys[depth].add(key);
+      if (seen.has(key)) fail(`the header names '${clip(key)}' twice`);
+      seen.add(key);
     }
   }
 }

@@ -1,6 +1,8 @@
 // PyTorch's files of `torch.save` (.pt, .pth, .th): a zip archive of a pickle and raw storages, and the older form of five pickles before the
 // storages. Tensors and plain containers are read, without Python and without running anything: a pickle that names anything else is refused.
+
 import { unzipSync } from 'fflate';
+import { at } from '../../shaders/checked';
 import { type PickleGlobal, type PickleValue, readPickle } from './pickle';
 import type { StoredData, StoredDtype, StoredTensor } from './safetensors';
 
@@ -122,16 +124,18 @@ function call(callable: PickleValue, args: readonly PickleValue[]): PickleValue 
     Array.isArray(strides) &&
     strides.length === shape.length &&
     strides.every(isCount);
-  if (!good) throw new Error(`it describes a tensor by something else than a storage, an offset, a shape and strides`);
-  const numbers = isGlobal(dtype) ? dtypes[dtype.name] : storage.dtype;
+  const numbers = isGlobal(dtype) ? dtypes[dtype.name] : good && storage.dtype;
+  if (!good || !numbers)
+    throw new Error(`it describes a tensor by something else than a storage, an offset, a shape and strides`);
   return new Described(storage, numbers, offset as number, shape as number[], strides as number[]);
 }
 
 function persistent(id: PickleValue): Storage {
   const [tag, kind, key, , count] = Array.isArray(id) ? id : [];
-  if (tag !== 'storage' || !isGlobal(kind) || !(kind.name in classes) || !isCount(count))
+  const dtype = isGlobal(kind) ? classes[kind.name] : undefined;
+  if (tag !== 'storage' || !dtype || !isCount(count))
     throw new Error('it refers to something outside that is no storage of numbers');
-  return new Storage(String(key), classes[kind.name], count);
+  return new Storage(String(key), dtype, count);
 }
 
 const hooks = {
@@ -146,7 +150,8 @@ function gather({ storage, dtype, offset, shape, strides }: Described, bytes: Ui
   const array = arrays[dtype];
   const width = array.BYTES_PER_ELEMENT;
   const size = shape.reduce((product, n) => product * n, 1);
-  const last = shape.reduce((sum, n, i) => sum + (n - 1) * strides[i], offset);
+  const axes = shape.map((size, i) => ({ size, stride: at(strides, i), index: 0 })).reverse();
+  const last = axes.reduce((sum, { size, stride }) => sum + (size - 1) * stride, offset);
   if (size && (last + 1) * width > bytes.byteLength)
     throw new Error(`a tensor [${shape}] reaches beyond its storage of ${bytes.byteLength} bytes: the file is damaged`);
   // Strides of zero make many numbers of few bytes.
@@ -155,15 +160,14 @@ function gather({ storage, dtype, offset, shape, strides }: Described, bytes: Ui
   const aligned = bytes.byteOffset % width ? new Uint8Array(bytes) : bytes;
   const source = new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, Math.floor(bytes.byteLength / width));
   const data = new array(size);
-  const index = new Array<number>(shape.length).fill(0);
   let from = offset;
   for (let i = 0; i < size; i++) {
     data[i] = source[from] as never;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      from += strides[axis];
-      if (++index[axis] < shape[axis]) break;
-      from -= strides[axis] * shape[axis];
-      index[axis] = 0;
+    for (const axis of axes) {
+      from += axis.stride;
+      if (++axis.index < axis.size) break;
+      from -= axis.stride * axis.size;
+      axis.index = 0;
     }
   }
   return { dtype, shape, data: data as StoredData };
@@ -238,9 +242,9 @@ function readArchive(bytes: Uint8Array): Read {
   } catch (error) {
     throw new Error(`the archive cannot be read (${(error as Error).message}): it was cut off or damaged`);
   }
-  const pickle = Object.keys(files).find((name) => /(^|\/)data\.pkl$/.test(name));
-  if (pickle === undefined) throw new Error('the archive holds no data.pkl: it is not of torch.save');
-  const folder = pickle.slice(0, -'data.pkl'.length);
+  const [name, pickle] = Object.entries(files).find(([file]) => /(^|\/)data\.pkl$/.test(file)) ?? [];
+  if (!name || !pickle) throw new Error('the archive holds no data.pkl: it is not of torch.save');
+  const folder = name.slice(0, -'data.pkl'.length);
   if (Object.keys(files).some((name) => name.startsWith(`${folder}code/`)))
     throw new Error('it is a TorchScript program. Save the state_dict() of the module instead.');
   const order = files[`${folder}byteorder`];
@@ -249,7 +253,7 @@ function readArchive(bytes: Uint8Array): Read {
   const storages = new Map<string, Uint8Array>();
   for (const [name, data] of Object.entries(files))
     if (name.startsWith(`${folder}data/`)) storages.set(name.slice(folder.length + 'data/'.length), data);
-  return { value: readPickle(files[pickle], hooks).value, storages };
+  return { value: readPickle(pickle, hooks).value, storages };
 }
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;

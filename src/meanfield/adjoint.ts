@@ -5,6 +5,7 @@
 //
 // Of the forward pass only the end is kept, so memory does not grow with the depth.
 
+import { at, mapTuple } from '../../shaders/checked';
 import { sameAutocast } from '../autograd/autocast';
 import { gradSince } from '../autograd/backward';
 import { recomputing } from '../autograd/modes';
@@ -100,34 +101,34 @@ function solveBack(
   let [x, p] = [end, gradient];
   let after: Tensor | null = null; // ⟨p, f⟩ of the next particle at this one's end
   for (let l = branches.length - 1; l >= 0; l--) {
-    const f = branches[l];
-    const trained = sources[l];
+    const f = at(branches, l);
+    const trained = at(sources, l);
     const h = stepLength(tau, l, substeps);
     for (let k = 0; k < substeps; k++) {
       // Slopes against the direction of time, of X, p and the parameters' gradients.
       const slopes: { x: Tensor[]; p: Tensor[]; theta: Tensor[][] } = { x: [], p: [], theta: trained.map(() => []) };
       for (const row of tableau.a) {
-        const at = withoutHistory(advance(x, h, row, slopes.x)).requiresGrad_();
+        const point = withoutHistory(advance(x, h, row, slopes.x)).requiresGrad_();
         const weight = advance(p, h, row, slopes.p);
         const since = nextNode();
-        const value = owned(() => enableGrad(() => f(at)), memoriesIn);
+        const value = owned(() => enableGrad(() => f(point)), memoriesIn);
         if (k === 0 && slopes.x.length === 0) {
           const here = sum(mul(p, value));
           dTau[l] = after ? sub(here, after) : here;
         }
         const minus = neg(value);
-        const wanted = [at, ...trained];
+        const wanted = [point, ...trained] as const;
         const found = value.requiresGrad ? gradSince(since, value, wanted, { gradient: weight }) : [];
-        const [dp, ...dParameters] = wanted.map((w, i) => found[i] ?? zeros(w.shape));
+        const [dp, ...dParameters] = mapTuple(wanted, (w, i) => found[i] ?? zeros(w.shape));
         slopes.x.push(minus);
         slopes.p.push(dp);
-        dParameters.forEach((g, i) => slopes.theta[i].push(g));
+        dParameters.forEach((g, i) => at(slopes.theta, i).push(g));
       }
       x = advance(x, h, tableau.b, slopes.x);
       p = advance(p, h, tableau.b, slopes.p);
       trained.forEach((parameter, i) => {
         const before = dTheta.get(parameter) ?? zeros(parameter.shape);
-        dTheta.set(parameter, advance(before, h, tableau.b, slopes.theta[i]));
+        dTheta.set(parameter, advance(before, h, tableau.b, at(slopes.theta, i)));
       });
     }
     if (l > 0) after = scopedNoGrad(() => sum(mul(p, f(x))));

@@ -39,7 +39,7 @@ function compare(a: unknown, b: unknown, path: string, likeness: Likeness, seen:
     return `${a.dtype} ${a.shape}` === `${b.dtype} ${b.shape}` ? null : differs();
   }
   if (ArrayBuffer.isView(a)) return String(a) === String(b) ? null : differs();
-  const [left, right] = [a, b].map((x) => entriesOf(x, likeness));
+  const [left, right] = [entriesOf(a, likeness), entriesOf(b, likeness)];
   for (const key of new Set([...left.keys(), ...right.keys()])) {
     const found = compare(left.get(key), right.get(key), path ? `${path}.${key}` : String(key), likeness, seen);
     if (found) return found;

@@ -5,7 +5,9 @@
 //
 // which conserves the mass: what dies gives its time to all in proportion to theirs, what is born takes its own likewise. The effect V_l is what
 // the loss gains when l gets more time. It costs nothing, since ∂E/∂τ_l = V_l − V_{l+1}: V is the sum of the times' gradients from l on.
+
 import type { Rng } from '../../datasets/random';
+import { at, fromEnd } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
 import { cumsum } from '../ops/scan';
@@ -46,18 +48,18 @@ export function chooseTurnover(
   rate: number,
   uniform: () => number,
 ): { killed: number[]; parents: number[] } {
-  const massOf = (i: number) => Math.max(steps[i], 0);
+  const massOf = (i: number) => Math.max(at(steps, i), 0);
   const positions = effects.map((_, i) => i);
   const total = positions.reduce((sum, i) => sum + massOf(i), 0);
-  const mean = positions.reduce((sum, i) => sum + massOf(i) * effects[i], 0) / total;
+  const mean = positions.reduce((sum, i) => sum + massOf(i) * at(effects, i), 0) / total;
   const killed: number[] = [];
   const parents: number[] = [];
-  const able = positions.filter((i) => steps[i] >= 0);
+  const able = positions.filter((i) => at(steps, i) >= 0);
   for (const [i, v] of effects.entries()) {
     const drawn = uniform() < 1 - Math.exp(-rate * Math.abs(v - mean));
-    if (drawn && steps[i] >= 0) (v > mean ? killed : parents).push(i);
+    if (drawn && at(steps, i) >= 0) (v > mean ? killed : parents).push(i);
   }
-  const any = (list: readonly number[]) => list[Math.floor(uniform() * list.length)];
+  const any = (list: readonly number[]) => at(list, Math.floor(uniform() * list.length));
   while (parents.length < killed.length) parents.push(any(able.filter((i) => !killed.includes(i))));
   while (killed.length < parents.length) {
     const free = able.filter((i) => !killed.includes(i) && !parents.includes(i));
@@ -96,7 +98,7 @@ export async function birthDeath(
   if (stage.options.sort === false)
     throw new InputError('birth–death: particles that are never sorted have no intervals of their own to give away');
   const sum = stage.effects;
-  const [effects, tau, ids] = [await sum.data(), [...(await stage.tau.data())], await stage.ids.data()];
+  const [effects, tau, ids] = [await sum.data(), [...(await stage.tau.data())], [...(await stage.ids.data())]];
   device().write(sum.storage, new Float32Array(sum.size));
   sum.memory.written();
   const { end } = stage;
@@ -106,17 +108,18 @@ export async function birthDeath(
   if (!turnover.killed.length) return [];
   const events: Turnover[] = [];
   const placed: Placed[] = [];
-  let time = starts ? tau[0] : 0;
+  let time = starts ? at(tau, 0) : 0;
   for (const { source, born, step } of conserveMass(steps, turnover)) {
-    const id = born ? firstId + events.length : ids[source];
-    if (born) events.push({ killed: ids[turnover.killed[events.length]], parent: ids[source], child: id });
+    const id = born ? firstId + events.length : at(ids, source);
+    if (born) events.push({ killed: at(ids, at(turnover.killed, events.length)), parent: at(ids, source), child: id });
     const after = time + step;
     placed.push({ source, time: starts ? time : after, id });
     time = after;
   }
   // Time ends where it ended, to the last bit.
-  if (!starts) for (const p of placed) p.time = Math.min(p.time, tau[tau.length - 1]);
-  if (!starts) placed[placed.length - 1].time = tau[tau.length - 1];
+  const last = fromEnd(tau, 1);
+  if (!starts) for (const p of placed) p.time = Math.min(p.time, last);
+  if (!starts) fromEnd(placed, 1).time = last;
   stage.placeParticles(placed);
   return events;
 }

@@ -1,6 +1,7 @@
 // MeanField: residual blocks as particles (θ, τ) of a continuous-depth network, sorted by their times after every update.
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
 
+import { at } from '../../shaders/checked';
 import { rankParticles } from '../../shaders/particles';
 import { assume } from '../autograd/modes';
 import { device, InputError, requireWhole } from '../gpu';
@@ -123,7 +124,7 @@ export class MeanField extends Module implements Stage {
       if (!(mass > 0)) throw new InputError(`MeanField: scaling needs times that take more than ${mass} in all`);
       for (const p of this.parameters()) p.gradientScale = n / mass;
     }
-    if (times.some((t, i) => t < times[i - 1]) && this.#sorts) {
+    if (times.some((t, i) => i > 0 && t < at(times, i - 1)) && this.#sorts) {
       this.checkMovable();
       this.#settle();
     }
@@ -248,7 +249,8 @@ export class MeanField extends Module implements Stage {
     move('parameters', rows);
     if (this.options.statistics !== 'position') move('states', this.particles.map(statesOf));
     for (const { name, buffers } of kept) move(name, buffers);
-    for (const x of [this.tau, this.ids, ...ofTau.map(({ buffers }) => buffers[0][0])]) permuteFirstAxis(x, order);
+    for (const x of [this.tau, this.ids, ...ofTau.map(({ buffers }) => at(at(buffers, 0), 0))])
+      permuteFirstAxis(x, order);
     if (this.#effects) permuteFirstAxis(this.#effects, order);
     this.zeroGrad();
   }
@@ -268,7 +270,7 @@ export class MeanField extends Module implements Stage {
   placeParticles(placed: readonly Placed[]): void {
     const n = this.particles.length;
     const bad = placed.find(
-      ({ source, time }, i) => !this.particles[source] || !(i === 0 || time >= placed[i - 1].time),
+      ({ source, time }, i) => !this.particles[source] || !(i === 0 || time >= at(placed, i - 1).time),
     );
     if (placed.length !== n || bad)
       throw new InputError(`MeanField: ${n} particles in ascending order are needed, not ${JSON.stringify(placed)}`);
@@ -288,7 +290,7 @@ export class MeanField extends Module implements Stage {
     const sources = Array.from(order);
     if (new Set(sources).size !== tau.length || !sources.every((source) => source in ids))
       throw new InputError(`MeanField.permute: [${sources}] is no order of ${tau.length} particles`);
-    this.placeParticles(sources.map((source, r) => ({ source, time: tau[r], id: ids[source] })));
+    this.placeParticles(sources.map((source, r) => ({ source, time: at(tau, r), id: at(ids, source) })));
   }
 
   /** The particles' effects on the loss, summed by `countEffects` since the last births and deaths: they move with the particles. */
@@ -348,6 +350,7 @@ export class MeanField extends Module implements Stage {
   /** The first difference of a particle to the first one, with its position. */
   #difference(likeness: Likeness): string | null {
     const [first, ...others] = this.particles;
+    if (!first) return null;
     for (const [i, other] of others.entries()) {
       const found = difference(first, other, likeness);
       if (found) return `of particle 0 ${found} as of particle ${i + 1}`;

@@ -1,4 +1,5 @@
 // Explicit Runge–Kutta methods on tensors, and the intervals that particles live on.
+import { at } from '../../shaders/checked';
 import { add, mul, sub } from '../ops/elementwise';
 import { select } from '../ops/views';
 import type { Tensor } from '../tensor/tensor';
@@ -21,7 +22,7 @@ export const METHODS = {
 
 /** x + h · Σ weightᵢ · slopeᵢ; `h` is []. */
 export function advance(x: Tensor, h: Tensor, weights: readonly number[], slopes: readonly Tensor[]): Tensor {
-  const terms = weights.flatMap((w, i) => (w === 0 ? [] : [w === 1 ? slopes[i] : mul(slopes[i], w)]));
+  const terms = weights.flatMap((w, i) => (w === 0 ? [] : [w === 1 ? at(slopes, i) : mul(at(slopes, i), w)]));
   return terms.length
     ? add(
         x,

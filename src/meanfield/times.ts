@@ -30,7 +30,7 @@ export function initialTimes(o: TimeOptions, n: number): { times: number[]; end:
         ? `MeanField: end ${o.end} must be a finite number`
         : "MeanField: the last particle's time is the end of time; `end` is for interval: 'start'",
     );
-  const own = { ordinal: n, fraction: 1, random: 1 } as Record<string, number>;
+  const own = { ordinal: n, fraction: 1, random: 1 };
   if (typeof times === 'string') {
     const end = starts ? (o.end ?? own[times]) : null;
     return { times: named(times, n, starts ? 0 : 1), end, mass: own[times] };

@@ -1,6 +1,7 @@
 // FeatureFlowResNet: the convolutional form of the discrete Res-Net of Fang et al. 2020, for images.
 
 import { Rng, Stream } from '../../datasets/random';
+import { at, mapTuple, type Tuple, tuple } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import type { Activation } from '../featureflow/activation';
 import { activation } from '../featureflow/activation';
@@ -116,7 +117,7 @@ export class FeatureFlowResNet extends Module {
     requireWhole('FeatureFlowResNet: inChannels', inChannels, 1, MOST_CHANNELS);
     if (!(width > 0 && width <= MOST_WIDTH))
       throw new InputError(`FeatureFlowResNet: width ${width} must be above 0 and at most ${MOST_WIDTH}`);
-    const channels = [16, 32, 64].map((c) => c * width);
+    const channels = mapTuple([16, 32, 64], (c) => c * width);
     if (!channels.every((c) => Number.isInteger(c) && c > 0))
       throw new InputError(
         `FeatureFlowResNet: width ${width} gives ${channels.join(', ')} channels; use multiples of 1/16`,
@@ -127,7 +128,7 @@ export class FeatureFlowResNet extends Module {
     this.convs = [
       make(inChannels, channels[0]),
       ...channels.flatMap((c, s) =>
-        Array.from({ length: 2 * blocks }, (_, i) => (s && !i ? make(channels[s - 1], c, 2) : make(c, c))),
+        Array.from({ length: 2 * blocks }, (_, i) => (s && !i ? make(at(channels, s - 1), c, 2) : make(c, c))),
       ),
     ];
     const last = channels[2];
@@ -145,15 +146,16 @@ export class FeatureFlowResNet extends Module {
 
   /** The forward pass with all features β_0 … β_L and residuals α_2 … α_L, [N, channels, H, W]. */
   layers(x: Tensor): Layers {
-    const features = [x, this.convs[0].forward(x)];
+    let beta = at(this.convs, 0).forward(x);
+    const features = [x, beta];
     const residuals: Tensor[] = [];
-    for (let l = 2; l <= this.convs.length; l++) {
-      const conv = this.convs[l - 1];
-      const alpha = conv.forward(this.#h1(features[l - 1]));
-      residuals[l] = alpha;
-      features[l] = conv.stride === 1 ? add(features[l - 1], this.#h2(alpha)) : alpha;
+    for (const [i, conv] of this.convs.slice(1).entries()) {
+      const alpha = conv.forward(this.#h1(beta));
+      beta = conv.stride === 1 ? add(beta, this.#h2(alpha)) : alpha;
+      residuals[i + 2] = alpha;
+      features.push(beta);
     }
-    const pooled = globalAvgPool2d(this.#h1(features[this.convs.length]));
+    const pooled = globalAvgPool2d(this.#h1(beta));
     return { features, residuals, output: mul(matmul(pooled, this.readout), this.#multiplier) };
   }
 
@@ -183,26 +185,27 @@ export class FeatureFlowResNet extends Module {
     });
     const found: RegressionLayer[] = [];
     for (const [i, conv] of this.convs.slice(1).entries()) {
-      const [from, to] = [made.sources[i], made.residuals[i]];
-      const [images, channels, height, width] = to.shape;
+      const [from, to] = [at(made.sources, i), at(made.residuals, i)];
+      const [images, channels, height, width] = tuple(to.shape, 4);
       const pixels = height * width;
       const { weight, sources, stride } = conv;
       const rows = Math.min(most(sources), images * pixels);
       // The same pixels at every call, none of them twice.
-      const at = [...new Rng(0, Stream.init, i).permutation(images * pixels).subarray(0, rows)];
+      const places = [...new Rng(0, Stream.init, i).permutation(images * pixels).subarray(0, rows)];
       const alpha = await to.data();
       const residuals = new Float32Array(rows * channels);
-      at.forEach((p, r) => {
+      places.forEach((p, r) => {
         const first = Math.floor(p / pixels) * channels * pixels + (p % pixels);
-        for (let c = 0; c < channels; c++) residuals[r * channels + c] = alpha[first + c * pixels];
+        for (let c = 0; c < channels; c++) residuals[r * channels + c] = alpha[first + c * pixels] as number;
       });
       found.push({
         ...{ layer: i + 2, rows, units: [sources, channels], residuals: [residuals] },
-        sources: [patches(await from.data(), from.shape, at, width, pixels, stride)],
+        sources: [patches(await from.data(), tuple(from.shape, 4), places, width, pixels, stride)],
         weights: [await weight.data()],
-        assign([v]) {
+        assign(values) {
+          const v = at(values, 0);
           const transposed = Float32Array.from({ length: weight.size }, (_, k) => {
-            return v[(k % sources) * channels + Math.floor(k / sources)];
+            return v[(k % sources) * channels + Math.floor(k / sources)] as number;
           });
           copyInto(weight, tensor(transposed, { shape: weight.shape }));
         },
@@ -212,23 +215,23 @@ export class FeatureFlowResNet extends Module {
   }
 }
 
-/** The 3×3 patches of images [N, C, H, W] around the places `at` among the outputs of a convolution with padding 1: rows of C·9 numbers. */
+/** The 3×3 patches of images [N, C, H, W] around `places` among the outputs of a convolution with padding 1: rows of C·9 numbers. */
 function patches(
   x: ArrayLike<number>,
-  [, C, H, W]: readonly number[],
-  at: readonly number[],
+  [, C, H, W]: Tuple<number, 4>,
+  places: readonly number[],
   width: number,
   pixels: number,
   stride: number,
 ): Float32Array {
-  const rows = new Float32Array(at.length * C * 9);
-  at.forEach((p, r) => {
+  const rows = new Float32Array(places.length * C * 9);
+  places.forEach((p, r) => {
     const image = Math.floor(p / pixels) * C;
     const [y, x0] = [Math.floor((p % pixels) / width) * stride - 1, (p % width) * stride - 1];
     for (let k = 0; k < C * 9; k++) {
       const [row, column] = [y + (Math.floor(k / 3) % 3), x0 + (k % 3)];
       if (row < 0 || row >= H || column < 0 || column >= W) continue;
-      rows[r * C * 9 + k] = x[((image + Math.floor(k / 9)) * H + row) * W + column];
+      rows[r * C * 9 + k] = x[((image + Math.floor(k / 9)) * H + row) * W + column] as number;
     }
   });
   return rows;

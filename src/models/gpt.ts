@@ -1,5 +1,7 @@
 // GPT-2's decoder, with the structure and names of nanoGPT.
+
 import { Rng } from '../../datasets/random';
+import { at, mapTuple, tuple } from '../../shaders/checked';
 import { compile } from '../autograd/compile';
 import { detach, noGrad } from '../autograd/tape';
 import { requireWhole } from '../gpu';
@@ -88,11 +90,11 @@ class CausalSelfAttention extends Module<[x: Tensor, cached?: Cached], Tensor> {
 
   override forward(x: Tensor, cached?: Cached): Tensor {
     const { nEmbd, nHead, dropout } = this.config;
-    const [N, T] = x.shape;
+    const [N, T] = tuple(x.shape, 3);
     const all = this.c_attn.forward(x);
     const heads = (i: number) =>
       transpose(reshape(narrow(all, 2, i * nEmbd, nEmbd), [N, T, nHead, nEmbd / nHead]), 1, 2);
-    const [q, k, v] = [0, 1, 2].map(heads);
+    const [q, k, v] = mapTuple([0, 1, 2], heads);
     const dropoutP = this.training ? dropout : 0;
     let y: Tensor;
     if (cached) {
@@ -201,8 +203,8 @@ export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCac
   override forward(tokens: Tensor, options: { cache?: KeyValueCache } = {}): Tensor {
     const { cache } = checked('GPT.forward', options, { cache: is.object });
     const { wte, wpe, drop, h, ln_f } = this.transformer;
-    const T = tokens.shape[tokens.ndim - 1];
     if (tokens.ndim !== 2) throw inputError('GPT', 'the tokens are no [N, T]', { tokens });
+    const [, T] = tuple(tokens.shape, 2);
     if (T > this.config.blockSize)
       throw inputError(
         'GPT',
@@ -238,7 +240,7 @@ export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCac
     const cache = this.newCache();
     const rng = new Rng(seed, TENSOR_STREAM);
     const last = (tokens: Tensor) =>
-      inEvaluation(this, () => noGrad(() => select(this.forward(tokens, { cache }), 1, tokens.shape[1] - 1)));
+      inEvaluation(this, () => noGrad(() => select(this.forward(tokens, { cache }), 1, at(tokens.shape, 1) - 1)));
     const next = compile(last);
     const read = (from: readonly number[]) => tensor(Int32Array.from(from), { shape: [1, from.length] });
     try {
@@ -250,9 +252,10 @@ export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCac
           fresh = all.slice(-Math.ceil(blockSize / 2));
         }
         const logits = await (fresh.length === 1 ? next : last)(read(fresh)).data();
-        fresh = [sample(logits, temperature, Math.min(topK, vocabSize), rng.uniform())];
-        all.push(fresh[0]);
-        yield fresh[0];
+        const token = sample(logits, temperature, Math.min(topK, vocabSize), rng.uniform());
+        fresh = [token];
+        all.push(token);
+        yield token;
       }
     } finally {
       next.release();
@@ -281,10 +284,11 @@ function sample(logits: ArrayLike<number>, temperature: number, topK: number, u:
   const ranked = Array.from(logits, (logit, token) => ({ logit, token })).sort((a, b) => b.logit - a.logit);
   if (ranked.some(({ logit }) => Number.isNaN(logit)))
     throw inputError('GPT.generate', 'the logits are NaN: the weights are damaged, or training diverged');
-  if (temperature === 0) return ranked[0].token;
+  const likeliest = at(ranked, 0);
+  if (temperature === 0) return likeliest.token;
   const kept = ranked.slice(0, topK);
-  const weights = kept.map(({ logit }) => Math.exp((logit - ranked[0].logit) / temperature));
+  const weights = kept.map(({ logit }) => Math.exp((logit - likeliest.logit) / temperature));
   let rest = u * weights.reduce((sum, w) => sum + w, 0);
-  const at = weights.findIndex((w) => (rest -= w) < 0);
-  return kept[Math.max(0, at)].token;
+  const place = weights.findIndex((w) => (rest -= w) < 0);
+  return at(kept, Math.max(0, place)).token;
 }

@@ -170,7 +170,7 @@ export class ImageResNet extends Module {
     );
     this.bn1 = new BatchNorm2d(width, RELU);
     let from = width;
-    const stage = (index: number): readonly Block[] => {
+    const stage = (index: 0 | 1 | 2 | 3): readonly Block[] => {
       const planes = width * 2 ** index;
       return Array.from({ length: layers[index] }, (_, i) => {
         const made = new Made({ inChannels: from, planes, stride: i || !index ? 1 : 2, groups, widthPerGroup });

@@ -1,5 +1,6 @@
 // Residual networks for 32×32 images: a 3×3 stem, three stages with 1×, 2×, 4× channels, global average pooling, a linear classifier.
 
+import { at } from '../../shaders/checked';
 import { requireWhole } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { MeanFieldOptions } from '../meanfield/mean-field';
@@ -81,13 +82,17 @@ abstract class PreActNet extends Module {
     const transitions: (PreActTransition | null)[] = [];
     const branches: PreActBranch[][] = [];
     for (let s = 0; s < 3; s++) {
-      const from = s === 0 ? stem : outer[s - 1];
+      const outChannels = at(outer, s);
+      const from = s === 0 ? stem : at(outer, s - 1);
       const stride = s === 0 ? 1 : 2;
-      const shape = { innerChannels: inner[s], outChannels: outer[s], bottleneck, groups };
-      const changes = stride !== 1 || from !== outer[s];
+      const shape = { innerChannels: at(inner, s), outChannels, bottleneck, groups };
+      const changes = stride !== 1 || from !== outChannels;
       transitions.push(changes ? new PreActTransition({ ...shape, inChannels: from, stride }, shortcut) : null);
       branches.push(
-        Array.from({ length: blocks - (changes ? 1 : 0) }, () => new PreActBranch({ ...shape, inChannels: outer[s] })),
+        Array.from(
+          { length: blocks - (changes ? 1 : 0) },
+          () => new PreActBranch({ ...shape, inChannels: outChannels }),
+        ),
       );
     }
     this.transitions = transitions;
@@ -102,7 +107,8 @@ abstract class PreActNet extends Module {
     yield ['conv1', this.conv1];
     for (let s = 0; s < 3; s++) {
       const first = this.transitions[s];
-      const blocks = first ? [first, ...this.branches[s]] : this.branches[s];
+      const others = at(this.branches, s);
+      const blocks = first ? [first, ...others] : others;
       for (const [i, block] of blocks.entries()) yield [`layer${s + 1}.${i}`, block];
     }
     for (const entry of super.children()) if (entry[0] !== 'conv1') yield entry;
@@ -125,7 +131,7 @@ abstract class PreActNet extends Module {
 /** Pre-activation ResNet (He et al. 2016): x ← x + f(x), no norm between stem and first block, bn-relu at the end. */
 export class PreActResNet extends PreActNet {
   protected override stage(s: number, x: Tensor): Tensor {
-    return this.branches[s].reduce((y, branch) => y.add(branch.forward(y)), x);
+    return at(this.branches, s).reduce((y, branch) => y.add(branch.forward(y)), x);
   }
 }
 

@@ -1,5 +1,6 @@
 // U-Net (Ronneberger et al. 2015): an image goes down to ever coarser maps of more channels and up again, and on the way up each map is joined with the
 // one of its size on the way down.
+import { at } from '../../shaders/checked';
 import { requireWhole } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { Sequential } from '../nn/containers';
@@ -42,11 +43,11 @@ export class UNet extends Module {
     const { inChannels = 3, outChannels = 1, channels = [64, 128, 256, 512, 1024] } = checked('UNet', options, table);
     for (const n of [inChannels, outChannels, ...channels]) requireWhole('UNet: channels', n, 1, 65_536);
     if (!channels.length) throw inputError('UNet', 'channels is an empty list', {}, 'Give those of each size of maps.');
-    this.down = channels.map((to, i) => twice(i ? channels[i - 1] : inChannels, to));
+    this.down = channels.map((to, i) => twice(i ? at(channels, i - 1) : inChannels, to));
     const coarse = channels.slice(1);
-    this.up = coarse.map((from, i) => new ConvTranspose2d(from, channels[i], 2, { stride: 2 }));
-    this.join = coarse.map((_, i) => twice(2 * channels[i], channels[i]));
-    this.output = new Conv2d(channels[0], outChannels, 1);
+    this.up = coarse.map((from, i) => new ConvTranspose2d(from, at(channels, i), 2, { stride: 2 }));
+    this.join = coarse.map((_, i) => twice(2 * at(channels, i), at(channels, i)));
+    this.output = new Conv2d(at(channels, 0), outChannels, 1);
   }
 
   override forward(x: Tensor): Tensor {
@@ -59,9 +60,13 @@ export class UNet extends Module {
         'Images are [N, C, H, W].',
       );
     const maps: Tensor[] = [];
-    for (const [i, block] of this.down.entries()) maps.push(block.forward(i ? maxPool2d(maps[i - 1], 2) : x));
-    let y = maps[maps.length - 1];
-    for (let i = this.up.length - 1; i >= 0; i--) y = this.join[i].forward(concat([maps[i], this.up[i].forward(y)], 1));
+    let y = x;
+    for (const [i, block] of this.down.entries()) {
+      y = block.forward(i ? maxPool2d(y, 2) : y);
+      maps.push(y);
+    }
+    for (let i = this.up.length - 1; i >= 0; i--)
+      y = at(this.join, i).forward(concat([at(maps, i), at(this.up, i).forward(y)], 1));
     return this.output.forward(y);
   }
 }

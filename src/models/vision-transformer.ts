@@ -1,4 +1,5 @@
 // Vision transformers (Dosovitskiy et al. 2021) with the names of torchvision's, whose state dicts load as they are.
+import { at } from '../../shaders/checked';
 import { requireWhole } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { MultiheadAttention } from '../nn/attention';
@@ -146,7 +147,7 @@ export class VisionTransformer extends Module {
     if (x.ndim !== 4 || x.shape[2] !== imageSize || x.shape[3] !== imageSize)
       throw inputError('VisionTransformer', `made for images of ${imageSize}×${imageSize}`, { input: x });
     const patches = transpose(flatten(this.conv_proj.forward(x), 2), 1, 2);
-    const tokens = concat([expand(this.class_token, [x.shape[0], 1, hiddenDim]), patches], 1);
+    const tokens = concat([expand(this.class_token, [at(x.shape, 0), 1, hiddenDim]), patches], 1);
     return this.head.forward(select(this.encoder.forward(tokens), 1, 0));
   }
 }

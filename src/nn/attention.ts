@@ -1,4 +1,5 @@
 // Multi-head attention as a layer.
+import { at, mapTuple, type Tuple, tuple } from '../../shaders/checked';
 import { detach, isRecording } from '../autograd/tape';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { zero_ } from '../ops/assign';
@@ -120,12 +121,14 @@ export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Ten
       throw inputError('MultiheadAttention', 'sequences are no [L, N, E], [N, L, E] or [L, E]', { query, key, value });
     const single = query.ndim === 2;
     const batch = batchFirst ? 0 : 1;
-    const [q, k, v] = this.#projected(query, key, value).map((x) => this.#heads(single ? unsqueeze(x, batch) : x));
-    const [N, H, L, D] = q.shape;
+    const [q, k, v] = mapTuple(this.#projected(query, key, value), (x) =>
+      this.#heads(single ? unsqueeze(x, batch) : x),
+    );
+    const [N, H, L, D] = tuple(q.shape, 4);
     const keys = this.#withExtras(k, this.biasK);
     const values = this.#withExtras(v, this.biasV);
-    const S = keys.shape[2];
-    const masks = this.#masks(o, [N, H, L, k.shape[2]], S - k.shape[2]);
+    const [own, S] = [at(k.shape, 2), at(keys.shape, 2)];
+    const masks = this.#masks(o, [N, H, L, own], S - own);
     const p = this.training ? (this.options.dropout ?? 0) : 0;
     let y: Tensor;
     let weights: Tensor | null = null;
@@ -148,32 +151,39 @@ export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Ten
   }
 
   /** Queries, keys and values, in one product where they are of the same tensor. */
-  #projected(query: Tensor, key: Tensor, value: Tensor): Tensor[] {
+  #projected(query: Tensor, key: Tensor, value: Tensor): [q: Tensor, k: Tensor, v: Tensor] {
     const E = this.embedDim;
-    const { inProjWeight: weight, inProjBias: bias } = this;
-    const part = (x: Tensor | null, from: number, count: number) => x && narrow(x, 0, from * E, count * E);
-    const parts = (x: Tensor, count: number) =>
-      Array.from({ length: count }, (_, i) => narrow(x, x.ndim - 1, i * E, E));
-    if (!weight) {
-      const own = [this.qProjWeight!, this.kProjWeight!, this.vProjWeight!];
-      return [query, key, value].map((x, i) => linear(x, own[i], part(bias, i, 1)));
+    const { inProjWeight: weight, inProjBias: bias, qProjWeight, kProjWeight, vProjWeight } = this;
+    const rows = (x: Tensor, from: number, count: number) => narrow(x, 0, from * E, count * E);
+    const biases = (from: number, count: number) => bias && rows(bias, from, count);
+    const part = (x: Tensor, i: number) => narrow(x, x.ndim - 1, i * E, E);
+    if (!weight)
+      return [
+        linear(query, qProjWeight!, biases(0, 1)),
+        linear(key, kProjWeight!, biases(1, 1)),
+        linear(value, vProjWeight!, biases(2, 1)),
+      ];
+    if (query === key && key === value) {
+      const all = linear(query, weight, bias);
+      return [part(all, 0), part(all, 1), part(all, 2)];
     }
-    if (query === key && key === value) return parts(linear(query, weight, bias), 3);
-    const of = (x: Tensor, from: number, count: number) =>
-      parts(linear(x, part(weight, from, count)!, part(bias, from, count)), count);
-    return [...of(query, 0, 1), ...(key === value ? of(key, 1, 2) : [...of(key, 1, 1), ...of(value, 2, 1)])];
+    const product = (x: Tensor, from: number, count: number) =>
+      linear(x, rows(weight, from, count), biases(from, count));
+    const q = part(product(query, 0, 1), 0);
+    if (key !== value) return [q, part(product(key, 1, 1), 0), part(product(value, 2, 1), 0)];
+    const both = product(key, 1, 2);
+    return [q, part(both, 0), part(both, 1)];
   }
 
   /** [L, N, E] or [N, L, E] → [N, heads, L, E / heads], a view. */
   #heads(x: Tensor): Tensor {
-    const [a, b] = x.shape;
-    const split = reshape(x, [a, b, this.numHeads, this.embedDim / this.numHeads]);
+    const split = reshape(x, [...x.shape.slice(0, 2), this.numHeads, this.embedDim / this.numHeads]);
     return permute(split, this.options.batchFirst ? [0, 2, 1, 3] : [1, 2, 0, 3]);
   }
 
   /** With the trained row and the row of zeros at the end of the keys or values, where there are such. */
   #withExtras(x: Tensor, bias: Parameter | null): Tensor {
-    const [N, H, , D] = x.shape;
+    const [N, H, , D] = tuple(x.shape, 4);
     const rows = [x];
     if (bias) rows.push(expand(reshape(bias, [1, H, 1, D]), [N, H, 1, D]));
     if (this.options.addZeroAttn) rows.push(zeros([N, H, 1, D]));
@@ -181,7 +191,7 @@ export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Ten
   }
 
   /** All masks in one that broadcasts to [N, H, L, S], true or −∞ where hidden; the causal one apart where attention alone can take it. */
-  #masks(o: AttentionCall, [N, H, L, S]: number[], extra: number): { all: Tensor | null; causal: boolean } {
+  #masks(o: AttentionCall, [N, H, L, S]: Tuple<number, 4>, extra: number): { all: Tensor | null; causal: boolean } {
     const { keyPaddingMask: padding = null, attnMask = null } = o;
     const list: Tensor[] = [];
     // With `isCausal` the mask says nothing more.

@@ -1,5 +1,6 @@
 // Convolution layers.
 
+import { at } from '../../shaders/checked';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { Conv2dOptions, ConvTranspose2dOptions } from '../ops/conv';
 import { CONV, conv2d, convTranspose2d, TRANSPOSED } from '../ops/conv';
@@ -77,12 +78,13 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
     const { padding = 0, dilation = 1 } = options as Conv3dOptions;
     if (paddingMode === 'zeros' || padding === 'valid') return [x, options];
     const dims = kernelSize.length;
-    const d = sizesOf(dilation, dims);
-    const sides = kernelSize.map((k, i) => {
-      if (padding !== 'same') return new Array<number>(2).fill(sizesOf(padding, dims)[i]);
-      const total = d[i] * (k - 1);
-      return [total >> 1, total - (total >> 1)];
-    });
+    const sides =
+      padding === 'same'
+        ? sizesOf(dilation, dims).map((d, i) => {
+            const total = d * (at(kernelSize, i) - 1);
+            return [total >> 1, total - (total >> 1)];
+          })
+        : sizesOf(padding, dims).map((p) => [p, p]);
     return [pad(x, sides.reverse().flat(), { mode: paddingMode as PadMode }), { ...options, padding: 0 }];
   }
 

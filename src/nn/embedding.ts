@@ -1,4 +1,5 @@
 // Embedding: rows of a table by their number, alone or combined in bags.
+import { tuple } from '../../shaders/checked';
 import { noGrad } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { assign_ } from '../ops/assign';
@@ -28,10 +29,15 @@ function table(name: string, count: number, width: number, options: EmbeddingOpt
 }
 
 /** Has a module take over a table that is trained already, or as a constant where `freeze`. */
-function pretrained<M extends { weight: Parameter }>(name: string, weight: Tensor, freeze: boolean, make: () => M): M {
+function pretrained<M extends { weight: Parameter }>(
+  name: string,
+  weight: Tensor,
+  freeze: boolean,
+  make: (count: number, width: number) => M,
+): M {
   requireFloats(name, { weight });
   if (weight.ndim !== 2) throw inputError(name, 'the weight is no table', { weight }, 'It is [count, width].');
-  const module = make();
+  const module = make(...tuple(weight.shape, 2));
   noGrad(() => assign_(module.weight, weight));
   module.weight.requiresGrad = !freeze;
   return module;
@@ -63,8 +69,7 @@ export class Embedding extends Module {
   /** A layer with the values of a table [count, width], which is not trained unless `freeze` is false. */
   static fromPretrained(weight: Tensor, options: EmbeddingOptions & { freeze?: boolean } = {}): Embedding {
     const { freeze = true, ...own } = checked('fromPretrained', options, { ...EMBEDDING, freeze: is.flag });
-    const [count, width] = weight.shape;
-    return pretrained('fromPretrained', weight, freeze, () => new this(count, width, own));
+    return pretrained('fromPretrained', weight, freeze, (count, width) => new this(count, width, own));
   }
 
   override forward(index: Tensor): Tensor {
@@ -108,8 +113,7 @@ export class EmbeddingBag extends Module<
   /** A layer with the values of a table [count, width], which is not trained unless `freeze` is false. */
   static fromPretrained(weight: Tensor, options: EmbeddingBagLayerOptions & { freeze?: boolean } = {}): EmbeddingBag {
     const { freeze = true, ...own } = checked('fromPretrained', options, { ...BAG, freeze: is.flag });
-    const [count, width] = weight.shape;
-    return pretrained('fromPretrained', weight, freeze, () => new this(count, width, own));
+    return pretrained('fromPretrained', weight, freeze, (count, width) => new this(count, width, own));
   }
 
   override forward(index: Tensor, offsets: Tensor | null = null, perSampleWeights: Tensor | null = null): Tensor {

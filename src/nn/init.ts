@@ -1,5 +1,6 @@
 // Initial values. Drawn on the host from a counter-based generator, so a seed gives the same weights on every adapter.
 
+import { at } from '../../shaders/checked';
 import { device, InputError } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
@@ -42,12 +43,12 @@ export function uniform(shape: Shape, low = 0, high = 1): Tensor {
 
 /** Inputs and outputs of a weight [out, in, …]: the number of connections of one output, and of one input. */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {
-  if (shape.length < 2)
+  const [rows, columns, ...taps] = shape;
+  if (rows === undefined || columns === undefined)
     throw inputError('init', 'fan-in and fan-out need a weight with at least two dimensions [out, in, …]', {
       weight: shape,
     });
-  const taps = size(shape.slice(2));
-  return { fanIn: shape[1] * taps, fanOut: shape[0] * taps };
+  return { fanIn: columns * size(taps), fanOut: rows * size(taps) };
 }
 
 /** Gain of a nonlinearity, as in `torch.nn.init.calculate_gain`. `slope` is leaky ReLU's. */
@@ -111,22 +112,24 @@ export function xavierUniform(shape: Shape, factor = 1): Tensor {
  */
 export function orthogonal(shape: Shape, factor = 1): Tensor {
   const { fanIn } = fans(shape);
-  const [count, length] = [Math.min(shape[0], fanIn), Math.max(shape[0], fanIn)];
+  const rows = at(shape, 0);
+  const [count, length] = [Math.min(rows, fanIn), Math.max(rows, fanIn)];
   const rng = initialRng();
   const vectors: Float64Array[] = [];
   while (vectors.length < count) {
     const v = Float64Array.from({ length }, () => rng.normal());
-    // Twice, since one pass leaves rounding errors of the size of what it took away.
+    // Twice, since one pass leaves rounding errors of the size of what it took away. All vectors have one length.
     for (const u of [...vectors, ...vectors]) {
-      const along = u.reduce((sum, x, i) => sum + x * v[i], 0);
-      for (let i = 0; i < length; i++) v[i] -= along * u[i];
+      const along = u.reduce((sum, x, i) => sum + x * (v[i] as number), 0);
+      u.forEach((x, i) => (v[i] = (v[i] as number) - along * x));
     }
     const norm = Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
     vectors.push(v.map((x) => x / norm));
   }
-  const at = (i: number) => {
+  const element = (i: number) => {
     const [row, column] = [Math.floor(i / fanIn), i % fanIn];
-    return factor * (shape[0] <= fanIn ? vectors[row][column] : vectors[column][row]);
+    const [vector, place] = rows <= fanIn ? [row, column] : [column, row];
+    return factor * (vectors[vector]?.[place] as number);
   };
-  return filled('orthogonal', shape, at);
+  return filled('orthogonal', shape, element);
 }

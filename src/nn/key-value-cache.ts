@@ -1,4 +1,5 @@
 // Keys and values of the tokens so far, for generating text token by token.
+import { at } from '../../shaders/checked';
 import { isRecording } from '../autograd/tape';
 import { device, InputError, requireWhole, Scalar, scalar } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
@@ -109,13 +110,14 @@ export class KeyValueCache {
 
   /** Stores the keys and values [batch, heads, tokens, width] of a layer for this pass; returns those of all tokens, [batch, heads, capacity, width]. */
   append(layer: number, keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor } {
-    if (!this.#keys[layer])
+    const [allKeys, allValues] = [this.#keys[layer], this.#values[layer]];
+    if (!allKeys || !allValues)
       throw inputError('KeyValueCache', `there is no layer ${layer}`, {}, `It has ${this.options.layers}.`);
     if (isRecording() && (keys.requiresGrad || values.requiresGrad))
       throw inputError('KeyValueCache', 'a cache has no gradient', { keys, values }, 'Generate inside noGrad().');
-    this.#store(this.#keys[layer], keys);
-    this.#store(this.#values[layer], values);
-    return { keys: this.#keys[layer], values: this.#values[layer] };
+    this.#store(allKeys, keys);
+    this.#store(allValues, values);
+    return { keys: allKeys, values: allValues };
   }
 
   #store(all: Tensor, part: Tensor): void {
@@ -127,7 +129,7 @@ export class KeyValueCache {
         { given: part, wanted: shape },
         'advance(tokens) begins a pass.',
       );
-    place(slice(all, stepsFrom(0, 2, shape)), part, offsetOf(this.#start, all.offset, all.strides[2]));
+    place(slice(all, stepsFrom(0, 2, shape)), part, offsetOf(this.#start, all.offset, at(all.strides, 2)));
     all.memory.written();
   }
 

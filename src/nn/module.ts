@@ -268,25 +268,26 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     const own = this.#byName();
     const given = new Map(Object.entries(dict));
     requireTensors('loadStateDict', dict);
-    /** The key under which a value comes. */
-    const keyOf = new Map<string, string>();
-    for (const name of own.keys()) {
+    /** The values that come, under which key and for what. */
+    const found: { key: string; target: Tensor; value: Tensor }[] = [];
+    for (const [name, target] of own) {
       const snake = snakeCase(name);
-      if (given.has(name)) keyOf.set(name, name);
-      else if (given.has(snake) && !own.has(snake)) keyOf.set(name, snake);
+      const key = given.has(name) || own.has(snake) ? name : snake;
+      const value = given.get(key);
+      if (value) found.push({ key, target, value });
     }
-    const used = new Set(keyOf.values());
-    const come = new Set([...keyOf.keys()].map((name) => own.get(name)));
+    const used = new Set(found.map(({ key }) => key));
+    const come = new Set<Tensor | undefined>(found.map(({ target }) => target));
     const ignored = (key: string) => key.endsWith('num_batches_tracked');
     const missing = Object.keys(this.stateDict()).filter((name) => !come.has(own.get(name)));
-    const unexpected = [...given.keys()].filter((key) => !used.has(key) && !own.has(key) && !ignored(key));
-    const misshapen = [...keyOf].filter(([name, key]) => !sameShape(own.get(name)!.shape, dict[key].shape));
+    const unexpected = [...given].filter(([key]) => !used.has(key) && !own.has(key) && !ignored(key));
+    const misshapen = found.filter(({ target, value }) => !sameShape(target.shape, value.shape));
     const problems = [
       ...(strict ? missing.map((key) => `missing: ${key} ${showShape(own.get(key)!.shape)}`) : []),
-      ...(strict ? unexpected.map((key) => `unexpected: ${key} ${showShape(dict[key].shape)}`) : []),
+      ...(strict ? unexpected.map(([key, value]) => `unexpected: ${key} ${showShape(value.shape)}`) : []),
       ...misshapen.map(
-        ([name, key]) =>
-          `shape of ${key}: ${showShape(dict[key].shape)} in the state dict, ${showShape(own.get(name)!.shape)} in the module`,
+        ({ key, target, value }) =>
+          `shape of ${key}: ${showShape(value.shape)} in the state dict, ${showShape(target.shape)} in the module`,
       ),
     ];
     if (problems.length) {
@@ -297,13 +298,12 @@ export abstract class Module<In = Tensor, Out = Tensor> {
       );
     }
     const loaded = new Set<Tensor>();
-    for (const [name, key] of keyOf) {
-      const target = own.get(name)!;
-      copyInto(target, dict[key]);
+    for (const { target, value } of found) {
+      copyInto(target, value);
       loaded.add(target);
     }
     for (const module of this.modules()) module.afterLoad(loaded);
-    return { missing, unexpected };
+    return { missing, unexpected: unexpected.map(([key]) => key) };
   }
 
   /**

@@ -1,4 +1,5 @@
 // Weights that are computed from others whenever they are read: weight and spectral normalisation, as PyTorch's parametrizations, with its keys.
+import { at } from '../../shaders/checked';
 import { isRecording, noGrad, unrecorded } from '../autograd/tape';
 import { checked, is } from '../gpu/options';
 import { assign_ } from '../ops/assign';
@@ -78,9 +79,9 @@ export function spectralNorm<M extends AnyModule>(
   parametrize('spectralNorm', module, name, (weight): Made => {
     if (weight.ndim < 2)
       return { parts: new Map([['original', weight]]), compute: () => normalize(weight, { dim: 0, eps }) };
-    const at = normalizeAxis('spectralNorm', dim, weight.shape);
-    const order = [at, ...weight.shape.map((_, i) => i).filter((i) => i !== at)];
-    const rows = weight.shape[at];
+    const axis = normalizeAxis('spectralNorm', dim, weight.shape);
+    const order = [axis, ...weight.shape.map((_, i) => i).filter((i) => i !== axis)];
+    const rows = at(weight.shape, axis);
     const matrix = () => reshape(permute(weight, order), [rows, weight.size / rows]);
     const unit = (n: number) => new State(noGrad(() => normalize(randn([n]), { dim: 0, eps })));
     const [u, v] = [unit(rows), unit(weight.size / rows)];

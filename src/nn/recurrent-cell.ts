@@ -1,4 +1,5 @@
 // One step of a recurrent layer as a module: RNNCell, LSTMCell and GRUCell.
+import { at } from '../../shaders/checked';
 import { checked, is, word } from '../gpu/options';
 import { type Cell, gatesOf, recurrence } from '../ops/recurrent';
 import { reshape } from '../ops/views';
@@ -60,7 +61,7 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     for (const [what, state] of Object.entries({ h, c }))
       if (state && !sameShape(state.shape, shape))
         throw inputError(name, `the state ${what} must be [${shape.join(', ')}]`, { input: x, [what]: state });
-    const rows = x.ndim === 2 ? x.shape[0] : 1;
+    const rows = x.ndim === 2 ? at(x.shape, 0) : 1;
     const wide = (t: Tensor | null) => t && reshape(t, [rows, this.hiddenSize]);
     const { weightIh: ih, weightHh: hh, biasIh, biasHh } = this;
     const input = reshape(x, [1, rows, this.inputSize]);

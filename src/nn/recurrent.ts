@@ -1,4 +1,5 @@
 // Recurrent networks over sequences: RNN, LSTM and GRU, of several layers and in both directions.
+import { at } from '../../shaders/checked';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { dropout as drop } from '../ops/dropout';
 import { concat, stack } from '../ops/join';
@@ -130,8 +131,8 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
         const result = recurrence({
           cell: this.#cell,
           x: y,
-          ih: this[`weight_ih${suffix}`],
-          hh: this[`weight_hh${suffix}`],
+          ih: this[`weight_ih${suffix}`] as Parameter,
+          hh: this[`weight_hh${suffix}`] as Parameter,
           biasIh: this[`bias_ih${suffix}`],
           biasHh: this[`bias_hh${suffix}`],
           hr: this[`weight_hr${suffix}`],
@@ -143,7 +144,7 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
         if (result.c) states.c.push(result.c);
         return [result.y];
       });
-      y = outputs.length > 1 ? concat(outputs, 2) : outputs[0];
+      y = outputs.length > 1 ? concat(outputs, 2) : at(outputs, 0);
       if (layer < numLayers - 1) y = drop(y, { p: dropout, training: this.training });
     }
     const last = (list: Tensor[]) => (isOne ? select(stack(list), 1, 0) : stack(list));
@@ -162,7 +163,7 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
     const timeFirst = isOne || !this.#options.batchFirst;
     const [time, batch] = timeFirst ? [0, 1] : [1, 0];
     if (x.shape[time] === 0) throw inputError(name, 'the sequence has no time steps', { input: x });
-    const rows = isOne ? [] : [x.shape[batch]];
+    const rows = isOne ? [] : [at(x.shape, batch)];
     const states = { h: [h, this.#width], c: [c, this.hiddenSize] } as const;
     for (const [what, [state, width]] of Object.entries(states)) {
       const shape = [this.#options.numLayers * this.#directions, ...rows, width];

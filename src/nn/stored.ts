@@ -66,13 +66,13 @@ export function loadWeights(
   options: { strict?: boolean } = {},
 ): LoadReport {
   checked('loadWeights', options, { strict: is.flag });
-  const names = Object.keys(tensors).filter(
-    (name) => !Object.values(PRIVATE).some((prefix) => name.startsWith(prefix)),
+  const known = Object.entries(tensors).filter(
+    ([name]) => !Object.values(PRIVATE).some((prefix) => name.startsWith(prefix)),
   );
-  const wrapped = names.length > 0 && names.every((name) => name.startsWith('module.'));
+  const wrapped = known.length > 0 && known.every(([name]) => name.startsWith('module.'));
   // Not by assignment: that would make a tensor named __proto__ the dictionary's prototype.
   const dict: StateDict = Object.fromEntries(
-    names.map((name) => [wrapped ? name.slice('module.'.length) : name, fromStored(tensors[name])]),
+    known.map(([name, value]) => [wrapped ? name.slice('module.'.length) : name, fromStored(value)]),
   );
   try {
     return model.loadStateDict(dict, options);
@@ -92,8 +92,8 @@ export async function readAll(named: readonly (readonly [string, Tensor])[]): Pr
   const stored: Record<string, StoredTensor> = {};
   for (let i = 0; i < named.length; i += AT_ONCE) {
     const some = named.slice(i, i + AT_ONCE);
-    const read = await Promise.all(some.map(([, x]) => toStored(x)));
-    for (const [k, [name]] of some.entries()) stored[name] = read[k];
+    const read = await Promise.all(some.map(async ([name, x]) => [name, await toStored(x)] as const));
+    for (const [name, value] of read) stored[name] = value;
   }
   return stored;
 }

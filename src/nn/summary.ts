@@ -1,4 +1,5 @@
 // summary(model, input): a table of modules with the shapes they return and the parameters they own.
+import { at } from '../../shaders/checked';
 import { scopedNoGrad, tensorsIn } from '../autograd/tape';
 import { type AnyModule, inEvaluation } from './module';
 import { Parameter } from './parameter';
@@ -54,8 +55,9 @@ export function summary(
     ...cells,
     ['total', '', '', model.parameterCount.toLocaleString('en')],
   ];
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...table.map((row) => row[column].length)));
+  const width = (column: number) => Math.max(...table.map((row) => at(row, column).length));
+  const widths = [0, 1, 2, 3].map(width);
   const line = (row: string[]) =>
-    row.map((cell, i) => (i === 3 ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join('  ');
+    row.map((cell, i) => (i === 3 ? cell.padStart(at(widths, i)) : cell.padEnd(at(widths, i)))).join('  ');
   return { rows, parameters: model.parameterCount, table: table.map(line).join('\n') };
 }

@@ -156,7 +156,7 @@ export class GradScaler {
     owned(
       () => {
         if (scale !== undefined) copyInto(this.#scale, constant(scale, 'float32'));
-        else {
+        else if (first) {
           for (const found of others) device().launch(mergeFound, [bind(first), bind(found)], [1], 1);
           const numbers = [f32(this.#growth), f32(this.#backoff), this.#interval];
           device().launch(updateScale, [this.#scale, this.#tracker, first].map(bind), numbers, 1);
@@ -185,17 +185,19 @@ export class GradScaler {
   /** Restores what `stateDict` gave. Throws InputError where something is missing; nothing is changed then. */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     if (!this.#enabled) return;
+    const { scale, _growth_tracker: tracker } = dict;
     const missing = KEYS.find((key) => dict[key]?.size !== 1);
-    if (missing) throw new InputError(`GradScaler.loadStateDict: '${missing}' is missing, or no number`);
-    const numbers = KEYS.slice(1, 4).map((key) => hostValues(dict[key])?.[0]);
+    if (missing || !scale || !tracker)
+      throw new InputError(`GradScaler.loadStateDict: '${missing}' is missing, or no number`);
+    const numbers = KEYS.slice(1, 4).map((key) => dict[key] && hostValues(dict[key])?.[0]);
     const [growth, backoff, interval] = numbers;
     if (growth === undefined || backoff === undefined || interval === undefined)
       throw new InputError(
         'GradScaler.loadStateDict: the factors cannot be read here: give tensors made by tensor(data)',
       );
     [this.#growth, this.#backoff, this.#interval] = [growth, backoff, interval];
-    copyInto(this.#scale, dict.scale.reshape([1]));
-    copyInto(this.#tracker, dict._growth_tracker.reshape([1]));
+    copyInto(this.#scale, scale.reshape([1]));
+    copyInto(this.#tracker, tracker.reshape([1]));
   }
 
   #foundOf(optimizer: AnyOptimizer): Tensor {

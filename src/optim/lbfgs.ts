@@ -1,4 +1,5 @@
 // L-BFGS: a quasi-Newton method for whole batches, which evaluates the loss several times in a step.
+import { at, tuple } from '../../shaders/checked';
 import { noGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
 import { assign_ } from '../ops/assign';
@@ -120,15 +121,15 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
   #direction(gradient: Tensor, { pairs, scale }: Memory): Tensor {
     return noGrad(() => {
       let q = neg(gradient);
-      const shares = pairs.map(() => null as Tensor | null);
-      for (let i = pairs.length - 1; i >= 0; i--) {
-        const share = mul(dot(pairs[i].s, q), pairs[i].rho);
-        q = sub(q, mul(pairs[i].y, share));
-        shares[i] = share;
+      const shares: Tensor[] = [];
+      for (const { y, s, rho } of pairs.toReversed()) {
+        const share = mul(dot(s, q), rho);
+        q = sub(q, mul(y, share));
+        shares.unshift(share);
       }
       let r = mul(q, scale);
       pairs.forEach(({ y, s, rho }, i) => {
-        r = add(r, mul(s, sub(shares[i]!, mul(dot(y, r), rho))));
+        r = add(r, mul(s, sub(at(shares, i), mul(dot(y, r), rho))));
       });
       return r.keep();
     });
@@ -153,7 +154,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
   override async step(closure?: Closure): Promise<Tensor> {
     if (typeof closure !== 'function')
       throw new InputError('LBFGS: step takes a closure that zeroes gradients, calls backward and returns the loss');
-    const group = this.groups[0];
+    const group = at(this.groups, 0);
     const { lr, maxIter, toleranceGrad, toleranceChange, historySize, lineSearchFn } = group;
     const maxEval = group.maxEval || Math.floor(maxIter * 1.25);
     const before = this.evaluations;
@@ -177,12 +178,13 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
       const previous = value;
       memory.gradient = gradient;
       memory.loss = value;
-      const [along, total, length] = await noGrad(() =>
+      const measures = noGrad(() =>
         concat(
           [dot(gradient, direction), sum(abs(gradient)), largest(direction)].map((x) => reshape(x, [1])),
           0,
         ),
-      ).data();
+      );
+      const [along, total, length] = tuple([...(await measures.data())], 3);
       memory.step = fresh ? Math.min(1, 1 / total) * lr : lr;
       if (along > -toleranceChange) break;
       if (lineSearchFn) {
@@ -254,10 +256,14 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
     const options = savedOptions(dict, this.groups);
     const size = [...this.parameters()].reduce((n, p) => n + p.size, 0);
     const number = (name: string) => {
-      const values = dict[name] && hostValues(dict[name]);
-      if (!values)
+      const value = dict[name] && hostValues(dict[name])?.[0];
+      if (value === undefined)
         throw new InputError(`LBFGS: the state dict has no '${name}' that can be read here; nothing was loaded`);
-      return values[0];
+      return value;
+    };
+    const copied = (name: string) => {
+      if (!dict[name]) throw new InputError(`LBFGS: the state dict has no '${name}'; nothing was loaded`);
+      return add(dict[name], 0);
     };
     const vector = (name: string) => {
       if (dict[name]?.size !== size)
@@ -273,7 +279,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
     const pairs = Array.from({ length: count }, (_, i) => ({
       y: vector(`0.oldDirs.${i}`),
       s: vector(`0.oldStps.${i}`),
-      rho: add(dict[`0.ro.${i}`], 0),
+      rho: copied(`0.ro.${i}`),
     }));
     const memory = {
       direction: vector('0.d'),
@@ -281,7 +287,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
       gradient: vector('0.prevFlatGrad'),
       loss: number('0.prevLoss'),
       pairs,
-      scale: add(dict['0.hDiag'], 0),
+      scale: copied('0.hDiag'),
     };
     [this.iterations, this.evaluations] = [number('0.nIter'), number('0.funcEvals')];
     this.#memory = memory;

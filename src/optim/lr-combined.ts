@@ -1,4 +1,5 @@
 // Schedulers made of others, and the one that follows a metric: SequentialLR, ChainedScheduler, ReduceLROnPlateau.
+import { at } from '../../shaders/checked';
 import { device, InputError } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { type AnyOptimizer, initialRates, LRScheduler, type LRSchedulerState, perGroup } from './lr-scheduler';
@@ -49,7 +50,7 @@ export class SequentialLR extends Combined {
     this.lastEpoch = 0;
     for (const group of optimizer.groups) group.lr = initialRates.get(group)!;
     for (const scheduler of schedulers) scheduler.undo();
-    schedulers[this.#turn()].begin();
+    at(schedulers, this.#turn()).begin();
   }
 
   #turn(): number {
@@ -58,8 +59,8 @@ export class SequentialLR extends Combined {
 
   protected override rates(): number[] {
     const turn = this.#turn();
-    const scheduler = this.schedulers[turn];
-    if (turn > 0 && this.#milestones[turn - 1] === this.lastEpoch) scheduler.restart();
+    const scheduler = at(this.schedulers, turn);
+    if (turn > 0 && at(this.#milestones, turn - 1) === this.lastEpoch) scheduler.restart();
     else scheduler.advance();
     return this.groups.map(({ lr }) => lr);
   }
@@ -73,7 +74,7 @@ export class SequentialLR extends Combined {
 export class ChainedScheduler extends Combined {
   constructor(schedulers: readonly LRScheduler[], options: { optimizer?: AnyOptimizer } = {}) {
     const { optimizer = schedulers?.[0]?.optimizer } = checked('ChainedScheduler', options, { optimizer: is.object });
-    super(optimizer, schedulers);
+    super(optimizer as AnyOptimizer, schedulers); // an empty list is refused there
   }
 
   protected override rates(isFirst: boolean): number[] {
@@ -171,7 +172,7 @@ export class ReduceLROnPlateau {
     }
     if (s.num_bad_epochs > patience) {
       this.optimizer.groups.forEach((group, i) => {
-        const lr = Math.max(group.lr * factor, this.#least[i]);
+        const lr = Math.max(group.lr * factor, at(this.#least, i));
         if (group.lr - lr > eps) group.lr = lr;
       });
       Object.assign(s, { cooldown_counter: cooldown, num_bad_epochs: 0 });

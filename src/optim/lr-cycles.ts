@@ -1,4 +1,5 @@
 // Schedulers that come again or go up and down once, with the momentum the other way round: CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR.
+import { at } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import {
@@ -115,7 +116,7 @@ export class CyclicLR extends LRScheduler {
       base_momentums: each('baseMomentum', o.baseMomentum ?? 0.8),
       max_momentums: each('maxMomentum', o.maxMomentum ?? 0.9),
     };
-    groups.forEach((group, i) => (group.lr = base[i]));
+    groups.forEach((group, i) => (group.lr = at(base, i)));
     this.baseLrs = base;
     this.begin();
   }
@@ -134,10 +135,10 @@ export class CyclicLR extends LRScheduler {
     const share = x <= ratio ? x / ratio : (x - 1) / (ratio - 1);
     if (s.cycle_momentum)
       this.groups.forEach((group, i) => {
-        const [low, high] = [s.base_momentums[i], s.max_momentums[i]];
+        const [low, high] = [at(s.base_momentums, i), at(s.max_momentums, i)];
         setMomentum(group, high - (high - low) * share * height);
       });
-    return this.baseLrs.map((base, i) => base + (top[i] - base) * share * height);
+    return this.baseLrs.map((base, i) => base + (at(top, i) - base) * share * height);
   }
 
   protected override get own(): Record<string, unknown> {
@@ -212,7 +213,7 @@ export class OneCycleLR extends LRScheduler {
     ];
     this.#levels = top.map((max, i) => {
       const initial = max / divFactor;
-      return { initial, max, min: initial / finalDivFactor, low: least[i], high: most[i] };
+      return { initial, max, min: initial / finalDivFactor, low: at(least, i), high: at(most, i) };
     });
     const rise: Phase = { end: pctStart * total - 1, lr: ['initial', 'max'], momentum: ['high', 'low'] };
     const fall: Phase = { end: 2 * pctStart * total - 2, lr: ['max', 'initial'], momentum: ['low', 'high'] };
@@ -221,7 +222,7 @@ export class OneCycleLR extends LRScheduler {
       : [{ end: total - 1, lr: ['max', 'min'], momentum: ['low', 'high'] }];
     this.#phases = [rise, ...rest];
     this.#state = { total_steps: total, cycle_momentum: cycleMomentum, _anneal_func_type: annealStrategy };
-    this.optimizer.groups.forEach((group, i) => initialRates.set(group, this.#levels[i].initial));
+    this.optimizer.groups.forEach((group, i) => initialRates.set(group, at(this.#levels, i).initial));
     this.baseLrs = this.#levels.map(({ initial }) => initial);
     this.begin();
   }
@@ -233,14 +234,14 @@ export class OneCycleLR extends LRScheduler {
       throw new InputError(
         `OneCycleLR: this is step ${lastEpoch}, and there are ${total}: make it longer, { totalSteps }`,
       );
-    const at = this.#phases.findIndex(({ end }, i) => lastEpoch <= end || i === this.#phases.length - 1);
-    const start = at ? this.#phases[at - 1].end : 0;
-    const { end, lr, momentum } = this.#phases[at];
+    const phase = this.#phases.findIndex(({ end }, i) => lastEpoch <= end || i === this.#phases.length - 1);
+    const start = phase ? at(this.#phases, phase - 1).end : 0;
+    const { end, lr, momentum } = at(this.#phases, phase);
     const share = (lastEpoch - start) / (end - start);
     const between = (a: number, b: number) =>
       kind === 'cos' ? b + ((a - b) / 2) * (1 + Math.cos(Math.PI * share)) : (b - a) * share + a;
     return this.#levels.map((levels, i) => {
-      if (cycles) setMomentum(this.groups[i], between(levels[momentum[0]], levels[momentum[1]]));
+      if (cycles) setMomentum(at(this.groups, i), between(levels[momentum[0]], levels[momentum[1]]));
       return between(levels[lr[0]], levels[lr[1]]);
     });
   }

@@ -1,5 +1,6 @@
 // Learning-rate schedulers with PyTorch's names and arguments. Those here go on from the rate that a group has, as PyTorch's do, so that a rate set by
 // hand, or by another scheduler, is what they change. Plain functions of the epoch are schedules (schedule.ts).
+import { at } from '../../shaders/checked';
 import { device, InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import type { Optimizer } from './optimizer';
@@ -106,7 +107,7 @@ export abstract class LRScheduler {
       throw new InputError(
         `${this.constructor.name}: the rate of epoch ${this.lastEpoch} is ${odd}, it must be a number`,
       );
-    rates.forEach((lr, i) => (this.groups[i].lr = lr));
+    rates.forEach((lr, i) => (at(this.groups, i).lr = lr));
     this.#lastLr = rates;
   }
 
@@ -196,7 +197,9 @@ abstract class Recursive<C extends object> extends LRScheduler {
     const { lastEpoch } = this;
     const { first = (lr) => lr, next } = this.#rule;
     return this.groups.map(({ lr }, i) =>
-      isFirst || lastEpoch === 0 ? first(lr, this.#constants) : next(lr, lastEpoch, this.#constants, this.baseLrs[i]),
+      isFirst || lastEpoch === 0
+        ? first(lr, this.#constants)
+        : next(lr, lastEpoch, this.#constants, at(this.baseLrs, i)),
     );
   }
 
@@ -347,13 +350,13 @@ abstract class OfFunctions extends LRScheduler {
 /** The first rate times a function of the epoch. */
 export class LambdaLR extends OfFunctions {
   protected override rates(): number[] {
-    return this.baseLrs.map((base, i) => base * this.functions[i](this.lastEpoch));
+    return this.baseLrs.map((base, i) => base * at(this.functions, i)(this.lastEpoch));
   }
 }
 
 /** The rate before times a function of the epoch, from epoch 1 on. */
 export class MultiplicativeLR extends OfFunctions {
   protected override rates(isFirst: boolean): number[] {
-    return this.groups.map(({ lr }, i) => (isFirst ? lr : lr * this.functions[i](this.lastEpoch)));
+    return this.groups.map(({ lr }, i) => (isFirst ? lr : lr * at(this.functions, i)(this.lastEpoch)));
   }
 }

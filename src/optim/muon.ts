@@ -1,4 +1,5 @@
 // Muon: momentum whose singular values are brought near 1, for matrices.
+import { at, tuple } from '../../shaders/checked';
 import { assume } from '../autograd/modes';
 import { unrecorded } from '../autograd/tape';
 import { device, InputError, Scalar } from '../gpu';
@@ -56,7 +57,7 @@ export class Muon extends Optimizer<MuonOptions> {
           throw new InputError(
             `Muon: a parameter of shape ${showShape(shape)} is no matrix: give biases, norms and convolutions to another optimizer`,
           );
-        const [rows, columns] = shape;
+        const [rows, columns] = tuple(shape, 2);
         if (adjustLrFn === 'match_rms_adamw') return 0.2 * Math.sqrt(Math.max(rows, columns));
         return Math.sqrt(Math.max(1, rows / columns));
       },
@@ -73,10 +74,11 @@ export class Muon extends Optimizer<MuonOptions> {
     const before = fixed();
     assume(parameter, () => fixed() === before);
     const m = this.buffer(parameter, 'momentum');
-    const scalars = [new Scalar(0), new Scalar(0)];
+    const [kept, fresh] = [new Scalar(0), new Scalar(0)];
+    const scalars = [kept, fresh];
     device().effect(() => {
-      scalars[0].value = group.momentum;
-      scalars[1].value = 1 - group.momentum;
+      kept.value = group.momentum;
+      fresh.value = 1 - group.momentum;
     });
     const mixed = () =>
       evaluate({ name: 'Muon', expression: 's * m + t * g', operands: { m, g }, scalars, shape: m.shape });
@@ -88,8 +90,8 @@ export class Muon extends Optimizer<MuonOptions> {
 }
 
 /** Newton–Schulz's iteration: the singular values of x come near 1. */
-function orthogonal(x: Tensor, [a, b, c]: readonly number[], steps: number, eps: number): Tensor {
-  const tall = x.shape[0] > x.shape[1];
+function orthogonal(x: Tensor, [a, b, c]: readonly [number, number, number], steps: number, eps: number): Tensor {
+  const tall = at(x.shape, 0) > at(x.shape, 1);
   const flat = tall ? transpose(x) : x;
   let y = div(flat, maximum(norm(flat), eps));
   for (let i = 0; i < steps; i++) {

@@ -1,5 +1,6 @@
 // What all optimizers share: parameter groups, the state kept for each parameter, and the end of a step.
 
+import { at } from '../../shaders/checked';
 import { assume } from '../autograd/modes';
 import { device, InputError, Scalar } from '../gpu';
 import type { OptionTable } from '../gpu/options';
@@ -189,22 +190,26 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   #launch({ group, rule, own, members }: Cohort<O>, updated: ParameterState[], found: Tensor | null): void {
     const states = members.map(({ parameter }) => this.#stateFor(parameter));
     const scalars = rule.names.map(() => new Scalar(0));
+    const first = at(states, 0);
     device().effect(() => {
-      rule.numbers(group, states[0].step + 1, own).forEach((value, i) => (scalars[i].value = value));
+      rule.numbers(group, first.step + 1, own).forEach((value, i) => (at(scalars, i).value = value));
     });
-    assume(states, () =>
-      members.every(({ parameter }, i) => states[i].step === states[0].step && rule.own(parameter) === own),
+    assume(
+      states,
+      () =>
+        states.every(({ step }) => step === first.step) &&
+        members.every(({ parameter }) => rule.own(parameter) === own),
     );
-    members.forEach(({ parameter, grad }, i) => {
-      const written = [parameter, ...Object.keys(rule.state).map((name) => this.buffer(parameter, name))];
-      const [x, ...state] = written.map(bind);
+    for (const { parameter, grad } of members) {
+      const buffers = Object.keys(rule.state).map((name) => this.buffer(parameter, name));
+      const [x, state] = [bind(parameter), buffers.map(bind)];
       const n = parameter.size;
       const direction = bind(contiguous(this.direction(parameter, grad)));
       const kernel = found ? rule.guarded : rule.kernel;
       device().launch(kernel, [x, direction, ...state, ...(found ? [bind(found)] : [])], [n, ...scalars], n);
-      for (const { memory } of written) memory.written();
-      updated.push(states[i]);
-    });
+      for (const { memory } of [parameter, ...buffers]) memory.written();
+    }
+    updated.push(...states);
   }
 
   #ready(group: O): ReadyRule<O> {
@@ -264,7 +269,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   }
 
   protected groupOf(parameter: Parameter): O {
-    return this.groups.find(({ params }) => params.includes(parameter)) ?? this.groups[0];
+    return this.groups.find(({ params }) => params.includes(parameter)) ?? at(this.groups, 0);
   }
 
   #ruleOf(parameter: Parameter): Rule<O> {
@@ -280,21 +285,21 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     rows: readonly (readonly Parameter[])[],
     order: ArrayLike<number> | null = null,
   ): { name: string; buffers: Tensor[][] }[] {
-    const columns = rows[0].map((_, k) => rows.map((row) => row[k]));
+    const columns = at(rows, 0).map((_, k) => rows.map((row) => at(row, k)));
     const kept = columns.filter((column) => column.some((parameter) => this.#state.has(parameter)));
     for (const column of columns) this.#requireOneGroup(column);
     for (const column of kept) {
       if (!order) this.#alignSteps(column);
       else {
         const steps = column.map((parameter) => this.#stateFor(parameter).step);
-        column.forEach((parameter, r) => (this.#stateFor(parameter).step = steps[order[r]]));
+        column.forEach((parameter, r) => (this.#stateFor(parameter).step = at(steps, order[r] as number)));
       }
     }
     const namesOf = (column: readonly Parameter[]) =>
       column.flatMap((parameter) => [...this.stateOf(parameter).keys()]);
     return [...new Set(kept.flatMap(namesOf))].map((name) => {
       const moved = kept.filter((column) => namesOf(column).includes(name));
-      return { name, buffers: rows.map((_, r) => moved.map((column) => this.buffer(column[r], name))) };
+      return { name, buffers: rows.map((_, r) => moved.map((column) => this.buffer(at(column, r), name))) };
     });
   }
 
@@ -304,7 +309,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     if (odd === undefined) return;
     const name = (group: number) => (group < 0 ? 'of none of its groups' : `of group ${group}`);
     throw new InputError(
-      `${this.constructor.name}: parameters of shape ${showShape(column[0].shape)} are to change places, but one is ${name(groups[0])} and another ` +
+      `${this.constructor.name}: parameters of shape ${showShape(at(column, 0).shape)} are to change places, but one is ${name(at(groups, 0))} and another ` +
         `one ${name(odd)}: rates and decay would not follow. Put the same parameters of all particles into one group.`,
     );
   }
@@ -316,13 +321,13 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     assume(column, () => apart() === before);
     if (!before) return;
     const most = Math.max(...steps());
-    const group = this.groupOf(column[0]);
+    const group = this.groupOf(at(column, 0));
     const rule = this.#ready(group);
-    const numbers = (step: number) => rule.numbers(group, step + 1, rule.own(column[0])).join();
+    const numbers = (step: number) => rule.numbers(group, step + 1, rule.own(at(column, 0))).join();
     const odd = steps().find((step) => numbers(step) !== numbers(most));
     if (odd !== undefined)
       throw new InputError(
-        `${this.constructor.name}: parameters of shape ${showShape(column[0].shape)} are to change places, but one was updated ${odd} times and ` +
+        `${this.constructor.name}: parameters of shape ${showShape(at(column, 0).shape)} are to change places, but one was updated ${odd} times and ` +
           `another one ${most} times, and which goes where is known to the GPU alone. Give all of them gradients in every step.`,
       );
     // The rule does not depend on the step: what moves in may have begun already.
@@ -372,7 +377,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
     }
     setOptions(this.groups, saved.options);
     parameters.forEach((parameter, i) => {
-      const { buffers, step } = saved.states[i];
+      const { buffers, step } = at(saved.states, i);
       if (step === null) return void this.#state.delete(parameter);
       for (const [name, value] of buffers) copyInto(this.buffer(parameter, name), value);
       this.#stateFor(parameter).step = step;

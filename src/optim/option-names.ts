@@ -17,7 +17,10 @@ export interface FormerOptions {
 
 /** Checks options given by present or former names; those left undefined are not given. */
 export function checkedOptions<O extends object>(op: string, given: O, table: OptionTable<O>): O {
-  const present = (name: string) => (name in FORMER && FORMER[name] in table ? FORMER[name] : name);
+  const present = (name: string) => {
+    const now = FORMER[name];
+    return now !== undefined && now in table ? now : name;
+  };
   const old = given && typeof given === 'object' && Object.keys(given).some((name) => present(name) !== name);
   const renamed = () => Object.fromEntries(Object.entries(given).map(([name, value]) => [present(name), value])) as O;
   const options = checked(op, old ? renamed() : given, table);

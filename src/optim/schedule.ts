@@ -1,4 +1,5 @@
 // Learning-rate schedules: pure functions of the epoch, applied to an optimizer's groups.
+import { at } from '../../shaders/checked';
 import { device, InputError } from '../gpu';
 import type { Optimizer } from './optimizer';
 import { rateOf } from './rates';
@@ -8,7 +9,7 @@ export type Schedule = (epoch: number) => number;
 
 /** Multiplies by `gamma` at each milestone, as `torch.optim.lr_scheduler.MultiStepLR`. */
 export function multiStep(milestones: readonly number[], gamma = 0.1): Schedule {
-  if (milestones.some((m, i) => !(m >= 0) || (i > 0 && m < milestones[i - 1])))
+  if (milestones.some((m, i) => !(m >= 0) || (i > 0 && m < at(milestones, i - 1))))
     throw new InputError(`multiStep: milestones [${milestones.join(', ')}] must be epochs ≥ 0 in ascending order`);
   return (epoch) => gamma ** milestones.filter((m) => epoch >= m).length;
 }
@@ -48,7 +49,7 @@ export function sequential(schedules: readonly Schedule[], milestones: readonly 
     );
   return (epoch) => {
     const part = milestones.filter((m) => epoch >= m).length;
-    return schedules[part](epoch - (milestones[part - 1] ?? 0));
+    return at(schedules, part)(epoch - (milestones[part - 1] ?? 0));
   };
 }
 
@@ -108,7 +109,7 @@ export class Scheduler {
       );
     this.epoch = state.epoch;
     groups.forEach((group, i) => {
-      const { lr, initial, scheduled } = state.rates[i];
+      const { lr, initial, scheduled } = at(state.rates, i);
       const rate = rateOf(group);
       rate.factors.set(this, this.schedule(state.epoch));
       Object.assign(rate, { initial, scheduled });

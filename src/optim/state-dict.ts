@@ -2,6 +2,7 @@
 // updated, and options of the groups as `groups.0.lr`. Those are the bits of float64 numbers, as pairs of uint32 words: a run goes on with exactly
 // the same numbers from any file of tensors.
 
+import { at } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import type { Parameter } from '../nn/parameter';
 import { hostValues, tensor } from '../tensor/create';
@@ -39,11 +40,12 @@ export function savedState(
   const found = new Map<Parameter, Map<string, Tensor>>();
   for (const [key, value] of Object.entries(dict)) {
     if (key === STEPS || key.startsWith(PREFIX)) continue;
-    const [index, name] = key.split('.');
+    const [index, name = ''] = key.split('.');
     const parameter = parameters[Number(index)];
     if (!parameter || !sameShape(parameter.shape, value.shape) || value.dtype !== parameter.dtype)
       throw new InputError(`the saved buffer ${key} ${showShape(value.shape)} fits no parameter of this optimizer`);
-    if (!(Number.isInteger(counts[Number(index)]) && counts[Number(index)]! >= 0))
+    const count = counts[Number(index)];
+    if (count === undefined || !(Number.isInteger(count) && count >= 0))
       throw new InputError(
         `the state dict does not tell how often parameter ${index} was updated: pass loadStateDict(dict, steps)`,
       );
@@ -87,7 +89,7 @@ export function savedOptions(dict: Readonly<Record<string, Tensor>>, groups: rea
   if (count && count !== groups.length)
     throw new InputError(`the state dict has ${count} groups, this optimizer has ${groups.length}`);
   for (const [key, value] of saved) {
-    const [, index, saved] = key.split('.');
+    const [, index, saved = ''] = key.split('.');
     const name = FORMER[saved] ?? saved;
     const now = (groups[Number(index)] as Group | undefined)?.[name] as Value | undefined;
     if (now === undefined || name === 'params')
@@ -97,7 +99,7 @@ export function savedOptions(dict: Readonly<Record<string, Tensor>>, groups: rea
       throw new InputError(
         `the saved '${key}' cannot be read here: it is no tensor that stateDict() or a file has made`,
       );
-    found[Number(index)][name] = decoded(words, now);
+    at(found, Number(index))[name] = decoded(words, now);
   }
   return found;
 }
@@ -121,5 +123,5 @@ function decoded(words: ArrayLike<number>, like: Value): Value {
   const numbers = [...new Float64Array(Uint32Array.from(words).buffer)];
   if (Array.isArray(like)) return numbers;
   if (like === null || typeof like === 'string') return String.fromCharCode(...numbers) || null;
-  return typeof like === 'boolean' ? numbers[0] !== 0 : numbers[0];
+  return typeof like === 'boolean' ? at(numbers, 0) !== 0 : at(numbers, 0);
 }

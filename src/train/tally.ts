@@ -1,4 +1,5 @@
 // Tally: losses and other numbers of batches, summed up on the GPU over several steps and read back at once.
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { tally as kernel, tallyMean } from '../../shaders/tally';
 import type { Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
@@ -55,7 +56,7 @@ export class Tally {
   /** Adds one batch: logits [N, C], labels [N] (int32), the mean loss over the batch, and what `count` has returned. */
   add(logits: Tensor, labels: Tensor, loss: Tensor, step: number | Scalar): void {
     const [rows, classes] = logits.shape;
-    if (logits.ndim !== 2 || labels.size !== rows || loss.size !== 1)
+    if (logits.ndim !== 2 || rows === undefined || classes === undefined || labels.size !== rows || loss.size !== 1)
       throw inputError(
         'Trainer',
         'the model must give logits [N, classes] for labels [N], the loss function one number',
@@ -73,10 +74,11 @@ export class Tally {
     const { images } = this;
     device().write(this.sums.storage, new Float32Array(this.sums.size));
     this.steps = this.images = 0;
-    return this.totals(sums, images);
+    return this.totals([...sums], images);
   }
 
-  protected totals([loss, correct, badStep]: ArrayLike<number> & Iterable<number>, images: number): TallyValues {
+  protected totals(sums: readonly number[], images: number): TallyValues {
+    const [loss, correct, badStep] = tuple(sums, 3);
     return { loss, correct, images, badStep };
   }
 
@@ -112,9 +114,9 @@ export class MeanTally extends Tally {
     this.sums.memory.written();
   }
 
-  protected override totals(sums: ArrayLike<number>, images: number): TallyValues {
-    const metrics = Object.fromEntries(this.names.map((name, i) => [name, sums[i + 1]!]));
-    return { loss: sums[0]!, correct: 0, images, badStep: sums[sums.length - 1]!, metrics };
+  protected override totals(sums: readonly number[], images: number): TallyValues {
+    const metrics = Object.fromEntries(this.names.map((name, i) => [name, at(sums, i + 1)]));
+    return { loss: at(sums, 0), correct: 0, images, badStep: fromEnd(sums, 1), metrics };
   }
 }
 

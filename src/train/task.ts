@@ -80,14 +80,14 @@ export function ownStep<B>(step: Step<B>): Task<B> {
       const samples = sizeOf(batch);
       const given: unknown = step(batch);
       const named = given instanceof Tensor ? { loss: given } : isPlain(given) ? given : {};
-      const { loss, ...metrics } = named as Record<string, Tensor>;
+      const { loss, ...metrics } = named as { loss: Tensor; [metric: string]: Tensor };
       const values = new Map(Object.entries({ loss, ...metrics }));
       const odd = [...values].find(([, x]) => !(x instanceof Tensor));
       if (odd)
         throw new InputError(
           `Trainer: step(batch) must return the loss, a tensor, or { loss, …metrics }; its ${odd[0]} is ${given instanceof Promise ? 'a promise: a step cannot wait' : String(odd[1])}`,
         );
-      return { loss: loss!, values, count: (tally, n) => (tally as MeanTally).addMeans(values, samples, n) };
+      return { loss, values, count: (tally, n) => (tally as MeanTally).addMeans(values, samples, n) };
     },
     means,
     tested: means,
