@@ -1,0 +1,122 @@
+// What stays in the browser between visits (OPFS): the last checkpoints of the experiment, and data sets. Nothing leaves this machine.
+//
+// Two slots are written in turns, each ended by a word: a tab that dies while it writes leaves the other one whole.
+
+import type { History } from '../protocol';
+import type { Settings } from '../settings';
+
+/** Synchronous access, which workers have in every browser. TypeScript knows it only in its library for workers. */
+interface SyncHandle {
+  read(into: Uint8Array, options?: { at: number }): number;
+  write(bytes: Uint8Array, options?: { at: number }): number;
+  truncate(size: number): void;
+  flush(): void;
+  close(): void;
+  getSize(): number;
+}
+type SyncFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
+
+export interface Saved {
+  readonly settings: Settings;
+  /** Factor on the rate that was set by hand. */
+  readonly rate: number;
+  readonly histories: readonly History[];
+  readonly checkpoints: readonly Uint8Array<ArrayBuffer>[];
+}
+
+interface Header extends Omit<Saved, 'checkpoints'> {
+  readonly serial: number;
+  readonly sizes: readonly number[];
+}
+
+const END = 0x444f4e45; // 'DONE'
+const SLOTS = ['experiment-0', 'experiment-1'] as const;
+
+async function folder(name?: string): Promise<FileSystemDirectoryHandle> {
+  const root = await navigator.storage.getDirectory();
+  const own = await root.getDirectoryHandle('dawnfield', { create: true });
+  return name ? own.getDirectoryHandle(name, { create: true }) : own;
+}
+
+/** Replaces a file. */
+async function write(dir: FileSystemDirectoryHandle, name: string, parts: readonly Uint8Array[]): Promise<void> {
+  const file = (await dir.getFileHandle(name, { create: true })) as SyncFile;
+  const handle = await file.createSyncAccessHandle();
+  try {
+    handle.truncate(0);
+    let at = 0;
+    for (const part of parts) at += handle.write(part, { at });
+    handle.flush();
+    const wanted = parts.reduce((sum, part) => sum + part.length, 0);
+    if (at !== wanted) throw new Error(`the browser's storage took ${at} of ${wanted} bytes: it is full`);
+  } finally {
+    handle.close();
+  }
+}
+
+async function read(dir: FileSystemDirectoryHandle, name: string): Promise<Uint8Array<ArrayBuffer> | null> {
+  try {
+    const file = await (await dir.getFileHandle(name)).getFile();
+    return new Uint8Array(await file.arrayBuffer());
+  } catch {
+    return null;
+  }
+}
+
+let serial = 0;
+
+/** Saves the experiment into the older slot. */
+export async function saveExperiment({ checkpoints, ...rest }: Saved): Promise<void> {
+  serial++;
+  const header: Header = { ...rest, serial, sizes: checkpoints.map(({ length }) => length) };
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const [length, end] = [new Uint8Array(4), new Uint8Array(4)];
+  new DataView(length.buffer).setUint32(0, json.length);
+  new DataView(end.buffer).setUint32(0, END);
+  await write(await folder(), SLOTS[serial % 2 ? 1 : 0], [length, json, ...checkpoints, end]);
+}
+
+/** The experiment that was saved last, or null. */
+export async function loadExperiment(): Promise<Saved | null> {
+  const dir = await folder();
+  const found = (await Promise.all(SLOTS.map(async (name) => parse(await read(dir, name))))).filter((x) => x !== null);
+  found.sort((a, b) => b.serial - a.serial);
+  const [newest] = found;
+  if (newest) serial = newest.serial;
+  return newest ?? null;
+}
+
+function parse(bytes: Uint8Array<ArrayBuffer> | null): (Saved & { serial: number }) | null {
+  if (!bytes || bytes.length < 8) return null;
+  const view = new DataView(bytes.buffer);
+  if (view.getUint32(bytes.length - 4) !== END) return null;
+  try {
+    const length = view.getUint32(0);
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length))) as Header;
+    let at = 4 + length;
+    const checkpoints = header.sizes.map((size) => bytes.slice(at, (at += size)));
+    return at + 4 === bytes.length ? { ...header, checkpoints } : null;
+  } catch {
+    return null;
+  }
+}
+
+export async function forgetExperiment(): Promise<void> {
+  const dir = await folder();
+  for (const name of SLOTS) await dir.removeEntry(name).catch(() => undefined);
+}
+
+export const storeData = async (name: string, bytes: Uint8Array): Promise<void> =>
+  write(await folder('data'), name, [bytes]);
+
+export const loadData = async (name: string): Promise<Uint8Array<ArrayBuffer> | null> =>
+  read(await folder('data'), name);
+
+/** Whether data of this name and size are there. */
+export async function hasData(name: string): Promise<boolean> {
+  try {
+    return (await (await (await folder('data')).getFileHandle(name)).getFile()).size > 0;
+  } catch {
+    return false;
+  }
+}
