@@ -1,7 +1,9 @@
-// What `npm run build` writes to dist/: the library for Node (ESM, CJS, types), the library for browsers, the runnable examples.
+// What `npm run build` writes to dist/, below its types (scripts/publish): the library as modules (src/, shaders/, datasets/), as one CommonJS file
+// for Node and one minified file for pages without a bundler, and the programs.
 import { existsSync, readdirSync } from 'node:fs';
 import type { Options } from 'tsup';
 import { defineConfig } from 'tsup';
+import { modules, prepared, unbundled } from './scripts/publish/modules';
 
 /** examples/<name>/main.ts → dist/examples/<name>.js, and the doctor, which is run the same way. */
 function programs(): Record<string, string> {
@@ -17,29 +19,42 @@ function programs(): Record<string, string> {
 // An ES module that takes CommonJS packages in needs a `require` for what they require of Node.
 const requireInEsm = "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);";
 
-// The types name WebGPU's own, which `webgpu` brings along.
-const types = { banner: '/// <reference types="webgpu" />' };
-
-export default defineConfig(({ dts }): Options[] => [
+export default defineConfig([
+  {
+    entry: Object.fromEntries([...modules()].map((path) => [path.replace(/\.ts$/, ''), path])),
+    format: ['esm'],
+    platform: 'neutral',
+    target: 'es2022',
+    external: ['webgpu', /^wgsl-preprocessor/],
+    noExternal: ['fflate'],
+    splitting: false,
+    sourcemap: true,
+    dts: false,
+    esbuildPlugins: [prepared(), unbundled()],
+  },
   {
     entry: { index: 'src/index.node.ts' },
-    format: ['esm', 'cjs'],
+    format: ['cjs'],
     platform: 'node',
     target: 'node20',
     external: ['webgpu'],
     noExternal: [/^wgsl-preprocessor/], // ES module only: a CommonJS build could not require it
     shims: true, // import.meta.url in the CommonJS build
     splitting: false,
-    dts: dts ?? types,
+    dts: false,
+    esbuildPlugins: [prepared()],
   },
   {
-    entry: { browser: 'src/index.ts' },
+    entry: { 'dawnfield.min': 'src/index.ts' },
     format: ['esm'],
     platform: 'browser',
     target: 'es2022',
     noExternal: [/./],
     splitting: false,
-    dts: dts ?? types,
+    minify: true,
+    sourcemap: true,
+    dts: false,
+    esbuildPlugins: [prepared()],
   },
   {
     entry: programs(),
@@ -52,7 +67,10 @@ export default defineConfig(({ dts }): Options[] => [
     splitting: true,
     esbuildOptions: (options) => {
       options.chunkNames = 'examples/chunk-[hash]';
+      options.minifyWhitespace = true; // charts and the like are large
+      options.minifySyntax = true;
     },
     dts: false,
+    esbuildPlugins: [unbundled('examples')],
   },
-]);
+] satisfies Options[]);

@@ -3,7 +3,7 @@ import { build } from './setup/build.mjs';
 import { ensurePackages } from './setup/packages.mjs';
 import { perform } from './setup/say.mjs';
 
-await perform(() => {
+await perform(async () => {
   ensurePackages();
-  build({ types: true });
+  await build({ types: true });
 });

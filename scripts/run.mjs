@@ -15,14 +15,14 @@ await perform(async () => {
   ensurePackages();
   const driver = findDriver({ again: name === 'doctor' });
   const source = { test: 'tests/run.ts', bench: 'bench/main.ts', kills: 'tests/kills/main.ts' }[name];
-  const program = source ? ['--import', 'tsx', join(root, source)] : [built(name)];
+  const program = source ? ['--import', 'tsx', join(root, source)] : [await built(name)];
   const env = { ...process.env, ...driver.env, DAWNFIELD_DRIVER: driver.why };
   process.exitCode = await run(driver.node, [...program, ...args], env);
 });
 
 /** @param {string | undefined} name */
-function built(name) {
-  ensureBuild();
+async function built(name) {
+  await ensureBuild();
   const folder = join(root, 'dist/examples');
   const file = join(folder, `${name}.js`);
   if (existsSync(file)) return file;

@@ -1,11 +1,4 @@
 // The public face of dawnfield in Node: everything of `index.ts`, Dawn as the GPU, and what needs a file system.
-import './gpu/node';
-import { readBytes, writeAtomic } from './files/files.node.js';
-import { disk } from './nn/stored';
+import './ops/methods';
 
-Object.assign(disk, { read: readBytes, write: writeAtomic });
-
-export type { ImageFolderOptions } from './data/image-folder.node.js';
-export { ImageFolder } from './data/image-folder.node.js';
-export { loadTorch } from './formats/load.node.js';
-export * from './index';
+export * from './lean.node.js';

@@ -1,6 +1,6 @@
 // Set-up step 3: dist/ as the sources say.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { hashOf, partOf, sweep } from './files.mjs';
 import { root } from './places.mjs';
@@ -8,6 +8,17 @@ import { SetupError, say } from './say.mjs';
 
 const dist = join(root, 'dist');
 const stamp = join(dist, '.sources');
+/** What `require('dawnfield/<key>')` is among the exports of `dawnfield`; '' for all of them. */
+const PARTS = {
+  lean: '',
+  methods: '',
+  nn: 'nn',
+  functional: 'F',
+  optim: 'optim',
+  models: 'models',
+  linalg: 'linalg',
+  'feature-flow': 'featureFlow',
+};
 const sources = [
   'src',
   'shaders',
@@ -15,6 +26,9 @@ const sources = [
   'examples',
   'scripts/doctor.ts',
   'scripts/ceilings.ts',
+  'scripts/publish',
+  'scripts/setup/build.mjs',
+  'package.json',
   'tsup.config.ts',
   'package-lock.json',
 ];
@@ -23,17 +37,18 @@ const sources = [
  * Builds beside dist/ and swaps at the end, so that a failed or interrupted build leaves the old one.
  * @param {{ types: boolean }} options types: with the .d.ts files, which take most of the time
  */
-export function build({ types }) {
+export async function build({ types }) {
   const hash = hashOf(root, sources);
   sweep(root, 'dist');
   const part = basename(partOf(dist));
   const tsup = join(root, 'node_modules', 'tsup', 'dist', 'cli-default.js');
-  const flags = [tsup, '--silent', '--out-dir', part, ...(types ? [] : ['--no-dts'])];
+  const flags = [tsup, '--silent', '--out-dir', part];
   const { status } = spawnSync(process.execPath, flags, { cwd: root, stdio: ['ignore', 2, 2] });
   const made = join(root, part);
   try {
     if (status !== 0) throw new SetupError('the build failed (its message is above).');
-    if (types) mergeDeclarations(made);
+    writeParts(made);
+    if (types) (await import('../publish/types.mjs')).writeTypes(made, ['src/index.node.ts', 'src/index.ts']);
     writeFileSync(join(made, '.sources'), hash);
     rmSync(dist, { recursive: true, force: true });
     renameSync(made, dist);
@@ -43,24 +58,20 @@ export function build({ types }) {
 }
 
 /**
- * A `declare module './file'` that adds members to a class comes out of the bundling of types naming a file that is no longer there.
- * The class stands in the same file now: without the wrapper, the declaration merges with it.
+ * CommonJS names for the parts of the library: all of them are in one file, which no program then has twice.
  * @param {string} made
  */
-function mergeDeclarations(made) {
-  for (const name of readdirSync(made).filter((file) => /\.d\.c?ts$/.test(file))) {
-    const path = join(made, name);
-    const text = readFileSync(path, 'utf8');
-    writeFileSync(path, text.replace(/^declare module '\.[^']*' \{\n([\s\S]*?)^\}/gm, '$1'));
-  }
+function writeParts(made) {
+  for (const [subpath, name] of Object.entries(PARTS))
+    writeFileSync(join(made, `${subpath}.cjs`), `module.exports = require('./index.cjs')${name && `.${name}`};\n`);
 }
 
 /** Builds where dist/ is missing or was made of other sources. */
-export function ensureBuild() {
+export async function ensureBuild() {
   const there = existsSync(stamp) ? readFileSync(stamp, 'utf8') : null;
   if (there === hashOf(root, sources)) return;
   say(
     `building dist/ (tsup): ${there === null ? 'there is none yet' : 'the sources have changed since the last build'}`,
   );
-  build({ types: false });
+  await build({ types: false });
 }

@@ -3,11 +3,11 @@
 //
 //   K̂ = H Hᵀ/m for H = h1(β_{l−1}) [N, m]:   hard  v_l = Hᵀ K̂⁻¹ α_l        soft  v_l = Hᵀ (K̂ + λI)⁻¹ α_l = (HᵀH/m + λI)⁻¹ Hᵀ α_l
 
-import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { at, mapTuple } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import type { Tensor } from '../tensor/tensor';
+import { Cholesky, Matrix } from './matrix';
 
 /** One layer of a net with its residuals on samples, which are linear in its weights: α = sources·v / m_{l−1}. */
 export interface RegressionLayer {
@@ -88,11 +88,11 @@ export async function regress(net: Regressable, x: Tensor, options: RegressOptio
     const [m, targets] = units;
     const { sources } = form === 'sequential' ? at(await net.regressionLayers(x), i) : standard;
     const solved = sources.map((source, replica) => {
-      const h = Matrix.from1DArray(rows, m, source);
-      const alpha = Matrix.from1DArray(rows, targets, at(standard.residuals, replica));
+      const h = new Matrix(rows, m, source);
+      const alpha = new Matrix(rows, targets, at(standard.residuals, replica));
       const which = system ?? (form === 'hard' || rows <= m ? 'dual' : 'primal');
       const { v, condition } = solve(which, h, alpha, perRow ? lambda * rows : lambda, layer);
-      const weights = v.to1DArray();
+      const weights = v.data;
       reports.push({
         ...{ layer, replica, system: which, condition, residualChange: Number.NaN },
         meanSquareBefore: meanSquare(at(standard.weights, replica)),
@@ -114,33 +114,44 @@ export async function regress(net: Regressable, x: Tensor, options: RegressOptio
 
 /** h [N, m], α [N, targets] → v [m, targets]. */
 function solve(system: 'dual' | 'primal', h: Matrix, alpha: Matrix, lambda: number, layer: number) {
-  // transposeMultiply is ml-matrix's quickest product by far.
   const factor = system === 'dual' ? h.transpose() : h;
-  const gram = factor.transposeMultiply(factor).div(h.columns);
-  for (let i = 0; i < gram.rows; i++) gram.set(i, i, gram.get(i, i) + lambda);
-  const cholesky = new CholeskyDecomposition(gram);
-  const condition = cholesky.isPositiveDefinite() ? conditionOf(gram, cholesky) : Number.POSITIVE_INFINITY;
+  const gram = factor.transposeMultiply(factor);
+  for (let i = 0; i < gram.rows; i++)
+    for (const [j, sum] of gram.row(i).entries()) gram.row(i)[j] = sum / h.columns + (i === j ? lambda : 0);
+  const cholesky = new Cholesky(gram);
+  const condition = cholesky.isPositiveDefinite ? conditionOf(gram, cholesky) : Number.POSITIVE_INFINITY;
   if (lambda === 0 && !(condition < SINGULAR)) throw singular(gram, h.columns, condition, layer);
   const v = system === 'dual' ? h.transposeMultiply(cholesky.solve(alpha)) : cholesky.solve(h.transposeMultiply(alpha));
   return { v, condition };
 }
 
 /** Power iteration for the largest eigenvalue, with the inverse for the smallest. */
-function conditionOf(k: Matrix, cholesky: CholeskyDecomposition): number {
+function conditionOf(k: Matrix, cholesky: Cholesky): number {
   const largest = (times: (x: Matrix) => Matrix): number => {
-    let x = Matrix.columnVector(Array.from({ length: k.rows }, (_, i) => 1 + Math.sin(1 + i)));
-    let norm = 1;
+    const normOf = ({ data }: Matrix) => Math.sqrt(data.length * meanSquare(data));
+    let x = new Matrix(
+      k.rows,
+      1,
+      Array.from({ length: k.rows }, (_, i) => 1 + Math.sin(1 + i)),
+    );
+    let norm = normOf(x);
     for (let i = 0; i < 40; i++) {
-      x = times(x.div(x.norm()));
-      norm = x.norm();
+      x = times(
+        new Matrix(
+          k.rows,
+          1,
+          x.data.map((value) => value / norm),
+        ),
+      );
+      norm = normOf(x);
     }
     return norm;
   };
-  return largest((x) => k.mmul(x)) * largest((x) => cholesky.solve(x));
+  return largest((x) => k.transposeMultiply(x)) * largest((x) => cholesky.solve(x));
 }
 
 function singular(k: Matrix, units: number, condition: number, layer: number): InputError {
-  const empty = k.diagonal().indexOf(0);
+  const empty = Array.from({ length: k.rows }, (_, i) => k.get(i, i)).indexOf(0);
   let [a, b, most] = [0, 0, 0];
   for (let i = 0; i < k.rows; i++)
     for (let j = 0; j < i; j++) {

@@ -1,6 +1,5 @@
 // Lemma 2's start of the neural feature flow: independent paths Θ = (v_1, α_2, …, α_L) and what the weights between them begin with.
 
-import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { at, tuple } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
@@ -15,6 +14,7 @@ import { randn } from '../tensor/random';
 import type { Tensor } from '../tensor/tensor';
 import type { Activation } from './activation';
 import { activation } from './activation';
+import { Cholesky, Matrix } from './matrix';
 
 /** Particles at t = 0. Arrays are indexed by the paper's l. */
 export interface FlowStart {
@@ -81,9 +81,9 @@ export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<F
       const h = h1(features);
       return mul(matmul(h, transpose(h)), 1 / particles);
     });
-    const k = Matrix.from1DArray(samples, samples, await gram.data());
-    grams[l - 1] = k.to2DArray();
-    const root = mul(matrixTensor(cholesky(k, l - 1).lowerTriangularMatrix), sigma);
+    const k = new Matrix(samples, samples, await gram.data());
+    grams[l - 1] = Array.from({ length: samples }, (_, i) => [...k.row(i)]);
+    const root = mul(matrixTensor(cholesky(k, l - 1).lower), sigma);
     const alpha = scopedNoGrad(() => matmul(root, draw(samples)).keep());
     residuals[l] = alpha;
     const below = features;
@@ -95,15 +95,15 @@ export async function flowStart(x: Tensor, options: FlowStartOptions): Promise<F
 }
 
 /** K_l = R Rᵀ, or an error that says why not. */
-export function cholesky(gram: Matrix, l: number): CholeskyDecomposition {
-  const found = new CholeskyDecomposition(gram);
-  if (found.isPositiveDefinite()) return found;
+export function cholesky(gram: Matrix, l: number): Cholesky {
+  const found = new Cholesky(gram);
+  if (found.isPositiveDefinite) return found;
   throw new InputError(
     `feature flow: the Gram matrix K_${l} is singular: take samples that are not parallel, and more particles than the ${gram.rows} samples`,
   );
 }
 
-export const matrixTensor = (m: Matrix): Tensor => tensor(m.to1DArray(), { shape: [m.rows, m.columns] });
+export const matrixTensor = (m: Matrix): Tensor => tensor(m.data, { shape: [m.rows, m.columns] });
 
 /** The start with further particles that the flow carries along: Θ given as columns, which do not act on the others. */
 export function withPassengers(

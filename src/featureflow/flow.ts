@@ -8,14 +8,13 @@
 //              G^α_{l+1} = ∫ v_{l+1} [h1′(β_l) ∘ G^β_l] dp + (1/N) [∫ h1 h1ᵀ(β_l) dp] D^α_{l+1}
 //   step       every quantity moves by −Δt·G
 
-import { inverse } from 'ml-matrix';
 import { at, mapTuple, tuple } from '../../shaders/checked';
 import { TILE } from '../../shaders/low-rank';
 import { grad } from '../autograd/backward';
-import { enableGrad, scopedNoGrad } from '../autograd/tape';
+import { detach, enableGrad, scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { checked, is, word } from '../gpu/options';
-import { add, mul, sub } from '../ops/elementwise';
+import { abs, add, mul, sub } from '../ops/elementwise';
 import { matmul } from '../ops/matmul';
 import { pad } from '../ops/pad';
 import { max } from '../ops/reduce';
@@ -28,9 +27,10 @@ import { strided } from '../tensor/tensor';
 import type { Activation } from './activation';
 import { activation } from './activation';
 import type { FlowStart } from './flow-start';
-import { matrixTensor } from './flow-start';
+import { cholesky, matrixTensor } from './flow-start';
 import { FlowWeights } from './flow-weights';
 import { pseudoHuber } from './loss';
+import { Matrix } from './matrix';
 
 export interface FeatureFlowOptions {
   /**
@@ -161,7 +161,8 @@ export class FeatureFlow {
       for (let l = 2; l <= this.layers; l++) {
         const residual = at(alpha, l);
         const weights = new FlowWeights(samples, at(v1.shape, 1));
-        weights.update(this.#h1(beta), matmul(matrixTensor(inverse(at(grams, l - 1))), residual), 1);
+        const gram = new Matrix(samples, samples, at(grams, l - 1).flat());
+        weights.update(this.#h1(beta), matmul(matrixTensor(cholesky(gram, l - 1).inverse()), residual), 1);
         this.#weights[l] = weights;
         beta = add(beta, this.#h2(residual)).keep();
         features[l] = beta;
@@ -324,7 +325,7 @@ export class FeatureFlow {
       const gReadout = mul(matmul(dOutput, top.value), 1 / samples);
       const sources = h.map(({ value }) => value);
       return this.#kept({
-        loss: loss.detach(),
+        loss: detach(loss),
         first,
         readout: gReadout,
         sources,
@@ -371,7 +372,7 @@ export class FeatureFlow {
   /** ½Δt·max|G^β_L after − before|. */
   #error(before: Drift, after: Drift, dt: number): Promise<number> {
     const [a, b] = mapTuple([before, after], ({ features }) => this.#seen(at(features, this.layers)));
-    return scopedNoGrad(() => mul(max(sub(a, b).abs()), dt / 2)).item();
+    return scopedNoGrad(() => mul(max(abs(sub(a, b))), dt / 2)).item();
   }
 }
 

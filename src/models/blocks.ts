@@ -5,7 +5,7 @@ import { kaimingNormal } from '../nn/init';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import { Parameter } from '../nn/parameter';
-import { relu } from '../ops/elementwise';
+import { add, relu } from '../ops/elementwise';
 import { pad } from '../ops/pad';
 import { slice } from '../ops/views';
 import type { Tensor } from '../tensor/tensor';
@@ -118,7 +118,7 @@ export class PreActTransition extends PreActBranch {
 
   override forward(x: Tensor): Tensor {
     const carried = this.shortcut.forward(x);
-    return carried.add(super.forward(x));
+    return add(carried, super.forward(x));
   }
 }
 
@@ -143,6 +143,6 @@ export class PostActBlock extends Module {
   override forward(x: Tensor): Tensor {
     const y = this.bn1.forward(this.conv1.forward(x));
     const carried = this.shortcut ? this.shortcut.forward(x) : x;
-    return relu(this.bn2.forward(this.conv2.forward(y)).add(carried));
+    return relu(add(this.bn2.forward(this.conv2.forward(y)), carried));
   }
 }

@@ -8,7 +8,7 @@ import { Linear } from '../nn/linear';
 import { type AnyModule, Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import { Parameter } from '../nn/parameter';
-import { relu } from '../ops/elementwise';
+import { add, relu } from '../ops/elementwise';
 import { globalAvgPool2d, maxPool2d } from '../ops/pool';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
@@ -47,7 +47,7 @@ abstract class Block extends Module {
 
   override forward(x: Tensor): Tensor {
     const carried = this.downsample ? this.downsample.forward(x) : x;
-    return relu(this.branch(x).add(carried));
+    return relu(add(this.branch(x), carried));
   }
 
   /** In torchvision's order: the shortcut last. */

@@ -10,6 +10,7 @@ import { Linear } from '../nn/linear';
 import { Module } from '../nn/module';
 import { BatchNorm2d } from '../nn/norm';
 import type { Parameter, State } from '../nn/parameter';
+import { add } from '../ops/elementwise';
 import { globalAvgPool2d } from '../ops/pool';
 import { pack } from '../tensor/rows';
 import type { Tensor } from '../tensor/tensor';
@@ -131,7 +132,7 @@ abstract class PreActNet extends Module {
 /** Pre-activation ResNet (He et al. 2016): x ← x + f(x), no norm between stem and first block, bn-relu at the end. */
 export class PreActResNet extends PreActNet {
   protected override stage(s: number, x: Tensor): Tensor {
-    return at(this.branches, s).reduce((y, branch) => y.add(branch.forward(y)), x);
+    return at(this.branches, s).reduce((y, branch) => add(y, branch.forward(y)), x);
   }
 }
 

@@ -10,7 +10,7 @@ import { LayerNorm } from '../nn/layer-norm';
 import { Linear } from '../nn/linear';
 import { type AnyModule, Module } from '../nn/module';
 import { Parameter } from '../nn/parameter';
-import { gelu } from '../ops/elementwise';
+import { add, gelu } from '../ops/elementwise';
 import { concat } from '../ops/join';
 import { expand, flatten, select, transpose } from '../ops/views';
 import { inputError } from '../tensor/context';
@@ -76,9 +76,9 @@ class EncoderBlock extends Module {
   override forward(x: Tensor): Tensor {
     const seen = this.ln_1.forward(x);
     const [looked] = this.self_attention.forward(seen, seen, seen, { needWeights: false });
-    const y = x.add(this.dropout.forward(looked));
+    const y = add(x, this.dropout.forward(looked));
     const wide = this.dropout.forward(gelu(this.first.forward(this.ln_2.forward(y))));
-    return y.add(this.dropout.forward(this.second.forward(wide)));
+    return add(y, this.dropout.forward(this.second.forward(wide)));
   }
 }
 
@@ -104,7 +104,7 @@ class Encoder extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const placed = this.dropout.forward(x.add(this.pos_embedding));
+    const placed = this.dropout.forward(add(x, this.pos_embedding));
     return this.ln.forward(this.layers.reduce((y, layer) => layer.forward(y), placed));
   }
 }

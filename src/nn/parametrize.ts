@@ -1,6 +1,6 @@
 // Weights that are computed from others whenever they are read: weight and spectral normalisation, as PyTorch's parametrizations, with its keys.
 import { at } from '../../shaders/checked';
-import { isRecording, noGrad, unrecorded } from '../autograd/tape';
+import { detach, isRecording, noGrad, unrecorded } from '../autograd/tape';
 import { checked, is } from '../gpu/options';
 import { assign_ } from '../ops/assign';
 import { normalize } from '../ops/distance';
@@ -89,8 +89,8 @@ export function spectralNorm<M extends AnyModule>(
       unrecorded('spectralNorm', () => {
         const m = matrix();
         for (let i = 0; i < times; i++) {
-          assign_(u.detach(), normalize(matmul(m, v), { dim: 0, eps }));
-          assign_(v.detach(), normalize(matmul(u, m), { dim: 0, eps }));
+          assign_(detach(u), normalize(matmul(m, v), { dim: 0, eps }));
+          assign_(detach(v), normalize(matmul(u, m), { dim: 0, eps }));
         }
       });
     iterate(15);

@@ -1,5 +1,5 @@
 // What PyTorch keeps in `nn.utils`: parameters as one vector, computed weights, sequences of different lengths.
-import { noGrad } from '../autograd/tape';
+import { detach, noGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { assign_ } from '../ops/assign';
 import { concat } from '../ops/join';
@@ -30,7 +30,7 @@ export function vectorToParameters(vector: Tensor, parameters: Iterable<Paramete
   let from = 0;
   noGrad(() => {
     for (const p of list) {
-      assign_(p.detach(), reshape(narrow(vector, 0, from, p.size), p.shape));
+      assign_(detach(p), reshape(narrow(vector, 0, from, p.size), p.shape));
       from += p.size;
     }
   });

@@ -5,6 +5,7 @@ import { castTo } from '../autograd/cast';
 import { device, f32, InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { mul } from '../ops/elementwise';
+import { reshape } from '../ops/views';
 import { full, hostValues, tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { bind, copyInto, evaluate, isBindable } from '../tensor/elementwise';
@@ -99,7 +100,7 @@ export class GradScaler {
     if (Array.isArray(losses)) return losses.map((loss) => this.scale(loss as Tensor));
     const loss = losses as Tensor;
     if (!this.#enabled) return loss;
-    return mul(castTo(loss, 'float32'), loss.ndim ? this.#scale : this.#scale.reshape([]));
+    return mul(castTo(loss, 'float32'), loss.ndim ? this.#scale : reshape(this.#scale, []));
   }
 
   /** Divides the gradients of an optimizer by the scale, once a step. `step` does it otherwise. */
@@ -196,8 +197,8 @@ export class GradScaler {
         'GradScaler.loadStateDict: the factors cannot be read here: give tensors made by tensor(data)',
       );
     [this.#growth, this.#backoff, this.#interval] = [growth, backoff, interval];
-    copyInto(this.#scale, scale.reshape([1]));
-    copyInto(this.#tracker, tracker.reshape([1]));
+    copyInto(this.#scale, reshape(scale, [1]));
+    copyInto(this.#tracker, reshape(tracker, [1]));
   }
 
   #foundOf(optimizer: AnyOptimizer): Tensor {

@@ -1,6 +1,6 @@
 // L-BFGS: a quasi-Newton method for whole batches, which evaluates the loss several times in a step.
 import { at, tuple } from '../../shaders/checked';
-import { noGrad } from '../autograd/tape';
+import { detach, noGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
 import { assign_ } from '../ops/assign';
 import { abs, add, div, mul, neg, reciprocal, sub } from '../ops/elementwise';
@@ -93,7 +93,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
   #gradient(): Tensor {
     return noGrad(() =>
       concat(
-        [...this.parameters()].map(({ grad, size }) => (grad ? reshape(grad.detach(), [size]) : zeros([size]))),
+        [...this.parameters()].map(({ grad, size }) => (grad ? reshape(detach(grad), [size]) : zeros([size]))),
         0,
       ),
     ).keep();
@@ -104,7 +104,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
     let from = 0;
     noGrad(() => {
       for (const p of this.parameters()) {
-        assign_(p.detach(), add(p, mul(reshape(narrow(direction, 0, from, p.size), p.shape), t)));
+        assign_(detach(p), add(p, mul(reshape(narrow(direction, 0, from, p.size), p.shape), t)));
         from += p.size;
       }
     });
@@ -217,7 +217,7 @@ export class LBFGS extends Optimizer<LBFGSOptions> {
     const origins = [...this.parameters()].map((p) => [p, noGrad(() => add(p, 0))] as const);
     const goTo = (t: number) => {
       noGrad(() => {
-        for (const [p, origin] of origins) assign_(p.detach(), origin);
+        for (const [p, origin] of origins) assign_(detach(p), origin);
       });
       this.#move(direction, t);
     };

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { ENTRIES } from '../../scripts/publish/modules';
 import { programOfCode } from '../program';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -45,27 +46,35 @@ const section = (page: string, title: string) =>
 const folder = mkdtempSync(join(tmpdir(), 'dawnfield-readme-'));
 test.after(() => rmSync(folder, { recursive: true }));
 
+/** The source of what the package exports by a name, such as `dawnfield/nn`, in Node. */
+const sourceOf = (name: string): string => {
+  const source = ENTRIES[name.replace(/^dawnfield/, '.') as keyof typeof ENTRIES];
+  const inNode = source?.replace(/\.ts$/, '.node.ts') ?? '';
+  return existsSync(join(root, inNode)) && inNode ? inNode : source;
+};
+
 /** Runs a program that imports `dawnfield`, with the sources in its place. */
 async function run(code: string): Promise<string> {
-  const program = await programOfCode(code.replaceAll("'dawnfield'", "'./src/index.node.ts'"));
+  const program = await programOfCode(code.replace(/'(dawnfield[^']*)';/g, (_, name) => `'./${sourceOf(name)}';`));
   return execFileSync(process.execPath, program, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
 /** All blocks as one program, each in a function of its own: a process for each would take three times as long. */
 function blocksProgram(): string {
-  const imports = new Set<string>();
+  const imports = new Map<string, string>();
   const bodies = blocks.map(({ code }) =>
-    code.replace(/^import (type )?\{([^}]*)\} from 'dawnfield';\n/gm, (_, type = '', names: string) => {
-      for (const name of names.match(/(type )?\w+/g) ?? []) imports.add(name.startsWith('type ') ? name : type + name);
+    code.replace(/^import (type )?\{([^}]*)\} from '(dawnfield[^']*)';\n/gm, (_, type = '', names: string, from) => {
+      for (const name of names.match(/(type )?\w+/g) ?? [])
+        imports.set(name.startsWith('type ') ? name : type + name, from);
       return '';
     }),
   );
-  const names = [...imports].filter((name) => !imports.has(name.replace(/^type /, '')) || !name.startsWith('type '));
+  const names = [...imports].filter(([name]) => !imports.has(name.replace(/^type /, '')) || !name.startsWith('type '));
   const runs = bodies.map(
     (body, i) =>
       `console.log('BLOCK ${i}');\nawait (async () => {\n${body}\n})().catch((error) => console.log('FAILED', error));\n`,
   );
-  return `import { ${names.join(', ')} } from 'dawnfield';\n${runs.join('')}`;
+  return names.map(([name, from]) => `import { ${name} } from '${from}';\n`).join('') + runs.join('');
 }
 
 let outputs: Promise<string[]> | null = null;
@@ -99,7 +108,12 @@ test('code blocks and table are strictly typed', () => {
   writeFileSync(join(folder, 'typed-table.mts'), tableProgram());
   const options = {
     baseUrl: root,
-    paths: { dawnfield: ['src/index.node.ts'], '*': ['node_modules/*', 'node_modules/@types/*'] },
+    paths: {
+      ...Object.fromEntries(
+        Object.keys(ENTRIES).map((path) => [`dawnfield${path.slice(1)}`, [sourceOf(`dawnfield${path.slice(1)}`)]]),
+      ),
+      '*': ['node_modules/*', 'node_modules/@types/*'],
+    },
     typeRoots: [join(root, 'node_modules/@types'), join(root, 'node_modules')],
     noEmit: true,
   };
