@@ -1,4 +1,5 @@
 // Connectionist temporal classification: how likely a network that speaks at every time gives a sequence of labels.
+import { fromEnd, tuple } from '../../shaders/checked';
 import { ctcForward, ctcGradient, ctcShares } from '../../shaders/ctc';
 import { record } from '../autograd/tape';
 import { device } from '../gpu';
@@ -82,13 +83,13 @@ export const ctcLoss = mixed(
     if (logProbs.ndim !== 2 && logProbs.ndim !== 3)
       throw inputError(op, `${logProbs.ndim} dimensions`, shapes, 'Log-probabilities are [T, N, C] or [T, C].');
     const lp = logProbs.ndim === 2 ? unsqueeze(logProbs, 1) : logProbs;
-    const [times, samples, classes] = lp.shape;
+    const [times, samples, classes] = tuple(lp.shape, 3);
     if (!Number.isInteger(blank) || blank < 0 || blank >= classes)
       throw inputError(op, `blank is ${blank}`, shapes, `It is one of the classes 0 … ${classes - 1}.`);
     const rows = targets.ndim === 2;
     if (targets.ndim > 2 || targets.ndim === 0 || (rows && targets.shape[0] !== samples))
       throw inputError(op, 'the targets do not fit', shapes, 'They are [N, S], or those of all samples in a row.');
-    const most = targets.shape.at(-1)!;
+    const most = fromEnd(targets.shape, 1);
     const counts = lengthsOf('targetLengths', targetLengths, samples, most, shapes);
     const inputs = lengthsOf('inputLengths', inputLengths, samples, times, shapes);
     if (!rows && typeof targetLengths !== 'number' && !(targetLengths instanceof Tensor)) {
@@ -115,8 +116,8 @@ export const ctcLoss = mixed(
 /** The loss of each sample. `lengths` [3, N] are those of inputs and targets, and where the targets begin. */
 function sequences(lp: Tensor, targets: Tensor, lengths: Tensor, blank: number, zeroInfinity: boolean): Tensor {
   const op = 'ctcLoss';
-  const [times, samples, classes] = lp.shape;
-  const longest = targets.shape.at(-1)!;
+  const [times, samples, classes] = tuple(lp.shape, 3);
+  const longest = fromEnd(targets.shape, 1);
   const states = 2 * longest + 1;
   const constants = [samples * times * states, times, samples, classes, states, longest, blank, Number(zeroInfinity)];
   const [alpha, losses] = [empty(op, [samples, times, states]), empty(op, [samples])];

@@ -1,5 +1,6 @@
 // Sampling images and volumes at places that lie in a tensor, and the grids of affine maps. The taps of all places are gathered as rows of one
 // table, so that the gradient adds them up in a fixed order.
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
@@ -34,7 +35,10 @@ const OPTIONS: OptionTable<GridSampleOptions> = {
 type Resolved = Required<GridSampleOptions>;
 
 /** Weights of the taps from `first` on, by rising powers of the distance to the tap at 0: rows of coefficients for each tap. */
-const TAPS: Record<Resolved['mode'], { first: number; powers: readonly (readonly number[])[] }> = {
+const TAPS: Record<
+  Resolved['mode'],
+  { first: number; powers: readonly [readonly number[], ...(readonly number[])[]] }
+> = {
   nearest: { first: 0, powers: [[1], [0]] },
   bilinear: { first: 0, powers: [[1, 0], [-1, 1]] }, // biome-ignore format: a matrix
   // Keys' kernel with a = −0.75.
@@ -80,7 +84,9 @@ function tapsAlong(coordinate: Tensor, n: number, o: Resolved): { position: Tens
   const column = (t: Tensor) => reshape(t, [places, 1]);
   const row = (values: readonly number[]) => tensor([...values], { shape: [1, taps] });
   const part = column(sub(x, base));
-  const weight = powers.slice(0, -1).reduceRight((sum, power) => add(mul(sum, part), row(power)), row(powers.at(-1)!));
+  const weight = powers
+    .slice(0, -1)
+    .reduceRight((sum, power) => add(mul(sum, part), row(power)), row(fromEnd(powers, 1)));
   // The taps of a cubic are moved inside one by one.
   const { low, span } = mirror(n, o.alignCorners);
   const moved =
@@ -129,7 +135,8 @@ export const gridSample = mixed(
         'They are [N, C, H, W] and [N, OH, OW, 2], or [N, C, D, H, W] and [N, OD, OH, OW, 3].',
       );
     if (dims === 3 && mode === 'bicubic') throw inputError(op, 'bicubic sampling is for images only', shapes);
-    const [N, C, ...spatial] = x.shape;
+    const [N, C] = tuple(x.shape.slice(0, 2), 2);
+    const spatial = x.shape.slice(2);
     if (spatial.includes(0)) throw inputError(op, 'there are no pixels', shapes);
     const o = { mode, paddingMode, alignCorners };
     const out = grid.shape.slice(1, -1);
@@ -191,11 +198,12 @@ export const affineGrid = mixed(
         'They are [N, 2, 3] and [N, C, H, W].',
       );
     const spatial = sizes.slice(2);
-    const column = (k: number) => reshape(select(theta, 2, k), [sizes[0], ...spatial.map(() => 1), dims]);
+    const samples = at(sizes, 0);
+    const column = (k: number) => reshape(select(theta, 2, k), [samples, ...spatial.map(() => 1), dims]);
     const terms = spatial.map((n, i) => {
-      const step = (at: number) => (n > 1 ? (2 * at) / (n - 1) - 1 : 0) * (alignCorners ? 1 : (n - 1) / n);
+      const step = (i: number) => (n > 1 ? (2 * i) / (n - 1) - 1 : 0) * (alignCorners ? 1 : (n - 1) / n);
       const line = tensor(
-        Float32Array.from({ length: n }, (_, at) => step(at)),
+        Float32Array.from({ length: n }, (_, i) => step(i)),
         { shape: [n, ...new Array<number>(dims - i).fill(1)] },
       );
       return mul(column(dims - 1 - i), line);

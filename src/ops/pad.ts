@@ -1,5 +1,6 @@
 // Adding elements at the borders of a tensor, and taking them away.
-import { record, recordLinear } from '../autograd/tape';
+import { at } from '../../shaders/checked';
+import { record, recordLinear, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, requireNumbers } from '../tensor/context';
 import { tensor } from '../tensor/create';
@@ -32,8 +33,8 @@ function amountsOf(x: Tensor, given: Amounts | readonly number[]): Amounts {
   const list = Array.isArray(given) ? (given as readonly unknown[]) : [];
   if (list.length && list.every((n) => Number.isInteger(n)) && list.length % 2 === 0 && list.length <= 2 * x.ndim)
     return x.shape.map((_, i) => {
-      const at = 2 * (x.ndim - 1 - i);
-      return [(list[at] as number) ?? 0, (list[at + 1] as number) ?? 0];
+      const first = 2 * (x.ndim - 1 - i);
+      return [(list[first] as number) ?? 0, (list[first + 1] as number) ?? 0];
     });
   const nested = list.length === x.ndim && list.every((n) => Array.isArray(n) && n.length === 2);
   if (!Array.isArray(given) || !nested || list.flat().some((n) => !Number.isInteger(n)))
@@ -56,18 +57,18 @@ export function pad(x: Tensor, amounts: Amounts | readonly number[], options: Pa
   requireTensors('pad', { input: x });
   requireNumbers('pad', { value });
   const sides = amountsOf(x, amounts);
-  const odd = sides.findIndex(([before, after], i) => x.shape[i] + before + after < 0);
+  const odd = sides.findIndex(([before, after], i) => at(x.shape, i) + before + after < 0);
   if (odd >= 0)
     throw inputError('pad', `dimension ${odd} of size ${x.shape[odd]} cannot lose so many elements`, { input: x });
   if (mode !== 'constant') return sides.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
   const inner = sides.reduce((y, [before, after], axis) => cropped(y, axis, before, after), x);
   if (inner !== x && sides.every((pair) => Math.max(...pair) <= 0)) return inner;
-  const steps = inner.shape.map((count, i) => ({ start: Math.max(0, sides[i][0]), count, step: 1 }));
-  const shape = x.shape.map((n, i) => n + sides[i][0] + sides[i][1]);
+  const steps = inner.shape.map((count, i) => ({ start: Math.max(0, at(sides, i)[0]), count, step: 1 }));
+  const shape = sides.map(([before, after], i) => at(x.shape, i) + before + after);
   const back = (g: Tensor) => slice(g, steps);
   const embedded = (t: Tensor, v: number) => embed('pad', t, shape, steps, v);
   return record('pad', [inner], embedded(inner, value), [], (g) => [back(g)], {
-    push: (t) => embedded(t!, 0),
+    push: (t) => sumOfAll(t && embedded(t, 0)),
     differentiable: (g) => [recordLinear('pad gradient', g, back, (t) => embedded(t, 0))],
   });
 }
@@ -77,13 +78,13 @@ function cropped(x: Tensor, axis: number, before: number, after: number): Tensor
   const [front, back] = [Math.max(0, -before), Math.max(0, -after)];
   if (!front && !back) return x;
   // What goes beyond the other end is made up for by what the other side adds.
-  const length = Math.max(0, x.shape[axis] - front - back);
-  return narrow(x, axis, Math.min(front, x.shape[axis]), length);
+  const n = at(x.shape, axis);
+  return narrow(x, axis, Math.min(front, n), Math.max(0, n - front - back));
 }
 
 function padAxis(x: Tensor, axis: number, before: number, after: number, mode: PadMode): Tensor {
   if (!before && !after) return x;
-  const n = x.shape[axis];
+  const n = at(x.shape, axis);
   const most = mode === 'reflect' ? n - 1 : mode === 'edge' || mode === 'replicate' ? (n ? Infinity : 0) : n;
   if (Math.max(before, after) > most)
     throw inputError(
@@ -97,11 +98,11 @@ function padAxis(x: Tensor, axis: number, before: number, after: number, mode: P
   const [first, left] = round ? [Math.max(0, -before), n + Math.min(0, before) + Math.min(0, after)] : [0, n];
   if (left < 1) throw inputError('pad', `nothing is left of dimension ${axis}`, { input: x });
   const position = (o: number): number => {
-    const at = o - before;
-    if (round) return first + ((((at - first) % left) + left) % left);
-    if (mode === 'edge' || mode === 'replicate') return Math.max(0, Math.min(n - 1, at));
+    const i = o - before;
+    if (round) return first + ((((i - first) % left) + left) % left);
+    if (mode === 'edge' || mode === 'replicate') return Math.max(0, Math.min(n - 1, i));
     const skip = mode === 'reflect' ? 1 : 0;
-    return at < 0 ? skip - 1 - at : at >= n ? 2 * n - 1 - skip - at : at;
+    return i < 0 ? skip - 1 - i : i >= n ? 2 * n - 1 - skip - i : i;
   };
   const outputs = n + before + after;
   if (x.dtype !== 'float32')

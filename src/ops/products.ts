@@ -1,5 +1,6 @@
 // Products of vectors, matrices and batches of them, made of matmul: PyTorch's names, with its demands on shapes.
 
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { normalizeAxes, normalizeAxis, size } from '../tensor/shape';
@@ -22,7 +23,7 @@ function requireRanks(op: string, ranks: readonly number[], operands: Record<str
     if (x.ndim !== ranks[i])
       throw inputError(
         op,
-        `${name} has to be ${WORDS[ranks[i]]}`,
+        `${name} has to be ${WORDS[at(ranks, i)]}`,
         operands,
         'matmul takes any dimensions, and broadcasts.',
       );
@@ -67,9 +68,8 @@ export const inner = mixed('inner', function inner(a: Tensor, b: Tensor): Tensor
 /** Σ over pairs of dimensions of a and b; what is left of a comes before what is left of b. */
 function contract(op: string, a: Tensor, b: Tensor, ofA: readonly number[], ofB: readonly number[]): Tensor {
   requireFloats(op, { a, b });
-  const sizes = (x: Tensor, axes: readonly number[]) => axes.map((i) => x.shape[i]);
-  const odd = ofA.findIndex((i, k) => a.shape[i] !== b.shape[ofB[k]]);
-  if (odd >= 0 || ofA.length !== ofB.length)
+  const sizes = (x: Tensor, axes: readonly number[]) => axes.map((i) => at(x.shape, i));
+  if (ofA.length !== ofB.length || ofA.some((i, k) => a.shape[i] !== b.shape[at(ofB, k)]))
     throw inputError(
       op,
       `dimensions [${ofA}] of a and [${ofB}] of b do not agree in size`,
@@ -105,13 +105,15 @@ export const tensordot = mixed(
         count,
       );
     }
+    const lists: readonly (readonly number[])[] = dims;
     if (!Array.isArray(dims) || dims.length !== 2 || !dims.every(Array.isArray))
       throw inputError(op, 'dims is no number and no two lists', { a, b }, 'As [[1, 0], [0, 1]].');
     const axes = (x: Tensor, list: readonly number[]) => {
       normalizeAxes(op, list, x.shape); // refuses repetitions
       return list.map((axis) => normalizeAxis(op, axis, x.shape));
     };
-    return contract(op, a, b, axes(a, dims[0]), axes(b, dims[1]));
+    const [ofA, ofB] = tuple(lists, 2);
+    return contract(op, a, b, axes(a, ofA), axes(b, ofB));
   },
 );
 
@@ -132,7 +134,7 @@ export const kron = mixed('kron', function kron(a: Tensor, b: Tensor): Tensor {
     );
     return reshape(
       mul(left, right),
-      p.map((n, i) => n * q[i]),
+      p.map((n, i) => n * at(q, i)),
     );
   }
   throw inputError('kron', `${rank} dimensions, at most 4 are supported`, { a, b }, 'Merge some with reshape.');
@@ -197,39 +199,41 @@ export const multiDot = mixed('multiDot', function multiDot(matrices: readonly T
   requireTensors(op, Object.fromEntries(matrices.map((x, i) => [`matrix ${i}`, x])));
   const last = matrices.length - 1;
   const odd = matrices.findIndex((x, i) => x.ndim !== 2 && !(x.ndim === 1 && (i === 0 || i === last)));
-  if (odd >= 0) throw inputError(op, `operand ${odd} is no matrix`, { [`operand ${odd}`]: matrices[odd] });
-  const [first, end] = [matrices[0], matrices[last]];
+  if (odd >= 0) throw inputError(op, `operand ${odd} is no matrix`, { [`operand ${odd}`]: at(matrices, odd) });
+  const [first, end] = [at(matrices, 0), fromEnd(matrices, 1)];
   const list = matrices.map((x, i) => (x.ndim === 2 ? x : i === 0 ? reshape(x, [1, x.size]) : reshape(x, [x.size, 1])));
   const y = bestOrder(list);
-  const shape = [...(first.ndim === 1 ? [] : [y.shape[0]]), ...(end.ndim === 1 ? [] : [y.shape[1]])];
+  const [m, n] = tuple(y.shape, 2);
+  const shape = [...(first.ndim === 1 ? [] : [m]), ...(end.ndim === 1 ? [] : [n])];
   return reshape(y, shape);
 });
 
 /** The same of matrices alone, as `torch.chain_matmul`; of one matrix itself. */
 export const chainMatmul = mixed(
   'chainMatmul',
-  (...matrices: Tensor[]): Tensor => (matrices.length === 1 ? matrices[0] : multiDot(matrices)),
+  (...matrices: Tensor[]): Tensor => (matrices.length === 1 ? at(matrices, 0) : multiDot(matrices)),
 );
 
 /** The product by the cheapest parentheses: dynamic programming over the sizes. */
 function bestOrder(list: readonly Tensor[]): Tensor {
-  const sizes = [list[0].shape[0], ...list.map((x) => x.shape[1])];
-  const best = new Map<string, { cost: number; at: number }>();
-  const plan = (i: number, j: number): { cost: number; at: number } => {
-    if (i === j) return { cost: 0, at: i };
+  const sizes = [at(list, 0), ...list].map((x, i) => at(x.shape, i && 1));
+  const best = new Map<string, { cost: number; cut: number }>();
+  const plan = (i: number, j: number): { cost: number; cut: number } => {
     const key = `${i} ${j}`;
-    let found = best.get(key);
-    for (let k = i; !best.has(key) && k < j; k++) {
-      const cost = plan(i, k).cost + plan(k + 1, j).cost + sizes[i] * sizes[k + 1] * sizes[j + 1];
-      if (!found || cost < found.cost) found = { cost, at: k };
+    const known = best.get(key);
+    if (known) return known;
+    let found = { cost: i === j ? 0 : Infinity, cut: i };
+    for (let k = i; k < j; k++) {
+      const cost = plan(i, k).cost + plan(k + 1, j).cost + at(sizes, i) * at(sizes, k + 1) * at(sizes, j + 1);
+      if (cost < found.cost) found = { cost, cut: k };
     }
-    best.set(key, found!);
-    return found!;
+    best.set(key, found);
+    return found;
   };
   const product = (i: number, j: number): Tensor => {
-    if (i === j) return list[i];
-    const { at } = plan(i, j);
-    return matmul(product(i, at), product(at + 1, j));
+    if (i === j) return at(list, i);
+    const { cut } = plan(i, j);
+    return matmul(product(i, cut), product(cut + 1, j));
   };
   return product(0, list.length - 1);
 }
@@ -245,7 +249,7 @@ export const bilinear = mixed(
     requireFloats(op, { a, b, weight, ...(bias && { bias }) });
     const shapes = { a, b, weight };
     if (weight.ndim !== 3) throw inputError(op, 'the weight has no three dimensions', shapes, 'It is [out, in1, in2].');
-    const [outputs, m, n] = weight.shape;
+    const [outputs, m, n] = tuple(weight.shape, 3);
     const lead = a.shape.slice(0, -1);
     const fits = a.ndim > 0 && a.ndim === b.ndim && lead.every((k, i) => k === b.shape[i]);
     if (!fits || a.shape[a.ndim - 1] !== m || b.shape[b.ndim - 1] !== n)

@@ -1,4 +1,5 @@
 // Rearrangements made of views and joins: rolls, turns, stacks, grids, differences.
+import { at, mapTuple, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { tensor } from '../tensor/create';
@@ -26,12 +27,12 @@ export function roll(
   const over = dims === undefined ? [] : asList(dims);
   if (by.length !== (over.length || 1))
     throw inputError('roll', `${by.length} shifts for ${over.length} dimensions`, { input: x }, 'Give one for each.');
-  if (!over.length) return reshape(rolled(reshape(x, [-1]), 0, by[0]), x.shape);
-  return over.reduce((y, dim, i) => rolled(y, existingAxis('roll', dim, x.shape), by[i]), x);
+  if (!over.length) return reshape(rolled(reshape(x, [-1]), 0, at(by, 0)), x.shape);
+  return over.reduce((y, dim, i) => rolled(y, existingAxis('roll', dim, x.shape), at(by, i)), x);
 }
 
 function rolled(x: Tensor, axis: number, shift: number): Tensor {
-  const n = x.shape[axis];
+  const n = at(x.shape, axis);
   const first = n && ((-shift % n) + n) % n;
   return first ? concat([narrow(x, axis, first, n - first), narrow(x, axis, 0, first)], axis) : x;
 }
@@ -40,9 +41,10 @@ function rolled(x: Tensor, axis: number, shift: number): Tensor {
 export function rot90(x: Tensor, options: { k?: number; dims?: readonly number[] } = {}): Tensor {
   const { k = 1, dims = [0, 1] } = checked('rot90', options, { k: is.number, dims: is.numbers });
   requireIntegers('rot90', { k });
-  const [a, b] = dims.map((dim) => existingAxis('rot90', dim, x.shape));
-  if (dims.length !== 2 || a === b)
+  const axes = dims.map((dim) => existingAxis('rot90', dim, x.shape));
+  if (axes.length !== 2 || axes[0] === axes[1])
     throw inputError('rot90', `the plane is [${dims.join(', ')}]`, { input: x }, 'Name two dimensions.');
+  const [a, b] = tuple(axes, 2);
   const turns = ((k % 4) + 4) % 4;
   if (turns === 0) return x;
   if (turns === 2) return flip(x, [a, b]);
@@ -67,7 +69,7 @@ export function movedim(
   source: number | readonly number[],
   destination: number | readonly number[],
 ): Tensor {
-  const [from, to] = [source, destination].map((list) =>
+  const [from, to] = mapTuple([source, destination], (list) =>
     requireList('movedim', asList(list)).map((dim) => normalizeAxis('movedim', dim, x.shape)),
   );
   if (from.length !== to.length || new Set(from).size !== from.length || new Set(to).size !== to.length)
@@ -77,23 +79,23 @@ export function movedim(
       { input: x },
       'Name as many different dimensions in both.',
     );
-  const rest = x.shape.map((_, d) => d).filter((d) => !from.includes(d));
-  return permute(
-    x,
-    x.shape.map((_, d) => (to.includes(d) ? from[to.indexOf(d)] : rest.shift()!)),
-  );
+  const order = x.shape.map((_, d) => d).filter((d) => !from.includes(d));
+  const moves = to.map((place, i) => ({ place, dim: at(from, i) })).sort((a, b) => a.place - b.place);
+  for (const { place, dim } of moves) order.splice(place, 0, dim);
+  return permute(x, order);
 }
 
 /** A dimension as several of the given sizes, of which one may be −1, as `torch.unflatten`. */
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   const axis = existingAxis('unflatten', dim, x.shape);
+  const count = at(x.shape, axis);
   const list = requireList('unflatten', sizes);
   const known = size(list.filter((n) => n !== -1));
-  const full = list.map((n) => (n === -1 ? x.shape[axis] / known : n));
-  if (!list.length || full.some((n) => !Number.isInteger(n) || n < 0) || size(full) !== x.shape[axis])
+  const full = list.map((n) => (n === -1 ? count / known : n));
+  if (!list.length || full.some((n) => !Number.isInteger(n) || n < 0) || size(full) !== count)
     throw inputError(
       'unflatten',
-      `dimension ${axis} of ${x.shape[axis]} elements is not [${list.join(', ')}]`,
+      `dimension ${axis} of ${count} elements is not [${list.join(', ')}]`,
       { input: x },
       'One −1 stands for what is left over.',
     );
@@ -103,7 +105,7 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
 /** So many parts along a dimension, the first ones larger by one where they cannot be equal, or parts between the listed positions: `torch.tensor_split`. Views. */
 export function tensorSplit(x: Tensor, sections: number | readonly number[], dim = 0): Tensor[] {
   const axis = existingAxis('tensorSplit', dim, x.shape);
-  const n = x.shape[axis];
+  const n = at(x.shape, axis);
   if (typeof sections === 'number') {
     if (!Number.isInteger(sections) || sections < 1)
       throw inputError('tensorSplit', `${sections} parts`, { input: x }, 'Use a positive integer.');
@@ -114,18 +116,14 @@ export function tensorSplit(x: Tensor, sections: number | readonly number[], dim
       axis,
     );
   }
-  const at = requireList('tensorSplit', sections).map((i) => Math.max(0, Math.min(n, i < 0 ? i + n : i)));
-  const [starts, ends] = [
-    [0, ...at],
-    [...at, n],
-  ];
-  return starts.map((start, i) => narrow(x, axis, start, Math.max(0, ends[i] - start)));
+  const cuts = requireList('tensorSplit', sections).map((i) => Math.max(0, Math.min(n, i < 0 ? i + n : i)));
+  return [0, ...cuts].map((start, i) => narrow(x, axis, start, Math.max(0, (cuts[i] ?? n) - start)));
 }
 
 /** Every position along a dimension as a tensor, as `torch.unbind`. Views. */
 export function unbind(x: Tensor, dim = 0): Tensor[] {
   const axis = existingAxis('unbind', dim, x.shape);
-  return Array.from({ length: x.shape[axis] }, (_, i) => select(x, axis, i));
+  return Array.from({ length: at(x.shape, axis) }, (_, i) => select(x, axis, i));
 }
 
 /** The tensors with at least `rank` dimensions; those of a vector for three are [1, n, 1]. */
@@ -144,7 +142,7 @@ function atLeast(op: string, tensors: readonly Tensor[], rank: number): Tensor[]
 /** Side by side: joined along dimension 1, vectors along 0, as `torch.hstack`. */
 export function hstack(tensors: readonly Tensor[]): Tensor {
   const list = atLeast('hstack', tensors, 1);
-  return concat(list, list[0].ndim === 1 ? 0 : 1);
+  return concat(list, at(list, 0).ndim === 1 ? 0 : 1);
 }
 
 /** One below the other: joined along dimension 0, vectors as rows, as `torch.vstack`. */
@@ -158,11 +156,11 @@ export function blockDiag(...tensors: Tensor[]): Tensor {
   const list = tensors.length ? atLeast('blockDiag', tensors, 2) : [tensor([], { shape: [1, 0] })];
   const odd = list.find((t) => t.ndim > 2);
   if (odd) throw inputError('blockDiag', 'a tensor has more than two dimensions', { tensor: odd });
-  const width = list.reduce((sum, t) => sum + t.shape[1], 0);
+  const width = list.reduce((sum, t) => sum + at(t.shape, 1), 0);
   let left = 0;
   const rows = list.map((t) => {
     const before = left;
-    left += t.shape[1];
+    left += at(t.shape, 1);
     return pad(t, [
       [0, 0],
       [before, width - left],
@@ -201,7 +199,7 @@ export function meshgrid(tensors: readonly Tensor[], options: MeshgridOptions = 
 /** All tuples of an element of each vector, as rows: `torch.cartesian_prod`. One vector stays as it is. */
 export function cartesianProd(...tensors: Tensor[]): Tensor {
   const grids = meshgrid(tensors).map((grid) => reshape(grid, [-1]));
-  return grids.length === 1 ? grids[0] : stack(grids, 1);
+  return grids.length === 1 ? at(grids, 0) : stack(grids, 1);
 }
 
 /** All choices of `r` elements of a vector, in its order, as rows [N, r]: `torch.combinations`. */
@@ -240,8 +238,9 @@ export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
   const parts = [prepend, x, append].filter((t) => !!t);
   let y = parts.length > 1 ? concat(parts, axis) : x;
   for (let i = 0; i < n; i++) {
-    const count = Math.max(0, y.shape[axis] - 1);
-    const [later, earlier] = [narrow(y, axis, Math.min(1, y.shape[axis]), count), narrow(y, axis, 0, count)];
+    const length = at(y.shape, axis);
+    const count = Math.max(0, length - 1);
+    const [later, earlier] = [narrow(y, axis, Math.min(1, length), count), narrow(y, axis, 0, count)];
     y = y.dtype === 'bool' ? logicalXor(later, earlier) : sub(later, earlier);
   }
   return y;
@@ -264,12 +263,13 @@ const PAD_SEQUENCE: OptionTable<PadSequenceOptions> = {
 export function padSequence(sequences: readonly Tensor[], options: PadSequenceOptions = {}): Tensor {
   const { batchFirst = false, paddingValue = 0, paddingSide = 'right' } = checked('padSequence', options, PAD_SEQUENCE);
   const list = atLeast('padSequence', sequences, 1);
-  const odd = list.find((t) => !sameShape(t.shape.slice(1), list[0].shape.slice(1)));
+  const first = at(list, 0);
+  const odd = list.find((t) => !sameShape(t.shape.slice(1), first.shape.slice(1)));
   if (odd)
-    throw inputError('padSequence', 'sequences differ beyond their length', { 'sequence 0': list[0], another: odd });
-  const longest = Math.max(...list.map((t) => t.shape[0]));
+    throw inputError('padSequence', 'sequences differ beyond their length', { 'sequence 0': first, another: odd });
+  const longest = Math.max(...list.map((t) => at(t.shape, 0)));
   const padded = list.map((t) => {
-    const missing = longest - t.shape[0];
+    const missing = longest - at(t.shape, 0);
     const amounts = t.shape.map((_, d): [number, number] =>
       d > 0 ? [0, 0] : paddingSide === 'left' ? [missing, 0] : [0, missing],
     );

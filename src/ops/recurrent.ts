@@ -1,5 +1,6 @@
 // One layer and direction of a recurrent network. The input's share of the gates is one product over all steps, and so are the gradients of
 // the weights. A step is one launch forward and one in the gradient, two each with an LSTM's projection.
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import {
   type Cell,
   gatesOf,
@@ -64,29 +65,32 @@ const listed = ({ y, h, c }: Recurred): Tensor[] => (c ? [y, h, c] : [y, h]);
 
 /** The recurrence over all times. Its inputs are float32 of fitting shapes, T and H at least 1: modules see to that. */
 export const recurrence = mixed('recurrence', function recurrence(given: Recurrence): Recurred {
-  const names = TENSORS.filter((name) => given[name]);
-  const inputs = names.map((name) => given[name]!);
-  requireFloats('recurrence', Object.fromEntries(names.map((name, i) => [name, inputs[i]])));
+  const named = TENSORS.flatMap((name) => {
+    const x = given[name];
+    return x ? [{ name, x }] : [];
+  });
+  const inputs = named.map(({ x }) => x);
+  requireFloats('recurrence', Object.fromEntries(named.map(({ name, x }) => [name, x])));
   const isRecorded = needsGradient(...inputs);
   const layer = new Layer(given);
   const result = layer.forward(isRecorded);
   if (!isRecorded) return result;
   const outputs = listed(result);
   const defined = (...own: Tensor[]) =>
-    joined(listed(unrolled({ ...given, ...Object.fromEntries(own.map((x, i) => [names[i], x])) })));
+    joined(listed(unrolled({ ...given, ...Object.fromEntries(named.map(({ name }, i) => [name, at(own, i)])) })));
   recordOutputs(layer.name, inputs, outputs, [...inputs, ...layer.saved], {
     pull: (gradients, needs) => {
-      const wanted = Object.fromEntries(names.map((name, i) => [name, needs[i]]));
+      const wanted = Object.fromEntries(named.map(({ name }, i) => [name, needs[i]]));
       const found = layer.gradient(gradients, wanted);
-      return names.map((name) => found[name]);
+      return named.map(({ name }) => found[name]);
     },
     push: (tangents) => {
-      const all = tangents.map((t, i) => t ?? zeros('jvp', inputs[i].shape));
+      const all = tangents.map((t, i) => t ?? zeros('jvp', at(inputs, i).shape));
       const { tangent } = jvp(defined, inputs, all);
-      let at = 0;
+      let first = 0;
       return outputs.map(({ shape }) => {
-        const part = strided(tangent, [size(shape)], [1], at);
-        at += part.size;
+        const part = strided(tangent, [size(shape)], [1], first);
+        first += part.size;
         return reshape(copy(part), shape);
       });
     },
@@ -104,26 +108,29 @@ const joined = (tensors: readonly Tensor[]): Tensor => concat(tensors.map((t) =>
 
 /** The same in recorded operations, step by step: what it is defined by, and what second derivatives are taken of. */
 export function unrolled({ cell, x, ih, hh, biasIh, biasHh, hr, h, c, reverse = false }: Recurrence): Recurred {
-  const [times, rows] = x.shape;
+  const [times, rows] = tuple(x.shape, 3);
+  const [allGates, width] = tuple(hh.shape, 2);
   const gates = linear(x, ih, biasIh ?? null);
-  let state = h ?? zeros('state', [rows, hh.shape[1]]);
-  let inner = c ?? zeros('state', [rows, hh.shape[0] / gatesOf[cell]]);
+  let state = h ?? zeros('state', [rows, width]);
+  let inner = c ?? zeros('state', [rows, allGates / gatesOf[cell]]);
   const y: Tensor[] = [];
   for (let i = 0; i < times; i++) {
     const t = reverse ? times - 1 - i : i;
     const a = chunk(select(gates, 0, t), gatesOf[cell], 1);
     const s = chunk(linear(state, hh, biasHh ?? null), gatesOf[cell], 1);
     if (cell === 'lstm') {
-      const [inGate, forget, candidate, out] = a.map((part, k) => add(part, s[k]));
+      const sums = a.map((part, k) => add(part, at(s, k)));
+      const [inGate, forget, candidate, out] = tuple(sums, 4);
       inner = add(mul(sigmoid(forget), inner), mul(sigmoid(inGate), tanh(candidate)));
       state = mul(sigmoid(out), tanh(inner));
       if (hr) state = linear(state, hr);
     } else if (cell === 'gru') {
-      const r = sigmoid(add(a[0], s[0]));
-      const z = sigmoid(add(a[1], s[1]));
-      const n = tanh(add(a[2], mul(r, s[2])));
+      const [[ar, az, an], [sr, sz, sn]] = [tuple(a, 3), tuple(s, 3)];
+      const r = sigmoid(add(ar, sr));
+      const z = sigmoid(add(az, sz));
+      const n = tanh(add(an, mul(r, sn)));
       state = add(n, mul(z, sub(state, n)));
-    } else state = (cell === 'tanh' ? tanh : relu)(add(a[0], s[0]));
+    } else state = (cell === 'tanh' ? tanh : relu)(add(at(a, 0), at(s, 0)));
     y[t] = state;
   }
   return { y: stack(y), h: state, c: cell === 'lstm' ? inner : null };
@@ -131,7 +138,7 @@ export function unrolled({ cell, x, ih, hh, biasIh, biasHh, hr, h, c, reverse = 
 
 /** A matrix packed for the steps' sums over k. `perUnit`: quads are the gates of a unit, else four columns. */
 function packed(w: Tensor, over: 'rows' | 'columns', biases: readonly Tensor[] = [], gates = 1): Tensor {
-  const [rows, columns] = w.shape;
+  const [rows, columns] = tuple(w.shape, 2);
   const perUnit = gates > 1;
   const [k, count] = over === 'columns' ? [columns, rows / gates] : [rows, columns];
   const quads = perUnit ? count : Math.ceil(count / 4);
@@ -187,10 +194,9 @@ class Layer {
     this.#o = o;
     this.name = gatesOf[cell] > 1 ? cell : 'rnn';
     this.#x = contiguous(x);
-    [this.#times, this.#rows] = x.shape;
-    this.#gates = hh.shape[0];
+    [this.#times, this.#rows] = tuple(x.shape, 3);
+    [this.#gates, this.#width] = tuple(hh.shape, 2);
     this.#units = this.#gates / gatesOf[cell];
-    this.#width = hh.shape[1];
     const align = device().limits.minStorageBufferOffsetAlignment / 4;
     this.#base = reverse ? 0 : align * Math.ceil(this.#slot / align);
     this.#states = empty(this.name, [this.#base + (this.#times + (reverse ? 1 : 0)) * this.#slot]);
@@ -215,10 +221,11 @@ class Layer {
   readonly #at = (t: number) => this.#base + t * this.#slot;
   readonly #before = (t: number) => this.#at(this.#o.reverse ? t + 1 : t - 1);
 
-  #launch(step: StepName, weights: Tensor, at: At, others: readonly Tensor[]): void {
+  #launch(step: StepName, weights: Tensor, where: At, others: readonly Tensor[]): void {
     const { target } = device();
-    const quads = weights.shape[1];
-    const constants = [this.#rows, at.k, at.units, quads, at.aRow, at.aAt, at.outAt, at.t, at.savedAt ?? 0, 0, 0, 0];
+    const quads = at(weights.shape, 1);
+    const { k, units, aRow, aAt, outAt, t, savedAt = 0 } = where;
+    const constants = [this.#rows, k, units, quads, aRow, aAt, outAt, t, savedAt, 0, 0, 0];
     const kernel = recurrentStep(target, step, rowsPerThread(target, this.#rows, quads));
     device().launch(kernel, [weights, ...others].map(bind), constants, stepGroups(target, this.#rows, quads));
   }
@@ -233,36 +240,36 @@ class Layer {
     const gates = unrecorded(name, () => linear(this.#x, ih, apart ? biasIh : null));
     const order = this.#order;
     const times = keep ? this.#times : 1;
-    const first = strided(states, [rows, width], [width, 1], this.#before(order[0]));
+    const first = strided(states, [rows, width], [width, 1], this.#before(at(order, 0)));
     place(first, h ?? expand(zeros(name, [1, 1]), first.shape));
     const inner = cell === 'lstm' ? (c ? copy(c) : zeros(name, [rows, units])) : null;
     if (savedOf[cell]) this.#kept = empty(name, [times, rows, savedOf[cell], units]);
-    if (hr) this.#inner = empty(name, [times, rows, units]);
     const weights = packed(hh, 'columns', biases, gatesOf[cell]);
-    const projection = hr && packed(hr, 'columns');
+    const projection = hr && { weights: packed(hr, 'columns'), inner: empty(name, [times, rows, units]) };
+    this.#inner = projection?.inner ?? null;
     order.forEach((t, i) => {
       const kept = keep ? t : 0;
-      const at = {
+      const where = {
         k: i === 0 && !h ? 0 : width,
         units,
         aRow: width,
         aAt: this.#before(t),
-        outAt: this.#inner ? kept * rows * units : this.#at(t),
+        outAt: projection ? kept * rows * units : this.#at(t),
         t,
         savedAt: kept * rows * savedOf[cell] * units,
       };
-      const buffers = [gates, inner, this.#kept, this.#inner ?? states].filter((b) => b !== null);
-      if (!projection) this.#launch(cell, weights, at, buffers);
+      const buffers = [gates, inner, this.#kept, projection?.inner ?? states].filter((b) => b !== null);
+      if (!projection) this.#launch(cell, weights, where, buffers);
       else {
-        this.#launch('lstmProjected', weights, at, [states, ...buffers]);
-        const project = { k: units, units: width, aRow: units, aAt: at.outAt, outAt: this.#at(t), t };
-        this.#launch('project', projection, project, [this.#inner!, states]);
+        this.#launch('lstmProjected', weights, where, [states, ...buffers]);
+        const project = { k: units, units: width, aRow: units, aAt: where.outAt, outAt: this.#at(t), t };
+        this.#launch('project', projection.weights, project, [projection.inner, states]);
       }
     });
-    for (const done of [gates, weights, projection]) done?.dispose();
+    for (const done of [gates, weights, projection?.weights]) done?.dispose();
     return {
       y: strided(states, [this.#times, rows, width], [rows * width, width, 1], this.#base),
-      h: strided(states, [rows, width], [width, 1], this.#at(order[this.#times - 1])),
+      h: strided(states, [rows, width], [width, 1], this.#at(fromEnd(order, 1))),
       c: inner,
     };
   }
@@ -278,6 +285,7 @@ class Layer {
     const order = this.#order;
     const dy = gy ? contiguous(gy) : zeros(name, [times, rows, width]);
     const carry = gh ? copy(gh) : zeros(name, [rows, width]);
+    // Only an LSTM is projected or has a c: with those dcell, dstates and #inner are there.
     const dcell = cell === 'lstm' ? (gc ? copy(gc) : zeros(name, [rows, units])) : null;
     const dgates = empty(name, [times, rows, count]);
     const dinput = cell === 'gru' ? empty(name, [times, rows, count]) : null;
@@ -286,30 +294,30 @@ class Layer {
     const projection = hr && packed(hr, 'rows');
     const saved = this.#kept ?? this.#states;
     for (let i = times - 1; i >= 0; i--) {
-      const t = order[i];
+      const t = at(order, i);
       const last = i === times - 1;
-      const at = {
+      const where = {
         k: last ? 0 : count,
         units,
         aRow: count,
-        aAt: last ? 0 : order[i + 1] * rows * count,
+        aAt: last ? 0 : at(order, i + 1) * rows * count,
         outAt: t * rows * count,
         t,
         savedAt: this.#kept ? t * rows * savedOf[cell] * units : this.#at(t),
       };
       const buffers = [dy, saved, carry, dcell, dinput, dgates].filter((b) => b !== null);
-      if (!projection) this.#launch(`${cell}Gradient`, weights, at, buffers);
+      if (!projection) this.#launch(`${cell}Gradient`, weights, where, buffers);
       else {
-        this.#launch('add', weights, { ...at, units: width, outAt: t * this.#slot }, [dgates, dy, carry, dstates!]);
-        const inner = { ...at, k: width, aRow: width, aAt: t * this.#slot };
+        this.#launch('add', weights, { ...where, units: width, outAt: t * this.#slot }, [dgates, dy, carry, dstates!]);
+        const inner = { ...where, k: width, aRow: width, aAt: t * this.#slot };
         this.#launch('lstmProjectedGradient', projection, inner, [dstates!, saved, dcell!, dgates]);
       }
     }
-    const over = (t: Tensor): Tensor => reshape(t, [times * rows, t.shape[2]]);
+    const over = (t: Tensor): Tensor => reshape(t, [times * rows, at(t.shape, 2)]);
     const dinputs = over(dinput ?? dgates);
     const start = this.#o.reverse ? this.#slot : this.#before(0);
     const before = strided(this.#states, [times * rows, width], [width, 1], start);
-    const first = strided(dgates, [rows, count], [count, 1], order[0] * rows * count);
+    const first = strided(dgates, [rows, count], [count, 1], at(order, 0) * rows * count);
     const back = () => matmul(first, hh);
     const dbias = (needs.biasHh || (needs.biasIh && !dinput)) && sum(over(dgates), 0);
     return {
