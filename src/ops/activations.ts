@@ -1,5 +1,6 @@
 // Activations that are made of others: gated, with a slope of each channel, with random slopes.
 
+import { at } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireNumbers } from '../tensor/context';
 import { rand } from '../tensor/random';
@@ -16,7 +17,7 @@ import { narrow, reshape } from './views';
 export function glu(x: Tensor, dim = -1): Tensor {
   requireTensor('glu', x);
   const axis = existingAxis('glu', dim, x.shape);
-  const half = x.shape[axis] / 2;
+  const half = at(x.shape, axis) / 2;
   if (!Number.isInteger(half))
     throw inputError('glu', `dimension ${axis} has the odd size ${2 * half}`, { input: x }, 'It is cut in two halves.');
   return mul(narrow(x, axis, 0, half), sigmoid(narrow(x, axis, half, half)));

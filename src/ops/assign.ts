@@ -1,5 +1,6 @@
 // Writing into tensors in place: `x.assign_(y)` and its relatives, where no gradient is lost by it.
 
+import { at } from '../../shaders/checked';
 import { isRecording } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
@@ -17,7 +18,7 @@ function refuse(op: string, problem: string, x: Tensor, hint: string): never {
 
 /** Whether elements may be the same: some dimension does not step over all that the smaller steps reach. */
 function overlaps(x: Tensor): boolean {
-  const wide = x.shape.map((n, d) => [Math.abs(x.strides[d]), n]).filter(([, n]) => n > 1);
+  const wide = x.shape.map((n, d) => [Math.abs(at(x.strides, d)), n] as const).filter(([, n]) => n > 1);
   let reach = 0;
   for (const [stride, n] of wide.sort(([a], [b]) => a - b)) {
     if (stride <= reach) return true;

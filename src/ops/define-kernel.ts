@@ -1,5 +1,7 @@
 // Kernels of the user's own, launched on tensors: the declarations of bindings and uniforms are generated, the user writes what a thread does.
+
 import { declare, perThread, storage } from '../../shaders/build';
+import { at } from '../../shaders/checked';
 import type { Kernel } from '../../shaders/kernel';
 import { device, type Grid, type Scalar } from '../gpu';
 import { checked, either, is, type OptionTable } from '../gpu/options';
@@ -115,15 +117,16 @@ export function defineKernel<B extends Bindings, U extends Uniforms = Record<nev
       );
     const inputs = tensorsOf(name, list, given);
     const constants = constantsOf(name, fields, values);
-    const shapes = Object.fromEntries(list.map(({ key }) => [key, inputs[key]?.shape ?? (given[key] as Shape)]));
+    const shapeOf = (key: string) => inputs[key]?.shape ?? (given[key] as Shape);
+    const shapes = Object.fromEntries(list.map(({ key }) => [key, shapeOf(key)]));
     const written = list.filter(({ access }) => access !== 'read');
     const extent =
-      typeof grid === 'function' ? grid(shapes, numbersOf(name, values)) : (grid ?? size(shapes[written[0].key]));
+      typeof grid === 'function' ? grid(shapes, numbersOf(name, values)) : (grid ?? size(shapeOf(at(written, 0).key)));
     checkGrid(name, extent, ownEntry);
     const outputs = Object.fromEntries(
-      written.map(({ key, dtype }) => [key, inputs[key] ?? empty(name, shapes[key], dtype)]),
+      written.map(({ key, dtype }) => [key, inputs[key] ?? empty(name, shapeOf(key), dtype)]),
     );
-    if (written.some(({ key }) => size(shapes[key]) > 0))
+    if (written.some(({ key }) => size(shapeOf(key)) > 0))
       device().launch(
         kernel,
         list.map((binding) => bind(outputs[binding.key] ?? readable(list, inputs, binding))),

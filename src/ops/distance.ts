@@ -1,5 +1,6 @@
 // Distances and similarities. Pairs of all rows are reduced without a tensor of all differences.
 
+import { at, fromEnd } from '../../shaders/checked';
 import { byDefinition } from '../autograd/backward';
 import { record, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
@@ -135,7 +136,7 @@ function distances(a: Tensor, b: Tensor, p: number): Tensor {
   const { map, final, slope } = minkowski(p);
   const common = { name: 'cdist', shape, scalars: [p, 1 / p] };
   const over = { ...common, axes, reduction: 'sum' as const };
-  const empty = shape[axes[0]] === 0; // there is no largest of nothing, but it is 0
+  const empty = fromEnd(shape, 1) === 0; // there is no largest of nothing, but it is 0
   const y = reduce({ ...over, reduction: p === Infinity && !empty ? 'max' : 'sum', map, final, operands: { a, b } });
   const column = (t: Tensor) => unsqueeze(t, -1);
   return record(
@@ -169,7 +170,7 @@ export const pdist = mixed(
     const { p = 2 } = checked('pdist', options, { p: is.number });
     requireFloats('pdist', { input: x });
     if (x.ndim !== 2) throw inputError('pdist', `${x.ndim} dimensions`, { input: x }, 'Use rows [N, M].');
-    const n = x.shape[0];
+    const n = at(x.shape, 0);
     const upper = Array.from({ length: n }, (_, i) => Array.from({ length: n - 1 - i }, (_, k) => i * n + i + 1 + k));
     return indexSelect(reshape(cdist(x, x, { p }), [n * n]), 0, tensor(Int32Array.from(upper.flat())));
   },

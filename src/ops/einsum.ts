@@ -1,5 +1,6 @@
 // Sums of products in Einstein's notation, by permuting, reshaping and matrix products.
 
+import { at } from '../../shaders/checked';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats, requireTensors } from '../tensor/tensor';
@@ -30,7 +31,7 @@ const ELLIPSIS = /^([a-zA-Z]*)(\.\.\.)?([a-zA-Z]*)$/;
 
 /** Splits an equation into the letters of the operands and of the result. */
 function parse(equation: string, tensors: readonly Tensor[]): { inputs: string[]; output: string } {
-  const [left, right, ...more] = equation.replace(/\s/g, '').split('->');
+  const [left = '', right, ...more] = equation.replace(/\s/g, '').split('->');
   const given = left.split(',');
   const valid = [...given, right ?? ''].every((labels) => ELLIPSIS.test(labels));
   if (more.length || given.length !== tensors.length || !valid)
@@ -38,7 +39,7 @@ function parse(equation: string, tensors: readonly Tensor[]): { inputs: string[]
   let most = 0;
   const inputs = given.map((labels, k) => {
     const named = labels.replace('...', '').length;
-    const others = tensors[k].ndim - named;
+    const others = at(tensors, k).ndim - named;
     if (labels.includes('...') ? others < 0 : others !== 0)
       throw wrong(`'${labels}' in '${equation}' is for ${named} dimensions`, tensors);
     most = Math.max(most, others);
@@ -57,29 +58,30 @@ function parse(equation: string, tensors: readonly Tensor[]): { inputs: string[]
 function diagonal({ x, labels }: Labelled): Labelled {
   const twice = [...labels].find((c, i) => labels.indexOf(c) !== i);
   if (twice === undefined) return { x, labels };
-  const pair = [labels.indexOf(twice), labels.lastIndexOf(twice)];
+  const first = labels.indexOf(twice);
+  const pair = [first, labels.lastIndexOf(twice)];
   const rest = x.shape.map((_, i) => i).filter((i) => !pair.includes(i));
-  const [lead, n] = [rest.map((i) => x.shape[i]), x.shape[pair[0]]];
+  const [lead, n] = [rest.map((i) => at(x.shape, i)), at(x.shape, first)];
   const flat = reshape(permute(x, [...rest, ...pair]), [...lead, n * n]);
   const on = slice(flat, [...lead.map(() => null), { step: n + 1 }]);
-  return diagonal({ x: on, labels: rest.map((i) => labels[i]).join('') + twice });
+  return diagonal({ x: on, labels: rest.map((i) => labels.charAt(i)).join('') + twice });
 }
 
 /** Without the dimensions of size 1 that stand for larger ones. */
 function unrepeated({ x, labels }: Labelled, sizes: ReadonlyMap<string, number>): Labelled {
-  const kept = [...labels].map((_, i) => i).filter((i) => x.shape[i] === sizes.get(labels[i]));
+  const kept = [...labels].map((_, i) => i).filter((i) => x.shape[i] === sizes.get(labels.charAt(i)));
   return {
     x: reshape(
       x,
-      kept.map((i) => x.shape[i]),
+      kept.map((i) => at(x.shape, i)),
     ),
-    labels: kept.map((i) => labels[i]).join(''),
+    labels: kept.map((i) => labels.charAt(i)).join(''),
   };
 }
 
 /** Σ over letters that stand in one operand only and are not wanted. */
 function sumAlone({ x, labels }: Labelled, wanted: string): Labelled {
-  const alone = [...labels].map((_, i) => i).filter((i) => !wanted.includes(labels[i]));
+  const alone = [...labels].map((_, i) => i).filter((i) => !wanted.includes(labels.charAt(i)));
   if (!alone.length) return { x, labels };
   return { x: sum(x, alone), labels: [...labels].filter((c) => wanted.includes(c)).join('') };
 }
@@ -124,9 +126,10 @@ export const einsum = mixed('einsum', function einsum(equation: string, ...tenso
   const { inputs, output } = parse(equation, tensors);
   const sizes = new Map<string, number>();
   tensors.forEach((x, k) => {
-    [...inputs[k]].forEach((c, i) => {
-      const [known = 1, n] = [sizes.get(c), x.shape[i]];
-      const own = x.shape[inputs[k].indexOf(c)];
+    const labels = at(inputs, k);
+    [...labels].forEach((c, i) => {
+      const [known = 1, n] = [sizes.get(c), at(x.shape, i)];
+      const own = at(x.shape, labels.indexOf(c));
       const what = c < '\ue000' ? `'${c}'` : "a dimension of '...'";
       if (own !== n) throw wrong(`${what} in '${equation}' is both ${own} and ${n}`, tensors);
       if (known !== n && known !== 1 && n !== 1)
@@ -134,13 +137,14 @@ export const einsum = mixed('einsum', function einsum(equation: string, ...tenso
       sizes.set(c, known === 1 ? n : known);
     });
   });
+  // Every letter has a size: those of the result stand in an operand.
   const size = (labels: string) => [...labels].reduce((product, c) => product * sizes.get(c)!, 1);
-  const operands = tensors.map((x, k) => unrepeated(diagonal({ x, labels: inputs[k] }), sizes));
+  const operands = tensors.map((x, k) => unrepeated(diagonal({ x, labels: at(inputs, k) }), sizes));
   const rest = (k: number) =>
     operands
       .slice(k)
       .map((o) => o.labels)
       .join('');
-  const all = operands.slice(1).reduce((a, b, k) => contract(a, b, output + rest(k + 2), size), operands[0]);
+  const all = operands.slice(1).reduce((a, b, k) => contract(a, b, output + rest(k + 2), size), at(operands, 0));
   return inOrder(sumAlone(all, output), output);
 });

@@ -45,15 +45,18 @@ function typed(name: string, row: UnaryRow | BinaryRow, dtype: DType): Typed {
 }
 
 function unary(name: string, row: UnaryRow) {
-  const defaults = Object.values(row.scalars ?? {});
+  const parameters = Object.entries(row.scalars ?? {});
   return (x: Tensor, ...given: (Numeric | null | undefined)[]): Tensor => {
     requireTensor(name, x);
-    const own = defaults.map((_, i) => given[i] ?? null);
-    for (const [i, s] of own.entries()) if (s !== null) requireNumber(name, Object.keys(row.scalars!)[i], s, x);
+    const own = parameters.map(([key, standard], i) => ({ key, standard, s: given[i] ?? null }));
+    for (const { key, s } of own) if (s !== null) requireNumber(name, key, s, x);
     // What is left out takes part in no promotion.
-    const dtype = own.reduce<DType>((type, s) => (s === null ? type : promote(type, numberType(s, x.dtype))), x.dtype);
+    const dtype = own.reduce<DType>(
+      (type, { s }) => (s === null ? type : promote(type, numberType(s, x.dtype))),
+      x.dtype,
+    );
     const { expression, compute, result } = typed(name, row, dtype);
-    const scalars = own.map((s, i) => s ?? bounded(defaults[i], compute));
+    const scalars = own.map(({ s, standard }) => s ?? bounded(standard, compute));
     const y = evaluate({ name, expression, operands: { a: x }, scalars, shape: x.shape, result, compute });
     return row.da ? recordElementwise(name, [x], y, [row.da], { a: x, y }, scalars) : y;
   };
@@ -86,12 +89,12 @@ function binary(name: string, row: BinaryRow) {
       );
     };
     const { a, b } = operands;
-    const shape = a && b ? broadcastShapes(name, a.shape, b.shape) : (a ?? b).shape;
+    const shape = a && b ? broadcastShapes(name, a.shape, b.shape) : like.shape;
     const expression = entered(t.expression, t.compute);
     const y = evaluate({ name, expression, operands, scalars, shape, result: t.result, compute: t.compute });
     const { da, db } = row;
     if (!da || !db) return y;
-    const inputs = [a, b].filter(Boolean);
+    const inputs = [a, b].filter((x) => !!x);
     const rules = [a && da, b && db].filter((rule) => !!rule).map((rule) => entered(rule as string, 'float32'));
     return recordElementwise(name, inputs, y, rules, { ...operands, y }, scalars);
   };
@@ -99,7 +102,7 @@ function binary(name: string, row: BinaryRow) {
 
 /** A default that bounds nothing, such as −∞, as an integer type has it. */
 function bounded(value: number, compute: DType): number {
-  const bounds: Record<DType, number[]> = {
+  const bounds: Record<DType, readonly [number, number]> = {
     float32: [-Infinity, Infinity],
     float16: [-Infinity, Infinity],
     int32: [-(2 ** 31), 2 ** 31 - 1],

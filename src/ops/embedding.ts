@@ -1,5 +1,6 @@
 // Rows of a table by their number, alone or combined in bags.
-import { noGrad, record, withoutHistory } from '../autograd/tape';
+import { at, tuple } from '../../shaders/checked';
+import { noGrad, record, sumOfAll, withoutHistory } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { full, tensor } from '../tensor/create';
@@ -47,14 +48,10 @@ const frequencies = (positions: Tensor, n: number): Tensor =>
 export function paddingRow(op: string, weight: Tensor, paddingIdx: number | null | undefined): number | null {
   if (paddingIdx === null || paddingIdx === undefined) return null;
   requireIntegers(op, { paddingIdx });
-  const row = paddingIdx < 0 ? paddingIdx + weight.shape[0] : paddingIdx;
-  if (row < 0 || row >= weight.shape[0])
-    throw inputError(
-      op,
-      `paddingIdx is ${paddingIdx}`,
-      { weight },
-      `Use ${-weight.shape[0]} … ${weight.shape[0] - 1}.`,
-    );
+  const rows = at(weight.shape, 0);
+  const row = paddingIdx < 0 ? paddingIdx + rows : paddingIdx;
+  if (row < 0 || row >= rows)
+    throw inputError(op, `paddingIdx is ${paddingIdx}`, { weight }, `Use ${-rows} … ${rows - 1}.`);
   return row;
 }
 
@@ -62,7 +59,7 @@ export function paddingRow(op: string, weight: Tensor, paddingIdx: number | null
 function scaledGradient(weight: Tensor, positions: Tensor, padding: number | null, byFrequency: boolean): Tensor {
   if (padding === null && !byFrequency) return weight;
   const scale = () => {
-    const n = weight.shape[0];
+    const n = at(weight.shape, 0);
     const factor = byFrequency
       ? reciprocal(maximum(frequencies(positions, n), 1))
       : filled('embedding', [n], 1, 'float32');
@@ -71,7 +68,7 @@ function scaledGradient(weight: Tensor, positions: Tensor, padding: number | nul
   };
   const rule = (g: Tensor) => [mul(g, scale())];
   return record('embedding', [weight], withoutHistory(weight), [positions], rule, {
-    push: (t) => t!,
+    push: (t) => sumOfAll(t),
     differentiable: rule,
   });
 }
@@ -80,7 +77,7 @@ function scaledGradient(weight: Tensor, positions: Tensor, padding: number | nul
 function renormalize(weight: Tensor, positions: Tensor, maxNorm: number, p: number): void {
   noGrad(() => {
     const length = norm(weight, p, 1);
-    const long = logicalAnd(gt(length, maxNorm), gt(frequencies(positions, weight.shape[0]), 0));
+    const long = logicalAnd(gt(length, maxNorm), gt(frequencies(positions, at(weight.shape, 0)), 0));
     const factor = where(long, div(maxNorm, add(length, 1e-7)), 1);
     assign_(weight, mul(weight, unsqueeze(factor, 1)));
   });
@@ -106,7 +103,7 @@ const rowsFor = mixed(
     checked('embedding', options, EMBEDDING);
     checkTable('embedding', weight, index);
     const rows = rowsOf('embedding', weight, reshape(index, [index.size]), options);
-    return reshape(rows, [...index.shape, weight.shape[1]]);
+    return reshape(rows, [...index.shape, at(weight.shape, 1)]);
   },
 );
 
@@ -145,7 +142,10 @@ const BAG: OptionTable<EmbeddingBagOptions> = {
 /** The number of bags, and the bag of each element. */
 function bagsOf(op: string, index: Tensor, offsets: Tensor | null | undefined, last: boolean): [number, Tensor] {
   const counted = (value: (i: number) => number) => tensor(Int32Array.from({ length: index.size }, (_, i) => value(i)));
-  if (index.ndim === 2 && !offsets) return [index.shape[0], counted((i) => Math.floor(i / index.shape[1]))];
+  if (index.ndim === 2 && !offsets) {
+    const [bags, length] = tuple(index.shape, 2);
+    return [bags, counted((i) => Math.floor(i / length))];
+  }
   if (index.ndim !== 1 || !offsets || offsets.ndim !== 1)
     throw inputError(
       op,
@@ -190,7 +190,7 @@ export const embeddingBag = mixed(
     const padding = paddingRow(op, weight, o.paddingIdx);
     // What takes no part goes to one bag more.
     const bag = padding === null ? place : where(eq(positions, padding), bags, place);
-    const zeros = filled(op, [bags + 1, weight.shape[1]], 0, 'float32');
+    const zeros = filled(op, [bags + 1, at(weight.shape, 1)], 0, 'float32');
     if (mode === 'max') return narrow(indexReduce(zeros, 0, bag, rows, 'amax', { includeSelf: false }), 0, 0, bags);
     const factors = perSampleWeights && reshape(perSampleWeights, [index.size, 1]);
     const sums = narrow(sumsAt(op, zeros, bag, factors ? mul(rows, factors) : rows), 0, 0, bags);

@@ -1,4 +1,5 @@
 // What operations with indices share: checks of the index, and where kernels report one that is out of range.
+import { at } from '../../shaders/checked';
 import { device } from '../gpu';
 import { inputError, modulePath } from '../tensor/context';
 import type { Shape } from '../tensor/shape';
@@ -25,7 +26,7 @@ export function checkCover(op: string, x: Tensor, index: Tensor, axis: number): 
       shapes,
       'indexSelect takes an index [N].',
     );
-  if (index.shape.some((n, d) => d !== axis && n > x.shape[d]))
+  if (index.shape.some((n, d) => d !== axis && n > at(x.shape, d)))
     throw inputError(op, `the index is larger than the input`, shapes, `Only dimension ${axis} may be.`);
 }
 

@@ -1,4 +1,5 @@
 // Indexing as PyTorch's `x[…]`: integers, slices, new axes, and tensors of positions, which are read together and broadcast.
+import { at, mapTuple } from '../../shaders/checked';
 import { positions as positionsKernel } from '../../shaders/positions';
 import { device } from '../gpu';
 import { checked, is } from '../gpu/options';
@@ -33,13 +34,13 @@ export function positionsOf(op: string, indices: readonly Tensor[], extents: Sha
   let before: Tensor | null = null;
   for (const [i, index] of indices.entries()) {
     const y = empty(op, shape, 'int32');
-    const { buffers, slot } = reportsOf(op, extents[i]);
+    const { buffers, slot } = reportsOf(op, at(extents, i));
     const reads = [...(before ? [before] : []), contiguous(raw.expand(index, shape))];
-    const constants = [y.size, extents[i], Number(index.dtype === 'int32'), slot];
+    const constants = [y.size, at(extents, i), Number(index.dtype === 'int32'), slot];
     device().launch(positionsKernel(!before), [...reads.map(bind), bind(y), ...buffers], constants, y.size);
     before = y;
   }
-  return before!;
+  return before!; // there is at least one index
 }
 
 const SLICE = /^\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?\s*)?$/;
@@ -119,19 +120,20 @@ interface Arranged {
 
 function arrange(op: string, x: Tensor, tensors: Parsed['tensors']): Arranged {
   const dims = tensors.map(({ dim }) => dim);
-  const at = dims.every((dim, i) => dim === dims[0] + i) ? dims[0] : 0;
+  const [lowest = 0] = dims;
+  const front = dims.every((dim, i) => dim === lowest + i) ? lowest : 0;
   const others = x.shape.map((_, d) => d).filter((d) => !dims.includes(d));
-  const order = [...others.slice(0, at), ...dims, ...others.slice(at)];
+  const order = [...others.slice(0, front), ...dims, ...others.slice(front)];
   const moved = permute(x, order);
-  const shape = moved.shape.toSpliced(at, dims.length, size(dims.map((d) => x.shape[d])));
+  const extents = dims.map((dim) => at(x.shape, dim));
+  const shape = moved.shape.toSpliced(front, dims.length, size(extents));
   const back = (merged: Tensor) =>
     permute(
       reshape(merged, moved.shape),
       order.map((_, d) => order.indexOf(d)),
     );
-  const extents = dims.map((dim) => x.shape[dim]);
   const indices = tensors.map(({ index }) => index);
-  return { at, merged: reshape(moved, shape), back, positions: positionsOf(op, indices, extents) };
+  return { at: front, merged: reshape(moved, shape), back, positions: positionsOf(op, indices, extents) };
 }
 
 /**
@@ -220,7 +222,7 @@ export const put = mixed(
     requireTensors('put', { input: x, positions, source });
     if (source.size !== positions.size)
       throw inputError('put', 'there are not as many elements as positions', { positions, source });
-    const [flat, from] = [x, source].map((t) => reshape(t, [-1]));
+    const [flat, from] = mapTuple([x, source], (t) => reshape(t, [-1]));
     const at = reshape(positionsOf('put', [positions], [x.size]), [-1]);
     return reshape(combined('put', flat, 0, at, from, accumulate), x.shape);
   },
@@ -237,11 +239,11 @@ export function takeAlongDim(x: Tensor, positions: Tensor, options: { dim?: numb
   const axis = normalizeAxis(op, dim, x.shape);
   const others = (t: Tensor) => t.shape.map((n, d) => (d === axis ? 1 : n));
   const shape = broadcastShapes(op, others(x), others(positions));
-  const at = expand(
+  const places = expand(
     positionsOf(op, [positions], [x.shape[axis] ?? 1]),
-    x.ndim ? shape.with(axis, positions.shape[axis]) : [],
+    x.ndim ? shape.with(axis, at(positions.shape, axis)) : [],
   );
-  return gathered(null, expand(x, x.ndim ? shape.with(axis, x.shape[axis]) : []), axis, at);
+  return gathered(null, expand(x, x.ndim ? shape.with(axis, at(x.shape, axis)) : []), axis, places);
 }
 
 /** x with its slices at the positions of a 1-D index along `dim` filled with a number or a tensor of one element, as `torch.index_fill`. */

@@ -1,4 +1,5 @@
 // Resizing images: each axis is resampled by itself, with weights that the host works out in float64.
+import { at } from '../../shaders/checked';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
@@ -160,7 +161,7 @@ export const interpolate = mixed('interpolate', function interpolate(x: Tensor, 
     typeof value === 'number' ? new Array<number>(dims).fill(value) : value;
   const factors = scaleFactor === undefined ? undefined : all(scaleFactor);
   const spatial = x.shape.slice(2);
-  const to = factors ? spatial.map((n, i) => Math.floor(n * factors[i])) : all(size!);
+  const to = factors ? spatial.map((n, i) => Math.floor(n * (factors[i] ?? NaN))) : all(size ?? []);
   if ((factors ?? to).length !== dims || to.some((n) => !Number.isInteger(n) || n < 1) || spatial.includes(0))
     throw inputError(
       op,
@@ -169,10 +170,12 @@ export const interpolate = mixed('interpolate', function interpolate(x: Tensor, 
       `Give one positive number for each of ${dims} dimensions of an input that has elements there.`,
     );
   const exact = options.recomputeScaleFactor || !factors;
-  const maps = spatial.map((n, i) =>
-    axisMapFor(FILTERS[mode], n, to[i], exact ? undefined : factors![i], alignCorners, antialias, dims),
-  );
+  const axes = spatial.map((n, i) => {
+    const [outputs, factor] = [at(to, i), exact ? undefined : factors?.[i]];
+    const map = axisMapFor(FILTERS[mode], n, outputs, factor, alignCorners, antialias, dims);
+    return { axis: i + 2, share: outputs / n, map };
+  });
   // First what shrinks most: less is left for the others.
-  const order = maps.map((_, i) => i).sort((i, j) => to[i] / spatial[i] - to[j] / spatial[j]);
-  return order.reduce((y, i) => (maps[i].isIdentity ? y : alongAxis(op, y, i + 2, maps[i])), x);
+  axes.sort((a, b) => a.share - b.share);
+  return axes.reduce((y, { axis, map }) => (map.isIdentity ? y : alongAxis(op, y, axis, map)), x);
 });

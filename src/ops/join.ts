@@ -1,4 +1,5 @@
 // Joining tensors and splitting them.
+import { at } from '../../shaders/checked';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record } from '../autograd/tape';
 import { inputError } from '../tensor/context';
@@ -17,73 +18,75 @@ function checkJoin(op: string, tensors: readonly Tensor[], axis: number): number
   if (!Array.isArray(tensors) || !tensors.length)
     throw inputError(op, 'no list of tensors, or an empty one', {}, 'Give an array of at least one.');
   requireTensors(op, Object.fromEntries(tensors.map((t, i) => [`tensor ${i}`, t])));
-  const [first] = tensors;
-  const at = normalizeAxis(op, axis, first.shape);
-  const others = (t: Tensor) => t.shape.filter((_, i) => i !== at);
+  const first: Tensor = at(tensors, 0);
+  const along = normalizeAxis(op, axis, first.shape);
+  const others = (t: Tensor) => t.shape.filter((_, i) => i !== along);
   const odd = tensors.findIndex((t) => t.ndim !== first.ndim || !sameShape(others(t), others(first)));
   if (odd > 0 || first.ndim === 0)
     throw inputError(
       op,
-      `the tensors cannot be joined along dimension ${at}`,
-      { 'tensor 0': first, ...(odd > 0 && { [`tensor ${odd}`]: tensors[odd] }) },
+      `the tensors cannot be joined along dimension ${along}`,
+      { 'tensor 0': first, ...(odd > 0 && { [`tensor ${odd}`]: at(tensors, odd) }) },
       'They agree in all other dimensions, and have at least one; stack makes a new dimension.',
     );
-  return at;
+  return along;
 }
 
 /** `concat`, not recorded. */
 function joined(tensors: readonly Tensor[], axis: number): Tensor {
-  const [first] = tensors;
+  const first = at(tensors, 0);
   const dtype = tensors.reduce<DType>((type, t) => promote(type, t.dtype), first.dtype);
-  const length = tensors.reduce((sum, t) => sum + t.shape[axis], 0);
+  const length = tensors.reduce((sum, t) => sum + at(t.shape, axis), 0);
   const out = empty('concat', first.shape.with(axis, length), dtype);
   let start = 0;
   for (const t of tensors) {
     place(slice(out, stepsFrom(start, axis, t.shape)), t.dtype === dtype ? t : copy(t, dtype));
-    start += t.shape[axis];
+    start += at(t.shape, axis);
   }
   return out;
 }
 
 /** As `torch.cat`: joins tensors along a dimension; all other dimensions agree. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  const at = checkJoin('concat', tensors, axis);
-  const tangentOf = (t: Tensor | null, i: number) => t ?? zeros(tensors[i].shape);
-  const push: PushForward = (...tangents) => joined(tangents.map(tangentOf), at);
+  const along = checkJoin('concat', tensors, axis);
+  const tangentOf = (t: Tensor | null, i: number) => t ?? zeros(at(tensors, i).shape);
+  const push: PushForward = (...tangents) => joined(tangents.map(tangentOf), along);
   const parts =
     (cut: typeof slice): Rule =>
     (g, needs) => {
-      let end = 0;
+      let start = 0;
       return tensors.map((t, k) => {
-        end += t.shape[at];
-        return needs[k] && cut(g, stepsFrom(end - t.shape[at], at, t.shape));
+        const steps = stepsFrom(start, along, t.shape);
+        start += at(t.shape, along);
+        return needs[k] && cut(g, steps);
       });
     };
   const options = { push, differentiable: parts(sliceSteps) };
-  return record('concat', tensors, joined(tensors, at), [], parts(slice), options);
+  return record('concat', tensors, joined(tensors, along), [], parts(slice), options);
 }
 
 /** As `torch.stack`: joins tensors of the same shape along a new dimension. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   if (!tensors.length) throw inputError('stack', 'an empty list of tensors', {}, 'Give at least one.');
-  const odd = tensors.findIndex((t) => !sameShape(t.shape, tensors[0].shape));
+  const first = at(tensors, 0);
+  const odd = tensors.findIndex((t) => !sameShape(t.shape, first.shape));
   if (odd > 0)
     throw inputError(
       'stack',
       'tensors of different shapes',
-      { 'tensor 0': tensors[0], [`tensor ${odd}`]: tensors[odd] },
+      { 'tensor 0': first, [`tensor ${odd}`]: at(tensors, odd) },
       'concat joins along a dimension that is there.',
     );
   return concat(
     tensors.map((t) => unsqueeze(t, axis)),
-    axis < 0 ? axis : normalizeAxis('stack', axis, [...tensors[0].shape, 1]),
+    axis < 0 ? axis : normalizeAxis('stack', axis, [...first.shape, 1]),
   );
 }
 
 /** As `torch.split`, parts along a dimension: of `sizes` elements each (the last may be shorter), or of the listed sizes. Views. */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
-  const at = existingAxis('split', axis, x.shape);
-  const length = x.shape[at];
+  const along = existingAxis('split', axis, x.shape);
+  const length = at(x.shape, along);
   if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
     throw inputError('split', `parts of ${sizes} elements`, { input: x }, 'Use a positive integer.');
   const list =
@@ -94,13 +97,13 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
   if (total !== length)
     throw inputError(
       'split',
-      `parts of [${list.join(', ')}] are ${total} elements, dimension ${at} has ${length}`,
+      `parts of [${list.join(', ')}] are ${total} elements, dimension ${along} has ${length}`,
       { input: x },
       'A single number makes parts of that size, and a shorter last one.',
     );
   let start = 0;
   return list.map((n) => {
-    const part = narrow(x, at, start, n);
+    const part = narrow(x, along, start, n);
     start += n;
     return part;
   });
@@ -108,8 +111,8 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
 
 /** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`: `chunks` empty ones of nothing. Views. */
 export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {
-  const at = existingAxis('chunk', axis, x.shape);
+  const along = existingAxis('chunk', axis, x.shape);
   if (!(Number.isInteger(chunks) && chunks > 0)) throw inputError('chunk', `${chunks} parts`, { input: x });
-  if (!x.shape[at]) return split(x, new Array<number>(chunks).fill(0), at);
-  return split(x, Math.ceil(x.shape[at] / chunks), at);
+  const n = at(x.shape, along);
+  return split(x, n ? Math.ceil(n / chunks) : new Array<number>(chunks).fill(0), along);
 }

@@ -49,11 +49,12 @@ export function tensorsOf(
     if (x instanceof Tensor) tensors[binding.key] = checkedTensor(name, binding, x);
   }
   for (const binding of list) {
-    const [x, rival] = [tensors[binding.key], rivalOf(list, tensors, binding)];
-    if (!rival) continue;
     const { key } = binding;
-    const shared = { [key]: x, [rival]: tensors[rival] };
-    if (tensors[rival].memory === x.memory)
+    const [x, other] = [tensors[key], rivalOf(list, tensors, binding)];
+    if (!x || !other) continue;
+    const rival = other.key;
+    const shared = { [key]: x, [rival]: other.x };
+    if (other.x.memory === x.memory)
       throw inputError(
         name,
         `${key} and ${rival} share memory, and ${rival} is changed in place`,
@@ -72,21 +73,23 @@ export function tensorsOf(
 }
 
 /** Another binding in the same buffer that is changed in place: WebGPU refuses both in one launch. */
-const rivalOf = (
+function rivalOf(
   list: readonly Parsed[],
   tensors: Readonly<Record<string, Tensor>>,
-  { key }: Parsed,
-): string | undefined =>
-  list.find(
-    (other) =>
-      other.access === 'read_write' &&
-      other.key !== key &&
-      tensors[other.key].storage.block === tensors[key]?.storage.block,
-  )?.key;
+  { key: own }: Parsed,
+): { key: string; x: Tensor } | undefined {
+  const block = tensors[own]?.storage.block;
+  for (const { key, access } of list) {
+    const x = tensors[key];
+    if (x && access === 'read_write' && key !== own && x.storage.block === block) return { key, x };
+  }
+  return undefined;
+}
 
 /** What is read of a binding as a launch can bind it: the tensor, or a copy. */
 export function readable(list: readonly Parsed[], tensors: Readonly<Record<string, Tensor>>, binding: Parsed): Tensor {
   const x = tensors[binding.key];
+  if (!x) throw new RangeError(`internal error: no tensor for ${binding.key}`);
   return rivalOf(list, tensors, binding) ? copy(x) : contiguous(x);
 }
 
@@ -123,11 +126,11 @@ export function constantsOf(
         names.length ? `It has ${names.join(', ')}.` : 'It has none.',
       );
   return fields.map(([key, dtype]) => {
-    const value = values[key];
+    const value = values[key] as number | Scalar;
     const type = wgslType(dtype) as 'f32' | 'i32' | 'u32';
     if (value instanceof Scalar)
       return (value.type === 'f32') === (type === 'f32') ? value : convertedScalar(value, type);
-    const [word] = toHost([value], dtype, `${name}: uniform ${key}`);
+    const word = Number(toHost([value], dtype, `${name}: uniform ${key}`)[0]);
     return type === 'f32' ? f32(value) : word;
   });
 }

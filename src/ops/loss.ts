@@ -1,5 +1,6 @@
 // Losses of scores and class labels, as functions of `torch.nn.functional`: a launch for the losses, one to reduce them, and one for the gradient.
 // Losses of pairs are in pair-loss.ts.
+import { at } from '../../shaders/checked';
 import {
   crossEntropyReduce,
   crossEntropyGradient as gradientKernel,
@@ -169,7 +170,6 @@ function withProbabilities(
   { reduction, weight, labelSmoothing = 0 }: ClassLossOptions,
 ): Tensor {
   const axis = x.ndim === 1 ? 0 : 1;
-  const classes = x.shape[axis];
   if (!sameShape(x.shape, target.shape))
     throw inputError(
       'crossEntropy',
@@ -178,9 +178,10 @@ function withProbabilities(
       'Class labels must be int32.',
     );
   requireFloats('crossEntropy', { input: x, ...(weight && { weight }) });
+  const classes = at(x.shape, axis);
   requireShape('crossEntropy', x, { weight }, [classes], `one value for each of the ${classes} classes`);
   const ones = x.shape.slice(axis + 1).map(() => 1);
-  const column = weight && strided(weight, [classes, ...ones], [weight.strides[0], ...ones]);
+  const column = weight && strided(weight, [classes, ...ones], [at(weight.strides, 0), ...ones]);
   const mixed = `((1.0 - s) * b + s / ${classes}.0)`;
   const row = { value: `-${mixed} * a`, da: `-${mixed}`, db: '(s - 1.0) * a' };
   const options = { reduction, parameter: labelSmoothing, axes: [axis], weight: column };

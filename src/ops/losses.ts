@@ -1,7 +1,8 @@
 // Losses as rows: WGSL of the loss of a sample in its input a, its target b, the numbers s, t and up to two more operands. They broadcast as in
 // PyTorch, are differentiated through their text to any order, and are reduced last. Integer targets are converted to float32.
 
-import { record } from '../autograd/tape';
+import { at } from '../../shaders/checked';
+import { record, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { full } from '../tensor/create';
@@ -110,7 +111,7 @@ export const klDiv = mixed(
     requireTensors('klDiv', { input: x, target });
     const losses = rowLosses('klDiv', logTarget ? 'klDivLog' : 'klDiv', { a: x, b: target });
     if (reduction !== 'batchmean') return reducedLosses(losses, reduction);
-    return x.ndim ? div(sum(losses), x.shape[0]) : sum(losses);
+    return x.ndim ? div(sum(losses), at(x.shape, 0)) : sum(losses);
   },
   'widest',
 );
@@ -136,7 +137,7 @@ export const atLeast = (x: Tensor, least: number): Tensor =>
     evaluate({ name: 'atLeast', expression: 'maxOf(a, s)', operands: { a: x }, scalars: [least], shape: x.shape }),
     [],
     (g) => [g],
-    { push: (t) => t!, differentiable: (g) => [g] },
+    { push: (t) => sumOfAll(t), differentiable: (g) => [g] },
   );
 
 /**

@@ -1,4 +1,5 @@
 // Losses that hold scores or distances a margin apart: multi-class, multi-label and triplet losses.
+import { tuple } from '../../shaders/checked';
 import { record } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
@@ -83,7 +84,7 @@ export const multiMarginLoss = mixed(
     const { p = 1, margin = 1, weight, reduction } = checked(op, options, marginOptions[op]);
     const scores = rows(op, x);
     checkIndex(op, target);
-    const [n, classes] = scores.shape;
+    const [n, classes] = tuple(scores.shape, 2);
     if (target.size !== n || target.ndim > 1)
       throw inputError(op, 'the labels do not fit', { input: x, target }, 'They are [N] for [N, C].');
     requireShape(op, x, { weight }, [classes], `one value for each of the ${classes} classes`);
@@ -132,7 +133,7 @@ export const multilabelMarginLoss = mixed(
 /** Σ over the given labels t and the classes c not taken of max(0, 1 − own[t] + x[c]) / C: [N], without a tensor of all pairs. */
 function hinges(own: Tensor, x: Tensor, given: Tensor, taken: Tensor): Tensor {
   const name = 'multilabelMarginLoss';
-  const [n, classes] = x.shape;
+  const [n, classes] = tuple(x.shape, 2);
   const shape = [n, classes, classes];
   const operands = { a: unsqueeze(own, 2), b: unsqueeze(x, 1), c: unsqueeze(given, 2), k: unsqueeze(taken, 1) };
   const map = 'select(0.0, relu(1.0 - a + b), c && !k) / s';

@@ -78,7 +78,7 @@ function throughFloat(name: string, f: Operation, args: unknown[], mixture: Mixt
   const given = [...tensorsIn(args)];
   if (mixture === 'refuse') refuseBoth(name, given);
   const single = given.filter(({ dtype }) => dtype === 'float32');
-  const half = mixture === 'first' ? given[0].dtype === 'float16' : single.length === 0;
+  const half = mixture === 'first' ? given[0]?.dtype === 'float16' : single.length === 0;
   const copies = new Map<Tensor, ReturnType<typeof widened>>();
   const original = new Map<Tensor, Tensor>();
   const run = () => {

@@ -1,4 +1,5 @@
 // Where the elements are that are not zero. How many there are is known to the GPU alone, so these wait for it.
+import { at } from '../../shaders/checked';
 import { arange, tensor } from '../tensor/create';
 import { evaluate } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
@@ -27,7 +28,7 @@ function unravel(flat: Tensor, shape: Shape): Tensor[] {
       name: 'nonzero',
       expression: 'a / s % t',
       operands: { a: flat },
-      scalars: [strides[d], n],
+      scalars: [at(strides, d), n],
       shape: flat.shape,
       result: 'int32',
     }),

@@ -1,4 +1,5 @@
 // What elementwise functions share: what numbers next to tensors stand for, checks of operands, and the record with its derivatives.
+import { at } from '../../shaders/checked';
 import { derivative } from '../../shaders/derivative';
 import type { PushForward, Rule } from '../autograd/tape';
 import { needsGradient, record, recordLinear, sumOfAll } from '../autograd/tape';
@@ -55,14 +56,18 @@ export function recordElementwise(
   compute: DType | undefined = 'float32',
 ): Tensor {
   if (!needsGradient(...inputs)) return y;
-  const saved = named(rules.filter((_, i) => inputs[i].requiresGrad).join(' '), all);
+  const saved = named(rules.filter((_, i) => at(inputs, i).requiresGrad).join(' '), all);
   const times = (expression: string, g: Tensor, to: Shape, result: DType): Tensor => {
     if (expression === 'g' && sameShape(g.shape, to)) return g;
     const operands = named(expression, { ...saved, g });
     return evaluateTo(to, { name: `${name} gradient`, expression, operands, scalars, shape: y.shape, compute, result });
   };
   const rule: Rule = (g, needs) =>
-    rules.map((e, i) => (needs[i] && e ? times(e, g, inputs[i].shape, floatOf(inputs[i].dtype)) : null));
+    rules.map((e, i) => {
+      if (!needs[i] || !e) return null;
+      const { shape, dtype } = at(inputs, i);
+      return times(e, g, shape, floatOf(dtype));
+    });
   const push: PushForward = (...tangents) => {
     const terms = tangents.map((t, i) => {
       const e = rules[i];
@@ -76,7 +81,7 @@ export function recordElementwise(
     rules.map((e, i) => {
       if (!needs[i] || !e) return null;
       const product = expression(`${name} gradient`, e, named(e, { ...saved, g }), scalars, y.shape);
-      return summedTo(product, inputs[i].shape);
+      return summedTo(product, at(inputs, i).shape);
     });
   return record(name, inputs, y, Object.values(saved), rule, { push, differentiable });
 }
@@ -110,8 +115,8 @@ export function expression(
   const y = evaluate({ name, expression: own, operands: renamed, scalars, shape, compute: 'float32' });
   const inputs = Object.values(renamed);
   if (!needsGradient(...inputs)) return y;
-  const rules = Object.keys(renamed).map((key) => {
-    const slope = renamed[key].requiresGrad ? derivative(own, key) : null;
+  const rules = Object.entries(renamed).map(([key, x]) => {
+    const slope = x.requiresGrad ? derivative(own, key) : null;
     return slope && (slope === '1.0' ? 'g' : `g * ${slope}`);
   });
   return recordElementwise(name, inputs, y, rules, renamed, scalars);

@@ -1,5 +1,6 @@
 // Losses of pairs: of an input and a target of its shape, element by element, as functions of `torch.nn.functional`. Integer and boolean operands are
 // converted to float32, as PyTorch promotes them. All reduce as in PyTorch: 'mean' (the default), 'sum', or 'none' for the loss of every element.
+import { at } from '../../shaders/checked';
 import { type PushForward, type Rule, record, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
@@ -81,7 +82,7 @@ export function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: Poi
   const operands = { a, b, ...(q && { q }) };
   const weighted = weight ? { ...operands, w: weight } : operands;
   const value = weight ? `w * (${row.value})` : row.value;
-  const samples = size(shape) / size(axes.map((d) => shape[d]));
+  const samples = size(shape) / size(axes.map((d) => at(shape, d)));
   const scalars = [parameter, reduction === 'mean' ? samples : 1];
   const whole = reduction === 'none' && axes.length === 0;
   const y = whole
@@ -115,10 +116,10 @@ export function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: Poi
   };
   const push: PushForward = (...tangents) => {
     const terms = tangents.map((t, i) => {
-      const map = `${factor} * (${i ? row.db : row.da}) / t`;
-      const e = { name: `${op} tangent`, operands: { ...weighted, g: t! }, scalars, shape };
-      const over = reduction === 'none' ? axes : shape.map((_, d) => d);
       if (!t) return null;
+      const map = `${factor} * (${i ? row.db : row.da}) / t`;
+      const e = { name: `${op} tangent`, operands: { ...weighted, g: t }, scalars, shape };
+      const over = reduction === 'none' ? axes : shape.map((_, d) => d);
       return whole ? evaluate({ ...e, expression: map }) : reduce({ ...e, reduction: 'sum', map, axes: over });
     });
     return sumOfAll(...terms);

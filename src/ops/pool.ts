@@ -1,7 +1,7 @@
 // Pooling over the last two dimensions of [N, C, H, W] or [C, H, W].
 import { at, mapTuple, type Tuple, tuple } from '../../shaders/checked';
 import { averagePool, maxPool, type PoolKind, poolGradient } from '../../shaders/pool';
-import { record, recordLinear } from '../autograd/tape';
+import { record, recordLinear, sumOfAll } from '../autograd/tape';
 import { device, f32 } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
@@ -197,7 +197,7 @@ function maxima(op: string, x: Tensor, w: Windows): Maxima {
   const back = (g: Tensor) => gradient(g, w, indices);
   const again = (t: Tensor) => picked(t, w, indices);
   const values = record(op, [x], y, [indices], (g) => [back(g)], {
-    push: (t) => again(t!),
+    push: (t) => sumOfAll(t && again(t)),
     differentiable: (g) => [recordLinear(`${op} gradient`, g, back, again, [indices])],
   });
   return { values, indices };

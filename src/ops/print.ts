@@ -1,5 +1,6 @@
 // Tensors as text, in PyTorch's form: four decimals, or exponents where magnitudes differ much; the middle of large tensors left out.
 
+import { at } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import { hostValues } from '../tensor/create';
 import { isFloat } from '../tensor/dtype';
@@ -61,10 +62,12 @@ function written(x: Tensor, shown: Tensor, values: readonly number[]): string {
   const { width, format } = formatter(values, x.dtype);
 
   const nest = (axis: number, start: number, indent: number): string => {
-    if (axis === x.ndim) return format(values[start]);
+    if (axis === x.ndim) return format(at(values, start));
     const inner = size(shown.shape.slice(axis + 1));
-    const items = Array.from({ length: shown.shape[axis] }, (_, i) => nest(axis + 1, start + i * inner, indent + 1));
-    const gap = short && x.shape[axis] > 2 * EDGE;
+    const items = Array.from({ length: at(shown.shape, axis) }, (_, i) =>
+      nest(axis + 1, start + i * inner, indent + 1),
+    );
+    const gap = short && at(x.shape, axis) > 2 * EDGE;
     if (gap) items.splice(EDGE, 0, axis === x.ndim - 1 ? ' ...' : '...');
     if (axis < x.ndim - 1) return `[${items.join(`,${'\n'.repeat(x.ndim - 1 - axis)}${' '.repeat(indent + 1)}`)}]`;
     const perLine = Math.max(1, Math.floor((LINE - indent) / (width + 2)));

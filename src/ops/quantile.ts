@@ -1,5 +1,6 @@
 // Quantiles: the values at a share of the way through the sorted elements.
 
+import { at } from '../../shaders/checked';
 import { checked, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
@@ -43,7 +44,7 @@ type Shares = number | readonly number[] | Tensor;
 
 /** The ranks of the quantiles, along the axis of a tensor of `x`'s rank: shares of the way to the last element, or to the last that is no NaN. */
 function ranksOf(op: 'quantile' | 'nanquantile', x: Tensor, axis: number, given: readonly number[] | Tensor): Tensor {
-  const last = x.shape[axis] - 1;
+  const last = at(x.shape, axis) - 1;
   const alongAxis = (t: Tensor) =>
     reshape(
       t,
@@ -78,19 +79,21 @@ function quantileOf(
   const axis = dim === null ? 0 : normalizeAxis(op, dim, x.shape);
   const { values } = sort(flat, { dim: axis });
   const r = ranksOf(op, flat, axis, given);
-  const lines = flat.shape.with(axis, r.shape[axis]);
-  const at = (position: string) => gather(values, axis, expand(cast(expression(op, position, { r }), 'int32'), lines));
+  const count = at(r.shape, axis);
+  const lines = flat.shape.with(axis, count);
+  const ranked = (position: string) =>
+    gather(values, axis, expand(cast(expression(op, position, { r }), 'int32'), lines));
   const { low, high, share } = RANKS[interpolation];
-  let y = at(low);
-  if (high !== low) y = expression(op, BETWEEN, { a: y, b: at(high), w: expression(op, share, { r }) });
+  let y = ranked(low);
+  if (high !== low) y = expression(op, BETWEEN, { a: y, b: ranked(high), w: expression(op, share, { r }) });
   // NaN is sorted to the end.
-  const last = narrow(values, axis, flat.shape[axis] - 1, 1);
+  const last = narrow(values, axis, at(flat.shape, axis) - 1, 1);
   if (op === 'quantile') y = expression(op, 'select(a, b, isNan(b))', { a: y, b: last });
   const kept = dim === null ? x.shape.map(() => 1) : keepDims && x.ndim ? x.shape.with(axis, 1) : [];
   const rest = keepDims ? kept : dim === null ? [] : flat.shape.filter((_, i) => i !== axis);
   const several = given instanceof Tensor ? given.ndim === 1 : typeof q !== 'number';
   const front = permute(y, [axis, ...flat.shape.map((_, i) => i).filter((i) => i !== axis)]);
-  return reshape(front, several ? [r.shape[axis], ...rest] : rest);
+  return reshape(front, several ? [count, ...rest] : rest);
 }
 
 /**

@@ -1,4 +1,5 @@
 // Ranges of positions along a dimension, as Python's slices.
+import { at } from '../../shaders/checked';
 import { inputError, requireIntegers } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import type { Steps } from '../tensor/views';
@@ -28,7 +29,7 @@ function checkRange(op: string, index: Range | null): Range {
 
 /** The steps of one index of a slice. */
 export function resolveRange(op: string, x: Tensor, axis: number, index: SliceIndex): Steps {
-  const n = x.shape[axis];
+  const n = at(x.shape, axis);
   if (typeof index === 'number') {
     const at = index < 0 ? index + n : index;
     if (!Number.isInteger(index) || at < 0 || at >= n)

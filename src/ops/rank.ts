@@ -1,5 +1,6 @@
 // Values by their rank along a dimension, with their positions: extremes, medians, modes, running extremes. The gradient of a value goes to its position; that of
 // a median or extreme of the whole tensor is shared evenly by ties.
+import { at } from '../../shaders/checked';
 import { inputError } from '../tensor/context';
 import { arange, full } from '../tensor/create';
 import { isFloat } from '../tensor/dtype';
@@ -18,7 +19,7 @@ import { narrow, reshape, squeeze } from './views';
 import { where } from './where';
 
 /** The values at positions along an axis (size 1 there), both without that dimension unless it stays. */
-function at(x: Tensor, axis: number, positions: Tensor, keepDim: boolean): Sorted {
+function valuesAt(x: Tensor, axis: number, positions: Tensor, keepDim: boolean): Sorted {
   const values = gathered(null, x, axis, positions);
   return keepDim || !x.ndim
     ? { values, indices: positions }
@@ -37,7 +38,7 @@ const extreme =
   (op: string, find: typeof argmax) =>
   (x: Tensor, dim: number, keepDim = false): Sorted => {
     const axis = axisOf(op, x, dim);
-    return at(x, axis, find(x, axis, true), keepDim);
+    return valuesAt(x, axis, find(x, axis, true), keepDim);
   };
 
 /** The largest values along a dimension and their positions, of ties the first: `torch.max(x, dim)`. `max` and `amax` give the values alone, over several dimensions. */
@@ -66,7 +67,7 @@ export function kthvalue(x: Tensor, k: number, dim = -1, keepDim = false): Sorte
   const n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 1 || k > n)
     throw inputError('kthvalue', `k = ${k} of ${n} elements`, { input: x }, `Use 1 … ${n}.`);
-  return at(x, axis, ranked(order(x, axis, false), axis, k - 1), keepDim);
+  return valuesAt(x, axis, ranked(order(x, axis, false), axis, k - 1), keepDim);
 }
 
 /** Positions of the medians along an axis: of an even number of elements the lower one. Without `skip` a NaN is the median. */
@@ -90,14 +91,14 @@ function medianPositions(x: Tensor, axis: number, skip: boolean): Tensor {
 
 function medianAlong(op: string, x: Tensor, dim: number, keepDim: boolean, skip: boolean): Sorted {
   const axis = axisOf(op, x, dim);
-  return at(x, axis, medianPositions(x, axis, skip), keepDim);
+  return valuesAt(x, axis, medianPositions(x, axis, skip), keepDim);
 }
 
 /** The median of all elements. */
 function medianOfAll(x: Tensor, skip: boolean): Tensor {
   if (!x.size) return full([], isFloat(x.dtype) ? Number.NaN : -(2 ** 31), { dtype: x.dtype });
   const flat = reshape(x, [-1]);
-  const value = at(strided(flat, flat.shape, flat.strides), 0, medianPositions(flat, 0, skip), true).values;
+  const value = valuesAt(strided(flat, flat.shape, flat.strides), 0, medianPositions(flat, 0, skip), true).values;
   if (!x.requiresGrad) return reshape(value, []);
   // As the largest of those that equal it, so that ties share its gradient.
   const equal = logicalOr(eq(flat, value), isnan(value));
@@ -122,7 +123,7 @@ export function nanmedian(x: Tensor, dim?: number, keepDim = false): Tensor | So
 
 /** Whether each element of the sorted values differs from the one before it along the axis. */
 export function firsts(sorted: Tensor, axis: number): Tensor {
-  const n = sorted.shape[axis];
+  const n = at(sorted.shape, axis);
   const head = full(sorted.shape.with(axis, Math.min(1, n)), 1, { dtype: 'bool' });
   return concat(
     [head, ne(narrow(sorted, axis, Math.min(1, n), Math.max(0, n - 1)), narrow(sorted, axis, 0, Math.max(0, n - 1)))],
@@ -133,10 +134,10 @@ export function firsts(sorted: Tensor, axis: number): Tensor {
 /** The most frequent values along a dimension, the last by default, of equally frequent ones the smallest, and the last position of each, as `torch.mode`. */
 export function mode(x: Tensor, dim = -1, keepDim = false): Sorted {
   const axis = axisOf('mode', x, dim);
-  if (!x.ndim) return at(x, 0, full([], 0, { dtype: 'int32' }), keepDim);
+  if (!x.ndim) return valuesAt(x, 0, full([], 0, { dtype: 'int32' }), keepDim);
   const sorted = order(x, axis, false);
   const values = gathered(null, strided(x, x.shape, x.strides), axis, sorted);
-  const n = x.shape[axis];
+  const n = at(x.shape, axis);
   const place = reshape(
     arange(n),
     x.shape.map((_, d) => (d === axis ? n : 1)),
@@ -145,7 +146,7 @@ export function mode(x: Tensor, dim = -1, keepDim = false): Sorted {
   const begun = gathered(null, starts, axis, scan('argmax', starts, axis));
   // How long the run is up to each element: it is longest first at the end of the smallest of the most frequent values.
   const end = argmax(sub(place, begun), axis, true);
-  return at(x, axis, gathered(null, sorted, axis, end), keepDim);
+  return valuesAt(x, axis, gathered(null, sorted, axis, end), keepDim);
 }
 
 const running =

@@ -1,7 +1,8 @@
 // Reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end. With `keepDims` the reduced dimensions stay,
 // with size 1.
+import { at } from '../../shaders/checked';
 import { byDefinition } from '../autograd/backward';
-import { needsGradient, type Rule, record, recordLinear } from '../autograd/tape';
+import { needsGradient, type Rule, record, recordLinear, sumOfAll } from '../autograd/tape';
 import { inputError, requireNumbers } from '../tensor/context';
 import { ones } from '../tensor/create';
 import { type DType, floatOf } from '../tensor/dtype';
@@ -35,7 +36,7 @@ const over = (name: string, x: Tensor, axes: Axes | undefined, keepDims: boolean
 const countable = (x: Tensor): Computed => (x.dtype === 'bool' ? 'int32' : x.dtype);
 
 /** Number of elements that one result is reduced from. */
-const countOver = (x: Tensor, axes: readonly number[]): number => size(axes.map((axis) => x.shape[axis]));
+const countOver = (x: Tensor, axes: readonly number[]): number => size(axes.map((axis) => at(x.shape, axis)));
 
 function refuseEmpty(name: string, x: Tensor, axes: readonly number[]): void {
   if (axes.some((axis) => x.shape[axis] === 0))
@@ -80,7 +81,7 @@ function recordReduced(y: Tensor, x: Tensor, e: Over, slope: Slope): Tensor {
   const around = (g: Tensor) => operands({ a: x, y: restored(y, x, axes), g }, ({ of, saved }) => saved ?? of());
   const rule = (g: Tensor) => [forInput(name, x, text, around(restored(g, x, axes)), scalars)];
   const push = (t: Tensor | null) =>
-    reduce({ ...e, name: `${name} tangent`, operands: around(t!), reduction: 'sum', map: text, scalars });
+    reduce({ ...e, name: `${name} tangent`, operands: around(sumOfAll(t)), reduction: 'sum', map: text, scalars });
   const recorded: Rule = (g) => {
     const all = operands({ a: x, y: reshape(y, kept), g: reshape(g, kept) }, ({ of }) => of());
     return [expression(`${name} gradient`, text, all, scalars, x.shape)];
@@ -148,8 +149,8 @@ export const prod = mixed('prod', function prod(x: Tensor, axes?: Axes, keepDims
     const order = [...rest, ...e.axes];
     const flat = [countOver(x, rest), countOver(x, e.axes)];
     const matrix = strided(contiguous(permute(x, order)), flat, contiguousStrides(flat));
-    const back = contiguousStrides(order.map((i) => x.shape[i]));
-    const strides = x.shape.map((_, i) => back[order.indexOf(i)]);
+    const back = contiguousStrides(order.map((i) => at(x.shape, i)));
+    const strides = x.shape.map((_, i) => at(back, order.indexOf(i)));
     return strided(scan('prod', matrix, 1, { exclusive: true, ...direction }), x.shape, strides);
   };
   return recordReduced(y, x, e, {
@@ -161,7 +162,7 @@ export const prod = mixed('prod', function prod(x: Tensor, axes?: Axes, keepDims
 
 /** The product along a dimension, which stays with size 1, by halves: exact for zeros, and its derivatives too. */
 function productTree(x: Tensor, axis: number): Tensor {
-  const n = x.shape[axis];
+  const n = at(x.shape, axis);
   if (n < 2) return n ? x : ones(x.shape.with(axis, 1));
   const half = n >> 1;
   const product = mul(narrow(x, axis, 0, half), narrow(x, axis, half, half));

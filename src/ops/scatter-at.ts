@@ -1,4 +1,5 @@
 // Elements brought to positions along a dimension, not recorded: `scatter.ts` has the operations.
+import { at } from '../../shaders/checked';
 import { type ScatterReduction, scatter as scatterKernel } from '../../shaders/scatter';
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
@@ -55,7 +56,7 @@ function scattered({ op, x, shape, dim, index, source, reduction, includeSelf = 
       shapes,
       moved ? 'Both have the same type.' : 'Both have the same numeric type.',
     );
-  if (source.ndim !== index.ndim || index.shape.some((n, d) => n > source.shape[d]))
+  if (source.ndim !== index.ndim || index.shape.some((n, d) => n > at(source.shape, d)))
     throw inputError(op, 'the source does not cover the index', shapes, 'It is as large or larger in each dimension.');
   const sorting = sortedOrder(index, axis, shape[axis] ?? 1);
   const n = y.size;
@@ -87,7 +88,7 @@ function sortedOrder(index: Tensor, axis: number, extent: number): Tensor | null
     const sorted = order(index, axis, false);
     return strided(sorted, index.shape, contiguousStrides(index.shape));
   }
-  const line = order(strided(index, [n], [index.strides[axis]]), 0, false);
+  const line = order(strided(index, [n], [at(index.strides, axis)]), 0, false);
   return strided(
     line,
     index.shape,

@@ -1,5 +1,6 @@
 // Scattering: values brought to positions along a dimension, with all that PyTorch lets meet there. Deterministic: what meets is combined in the order of
 // the sources, and where one replaces the other the last one stays.
+import { at, mapTuple } from '../../shaders/checked';
 import type { PushForward } from '../autograd/tape';
 import { record } from '../autograd/tape';
 import { checked, is, word } from '../gpu/options';
@@ -27,7 +28,7 @@ const spreadTo = (g: Tensor, source: Tensor): Tensor =>
     ? g
     : pad(
         g,
-        g.shape.map((n, d) => [0, source.shape[d] - n] as const),
+        g.shape.map((n, d) => [0, at(source.shape, d) - n] as const),
       );
 
 /** A number as a source for an index, without memory for each. */
@@ -156,7 +157,7 @@ function reduced(
     },
     prod: (g) => {
       // The product of the factors that are not zero, and how many are: a zero receives it when it is the only one.
-      const [a, b] = [x, source].map((t) => where(isZero(t), 1, t));
+      const [a, b] = mapTuple([x, source], (t) => where(isZero(t), 1, t));
       const others = reduced(op, a, dim, index, b, 'prod', { includeSelf });
       const zeros = addAt(kept(asFloat(isZero(x))), x.shape, dim, index, asFloat(isZero(source)));
       const none = mul(g, mul(others, asFloat(eq(zeros, 0))));

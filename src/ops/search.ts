@@ -1,4 +1,5 @@
 // Searching in sorted lines, and counting.
+import { fromEnd, mapTuple } from '../../shaders/checked';
 import { searchSorted as kernelFor } from '../../shaders/positions';
 import { device } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
@@ -41,9 +42,9 @@ const SEARCH: OptionTable<SearchsortedOptions> = {
 export function searched(sorted: Tensor, values: Tensor, right: boolean, nanLast = false): Tensor {
   const type = kernelType('searchsorted', values.dtype);
   const y = empty('searchsorted', values.shape, 'int32');
-  const n = sorted.shape[sorted.ndim - 1];
+  const n = fromEnd(sorted.shape, 1);
   const alone = sorted.ndim === 1;
-  const m = alone ? Math.max(1, values.size) : values.shape[values.ndim - 1];
+  const m = alone ? Math.max(1, values.size) : fromEnd(values.shape, 1);
   const bindings = [contiguous(sorted), contiguous(values), y].map(bind);
   device().launch(kernelFor(type, right, nanLast), bindings, [y.size, n, m, alone ? 0 : n], y.size);
   return y;
@@ -105,7 +106,7 @@ export const isin = mixed(
     const { invert = false } = checked('isin', options, { assumeUnique: is.flag, invert: is.flag });
     const like = [x, test].find((t) => t instanceof Tensor);
     if (!(like instanceof Tensor)) throw inputError('isin', 'no tensor is given', {}, 'One of them is a tensor.');
-    const [a, b] = [x, test].map((t) =>
+    const [a, b] = mapTuple([x, test], (t) =>
       t instanceof Tensor ? t : tensor(t, { dtype: Number.isInteger(t) ? like.dtype : 'float32' }),
     );
     const type = promote(promote(a.dtype, b.dtype), 'uint32');

@@ -1,6 +1,6 @@
 // Softmax and log-softmax along a dimension.
 import { softmaxGradient as gradientKernel, softmax as kernel, linesPerGroup } from '../../shaders/softmax';
-import { record, SYMMETRIC } from '../autograd/tape';
+import { record, SYMMETRIC, sumOfAll } from '../autograd/tape';
 import { device } from '../gpu';
 import { bind, contiguous, evaluate } from '../tensor/elementwise';
 import { reduce } from '../tensor/reduce';
@@ -37,11 +37,12 @@ const along = (op: 'softmax' | 'logSoftmax') => (x: Tensor, dim: number) => {
     return [expression(op, log ? 'g - exp(y) * m' : 'y * (g - m)', { g, y, m: sums })];
   };
   // The Jacobian of softmax is symmetric; that of log-softmax is t − Σ eʸ t.
-  const push = (t: Tensor | null) => {
-    const e = { name: 'logSoftmax tangent', operands: { a: t!, y }, shape: x.shape };
+  const push = (tangent: Tensor | null) => {
+    const t = sumOfAll(tangent);
+    const e = { name: 'logSoftmax tangent', operands: { a: t, y }, shape: x.shape };
     const axes = [normalizeAxis(op, dim, x.shape)];
     const mean = reduce({ ...e, reduction: 'sum', map: 'a * exp(y)', axes, keepDims: true });
-    return evaluate({ ...e, expression: 'a - m', operands: { a: t!, m: mean } });
+    return evaluate({ ...e, expression: 'a - m', operands: { a: t, m: mean } });
   };
   return record(op, [x], y, [y], rule, { push: log ? push : SYMMETRIC, differentiable });
 };

@@ -1,5 +1,6 @@
 // Covariances, moments in pairs, sums without NaN, traces, and integrals by trapezoids: made of other operations.
 
+import { at, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { broadcastShapes, existingAxis } from '../tensor/shape';
@@ -80,7 +81,7 @@ export const cov = mixed('cov', function cov(x: Tensor, options: CovOptions = {}
   if (x.ndim > 2)
     throw inputError('cov', 'the input has more than two dimensions', { input: x }, '[variables, observations].');
   const rows = x.ndim === 2 ? x : reshape(x, [1, x.size]);
-  const [variables, n] = rows.shape;
+  const [variables, n] = tuple(rows.shape, 2);
   for (const [name, w] of Object.entries({ fweights, aweights }))
     if (w && (w.ndim !== 1 || w.size !== n))
       throw inputError('cov', `${name} do not fit`, { input: x, [name]: w }, `One for each of ${n} observations.`);
@@ -129,9 +130,10 @@ function trapezoids(op: string, y: Tensor, options: TrapezoidOptions): { areas: 
   const { x = null, dx = 1, dim = -1 } = checked(op, options, TRAPEZOID);
   requireTensors(op, { y, ...(x && { x }) });
   const axis = existingAxis(op, dim, y.shape);
-  const ends = (t: Tensor, at: number) => {
-    const n = Math.max(0, t.shape[at] - 1);
-    return { a: narrow(t, at, t.shape[at] - n, n), b: narrow(t, at, 0, n) };
+  const ends = (t: Tensor, along: number) => {
+    const length = at(t.shape, along);
+    const n = Math.max(0, length - 1);
+    return { a: narrow(t, along, length - n, n), b: narrow(t, along, 0, n) };
   };
   if (!x) return { areas: expression(op, '0.5 * s * (a + b)', ends(y, axis), [dx]), axis };
   if (options.dx !== undefined) throw inputError(op, 'both x and dx are given', { y, x });

@@ -1,4 +1,5 @@
 // Triangles of matrices, and where their elements stand.
+import { tuple } from '../../shaders/checked';
 import { checked, is } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { arange, tensor } from '../tensor/create';
@@ -13,7 +14,7 @@ function triangle(op: 'tril' | 'triu', x: Tensor, options: { diagonal?: number }
   requireTensors(op, { input: x });
   requireIntegers(op, { diagonal });
   if (x.ndim < 2) throw inputError(op, 'the input is no matrix', { input: x }, 'It has two dimensions or more.');
-  const [rows, columns] = x.shape.slice(-2);
+  const [rows, columns] = tuple(x.shape.slice(-2), 2);
   const edge = unsqueeze(arange(diagonal, diagonal + rows), 1);
   const kept = (op === 'tril' ? le : ge)(arange(columns), edge);
   return x.dtype === 'bool' ? logicalAnd(x, kept) : where(kept, x, 0);

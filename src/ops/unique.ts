@@ -1,8 +1,9 @@
 // Different elements, and elements repeated. How many there are is known to the GPU alone, so these wait for it.
+import { at, mapTuple, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { arange, full, tensor } from '../tensor/create';
-import { existingAxis, normalizeAxis } from '../tensor/shape';
+import { existingAxis, normalizeAxis, size } from '../tensor/shape';
 import { empty, requireTensors, type Tensor } from '../tensor/tensor';
 import * as raw from '../tensor/views';
 import { cast, ne, sub } from './elementwise';
@@ -47,21 +48,26 @@ const UNIQUE: OptionTable<UniqueOptions> = {
 };
 
 /** Rows [n, m] at positions, not recorded. */
-const rowsAt = (rows: Tensor, at: Tensor): Tensor => pick(rows, 0, alongAxis(at, [at.size, rows.shape[1]], 0), null);
+const rowsAt = (rows: Tensor, places: Tensor): Tensor =>
+  pick(rows, 0, alongAxis(places, [places.size, at(rows.shape, 1)], 0), null);
 
 /** The order that sorts rows [n, m] by their first element, then by the second …: by the last one first, since sorting is stable. */
 function rowOrder(rows: Tensor): Tensor {
-  const [n, m] = rows.shape;
-  let at = arange(n);
+  const [n, m] = tuple(rows.shape, 2);
+  let places = arange(n);
   for (let c = m - 1; c >= 0; c--) {
-    const column = select(rowsAt(narrow(rows, 1, c, 1), at), 1, 0);
-    at = pick(at, 0, order(column, 0, false), null);
+    const column = select(rowsAt(narrow(rows, 1, c, 1), places), 1, 0);
+    places = pick(places, 0, order(column, 0, false), null);
   }
-  return at;
+  return places;
 }
 
-/** The values of runs of equal rows; `at` says where each row stood. */
-async function runs(rows: Tensor, at: Tensor | null, { returnInverse, returnCounts }: UniqueOptions): Promise<Unique> {
+/** The values of runs of equal rows; `places` says where each row stood. */
+async function runs(
+  rows: Tensor,
+  places: Tensor | null,
+  { returnInverse, returnCounts }: UniqueOptions,
+): Promise<Unique> {
   const n = rows.shape[0];
   const none = () => tensor(new Int32Array(0));
   if (!n) return { values: rows, inverse: returnInverse ? none() : null, counts: returnCounts ? none() : null };
@@ -72,9 +78,9 @@ async function runs(rows: Tensor, at: Tensor | null, { returnInverse, returnCoun
   const ends = () => concat([narrow(starts, 0, 1, count - 1), tensor(Int32Array.of(n))]);
   const inverseOf = () => {
     const values = sub(number, 1);
-    if (!at) return values;
+    if (!places) return values;
     const y = empty('unique', [n], 'int32');
-    scatterInto(y, 0, at, values);
+    scatterInto(y, 0, places, values);
     return y;
   };
   return {
@@ -90,10 +96,10 @@ async function distinct(op: string, x: Tensor, options: UniqueOptions, sorting: 
   const axis = dim === undefined ? 0 : existingAxis(op, dim, x.shape);
   const moved = [axis, ...x.shape.map((_, d) => d).filter((d) => d !== axis)];
   const turned = dim === undefined ? raw.reshape(x, [x.size]) : raw.permute(x, moved);
-  const rows = raw.reshape(turned, [turned.shape[0], turned.shape.slice(1).reduce((a, b) => a * b, 1)]);
-  const at = sorting ? rowOrder(rows) : null;
-  const { values, inverse, counts } = await runs(at ? rowsAt(rows, at) : rows, at, wanted);
-  const shape = [values.shape[0], ...turned.shape.slice(1)];
+  const rows = raw.reshape(turned, [at(turned.shape, 0), size(turned.shape.slice(1))]);
+  const places = sorting ? rowOrder(rows) : null;
+  const { values, inverse, counts } = await runs(places ? rowsAt(rows, places) : rows, places, wanted);
+  const shape = [at(values.shape, 0), ...turned.shape.slice(1)];
   const back = moved.map((_, d) => moved.indexOf(d));
   return {
     values: dim === undefined ? raw.reshape(values, shape) : raw.permute(raw.reshape(values, shape), back),
@@ -146,13 +152,13 @@ export function repeatInterleave(
   const { dim, outputSize } = checked(op, options, REPEAT);
   const wide = dim === undefined || !x.ndim ? reshape(x, [-1]) : x;
   const axis = normalizeAxis(op, dim ?? 0, wide.shape);
-  const n = wide.shape[axis];
+  const n = at(wide.shape, axis);
   if (typeof repeats === 'number') {
     requireIntegers(op, { repeats });
     if (repeats < 0) throw inputError(op, `repeats is ${repeats}`, { input: x }, 'Use a whole number.');
     const shape = [...wide.shape.slice(0, axis + 1), repeats, ...wide.shape.slice(axis + 1)];
-    const lined = [shape.slice(0, axis + 1), shape.slice(axis + 2)].map((part) => part.reduce((a, b) => a * b, 1));
-    const times = expand(reshape(wide, [lined[0], 1, lined[1]]), [lined[0], repeats, lined[1]]);
+    const [before, after] = mapTuple([shape.slice(0, axis + 1), shape.slice(axis + 2)], size);
+    const times = expand(reshape(wide, [before, 1, after]), [before, repeats, after]);
     return reshape(times, wide.shape.with(axis, n * repeats));
   }
   checkIndex(op, repeats);
@@ -170,7 +176,7 @@ async function repeatedEach(x: Tensor, axis: number, repeats: Tensor): Promise<T
   const negative = counts.find((n) => n < 0);
   if (negative !== undefined) throw inputError('repeatInterleave', `repeats of ${negative}`, { input: x, repeats });
   const positions = new Int32Array(Array.from(counts).reduce((sum, n) => sum + n, 0));
-  let at = 0;
-  counts.forEach((n, i) => positions.fill(i, at, (at += n)));
+  let end = 0;
+  counts.forEach((n, i) => positions.fill(i, end, (end += n)));
   return selected(null, x, axis, tensor(positions));
 }

@@ -1,4 +1,5 @@
 // Power means over windows, and what undoes a max pooling.
+import { at } from '../../shaders/checked';
 import { maxUnpool as unpoolKernel } from '../../shaders/pool';
 import { recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
@@ -49,9 +50,9 @@ function unpool(
     return list;
   };
   const [k, s, p] = [each('kernelSize', kernelSize, 1), each('stride', stride, 1), each('padding', padding, 0)];
-  const natural = x.shape.slice(-dims).map((n, i) => (n - 1) * s[i] + k[i] - 2 * p[i]);
+  const natural = x.shape.slice(-dims).map((n, i) => (n - 1) * at(s, i) + at(k, i) - 2 * at(p, i));
   const to = outputSize?.slice(-dims) ?? natural;
-  if (to.length !== dims || to.some((n, i) => !Number.isInteger(n) || Math.abs(n - natural[i]) >= s[i]))
+  if (to.length !== dims || to.some((n, i) => !Number.isInteger(n) || Math.abs(n - at(natural, i)) >= at(s, i)))
     throw inputError(op, `outputSize is [${outputSize}]`, shapes, `It is less than a stride from [${natural}].`);
   const few = size(x.shape.slice(-dims));
   const [many, shape] = [size(to), [...x.shape.slice(0, -dims), ...to]];

@@ -1,5 +1,6 @@
 // Norms of vectors and matrices, distances, and vectors brought to a norm: made of `norm`.
 
+import { tuple } from '../../shaders/checked';
 import { inputError, requireNumbers } from '../tensor/context';
 import { normalizeAxis } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -35,7 +36,10 @@ export const matrixNorm = mixed(
     if (x.ndim < 2) throw inputError(op, 'the input is no matrix', { input: x }, 'vectorNorm takes any tensor.');
     if (!Array.isArray(axes) || axes.length !== 2)
       throw inputError(op, 'a matrix lies along two dimensions', { input: x }, 'As [-2, -1].');
-    const [rows, columns] = axes.map((axis) => normalizeAxis(op, axis, x.shape));
+    const [rows, columns] = tuple(
+      axes.map((axis) => normalizeAxis(op, axis, x.shape)),
+      2,
+    );
     if (rows === columns) throw inputError(op, `dimension ${rows} is named twice`, { input: x });
     if (ord === 'fro') return norm(x, 2, [rows, columns], keepDims);
     if (Math.abs(ord) !== 1 && Math.abs(ord) !== Infinity)

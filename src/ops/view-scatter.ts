@@ -1,6 +1,7 @@
 // A copy of a tensor with one of its views replaced, and views that PyTorch has beside the usual ones: diagonals and windows.
+import { at, fromEnd, mapTuple } from '../../shaders/checked';
 import type { PushForward } from '../autograd/tape';
-import { record, recordLinear } from '../autograd/tape';
+import { record, recordLinear, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { tensor } from '../tensor/create';
@@ -66,14 +67,15 @@ const DIAGONAL: OptionTable<DiagonalOptions> = { offset: is.number, dim1: is.num
 function diagonalView(op: string, x: Tensor, options: DiagonalOptions, first: number, second: number): View {
   const { offset = 0, dim1 = first, dim2 = second } = checked(op, options, DIAGONAL);
   requireIntegers(op, { offset, dim1, dim2 });
-  const [a, b] = [dim1, dim2].map((dim) => existingAxis(op, dim, x.shape));
+  const [a, b] = mapTuple([dim1, dim2], (dim) => existingAxis(op, dim, x.shape));
   if (a === b) throw inputError(op, `both dimensions are ${a}`, { input: x }, 'A diagonal has two.');
-  const n = Math.max(0, Math.min(x.shape[a] + Math.min(0, offset), x.shape[b] - Math.max(0, offset)));
+  const n = Math.max(0, Math.min(at(x.shape, a) + Math.min(0, offset), at(x.shape, b) - Math.max(0, offset)));
   const rest = x.shape.map((_, d) => d).filter((d) => d !== a && d !== b);
   return (t) => {
-    const start = n && (offset < 0 ? -offset * t.strides[a] : offset * t.strides[b]);
-    const shape = [...rest.map((d) => t.shape[d]), n];
-    const strides = [...rest.map((d) => t.strides[d]), t.strides[a] + t.strides[b]];
+    const [down, across] = [at(t.strides, a), at(t.strides, b)];
+    const start = n && (offset < 0 ? -offset * down : offset * across);
+    const shape = [...rest.map((d) => at(t.shape, d)), n];
+    const strides = [...rest.map((d) => at(t.strides, d)), down + across];
     return strided(t, shape, strides, t.offset + start);
   };
 }
@@ -95,14 +97,14 @@ export function diagEmbed(x: Tensor, options: DiagonalOptions = {}): Tensor {
   const wide = [...x.shape, 1];
   const axes = [dim1, dim2].map((dim) => normalizeAxis('diagEmbed', dim, wide)).sort((a, b) => a - b);
   const shape = x.shape.slice(0, -1);
-  const n = x.shape[x.ndim - 1] + Math.abs(offset);
+  const n = fromEnd(x.shape, 1) + Math.abs(offset);
   for (const axis of axes) shape.splice(axis, 0, n);
   const out = raw.filled('diagEmbed', shape, 0, x.dtype);
   const view = diagonalView('diagEmbed', out, { offset, dim1, dim2 }, -2, -1);
   raw.place(view(out), x);
   const rule = (g: Tensor) => [viewed('diagEmbed', g, view)];
   return record('diagEmbed', [x], out, [], rule, {
-    push: (t) => embedded('diagEmbed', out, view, t!),
+    push: (t) => sumOfAll(t && embedded('diagEmbed', out, view, t)),
     differentiable: rule,
   });
 }
@@ -125,7 +127,7 @@ export function selectScatter(x: Tensor, source: Tensor, dim: number, index: num
   const { start } = resolveRange('selectScatter', x, axis, index);
   const others = <T>(list: readonly T[]) => list.filter((_, d) => d !== axis);
   return scatterView('selectScatter', x, source, (t) =>
-    strided(t, others(t.shape), others(t.strides), t.offset + start * t.strides[axis]),
+    strided(t, others(t.shape), others(t.strides), t.offset + start * at(t.strides, axis)),
   );
 }
 
@@ -155,7 +157,7 @@ export function sliceScatter(x: Tensor, source: Tensor, options: SliceScatterOpt
 export function unfold(x: Tensor, dim: number, size: number, step: number): Tensor {
   if (x.ndim === 0) return reshape(unfold(unsqueeze(x, 0), dim, size, step), [size]);
   const axis = normalizeAxis('unfold', dim, x.shape);
-  const n = x.shape[axis];
+  const n = at(x.shape, axis);
   requireIntegers('unfold', { size, step });
   if (size < 0 || size > n || step < 1)
     throw inputError(
@@ -169,7 +171,7 @@ export function unfold(x: Tensor, dim: number, size: number, step: number): Tens
     strided(
       t,
       [...t.shape.with(axis, count), size],
-      [...t.strides.map((s, d) => (d === axis ? s * step : s)), t.strides[axis]],
+      [...t.strides.map((s, d) => (d === axis ? s * step : s)), at(t.strides, axis)],
     );
   const positions = Int32Array.from({ length: count * size }, (_, i) => Math.floor(i / size) * step + (i % size));
   const index = tensor(positions);

@@ -1,6 +1,7 @@
 // Differentiable views and rearrangements. Views share memory with their input; the gradient of a view is a view of the gradient wherever
 // strides allow.
 
+import { at, mapTuple } from '../../shaders/checked';
 import { record, recordLinear, SYMMETRIC } from '../autograd/tape';
 import { inputError, requireIntegers } from '../tensor/context';
 import { copy } from '../tensor/elementwise';
@@ -87,7 +88,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 /** Swaps two dimensions, by default the last two. A view. */
 export function transpose(x: Tensor, first = -2, second = -1): Tensor {
   const order = x.shape.map((_, i) => i);
-  const [a, b] = [first, second].map((axis) => normalizeAxis('transpose', axis, x.shape));
+  const [a, b] = mapTuple([first, second], (axis) => normalizeAxis('transpose', axis, x.shape));
   if (x.ndim) [order[a], order[b]] = [b, a];
   return permute(x, order);
 }
@@ -126,7 +127,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 /** Repeats dimensions of size 1 (and new leading ones) up to `shape`, without a copy; −1 keeps a size. */
 export function expand(x: Tensor, shape: Shape): Tensor {
   const lead = requireList('expand', shape).length - x.ndim;
-  const to = shape.map((n, i) => (n === -1 && i >= lead ? x.shape[i - lead] : n));
+  const to = shape.map((n, i) => (n === -1 && i >= lead ? at(x.shape, i - lead) : n));
   checkShape('expand', to);
   if (lead < 0 || !sameShape(broadcastShapes('expand', x.shape, to), to))
     throw inputError('expand', 'only dimensions of size 1 can be repeated', { input: x, wanted: shape });
@@ -148,7 +149,7 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
 function repeated(x: Tensor, axis: number, count: number): Tensor {
   const [outer, inner] = [size(x.shape.slice(0, axis)), size(x.shape.slice(axis))];
   const wide = expand(reshape(x, [outer, 1, inner]), [outer, count, inner]);
-  return reshape(wide, x.shape.with(axis, x.shape[axis] * count));
+  return reshape(wide, x.shape.with(axis, at(x.shape, axis) * count));
 }
 
 /** The elements in the opposite order along dimensions (all by default). A view. */
@@ -198,17 +199,17 @@ export function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
 
 /** `length` elements from `start` along a dimension. A view. */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
-  const at = existingAxis('narrow', axis, x.shape);
+  const along = existingAxis('narrow', axis, x.shape);
+  const n = at(x.shape, along);
   requireIntegers('narrow', { start, length });
-  if (start < 0 || length < 0 || start + length > x.shape[at])
+  if (start < 0 || length < 0 || start + length > n)
     throw inputError(
       'narrow',
-      `elements ${start} … ${start + length - 1} of dimension ${at}, which has size ${x.shape[at]}`,
+      `elements ${start} … ${start + length - 1} of dimension ${along}, which has size ${n}`,
       { input: x },
       'The arguments are axis, start, length.',
     );
-  const shape = x.shape.map((n, i) => (i === at ? length : n));
-  return sliceSteps(x, raw.stepsFrom(start, at, shape));
+  return sliceSteps(x, raw.stepsFrom(start, along, x.shape.with(along, length)));
 }
 
 /** One position along a dimension, which is dropped: `x[:, index]` for axis 1. A view. */

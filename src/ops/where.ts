@@ -1,5 +1,6 @@
 // Choices between elements: `where`, and `clamp` with numbers or tensors as bounds.
 
+import { mapTuple } from '../../shaders/checked';
 import type { DType } from '../tensor/dtype';
 import { isFloat, wgslType } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
@@ -34,18 +35,17 @@ function chosen(condition: Tensor, a: Operand, b: Operand): Tensor {
   requireTensor('where', condition);
   const like = [a, b].find((x) => x instanceof Tensor);
   const operands: Record<string, Tensor> = { c: condition };
-  const scalars: Numeric[] = [0, 0];
-  for (const [i, value] of [a, b].entries()) {
+  for (const [name, value] of Object.entries({ a, b })) {
     requireOperand('where', value, condition);
-    if (value instanceof Tensor) operands['ab'[i]] = value;
-    else scalars[i] = value;
+    if (value instanceof Tensor) operands[name] = value;
   }
+  const scalars = mapTuple([a, b], (value) => (value instanceof Tensor ? 0 : value));
   const shape = Object.values(operands).reduce<Shape>((all, t) => broadcastShapes('where', all, t.shape), []);
   const dtype = resultType([a, b], like?.dtype ?? 'float32');
   const type = wgslType(computed(dtype));
   const expression = `select(${operands.b ? `${type}(b)` : `${type}(t)`}, ${operands.a ? `${type}(a)` : `${type}(s)`}, bool(c))`;
   const y = evaluate({ name: 'where', expression, operands, scalars, shape, result: dtype });
-  const inputs = [operands.a, operands.b].filter(Boolean);
+  const inputs = [operands.a, operands.b].filter((x) => !!x);
   const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'];
   return recordElementwise('where', inputs, y, rules.filter((rule) => !!rule) as string[], operands, [], undefined);
 }

@@ -1,6 +1,7 @@
 // Determinants, powers and Cholesky's factors of small matrices.
 
-import { record, scopedNoGrad } from '../../autograd/tape';
+import { fromEnd } from '../../../shaders/checked';
+import { record, scopedNoGrad, sumOfAll } from '../../autograd/tape';
 import { checked, is } from '../../gpu/options';
 import { inputError, requireIntegers } from '../../tensor/context';
 import { eye, ones, zeros } from '../../tensor/create';
@@ -31,7 +32,7 @@ export function det(a: Tensor): Tensor {
     return mul(prod(diagonalOf(lu), -1), swaps);
   });
   const rule: GradientRule = (g) => [mul(perMatrix(mul(g, y)), transpose(inverse(a, null)))];
-  const push = (t: Tensor | null) => mul(y, traceOf(inverse(a, null), t!));
+  const push = (t: Tensor | null) => mul(y, traceOf(inverse(a, null), sumOfAll(t)));
   return record('det', [a], y, [a, y], rule, { push, differentiable: rule });
 }
 
@@ -49,7 +50,7 @@ export function slogdet(a: Tensor): { sign: Tensor; logabsdet: Tensor } {
     return { sign: mul(prod(sign(pivots), -1), swaps), logabsdet: sum(log(abs(pivots)), -1) };
   });
   const rule: GradientRule = (g) => [mul(perMatrix(g), transpose(inverse(a, null)))];
-  const push = (t: Tensor | null) => traceOf(inverse(a, null), t!);
+  const push = (t: Tensor | null) => traceOf(inverse(a, null), sumOfAll(t));
   return { ...parts, logabsdet: record('slogdet', [a], parts.logabsdet, [a], rule, { push, differentiable: rule }) };
 }
 
@@ -68,7 +69,7 @@ export function cholesky(a: Tensor, options: { upper?: boolean } = {}): Tensor {
   const { upper = false } = checked(op, options, { upper: is.flag });
   requireSquare(op, a);
   const l = choleskyFactor(op, a);
-  const half = eye(a.shape[a.ndim - 1]);
+  const half = eye(fromEnd(a.shape, 1));
   // The lower triangle with half of the diagonal.
   const lower = (x: Tensor) => mul(tril(x), expression(op, '1.0 - 0.5 * e', { e: half }));
   const rule: GradientRule = (g) => {
@@ -77,8 +78,9 @@ export function cholesky(a: Tensor, options: { upper?: boolean } = {}): Tensor {
     const x = solveTriangular(l, left, { upper: false, left: false });
     return [mul(add(x, transpose(x)), 0.5)];
   };
-  const push = (t: Tensor | null) => {
-    const symmetric = add(tril(t!), transpose(tril(t!, { diagonal: -1 })));
+  const push = (tangent: Tensor | null) => {
+    const t = sumOfAll(tangent);
+    const symmetric = add(tril(t), transpose(tril(t, { diagonal: -1 })));
     const inner = solveTriangular(l, symmetric, { upper: false });
     return matmul(l, lower(solveTriangular(transpose(l), inner, { upper: true, left: false })));
   };
@@ -92,12 +94,14 @@ export function matrixPower(a: Tensor, n: number): Tensor {
   requireSquare(op, a);
   requireIntegers(op, { n });
   if (Math.abs(n) > 2 ** 30) throw inputError(op, `n is ${n}`, { a });
-  if (n === 0) return expand(eye(a.shape[a.ndim - 1]), a.shape);
+  if (n === 0) return expand(eye(fromEnd(a.shape, 1)), a.shape);
   let square = n < 0 ? inverse(a, op) : a;
-  let y: Tensor | null = null;
-  for (let left = Math.abs(n); ; square = matmul(square, square)) {
-    if (left % 2) y = y ? matmul(y, square) : square;
-    left = Math.floor(left / 2);
-    if (!left) return y!;
+  let left = Math.abs(n);
+  for (; left % 2 === 0; left /= 2) square = matmul(square, square);
+  let y = square;
+  while ((left = Math.floor(left / 2))) {
+    square = matmul(square, square);
+    if (left % 2) y = matmul(y, square);
   }
+  return y;
 }

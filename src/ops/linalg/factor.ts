@@ -1,5 +1,6 @@
 // Factors of square matrices and triangular solutions, not recorded: checks, memory and launches.
 
+import { fromEnd, tuple } from '../../../shaders/checked';
 import {
   cholesky as choleskyKernel,
   lu as luKernel,
@@ -14,7 +15,7 @@ import type { Tensor } from '../../tensor/tensor';
 import { empty, requireFloats } from '../../tensor/tensor';
 
 /** A gradient rule in recorded operations: of the first order and, with `createGraph`, of any. */
-export type GradientRule = (g: Tensor, needs: readonly boolean[]) => readonly (Tensor | false)[];
+export type GradientRule = (g: Tensor, needs: readonly boolean[]) => readonly (Tensor | false | undefined)[];
 
 /** Refuses what are no square matrices in the last two dimensions. */
 export function requireSquare(op: string, a: Tensor): void {
@@ -46,7 +47,7 @@ export interface Factors {
 
 /** P·A = L·U of the matrices [..., n, n]. Singular ones are reported in the name of `op` (null: not at all) at the next read. */
 export function factor(a: Tensor, op: string | null): Factors {
-  const n = a.shape[a.ndim - 1];
+  const n = fromEnd(a.shape, 1);
   const batch = a.shape.slice(0, -2);
   const y = { lu: empty('lu', a.shape), perm: empty('lu', [...batch, n], 'int32'), sign: empty('lu', batch) };
   const bindings = [contiguous(a), y.lu, y.perm, y.sign].map(bind);
@@ -60,7 +61,7 @@ export function factor(a: Tensor, op: string | null): Factors {
 export function solveTriangle(t: Tensor, b: Tensor, o: Omit<TriangularOptions, 'permuted'>, perm?: Tensor): Tensor {
   const x = empty('solveTriangular', b.shape);
   if (!x.size) return x;
-  const [n, m] = b.shape.slice(-2);
+  const [n, m] = tuple(b.shape.slice(-2), 2);
   const reads = [contiguous(t), contiguous(b), ...(perm ? [perm] : [])];
   const columns = x.size / n;
   device().launch(triangular({ ...o, permuted: !!perm }), [...reads, x].map(bind), [columns, n, m], columns);
@@ -79,7 +80,7 @@ export function solveFactored({ lu, perm }: Factors, b: Tensor, safe = false): T
 export function choleskyFactor(op: string, a: Tensor): Tensor {
   const l = empty(op, a.shape);
   if (!l.size) return l;
-  const n = a.shape[a.ndim - 1];
+  const n = fromEnd(a.shape, 1);
   const count = a.size / (n * n);
   const slot = slotFor(op, 'is not positive definite', 'Its factor has NaN.');
   device().launch(

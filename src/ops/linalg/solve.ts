@@ -1,5 +1,6 @@
 // Linear systems of small matrices, and inverses. Gradients are written in recorded operations, so that those of any order follow.
 
+import { fromEnd } from '../../../shaders/checked';
 import { type PushForward, record, scopedNoGrad, sumOfAll } from '../../autograd/tape';
 import { checked, is, type OptionTable } from '../../gpu/options';
 import { inputError } from '../../tensor/context';
@@ -29,13 +30,13 @@ function requireRows(op: string, a: Tensor, b: Tensor): void {
 
 /** The inverses, recorded. `op` names reports of singular matrices; null: pivots of 0 count as tiny ones. */
 export function inverse(a: Tensor, op: string | null): Tensor {
-  const n = a.shape[a.ndim - 1];
+  const n = fromEnd(a.shape, 1);
   const y = scopedNoGrad(() => solveFactored(factor(a, op), expand(eye(n), a.shape), op === null));
   const rule: GradientRule = (g) => {
     const back = transpose(y);
     return [neg(matmul(matmul(back, g), back))];
   };
-  const push: PushForward = (t) => neg(matmul(matmul(y, t!), y));
+  const push: PushForward = (t) => neg(matmul(matmul(y, sumOfAll(t)), y));
   return record('inv', [a], y, [y], rule, { push, differentiable: rule });
 }
 
