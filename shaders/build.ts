@@ -1,4 +1,5 @@
 // What kernel families share when they put WGSL together.
+import { tuple } from './checked';
 import { aliases } from './elements';
 import type { Kernel } from './kernel';
 
@@ -19,7 +20,7 @@ type Buffer = string | false;
 
 /** WGSL of storage bindings in their order, and the directive that they need, which stands before all declarations. */
 export function storage(...buffers: readonly Buffer[]): { enable: string; bindings: string; access: string } {
-  const parts = buffers.filter((b) => b !== false).map((b) => b.split(/:? /));
+  const parts = buffers.filter((b) => b !== false).map((b) => tuple(b.split(/:? /), 3));
   const bindings = parts.map(
     ([letter, name, type], i) =>
       `@group(0) @binding(${i}) var<storage, ${letter === 'r' ? 'read' : 'read_write'}> ${name}: array<${type}>;`,
