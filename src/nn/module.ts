@@ -5,16 +5,13 @@ import { consult } from '../autograd/modes';
 import { InputError } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { insideModule, moduleDepth } from '../tensor/context';
-import { copyInto } from '../tensor/elementwise';
-import { asProgram, insideCall, owned } from '../tensor/memory';
-import { sameShape, showShape } from '../tensor/shape';
-import { requireTensors, type Tensor } from '../tensor/tensor';
+import { insideCall, owned } from '../tensor/memory';
+import type { Tensor } from '../tensor/tensor';
+import { Hooks, type ModuleGradients } from './hooks';
+import { loadByName } from './load-state';
 import { Parameter, State } from './parameter';
 import { entriesOf, reachable } from './reachable';
 import { type LoadReport, load, type StateDict, save } from './stored';
-
-/** `fooBar` → `foo_bar`: PyTorch's spelling, which is understood when loading. */
-const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** The fields of an object, those in collections by dotted names. */
 function* fields(
@@ -63,6 +60,16 @@ export type ForwardPreHook<I extends readonly unknown[] = readonly unknown[]> = 
   inputs: I,
 ) => readonly unknown[] | Nothing;
 
+/** Called in the backward pass when the gradients of a module's inputs are known; may return others in their place. */
+export type BackwardHook = (
+  module: AnyModule,
+  gradInputs: ModuleGradients,
+  gradOutputs: ModuleGradients,
+) => ModuleGradients | Nothing;
+
+/** Called before a module's part of the backward pass with the gradients of its outputs; may return others in their place. */
+export type BackwardPreHook = (module: AnyModule, gradOutputs: ModuleGradients) => ModuleGradients | Nothing;
+
 /**
  * A layer, or a model made of layers, as `torch.nn.Module`. `In` is what `forward` takes, `Out` what it returns: one tensor each unless said
  * otherwise, `extends nn.Module<[query: Tensor, key: Tensor], Tensor[]>`. A function that takes any module says `nn.AnyModule`.
@@ -71,16 +78,13 @@ export abstract class Module<In = Tensor, Out = Tensor> {
   #training = true;
   /** Position in the tree (`layer2.1.conv1`), known after the first call; for messages. */
   declare path: string;
-  /** Of any type: a module that takes more than is asked for passes for one that does not. */
-  declare private hooks: Set<ForwardHook<Some, Some>>;
-  declare private preHooks: Set<ForwardPreHook<Some>>;
+  declare private hooks: Hooks<AnyModule>;
   /** Whether a walk over names is inside of it. */
   declare private walked: boolean;
 
   constructor() {
     Object.defineProperty(this, 'path', { value: '', writable: true, enumerable: false });
-    for (const name of ['hooks', 'preHooks'])
-      Object.defineProperty(this, name, { value: new Set(), enumerable: false });
+    Object.defineProperty(this, 'hooks', { value: new Hooks(), enumerable: false });
     Object.defineProperty(this, 'walked', { value: false, writable: true, enumerable: false });
     const { forward } = this;
     // Users write `forward` and call `forward`: wrapping it here gives errors their module path, and releases what only the inside of the
@@ -241,16 +245,32 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     return this;
   }
 
-  /** Runs `hook` before every forward; it may return other inputs, as an array. Returns a function that removes it. */
+  /**
+   * Runs `hook` before every forward, as `register_forward_pre_hook`; it may return other inputs, as an array. Returns a function that removes
+   * it. A compiled step calls its hooks while it is traced, and is traced again after one was added or removed: so for all kinds of hooks.
+   */
   onForwardPre<I extends readonly unknown[] = Inputs<In>>(hook: ForwardPreHook<I>): () => void {
-    this.preHooks.add(hook);
-    return () => void this.preHooks.delete(hook);
+    return this.hooks.add('forwardPre', hook);
   }
 
-  /** Runs `hook` after every forward; returns a function that removes it. */
+  /** Runs `hook` after every forward, as `register_forward_hook`; what it returns, if anything, is the result. Returns a function that removes it. */
   onForward<I extends readonly unknown[] = Inputs<In>>(hook: ForwardHook<I, Out>): () => void {
-    this.hooks.add(hook);
-    return () => void this.hooks.delete(hook);
+    return this.hooks.add('forward', hook);
+  }
+
+  /**
+   * Runs `hook` in every backward pass through a forward of this module, as `register_full_backward_hook`: with the gradients of the tensors among
+   * its arguments and of those in its result (a tensor or an array), null where there is none. An array that it returns takes the place of the
+   * former. Where no input has a gradient it sees null for them, and cannot replace any. With `createGraph` what it computes is recorded. Returns a
+   * function that removes it; calls made before keep theirs.
+   */
+  onBackward(hook: BackwardHook): () => void {
+    return this.hooks.add('backward', hook);
+  }
+
+  /** Runs `hook` before the module's part of a backward pass, as `register_full_backward_pre_hook`; it may return other gradients of the outputs. */
+  onBackwardPre(hook: BackwardPreHook): () => void {
+    return this.hooks.add('backwardPre', hook);
   }
 
   /** Parameters and persistent states by name, tied ones under each name. The tensors are the module's own, not copies. */
@@ -264,46 +284,15 @@ export abstract class Module<In = Tensor, Out = Tensor> {
    * every missing, unexpected and misshapen key; nothing is changed then. `strict: false` ignores missing and unexpected keys and returns them.
    */
   loadStateDict(dict: Readonly<StateDict>, options: { strict?: boolean } = {}): LoadReport {
-    const { strict = true } = checked('loadStateDict', options, { strict: is.flag });
-    const own = this.#byName();
-    const given = new Map(Object.entries(dict));
-    requireTensors('loadStateDict', dict);
-    /** The values that come, under which key and for what. */
-    const found: { key: string; target: Tensor; value: Tensor }[] = [];
-    for (const [name, target] of own) {
-      const snake = snakeCase(name);
-      const key = given.has(name) || own.has(snake) ? name : snake;
-      const value = given.get(key);
-      if (value) found.push({ key, target, value });
-    }
-    const used = new Set(found.map(({ key }) => key));
-    const come = new Set<Tensor | undefined>(found.map(({ target }) => target));
-    const ignored = (key: string) => key.endsWith('num_batches_tracked');
-    const missing = Object.keys(this.stateDict()).filter((name) => !come.has(own.get(name)));
-    const unexpected = [...given].filter(([key]) => !used.has(key) && !own.has(key) && !ignored(key));
-    const misshapen = found.filter(({ target, value }) => !sameShape(target.shape, value.shape));
-    const problems = [
-      ...(strict ? missing.map((key) => `missing: ${key} ${showShape(own.get(key)!.shape)}`) : []),
-      ...(strict ? unexpected.map(([key, value]) => `unexpected: ${key} ${showShape(value.shape)}`) : []),
-      ...misshapen.map(
-        ({ key, target, value }) =>
-          `shape of ${key}: ${showShape(value.shape)} in the state dict, ${showShape(target.shape)} in the module`,
-      ),
-    ];
-    if (problems.length) {
-      const shown = problems.slice(0, 20);
-      if (problems.length > 20) shown.push(`and ${problems.length - 20} more`);
-      throw new InputError(
-        `loadStateDict: the state dict does not fit ${this.constructor.name}; nothing was loaded\n  ${shown.join('\n  ')}`,
-      );
-    }
-    const loaded = new Set<Tensor>();
-    for (const { target, value } of found) {
-      copyInto(target, value);
-      loaded.add(target);
-    }
+    const { loaded, ...report } = loadByName(
+      this.constructor.name,
+      this.#byName(),
+      Object.keys(this.stateDict()),
+      dict,
+      options,
+    );
     for (const module of this.modules()) module.afterLoad(loaded);
-    return { missing, unexpected: unexpected.map(([key]) => key) };
+    return report;
   }
 
   /**
@@ -369,19 +358,10 @@ export abstract class Module<In = Tensor, Out = Tensor> {
 
   #run(forward: (...inputs: Inputs<In>) => Out, inputs: Inputs<In>): Out {
     called?.add(this);
-    for (const hook of this.preHooks) {
-      for (const memory of reachable(inputs)) memory.escape();
-      inputs = (asProgram(() => hook(this, inputs)) ?? inputs) as Inputs<In>;
-      if (!Array.isArray(inputs))
-        throw new InputError(`${this.constructor.name}: a hook before forward returns its inputs as an array, [x]`);
-    }
     // The path of an inner module is told from the root; a stack of full paths would repeat it.
-    let output = insideModule(this.path, () => Reflect.apply(forward, this, inputs));
-    for (const hook of this.hooks) {
-      for (const memory of reachable(inputs, output)) memory.escape();
-      output = asProgram(() => hook(this, inputs, output)) ?? output;
-    }
-    return output;
+    return this.hooks.around(this, inputs, (given) =>
+      insideModule(this.path, () => Reflect.apply(forward, this, given)),
+    );
   }
 }
 
