@@ -42,7 +42,7 @@ export class MixerBlock extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const rows = x.reshape([x.shape[0], this.channels, this.places]);
+    const rows = x.reshape([-1, this.channels, this.places]);
     const mixed = rows.add(this.tokens.forward(this.norm1.forward(rows)));
     const pixels = mixed.transpose(1, 2);
     return pixels

@@ -5,6 +5,7 @@ import { ResidentImages } from '../../datasets/resident';
 import { synthetic } from '../../datasets/synthetic';
 import { F, MeanField, manualSeed, nn, noGrad, optim, type Tensor, Trainer } from '../../src/index.node.js';
 import { withDevice } from '../shared/device';
+import { first } from '../shared/first';
 import {
   choice,
   count,
@@ -81,7 +82,7 @@ async function main(block: 'mixer' | 'depthwise', options: Options): Promise<voi
     net = new Net(MeanField.from(vanilla.blocks as nn.Sequential));
     net.patches.loadStateDict(vanilla.patches.stateDict());
     net.head.loadStateDict(vanilla.head.stateDict());
-    const [{ images }] = test.batches({ batchSize: 16 });
+    const { images } = first(test.batches({ batchSize: 16 }));
     const [before, after] = [await outputs(vanilla, images), await outputs(net, images)];
     equal = before.every((value, i) => Object.is(value, after[i]));
     say(

@@ -2,6 +2,7 @@
 // Algorithm 2. Spread = root mean square over samples of the standard deviation over a layer's units, at its largest in training.
 
 import type { Command } from 'commander';
+import { at } from '../../shaders/checked';
 import { F, type featureFlow, nn, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { stepCount } from '../shared/options';
@@ -76,15 +77,15 @@ export async function collapse(options: CollapseOptions, say: Say, progress: Pro
         ...{ x, y, eta, steps, observe: measures },
         async onStep(k, _, seen) {
           for (const name of ['spread', 'delta'] as const)
-            (await seen[name].data()).forEach((value, i) => (largest[name][i] = Math.max(largest[name][i], value)));
+            (await seen[name].data()).forEach((value, i) => (largest[name][i] = Math.max(at(largest[name], i), value)));
           onStep(k);
         },
       });
       release(net);
       for (let l = 0; l < layers; l++) {
         const of = (list: number[]): Group => ({ x: width, values: list.slice(l * replicas, (l + 1) * replicas) });
-        spread[l].push(of(largest.spread));
-        delta[l].push(of(largest.delta));
+        at(spread, l).push(of(largest.spread));
+        at(delta, l).push(of(largest.delta));
       }
       say(
         `${arm}, width ${width}: spread ${spread.map((groups) => mean(groups.at(-1)!.values).toPrecision(3)).join(' ')} (layers 1 … ${layers})`,
@@ -92,8 +93,8 @@ export async function collapse(options: CollapseOptions, say: Say, progress: Pro
     }
     for (let l = 0; l < layers; l++)
       found.push({
-        ...{ arm, layer: l + 1, spread: spread[l], fit: powerLaw(spread[l], seed) },
-        ...{ delta: delta[l], deltaFit: powerLaw(delta[l], seed) },
+        ...{ arm, layer: l + 1, spread: at(spread, l), fit: powerLaw(at(spread, l), seed) },
+        ...{ delta: at(delta, l), deltaFit: powerLaw(at(delta, l), seed) },
       });
   }
   const middle = (arm: string) => found.filter((one) => one.arm === arm && one.layer > 1 && one.layer < layers);

@@ -1,5 +1,6 @@
 // How large the features of a FeatureFlowResNet are after some steps, and how far they have moved, in both parametrisations.
 
+import { at } from '../../shaders/checked';
 import { F, featureFlow, manualSeed, models, noGrad, type Tensor } from '../../src/index';
 import { UsageError } from '../shared/usage-error';
 
@@ -53,7 +54,7 @@ export async function measure(
   const after = state();
   const squares = (list: Tensor[]) => Promise.all(list.map((x) => noGrad(() => x.square().mean()).item()));
   const features = await squares(after);
-  const updates = await squares(after.map((x, l) => noGrad(() => x.sub(before[l]))));
+  const updates = await squares(after.map((x, l) => noGrad(() => x.sub(at(before, l)))));
   for (const x of [...before, ...after]) x.dispose();
   return { features, updates };
 }

@@ -1,7 +1,9 @@
 // The coordinate check: after a few steps at one rate, how large are features, and how far have they moved, in nets of different width?
 
 import type { Command } from 'commander';
+import { at } from '../../shaders/checked';
 import { drawChart, type Panel, ramp } from '../shared/chart';
+import { first } from '../shared/first';
 import { count } from '../shared/options';
 import type { Progress, Say } from '../shared/progress';
 import { ARMS, type Arm, measure } from './coordinate-sizes';
@@ -50,7 +52,7 @@ export async function coordinates(
 ): Promise<CoordinatesResult> {
   const { widths, batch: batchSize, seed, seeds } = options;
   const source = await loadImages(options, say);
-  const [batch] = source.batches({ batchSize, seed, shuffle: true });
+  const batch = first(source.batches({ batchSize, seed, shuffle: true }));
   const [images, labels] = [pooled(batch, options), batch.labels.keep()];
   const arms: Sizes[] = [];
   for (const arm of ARMS) {
@@ -65,7 +67,7 @@ export async function coordinates(
       }
       progress?.end();
       const mean = (part: 'features' | 'updates') =>
-        all[0][part].map((_, l) => Math.sqrt(all.reduce((sum, one) => sum + one[part][l], 0) / all.length));
+        at(all, 0)[part].map((_, l) => Math.sqrt(all.reduce((sum, one) => sum + at(one[part], l), 0) / all.length));
       sizes.features.push(mean('features'));
       sizes.updates.push(mean('updates'));
       const show = (list: number[]) => list.map((x) => x.toPrecision(3)).join(' ');
@@ -95,24 +97,24 @@ const withoutLogits = (sizes: number[]): number[] => sizes.slice(0, -1);
 /** max/min − 1 over widths of the layer where it is largest. */
 const worst = (sizes: number[][]): number =>
   Math.max(
-    ...sizes[0].map((_, l) => {
-      const column = sizes.map((list) => list[l]);
+    ...at(sizes, 0).map((_, l) => {
+      const column = sizes.map((list) => at(list, l));
       return Math.max(...column) / Math.min(...column) - 1;
     }),
   );
 
 /** A row of panels for each arm: a line for each layer, relative to the smallest width. */
 export function drawCoordinates({ widths, arms, spread }: CoordinatesResult): string {
-  const logits = arms[0].features[0].length - 1;
+  const logits = at(at(arms, 0).features, 0).length - 1;
   const panel = (title: string, sizes: number[][]): Panel => ({
     title,
     xName: 'log₂ of width',
     fromZero: true,
     freeX: true,
-    lines: sizes[0].map((first, l) => ({
+    lines: at(sizes, 0).map((least, l) => ({
       label: l === logits ? 'logits' : `β${l + 1}`,
       color: ramp(l, logits + 1),
-      points: widths.map((width, i) => [Math.log2(width), sizes[i][l] / first]),
+      points: widths.map((width, i) => [Math.log2(width), at(at(sizes, i), l) / least]),
     })),
   });
   const rows = arms.map(({ arm, features, updates }) => [

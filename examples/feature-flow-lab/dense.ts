@@ -1,6 +1,7 @@
 // Dense nets and the flow that they follow: samples, training of many nets of one width in one batched job, the gap between them.
 
 import { Rng } from '../../datasets/random';
+import { at } from '../../shaders/checked';
 import { compile, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '../../src/index';
 
 export interface NetOptions {
@@ -92,7 +93,7 @@ export function release(net: featureFlow.FeatureFlowNet): void {
 
 /** sup_k |a^k − b^k| */
 export const sup = (a: readonly number[], b: readonly number[]): number =>
-  Math.max(...a.map((loss, k) => Math.abs(loss - b[k])));
+  Math.max(...a.map((loss, k) => Math.abs(loss - at(b, k))));
 
 /** The losses of every replica, [replica][k]. */
 export async function lossesOf(
@@ -107,7 +108,7 @@ export async function lossesOf(
   await train(net, {
     ...{ x, y, eta, steps },
     onStep(k, losses) {
-      for (let r = 0; r < losses.length; r++) (runs[r] ??= []).push(losses[r]);
+      Array.from(losses).forEach((loss, r) => (runs[r] ??= []).push(loss));
       onStep(k);
     },
   });

@@ -4,6 +4,7 @@
 
 import type { Command } from 'commander';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { at, tuple } from '../../shaders/checked';
 import { F, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { count } from '../shared/options';
@@ -62,7 +63,7 @@ export async function distance(options: DistanceOptions, say: Say, progress: Pro
   for (const width of widths) {
     const net = await makeNets(options, x, { width, replicas });
     nets.set(width, net);
-    places.set(width, crowd.readout.shape[0]);
+    places.set(width, at(crowd.readout.shape, 0));
     crowd = await board(crowd, net, x);
   }
   const flow = new featureFlow.FeatureFlow(x, y, crowd);
@@ -132,25 +133,25 @@ async function board(
   x: Tensor,
 ): Promise<featureFlow.FlowStart> {
   const { replicas, width, layers, readout } = net.options;
-  const samples = x.shape[0];
+  const [samples, inputs] = tuple(x.shape, 2);
   const units = replicas! * width;
   const columns = (t: Tensor, rows: number) => t.permute([1, 0, 2]).reshape([rows, units]); // [replicas, rows, m]
   const { features, residuals } = noGrad(() => net.layers(x));
   const coupled: Tensor[] = [];
   for (let l = 2; l <= layers; l++) {
     const grams = await noGrad(() => {
-      const h = net.h1(features[l - 1]);
+      const h = net.h1(at(features, l - 1));
       return h.matmul(h.transpose()).mul(1 / width);
     }).data();
-    const root = power(new Matrix(start.grams[l - 1]), 0.5);
+    const root = power(new Matrix(at(start.grams, l - 1)), 0.5);
     const flat = Array.from({ length: replicas! }, (_, r) => {
       const gram = Matrix.from1DArray(samples, samples, [...grams.subarray(r * samples ** 2, (r + 1) * samples ** 2)]);
       return root.mmul(power(gram, -0.5)).to1DArray();
     }).flat();
     const map = tensor(flat, { shape: [replicas!, samples, samples] });
-    coupled[l] = noGrad(() => columns(map.matmul(residuals[l]), samples).keep());
+    coupled[l] = noGrad(() => columns(map.matmul(at(residuals, l)), samples).keep());
   }
-  const first = noGrad(() => columns(net.weights[0].detach(), x.shape[1]).keep());
+  const first = noGrad(() => columns(at(net.weights, 0).detach(), inputs).keep());
   return featureFlow.withPassengers(start, first, coupled, tensor(new Float32Array(units).fill(readout as number)));
 }
 
@@ -176,7 +177,7 @@ async function idealAt(
       const rows = t.ndim === 1 ? t.unsqueeze(0) : t;
       return rows
         .narrow(1, from, width * replicas)
-        .reshape([rows.shape[0], replicas, width])
+        .reshape([at(rows.shape, 0), replicas, width])
         .permute([1, 0, 2])
         .contiguous();
     }).data() as Promise<Float32Array>;
@@ -208,12 +209,12 @@ function compare(
     let most = 0;
     let squares = 0;
     for (let i = r * size; i < (r + 1) * size; i++) {
-      const off = Math.abs(a[i] - b[i]);
+      const off = Math.abs((a[i] as number) - (b[i] as number));
       most = Math.max(most, off);
       squares += off * off;
     }
-    record.sup[r] = Math.max(record.sup[r], most);
-    record.rms[r] = Math.max(record.rms[r], Math.sqrt(squares / size));
+    record.sup[r] = Math.max(at(record.sup, r), most);
+    record.rms[r] = Math.max(at(record.rms, r), Math.sqrt(squares / size));
   }
 }
 

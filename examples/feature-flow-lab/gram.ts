@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { at } from '../../shaders/checked';
 import type { Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { count } from '../shared/options';
@@ -69,8 +70,8 @@ export async function gram(options: GramOptions, say: Say, progress: Progress): 
       if (kept(k)) {
         times.push(k * eta);
         const row: number[] = [];
-        for (let l = 0; l < layers; l++) {
-          const values = smallest((await seen[l].data()) as Float32Array, samples);
+        for (const gram of Object.values(seen)) {
+          const values = smallest((await gram.data()) as Float32Array, samples);
           least = Math.min(least, ...values);
           row.push(mean(values));
         }
@@ -92,22 +93,22 @@ export async function gram(options: GramOptions, say: Say, progress: Progress): 
   });
   const show = (row: number[]) => row.map((value) => value.toPrecision(3)).join(' ');
   say(
-    `nets of width ${width}, mean of ${replicas}: ${show(nets[0])} at t = 0, ${show(nets.at(-1)!)} at t = ${time} (layers 1 … ${layers})`,
+    `nets of width ${width}, mean of ${replicas}: ${show(at(nets, 0))} at t = 0, ${show(nets.at(-1)!)} at t = ${time} (layers 1 … ${layers})`,
   );
-  say(`flow: ${show(flow[0])} at t = 0, ${show(flow.at(-1)!)} at t = ${time}`);
+  say(`flow: ${show(at(flow, 0))} at t = 0, ${show(flow.at(-1)!)} at t = ${time}`);
   say(
     `the smallest of all nets, layers and times is ${least.toPrecision(3)}; above 0: ${least > 1e-4 ? 'met' : 'NOT MET'}`,
   );
-  return { experiment: 'gram', times, nets, flow, summary: { smallest: least, initial: flow[0] } };
+  return { experiment: 'gram', times, nets, flow, summary: { smallest: least, initial: at(flow, 0) } };
 }
 
 export function drawGram({ times, nets, flow, summary }: GramResult): string {
   const panel = (title: string, rows: number[][]): Panel => ({
     ...{ title, xName: 't', fromZero: false, log: 'y' },
-    lines: rows[0].map((_, l, { length: layers }) => ({
+    lines: at(rows, 0).map((_, l, { length: layers }) => ({
       label: `layer ${l + 1}`,
       color: ramp(l, layers),
-      points: rows.map((row, i) => [times[i], Math.max(row[l], 1e-9)]),
+      points: rows.map((row, i) => [at(times, i), Math.max(at(row, l), 1e-9)]),
     })),
   });
   const rows = [[panel('Nets: λmin of the Gram matrices', nets), panel('Flow: λmin', flow)]];

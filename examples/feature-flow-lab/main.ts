@@ -85,7 +85,7 @@ await runProgram(program, () =>
 
 async function perform(name: string, options: Shared): Promise<void> {
   const { out, json } = options;
-  const { summary, perform: run } = experiments[name];
+  const { summary, perform: run } = experiments[name] as Experiment; // no other name is a command
   const progress = createProgress({ silent: json, unit: 'steps' });
   const said: string[] = [];
   const say = (line: string) => {

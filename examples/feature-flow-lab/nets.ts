@@ -1,6 +1,7 @@
 // What the experiments with dense nets share besides the nets: options, progress, panels of slopes.
 
 import type { Command } from 'commander';
+import { at } from '../../shaders/checked';
 import type { Line, Panel, Point } from '../shared/chart';
 import { count, depth, numberFrom, numberList, seedNumber, UsageError } from '../shared/options';
 import type { Progress } from '../shared/progress';
@@ -46,8 +47,8 @@ export function slopePanel(
   curves: { name: string; color: string; groups: Group[]; fit: PowerLaw; scatter?: boolean }[],
   predicted: number,
 ): Panel {
-  const xs = curves[0].groups.map(({ x }) => x);
-  const ends = [Math.min(...xs), Math.max(...xs)];
+  const xs = at(curves, 0).groups.map(({ x }) => x);
+  const ends = [Math.min(...xs), Math.max(...xs)] as const;
   const lines = curves.flatMap(({ name, color, groups, fit, scatter }): Line[] => {
     const seeds = groups.flatMap(({ x, values }) => values.map((v): Point => [x, v]));
     const fitted = (x: number) => Math.exp(fit.intercept + fit.slope * Math.log(x));
@@ -57,7 +58,7 @@ export function slopePanel(
       { label: `${name} ${showSlope(fit.slope)}`, color, points: ends.map((x): Point => [x, fitted(x)]) },
     ];
   });
-  const { fit } = curves[0];
+  const { fit } = at(curves, 0);
   const middle = (Math.log(ends[0]) + Math.log(ends[1])) / 2;
   const through = fit.intercept + fit.slope * middle;
   const predictedAt = (x: number): Point => [x, Math.exp(through + predicted * (Math.log(x) - middle))];

@@ -1,6 +1,7 @@
 // Slopes on logarithmic axes, with bootstrap intervals over seeds.
 
 import { Rng } from '../../datasets/random';
+import { at } from '../../shaders/checked';
 
 /** What was measured with every seed at one width (or step size). */
 export interface Group {
@@ -32,11 +33,11 @@ export function powerLaw(groups: readonly Group[], seed = 0, paired = false): Po
     leastSquares(groups.map(({ x, values }) => [Math.log(x), Math.log(pick(values))]));
   const draw = (values: number[]) => values.map(() => rng.int(values.length));
   const slopes = Array.from({ length: DRAWS }, () => {
-    const together = paired && draw(groups[0].values);
-    return fit((values) => mean((together || draw(values)).map((i) => values[i]))).slope;
+    const together = paired && draw(at(groups, 0).values);
+    return fit((values) => mean((together || draw(values)).map((i) => at(values, i)))).slope;
   });
   slopes.sort((a, b) => a - b);
-  const quantile = (q: number) => slopes[Math.round(q * (DRAWS - 1))];
+  const quantile = (q: number) => at(slopes, Math.round(q * (DRAWS - 1)));
   return { ...fit(mean), interval: [quantile(0.025), quantile(0.975)] };
 }
 

@@ -3,6 +3,7 @@
 //   gap(η) = sup_k |L_η^k − L_0^{kη}| for one net and its limit η → 0   grows like η
 
 import type { Command } from 'commander';
+import { at } from '../../shaders/checked';
 import type { Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, ramp } from '../shared/chart';
 import { count, numberList, UsageError } from '../shared/options';
@@ -64,7 +65,7 @@ export async function theorem1(options: Theorem1Options, say: Say, progress: Pro
   // A flow of P/16 particles has 16 times the variance, and the reference's own adds to that of the difference.
   const flowError = Math.sqrt(mean(rough) / (FRACTION + 1));
   say(
-    `flow: loss ${reference[0].toFixed(4)} → ${reference[steps].toFixed(4)}, its own error about ${flowError.toExponential(1)}`,
+    `flow: loss ${at(reference, 0).toFixed(4)} → ${at(reference, steps).toFixed(4)}, its own error about ${flowError.toExponential(1)}`,
   );
 
   const gaps: Group[] = [];
@@ -75,7 +76,7 @@ export async function theorem1(options: Theorem1Options, say: Say, progress: Pro
     const runs = await lossesOf(net, x, y, eta, steps, counted(progress, `width ${width}`, steps));
     release(net);
     gaps.push({ x: width, values: runs.map((run) => sup(run, reference)) });
-    losses.push(reference.map((_, k) => mean(runs.map((run) => run[k]))));
+    losses.push(reference.map((_, k) => mean(runs.map((run) => at(run, k)))));
     say(`width ${width}: gap ${mean(gaps.at(-1)!.values).toExponential(2)} over ${replicas} seeds`);
   }
   const fit = powerLaw(gaps, seed);
@@ -110,12 +111,12 @@ async function gapsInEta(options: Theorem1Options, x: Tensor, y: Tensor, progres
   };
   const [fine, finer] = [await run(smallest), await run(smallest / 2)];
   // L_η = L_0 + cη + O(η²)
-  const limit = fine.map((losses, r) => losses.map((loss, k) => 2 * finer[r][2 * k] - loss));
+  const limit = fine.map((losses, r) => losses.map((loss, k) => 2 * at(at(finer, r), 2 * k) - loss));
   const groups: Group[] = [];
   for (const eta of etas) {
     const every = Math.round(eta / smallest);
     const thinned = limit.map((losses) => losses.filter((_, k) => k % every === 0));
-    groups.push({ x: eta, values: (await run(eta)).map((losses, r) => sup(losses, thinned[r])) });
+    groups.push({ x: eta, values: (await run(eta)).map((losses, r) => sup(losses, at(thinned, r))) });
   }
   return groups;
 }
@@ -127,7 +128,7 @@ export function drawTheorem1(result: Theorem1Result): string {
   ];
   const nets = losses.map(
     (run, i): Line => ({
-      label: `m = ${gaps[i].x}`,
+      label: `m = ${at(gaps, i).x}`,
       color: ramp(i, losses.length),
       width: 1.2,
       points: run.map((loss, k) => [k * eta, loss]),

@@ -2,6 +2,7 @@
 // how far the weights of each layer move, which is what the theorem presupposes to come to an end.
 
 import type { Command } from 'commander';
+import { at } from '../../shaders/checked';
 import { noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, type Point, ramp } from '../shared/chart';
 import { count } from '../shared/options';
@@ -59,7 +60,7 @@ export async function theorem2(options: Theorem2Options, say: Say, progress: Pro
   await train(net, {
     ...{ x, y, eta, steps },
     async onStep(k, values) {
-      for (let r = 0; r < replicas; r++) losses[r].push(values[r]);
+      losses.forEach((run, r) => run.push(values[r] as number));
       if (k >= next || k === steps) {
         next = Math.ceil(next * 1.25);
         movement.push({ time: k * eta, layers: await moved(net.weights, start) });
@@ -70,8 +71,8 @@ export async function theorem2(options: Theorem2Options, say: Say, progress: Pro
   release(net);
   for (const v of start) v.dispose();
 
-  const falls = losses.map((run) => run.findIndex((loss, k) => k > 0 && loss >= run[k - 1]));
-  const monotoneTo = Math.max(...losses.map((run, r) => run[falls[r] < 0 ? steps : falls[r] - 1]));
+  const falls = losses.map((run) => run.findIndex((loss, k) => k > 0 && loss >= at(run, k - 1)));
+  const monotoneTo = Math.max(...losses.map((run, r) => at(run, at(falls, r) < 0 ? steps : at(falls, r) - 1)));
   const smallest = Math.max(...losses.map((run) => Math.min(...run)));
   say(
     `scaled gradient descent: every net falls in every step to ${monotoneTo.toExponential(1)}; ${verdict(monotoneTo, 0, 1e-10)}`,
@@ -91,7 +92,7 @@ export async function theorem2(options: Theorem2Options, say: Say, progress: Pro
 }
 
 const moved = (weights: readonly Tensor[], start: readonly Tensor[]): Promise<number[]> =>
-  Promise.all(weights.map((v, l) => noGrad(() => v.sub(start[l]).square().mean().sqrt()).item()));
+  Promise.all(weights.map((v, l) => noGrad(() => v.sub(at(start, l)).square().mean().sqrt()).item()));
 
 /** Fewer points, at even distances: a line of thousands is a large file. */
 function sparse(run: readonly number[], dt: number): Point[] {
@@ -103,11 +104,11 @@ export function drawTheorem2({ eta, dt, losses, flow, movement, summary }: Theor
   const nets = losses.map(
     (run, r): Line => ({ label: r ? '' : 'nets', color: '#8fb0d3', width: 1.2, points: sparse(run, eta) }),
   );
-  const layers = movement[0].layers.map(
+  const layers = at(movement, 0).layers.map(
     (_, l): Line => ({
       label: `v${l + 1}`,
-      color: ramp(l, movement[0].layers.length),
-      points: movement.map(({ time, layers }) => [time, layers[l]]),
+      color: ramp(l, at(movement, 0).layers.length),
+      points: movement.map(({ time, layers }) => [time, at(layers, l)]),
     }),
   );
   return drawChart(

@@ -1,6 +1,7 @@
 // Learning-rate transfer: which rate trains best at each width? Ours should be one rate for all, the standard parametrisation's moves.
 
 import type { Command } from 'commander';
+import { at } from '../../shaders/checked';
 import { compile, F, featureFlow, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { numberList } from '../shared/options';
@@ -54,7 +55,7 @@ export async function transfer(options: TransferOptions, say: Say, progress?: Pr
       const losses = await train(arm, width, rates, batches, options, (steps) => progress?.update(steps));
       progress?.end();
       const finite = losses.map((loss) => loss ?? Number.POSITIVE_INFINITY);
-      const best = rates[finite.indexOf(Math.min(...finite))];
+      const best = at(rates, finite.indexOf(Math.min(...finite)));
       curves.push({ arm, width, rates, losses, best });
       say(`${arm}  width ×${width}  best rate ${best}  losses ${losses.map((x) => x?.toFixed(3) ?? '–').join(' ')}`);
     }
@@ -90,11 +91,11 @@ async function train(
     return loss;
   });
   // The first call of a compiled step runs another way: no rate's run may begin with it.
-  step(...batches[0]);
+  step(...at(batches, 0));
   const losses: (number | null)[] = [];
   for (const [r, rate] of rates.entries()) {
     net.loadStateDict(start);
-    optimizer.groups[0].lr = rate;
+    at(optimizer.groups, 0).lr = rate;
     const late: number[] = [];
     for (const [i, batch] of batches.entries()) {
       const loss = step(...batch);
@@ -121,7 +122,7 @@ export function drawTransfer({ curves, drift }: TransferResult): string {
         label: `×${width}`,
         color: ramp(i, mine.length),
         points: rates.flatMap((rate, k): [number, number][] => {
-          const loss = losses[k];
+          const loss = losses[k] ?? null;
           return loss === null || loss > 2.6 ? [] : [[Math.log2(rate), loss]];
         }),
       })),

@@ -6,6 +6,7 @@
 // the readout has ‖w‖² in place of 1.
 
 import { Matrix, SVD } from 'ml-matrix';
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { grad, type Tensor } from '../../src/index.node.js';
 import type { Panel, Point } from '../shared/chart';
 import { createToy, type ToyOptions, trainToy } from './toy';
@@ -37,40 +38,37 @@ export async function adjointBound(
     // Every X^l is asked for its gradient.
     const features: Tensor[] = [x.detach().requiresGrad_()];
     for (const [l, f] of stage.branches.entries()) {
-      const delta = ends[l] - (ends[l - 1] ?? 0);
-      features.push(features[l].add(f(features[l]).mul(delta)));
+      const delta = at(ends, l) - (ends[l - 1] ?? 0);
+      const below = at(features, l);
+      features.push(below.add(f(below).mul(delta)));
     }
-    const loss = toy
-      .readout(features[features.length - 1])
-      .sub(y)
-      .square()
-      .mean()
-      .mul(0.5);
+    const loss = toy.readout(fromEnd(features, 1)).sub(y).square().mean().mul(0.5);
     const gradients = grad(loss, features);
     const [energy, norm] = [await loss.item(), (await w.square().sum().item()) * (await loss.item())];
-    const samples = x.shape[0];
+    const samples = at(x.shape, 0);
     const points: Point[] = [];
     for (const [l, p] of gradients.entries()) {
       // The loss is a mean over the samples: p(x) is that many times its gradient.
       const size = (await p!.square().sum().item()) * samples;
-      points.push([l === 0 ? 0 : ends[l - 1], size / norm]);
+      points.push([l === 0 ? 0 : at(ends, l - 1), size / norm]);
     }
     const norms: number[] = [];
     for (const particle of stage.particles) {
-      const [theta] = particle.parameters();
-      const [rows_, columns] = theta.shape;
+      const theta = at(particle.parameters(), 0);
+      const [rows_, columns] = tuple(theta.shape, 2);
       norms.push(new SVD(Matrix.from1DArray(rows_, columns, [...(await theta.data())])).norm2);
     }
-    const c = Math.max(...norms) * ends[ends.length - 1];
+    const end = fromEnd(ends, 1);
+    const c = Math.max(...norms) * end;
     const values = points.map(([, v]) => v);
     const row = {
-      ...{ state, loss: energy, start: values[0], least: Math.min(...values), end: values[values.length - 1] },
+      ...{ state, loss: energy, start: at(values, 0), least: Math.min(...values), end: fromEnd(values, 1) },
       ...{ c, printed: Math.exp(-c), gronwall: 2 * Math.exp(-2 * c) },
     };
     rows.push(row);
     onRow(row);
     const color = state === 'trained' ? '#c8502d' : '#3a6ea5';
-    const bound = points.map(([t]): Point => [t, 2 * Math.exp(-2 * c * (1 - t / ends[ends.length - 1]))]);
+    const bound = points.map(([t]): Point => [t, 2 * Math.exp(-2 * c * (1 - t / end))]);
     lines.push({ label: state, color, points }, { label: `${state}, bound`, color, points: bound, dashed: true });
   }
   const title = '‖p(t)‖² by the loss (Lemma 3.3)';

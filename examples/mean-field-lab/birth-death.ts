@@ -1,6 +1,7 @@
 // Birth and death of particles (Lu et al. 2020, Section 6.2): whether it helps the toy train, and what one round does to a trained network.
 
 import { Rng } from '../../datasets/random';
+import { at } from '../../shaders/checked';
 import { birthDeath, countEffects } from '../../src/index.node.js';
 import type { Panel, Point } from '../shared/chart';
 import { UsageError } from '../shared/options';
@@ -57,7 +58,7 @@ export async function birthDeathOfToy(
   }
   // Geometric means over the seeds.
   const mean = (all: number[][]): Point[] =>
-    all[0].map((_, s) => [s + 1, Math.exp(all.reduce((sum, c) => sum + Math.log(c[s]), 0) / all.length)]);
+    at(all, 0).map((_, s) => [s + 1, Math.exp(all.reduce((sum, c) => sum + Math.log(at(c, s)), 0) / all.length)]);
   const lines = [
     { label: 'without', color: '#3a6ea5', points: mean(curves.without) },
     { label: 'with births and deaths', color: '#c8502d', points: mean(curves.with) },

@@ -1,6 +1,7 @@
 // Does one learning rate serve every depth? In the flow (3.14) a particle's rate does not depend on how many others there are; the gradient of
 // the network with n particles is 1/n of it. The toy is trained at many rates and depths, with gradients scaled by n and as they are.
 
+import { at } from '../../shaders/checked';
 import { compile, optim, type Tensor } from '../../src/index.node.js';
 import { type Panel, ramp } from '../shared/chart';
 import { createToy } from './toy';
@@ -81,7 +82,7 @@ export async function depthTransfer(
       }))
       .filter(({ points }) => points.length),
   });
-  return { rows, best, panels: [[panel('scaled')], [panel('unscaled')]].filter(([{ lines }]) => lines.length) };
+  return { rows, best, panels: [[panel('scaled')], [panel('unscaled')]].filter(([p]) => p?.lines.length) };
 }
 
 /** The loss at each rate, from the same weights. One compiled step serves all rates. */
@@ -105,8 +106,8 @@ async function train(
   const found: [number, number][] = [];
   for (const rate of o.rates) {
     stage.loadStateDict(initial);
-    optimizer.groups[0].lr = rate;
-    optimizer.groups[1].lr = rate * o.timeRate;
+    at(optimizer.groups, 0).lr = rate;
+    at(optimizer.groups, 1).lr = rate * o.timeRate;
     const last = Math.max(1, Math.round(o.steps / 10));
     let sum = 0;
     for (let s = 1; s <= o.steps; s++) {

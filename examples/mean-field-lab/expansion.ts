@@ -1,5 +1,6 @@
 // The shallow-ensemble expansion of trained networks (Lu et al. 2020, Section 2.2): how much of a deep network is an ensemble of shallow ones.
 
+import { mapTuple } from '../../shaders/checked';
 import { expand, noGrad, type Tensor } from '../../src/index.node.js';
 import { type Panel, ramp } from '../shared/chart';
 import { asTrained, type Reading, type Stage, type Subject } from './subject';
@@ -61,7 +62,7 @@ export async function expansion(
         const [first, second] = noGrad(() => {
           const weak = { ...stage, tau: stage.tau.detach().mul(strength) };
           const deep = asTrained(weak, x);
-          return ([1, 2] as const).map((order) => deep.sub(expand(x, weak.branches, weak.tau, order)).keep());
+          return mapTuple([1, 2], (order) => deep.sub(expand(x, weak.branches, weak.tau, order)).keep());
         });
         const off = { first: (await norm(first)) / size, second: (await norm(second)) / size };
         for (const t of [first, second]) t.dispose();

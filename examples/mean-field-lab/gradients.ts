@@ -1,6 +1,7 @@
 // The gradient comparison of Figure 1 of Lu et al. 2020: the gradient of every particle in the deep network against that in its two-layer
 // counterpart X⁰ + Σ Δ_l f_l(X⁰), at equal loss: both get the deep network's gradient at their outputs.
 
+import { at } from '../../shaders/checked';
 import { expand, F, grad, type Tensor } from '../../src/index.node.js';
 import { type Panel, ramp } from '../shared/chart';
 import { asTrained, type Reading, type Subject } from './subject';
@@ -51,9 +52,10 @@ export async function gradients(
     losses.push({ subject: name, loss: await loss.item(), twoLayerLoss: await own.item() });
     atOutput!.dispose();
     particles.forEach(({ stage, l }, i) => {
-      const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, v, k) => sum + v * b[k], 0);
-      const [a, b] = [Math.sqrt(dot(deep[i], deep[i])), Math.sqrt(dot(shallow[i], shallow[i]))];
-      const angle = dot(deep[i], shallow[i]) / (a * b);
+      const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, v, k) => sum + v * (b[k] as number), 0);
+      const [inDeep, inShallow] = [at(deep, i), at(shallow, i)];
+      const [a, b] = [Math.sqrt(dot(inDeep, inDeep)), Math.sqrt(dot(inShallow, inShallow))];
+      const angle = dot(inDeep, inShallow) / (a * b);
       const row = { subject: name, stage, position: l + 1, deep: a, shallow: b, ratio: a / b, cosine: angle };
       rows.push(row);
       onRow(row);

@@ -1,6 +1,7 @@
 // Lesions and reordering of trained networks (Veit et al. 2016, which motivates the paper): blocks are deleted, shuffled, exchanged.
 
 import { Rng } from '../../datasets/random';
+import { at } from '../../shaders/checked';
 import { type Panel, ramp } from '../shared/chart';
 import { inOrder, positionsOf, type Quality, type Stage, type Subject, scoreName, scoreOf } from './subject';
 
@@ -29,7 +30,10 @@ const STREAM = 101;
 function chooseDeleted(subject: Subject, count: number, rng: Rng): Map<Stage, Set<number>> {
   const all = subject.stages.flatMap((stage) => positionsOf(stage).map((l) => [stage, l] as const));
   const deleted = new Map(subject.stages.map((stage) => [stage, new Set<number>()]));
-  for (const i of rng.permutation(all.length).subarray(0, count)) deleted.get(all[i][0])!.add(all[i][1]);
+  for (const i of rng.permutation(all.length).subarray(0, count)) {
+    const [stage, l] = at(all, i);
+    deleted.get(stage)!.add(l);
+  }
   return deleted;
 }
 
@@ -40,13 +44,13 @@ function chooseDeleted(subject: Subject, count: number, rng: Rng): Map<Stage, Se
 export function chooseOrders(lengths: readonly number[], distance: number, rng: Rng): number[][] {
   const codes = lengths.map((n) => new Array<number>(n).fill(0));
   for (let k = 0; k < distance; k++) {
-    const open = codes.flatMap((code, s) => code.flatMap((c, i) => (c < code.length - 1 - i ? [[s, i]] : [])));
-    const [s, i] = open[rng.int(open.length)];
-    codes[s][i]++;
+    const open = codes.flatMap((code) => code.flatMap((c, i) => (c < code.length - 1 - i ? [{ code, i }] : [])));
+    const { code, i } = at(open, rng.int(open.length));
+    code[i] = at(code, i) + 1;
   }
   return codes.map((code) => {
     const rest = code.map((_, i) => i);
-    return code.map((c) => rest.splice(c, 1)[0]);
+    return code.map((c) => at(rest.splice(c, 1), 0));
   });
 }
 
@@ -79,7 +83,7 @@ export async function lesion(
     for (const part of [...new Set([0, 1, 2, 4, 8, 16, 32, 64, farthest].filter((d) => d <= farthest))])
       await add('shuffle', part, part % farthest ? options.samples : 1, (rng) => {
         const orders = chooseOrders(lengths, part, rng);
-        return subject.measure(inOrder((stage) => orders[subject.stages.indexOf(stage)]));
+        return subject.measure(inOrder((stage) => at(orders, subject.stages.indexOf(stage))));
       });
     let position = 0;
     for (const [s, n] of lengths.entries())
@@ -89,7 +93,7 @@ export async function lesion(
             subject.measure(
               inOrder((stage) => {
                 const order = positionsOf(stage);
-                if (stage === subject.stages[s]) [order[l], order[l + 1]] = [order[l + 1], order[l]];
+                if (stage === subject.stages[s]) order.splice(l, 2, at(order, l + 1), at(order, l));
                 return order;
               }),
             ),
@@ -108,5 +112,5 @@ export async function lesion(
       return mine.length ? [{ label: name, color, points: curve('mean') }, ...(study === 'swap' ? [] : range)] : [];
     }),
   });
-  return { rows, panels: [[panel('delete')], [panel('shuffle')], [panel('swap')]].filter(([p]) => p.lines.length) };
+  return { rows, panels: [[panel('delete')], [panel('shuffle')], [panel('swap')]].filter(([p]) => p?.lines.length) };
 }

@@ -4,6 +4,7 @@
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import { at } from '../../shaders/checked';
 import { writeAtomic } from '../../src/files/files.node.js';
 import { drawChart, type Panel } from '../shared/chart';
 import { adapterName, withDevice } from '../shared/device';
@@ -107,7 +108,7 @@ async function perform(name: string, options: Options): Promise<void> {
   say(`adapter: ${adapterName()}`);
   const toy = options.toy || OF_TOY.includes(name);
   const folders = toy ? [] : foldersOf(options);
-  const file = options.out ?? (folders.length ? join(folders[0], `${name}.svg`) : join('runs', `toy-${name}.svg`));
+  const file = options.out ?? (folders.length ? join(at(folders, 0), `${name}.svg`) : join('runs', `toy-${name}.svg`));
 
   let panels: Panel[][] = [];
   let what = 'toy';

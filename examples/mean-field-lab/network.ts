@@ -7,6 +7,7 @@ import { findNonFinite } from '../../src/nn/stored';
 import { bestWeights, checkpointFile, isRun, readCheckpoint } from '../../src/train/run-folder.node.js';
 import { averaged } from '../shared/averaged';
 import { loadDataset } from '../shared/datasets';
+import { first } from '../shared/first';
 import { UsageError } from '../shared/options';
 import { checkRecipe } from '../shared/recipe';
 import type { Stage, Subject } from './subject';
@@ -49,7 +50,7 @@ export async function networkSubject(folder: string, options: NetworkOptions): P
     return part('linear').forward(F.globalAvgPool2d(part('bn').forward(y)));
   };
   const images = averaged(new ResidentImages(data.test, data), recipe.size);
-  const [{ images: x, labels: y }] = images.batches({ batchSize: options.batch });
+  const { images: x, labels: y } = first(images.batches({ batchSize: options.batch }));
   return {
     name: recipe.model,
     stages: stages.flatMap(({ stage }) => stage ?? []),

@@ -1,5 +1,6 @@
 // What the studies look at: a residual network as stages of branches with times, whose stages can be computed in other ways.
 
+import { at } from '../../shaders/checked';
 import type { MeanField, nn, Tensor } from '../../src/index.node.js';
 import { advance, type Branch, METHODS, stepLength } from '../../src/meanfield/runge-kutta';
 
@@ -39,7 +40,10 @@ export interface Subject {
 export const inOrder =
   (positions: (stage: Stage) => readonly number[]): Reading =>
   (stage, x) =>
-    positions(stage).reduce((y, l) => advance(y, stepLength(stage.tau, l), METHODS.euler.b, [stage.branches[l](y)]), x);
+    positions(stage).reduce(
+      (y, l) => advance(y, stepLength(stage.tau, l), METHODS.euler.b, [at(stage.branches, l)(y)]),
+      x,
+    );
 
 /** All positions of a stage. */
 export const positionsOf = (stage: Stage): number[] => stage.branches.map((_, l) => l);

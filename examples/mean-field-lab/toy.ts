@@ -111,8 +111,9 @@ export async function toySubject(options: ToyOptions, trainTimes: boolean): Prom
   await trainToy(toy, options);
   const { stage, x, y, readout } = toy;
   const tau = stage.tau;
-  const stages = [{ name: 'stage', branches: stage.branches, particles: stage.particles, tau, meanField: stage }];
-  const forward: Subject['forward'] = (z, reading) => readout(reading(stages[0], z));
+  const only = { name: 'stage', branches: stage.branches, particles: stage.particles, tau, meanField: stage };
+  const stages = [only];
+  const forward: Subject['forward'] = (z, reading) => readout(reading(only, z));
   return {
     name: `toy, ${trainTimes ? 'mean-field' : 'vanilla'}`,
     stages,

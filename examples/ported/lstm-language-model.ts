@@ -40,7 +40,8 @@ function columns(batch: number): Tensor {
 export async function train({ steps, model = new LetterModel() }: { steps: number; model?: LetterModel }) {
   const [batch, stretch] = [4, 16];
   const data = columns(batch);
-  const stretches = Math.floor((data.shape[0] - 1) / stretch);
+  const [length = 0] = data.shape;
+  const stretches = Math.floor((length - 1) / stretch);
   const optimizer = new optim.SGD(model.parameters(), { lr: 2 });
   const losses: number[] = [];
   let state: nn.LSTMState | null = null;

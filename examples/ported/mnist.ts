@@ -16,13 +16,14 @@ const SEGMENTS = [
   '1111011',
 ];
 /** Each segment's rectangle in an image of 12 × 12: top, left, bottom, right. */
-const PLACES = [[1, 3, 2, 8], [2, 2, 5, 3], [2, 8, 5, 9], [5, 3, 6, 8], [6, 2, 9, 3], [6, 8, 9, 9], [9, 3, 10, 8]]; // biome-ignore format: a table
+const PLACES = [[1, 3, 2, 8], [2, 2, 5, 3], [2, 8, 5, 9], [5, 3, 6, 8], [6, 2, 9, 3], [6, 8, 9, 9], [9, 3, 10, 8]] as const; // biome-ignore format: a table
 
 /** Image n: the digit n mod 10, somewhat to the right or below, over a pattern of its own. */
 function digit(n: number): number[] {
+  const segments = SEGMENTS[n % 10] ?? '';
   return Array.from({ length: 144 }, (_, i) => {
     const [y, x] = [Math.floor(i / 12) - (Math.floor(n / 10) % 2), (i % 12) - (Math.floor(n / 20) % 2)];
-    const on = PLACES.some(([t, l, b, r], s) => SEGMENTS[n % 10][s] === '1' && y >= t && y <= b && x >= l && x <= r);
+    const on = PLACES.some(([t, l, b, r], s) => segments[s] === '1' && y >= t && y <= b && x >= l && x <= r);
     return (on ? 1 : 0) + 0.2 * Math.sin(1.3 * i + n);
   });
 }
@@ -35,9 +36,10 @@ export class Net extends nn.Module {
   readonly fc1 = new nn.Linear(256, 32);
   readonly fc2 = new nn.Linear(32, 10);
 
-  constructor(dropout = [0.25, 0.5]) {
+  constructor([first, second] = [0.25, 0.5]) {
     super();
-    [this.dropout1, this.dropout2] = dropout.map((p) => new nn.Dropout(p));
+    this.dropout1 = new nn.Dropout(first);
+    this.dropout2 = new nn.Dropout(second);
   }
 
   override forward(x: Tensor): Tensor {

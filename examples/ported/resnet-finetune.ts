@@ -15,7 +15,8 @@ function patterns(n: number): { images: Tensor; labels: Tensor } {
   const values = Float32Array.from({ length: n * 3 * size * size }, (_, i) => {
     const [column, row, channel] = [i % size, Math.floor(i / size) % size, Math.floor(i / size ** 2) % 3];
     const image = Math.floor(i / (3 * size ** 2));
-    return Math.sin(kinds[image % classes](row, column) + 0.7 * channel + image);
+    const place = kinds[image % classes]?.(row, column) ?? 0;
+    return Math.sin(place + 0.7 * channel + image);
   });
   const labels = arange(0, n, 1, { dtype: 'int32' }).remainder(classes);
   return { images: tensor(values, { shape: [n, 3, size, size] }), labels };

@@ -18,7 +18,7 @@ export class Encoder extends nn.Module {
 
 /** Normalised temperature-scaled cross-entropy of two views [N, D] each: every row's class is its other view. */
 export function ntXent(a: Tensor, b: Tensor, temperature = 0.5): Tensor {
-  const n = a.shape[0];
+  const [n = 0] = a.shape;
   const z = F.normalize(F.concat([a, b], 0));
   const itself = tensor(
     Float32Array.from({ length: 4 * n * n }, (_, i) => (i % (2 * n + 1) === 0 ? -1e9 : 0)),
@@ -41,11 +41,10 @@ export async function train({ steps, model = new Encoder() }: { steps: number; m
   const scheduler = new optim.CosineAnnealingLR(optimizer, 20);
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {
-    const views = [0, 1].map((v) =>
-      tensor(Float32Array.from(Array.from({ length: 6 }, (_, n) => view(n, v, step)).flat()), { shape: [6, 1, 8, 8] }),
-    );
+    const views = (v: number) =>
+      tensor(Float32Array.from(Array.from({ length: 6 }, (_, n) => view(n, v, step)).flat()), { shape: [6, 1, 8, 8] });
     optimizer.zeroGrad();
-    const loss = ntXent(model.forward(views[0]), model.forward(views[1]));
+    const loss = ntXent(model.forward(views(0)), model.forward(views(1)));
     loss.backward();
     optimizer.step();
     scheduler.step();

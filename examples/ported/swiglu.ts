@@ -16,7 +16,7 @@ export class Block extends nn.Module {
 export async function train({ steps, model = new Block() }: { steps: number; model?: Block }): Promise<number[]> {
   const rows = Array.from({ length: 16 }, (_, i) => [0, 1, 2, 3].map((k) => Math.sin(0.9 * (4 * i + k))));
   const x = tensor(rows);
-  const target = tensor(rows.map(([a, b, c, d]) => [a * b + c - d]));
+  const target = tensor(rows.map(([a = 0, b = 0, c = 0, d = 0]) => [a * b + c - d]));
   const optimizer = new optim.AdamW(model.parameters(), { lr: 0.02 });
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {

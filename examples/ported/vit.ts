@@ -29,7 +29,7 @@ export class ViT extends nn.Module {
   }
 
   override forward(images: Tensor): Tensor {
-    const [n] = images.shape;
+    const [n = 0] = images.shape;
     const patches = this.patches.forward(images).flatten(2).transpose(1, 2); // [n, tokens, width]
     const tokens = F.concat([this.classToken.expand([n, -1, -1]), patches], 1);
     const seen = this.encoder.forward(tokens.add(this.positions));
@@ -43,12 +43,13 @@ function waves(n: number): { images: Tensor; labels: Tensor } {
   const values = Float32Array.from({ length: n * 3 * size * size }, (_, i) => {
     const [column, row, channel] = [i % size, Math.floor(i / size) % size, Math.floor(i / size ** 2) % 3];
     const image = Math.floor(i / (3 * size ** 2));
-    const [dx, dy] = [
-      [1, 0],
-      [0, 1],
-      [1, 1],
-      [1, -1],
-    ][image % classes];
+    const [dx = 0, dy = 0] =
+      [
+        [1, 0],
+        [0, 1],
+        [1, 1],
+        [1, -1],
+      ][image % classes] ?? [];
     return Math.sin(0.8 * (dx * column + dy * row) + 1.3 * channel + 0.9 * image);
   });
   return { images: tensor(values, { shape: [n, 3, size, size] }), labels };

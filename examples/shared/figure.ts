@@ -1,6 +1,7 @@
 // The figure of a run: loss per step, errors per epoch and, for mean-field models, the times of all particles, their steps Δτ at the end,
 // swaps per epoch, how far the particles' order is from the first one, and, with telemetry, what the loss did around crossings.
 
+import { at } from '../../shaders/checked';
 import type { EpochLine, MetricsLine, StageLine, StepLine } from '../../src/train/metrics';
 import { drawChart, type Line, type Panel, type Point, ramp } from './chart';
 import type { FollowedLine, GradientsLine, TelemetryLine } from './telemetry';
@@ -175,7 +176,10 @@ function histogram(values: readonly number[], low: number, high: number): Point[
   if (values.length === 0) return [];
   const [bins, width] = [20, Math.max(high - low, 0.02) / 20];
   const counts = new Array<number>(bins + 1).fill(0);
-  for (const value of values) counts[Math.min(Math.floor((value - low) / width), bins - 1)]++;
+  for (const value of values) {
+    const bin = Math.min(Math.floor((value - low) / width), bins - 1);
+    counts[bin] = at(counts, bin) + 1;
+  }
   return counts.map((n, i) => [low + i * width, n]);
 }
 

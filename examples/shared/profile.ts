@@ -33,5 +33,5 @@ function* table(
 
 const milliseconds = (microseconds: number): string => (microseconds / 1000).toFixed(3);
 
-const line = ([name, ...cells]: readonly string[]): string =>
+const line = ([name = '', ...cells]: readonly string[]): string =>
   `  ${name.padEnd(36)}${cells.map((cell) => cell.padStart(10)).join('')}`;

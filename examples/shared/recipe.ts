@@ -100,7 +100,7 @@ export function completeRecipe(given: Wanted): Recipe {
   if (augmentation && given.augment === false)
     throw new UsageError(`--${augmentation.replace('A', '-a')} is an augmentation: leave out --no-augment`);
   const milestones = given.milestones ?? [0.5, 0.75].map((part) => Math.round(part * epochs));
-  if (milestones.some((m, i) => !Number.isInteger(m) || m < 0 || m < milestones[i - 1]))
+  if (milestones.some((m, i) => !Number.isInteger(m) || m < 0 || m < (milestones[i - 1] ?? 0)))
     throw new UsageError(`--milestones ${milestones.join(',')}: these must be epochs in ascending order`);
   return {
     model,

@@ -22,6 +22,7 @@ import {
 } from '../../src/index';
 import { averaged } from './averaged';
 import { describeDataset } from './dataset-names';
+import { first } from './first';
 import type { Say } from './progress';
 import type { Recipe } from './recipe';
 import { withTelemetry } from './telemetry';
@@ -51,7 +52,7 @@ export async function initialise(model: Classifier, recipe: Recipe, data: ImageD
   const { lambda, seed } = recipe;
   if (!(model instanceof models.FeatureFlowResNet) || !lambda) return;
   const few = new ResidentImages(subset(data.train, Math.min(REGRESSED, data.train.count), seed), data);
-  const [{ images, size }] = averaged(few, recipe.size).batches({ batchSize: REGRESSED });
+  const { images, size } = first(averaged(few, recipe.size).batches({ batchSize: REGRESSED }));
   const layers = await model.initialise(images, { lambda });
   few.dispose();
   const mean = (list: number[]) => list.reduce((sum, x) => sum + x, 0) / list.length;

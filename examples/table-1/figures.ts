@@ -1,5 +1,6 @@
 // The error curves of a network: every run of every arm, and the means of the arms.
 
+import { at } from '../../shaders/checked';
 import type { EpochLine } from '../../src/train/metrics';
 import { drawChart, type Line, type Panel, type Point } from '../shared/chart';
 import { points } from '../shared/figure';
@@ -28,7 +29,7 @@ export function drawErrors(title: string, runs: readonly { arm: Arm; epochs: rea
   const arms = [...new Set(runs.map(({ arm }) => arm))].map((arm) => runs.filter((run) => run.arm === arm));
   const panel = (name: string, error: (line: EpochLine) => number | undefined): Panel => {
     const lines = arms.flatMap((mine): Line[] => {
-      const [{ arm }] = mine;
+      const { arm } = at(mine, 0);
       const curves = mine.map(({ epochs }) => points(epochs, 'epoch', error)).filter((curve) => curve.length > 0);
       if (curves.length === 0) return [];
       const color = COLORS[arm];

@@ -1,6 +1,8 @@
 // Mixup and cutmix: batches whose images are mixed in pairs, with class probabilities to match. One launch a batch; what is drawn belongs to
 // (seed, epoch, position of the batch), so that a resumed run goes on with the same numbers.
+
 import { checkSeed, Rng, Stream } from '../../datasets/random';
+import { tuple } from '../../shaders/checked';
 import { mix } from '../../shaders/mix';
 import { device, f32, InputError, requireWhole } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
@@ -81,9 +83,9 @@ export function mixImages(images: Tensor, labels: Tensor, options: MixOptions & 
   check('mixImages', options, ALL);
   requireTensors('mixImages', { images, labels });
   requireFloats('mixImages', { images });
-  const [size, channels, height, width] = images.shape;
-  if (images.ndim !== 4 || labels.ndim !== 1 || labels.size !== size || labels.dtype !== 'int32')
+  if (images.ndim !== 4 || labels.ndim !== 1 || labels.size !== images.shape[0] || labels.dtype !== 'int32')
     throw inputError('mixImages', 'images are [N, C, H, W], and labels int32 [N]', { images, labels });
+  const [size, channels, height, width] = tuple(images.shape, 4);
   const { lambda, box } = drawMixing(options, height, width);
   const { left = 0, top = 0, right = 0, bottom = 0 } = box ?? {};
   const mixed = empty('mixImages', images.shape);
