@@ -15,6 +15,8 @@ import {
   SERIAL,
   statsRow,
   sumsOfVectors,
+  type Tracking,
+  trackedBuffer,
   trainingCoefficients,
   vector,
   welford,
@@ -47,12 +49,18 @@ const eachOfChannel = (size: number, body: string, before = '', after = '') => `
     }
   }`;
 
-/** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, x, stats, y. */
-export const normForward = ({ target, plane, relu }: NormOptions): Kernel =>
-  cached(['norm.forward', target, width(plane), relu], () => {
+/** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, their count where tracked, x, stats, y. */
+export const normForward = ({ target, plane, relu }: NormOptions, tracking: Tracking): Kernel =>
+  cached(['norm.forward', target, width(plane), relu, tracking], () => {
     const team = teamFor(target);
     const { type } = vector(plane);
-    const perChannel = ['r weight: f32', 'r bias: f32', 'x runningMean: f32', 'x runningVar: f32'];
+    const perChannel = [
+      'r weight: f32',
+      'r bias: f32',
+      'x runningMean: f32',
+      'x runningVar: f32',
+      trackedBuffer(tracking),
+    ];
     const { head, io } = declare(CHUNKED, ...perChannel, `r x: ${type}`, 'w stats: vec4f', `w y: ${type}`);
     const code = wgsl`${team.code}
 ${head}
@@ -70,7 +78,7 @@ ${perGroup('c', team.size, 'p.channels')}
   let row = ${statsRow(true, 'center')};
   if (local == 0u) {
     stats[c] = row;
-    ${moveRunning('center', 'm2Total')}
+    ${moveRunning('center', 'm2Total', tracking)}
   }
   ${eachOfChannel(team.size, 'y[i] = normalized(x[i], row);')}
 }`;

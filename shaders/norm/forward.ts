@@ -1,6 +1,6 @@
 /** Forward batch norm in three launches: partial statistics of chunks, the rows of `stats`, and y = x · scale + shift. shared.ts has the maths. */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { cached, declare, entry, perGroup, perThread } from '../build';
+import { cached, declare, entry, perGroup, perThread, storage } from '../build';
 import { functionsFor } from '../functions';
 import type { Kernel } from '../kernel';
 import type { KernelTarget } from '../target';
@@ -19,6 +19,8 @@ import {
   normalizedFunction,
   statsRow,
   sumsOfVectors,
+  type Tracking,
+  trackedBuffer,
   vector,
   walk,
   welford,
@@ -75,16 +77,19 @@ export interface FinishOptions {
   readonly affine: boolean;
   /** Update the running statistics with the batch's: mean, and variance divided by M − 1. */
   readonly running: boolean;
+  /** Of running statistics in training. */
+  readonly tracking?: Tracking;
 }
 
-/** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, stats. */
-export const normFinish = ({ target, plane, training, affine, running }: FinishOptions): Kernel =>
-  cached(['norm.finish', target, width(plane), training, affine, running], () => {
+/** The `stats` rows. Bindings: partials where training, weight and bias where affine, running mean and variance where running or not training, their count where tracked, stats. */
+export const normFinish = ({ target, plane, training, affine, running, tracking = 'none' }: FinishOptions): Kernel =>
+  cached(['norm.finish', target, width(plane), training, affine, running, tracking], () => {
     const team = teamFor(target, FINISH_THREADS);
     const state = training ? 'x' : 'r';
     const statistics = running || !training ? [`${state} runningMean: f32`, `${state} runningVar: f32`] : [];
     const parameters = affine ? ['r weight: f32', 'r bias: f32'] : [];
-    const buffers = [training && 'r partials: vec2f', ...parameters, ...statistics, 'w stats: vec4f'];
+    const kept = [...statistics, trackedBuffer(tracking)];
+    const buffers = [training && 'r partials: vec2f', ...parameters, ...kept, 'w stats: vec4f'];
     const { head, io } = declare(CHUNKED, ...buffers);
     const code = wgsl`${training ? team.code : ''}
 ${head}
@@ -93,7 +98,7 @@ ${training ? perGroup('c', team.size, 'p.channels') : perThread('c', FINISH_TILE
 #if ${training}
   ${mergeStatistics(team.size, plane)}
   if (local > 0u) { return; }
-  ${running ? moveRunning('mean', 'm2') : ''}
+  ${running ? moveRunning('mean', 'm2', tracking) : ''}
 #else
   let mean = runningMean[c];
   let variance = runningVar[c];
@@ -103,6 +108,13 @@ ${training ? perGroup('c', team.size, 'p.channels') : perThread('c', FINISH_TILE
 }`;
     return { name: 'batchNorm.finish', code, ...io, grid: { tile: training ? 1 : FINISH_TILE } };
   });
+
+/** One batch more, where the statistics are means over all batches: each channel reads the number afterwards. Binding: tracked. */
+export const normCount: Kernel = (() => {
+  const { bindings, access } = storage('x tracked: i32');
+  const code = `${bindings}\n@compute @workgroup_size(1) fn main() { tracked[0] += 1; }`;
+  return { name: 'batchNorm.count', code, access, grid: [1, 1, 1] };
+})();
 
 /** y = x · scale + shift. Bindings: x, stats, y. Uniform: units. */
 export const normApply = (o: ApplyOptions): Kernel =>

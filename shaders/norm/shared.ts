@@ -107,10 +107,21 @@ export const mergeThreads = (plane: number) => {
   let m2Total = teamSum(vec2f(fma(n * (m - center), m - center, s), 0.0), local).x;`;
 };
 
+/**
+ * How batches are counted, in a binding `tracked: i32` behind the running statistics: not at all (and no such binding), by the first channel, or before, and
+ * the running statistics are the mean over all of them.
+ */
+export type Tracking = 'none' | 'count' | 'mean';
+
+/** The binding of the count, if there is one. */
+export const trackedBuffer = (tracking: Tracking) => tracking !== 'none' && 'x tracked: i32';
+
 /** WGSL that moves the running statistics of channel `c` on. */
-export const moveRunning = (mean: string, m2: string) =>
-  `runningMean[c] = (1.0 - p.momentum) * runningMean[c] + p.momentum * ${mean};
-  runningVar[c] = (1.0 - p.momentum) * runningVar[c] + p.momentum * (${m2} / (p.count - 1.0));`;
+export const moveRunning = (mean: string, m2: string, tracking: Tracking) =>
+  `let momentum = ${tracking === 'mean' ? '1.0 / f32(tracked[0])' : 'p.momentum'};
+  runningMean[c] = (1.0 - momentum) * runningMean[c] + momentum * ${mean};
+  runningVar[c] = (1.0 - momentum) * runningVar[c] + momentum * (${m2} / (p.count - 1.0));
+  ${tracking === 'count' ? 'if (c == 0u) { tracked[0] += 1; }' : ''}`;
 
 /** The row of `stats`: (mean, rstd, scale, shift). */
 export const statsRow = (affine: boolean, mean: string) =>

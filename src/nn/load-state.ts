@@ -33,10 +33,10 @@ export function loadByName(
   const used = new Set(pairs.map(({ key }) => key));
   const loaded = new Set(pairs.map(({ target }) => target));
   const show = (x?: Tensor) => showShape(x?.shape ?? []);
-  const missing = required.filter((name) => !loaded.has(own.get(name) as Tensor));
-  const unexpected = [...given.keys()].filter(
-    (key) => !used.has(key) && !own.has(key) && !key.endsWith('num_batches_tracked'),
-  );
+  // Counts of batches may come or not: dicts of before PyTorch 0.4, and of other programs, have none.
+  const isCount = (key: string) => key.endsWith('num_batches_tracked');
+  const missing = required.filter((name) => !loaded.has(own.get(name) as Tensor) && !isCount(name));
+  const unexpected = [...given.keys()].filter((key) => !used.has(key) && !own.has(key) && !isCount(key));
   const problems = [
     ...(strict ? missing.map((key) => `missing: ${key} ${show(own.get(key))}`) : []),
     ...(strict ? unexpected.map((key) => `unexpected: ${key} ${show(given.get(key))}`) : []),

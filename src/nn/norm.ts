@@ -1,7 +1,7 @@
 // Normalisation layers.
 
 import { isRecomputing } from '../autograd/modes';
-import { checked, is, type OptionTable, word } from '../gpu/options';
+import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { batchNorm } from '../ops/norm';
 import { instanceNorm } from '../ops/norm-nd';
 import { reshape, unsqueeze } from '../ops/views';
@@ -16,8 +16,8 @@ import { Parameter, State } from './parameter';
 export interface BatchNormLayerOptions {
   /** Added to the variance (default 1e-5). */
   eps?: number;
-  /** Weight of the newest batch in the running statistics (default 0.1). */
-  momentum?: number;
+  /** Weight of the newest batch in the running statistics (default 0.1); null: they are means over all batches. */
+  momentum?: number | null;
   /** Whether scale and shift are trained (default true). */
   affine?: boolean;
   /** Whether running statistics are kept (default true); without them evaluation normalises with the batch as well. */
@@ -28,7 +28,7 @@ export interface BatchNormLayerOptions {
 
 const LAYER: OptionTable<BatchNormLayerOptions> = {
   eps: is.number,
-  momentum: is.number,
+  momentum: either(is.number, word(null)),
   affine: is.flag,
   trackRunningStats: is.flag,
   activation: word('relu'),
@@ -54,10 +54,13 @@ export class BatchNorm2d extends Affine {
   protected static override readonly tensorNames: Readonly<Record<string, string>> = {
     runningMean: 'running_mean',
     runningVar: 'running_var',
+    numBatchesTracked: 'num_batches_tracked',
   };
   /** Running statistics; not there without `trackRunningStats`. */
   readonly runningMean!: State;
   readonly runningVar!: State;
+  /** How many batches have moved them, int32 []. */
+  readonly numBatchesTracked!: State;
 
   constructor(
     readonly channels: number,
@@ -68,6 +71,7 @@ export class BatchNorm2d extends Affine {
     if (options.trackRunningStats === false) return;
     this.runningMean = new State(zeros([channels]));
     this.runningVar = new State(ones([channels]));
+    this.numBatchesTracked = new State(zeros([], { dtype: 'int32' }));
   }
 
   override forward(x: Tensor): Tensor {
@@ -79,12 +83,13 @@ export class BatchNorm2d extends Affine {
         { input: x },
         'Channels are dimension 1: [N, C, …].',
       );
-    const { weight, bias, runningMean, runningVar, training } = this;
+    const { weight, bias, runningMean, runningVar, numBatchesTracked, training } = this;
     const { eps, activation } = this.options;
     if (this.options.trackRunningStats === false)
       return batchNorm(x, { weight, bias, training: true, eps, activation });
-    const momentum = isRecomputing() ? 0 : this.options.momentum; // statistics move once
-    return batchNorm(x, { weight, bias, runningMean, runningVar, training, eps, momentum, activation });
+    const common = { weight, bias, runningMean, runningVar, training, eps, activation };
+    if (isRecomputing()) return batchNorm(x, { ...common, momentum: 0 }); // statistics move once
+    return batchNorm(x, { ...common, momentum: this.options.momentum, numBatchesTracked });
   }
 
   protected override describe(): string {
@@ -102,8 +107,8 @@ export class BatchNorm3d extends BatchNorm2d {}
 export interface InstanceNormLayerOptions {
   /** Added to the variance (default 1e-5). */
   eps?: number;
-  /** Weight of the newest input in the running statistics (default 0.1). */
-  momentum?: number;
+  /** Weight of the newest input in the running statistics (default 0.1); null: they stay, as PyTorch's do. */
+  momentum?: number | null;
   /** Whether scale and shift are trained (default false). */
   affine?: boolean;
   /** Whether running statistics are kept, which evaluation then normalises with (default false). */
@@ -112,7 +117,7 @@ export interface InstanceNormLayerOptions {
 
 const INSTANCE: OptionTable<InstanceNormLayerOptions> = {
   eps: is.number,
-  momentum: is.number,
+  momentum: either(is.number, word(null)),
   affine: is.flag,
   trackRunningStats: is.flag,
 };
@@ -122,10 +127,13 @@ abstract class InstanceNorm extends Affine {
   protected static override readonly tensorNames: Readonly<Record<string, string>> = {
     runningMean: 'running_mean',
     runningVar: 'running_var',
+    numBatchesTracked: 'num_batches_tracked',
   };
   protected abstract readonly pixels: number;
   readonly runningMean: State | null;
   readonly runningVar: State | null;
+  /** It stays 0, as PyTorch's. */
+  readonly numBatchesTracked: State | null;
 
   constructor(
     readonly channels: number,
@@ -135,6 +143,7 @@ abstract class InstanceNorm extends Affine {
     super([channels], options.affine ?? false);
     this.runningMean = options.trackRunningStats ? new State(zeros([channels])) : null;
     this.runningVar = options.trackRunningStats ? new State(ones([channels])) : null;
+    this.numBatchesTracked = options.trackRunningStats ? new State(zeros([], { dtype: 'int32' })) : null;
   }
 
   override forward(x: Tensor): Tensor {
@@ -149,7 +158,7 @@ abstract class InstanceNorm extends Affine {
         { input: x },
         'It is [N, C, …] or [C, …].',
       );
-    const momentum = isRecomputing() ? 0 : this.options.momentum;
+    const momentum = isRecomputing() || this.options.momentum === null ? 0 : this.options.momentum;
     const useInputStats = this.training || !trackRunningStats;
     const o = { weight, bias, runningMean, runningVar, useInputStats, momentum, eps };
     return single ? reshape(instanceNorm(unsqueeze(x, 0), o), x.shape) : instanceNorm(x, o);

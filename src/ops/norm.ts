@@ -1,7 +1,7 @@
 // Batch, layer and group normalisation. To the kernels layer and group norm are batch norm of one sample whose channels are the rows.
 import { at, fromEnd, tuple } from '../../shaders/checked';
 import { normBackward, normForward, walksChannels } from '../../shaders/norm/cpu';
-import { normApply, normFinish, normPartials } from '../../shaders/norm/forward';
+import { normApply, normCount, normFinish, normPartials } from '../../shaders/norm/forward';
 import { normGradientApply, normGradientFinish, normGradientPartials } from '../../shaders/norm/gradient';
 import { chunkLength, width } from '../../shaders/norm/shared';
 import { byDefinition } from '../autograd/backward';
@@ -40,8 +40,10 @@ export interface BatchNormOptions extends AffineOptions {
   runningVar?: Tensor | null;
   /** Normalise with the statistics of the batch and update the running ones; otherwise use the running ones. */
   training?: boolean;
-  /** Weight of the batch in the running statistics. */
-  momentum?: number | Scalar;
+  /** Weight of the batch in the running statistics; null: they are means over all batches, which `numBatchesTracked` counts. */
+  momentum?: number | Scalar | null;
+  /** int32 []: counts the batches whose statistics have moved the running ones. Null, the default, for no count. */
+  numBatchesTracked?: Tensor | null;
   /** ReLU after the normalisation, in the same launch. */
   activation?: 'relu';
 }
@@ -75,7 +77,8 @@ const BATCH_NORM: OptionTable<BatchNormOptions> = {
   runningMean: is.tensor,
   runningVar: is.tensor,
   training: is.flag,
-  momentum: either(is.number, is.object),
+  momentum: either(is.number, is.object, word(null)),
+  numBatchesTracked: is.tensor,
   activation: word('relu'),
 };
 
@@ -89,24 +92,28 @@ export function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): {
   const { channels, plane } = layout;
   const { training = false, eps = 1e-5, momentum = 0.1, activation } = o;
   const { weight, bias, runningMean, runningVar } = o;
+  const tracked = training && runningMean ? o.numBatchesTracked : null;
+  const tracking = !tracked ? 'none' : momentum === null ? 'mean' : 'count';
   const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
-  const running = runningMean && runningVar ? [bind(runningMean), bind(runningVar)] : [];
+  const running = runningMean && runningVar ? [runningMean, runningVar, ...(tracked ? [tracked] : [])].map(bind) : [];
   const whole = training && walksChannels(target, plane, channels) && affine.length > 0 && running.length > 0;
-  const { chunks, constants } = chunking(layout, whole, eps, momentum);
+  const { chunks, constants } = chunking(layout, whole, eps, momentum ?? 0);
   const relu = activation === 'relu';
   const stats = empty('batchNorm', [channels, 4]);
   const y = empty('batchNorm', x.shape);
   const n = x.size / width(plane);
-  const finish = normFinish({ target, plane, training, affine: affine.length > 0, running: running.length > 0 });
+  const given = { affine: affine.length > 0, running: running.length > 0, tracking } as const;
+  const finish = normFinish({ target, plane, training, ...given });
   const apply = () => device().launch(normApply({ target, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], n);
   if (!training) {
     device().launch(finish, [...affine, ...running, bind(stats)], constants, channels);
     apply();
     return { y, stats };
   }
+  if (tracked && tracking === 'mean') device().launch(normCount, [bind(tracked)], []);
   if (whole) {
     const bindings = [...affine, ...running, bind(x), bind(stats), bind(y)];
-    device().launch(normForward({ target, plane, relu }), bindings, constants, channels);
+    device().launch(normForward({ target, plane, relu }, tracking), bindings, constants, channels);
   } else {
     const partials = empty('batchNorm', [channels, chunks, 2]);
     const sums = normPartials({ target, plane, relu: false });
@@ -117,11 +124,17 @@ export function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): {
   }
   runningMean?.memory.written();
   runningVar?.memory.written();
+  tracked?.memory.written();
   return { y, stats };
 }
 
-function checkBatchNorm(x: Tensor, { weight, bias, runningMean, runningVar, training }: BatchNormOptions): void {
+function checkBatchNorm(x: Tensor, options: BatchNormOptions): void {
   const op = 'batchNorm';
+  const { weight, bias, runningMean, runningVar, training, momentum, numBatchesTracked: tracked } = options;
+  if (tracked && (tracked.dtype !== 'int32' || tracked.size !== 1))
+    throw inputError(op, 'numBatchesTracked must be one int32 number', { input: x, numBatchesTracked: tracked });
+  if (momentum === null && training && runningMean && !tracked)
+    throw inputError(op, 'momentum: null needs numBatchesTracked, which counts the batches', { input: x });
   const given = { weight, bias, runningMean, runningVar };
   requireFloats(op, { input: x, ...present(given) });
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');

@@ -13,7 +13,7 @@ test('ResNet-18 and ResNet-50 have the parameters and keys of torchvision', () =
   const small = models.resnet18();
   assert.is(count(small), 11_689_512);
   const shapes = Object.entries(small.stateDict()).map(([key, { shape }]) => `${key} [${shape}]`);
-  assert.is(shapes.length, 102);
+  assert.is(shapes.length, 122);
   for (const key of [
     'conv1.weight [64,3,7,7]',
     'bn1.running_mean [64]',

@@ -188,7 +188,13 @@ test('batch norm: running statistics move in training and are used in evaluation
     [nn.BatchNorm1d, [3, 2, 5]],
   ] as const) {
     const layer = new Layer(2, { momentum: 0.5 });
-    assert.equal(Object.keys(layer.stateDict()), ['weight', 'bias', 'running_mean', 'running_var']);
+    assert.equal(Object.keys(layer.stateDict()), [
+      'weight',
+      'bias',
+      'running_mean',
+      'running_var',
+      'num_batches_tracked',
+    ]);
     assert.is(layer.parameterCount, 4);
     const x = input([...shape]).add(3);
     const axes = shape.map((_, i) => i).filter((i) => i !== 1);

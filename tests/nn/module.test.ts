@@ -141,7 +141,11 @@ test('names are those of the fields, snake_case is understood, and two tensors n
     override forward(): void {}
   }
   const names = new Names();
-  const keys = ['fooBar', 'foo_bar', ...['weight', 'bias', 'running_mean', 'running_var'].map((k) => `myNorm.${k}`)];
+  const keys = [
+    'fooBar',
+    'foo_bar',
+    ...['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'].map((k) => `myNorm.${k}`),
+  ];
   assert.equal(Object.keys(names.stateDict()), keys);
   const dict = filled(names, 1);
   dict.foo_bar = tensor([5]);
@@ -192,10 +196,13 @@ test('subclasses of containers and networks keep their own fields', () => {
 const filled = (net: nn.AnyModule, value: number) =>
   Object.fromEntries(Object.entries(net.stateDict()).map(([name, t]) => [name, zeros(t.shape).add(value).keep()]));
 
-test('loadStateDict copies by name; num_batches_tracked of PyTorch is passed over', async () => {
+test('loadStateDict copies by name; num_batches_tracked may be missing', async () => {
   const net = new Net();
   const { weight } = net.stemConv;
-  const report = net.loadStateDict({ ...filled(net, 2), 'blocks.0.bn1.num_batches_tracked': zeros([]) });
+  const { 'blocks.0.bn1.num_batches_tracked': count, ...uncounted } = filled(net, 2);
+  assert.equal(net.loadStateDict(uncounted), { missing: [], unexpected: [] });
+  assert.is(await net.stateDict()['blocks.0.bn1.num_batches_tracked']!.item(), 0);
+  const report = net.loadStateDict({ ...uncounted, 'blocks.0.bn1.num_batches_tracked': count! });
   assert.equal(report, { missing: [], unexpected: [] });
   assert.is(net.stemConv.weight, weight, 'the tensors stay, their values change');
   for (const [name, t] of Object.entries(net.stateDict())) close(await t.data(), new Array(t.size).fill(2), 0, name);

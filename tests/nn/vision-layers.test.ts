@@ -82,7 +82,13 @@ test('convolutions: shapes of weights, borders other than zeros', async () => {
 
 test('instance norm: keys, running statistics, one sample', async () => {
   const norm = new nn.InstanceNorm2d(4, { affine: true, trackRunningStats: true });
-  assert.equal(Object.keys(norm.stateDict()).sort(), ['bias', 'running_mean', 'running_var', 'weight']);
+  assert.equal(Object.keys(norm.stateDict()).sort(), [
+    'bias',
+    'num_batches_tracked',
+    'running_mean',
+    'running_var',
+    'weight',
+  ]);
   const x = input(2, 4, 3, 3);
   norm.forward(x);
   close(await norm.runningMean!.data(), await x.mean([0, 2, 3]).mul(0.1).data(), 1e-6);
