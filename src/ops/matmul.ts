@@ -1,6 +1,6 @@
 // Matrix products. Transposed and batch-strided operands are read as they lie, without a copy.
 
-import { addBias as biasKernel } from '../../shaders/bias';
+import { addBiasToRows, biasGroups, addBias as biasKernel } from '../../shaders/bias';
 import { at, fromEnd, tuple } from '../../shaders/checked';
 import { lowerMatmul } from '../../shaders/matmul/lower';
 import type { Half } from '../../shaders/precision';
@@ -158,7 +158,13 @@ export const matmul = native('matmul', function matmul(a: Tensor, b: Tensor): Te
  */
 export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
   if (bias.dtype === 'float32') {
-    device().launch(biasKernel, [bind(contiguous(bias)), bind(y)], [y.size, bias.size, inner], y.size);
+    const operands = [bind(contiguous(bias)), bind(y)];
+    const { target } = device();
+    const quads = bias.size / 4;
+    if (inner === 1 && quads > 0 && Number.isInteger(quads)) {
+      const rows = y.size / bias.size;
+      device().launch(addBiasToRows(target), operands, [rows, quads], biasGroups(target, rows, quads));
+    } else device().launch(biasKernel, operands, [y.size, bias.size, inner], y.size);
     return y;
   }
   const within = y.shape.slice(2).map(() => 1);
