@@ -1,7 +1,7 @@
 // GPT-2's decoder, with the structure and names of nanoGPT.
 
 import { Rng } from '../../datasets/random';
-import { at, mapTuple, tuple } from '../../shaders/checked';
+import { at, tuple } from '../../shaders/checked';
 import { compile } from '../autograd/compile';
 import { detach, noGrad } from '../autograd/tape';
 import { requireWhole } from '../gpu';
@@ -17,8 +17,9 @@ import type { Parameter } from '../nn/parameter';
 import { assign_, zero_ } from '../ops/assign';
 import { scaledDotProductAttention } from '../ops/attention';
 import { add, gelu } from '../ops/elementwise';
+import { split } from '../ops/join';
 import { linear } from '../ops/matmul';
-import { narrow, reshape, select, transpose } from '../ops/views';
+import { reshape, select, transpose } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { arange, tensor } from '../tensor/create';
 import { TENSOR_STREAM } from '../tensor/random';
@@ -92,9 +93,8 @@ class CausalSelfAttention extends Module<[x: Tensor, cached?: Cached], Tensor> {
     const { nEmbd, nHead, dropout } = this.config;
     const [N, T] = tuple(x.shape, 3);
     const all = this.c_attn.forward(x);
-    const heads = (i: number) =>
-      transpose(reshape(narrow(all, 2, i * nEmbd, nEmbd), [N, T, nHead, nEmbd / nHead]), 1, 2);
-    const [q, k, v] = mapTuple([0, 1, 2], heads);
+    const heads = (part: Tensor) => transpose(reshape(part, [N, T, nHead, nEmbd / nHead]), 1, 2);
+    const [q, k, v] = tuple(split(all, nEmbd, 2).map(heads), 3);
     const dropoutP = this.training ? dropout : 0;
     let y: Tensor;
     if (cached) {

@@ -6,7 +6,7 @@ import { zero_ } from '../ops/assign';
 import { causalMask, scaledDotProductAttention } from '../ops/attention';
 import { dropout } from '../ops/dropout';
 import { add, logicalNot, logicalOr, mul } from '../ops/elementwise';
-import { concat } from '../ops/join';
+import { concat, split } from '../ops/join';
 import { linear, matmul } from '../ops/matmul';
 import { mean } from '../ops/reduce';
 import { softmax } from '../ops/softmax';
@@ -151,34 +151,29 @@ export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Ten
   }
 
   /** Queries, keys and values, in one product where they are of the same tensor. */
-  #projected(query: Tensor, key: Tensor, value: Tensor): [q: Tensor, k: Tensor, v: Tensor] {
+  #projected(query: Tensor, key: Tensor, value: Tensor): Tuple<Tensor, 3> {
     const E = this.embedDim;
     const { inProjWeight: weight, inProjBias: bias, qProjWeight, kProjWeight, vProjWeight } = this;
     const rows = (x: Tensor, from: number, count: number) => narrow(x, 0, from * E, count * E);
     const biases = (from: number, count: number) => bias && rows(bias, from, count);
-    const part = (x: Tensor, i: number) => narrow(x, x.ndim - 1, i * E, E);
     if (!weight)
       return [
         linear(query, qProjWeight!, biases(0, 1)),
         linear(key, kProjWeight!, biases(1, 1)),
         linear(value, vProjWeight!, biases(2, 1)),
       ];
-    if (query === key && key === value) {
-      const all = linear(query, weight, bias);
-      return [part(all, 0), part(all, 1), part(all, 2)];
-    }
+    if (query === key && key === value) return tuple(split(linear(query, weight, bias), E, -1), 3);
     const product = (x: Tensor, from: number, count: number) =>
       linear(x, rows(weight, from, count), biases(from, count));
-    const q = part(product(query, 0, 1), 0);
-    if (key !== value) return [q, part(product(key, 1, 1), 0), part(product(value, 2, 1), 0)];
-    const both = product(key, 1, 2);
-    return [q, part(both, 0), part(both, 1)];
+    const q = product(query, 0, 1);
+    if (key !== value) return [q, product(key, 1, 1), product(value, 2, 1)];
+    return [q, ...tuple(split(product(key, 1, 2), E, -1), 2)];
   }
 
   /** [L, N, E] or [N, L, E] → [N, heads, L, E / heads], a view. */
   #heads(x: Tensor): Tensor {
-    const split = reshape(x, [...x.shape.slice(0, 2), this.numHeads, this.embedDim / this.numHeads]);
-    return permute(split, this.options.batchFirst ? [0, 2, 1, 3] : [1, 2, 0, 3]);
+    const apart = reshape(x, [...x.shape.slice(0, 2), this.numHeads, this.embedDim / this.numHeads]);
+    return permute(apart, this.options.batchFirst ? [0, 2, 1, 3] : [1, 2, 0, 3]);
   }
 
   /** With the trained row and the row of zeros at the end of the keys or values, where there are such. */

@@ -1,16 +1,17 @@
 // Joining tensors and splitting them.
 import { at } from '../../shaders/checked';
+import { recordOutputs } from '../autograd/custom-function';
 import type { PushForward, Rule } from '../autograd/tape';
-import { record } from '../autograd/tape';
+import { needsGradient, record, recordLinear } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
 import { promote } from '../tensor/dtype';
 import { copy } from '../tensor/elementwise';
-import { existingAxis, normalizeAxis, requireList, sameShape } from '../tensor/shape';
+import { existingAxis, normalizeAxis, requireList, type Shape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireTensors } from '../tensor/tensor';
-import { place, slice, stepsFrom } from '../tensor/views';
+import { embed, place, type Steps, slice, stepsFrom } from '../tensor/views';
 import { narrow, sliceSteps, unsqueeze } from './views';
 
 /** Checks that tensors can be joined along a dimension. */
@@ -102,12 +103,51 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
       'A single number makes parts of that size, and a shorter last one.',
     );
   let start = 0;
-  return list.map((n) => {
-    const part = narrow(x, along, start, n);
+  const places = list.map((n) => {
+    const place = stepsFrom(start, along, x.shape.with(along, n));
     start += n;
-    return part;
+    return place;
   });
+  const cut = (t: Tensor) => places.map((place) => slice(t, place));
+  const parts = cut(x);
+  if (list.length === 1) return [narrow(x, along, 0, length)];
+  if (!list.length || !needsGradient(x)) return parts;
+  /** One gradient for all: those of the parts side by side. As many slices would each fill one of the whole size, to be added up. */
+  const whole =
+    (embed: typeof embedded, join: typeof joined) =>
+    (gradients: readonly (Tensor | undefined)[]): Tensor[] => {
+      const given = parts.flatMap((_, k) => {
+        const gradient = gradients[k];
+        return gradient ? [{ gradient, place: at(places, k) }] : [];
+      });
+      const [first, ...more] = given;
+      if (first && !more.length) return [embed(first.gradient, x.shape, first.place)];
+      return [
+        join(
+          parts.map((part, k) => gradients[k] ?? zeros(part.shape, { dtype: x.dtype })),
+          along,
+        ),
+      ];
+    };
+  recordOutputs('split', [x], parts, [], {
+    pull: whole(embedded, joined),
+    push: ([t]) => cut(t ?? zeros(x.shape, { dtype: x.dtype })),
+    differentiable: whole(
+      (g, shape, to) =>
+        recordLinear(
+          'slice gradient',
+          g,
+          (t) => embedded(t, shape, to),
+          (t) => slice(t, to),
+        ),
+      concat,
+    ),
+  });
+  return parts;
 }
+
+/** Zeros with `g` at some steps. */
+const embedded = (g: Tensor, shape: Shape, steps: readonly Steps[]): Tensor => embed('slice gradient', g, shape, steps);
 
 /** At most `chunks` parts of equal size along a dimension, the last may be shorter, as `torch.chunk`: `chunks` empty ones of nothing. Views. */
 export function chunk(x: Tensor, chunks: number, axis = 0): Tensor[] {

@@ -2,7 +2,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
+import { grad } from '../../src/autograd/backward';
+import { jvp } from '../../src/autograd/forward-mode';
+import { device } from '../../src/gpu';
+import { add, mul } from '../../src/ops/elementwise';
 import { chunk, concat, split, stack } from '../../src/ops/join';
+import { sum } from '../../src/ops/reduce';
 import { select, transpose } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
@@ -66,6 +71,47 @@ test('wrong calls', () => {
   assert.throws(() => split(zeros([4]), [1, 2]), /parts of \[1, 2\] are 3 elements, dimension 0 has 4/);
   assert.throws(() => split(zeros([4]), 0), /parts of 0 elements/);
   assert.throws(() => chunk(zeros([4]), 0), /chunk: 0 parts/);
+});
+
+test('parts share one gradient, in a launch a part', async () => {
+  const x = tensor(count(12), { shape: [2, 6], requiresGrad: true });
+  const [a, b, c] = split(x, 2, 1) as [Tensor, Tensor, Tensor];
+  const y = add(add(sum(mul(a, 2)), sum(mul(b, b))), sum(mul(c, a)));
+  const { dispatches } = device().stats();
+  const [gradient] = grad(y, [x], { retainGraph: true });
+  // Σ 2a + b² + c·a
+  const want = (x: number[]) => [2 + x[4]!, 2 + x[5]!, 2 * x[2]!, 2 * x[3]!, x[0]!, x[1]!];
+  const all = [...want(count(6)), ...want(count(12).slice(6))];
+  assert.equal(await list(gradient!), all);
+  const before = device().stats().dispatches;
+  grad(y, [x], { retainGraph: true });
+  assert.is(device().stats().dispatches - before, before - dispatches, 'the same again');
+  const parts = split(x, 2, 1).map((part) => sum(part));
+  const joinsAlone = (outputs: readonly Tensor[]) => {
+    const total = outputs.reduce((p, q) => add(p, q));
+    const from = device().stats().dispatches;
+    grad(total, [x], { retainGraph: true });
+    return device().stats().dispatches - from;
+  };
+  assert.is(joinsAlone(parts), 5, 'ones, a launch a part, and the copy that grad hands out');
+  const [one] = grad(sum(split(x, [1, 5], 1)[1]!), [x]);
+  assert.equal(await list(one!), [0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1]);
+  const [two] = grad(add(sum(a), sum(c)), [x]);
+  assert.equal(await list(two!), [1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1]);
+});
+
+test('second derivatives and jvp go through parts', async () => {
+  const f = (x: Tensor) => {
+    const [a, b] = chunk(x, 2) as [Tensor, Tensor];
+    return mul(mul(a, a), b);
+  };
+  const x = tensor([1, 2, 3, 4], { requiresGrad: true });
+  const [first] = grad(sum(f(x)), [x], { createGraph: true });
+  assert.equal(await list(first!), [6, 16, 1, 4]);
+  const [second] = grad(sum(first!), [x]);
+  assert.equal(await list(second!), [2 * 3 + 2, 2 * 4 + 4, 2, 4]);
+  const { tangent } = jvp(f, [x], [tensor([1, 0, 0, 1])]);
+  assert.equal(await list(tangent), [6, 4]);
 });
 
 test.run();
