@@ -5,9 +5,13 @@ import type { Options } from 'tsup';
 import { defineConfig } from 'tsup';
 import { modules, prepared, unbundled } from './scripts/publish/modules';
 
-/** examples/<name>/main.ts → dist/examples/<name>.js, and the doctor, which is run the same way. */
+/** examples/<name>/main.ts → dist/examples/<name>.js, and the doctor and the benchmarks, which are run the same way. */
 function programs(): Record<string, string> {
-  const entries: Record<string, string> = { 'examples/doctor': 'scripts/doctor.ts' };
+  const entries: Record<string, string> = {
+    'examples/doctor': 'scripts/doctor.ts',
+    'examples/bench': 'bench/main.ts',
+    'examples/bench-child': 'bench/child.ts',
+  };
   const names = existsSync('examples') ? readdirSync('examples') : [];
   for (const name of names) {
     const main = `examples/${name}/main.ts`;

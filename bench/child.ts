@@ -8,7 +8,8 @@ import { type Contestant, measure } from './workload';
 
 /** Peers are looked up by name: they may be absent, and so may their types. */
 async function create(who: string): Promise<Contestant> {
-  const { create } = who === 'dawnfield' ? await import('./dawnfield') : await import(`./peers/${who}.ts`);
+  const { create } =
+    who === 'dawnfield' ? await import('./dawnfield') : await import(new URL(`peers/${who}.ts`, import.meta.url).href);
   return create();
 }
 

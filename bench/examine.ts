@@ -30,12 +30,18 @@ export interface Findings {
 }
 
 const here = fileURLToPath(new URL('.', import.meta.url));
+/** Whether this is the program of the package, which has no sources, no peers and no commits. */
+export const isPackaged = !import.meta.url.endsWith('.ts');
 const MINUTES = 15; // the most that a process may take
 
 /** The version of a contestant's package; PyTorch tells its own. */
 export function versionOf(who: Who): string | undefined {
   if (who === 'pytorch') return;
-  const folder = { dawnfield: '..', tfjs: 'node_modules/@tensorflow/tfjs', 'jax-js': 'node_modules/@jax-js/jax' }[who];
+  const folder = {
+    dawnfield: isPackaged ? '../..' : '..',
+    tfjs: 'node_modules/@tensorflow/tfjs',
+    'jax-js': 'node_modules/@jax-js/jax',
+  }[who];
   return JSON.parse(readFileSync(join(here, folder, 'package.json'), 'utf8')).version;
 }
 
@@ -76,7 +82,8 @@ export const measureIn = (folder: string, name: string, repeat: number): Promise
   );
 
 function run(who: Who, name: string, repeat: number, env: Record<string, string> = {}): Promise<Findings> {
-  return start(process.execPath, ['--import', 'tsx', join(here, 'child.ts'), who, name, String(repeat)], env);
+  const child = isPackaged ? [join(here, 'bench-child.js')] : ['--import', 'tsx', join(here, 'child.ts')];
+  return start(process.execPath, [...child, who, name, String(repeat)], env);
 }
 
 /** Starts a program whose last line of output is what it found. */

@@ -13,7 +13,7 @@ import {
 import { ensurePackages } from '../scripts/setup/packages.mjs';
 import { checkout, compare } from './against';
 import { CASES, findCase, hasPeers, limitOf } from './cases';
-import { examine, PEERS, versionOf, type Who } from './examine';
+import { examine, isPackaged, PEERS, versionOf, type Who } from './examine';
 import { type Row, showComparison, showComparisonHead, showHead, showRows } from './table';
 
 interface Options {
@@ -42,7 +42,10 @@ program
   .option('--record', 'add what was measured to bench/history.jsonl, and draw docs/figures/bench-history.svg');
 
 await runProgram<Options>(program, async (options, typed) => {
-  const { json = false, repeat, peers, batch, pytorch, against, rounds } = options;
+  const { json = false, repeat, batch, pytorch, against, rounds } = options;
+  const peers = options.peers && !isPackaged;
+  if (isPackaged && (pytorch || against || options.record))
+    throw new UsageError('--pytorch, --against and --record need a clone of dawnfield, with its sources and peers');
   for (const name of typed)
     if (!findCase(name))
       throw new UsageError(`there is nothing called '${name}'. ${didYouMean(name, [...CASES.keys()])}See --help.`);

@@ -1,35 +1,73 @@
-// `npm run cifar-train`, `npm test` and the like: sets the machine up as far as needed, then runs the program.
-//   node scripts/run.mjs NAME [arguments]      NAME: test, bench, kills, or a program of examples/
+#!/usr/bin/env node
+// The command `npx dawnfield NAME`, and in a clone `npm run NAME`: sets the machine up as far as needed, then runs the program.
+//   node scripts/run.mjs NAME [arguments]      NAME: see `commands.mjs`; in a clone also custom-module, custom-kernel, test, kills
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { join } from 'node:path';
-import { ensureBuild } from './setup/build.mjs';
+import { join, resolve } from 'node:path';
+import { COMMANDS, completion, help } from './setup/commands.mjs';
 import { findDriver } from './setup/driver.mjs';
-import { ensurePackages } from './setup/packages.mjs';
 import { root } from './setup/places.mjs';
 import { perform, SetupError } from './setup/say.mjs';
 
-await perform(async () => {
-  const [name, ...args] = process.argv.slice(2);
-  ensurePackages();
-  const driver = findDriver({ again: name === 'doctor' });
-  const source = { test: 'tests/run.ts', bench: 'bench/main.ts', kills: 'tests/kills/main.ts' }[name];
-  const program = source ? ['--import', 'tsx', join(root, source)] : [await built(name)];
-  const env = { ...process.env, ...driver.env, DAWNFIELD_DRIVER: driver.why };
-  process.exitCode = await run(driver.node, [...program, ...args], env);
+/** Whether this is a clone, whose sources are built, and not the package. */
+const clone = existsSync(join(root, 'tsup.config.ts'));
+const programs = join(root, 'dist/examples');
+
+/** What runs from its sources: in a clone only. @type {Record<string, string | undefined>} */
+const SOURCES = { test: 'tests/run.ts', kills: 'tests/kills/main.ts', ...(clone && { bench: 'bench/main.ts' }) };
+
+process.stdout.on('error', (error) => {
+  if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EPIPE') throw error; // `| head` has seen enough
+  process.exit(0);
 });
 
-/** @param {string | undefined} name */
+await perform(async () => {
+  const [name = '--help', ...args] = process.argv.slice(2);
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  if (['--help', '-h', 'help'].includes(name)) return void process.stdout.write(help(version));
+  if (['--version', '-V'].includes(name)) return void process.stdout.write(`${version}\n`);
+  if (name === 'completion') return void process.stdout.write(await completion(args[0], built));
+
+  if (clone) (await import('./setup/packages.mjs')).ensurePackages();
+  const program = await programOf(name, args);
+  // What only tells the options needs no GPU.
+  const told = args.some((arg) => arg === '--help' || arg === '-h');
+  const driver = told ? { node: process.execPath, env: {}, why: '' } : findDriver({ again: name === 'doctor' });
+  /** @type {NodeJS.ProcessEnv} */
+  const env = { ...process.env, ...driver.env, ...(driver.why && { DAWNFIELD_DRIVER: driver.why }) };
+  if (!clone || !process.env.npm_lifecycle_event) env.DAWNFIELD_COMMAND = 'npx dawnfield';
+  process.exitCode = await run(driver.node, program, env);
+});
+
+/**
+ * What Node runs.
+ * @param {string} name @param {string[]} args
+ * @returns {Promise<string[]>}
+ */
+async function programOf(name, args) {
+  const [file, ...rest] = args;
+  if (name === 'run') {
+    if (!file) throw new SetupError('run needs a file: dawnfield run FILE [arguments]');
+    return [resolve(file), ...rest];
+  }
+  const source = SOURCES[name];
+  if (source && clone) return ['--import', 'tsx', join(root, source), ...args];
+  const found = await built(name);
+  if (found) return [found, ...args];
+  const names = [...Object.keys(COMMANDS), ...(clone ? Object.keys(SOURCES) : [])];
+  throw new SetupError(`there is no program '${name}': choose one of ${[...new Set(names)].join(', ')}.`);
+}
+
+/**
+ * The file of a program, built first where this is a clone.
+ * @param {string} name
+ * @returns {Promise<string | null>}
+ */
 async function built(name) {
-  await ensureBuild();
-  const folder = join(root, 'dist/examples');
-  const file = join(folder, `${name}.js`);
-  if (existsSync(file)) return file;
-  const names = readdirSync(folder).flatMap((entry) => /^([a-z0-9-]+)\.js$/.exec(entry)?.[1] ?? []);
-  throw new SetupError(
-    `there is no program '${name}': choose one of ${names.filter((n) => !n.startsWith('chunk-')).join(', ')}, test, bench, kills.`,
-  );
+  if (clone) await (await import('./setup/build.mjs')).ensureBuild();
+  const file = join(programs, `${name}.js`);
+  return /^[a-z0-9-]+$/.test(name) && !name.startsWith('chunk-') && existsSync(file) ? file : null;
 }
 
 /**

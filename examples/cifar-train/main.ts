@@ -7,7 +7,7 @@ import type { RunSummary } from '../../src/train/trainer';
 import { type DatasetName, loadDataset } from '../shared/datasets';
 import { adapterName, hasGpu, withDevice } from '../shared/device';
 import { type Interrupts, watchInterrupts } from '../shared/interrupts';
-import { runProgram, UsageError } from '../shared/options';
+import { commandOf, runProgram, UsageError } from '../shared/options';
 import { describeProfile } from '../shared/profile';
 import { count, formatDuration } from '../shared/progress';
 import { checkRecipe, completeRecipe, type Recipe } from '../shared/recipe';
@@ -111,7 +111,7 @@ function openRun(given: Given, report: Report): OldRun {
 
 /** What goes on with a run; `--data` as it was given. */
 function resumeCommand(folder: string, { data }: Given): string {
-  return `npm run cifar-train -- --resume ${quote(folder)}${data ? ` --data ${quote(data)}` : ''}`;
+  return `${commandOf('cifar-train')} --resume ${quote(folder)}${data ? ` --data ${quote(data)}` : ''}`;
 }
 
 function tellEnd(report: Report, summary: RunSummary, folder: string, figure: string, resume: string): void {
@@ -131,6 +131,6 @@ function announceQuick(report: Report): void {
   report.say(
     `there is no GPU and no size was asked for, so this is a short demonstration of about two minutes: ${model}, ` +
       `${images} images, ${epochs} epochs, batch ${batch}. The paper's run:\n` +
-      '  npm run cifar-train -- --model meanfield-resnet20 --epochs 160',
+      `  ${commandOf('cifar-train')} --model meanfield-resnet20 --epochs 160`,
   );
 }

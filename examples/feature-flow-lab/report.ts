@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson, writeAtomic } from '../../src/files/files.node.js';
+import { commandOf } from '../shared/options';
 import { formatDuration } from '../shared/progress';
 import { quote } from '../shared/shell';
 
@@ -25,7 +26,7 @@ function command({ name, options }: Outcome): string {
     const flag = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     return `--${flag} ${quote(Array.isArray(value) ? value.join(',') : String(value))}`;
   });
-  return `npm run feature-flow-lab -- ${name} ${flags.join(' ')}`;
+  return `${commandOf('feature-flow-lab')} ${name} ${flags.join(' ')}`;
 }
 
 /** Figures are images of their own: names inside of several SVGs in one page would clash. */

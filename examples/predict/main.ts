@@ -7,7 +7,7 @@ import { averaged } from '../shared/averaged';
 import { describeDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
 import { loadImage } from '../shared/image';
-import { count, createProgram, printJson, runProgram, UsageError } from '../shared/options';
+import { commandOf, count, createProgram, printJson, runProgram, UsageError } from '../shared/options';
 import { addSavedOptions, newestRun, readSaved, type SavedOptions } from '../shared/runs';
 
 interface Options extends SavedOptions {
@@ -66,6 +66,6 @@ function bestOfNewestRun(): string {
   const found = run && bestWeights(run);
   if (found) return found;
   throw new UsageError(
-    'there is no run under runs/ yet: train one with `npm run cifar-train`, or pass --weights FILE and --model NAME',
+    `there is no run under runs/ yet: train one with \`${commandOf('cifar-train')}\`, or pass --weights FILE and --model NAME`,
   );
 }

@@ -1,8 +1,10 @@
 // Any image file as the square of bytes that a CIFAR network looks at; figures as PNG files.
 
 import { existsSync } from 'node:fs';
-import sharp from 'sharp';
 import { writeAtomic } from '../../src/files/files.node.js';
+
+/** The package that reads and draws images: native and large, so the package leaves it to those who need it. */
+const loadSharp = async () => (await import('sharp').catch(() => null))?.default ?? null;
 
 /**
  * Reads an image (PNG, JPEG, WebP, GIF, …): turned as its camera says, on white where transparent, scaled so that the
@@ -11,6 +13,8 @@ import { writeAtomic } from '../../src/files/files.node.js';
  */
 export async function loadImage(path: string, size = 32): Promise<Uint8Array> {
   if (!existsSync(path)) throw new Error(`${path}: no such image`);
+  const sharp = await loadSharp();
+  if (!sharp) throw new Error('reading images needs the package sharp: npm i sharp');
   let pixels: Buffer;
   try {
     pixels = await sharp(path)
@@ -29,7 +33,9 @@ export async function loadImage(path: string, size = 32): Promise<Uint8Array> {
   return planes;
 }
 
-/** Draws an SVG document at twice its size, for programs that show no SVG. Its text needs a font of the system's. */
+/** Draws an SVG document at twice its size, for programs that show no SVG. Its text needs a font of the system's. Without sharp it only says so. */
 export async function writePng(path: string, svg: string): Promise<void> {
+  const sharp = await loadSharp();
+  if (!sharp) return void process.stderr.write(`${path} is not drawn: that needs the package sharp (npm i sharp)\n`);
   writeAtomic(path, await sharp(Buffer.from(svg), { density: 144 }).png().toBuffer());
 }

@@ -6,9 +6,13 @@ import { UsageError } from './usage-error';
 
 export { UsageError } from './usage-error';
 
+/** How a program of ours is called here, for users to copy: by npm in a clone, by npx where the package is installed. */
+export const commandOf = (name: string): string =>
+  process.env.DAWNFIELD_COMMAND ? `${process.env.DAWNFIELD_COMMAND} ${name}` : `npm run ${name} --`;
+
 /** A command with help, suggestions for misspelt options, and `--json`. */
 export function createProgram(name: string, description: string): Command {
-  return new Command(`npm run ${name} --`)
+  return new Command(commandOf(name))
     .description(description)
     .option('--json', 'print one JSON object a line and nothing else')
     .helpOption('-h, --help', 'show this help')
@@ -28,6 +32,7 @@ export async function runProgram<Options>(
 ): Promise<void> {
   for (const stream of [process.stdout, process.stderr])
     if (!stream.listeners('error').includes(whenUnread)) stream.on('error', whenUnread);
+  if (process.env.DAWNFIELD_WORDS) return printWords(program);
   try {
     program.parse(argv);
     refuseEmpty(program);
@@ -37,6 +42,13 @@ export async function runProgram<Options>(
     printError(error);
     process.exit(error instanceof UsageError ? 2 : 1);
   }
+}
+
+/** What may follow the name of a program, a word a line, for the completion of shells. */
+function printWords(program: Command): void {
+  const flags = [program, ...program.commands].flatMap(({ options }) => options.flatMap(({ long }) => long ?? []));
+  const words = [...program.commands.map((command) => command.name()), ...flags, '--help'];
+  process.stdout.write(`${[...new Set(words)].join('\n')}\n`);
 }
 
 /** An empty text is never what was meant: `--resume "$FOLDER"` with an unset variable, say. */

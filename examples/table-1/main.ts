@@ -10,7 +10,7 @@ import type { DatasetName } from '../shared/datasets';
 import { adapterName, hasGpu, reopenDevice, withDevice } from '../shared/device';
 import { writePng } from '../shared/image';
 import { type Interrupts, watchInterrupts } from '../shared/interrupts';
-import { runProgram } from '../shared/options';
+import { commandOf, runProgram } from '../shared/options';
 import { count, formatDuration } from '../shared/progress';
 import { completeRecipe } from '../shared/recipe';
 import { createReport, percent, type Report } from '../shared/report';
@@ -47,7 +47,7 @@ await runProgram<Given>(program, async () => {
     if (!hasGpu() && !typed && !given.plan) {
       report.say(
         'there is no GPU and no size was asked for, so this is a small table (some 15 to 30 minutes on two cores), as by\n' +
-          '  npm run table-1 -- --rows 20 --seeds 2 --subset 5000 --epochs 3',
+          `  ${commandOf('table-1')} --rows 20 --seeds 2 --subset 5000 --epochs 3`,
       );
       Object.assign(given, QUICK);
     }

@@ -142,7 +142,7 @@ export const unbundled = (from?: string) => ({
   setup: ({ onResolve }: Build) => {
     const [list, library] = [effects(), modules()];
     onResolve({ filter: /^\./ }, ({ path, importer, kind }) => {
-      if (kind === 'entry-point' || !importer.endsWith('.ts')) return;
+      if (kind === 'entry-point' || !importer.endsWith('.ts') || path.endsWith('.mjs')) return;
       const source = sourceOf(importer, path);
       if (!library.has(source)) return;
       const name = source.replace(/\.ts$/, '');

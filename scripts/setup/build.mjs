@@ -1,6 +1,6 @@
 // Set-up step 3: dist/ as the sources say.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { hashOf, partOf, sweep } from './files.mjs';
 import { root } from './places.mjs';
@@ -24,6 +24,7 @@ const sources = [
   'shaders',
   'datasets',
   'examples',
+  ...readdirSync(join(root, 'bench')).flatMap((name) => (name.endsWith('.ts') ? `bench/${name}` : [])),
   'scripts/doctor.ts',
   'scripts/ceilings.ts',
   'scripts/publish',
@@ -35,9 +36,9 @@ const sources = [
 
 /**
  * Builds beside dist/ and swaps at the end, so that a failed or interrupted build leaves the old one.
- * @param {{ types: boolean }} options types: with the .d.ts files, which take most of the time
+ * @param {{ whole: boolean }} options whole: with the types and the page, as the package has them, which take most of the time
  */
-export async function build({ types }) {
+export async function build({ whole }) {
   const hash = hashOf(root, sources);
   sweep(root, 'dist');
   const part = basename(partOf(dist));
@@ -48,13 +49,28 @@ export async function build({ types }) {
   try {
     if (status !== 0) throw new SetupError('the build failed (its message is above).');
     writeParts(made);
-    if (types) (await import('../publish/types.mjs')).writeTypes(made, ['src/index.node.ts', 'src/index.ts']);
+    if (whole) {
+      (await import('../publish/types.mjs')).writeTypes(made, ['src/index.node.ts', 'src/index.ts']);
+      buildPage(join(made, 'page'));
+    }
     writeFileSync(join(made, '.sources'), hash);
     rmSync(dist, { recursive: true, force: true });
     renameSync(made, dist);
   } finally {
     rmSync(made, { recursive: true, force: true });
   }
+}
+
+/** The page of `dawnfield browser`, as static files. @param {string} folder */
+function buildPage(folder) {
+  const vite = [
+    join(root, 'node_modules/vite/bin/vite.js'),
+    'build',
+    '--config',
+    join(root, 'examples/browser/vite.config.ts'),
+  ];
+  const { status } = spawnSync(process.execPath, [...vite, '--outDir', folder], { cwd: root, stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new SetupError('the page could not be built (the message is above).');
 }
 
 /**
@@ -73,5 +89,5 @@ export async function ensureBuild() {
   say(
     `building dist/ (tsup): ${there === null ? 'there is none yet' : 'the sources have changed since the last build'}`,
   );
-  await build({ types: false });
+  await build({ whole: false });
 }

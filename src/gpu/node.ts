@@ -129,7 +129,7 @@ setProvider({
   collector,
   asyncContext,
   explain: () =>
-    'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npm run doctor` in a clone of dawnfield: it looks for a driver and, ' +
-    'on Debian, installs a software one in a private folder. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',
+    'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npx dawnfield doctor`: it looks for a driver and, on Debian, ' +
+    'installs a software one in a private folder, on which `npx dawnfield run FILE` runs your program. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',
   nap: () => void Atomics.wait(cell, 0, 0, 0.5),
 });

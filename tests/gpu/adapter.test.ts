@@ -28,7 +28,7 @@ test('DAWNFIELD_PROFILE must be one that exists', async () => {
 (process.platform === 'linux' ? test : test.skip)('no driver at all: what to do about it', async () => {
   const none = { VK_ICD_FILENAMES: '/nonexistent', VK_DRIVER_FILES: '/nonexistent', DAWNFIELD_ADAPTER: '' };
   const { output } = await runChild(open, none);
-  assert.match(output, /AdapterError: there is no WebGPU adapter\..*npm run doctor.*mesa-vulkan-drivers/);
+  assert.match(output, /AdapterError: there is no WebGPU adapter\..*npx dawnfield doctor.*mesa-vulkan-drivers/);
 });
 
 test('using a tensor before init() says so', async () => {
