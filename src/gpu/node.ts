@@ -10,6 +10,7 @@ import { createContext, runInNewContext, Script } from 'node:vm';
 import { create, globals } from 'webgpu';
 import { AdapterError } from './errors';
 import { type AdapterOptions, type AsyncContext, setProvider, type TextStore } from './provider';
+import { quietly } from './quiet.node.js';
 import { isSoftware } from './target';
 
 Object.assign(globalThis, globals);
@@ -61,7 +62,7 @@ async function requestAdapter(options: AdapterOptions): Promise<GPUAdapter | nul
   const seen: string[] = [];
   for (const powerPreference of preferences)
     for (const forceFallbackAdapter of wanted === 'software' ? [true, false] : [false, true]) {
-      const adapter = await gpu.requestAdapter({ powerPreference, forceFallbackAdapter });
+      const adapter = await quietly(() => gpu.requestAdapter({ powerPreference, forceFallbackAdapter }));
       if (!adapter) continue;
       if (!wanted || matches(adapter, wanted)) return adapter;
       seen.push(adapter.info.description || adapter.info.device);
