@@ -4,13 +4,13 @@ import { at } from '../../shaders/checked';
 import { isRecording } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
+import type { DType } from '../tensor/dtype';
 import { copy, copyInto, isBindable } from '../tensor/elementwise';
 import { bytesIn } from '../tensor/rows';
 import { broadcastShapes, broadcastStrides, sameShape } from '../tensor/shape';
 import { strided, Tensor } from '../tensor/tensor';
 import { place } from '../tensor/views';
 import type { Operand } from './elementwise';
-import { add, mul } from './elementwise';
 
 function refuse(op: string, problem: string, x: Tensor, hint: string): never {
   throw inputError(op, problem, { target: x }, hint);
@@ -83,14 +83,11 @@ export function assign_(x: Tensor, y: Operand): Tensor {
 /** x ← 0 */
 export const zero_ = (x: Tensor): Tensor => assign_(x, 0);
 
-function update(op: string, x: Tensor, result: Tensor): Tensor {
-  if (result.dtype !== x.dtype)
+const WIDTH: Record<DType, number> = { bool: 0, int32: 1, uint32: 1, float16: 2, float32: 2 };
+
+/** x ← the result of an operation on it, under the conditions of `assign_`, unless that is of a wider kind: floats, integers, bool. */
+export function writeBack(op: string, x: Tensor, result: Tensor): Tensor {
+  if (WIDTH[result.dtype] > WIDTH[x.dtype])
     refuse(op, `the result is ${result.dtype}, the target ${x.dtype}`, x, `Convert it: x.to('${result.dtype}').`);
   return write(op, x, result);
 }
-
-/** x ← x + y, under the conditions of `assign_`. */
-export const add_ = (x: Tensor, y: Operand): Tensor => update('add_', x, add(x, y));
-
-/** x ← x · y, under the conditions of `assign_`. */
-export const mul_ = (x: Tensor, y: Operand): Tensor => update('mul_', x, mul(x, y));

@@ -2,7 +2,7 @@
 import type { Tensor } from '../tensor/tensor';
 import { gather } from './gather';
 import { indexSelect } from './index-select';
-import { index, indexFill, indexPut, indexPut_, put, take, takeAlongDim } from './indexing';
+import { index, indexFill, indexPut, put, take, takeAlongDim } from './indexing';
 import { logcumsumexp } from './log-scan';
 import * as mask from './mask';
 import { nonzero } from './nonzero';
@@ -26,7 +26,6 @@ export const indexingMethods = {
   index,
   indexFill,
   indexPut,
-  indexPut_,
   indexSelect,
   put,
   take,

@@ -10,7 +10,6 @@ import type { Shape } from '../tensor/shape';
 import { broadcastShapes, normalizeAxis, size } from '../tensor/shape';
 import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import * as raw from '../tensor/views';
-import { assign_ } from './assign';
 import { add } from './elementwise';
 import { gathered } from './gather';
 import { alongAxis, checkIndex, reportsOf } from './index-checks';
@@ -199,14 +198,6 @@ function fitted(op: string, value: Tensor, shape: Shape): Tensor {
   if (!fits) throw inputError(op, `the value does not broadcast to [${shape.join(', ')}]`, { value });
   return expand(bare, shape);
 }
-
-/** The same in place, under the conditions of `assign_`. Returns x. */
-export const indexPut_ = (
-  x: Tensor,
-  indices: readonly Index[],
-  value: Tensor | number,
-  options?: { accumulate?: boolean },
-): Tensor => assign_(x, indexPut(x, indices, value, options));
 
 /** The elements at positions in the flattened tensor, negative ones counting from the end, as `torch.take`: the shape of the index. */
 export function take(x: Tensor, positions: Tensor): Tensor {

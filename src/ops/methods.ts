@@ -6,9 +6,10 @@ import { detach } from '../autograd/tape';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
 import { prelu } from './activations';
-import * as assign from './assign';
+import { assign_, zero_ } from './assign';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
+import { IN_PLACE, type InPlace, inPlace } from './in-place';
 import { indexingMethods, type OverloadedMethods } from './indexing-methods';
 import { chunk, split } from './join';
 import { cholesky, det, logdet, matrixPower, slogdet } from './linalg/determinant';
@@ -86,7 +87,8 @@ const functions = {
   ...indexingMethods,
   show,
   print,
-  ...assign,
+  assign_,
+  zero_,
   backward,
   detach,
   registerHook,
@@ -100,13 +102,21 @@ type BinaryMethods = {
 };
 type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions | keyof OverloadedMethods>>;
 
+type OutOfPlace = UnaryMethods & BinaryMethods & OtherMethods & OverloadedMethods;
+type InPlaceMethods = {
+  [K in InPlace as `${K}_`]: OutOfPlace[K] extends (...rest: infer R) => unknown ? (...rest: R) => Tensor : never;
+};
+
 declare module '../tensor/tensor' {
-  interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods, OverloadedMethods {}
+  interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods, OverloadedMethods, InPlaceMethods {}
 }
 
+const named: Record<string, unknown> = { ...elementwise.binaryFunctions, ...functions };
+type OfTensor = (x: Tensor, ...rest: never[]) => Tensor;
+
 for (const [name, f] of Object.entries({
-  ...elementwise.binaryFunctions,
-  ...functions,
+  ...named,
+  ...Object.fromEntries(IN_PLACE.map((name) => [`${name}_`, inPlace(`${name}_`, named[name] as OfTensor)])),
   toString: describe,
   toJSON: describe,
 }))

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
 import { compile } from '../../src/autograd/compile';
-import { index, indexFill, indexPut, indexPut_, put, take, takeAlongDim } from '../../src/ops/indexing';
+import { index, indexFill, indexPut, put, take, takeAlongDim } from '../../src/ops/indexing';
 import * as masks from '../../src/ops/mask';
 import { nonzero } from '../../src/ops/nonzero';
 import { sum } from '../../src/ops/reduce';
@@ -58,7 +58,7 @@ test('indexPut replaces, the last value staying, or adds', async () => {
   assert.equal([...(await indexPut(ints([1, 2]), [ints([1])], ints([7])).data())], [1, 7]);
   assert.equal([...(await put(x, ints([-1, 0]), tensor([1, 2])).data())], [2, 0, 0, 0, 0, 1]);
   const target = zeros([3]);
-  assert.is(indexPut_(target, [ints([1])], 4), target);
+  assert.is(target.indexPut_([ints([1])], 4), target);
   assert.equal([...(await target.data())], [0, 4, 0]);
   const sources = (flat: number[]) => (a: Float64Array, b: Float64Array) => {
     const y = a.slice();
