@@ -2,7 +2,7 @@
 // The command `npx dawnfield NAME`, and in a clone `npm run NAME`: sets the machine up as far as needed, then runs the program.
 //   node scripts/run.mjs NAME [arguments]      NAME: see `commands.mjs`; in a clone also custom-module, custom-kernel, test, kills
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { COMMANDS, completion, help } from './setup/commands.mjs';
@@ -76,7 +76,13 @@ async function built(name) {
  * @returns {Promise<number>} its exit code
  */
 function run(node, args, env) {
-  const child = spawn(node, args, { env, stdio: 'inherit' });
+  // On a terminal or a pipe the program itself keeps Dawn's lines about limits back (src/gpu/quiet.node.ts); elsewhere that is done here.
+  const kind = fstatSync(2);
+  const filtered = !kind.isFIFO() && !kind.isCharacterDevice();
+  const child = spawn(node, args, { env, stdio: ['inherit', 'inherit', filtered ? 'pipe' : 'inherit'] });
+  child.stderr
+    ?.setEncoding('utf8')
+    .on('data', (text) => process.stderr.write(text.replace(/^Warning: \w+ artificially reduced from .*\n/gm, '')));
   // A signal sent to npm alone ends npm and its shell, not this process: then stop the program as Ctrl-C does.
   const parent = process.ppid;
   const orphaned = () => process.ppid !== parent && child.kill('SIGINT') && clearInterval(watch);
@@ -89,6 +95,6 @@ function run(node, args, env) {
   if (!process.env.npm_lifecycle_event) clearInterval(watch);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('exit', (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)));
+    child.on('close', (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)));
   });
 }

@@ -1,5 +1,6 @@
 // Dawn prints two lines about limits that it halves ("artificially reduced") to stderr while it looks for adapters, and has no switch for them.
-// The file descriptor is turned to /dev/null meanwhile, where that is safe; elsewhere the lines are printed.
+// The file descriptor is turned to /dev/null meanwhile, where that is safe: on terminals, pipes and files that are
+// appended to. On sockets (pipes that Node makes for its children) and other files the lines are printed; `npx dawnfield` takes them out there.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 
