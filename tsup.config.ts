@@ -65,8 +65,8 @@ export default defineConfig([
     format: ['esm'],
     platform: 'node',
     target: 'node20',
-    external: ['webgpu', 'sharp', 'playwright-core'], // native or optional: looked up when used
-    noExternal: [/^(?!webgpu$|sharp$|playwright-core$)/], // development packages are taken in: dist runs without them
+    external: ['webgpu', 'sharp'], // native or optional: looked up when used
+    noExternal: [/^(?!webgpu$|sharp$)/], // development packages are taken in: dist runs without them
     banner: { js: requireInEsm },
     splitting: true,
     esbuildOptions: (options) => {

@@ -1,5 +1,5 @@
 // Headless Chromium and Firefox, driven in the same way. CHROMIUM and FIREFOX name them in unusual places.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, launch, type Page } from 'puppeteer-core';
@@ -26,17 +26,41 @@ export const BROWSERS = Object.keys(PLACES) as BrowserName[];
 /** Where this browser lies on this machine, if it is there. */
 export const placeOf = (name: BrowserName): string | undefined => PLACES[name].find((path) => path && existsSync(path));
 
+/** Chromium's own Vulkan, which Firefox takes where the system has none: a loader and a software driver. */
+const CHROMIUM_VULKAN = '/usr/lib/chromium';
+
+/** The environment in which Firefox finds a software driver, its loader linked into `folder`. */
+function vulkanOf(folder: string): Record<string, string> {
+  const [loader, driver] = ['libvulkan.so.1', 'vk_swiftshader_icd.json'].map((file) => join(CHROMIUM_VULKAN, file));
+  if (!loader || !driver || !existsSync(loader) || !existsSync(driver)) return {};
+  const own = join(folder, 'vulkan');
+  mkdirSync(own);
+  symlinkSync(loader, join(own, 'libvulkan.so.1'));
+  return { LD_LIBRARY_PATH: own, VK_ICD_FILENAMES: driver, VK_DRIVER_FILES: driver };
+}
+
+/** What a Firefox without a window and without a GPU needs in order to have WebGPU. */
+const FIREFOX_PREFERENCES = {
+  'dom.webgpu.enabled': true,
+  'dom.webgpu.allow-in-parent': true,
+  'gfx.webgpu.ignore-blocklist': true,
+};
+
 /** Opens a browser with WebGPU and a profile of its own, runs `body`, and closes it. */
 export async function withBrowser<T>(name: BrowserName, body: (browser: Browser) => Promise<T>): Promise<T> {
   const userDataDir = mkdtempSync(join(tmpdir(), `dawnfield-${name}-`));
+  const links = mkdtempSync(join(tmpdir(), 'dawnfield-vulkan-'));
   // The set-up's driver is for Node: its libraries would not load into the browser.
   const { VK_ICD_FILENAMES: _, VK_DRIVER_FILES: __, LD_LIBRARY_PATH: ___, ...env } = process.env;
-  const common = { executablePath: placeOf(name), headless: true, userDataDir, env, protocolTimeout: 600_000 };
+  const common = { executablePath: placeOf(name), headless: true, userDataDir, protocolTimeout: 600_000 };
   const browser =
     name === 'firefox'
-      ? await launch({ ...common, browser: 'firefox', extraPrefsFirefox: { 'dom.webgpu.enabled': true } })
+      ? await launch({
+          ...{ ...common, browser: 'firefox', env: { ...env, ...vulkanOf(links) } },
+          extraPrefsFirefox: FIREFOX_PREFERENCES,
+        })
       : await launch({
-          ...common,
+          ...{ ...common, env },
           args: [
             ...['--no-sandbox', '--enable-unsafe-webgpu', '--disable-quic', '--no-first-run'],
             ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
@@ -46,7 +70,7 @@ export async function withBrowser<T>(name: BrowserName, body: (browser: Browser)
     return await body(browser);
   } finally {
     await browser.close();
-    rmSync(userDataDir, { recursive: true, force: true, maxRetries: 5 });
+    for (const path of [userDataDir, links]) rmSync(path, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

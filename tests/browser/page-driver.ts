@@ -64,6 +64,17 @@ export const waitFor = (page: Page, selector: string, pattern: RegExp) =>
 export const phase = (page: Page, wanted: string) =>
   page.waitForFunction((name) => document.body.dataset.phase === name, {}, wanted);
 
+/** Presses Pause, and waits until the page stands still and is saved where it stands: the step. */
+export async function pause(page: Page): Promise<number> {
+  await press(page, '#go');
+  await page.waitForFunction(() => {
+    const step = document.querySelector('#gauges dd')?.textContent;
+    const saved = /^Paused\. Saved at step (\d+)/.exec(document.querySelector('#status')?.textContent ?? '')?.[1];
+    return saved !== undefined && saved === step;
+  });
+  return stepOf(page);
+}
+
 /** The step that the page shows. */
 export const stepOf = (page: Page): Promise<number> =>
   page.$eval('#gauges dd', (element) => Number(element.textContent));
