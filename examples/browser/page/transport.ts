@@ -67,7 +67,7 @@ export function makeTransport(): void {
     };
     show('Step', point ? String(point.step) : '–');
     show('Epoch', point ? `${Math.max(1, point.epoch)} / ${settings.epochs}` : '–');
-    show('Images/s', imagesPerSecond ? number.format(imagesPerSecond * Math.max(1, runs.length)) : '–');
+    show('Images/s', imagesPerSecond ? number.format(imagesPerSecond) : '–');
     show('GPU memory', bytes ? bytesText(bytes) : '–');
     show('Launches a step', launches ? String(launches) : '–');
     show('Parameters', runs.length ? runs.map(({ parameters }) => parameters.toLocaleString('en')).join(' + ') : '–');

@@ -1,6 +1,6 @@
 // The worker: opens the GPU, hears what the page wants, and answers in messages.
 
-import { device, init } from '../../../src/index';
+import { DeviceLostError, device, init } from '../../../src/index';
 import type { ToPage, ToWorker } from '../protocol';
 import { keepFiles, storedData } from './data';
 import { FlowPanel } from './flow';
@@ -67,6 +67,7 @@ async function store(files: readonly { path: string; file: File }[]): Promise<vo
 
 scope.onmessage = ({ data }) => {
   answer(data).catch((error: unknown) => {
+    if (error instanceof DeviceLostError) return void session.recover();
     const text = error instanceof Error ? error.message : String(error);
     const began = ['start', 'resume', 'step', 'import'].includes(data.type);
     if (began) post({ type: 'phase', phase: 'failed', message: text });

@@ -33,7 +33,9 @@ export class Run {
   readonly stop = new AbortController();
   /** Launches of the last step. */
   launches = 0;
+  /** Of training alone: what else happens between two steps is left out. */
   imagesPerSecond = 0;
+  #markedAt = 0;
   #dispatches = 0;
   #step = 0;
 
@@ -86,14 +88,18 @@ export class Run {
   }
 
   #mark(): void {
+    this.#markedAt = performance.now();
     this.#dispatches = device().stats().dispatches;
     this.#step = this.trainer.step;
   }
 
-  async #show({ step, epoch, accuracy = 0 }: StepReport, { loss, lr, imagesPerSecond }: StepLine): Promise<void> {
+  async #show({ step, epoch, accuracy = 0 }: StepReport, { loss, lr }: StepLine): Promise<void> {
     const launched = device().stats().dispatches - this.#dispatches;
     if (step > this.#step) this.launches = Math.round(launched / (step - this.#step));
-    this.imagesPerSecond = imagesPerSecond;
+    const rate = (1000 * this.recipe.batch * (step - this.#step)) / (performance.now() - this.#markedAt);
+    if (this.history.points.length > 3)
+      // the first steps compile
+      this.imagesPerSecond = this.imagesPerSecond ? 0.8 * this.imagesPerSecond + 0.2 * rate : rate;
     const stages = await readStages(this.stages);
     const before = this.history.points.at(-1)?.stages ?? stages;
     const crossings = crossingsBetween(before, stages, step);
