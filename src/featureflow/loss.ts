@@ -2,6 +2,7 @@
 
 import { fromEnd } from '../../shaders/checked';
 import { checked, is } from '../gpu/options';
+import { warnOnce } from '../gpu/warn';
 import { logSigmoid, mul, neg } from '../ops/elementwise';
 import { crossEntropy as crossEntropyOf, mseLoss, pseudoHuberLoss } from '../ops/loss';
 import { mean } from '../ops/reduce';
@@ -29,14 +30,10 @@ export function crossEntropy(output: Tensor, labels: Tensor): Tensor {
   return mean(reshape(crossEntropyOf(flat, reshape(alike(labels, lead), [-1]), { reduction: 'none' }), lead), -1);
 }
 
-let warned = false;
-
 /** (output − target)². Warns once: its derivative is unbounded, so Assumption 1 and with it the theorems do not hold. */
 export function squared(output: Tensor, target: Tensor): Tensor {
-  if (!warned)
-    console.warn(
-      'dawnfield: the squared loss has an unbounded derivative and violates Assumption 1 of the feature-flow theorems; pseudoHuber satisfies it.',
-    );
-  warned = true;
+  warnOnce(
+    'dawnfield: the squared loss has an unbounded derivative and violates Assumption 1 of the feature-flow theorems; pseudoHuber satisfies it.',
+  );
   return mean(mseLoss(output, alike(target, output.shape), { reduction: 'none' }), -1);
 }

@@ -13,6 +13,7 @@ import { normOnLoad, sumsOnStore } from './fuse-norm';
 import type { Pipelines } from './pipelines';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
+import { warnOnce } from './warn';
 
 /** Launches whose results someone sees: those that write existing or pinned memory, and all that these need. */
 export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Block>): Launch[] {
@@ -91,12 +92,6 @@ export function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, p
       }
   });
   return owned;
-}
-
-const warned = new Set<string>();
-function warnOnce(text: string): void {
-  if (!warned.has(text)) console.warn(text);
-  warned.add(text);
 }
 
 /** The launches of a traced step with their memory, tables and bind groups. Not to be confused with the tape's graph of gradients. */

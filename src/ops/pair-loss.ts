@@ -3,6 +3,7 @@
 import { at } from '../../shaders/checked';
 import { type PushForward, type Rule, record, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
+import { warnOnce } from '../gpu/warn';
 import { inputError } from '../tensor/context';
 import { evaluate } from '../tensor/elementwise';
 import { reduce, restored } from '../tensor/reduce';
@@ -155,19 +156,14 @@ function ofPair(op: keyof typeof ROWS, x: Tensor, target: Tensor, o: PairOptions
   return reduction === 'sum' ? sum(weighted) : div(sum(weighted), sum(weight));
 }
 
-const told = new Set<string>();
-
 /** Both in their common shape. Shapes that differ are seldom meant, [N, 1] and [N] least of all, so that is told once. */
 function broadcastPair(op: string, x: Tensor, target: Tensor): [Tensor, Tensor] {
   if (sameShape(x.shape, target.shape)) return [x, target];
   const shape = broadcastShapes(op, x.shape, target.shape);
-  const key = `${op} ${x.shape} ${target.shape}`;
-  if (!told.has(key))
-    console.warn(
-      `${op}: the target [${target.shape}] is broadcast against the input [${x.shape}], which gives [${shape}]; ` +
-        'reshape one of them if that is not meant',
-    );
-  told.add(key);
+  warnOnce(
+    `${op}: the target [${target.shape}] is broadcast against the input [${x.shape}], which gives [${shape}]; ` +
+      'reshape one of them if that is not meant',
+  );
   return [expand(x, shape), expand(target, shape)];
 }
 
