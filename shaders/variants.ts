@@ -4,6 +4,7 @@
  */
 import type { Lowering } from './kernel';
 import { TILES } from './matmul/gpu-tiles';
+import { MATRIX_LAYOUTS, type MatrixChoice } from './matmul/subgroup-matrix';
 import { type KernelTarget, targetName } from './target';
 
 /** Two for each multiprocessor of a large GPU. */
@@ -14,6 +15,8 @@ export interface Variant {
   readonly tile?: keyof typeof TILES;
   /** Most output channels (or rows) that an invocation accumulates on CPU drivers, however few invocations that leaves. */
   readonly block?: number;
+  /** How products of halves use the adapter's matrix units, where it has some: in one of the layouts, the one that fits, or not. */
+  readonly matrix?: MatrixChoice;
   /** Factor on the number of parts that a long sum is split into. */
   readonly splits?: number;
 }
@@ -25,6 +28,14 @@ const VARIANTS: Record<ReturnType<typeof targetName>, Record<string, Variant>> =
     ...SPLITS,
   },
   software: { 'block 8': { block: 8 }, 'block 16': { block: 16 }, ...SPLITS },
+};
+
+/** For adapters with matrix units. */
+const MATRIX: Record<string, Variant> = {
+  'no matrix units': { matrix: 'none' },
+  ...Object.fromEntries(
+    Object.keys(MATRIX_LAYOUTS).map((name) => [`matrix ${name}`, { matrix: name as MatrixChoice }]),
+  ),
 };
 
 export interface Candidates {
@@ -39,7 +50,11 @@ export function candidates(target: KernelTarget, lower: (variant: Variant) => Lo
   const lowerings = new Map<string, Lowering>();
   const seen = new Set<string>();
   let hash = 0x811c9dc5; // FNV-1a
-  for (const [name, variant] of Object.entries({ '': {}, ...VARIANTS[targetName(target)] })) {
+  for (const [name, variant] of Object.entries({
+    '': {},
+    ...VARIANTS[targetName(target)],
+    ...(target.matrix && MATRIX),
+  })) {
     const made = lower(variant);
     const kernels = made.stages.map(({ kernel: { code, constants, grid } }) => [code, constants, grid]);
     const text = JSON.stringify(kernels);
@@ -50,6 +65,10 @@ export function candidates(target: KernelTarget, lower: (variant: Variant) => Lo
   }
   return { lowerings, fingerprint: (hash >>> 0).toString(16) };
 }
+
+/** What a variant says of matrix units: whoever asks for other tiles does not want them. */
+export const matrixChoice = ({ matrix, tile, block }: Variant): MatrixChoice | undefined =>
+  matrix ?? (tile || block ? 'none' : undefined);
 
 /** `parts` times the variant's factor, at least 1. */
 export const scaleSplits = (parts: number, { splits = 1 }: Variant): number => Math.max(1, Math.round(parts * splits));

@@ -8,8 +8,11 @@
  */
 
 import type { ChunkSums, Kernel } from '../kernel';
-import { chooseTile, tiledProduct } from '../matmul/gpu-tiles';
+import type { Tile } from '../matmul/gpu-tiles';
+import type { MatrixTile } from '../matmul/subgroup-matrix';
+import { tileFor, workgroupProduct } from '../matmul/tiles';
 import { type Partials, partsOfPixels } from '../sum-partials';
+import type { KernelTarget } from '../target';
 import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
 import { type Gather, planeIndex, positions, tapProgression } from './gather';
 import { type ImageNorm, imageLoad } from './norm-load';
@@ -20,7 +23,13 @@ import type { Conv2dShape } from './shape';
 export const fillsTiles = (g: Gather): boolean => g.outChannels >= 8;
 
 /** Bindings: the images read, OIHW weights, the images written, `stats` where there is a norm, and what `sums` need (conv/norm-sums.ts). */
-export function tiledGather(name: string, g: Gather, variant: Variant, norm?: ImageNorm, sums?: ChunkSums): Kernel {
+export function tiledGather(
+  name: string,
+  g: Gather,
+  tile: Tile | MatrixTile,
+  norm?: ImageNorm,
+  sums?: ChunkSums,
+): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
   const load = imageLoad({ operand: 'weights', norm, half: g.half });
@@ -36,11 +45,10 @@ export function tiledGather(name: string, g: Gather, variant: Variant, norm?: Im
     axis.taps
       .map((t) => t.length)
       .reduceRight((rest, n, i) => (rest ? `select(${rest}, ${n}u, ${c} == ${i}u)` : `${n}u`), '');
-  return tiledProduct(name, {
+  const product = {
     m: g.outChannels,
     n: g.batch * ys * xs,
     z: g.groups * g.y.classes * g.x.classes,
-    tile: chooseTile(g.outChannels, variant.tile),
     fastA: 'k',
     fastB: 'n',
     bindings: `${load.bindings}${load.declarations}${stored?.bindings ?? ''}`,
@@ -72,15 +80,22 @@ fn store(z: u32, m: u32, n: u32, value: f32) {
   let image = n / ${xs * ys}u * ${g.groups * g.outChannels}u + ${group} * ${g.outChannels}u + m;
   if (x < ${g.x.size}u && y < ${g.y.size}u) { result[(image * ${g.y.size}u + y) * ${g.x.size}u + x] = ${load.store('value')}; }
 }`,
-  });
+  } as const;
+  return workgroupProduct(name, product, tile);
 }
 
 /** Partial weight gradients, [split][outChannel][inChannel][ky][kx]. Bindings: x, dy, partials, as above. */
-export function tiledWeightGradient(name: string, s: Conv2dShape, variant: Variant, norm?: ImageNorm): Partials | null {
+export function tiledWeightGradient(
+  name: string,
+  s: Conv2dShape,
+  target: KernelTarget,
+  variant: Variant,
+  norm?: ImageNorm,
+): Partials | null {
   const [inChannels, outChannels] = [s.inChannels / s.groups, s.outChannels / s.groups];
   const columns = inChannels * s.kernelHeight * s.kernelWidth;
   if (outChannels < 8 || columns < 8) return null;
-  const tile = chooseTile(outChannels, variant.tile);
+  const tile = tileFor(s.half, target, outChannels, variant);
   const plane = s.outHeight * s.outWidth;
   const pixels = s.batch * plane;
   const tiles = Math.ceil(outChannels / tile.rows) * Math.ceil(columns / tile.columns) * s.groups;
@@ -89,11 +104,10 @@ export function tiledWeightGradient(name: string, s: Conv2dShape, variant: Varia
   const perSplit = Math.ceil(pixels / wanted);
   const splits = Math.ceil(pixels / perSplit);
   const load = imageLoad({ operand: 'dy', norm, half: s.half, splits });
-  const kernel = tiledProduct(name, {
+  const product = {
     m: outChannels,
     n: columns,
     z: s.groups * splits,
-    tile,
     fastA: 'k',
     fastB: 'k',
     bindings: `${load.bindings}${load.declarations}`,
@@ -116,6 +130,6 @@ fn loadB(z: u32, k: u32, n: u32) -> f32 {
 fn store(z: u32, m: u32, n: u32, value: f32) {
   partials[(z / ${s.groups}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${columns}u + n] = ${load.store('value')};
 }`,
-  });
-  return { kernel, splits };
+  } as const;
+  return { kernel: workgroupProduct(name, product, tile), splits };
 }

@@ -7,6 +7,7 @@
  */
 import { cached } from '../build';
 import { describeProduct, gridOf, type Images, type Lowering, MAX_WORKGROUPS, type Operation } from '../kernel';
+import { onMatrices, tileFor } from '../matmul/tiles';
 import { LONG, lowerSum } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import type { Variant } from '../variants';
@@ -86,7 +87,10 @@ function flattened(s: Conv2dShape): Conv2dShape {
 }
 
 function lowerGather(name: string, gather: Gather, { target, variant, norm, sums }: Conv2dOperation): Lowering {
-  const packed = target.isCpu && !isLong(gather) ? cpuGather(name, gather, target, variant) : null;
+  const tiled = fillsTiles(gather) && !isLong(gather);
+  const tile = tileFor(gather.half, target, gather.outChannels, variant);
+  const matrices = tiled && 'unit' in tile;
+  const packed = target.isCpu && !isLong(gather) && !matrices ? cpuGather(name, gather, target, variant) : null;
   // The third dimension counts blocks of output channels and is not folded.
   if (packed && (gridOf(packed.gather)?.[2] ?? 0) <= MAX_WORKGROUPS) {
     return {
@@ -98,18 +102,23 @@ function lowerGather(name: string, gather: Gather, { target, variant, norm, sums
       product: 1,
     };
   }
+  const staged = tiled && !target.isCpu && !matrices && !variant.tile && stagedGather(name, gather, norm, sums);
   const kernel =
-    !target.isCpu && fillsTiles(gather) && !isLong(gather)
-      ? (!variant.tile && stagedGather(name, gather, norm, sums)) || tiledGather(name, gather, variant, norm, sums)
-      : directGather(name, gather, norm);
+    staged ||
+    (matrices || (tiled && !target.isCpu)
+      ? tiledGather(name, gather, tile, norm, sums)
+      : directGather(name, gather, norm));
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }], product: 0 };
 }
 
 function lowerWeightGradient(name: string, shape: Conv2dShape, { target, variant, norm }: Conv2dOperation): Lowering {
-  const special = target.isCpu
-    ? cpuWeightGradient(name, shape, target, variant)
-    : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) ||
-      tiledWeightGradient(name, shape, variant, norm);
+  const matrices = onMatrices(shape.half, target, shape.outChannels / shape.groups, variant) !== null;
+  const tiled = () => tiledWeightGradient(name, shape, target, variant, norm);
+  const special =
+    (matrices && tiled()) ||
+    (target.isCpu
+      ? cpuWeightGradient(name, shape, target, variant)
+      : (!variant.tile && stagedWeightGradient(name, shape, variant, norm)) || tiled());
   const count = (shape.outChannels * shape.inChannels * shape.kernelHeight * shape.kernelWidth) / shape.groups;
   // One row that is too long cannot be split.
   const pixels = shape.batch * shape.outHeight * shape.outWidth;

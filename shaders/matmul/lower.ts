@@ -10,7 +10,9 @@ import { lowerSum, type Partials, partsForAccuracy } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
 import { cpuProduct } from './cpu';
-import { chooseTile, tiledProduct } from './gpu-tiles';
+import type { Tile, TiledProduct } from './gpu-tiles';
+import type { MatrixTile } from './subgroup-matrix';
+import { tileFor, workgroupProduct } from './tiles';
 
 export interface MatmulShape {
   readonly batch: number;
@@ -52,7 +54,9 @@ function foldBatch(s: Full): Full {
 function choose(s: Full, target: KernelTarget, variant: Variant): Lowering {
   const count = s.batch * s.m * s.n;
   const small = count * s.k <= SMALL || Math.min(s.m, s.n) < (target.isCpu ? 4 : 16);
-  const product = small ? directMatmul(s) : target.isCpu ? cpuMatmul(s, target, variant) : tiledMatmul(s, variant);
+  const tile = tileFor(s.half, target, s.m, variant);
+  const tiled = 'unit' in tile || !target.isCpu;
+  const product = small ? directMatmul(s) : tiled ? tiledMatmul(s, tile, variant) : cpuMatmul(s, target, variant);
   return lowerSum('matmul.sum', product, count, s.half);
 }
 
@@ -120,18 +124,16 @@ ${stored.functions}
   return { kernel: { name: 'matmul.direct', code, access, grid: foldWorkgroups(groups) }, splits };
 }
 
-function tiledMatmul(s: Full, variant: Variant): Partials {
-  const tile = chooseTile(s.m, variant.tile);
+function tiledMatmul(s: Full, tile: Tile | MatrixTile, variant: Variant): Partials {
   const tiles = Math.ceil(s.m / tile.rows) * Math.ceil(s.n / tile.columns) * s.batch;
   const { splits, perSplit } = splitK(s.k, tiles, ENOUGH_WORKGROUPS, 128, s.batch * s.m * s.n, variant);
   const batch = `z % ${s.batch}u`;
   const stored = resultHeld(s.half, splits);
   const { enable, bindings } = bound(operandsHeld(s.half), stored);
-  const kernel = tiledProduct('matmul', {
+  const product: Omit<TiledProduct, 'tile'> = {
     m: s.m,
     n: s.n,
     z: s.batch * splits,
-    tile,
     fastA: s.transposeA ? 'm' : 'k',
     fastB: s.transposeB ? 'k' : 'n',
     bindings: `${enable}${bindings}\n${stored.functions}`,
@@ -141,8 +143,8 @@ function tiledMatmul(s: Full, variant: Variant): Partials {
 fn loadA(z: u32, m: u32, k: u32) -> f32 { return ${elementA(s, batch, 'm', 'k')}; }
 fn loadB(z: u32, k: u32, n: u32) -> f32 { return ${elementB(s, batch, 'k', 'n')}; }
 fn store(z: u32, m: u32, n: u32, value: f32) { result[(z * ${s.m}u + m) * ${s.n}u + n] = ${stored.store('value')}; }`,
-  });
-  return { kernel, splits };
+  };
+  return { kernel: workgroupProduct('matmul', product, tile), splits };
 }
 
 /** An empty sum. */

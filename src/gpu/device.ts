@@ -82,7 +82,7 @@ export class Device {
     this.info = adapter.info;
     this.limits = gpu.limits;
     this.features = gpu.features as ReadonlySet<string>;
-    this.target = targetOf(adapter.info, this.features);
+    this.target = targetOf(adapter.info, this.features, options.subgroupMatrix);
     this.#whenLost.catch(() => {});
     this.#watch = new Watch(gpu, provider().errorsAtOnce ?? false);
     this.pool = new Pool(gpu, this.#watch, this.losses, () => this.commands.forget());

@@ -41,14 +41,18 @@ function matches(adapter: GPUAdapter, wanted: string): boolean {
 
 function environment(): AdapterOptions {
   const { DAWNFIELD_ADAPTER: adapter, DAWNFIELD_PROFILE: profile, DAWNFIELD_AUTOTUNE: autotune } = process.env;
+  const { DAWNFIELD_SUBGROUP_MATRIX: matrices } = process.env;
   if (profile && profile !== 'safe' && profile !== 'fast')
     throw new AdapterError(`DAWNFIELD_PROFILE is '${profile}': it must be 'safe' or 'fast'`);
   if (autotune && autotune !== '1')
     throw new AdapterError(`DAWNFIELD_AUTOTUNE is '${autotune}': it must be 1, or not set`);
+  if (matrices && matrices !== '0' && matrices !== '1')
+    throw new AdapterError(`DAWNFIELD_SUBGROUP_MATRIX is '${matrices}': it must be 0 or 1, or not set`);
   return {
     ...(adapter && { adapter }),
     ...(profile && { profile: profile as 'safe' | 'fast' }),
     ...(autotune && { autotune: true }),
+    ...(matrices && { subgroupMatrix: matrices === '1' }),
   };
 }
 

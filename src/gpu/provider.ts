@@ -10,6 +10,11 @@ export interface AdapterOptions {
   /** Notes the shapes of convolutions and matrix products, so that `tune()` can choose among their kernels (default false). */
   autotune?: boolean;
   /**
+   * Matrix units (`chromium-experimental-subgroup-matrix`) for matrix products and convolutions of float16: true uses them wherever they fit, and
+   * throws where the adapter has none; false never. Left out, `tune()` tries them on GPUs that have some.
+   */
+  subgroupMatrix?: boolean;
+  /**
    * Bytes of computed tensors that a program may hold; beyond it those that were not used for longest are released, and say so when they are
    * used again. By default nothing that the garbage collector has proved reachable is released.
    */

@@ -54,8 +54,16 @@ export class Tuning {
     return Object.fromEntries([...this.#table].filter(([, variant]) => variant));
   }
 
-  /** Takes over the choices of a checkpoint in place of all others, for good. */
+  /** Takes over the choices of a checkpoint in place of all others, for good. Throws InputError where the device lacks the matrix units that some are for. */
   install(table: TuningTable): void {
+    const { target } = this.device;
+    const onUnits = ([key, variant]: [string, string]) =>
+      key.includes(` ${adapterClass(target)} `) && variant.startsWith('matrix ');
+    if (!target.matrix && Object.entries(table).some(onUnits))
+      throw new InputError(
+        'this run chose kernels on matrix units, which the device was not opened for; with others it would not go on bit for bit. ' +
+          'Open it with init({ autotune: true }), or DAWNFIELD_AUTOTUNE=1.',
+      );
     this.#table = new Map(Object.entries(table));
     this.on = false;
   }
@@ -69,7 +77,7 @@ export class Tuning {
   ): Lowering {
     const { target } = this.device;
     if (!this.on && this.#table.size === 0) return make(target, {});
-    const operation = `${name} ${Object.values(shape).join()} ${targetName(target)}/${target.subgroupSize}`;
+    const operation = `${name} ${Object.values(shape).join()} ${adapterClass(target)}`;
     let noted = this.#noted.get(operation);
     if (!noted) {
       const found = candidates(target, (variant) => make(target, variant));
@@ -156,6 +164,9 @@ export class Tuning {
     }
   }
 }
+
+/** What choices hold for: targets of one kind whose subgroups have one size. */
+const adapterClass = (target: KernelTarget): string => `${targetName(target)}/${target.subgroupSize}`;
 
 /** Numbers as they come in training, to fill a range: zeros or what lay there before may be faster or, where denormal, slower. */
 function likely({ bytes, element }: TypedBinding): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {

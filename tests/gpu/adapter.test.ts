@@ -24,6 +24,16 @@ test('DAWNFIELD_PROFILE must be one that exists', async () => {
   assert.match(output, /AdapterError: DAWNFIELD_PROFILE is 'furious': it must be 'safe' or 'fast'/);
 });
 
+test('DAWNFIELD_SUBGROUP_MATRIX: 0 or 1, and 1 is refused where the adapter cannot', async () => {
+  const { output } = await runChild(open, { DAWNFIELD_SUBGROUP_MATRIX: 'yes' });
+  assert.match(output, /AdapterError: DAWNFIELD_SUBGROUP_MATRIX is 'yes': it must be 0 or 1, or not set/);
+  const asked = await runChild(open, { DAWNFIELD_SUBGROUP_MATRIX: '1' });
+  assert.match(
+    asked.output,
+    /^(opened|AdapterError: subgroupMatrix \(init, DAWNFIELD_SUBGROUP_MATRIX\): the adapter)/m,
+  );
+});
+
 // Elsewhere drivers do not come through the Vulkan loader.
 (process.platform === 'linux' ? test : test.skip)('no driver at all: what to do about it', async () => {
   const none = { VK_ICD_FILENAMES: '/nonexistent', VK_DRIVER_FILES: '/nonexistent', DAWNFIELD_ADAPTER: '' };
