@@ -1,6 +1,6 @@
 // The discrete Res-Net (3.1)–(3.5) of Fang et al. 2020, and its fully connected variant.
 
-import { at, fromEnd } from '../../shaders/checked';
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import { InputError } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
@@ -150,10 +150,11 @@ export class FeatureFlowNet extends Module {
     for (let l = 2; l <= (readout === 'random' ? layers + 1 : layers); l++) {
       const weight = at(this.weights, l - 1);
       const targets = fromEnd(weight.shape, 1);
-      const [sources, residuals] = [await parts(at(made.sources, l - 2)), await parts(at(made.residuals, l - 2))];
+      const read = [at(made.sources, l - 2), at(made.residuals, l - 2), weight].map(parts);
+      const [sources, residuals, weights] = tuple(await Promise.all(read), 3);
       found.push({
         ...{ layer: l, rows: at(sources, 0).length / width, units: [width, targets] },
-        ...{ sources, residuals, weights: await parts(weight) },
+        ...{ sources, residuals, weights },
         assign(values) {
           const flat = new Float32Array(weight.size);
           values.forEach((v, r) => flat.set(v, r * v.length));

@@ -7,7 +7,7 @@
 // the loss gains when l gets more time. It costs nothing, since ∂E/∂τ_l = V_l − V_{l+1}: V is the sum of the times' gradients from l on.
 
 import type { Rng } from '../../datasets/random';
-import { at, fromEnd } from '../../shaders/checked';
+import { at, fromEnd, tuple } from '../../shaders/checked';
 import { scopedNoGrad } from '../autograd/tape';
 import { device, InputError } from '../gpu';
 import { cumsum } from '../ops/scan';
@@ -98,13 +98,14 @@ export async function birthDeath(
   if (stage.options.sort === false)
     throw new InputError('birth–death: particles that are never sorted have no intervals of their own to give away');
   const sum = stage.effects;
-  const [effects, tau, ids] = [await sum.data(), [...(await stage.tau.data())], [...(await stage.ids.data())]];
+  const read = await Promise.all([sum, stage.tau, stage.ids].map(async (x) => [...(await x.data())]));
+  const [effects, tau, ids] = tuple(read, 3);
   device().write(sum.storage, new Float32Array(sum.size));
   sum.memory.written();
   const { end } = stage;
   const starts = end !== null;
   const steps = tau.map((t, l) => (starts ? (tau[l + 1] ?? end) - t : t - (tau[l - 1] ?? 0)));
-  const turnover = chooseTurnover([...effects], steps, rate, () => rng.uniform());
+  const turnover = chooseTurnover(effects, steps, rate, () => rng.uniform());
   if (!turnover.killed.length) return [];
   const events: Turnover[] = [];
   const placed: Placed[] = [];

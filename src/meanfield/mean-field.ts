@@ -1,7 +1,7 @@
 // MeanField: residual blocks as particles (θ, τ) of a continuous-depth network, sorted by their times after every update.
 // Lu, Ma, Lu, Lu, Ying 2020, "A mean-field analysis of deep ResNet and beyond", Section 4.
 
-import { at } from '../../shaders/checked';
+import { at, tuple } from '../../shaders/checked';
 import { rankParticles } from '../../shaders/particles';
 import { assume } from '../autograd/modes';
 import { device, InputError, requireWhole } from '../gpu';
@@ -286,7 +286,8 @@ export class MeanField extends Module implements Stage {
 
   /** Puts the particles into another order over the same times: position r gets all but the time of the particle at order[r]. */
   async permute(order: ArrayLike<number>): Promise<void> {
-    const [tau, ids] = [[...(await this.tau.data())], [...(await this.ids.data())]];
+    const read = await Promise.all([this.tau, this.ids].map(async (x) => [...(await x.data())]));
+    const [tau, ids] = tuple(read, 2);
     const sources = Array.from(order);
     if (new Set(sources).size !== tau.length || !sources.every((source) => source in ids))
       throw new InputError(`MeanField.permute: [${sources}] is no order of ${tau.length} particles`);
@@ -301,7 +302,7 @@ export class MeanField extends Module implements Stage {
 
   /** Reads times, order and the number of swaps since the last call. */
   async telemetry(): Promise<ParticleTelemetry> {
-    const [times, order, swaps] = [await this.tau.data(), await this.ids.data(), await this.#swaps.item()];
+    const [times, order, swaps] = await Promise.all([this.tau.data(), this.ids.data(), this.#swaps.item()]);
     device().write(this.#swaps.storage, new Uint32Array(1));
     return { tau: [...times], order: [...order], swaps };
   }

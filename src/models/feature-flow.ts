@@ -192,7 +192,7 @@ export class FeatureFlowResNet extends Module {
       const rows = Math.min(most(sources), images * pixels);
       // The same pixels at every call, none of them twice.
       const places = [...new Rng(0, Stream.init, i).permutation(images * pixels).subarray(0, rows)];
-      const alpha = await to.data();
+      const [alpha, features, weights] = await Promise.all([to.data(), from.data(), weight.data()]);
       const residuals = new Float32Array(rows * channels);
       places.forEach((p, r) => {
         const first = Math.floor(p / pixels) * channels * pixels + (p % pixels);
@@ -200,8 +200,8 @@ export class FeatureFlowResNet extends Module {
       });
       found.push({
         ...{ layer: i + 2, rows, units: [sources, channels], residuals: [residuals] },
-        sources: [patches(await from.data(), tuple(from.shape, 4), places, width, pixels, stride)],
-        weights: [await weight.data()],
+        sources: [patches(features, tuple(from.shape, 4), places, width, pixels, stride)],
+        weights: [weights],
         assign(values) {
           const v = at(values, 0);
           const transposed = Float32Array.from({ length: weight.size }, (_, k) => {

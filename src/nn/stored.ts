@@ -5,7 +5,7 @@ import { fromFloat32, parseSafetensors, serializeSafetensors, toFloat32 } from '
 import { InputError } from '../gpu';
 import { checked, is, word } from '../gpu/options';
 import { tensor } from '../tensor/create';
-import type { DType } from '../tensor/dtype';
+import { bytesOf as bytesOfElement, type DType } from '../tensor/dtype';
 import { requireTensors, type Tensor } from '../tensor/tensor';
 
 /** Tensors by name. */
@@ -84,14 +84,21 @@ export function loadWeights(
 /** Reads and writes whole files, where there are any: `index.node.ts` sets it. */
 export const disk: { read?: (path: string) => Uint8Array; write?: (path: string, content: Uint8Array) => void } = {};
 
-/** Reads at once: one at a time, a small network would wait for hundreds of answers. */
-const AT_ONCE = 32;
+/** The most that is read side by side, each with a buffer of its own: one at a time, a small network would wait for hundreds of answers. */
+const AT_ONCE = { reads: 128, bytes: 1 << 26 };
 
 /** The elements of tensors by name, read back. */
 export async function readAll(named: readonly (readonly [string, Tensor])[]): Promise<Record<string, StoredTensor>> {
   const stored: Record<string, StoredTensor> = {};
-  for (let i = 0; i < named.length; i += AT_ONCE) {
-    const some = named.slice(i, i + AT_ONCE);
+  const left = [...named];
+  while (left.length) {
+    let [count, bytes] = [0, 0];
+    for (const [, x] of left.slice(0, AT_ONCE.reads)) {
+      bytes += x.size * bytesOfElement(x.dtype);
+      if (count > 0 && bytes > AT_ONCE.bytes) break;
+      count++;
+    }
+    const some = left.splice(0, count);
     const read = await Promise.all(some.map(async ([name, x]) => [name, await toStored(x)] as const));
     for (const [name, value] of read) stored[name] = value;
   }

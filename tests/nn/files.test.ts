@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { load, nn, save, type Tensor, tensor, zeros } from '../../src/index.node.js';
+import { device, load, nn, save, type Tensor, tensor, zeros } from '../../src/index.node.js';
 import { useGpu } from '../util';
 
 useGpu();
@@ -52,6 +52,35 @@ test('requiresGrad_ freezes all parameters, and a hook before forward sees and c
   assert.is.not((await net.forward(tensor([[9, 9]])).data())[0], at);
   net.onForwardPre((() => 3) as never);
   assert.throws(() => net.forward(tensor([[9, 9]])), /Centred: a hook before forward returns its inputs as an array/);
+});
+
+test('tensors are read back side by side, as many as memory allows', async () => {
+  const own = device();
+  const read = own.read;
+  let [now, most, bytes] = [0, 0, 0];
+  const mostDuring = async (dict: Record<string, Tensor>) => {
+    most = bytes = 0;
+    own.read = async (...args) => {
+      most = Math.max(most, ++now);
+      bytes += args[2] ?? 0;
+      try {
+        return await read.apply(own, args);
+      } finally {
+        now--;
+      }
+    };
+    try {
+      load(await save(dict));
+    } finally {
+      own.read = read;
+    }
+    return { most, bytes };
+  };
+  const named = (count: number, size: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`t${i}`, zeros([size])]));
+  assert.equal(await mostDuring(named(100, 3)), { most: 100, bytes: 1200 });
+  assert.is((await mostDuring(named(200, 1))).most, 128);
+  assert.is((await mostDuring(named(5, 2 ** 23))).most, 2); // 32 MiB each
 });
 
 test('weights go through a file, and through bytes', async () => {
