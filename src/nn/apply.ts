@@ -3,15 +3,15 @@ import type { Tensor } from '../tensor/tensor';
 import { Module } from './module';
 
 /** A layer that applies a function; `toString` shows its name and options. */
-export class Apply extends Module {
+export class Apply<Out = Tensor> extends Module<Tensor, Out> {
   constructor(
-    readonly apply_: (x: Tensor) => Tensor,
+    readonly apply_: (x: Tensor) => Out,
     readonly text = '',
   ) {
     super();
   }
 
-  override forward(x: Tensor): Tensor {
+  override forward(x: Tensor): Out {
     return this.apply_(x);
   }
 

@@ -1,15 +1,18 @@
 // Pooling as layers; the functions of `F` say what each computes.
 
-import { checked } from '../gpu/options';
+import { checked, is, type OptionTable } from '../gpu/options';
 import { LP, type LpPoolOptions, lpPool1d, lpPool2d, lpPool3d } from '../ops/lp-pool';
 import {
   type AveragePoolOptions,
   adaptiveAvgPool2d,
   adaptiveMaxPool2d,
+  adaptiveMaxPool2dWithIndices,
   avgPool2d,
   globalAvgPool2d,
+  type Maxima,
   type MaxPoolOptions,
   maxPool2d,
+  maxPool2dWithIndices,
   type OutputSize,
   poolWindow,
   type Window,
@@ -24,11 +27,34 @@ import { Module } from './module';
 
 type Sizes = number | readonly number[];
 
-/** Largest value of each window of [N, C, H, W]. Arguments as of `F.maxPool2d`. */
-export class MaxPool2d extends Apply {
-  constructor(window: Window<MaxPoolOptions>, options?: MaxPoolOptions) {
-    const o = poolWindow.max(new.target.name, window, options);
-    super((x) => maxPool2d(x, o), JSON.stringify(o));
+/** What max pooling layers take besides: with `returnIndices` they give { values, indices }, of which max-unpooling takes the indices. */
+export interface IndicesOptions<R extends boolean> {
+  returnIndices?: R;
+}
+
+type Result<R extends boolean> = R extends true ? Maxima : Tensor;
+
+/** Arguments of a layer without `returnIndices`, and what that is. */
+function withoutIndices<W, O>(op: string, window: W, options: O): { window: W; options: O; returnIndices: boolean } {
+  const [first, second] = [window, options].map((given) => {
+    if (typeof given !== 'object' || given === null || Array.isArray(given)) return { rest: given };
+    const { returnIndices, ...rest } = given as IndicesOptions<boolean>;
+    checked<IndicesOptions<boolean>>(op, { returnIndices }, INDICES);
+    return { rest, returnIndices };
+  });
+  const returnIndices = first?.returnIndices ?? second?.returnIndices ?? false;
+  return { window: first?.rest as W, options: second?.rest as O, returnIndices };
+}
+
+const INDICES: OptionTable<IndicesOptions<boolean>> = { returnIndices: is.flag };
+
+/** Largest value of each window of [N, C, H, W]. Arguments as of `F.maxPool2d`, and `returnIndices`. */
+export class MaxPool2d<R extends boolean = false> extends Apply<Result<R>> {
+  constructor(window: Window<MaxPoolOptions & IndicesOptions<R>>, options?: MaxPoolOptions & IndicesOptions<R>) {
+    const given = withoutIndices(new.target.name, window, options);
+    const o = poolWindow.max(new.target.name, given.window, given.options);
+    const pool = given.returnIndices ? maxPool2dWithIndices : maxPool2d;
+    super((x) => pool(x, o) as Result<R>, JSON.stringify(o));
   }
 }
 
@@ -47,19 +73,23 @@ const shown = (window: unknown, options: unknown): string =>
     .map((part) => JSON.stringify(part))
     .join(', ');
 
-/** Largest value of each window of [N, C, L]. Arguments as of `F.maxPool1d`. */
-export class MaxPool1d extends Apply {
-  constructor(window: Sizes | MaxPool1dOptions, options?: MaxPool1dOptions) {
-    nd.checkPool.max(new.target.name, 1, window, options);
-    super((x) => nd.maxPool1d(x, window, options), shown(window, options));
+/** Largest value of each window of [N, C, L]. Arguments as of `F.maxPool1d`, and `returnIndices`. */
+export class MaxPool1d<R extends boolean = false> extends Apply<Result<R>> {
+  constructor(window: Sizes | (MaxPool1dOptions & IndicesOptions<R>), options?: MaxPool1dOptions & IndicesOptions<R>) {
+    const given = withoutIndices(new.target.name, window, options);
+    nd.checkPool.max(new.target.name, 1, given.window, given.options);
+    const pool = given.returnIndices ? nd.maxPool1dWithIndices : nd.maxPool1d;
+    super((x) => pool(x, given.window, given.options) as Result<R>, shown(given.window, given.options));
   }
 }
 
-/** Largest value of each window of [N, C, D, H, W]. Arguments as of `F.maxPool3d`. */
-export class MaxPool3d extends Apply {
-  constructor(window: Sizes | MaxPool3dOptions, options?: MaxPool3dOptions) {
-    nd.checkPool.max(new.target.name, 3, window, options);
-    super((x) => nd.maxPool3d(x, window, options), shown(window, options));
+/** Largest value of each window of [N, C, D, H, W]. Arguments as of `F.maxPool3d`, and `returnIndices`. */
+export class MaxPool3d<R extends boolean = false> extends Apply<Result<R>> {
+  constructor(window: Sizes | (MaxPool3dOptions & IndicesOptions<R>), options?: MaxPool3dOptions & IndicesOptions<R>) {
+    const given = withoutIndices(new.target.name, window, options);
+    nd.checkPool.max(new.target.name, 3, given.window, given.options);
+    const pool = given.returnIndices ? nd.maxPool3dWithIndices : nd.maxPool3d;
+    super((x) => pool(x, given.window, given.options) as Result<R>, shown(given.window, given.options));
   }
 }
 
@@ -95,12 +125,39 @@ export class AdaptiveAvgPool1d extends sized<Sizes>(nd.adaptiveAvgPool1d) {}
 export class AdaptiveAvgPool2d extends sized<OutputSize>(adaptiveAvgPool2d) {}
 /** Means over windows chosen so that the result has the given depth, height and width. */
 export class AdaptiveAvgPool3d extends sized<Volume>(nd.adaptiveAvgPool3d) {}
+
+/** What the layers of largest values over such windows share. */
+abstract class AdaptiveMax<S, R extends boolean> extends Apply<Result<R>> {
+  constructor(
+    outputSize: S,
+    options: IndicesOptions<R> | undefined,
+    values: (x: Tensor, outputSize: S) => Tensor,
+    both: (x: Tensor, outputSize: S) => Maxima,
+  ) {
+    checked<IndicesOptions<boolean>>(new.target.name, options, INDICES);
+    const pool = options?.returnIndices ? both : values;
+    super((x) => pool(x, outputSize) as Result<R>, JSON.stringify(outputSize));
+  }
+}
+
 /** Largest values of such windows of lines. */
-export class AdaptiveMaxPool1d extends sized<Sizes>(nd.adaptiveMaxPool1d) {}
+export class AdaptiveMaxPool1d<R extends boolean = false> extends AdaptiveMax<Sizes, R> {
+  constructor(outputSize: Sizes, options?: IndicesOptions<R>) {
+    super(outputSize, options, nd.adaptiveMaxPool1d, nd.adaptiveMaxPool1dWithIndices);
+  }
+}
 /** Largest values of such windows of images. */
-export class AdaptiveMaxPool2d extends sized<OutputSize>(adaptiveMaxPool2d) {}
+export class AdaptiveMaxPool2d<R extends boolean = false> extends AdaptiveMax<OutputSize, R> {
+  constructor(outputSize: OutputSize, options?: IndicesOptions<R>) {
+    super(outputSize, options, adaptiveMaxPool2d, adaptiveMaxPool2dWithIndices);
+  }
+}
 /** Largest values of such windows of volumes. */
-export class AdaptiveMaxPool3d extends sized<Volume>(nd.adaptiveMaxPool3d) {}
+export class AdaptiveMaxPool3d<R extends boolean = false> extends AdaptiveMax<Volume, R> {
+  constructor(outputSize: Volume, options?: IndicesOptions<R>) {
+    super(outputSize, options, nd.adaptiveMaxPool3d, nd.adaptiveMaxPool3dWithIndices);
+  }
+}
 
 /** Mean over all pixels: [N, C, H, W] → [N, C]. */
 export class GlobalAvgPool2d extends applying((x) => globalAvgPool2d(x)) {}

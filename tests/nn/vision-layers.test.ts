@@ -100,6 +100,29 @@ test('instance norm: keys, running statistics, one sample', async () => {
   assert.throws(() => norm.forward(input(2, 3, 3, 3)), /InstanceNorm2d: made for 4 channels.*\[2, 3, 3, 3\]/);
 });
 
+test('max-pooling layers give the places as well, where they are asked for', async () => {
+  const [line, image, volume] = [input(2, 3, 8), input(2, 3, 8, 6), input(1, 2, 4, 6, 4)];
+  for (const [layer, want] of [
+    [new nn.MaxPool1d(2, { returnIndices: true }).forward(line), F.maxPool1dWithIndices(line, 2)],
+    [new nn.MaxPool2d({ kernel: 2, returnIndices: true }).forward(image), F.maxPool2dWithIndices(image, 2)],
+    [
+      new nn.MaxPool2d(3, { stride: 2, returnIndices: true }).forward(image),
+      F.maxPool2dWithIndices(image, 3, { stride: 2 }),
+    ],
+    [new nn.MaxPool3d(2, { returnIndices: true }).forward(volume), F.maxPool3dWithIndices(volume, 2)],
+    [new nn.AdaptiveMaxPool1d(3, { returnIndices: true }).forward(line), F.adaptiveMaxPool1dWithIndices(line, 3)],
+    [new nn.AdaptiveMaxPool2d(2, { returnIndices: true }).forward(image), F.adaptiveMaxPool2dWithIndices(image, 2)],
+    [new nn.AdaptiveMaxPool3d(2, { returnIndices: true }).forward(volume), F.adaptiveMaxPool3dWithIndices(volume, 2)],
+  ] as const) {
+    assert.equal(await layer.values.data(), await want.values.data());
+    assert.equal(await layer.indices.data(), await want.indices.data());
+  }
+  const plain: Tensor = new nn.MaxPool2d(2, { returnIndices: false }).forward(image);
+  assert.equal(plain.shape, [2, 3, 4, 3]);
+  assert.throws(() => new nn.MaxPool2d(2, { returnIndices: 1 as never }), /MaxPool2d: returnIndices 1 must be true or/);
+  assert.throws(() => new nn.AdaptiveMaxPool1d(2, { indices: true } as never), /AdaptiveMaxPool1d: there is no option/);
+});
+
 test('unpooling takes positions; what is refused when a layer is made', async () => {
   const { values, indices } = F.maxPool2dWithIndices(input(1, 2, 4, 5), 2);
   const unpool = new nn.MaxUnpool2d(2);
