@@ -42,8 +42,8 @@ export interface AttentionOptions {
 
 /** Largest D and E: the rows of a thread have to fit into its private memory. */
 export const ATTENTION_MAX_WIDTH = 256;
-/** Widest rows, in vec4s, whose loops are unrolled: CPU drivers compile long code for seconds, and are hardly faster for it. */
-const unrolled = ({ isCpu }: KernelTarget): number => (isCpu ? 8 : 16);
+/** Widest rows, in vec4s, whose loops are unrolled: a private array that a loop indexes costs a CPU driver more than the products with it. */
+const UNROLLED = 16;
 /** Leading dimensions that the kernels decode. */
 export const ATTENTION_DIMS = 4;
 /** Operands in the order of their places in the uniforms; `out` is y or a gradient. */
@@ -92,13 +92,12 @@ export const attention = (o: AttentionOptions): Kernel =>
     const size = attentionRows(o.target);
     const widthOf = (name: Operand) => (name === 'q' || name === 'k' ? o.headDim : o.valueDim);
     const quadsOf = (name: Operand) => Math.ceil(widthOf(name) / 4);
-    const most = unrolled(o.target);
     /** WGSL of `f(0) … f(count − 1)`: lines, or a loop over `i` where they would be many. */
     const each = (count: number, f: (i: string) => string): string =>
-      count <= most
+      count <= UNROLLED
         ? Array.from({ length: count }, (_, i) => f(`${i}u`)).join('\n')
         : `for (var i = 0u; i < ${count}u + zero; i++) { ${f('i')} }`;
-    const group = Math.max(...[...own, summed].map(quadsOf)) > most ? 8 : 4;
+    const group = Math.max(...[...own, summed].map(quadsOf)) > UNROLLED ? 8 : 4;
     const members = Array.from({ length: group }, (_, j) => j);
     const sums = quadsOf(summed);
 
@@ -222,7 +221,7 @@ ${perGroup('index', size, `p.batches * ((p.rows + ${size - 1}u) / ${size}u)`)}
     )
     .join('\n  ')}
   var sum: array<vec4f, ${sums}>;
-#if ${sums > most}
+#if ${sums > UNROLLED}
   ${each(sums, (i) => `sum[${i}] = vec4f();`)}
 #endif
 #if ${forward}

@@ -72,7 +72,13 @@ export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant
     return { at, held: operandsHeld(), input: scratch.push(batch * blocks * p.k * width) - 1 };
   };
   const aligned = (o: Operand) => o.stride === 1 && o.kStride % 4 === 0 && o.batchStride % 4 === 0;
-  const rows = place(p.rows, block, aligned(p.rows) && p.rows.extent % block === 0);
+  // Rows of R in which k runs fastest are read as they lie: a lane loads four k of a row, as many numbers in as many loads as from packed ones.
+  const alongK =
+    step === 4 &&
+    p.rows.kStride === 1 &&
+    block % lanes === 0 &&
+    [p.k, p.rows.stride, p.rows.batchStride].every((n) => n % 4 === 0);
+  const rows = place(p.rows, block, alongK || (aligned(p.rows) && p.rows.extent % block === 0));
   // Far apart rows of L cost cache and TLB misses; packing pays once it is read several times.
   const columns = place(p.columns, panel, aligned(p.columns) && (rowBlocks < 4 || p.columns.kStride <= 2 * panel));
 
@@ -85,13 +91,18 @@ export function cpuProduct(p: CpuProduct, target: KernelTarget, variant: Variant
     p.k % step ? `select(vec4f(), ${value(`min(${k}, ${p.k - 1}u)`)}, ${k} < ${p.k}u)` : value(k);
   const rowLoads = Math.ceil((step * vecs) / (lanes || 1));
   const loadRows = (j: number) => {
+    if (alongK) {
+      const row = `min(rowBlock * ${block}u + ${j * lanes}u + lane, ${p.rows.extent - 1}u)`;
+      return `let r${j} = ${rows.held.read4(`rows[(batch * ${p.rows.batchStride}u + ${row} * ${p.rows.stride}u + kk) / 4u]`)};`;
+    }
     const vec = lanes ? `(${j * lanes}u + lane)` : `${j}u`;
     const k = `(kk + min(${vec} / ${vecs}u, ${step - 1}u))`;
     return `let r${j} = ${load(k, (at) => rows.held.read4(`rows[${rows.at(`${vec} % ${vecs}u`, 'rowBlock', at)}]`))};`;
   };
   const loadColumns = (u: number) =>
     `let l${u} = ${load(`(kk + ${u}u)`, (at) => columns.held.read4(`columns[${columns.at(`quad % ${panel / 4}u`, `quad / ${panel / 4}u`, at)}]`))};`;
-  const weight = (u: number, i: number) => spread(lanes, 'r', u * vecs + (i >> 2), `[${i % 4}]`);
+  const weight = (u: number, i: number) =>
+    alongK ? spread(lanes, 'r', i, `[${u}]`) : spread(lanes, 'r', u * vecs + (i >> 2), `[${i % 4}]`);
   const fma = (u: number, i: number) => `acc${i} = fma(vec4f(${weight(u, i)}), l${u}, acc${i});`;
   const vec4 = p.outColumn === 1 && p.columns.extent % 4 === 0;
   const turn = Math.min(STORED, block);
