@@ -8,7 +8,8 @@ const MOST = 24; // rows of a table; what remains is one more
 /** Two tables of the launches of `steps` steps. Numbers are those of one step. */
 export function* describeProfile(launches: readonly ProfiledLaunch[], steps: number): Iterable<string> {
   const total = launches.reduce((sum, { duration }) => sum + duration, 0);
-  yield `${launches.length / steps} launches, ${milliseconds(total / steps)} ms on the GPU per step (mean of ${steps}; each launch in a pass of its own)`;
+  const bytes = launches.reduce((sum, launch) => sum + launch.bytes, 0);
+  yield `${launches.length / steps} launches, ${milliseconds(total / steps)} ms on the GPU and ${(bytes / steps / 1e6).toFixed(1)} MB bound per step (mean of ${steps}; each launch in a pass of its own)`;
   yield* table('kernel', launches, steps, ({ kernel }) => kernel);
   yield* table('module', launches, steps, ({ path }) => path || '(outside of modules)');
 }

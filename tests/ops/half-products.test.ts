@@ -137,6 +137,17 @@ withHalf('a product of halves takes the launches of one of float32: no copies', 
   });
 });
 
+withHalf('the bytes that launches bind are halved', async () => {
+  if (!device().features.has('timestamp-query')) return;
+  const [a, b] = [half([64, 64], 1), half([64, 64], 2)];
+  const [p, q] = [a, b].map((t) => t.to('float32'));
+  const bytes = async (body: () => void) => (await device().timed(body)).reduce((sum, launch) => sum + launch.bytes, 0);
+  await onBothTargets(async () => {
+    assert.is(await bytes(() => void F.matmul(p, q)), 3 * 4 * 64 * 64);
+    assert.is(await bytes(() => void F.matmul(a, b)), 3 * 2 * 64 * 64);
+  }, ['gpu']);
+});
+
 withHalf('a layer with a bias is rounded once; its gradients are halves', () =>
   onBothTargets(async () => {
     const names = ['x', 'weight', 'bias'] as const;
