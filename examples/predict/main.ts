@@ -1,5 +1,6 @@
 // What a trained network sees in images: `npm run predict -- cat.jpg`.
 
+import { CIFAR100_COARSE_CLASSES, CIFAR100_COARSE_OF } from '../../datasets/cifar';
 import { ResidentImages } from '../../datasets/resident';
 import { F, noGrad } from '../../src/index.node.js';
 import { bestWeights } from '../../src/train/run-folder.node.js';
@@ -49,13 +50,23 @@ await runProgram<Options>(program, async (options, paths) => {
         throw new UsageError(
           `the network's answer for ${path} is NaN: its weights are damaged, or it diverged in training`,
         );
-      const ranked = [...probabilities].map((probability, i) => ({ class: classes[i], probability }));
+      const ranked = [...probabilities].map((probability, i) => ({
+        class: classes[i],
+        ...(dataset === 'cifar100' && { superclass: CIFAR100_COARSE_CLASSES[CIFAR100_COARSE_OF[i] ?? -1] }),
+        probability,
+      }));
       ranked.sort((a, b) => b.probability - a.probability);
       const top = ranked.slice(0, options.top);
       if (options.json) printJson({ image: path, top });
       else
         console.log(
-          [path, ...top.map((x) => `  ${(100 * x.probability).toFixed(1).padStart(5)} %  ${x.class}`)].join('\n'),
+          [
+            path,
+            ...top.map(
+              (x) =>
+                `  ${(100 * x.probability).toFixed(1).padStart(5)} %  ${x.class}${x.superclass ? ` (${x.superclass})` : ''}`,
+            ),
+          ].join('\n'),
         );
     }
   });
