@@ -1,6 +1,10 @@
 // All of dawnfield but the methods of Tensor, for bundles that hold only what they use: operations are functions here, `F.add(x, y)`.
 // `lean.node.ts` adds what only Node has.
 
+import { notePlace } from './tensor/call-site';
+
+notePlace(); // after all that is imported
+
 export { AnomalyError, detectAnomaly } from './autograd/anomaly';
 export { autocast, isAutocasting } from './autograd/autocast';
 export { backward, grad } from './autograd/backward';

@@ -2,7 +2,8 @@
 // remembers the first bad one; nothing is read back until the end.
 import { findNonFinite } from '../../shaders/finite';
 import { DawnfieldError, device, InputError } from '../gpu';
-import { callSite, modulePath } from '../tensor/context';
+import { callSite } from '../tensor/call-site';
+import { modulePath } from '../tensor/context';
 import { full } from '../tensor/create';
 import { isFloat } from '../tensor/dtype';
 import { bind, contiguous, copy } from '../tensor/elementwise';

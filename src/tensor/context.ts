@@ -1,5 +1,8 @@
 // Where the program is: the module being called, for error messages and for the rule of what outlives `backward()`.
 import { InputError, setPath } from '../gpu';
+import { callSite, notePlace } from './call-site';
+
+notePlace();
 
 const modules: string[] = [];
 
@@ -20,25 +23,6 @@ export const moduleDepth = (): number => modules.length;
 export const modulePath = (): string => modules.findLast(Boolean) ?? '';
 
 setPath(modulePath);
-
-/** The line of the user's program that called in: the first frame outside of the framework. */
-export function callSite(): string {
-  const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 200; // a deep model calls through many frames
-  const [own = '', ...frames] = (new Error().stack ?? '').split('\n').slice(1);
-  Error.stackTraceLimit = limit;
-  // The framework's sources lie around this file; bundled into a program they are in one file with it, and lines tell nothing.
-  const root = fileOf(own).replace(/[\\/]tensor[\\/]context\.\w+$/, '');
-  const foreign = frames.find(
-    (frame) =>
-      !fileOf(frame).startsWith(root) &&
-      !/[\\/]dawnfield[\\/](src|dist)[\\/]|node:internal|<anonymous>\)?$/.test(frame),
-  );
-  return foreign?.trim().replace(/^at /, '') ?? '';
-}
-
-/** The file of a line of a stack trace. */
-const fileOf = (frame: string): string => /(?:[(@\s]|^)([^(@\s][^(@]*?):\d+:\d+\)?$/.exec(frame)?.[1] ?? frame;
 
 /** Refuses arguments that are no numbers, such as tensors: arithmetic on the host would make NaN of them. */
 export function requireNumbers(op: string, values: Readonly<Record<string, unknown>>): void {

@@ -9,7 +9,7 @@
 import type { Device, Storage } from '../gpu';
 import { DeviceLostError, device, formatBytes, onShutdown, setHeldMemory } from '../gpu';
 import { provider } from '../gpu/provider';
-import { callSite } from './context';
+import { callSite } from './call-site';
 
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
