@@ -138,12 +138,11 @@ function draw({ title, lines, rings = [] }: Panel, x0: number, y0: number): stri
 /** An SVG document at twice its size. */
 export async function toPng(text: string): Promise<Blob> {
   const image = new Image();
-  image.src = URL.createObjectURL(new Blob([text], { type: 'image/svg+xml' }));
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
   await image.decode();
   const canvas = document.createElement('canvas');
   [canvas.width, canvas.height] = [2 * image.width, 2 * image.height];
   canvas.getContext('2d')?.drawImage(image, 0, 0, canvas.width, canvas.height);
-  URL.revokeObjectURL(image.src);
   return new Promise((resolve, reject) =>
     canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('this browser makes no PNG of it'))), 'image/png'),
   );

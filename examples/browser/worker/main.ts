@@ -1,11 +1,11 @@
 // The worker: opens the GPU, hears what the page wants, and answers in messages.
 
-import { DeviceLostError, device, init } from '../../../src/index';
+import { device, init } from '../../../src/index';
 import type { ToPage, ToWorker } from '../protocol';
 import { keepFiles, storedData } from './data';
 import { FlowPanel } from './flow';
 import { decodePicture } from './pictures';
-import { Session } from './session';
+import { isLost, Session } from './session';
 
 const scope = globalThis as unknown as {
   postMessage(message: ToPage, transfer: Transferable[]): void;
@@ -66,8 +66,8 @@ async function store(files: readonly { path: string; file: File }[]): Promise<vo
 }
 
 scope.onmessage = ({ data }) => {
-  answer(data).catch((error: unknown) => {
-    if (error instanceof DeviceLostError) return void session.recover();
+  answer(data).catch(async (error: unknown) => {
+    if (await isLost(error)) return session.recover();
     const text = error instanceof Error ? error.message : String(error);
     const began = ['start', 'resume', 'step', 'import'].includes(data.type);
     if (began) post({ type: 'phase', phase: 'failed', message: text });

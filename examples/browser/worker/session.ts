@@ -2,7 +2,7 @@
 // closed tab. Runs take turns, so both are at the same step; everything else happens between two steps.
 
 import type { ImageDataset } from '../../../datasets/cifar';
-import { device, init, shutdown } from '../../../src/index';
+import { DeviceLostError, device, init, shutdown } from '../../../src/index';
 import { decodeCheckpoint } from '../../../src/train/checkpoint';
 import type { Recipe } from '../../shared/recipe';
 import { initialise, residentImages } from '../../shared/training';
@@ -205,7 +205,7 @@ export class Session {
   async #failed(error: unknown): Promise<void> {
     for (const run of this.#runs) run.stop.abort();
     this.#gate.open();
-    if (isLost(error)) void this.recover();
+    if (await isLost(error)) void this.recover();
     else this.#enter('failed', messageOf(error));
   }
 
@@ -277,7 +277,7 @@ export class Session {
         this.#post({ type: 'saved', step: runs[0]?.trainer.step ?? 0 });
       });
     } catch (error) {
-      if (!isLost(error)) this.#post({ type: 'notice', text: `Not saved: ${messageOf(error)}` });
+      if (!(await isLost(error))) this.#post({ type: 'notice', text: `Not saved: ${messageOf(error)}` });
     }
   }
 
@@ -333,4 +333,9 @@ export class Session {
   }
 }
 
-const isLost = (error: unknown): boolean => error instanceof Error && error.name === 'DeviceLostError';
+/** Whether this error is that of a lost device: what was under way when it went may say something else, a moment earlier. */
+export async function isLost(error: unknown): Promise<boolean> {
+  if (error instanceof DeviceLostError) return true;
+  const soon = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 300));
+  return Promise.race([device().gpu.lost.then(() => true), soon]);
+}
