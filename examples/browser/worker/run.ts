@@ -80,11 +80,13 @@ export class Run {
     for (const group of this.trainer.optimizer.groups) group.lr *= factor / before;
   }
 
-  /** The first point: where the particles stand before anything is trained. */
+  /** The first point: where the particles stand before anything more is trained. */
   async begin(): Promise<void> {
     if (this.history.points.length) return;
     const stages = await readStages(this.stages);
-    addPoint(this.history, { step: 0, epoch: 0, loss: Number.NaN, error: Number.NaN, lr: this.recipe.lr, stages }, []);
+    const { step, epoch } = this.trainer;
+    const nothing = { loss: Number.NaN, error: Number.NaN };
+    addPoint(this.history, { step, epoch, ...nothing, lr: this.recipe.lr, stages }, []);
   }
 
   #mark(): void {
