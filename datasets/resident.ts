@@ -1,5 +1,7 @@
 // Images that lie on the GPU as bytes and leave it as batches: shuffled, cropped, flipped and normalised by the batch kernel.
+
 import { augment as augmentKernel, augmentWorkgroups } from '../shaders/augment';
+import { there } from '../shaders/checked';
 import type { Kernel, Workgroups } from '../shaders/kernel';
 import { randAugment as randAugmentKernel } from '../shaders/rand-augment';
 import type { Batch, BatchOptions, BatchSource } from '../src/data/batches';
@@ -109,7 +111,7 @@ export class ResidentImages implements BatchSource {
       });
       const labels = factory('batch labels', [size], 'int32', (to) => {
         if (drawn) alone(size * 3 * 32 * 32, (images) => draw(images, to));
-        else draw(first!, to);
+        else draw(there(first, 'images'), to);
       });
       drawn = true;
       const ended = stepsEnded();

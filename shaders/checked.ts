@@ -24,6 +24,19 @@ export function at<T, N extends number>(list: readonly (T | undefined)[], index:
 /** The item that is `n`-th from the end, 1 the last. Throws RangeError where there is none. */
 export const fromEnd = <T>(list: readonly (T | undefined)[], n: number): T => at(list, list.length - n);
 
+/** A value that must be there; `what` names it. Throws RangeError where it is not. */
+export function there<T>(value: T | null | undefined, what: string): T {
+  if (value === null || value === undefined) throw new RangeError(`internal error: no ${what}`);
+  return value;
+}
+
+/** The value of `key`, which the map has. Throws RangeError that names the key where it has not. */
+export function valueAt<K, V>(map: { get(key: K): V | undefined }, key: K): V {
+  const value = map.get(key);
+  if (value === undefined) throw new RangeError(`internal error: no value of ${String(key)} in a map`);
+  return value;
+}
+
 /** The same list, of exactly so many items: `const [n, c, h, w] = tuple(x.shape, 4)`. Throws RangeError where there are more or fewer. */
 export function tuple<T, N extends number>(list: readonly T[], length: N): Tuple<T, N> {
   if (list.length !== length)

@@ -36,7 +36,10 @@ export const STRIDED_TILE = WORKGROUP;
 /** Words of the uniform struct in front of the strides: count, rank, 2 unused, 4 scalars, 8 dimensions. */
 export const STRIDES_AT = 16;
 
-export const elementwise = (o: ElementwiseOptions): Kernel => cached(['elementwise', o], () => build(o));
+/** Its numbers are uniforms. */
+type Elementwise = Kernel & Required<Pick<Kernel, 'uniforms'>>;
+
+export const elementwise = (o: ElementwiseOptions): Elementwise => cached(['elementwise', o], () => build(o));
 
 /** How a buffer holds a type. */
 export const stored = (type: ElementType) => (type === 'bool' ? 'u32' : type);
@@ -48,7 +51,7 @@ export const wide = <T extends ElementType>(type: T) => (type === 'f16' ? 'f32' 
 export const scalarType = ({ compute, result }: Pick<ElementwiseOptions, 'compute' | 'result'>) =>
   wide(stored(compute === 'own' ? result : compute));
 
-function build(o: ElementwiseOptions): Kernel {
+function build(o: ElementwiseOptions): Elementwise {
   const { operands, result } = o;
   const flat = o.mode === 'flat';
   const quads = o.mode === 'quads';

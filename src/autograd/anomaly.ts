@@ -30,10 +30,9 @@ const detector = new Mode<Detector | null>(null);
 /** Whether results are looked at: compiled steps then run as they are written. */
 export const isDetecting = (): boolean => detector.get() !== null;
 
-function check(x: Tensor, label: string): void {
+function check({ found, labels }: Detector, x: Tensor, label: string): void {
   if (!isFloat(x.dtype)) return;
   if (device().tracing) throw new InputError('detectAnomaly: goes around compiled steps, not inside of them');
-  const { found, labels } = detector.get()!;
   const flat = x.dtype === 'float32' ? contiguous(x) : copy(x, 'float32');
   device().launch(findNonFinite, [bind(flat), bind(found)], [x.size, labels.length], x.size);
   labels.push(label);
@@ -42,21 +41,28 @@ function check(x: Tensor, label: string): void {
 
 /** Looks at the result of a recorded operation, and before it at those inputs that no operation has computed. */
 export function checkResult(name: string, inputs: readonly Tensor[], output: Tensor): void {
-  if (!detector.get()) return;
+  const running = detector.get();
+  if (!running) return;
   const path = modulePath();
   const where = `'${name}'${path ? ` in ${path}` : ''}`;
   const line = `\n    called from ${callSite()}`;
   inputs.forEach((x, i) => {
-    if (x.isLeaf) check(x, `an input of ${where} (number ${i}, ${showShape(x.shape)}) was not finite before it${line}`);
+    if (x.isLeaf)
+      check(running, x, `an input of ${where} (number ${i}, ${showShape(x.shape)}) was not finite before it${line}`);
   });
-  check(output, `the result of ${where} (${showShape(output.shape)})${line}`);
+  check(running, output, `the result of ${where} (${showShape(output.shape)})${line}`);
 }
 
 /** Looks at a gradient that an operation's rule has computed. */
 export function checkGradient(name: string, path: string, input: number, gradient: Tensor): void {
-  if (!detector.get()) return;
+  const running = detector.get();
+  if (!running) return;
   const where = `'${name}'${path ? ` in ${path}` : ''}`;
-  check(gradient, `the gradient of ${where} for its input ${input} (${showShape(gradient.shape)}), in backward()`);
+  check(
+    running,
+    gradient,
+    `the gradient of ${where} for its input ${input} (${showShape(gradient.shape)}), in backward()`,
+  );
 }
 
 /**

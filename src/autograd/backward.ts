@@ -166,6 +166,7 @@ function backwardFrom(
 
   const visit = (node: Node): void => {
     const outputs = several.get(node);
+    // biome-ignore lint/style/noNonNullAssertion: a node is queued with its gradient, or with one for an output; asked for every node of every pass
     const gradient = gradients.get(node) ?? outputs!.find(Boolean)!;
     gradients.delete(node);
     const addend = addends.get(node) ?? null;
@@ -312,7 +313,7 @@ export function gradSince(
 ): (Tensor | null)[] {
   checkRoot('grad', output, gradient, createGraph);
   const found = new Map<Tensor, Tensor>();
-  const wanted = new Map(inputs.filter((x) => x.gradNode).map((x) => [x.gradNode!, x]));
+  const wanted = new Map(inputs.flatMap((x) => (x.gradNode ? [[x.gradNode, x] as const] : [])));
   const receive: Receive = (target, g) => {
     if (inputs.includes(target)) found.set(target, createGraph ? g : copied(g));
   };

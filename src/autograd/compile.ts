@@ -353,8 +353,8 @@ function conditions(fields: Fields, inputs: readonly Tensor[], used: ReadonlyMap
   return () =>
     flags.every(([tensor, { found }]) => tensor.requiresGrad === found) &&
     grads.every(
-      ({ tensor, there, place }) =>
-        (tensor.grad !== null) === there && (place === null || placeOf(tensor.grad!) === place),
+      ({ tensor: { grad }, there, place }) =>
+        (grad !== null) === there && (place === null || (grad !== null && placeOf(grad) === place)),
     );
 }
 

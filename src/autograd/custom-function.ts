@@ -215,9 +215,9 @@ function attach(
       'For second derivatives save inputs and outputs only, and compute the rest in backward.',
     );
   };
-  const push = (tangents: readonly (Tensor | null)[]) => {
+  const pushBy = (jvp: NonNullable<AnyFunction['jvp']>) => (tangents: readonly (Tensor | null)[]) => {
     const all = inputShapes.map((shape, i) => given(tangents[places.indexOf(i)], shape));
-    const answer = answersOf(name, 'jvp', f.jvp!(ctx, ...all), shapes);
+    const answer = answersOf(name, 'jvp', jvp.call(f, ctx, ...all), shapes);
     return differentiable.map((k) => answer[k] ?? zeros(at(shapes, k)));
   };
   recordOutputs(
@@ -225,7 +225,7 @@ function attach(
     places.map((i) => inputs[i] as Tensor),
     differentiable.map((k) => at(outputs, k)),
     [...ctx.saved, ...tensorsIn(Object.values(ctx))],
-    { pull, push: f.jvp && push, differentiable: pullRecorded },
+    { pull, push: f.jvp && pushBy(f.jvp), differentiable: pullRecorded },
   );
 }
 
@@ -291,20 +291,22 @@ export function recordOutputs(
   const whole = empty(name, [0]).requiresGrad_();
   whole.dispose();
   let tangents: Tensor[] = [];
-  const pushAll = (...given: (Tensor | null)[]) => {
-    tangents = push!(given);
-    return whole;
-  };
   const operation = new Node(
     name,
     inputs,
     whole.shape,
     saved,
-    (_gradient, needs, _addend, gradients) => pull(gradients!, needs),
+    (_gradient, needs, _addend, gradients = []) => pull(gradients, needs),
     {
       several: true,
-      push: push && pushAll,
-      differentiable: differentiable && ((_gradient, needs, _addend, gradients) => differentiable(gradients!, needs)),
+      push:
+        push &&
+        ((...given) => {
+          tangents = push(given);
+          return whole;
+        }),
+      differentiable:
+        differentiable && ((_gradient, needs, _addend, gradients = []) => differentiable(gradients, needs)),
     },
   );
   whole.gradNode = operation;

@@ -1,6 +1,6 @@
 // Forward mode: a Jacobian times a vector. The function is recorded as for `backward`, and tangents are pushed through the record from the
 // inputs to the result, operation by operation.
-import { at } from '../../shaders/checked';
+import { at, there } from '../../shaders/checked';
 import { checked, is } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
@@ -13,6 +13,7 @@ import {
   enableGrad,
   type Node,
   nextNode,
+  type Rule,
   recordedSince,
   recordedSum,
   recordLinear,
@@ -82,14 +83,13 @@ const typed = (tangent: Tensor | undefined, { dtype }: Tensor): Tensor | null =>
 
 function push(node: Node, tangents: readonly (Tensor | null)[], createGraph: boolean): Tensor {
   const { push: rule, differentiable, several } = node.options;
-  if (rule && !createGraph)
-    return rule === SYMMETRIC
-      ? node.rule(
-          tangents[0]!,
-          tangents.map((_, i) => i === 0),
-        )[0] || tangents[0]!
-      : rule(...tangents);
-  const tangent = differentiable && !several && transposed(node, tangents, createGraph);
+  if (rule && !createGraph) {
+    if (rule !== SYMMETRIC) return rule(...tangents);
+    const tangent = there(tangents[0], `tangent of '${node.name}'`);
+    const needs = tangents.map((_, i) => i === 0);
+    return node.rule(tangent, needs)[0] || tangent;
+  }
+  const tangent = differentiable && !several && transposed(node, differentiable, tangents, createGraph);
   if (tangent) return tangent;
   throw inputError(
     'jvp',
@@ -100,16 +100,22 @@ function push(node: Node, tangents: readonly (Tensor | null)[], createGraph: boo
 }
 
 /** J·t from the gradient rule u ↦ Jᵀ·u, which is linear in u: the gradient of ⟨Jᵀ·u, t⟩ by u. */
-function transposed(node: Node, tangents: readonly (Tensor | null)[], createGraph: boolean): Tensor {
+function transposed(
+  node: Node,
+  differentiable: Rule,
+  tangents: readonly (Tensor | null)[],
+  createGraph: boolean,
+): Tensor {
   return enableGrad(() => {
     const u = zeros(node.shape).requiresGrad_();
     const since = nextNode();
     const needs = tangents.map((t) => t !== null);
-    const pulled = node.options.differentiable!(u, needs, null, [u]);
+    const pulled = differentiable(u, needs, null, [u]);
     const terms = pulled.flatMap((v, i) => {
-      if (!v || !needs[i] || !v.requiresGrad) return [];
-      if (v === u) return [tangents[i]!];
-      const [term] = gradSince(since, v, [u], { gradient: tangents[i]!, createGraph, retainGraph: true });
+      const gradient = tangents[i];
+      if (!v || !gradient || !v.requiresGrad) return [];
+      if (v === u) return [gradient];
+      const [term] = gradSince(since, v, [u], { gradient, createGraph, retainGraph: true });
       return term ? [term] : [];
     });
     return terms.length ? terms.reduce(createGraph ? recordedSum : sumOf) : zeros(node.shape);

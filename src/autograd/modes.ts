@@ -17,7 +17,7 @@ export class Mode<T> {
 
   get(): T {
     if (this.#value !== undefined) return this.#value;
-    return (this.#pending > 0 ? this.#context!.get() : undefined) ?? this.outside;
+    return (this.#pending > 0 ? this.#context?.get() : undefined) ?? this.outside;
   }
 
   /** Runs `body`, which is synchronous or an async function, for the public function `op`. */

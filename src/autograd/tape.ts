@@ -173,7 +173,7 @@ export const recordLinear = (
   const y = apply(x);
   // What has nothing to do gives its input: a record of its own needs a tensor of its own.
   return record(name, [x], y === x ? withoutHistory(x) : y, saved, (g) => [adjoint(g)], {
-    push: (t) => apply(t!),
+    push: (t) => apply(sumOfAll(t)),
     differentiable: (g) => [recordLinear(name, g, adjoint, apply, saved)],
   });
 };

@@ -49,8 +49,8 @@ export class Subset<S> implements Dataset<S> {
   ) {
     const odd = Array.from(indices).find((i) => !Number.isInteger(i) || i < 0 || i >= data.length);
     if (odd !== undefined) throw new InputError(`Subset: ${odd} is no position among ${data.length} samples`);
-    if ('getBatch' in data && data.getBatch)
-      this.getBatch = (list) => data.getBatch!(list.map((i) => indices[i] as number));
+    const whole = 'getBatch' in data ? data.getBatch?.bind(data) : undefined;
+    if (whole) this.getBatch = (list) => whole(list.map((i) => indices[i] as number));
   }
 
   get length(): number {

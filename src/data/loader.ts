@@ -1,6 +1,7 @@
 // DataLoader: batches of a user's own data, in a seeded order, made ready while the GPU works on those before.
 
 import { Rng, Stream } from '../../datasets/random';
+import { at } from '../../shaders/checked';
 import { InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { endStep, stepsEnded } from '../tensor/memory';
@@ -113,7 +114,7 @@ export class DataLoader<S, B = Collated<S>> {
     this.start = 0;
     if (!Number.isInteger(start) || start < 0)
       throw new InputError(`DataLoader: start ${start} must be a whole number ≥ 0`);
-    const batches = this.count === null ? this.#collected(start) : this.#picked(start);
+    const batches = this.count === null ? this.#collected(start) : this.#picked(start, this.count);
     const ready: Promise<IteratorResult<() => B | Promise<B>>>[] = [];
     try {
       for (;;) {
@@ -124,7 +125,7 @@ export class DataLoader<S, B = Collated<S>> {
           next.catch(() => undefined); // an error of a batch made in advance is thrown when its turn comes
           ready.push(next);
         }
-        const { value, done } = await ready.shift()!;
+        const { value, done } = await at(ready.splice(0, 1), 0);
         if (done) break;
         const steps = stepsEnded();
         yield await value();
@@ -154,20 +155,20 @@ export class DataLoader<S, B = Collated<S>> {
   }
 
   /** Batches of data with a length; the samples of a batch are fetched side by side. */
-  *#picked(start: number): Generator<Promise<() => B | Promise<B>>, undefined> {
+  *#picked(start: number, count: number): Generator<Promise<() => B | Promise<B>>, undefined> {
     const { collate } = this.#options;
     const data = this.data as Samples<S>;
     const whole = 'getBatch' in data && !collate && this.#options.dtype === undefined ? data : null;
-    for (const indices of this.#positions(start))
-      yield whole?.getBatch
-        ? Promise.resolve(() => whole.getBatch!(indices) as B | Promise<B>)
+    const getBatch = whole?.getBatch?.bind(whole);
+    for (const indices of this.#positions(start, count))
+      yield getBatch
+        ? Promise.resolve(() => getBatch(indices) as B | Promise<B>)
         : Promise.all(indices.map(async (i) => sampleAt(data, i))).then((samples) => this.#making(samples));
   }
 
-  /** The positions of each batch, from the sample `start` in the epoch's order on. */
-  *#positions(start: number): Generator<number[], undefined> {
+  /** The positions of each batch of n samples, from the sample `start` in the epoch's order on. */
+  *#positions(start: number, n: number): Generator<number[], undefined> {
     const { batchSize, shuffle, dropLast, sampler, batchSampler, seed = getRngState().seed } = this.#options;
-    const n = this.count!;
     const epoch = this.epoch++;
     if (batchSampler) {
       let before = 0;

@@ -31,10 +31,12 @@ export interface MixPosition {
 const OPTIONS: OptionTable<MixOptions> = { classes: is.number, mixup: is.number, cutmix: is.number };
 const ALL: OptionTable<MixOptions & MixPosition> = { ...OPTIONS, seed: is.number, epoch: is.number, index: is.number };
 
+const neither = (op: string) => new InputError(`${op}: give { mixup } or { cutmix }, or both`);
+
 function check(op: string, options: MixOptions, table: OptionTable<MixOptions>): void {
   const { classes, mixup, cutmix } = checked(op, options, table);
   requireWhole(`${op}: classes`, classes, 1, 1e6);
-  if (mixup === undefined && cutmix === undefined) throw new InputError(`${op}: give { mixup } or { cutmix }, or both`);
+  if (mixup === undefined && cutmix === undefined) throw neither(op);
   for (const [name, alpha] of Object.entries({ mixup, cutmix }))
     if (alpha !== undefined && !(alpha > 0 && alpha < Infinity))
       throw new InputError(`${op}: ${name} is ${alpha}, it must be a number above 0, the α of Beta(α, α)`);
@@ -52,7 +54,9 @@ export function drawMixing(options: MixOptions & MixPosition, height: number, wi
   const { mixup, cutmix, seed = 0, epoch = 0, index = 0 } = options;
   const rng = new Rng(checkSeed(seed), Stream.mix, epoch, index);
   const cuts = cutmix !== undefined && (mixup === undefined || rng.int(2) === 1);
-  const lambda = Math.fround(rng.beta((cuts ? cutmix : mixup)!));
+  const alpha = cuts ? cutmix : mixup;
+  if (alpha === undefined) throw neither('drawMixing');
+  const lambda = Math.fround(rng.beta(alpha));
   if (!cuts) return { lambda };
   const [x, y] = [rng.int(width), rng.int(height)];
   const half = Math.sqrt(1 - lambda) / 2;

@@ -1,5 +1,6 @@
 // The weights v_l(Θ, Θ̄) between the particles of a flow, all P² of them: two factors v = AᵀB that grow by a few rows with every step, and a
 // matrix once that is cheaper.
+import { at, fromEnd } from '../../shaders/checked';
 import { append, contract, expand, sampleBlocks, TILE, workgroupSize } from '../../shaders/low-rank';
 import { device, f32 } from '../gpu';
 import { add, mul } from '../ops/elementwise';
@@ -80,7 +81,7 @@ export class FlowWeights {
       this.#forget();
       return;
     }
-    const part = this.#parts.at(-1)!;
+    const part = fromEnd(this.#parts, 1);
     part.quads -= this.#quads;
     if (part.quads === 0) this.#drop();
   }
@@ -153,8 +154,8 @@ export class FlowWeights {
   }
 
   #fold(): void {
-    if (!this.#last) return;
-    const old = this.#matrix!;
+    const old = this.#matrix;
+    if (!this.#last || !old) return;
     this.#matrix = add(old, matmul(transpose(this.#last.a), this.#last.b)).keep();
     old.dispose();
     this.#forget();
@@ -167,7 +168,7 @@ export class FlowWeights {
   }
 
   #drop(): void {
-    const { a, b } = this.#parts.pop()!;
+    const { a, b } = at(this.#parts.splice(-1), 0);
     a.dispose();
     b.dispose();
   }

@@ -97,7 +97,8 @@ function withSlope(h: (x: Tensor) => Tensor, x: Tensor): { value: Tensor; slope:
   leaf.requiresGrad = true;
   const value = enableGrad(() => h(leaf));
   const [slope] = grad(value, [leaf], { gradient: fused('1.0', { a: x }) });
-  return { value: strided(value, value.shape, value.strides), slope: slope! };
+  if (!slope) throw new InputError('FeatureFlow: an activation must depend on its input');
+  return { value: strided(value, value.shape, value.strides), slope };
 }
 
 /**
@@ -296,7 +297,9 @@ export class FeatureFlow {
       const output = matmul(top.value, mul(readout, w));
       output.requiresGrad = true;
       const loss = enableGrad(() => this.#loss(output, this.#y));
-      const dOutput = mul(at(grad(loss, [output]), 0)!, samples);
+      const [dLoss] = grad(loss, [output]);
+      if (!dLoss) throw new InputError('FeatureFlow: the loss must depend on the output');
+      const dOutput = mul(dLoss, samples);
       const column = reshape(dOutput, [samples, 1]);
       let dBeta = fused('a * d * c', { a: top.slope, d: column, c: readout });
       const targets: Tensor[] = [];

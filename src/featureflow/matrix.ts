@@ -1,4 +1,5 @@
 // Matrices in float64, which WGSL lacks, and Cholesky's factors of them: what Algorithm 2's regressions and the start of a feature flow solve with.
+// The innermost loops run over two rows of one length by index, so that what they read is a number.
 
 /** [rows, columns], row-major. */
 export class Matrix {
@@ -43,7 +44,7 @@ export class Matrix {
 
 /** to += from · factor. */
 function addTimes(to: Float64Array, from: Float64Array, factor: number): void {
-  if (factor !== 0) for (let j = 0; j < from.length; j++) to[j]! += from[j]! * factor;
+  if (factor !== 0) for (let j = 0; j < from.length; j++) to[j] = (to[j] as number) + (from[j] as number) * factor;
 }
 
 /** A = L Lᵀ of a symmetric matrix. */
@@ -61,9 +62,9 @@ export class Cholesky {
       for (let j = 0; j <= i; j++) {
         const above = this.lower.row(j);
         let rest = a.get(i, j);
-        for (let k = 0; k < j; k++) rest -= row[k]! * above[k]!;
+        for (let k = 0; k < j; k++) rest -= (row[k] as number) * (above[k] as number);
         if (i === j && !(rest > 0)) this.isPositiveDefinite = false;
-        row[j] = i === j ? Math.sqrt(Math.max(rest, 0)) : rest / above[j]!;
+        row[j] = i === j ? Math.sqrt(Math.max(rest, 0)) : rest / (above[j] as number);
       }
     }
   }

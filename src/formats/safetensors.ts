@@ -102,10 +102,9 @@ function checkEntry(name: string, entry: Record<string, unknown>, fail: Fail) {
     fail(`tensor '${name}' has dtype ${show(dtype)}; known are ${dtypes.join(', ')}`);
   }
   if (!isCounts(shape)) return fail(`tensor '${name}' has a bad shape ${show(shape)}`);
-  if (!isCounts(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
+  const [begin, end, ...more] = isCounts(offsets) ? offsets : [];
+  if (begin === undefined || end === undefined || more.length || begin > end)
     return fail(`tensor '${name}' has bad data offsets ${show(offsets)}`);
-  }
-  const [begin, end] = offsets as [number, number];
   const expected = byteLength(dtype as StoredDtype, shape);
   if (expected === null) return fail(`tensor '${name}' has a bad shape ${show(shape)}: no file is that large`);
   if (end - begin !== expected) {
@@ -136,16 +135,15 @@ export function serializeSafetensors(
   tensors: Record<string, StoredTensor>,
   metadata: Record<string, string> = {},
 ): Uint8Array<ArrayBuffer> {
-  const names = Object.keys(tensors).sort(
-    (a, b) => dtypes.indexOf(tensors[a]!.dtype) - dtypes.indexOf(tensors[b]!.dtype) || (a < b ? -1 : 1),
+  const sorted = Object.entries(tensors).sort(
+    ([a, x], [b, y]) => dtypes.indexOf(x.dtype) - dtypes.indexOf(y.dtype) || (a < b ? -1 : 1),
   );
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) {
     entries.push([metadataKey, Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)))]);
   }
   let offset = 0;
-  for (const name of names) {
-    const { dtype, shape, data } = tensors[name]!;
+  for (const [name, { dtype, shape, data }] of sorted) {
     if (name === metadataKey) throw new Error(`serializeSafetensors: '${metadataKey}' cannot be a tensor's name`);
     if (!dtypes.includes(dtype) || !(data instanceof storage[dtype])) {
       throw new Error(`serializeSafetensors: tensor '${name}' of dtype ${dtype} holds a ${data.constructor.name}`);
@@ -168,8 +166,7 @@ export function serializeSafetensors(
   new DataView(bytes.buffer).setBigUint64(0, BigInt(start - 8), true);
   bytes.set(header, 8);
   let position = start;
-  for (const name of names) {
-    const { data } = tensors[name]!;
+  for (const [, { data }] of sorted) {
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
     position += data.byteLength;
   }

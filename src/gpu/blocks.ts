@@ -92,9 +92,10 @@ export class Pool {
   /** A free block: the one that this take had the last time around, or one that no take had, else the one that was used last. */
   #reuse(size: number, expected: Block | null): Block | null {
     const list = this.#free.get(size);
-    if (!list?.length) return null;
+    if (!list) return null;
     if (expected && expected.free < 0) expected = list.find((block) => this.#habit.isSpare(block)) ?? null;
-    const last = list.pop()!;
+    const last = list.pop();
+    if (!last) return null;
     if (!expected || expected === last || expected.size !== last.size) {
       last.free = -1;
       return last;
@@ -166,9 +167,9 @@ export class Pool {
 
   #fail(block: Block, error: GpuError): void {
     this.#drop(block);
-    const list = this.#free.get(block.size);
-    if (list && block.free >= 0) {
-      const last = list.pop()!;
+    const list = block.free < 0 ? null : this.#free.get(block.size);
+    const last = list?.pop();
+    if (list && last) {
       if (last !== block) list[(last.free = block.free)] = last;
       block.free = -1;
     } else this.losses.lose({ block, offset: 0, bytes: block.size }, error);

@@ -158,9 +158,10 @@ export class Commands {
 
   /** Copies between buffers, in order with the launches. `bindings` are the ranges of blocks among them: what is read, what is written. */
   copy(what: string, access: 'r' | 'rw', storages: readonly Binding[], encode: Copied['encode']): Work {
-    this.#open().end();
+    const encoder = this.#encoding();
+    this.#pass?.end();
     this.#pass = null;
-    encode(this.#encoder!);
+    encode(encoder);
     const work: Copied = { what, access, bindings: storages.map(rangeOf), encode };
     this.losses.note(work);
     return work;
@@ -241,15 +242,18 @@ export class Commands {
   #passFor({ kernel, path, bindings }: Launched): GPUComputePassEncoder {
     if (!this.profiler) return this.#open();
     if (this.profiler.full) this.flush();
-    this.#open().end();
-    return (this.#pass = this.#encoder!.beginComputePass({
+    this.#pass?.end();
+    return (this.#pass = this.#encoding().beginComputePass({
       timestampWrites: this.profiler.next(kernel, path, bindings),
     }));
   }
 
+  #encoding(): GPUCommandEncoder {
+    return (this.#encoder ??= this.device.createCommandEncoder());
+  }
+
   #open(): GPUComputePassEncoder {
-    this.#encoder ??= this.device.createCommandEncoder();
-    return (this.#pass ??= this.#encoder.beginComputePass());
+    return (this.#pass ??= this.#encoding().beginComputePass());
   }
 
   /** The bind group for these ranges, made once and kept; null where no more may be made, unless `must` says so. */

@@ -1,7 +1,7 @@
 // The self-check of rewrites. A pass over the launches of a step is used only when this proves that it computes the same: every traced launch
 // that is left reads, element by element, what it read as traced, and the memory that is seen afterwards holds the same. What an element
 // holds is told by who wrote it. The same check proves that the memory which virtual blocks are given is not overwritten too early.
-import { at, fromEnd, tuple } from '../../shaders/checked';
+import { at, fromEnd, tuple, valueAt } from '../../shaders/checked';
 import { gridOf } from '../../shaders/kernel';
 import type { Binding, Block } from './blocks';
 import { bindingSize } from './commands';
@@ -153,7 +153,7 @@ export class Flow {
       // A flat launch writes the gaps between its parts as well.
       if (isFlat(launch)) launch.bindings.forEach((b, i) => isWritten(launch, i) && contents.write(b, GARBAGE));
       for (const part of partsOf(launch)) {
-        const { index } = this.#reads.get(part.launch)!;
+        const { index } = valueAt(this.#reads, part.launch);
         part.bindings.forEach((b, i) => {
           // What a fused launch keeps in registers is written nowhere.
           if (isWritten(part.launch, i) && launch.bindings.some((range) => within(b, range)))
@@ -161,7 +161,7 @@ export class Flow {
         });
       }
       for (const part of launch.parts ?? []) {
-        const { index } = this.#reads.get(part.launch)!;
+        const { index } = valueAt(this.#reads, part.launch);
         const lost = part.bindings.findIndex((b, i) => {
           if (!isWritten(part.launch, i) || !launch.bindings.some((range) => within(b, range))) return false;
           const whole = { from: 0, to: b.bytes, writer: writerOf(index, i), base: 0 };
@@ -196,7 +196,7 @@ export class Flow {
     const { kernel, bindings, constants, grid } = launch;
     const parts = partsOf(launch);
     if (!parts.every((part) => this.#reads.has(part.launch))) return 'comes from nowhere';
-    if (launch.table) return misplacedInTable(launch, parts);
+    if (launch.table) return misplacedInTable(launch, launch.table, parts);
     if (parts.length === 1) {
       const { launch: own, bindings: ranges } = at(parts, 0);
       const same =
@@ -217,7 +217,7 @@ export class Flow {
       if (!own || !kept) return 'would find its table overwritten';
     }
     for (const [k, { launch: own, bindings }] of parts.entries()) {
-      const { pieces } = this.#reads.get(own)!;
+      const { pieces } = valueAt(this.#reads, own);
       for (const [i, b] of bindings.entries()) {
         if (!isRead(own, i)) continue;
         let got = contents.read(b);
@@ -225,7 +225,8 @@ export class Flow {
         if (link) {
           // A fused launch hands on what an earlier part computes, whole and in registers, to the first operand of a later one.
           if (i !== 0 || !sameRange(link.range, b)) return `would read a part of what it has just computed`;
-          got = [{ from: 0, to: b.bytes, writer: writerOf(this.#reads.get(link.launch)!.index, link.i), base: 0 }];
+          const { index } = valueAt(this.#reads, link.launch);
+          got = [{ from: 0, to: b.bytes, writer: writerOf(index, link.i), base: 0 }];
         } else if (!launch.bindings.some((range) => within(b, range)))
           return `does not bind what ${own.kernel.name} reads`;
         if (!agree(at(pieces, i), got)) return `would read something else at binding ${i} of ${own.kernel.name}`;
@@ -244,8 +245,8 @@ function gapsOf(launches: readonly Launch[], align: number) {
       const offset = b.offset + b.bytes;
       const bytes = Math.ceil(offset / align) * align - offset;
       if (!b.whole || !bytes) continue;
-      if (!gaps.has(block)) gaps.set(block, new Map());
-      gaps.get(block)!.set(offset, { block, offset, bytes });
+      const own = gaps.get(block) ?? new Map<number, Binding>();
+      gaps.set(block, own.set(offset, { block, offset, bytes }));
     }
   return gaps;
 }
@@ -305,7 +306,11 @@ function misplacedSideBySide({ kernel, bindings, constants, grid }: Launch, part
 }
 
 /** The table of a joined launch must say where the operands of each part start, and give each its workgroups. */
-function misplacedInTable({ bindings, constants, table, grid }: Launch, parts: readonly Part[]): string | null {
+function misplacedInTable(
+  { bindings, constants, grid }: Launch,
+  table: Uint32Array,
+  parts: readonly Part[],
+): string | null {
   const [count, records] = tuple(constants as readonly number[], 2);
   if (count !== records || grid[0] * grid[1] * grid[2] < count) return 'has too few workgroups';
   let group = 0;
@@ -316,8 +321,8 @@ function misplacedInTable({ bindings, constants, table, grid }: Launch, parts: r
     const want = [...ranges.map((b, i) => (b.offset - at(bindings, i).offset) / 4), group, ...segment.words];
     if (ranges.length !== bindings.length - 1 || !ranges.every((b, i) => within(b, at(bindings, i))))
       return 'joins what it does not bind';
-    if (!want.every((word, i) => table![next + i] === word)) return 'has another table';
-    for (let i = 0; i < segment.groups; i++) if (table![group++] !== k) return 'has another table';
+    if (!want.every((word, i) => table[next + i] === word)) return 'has another table';
+    for (let i = 0; i < segment.groups; i++) if (table[group++] !== k) return 'has another table';
     next += want.length;
   }
   return group === count ? null : 'has another table';

@@ -16,13 +16,19 @@ const same = (a: Binding, b: Binding): boolean => a.block === b.block && a.offse
 /** `reader` with the norm of `x` in its loads instead of `y`; null when it cannot. */
 function throughNorm(reader: Launch, norm: Launch, x: Binding, stats: Binding, y: Binding): Launch | null {
   const { onLoad, operation } = reader.kernel;
-  const { plane, relu } = norm.kernel.normalizes!;
+  const { normalizes } = norm.kernel;
   const [first, ...rest] = reader.bindings;
-  if (!onLoad || !operation || onLoad.plane !== plane || 16 * onLoad.channels !== stats.bytes) return null;
+  if (!normalizes || !onLoad || !operation) return null;
+  if (onLoad.plane !== normalizes.plane || 16 * onLoad.channels !== stats.bytes) return null;
   if (!first || !same(first, y) || rest.some((b) => b.block === y.block)) return null;
   if (writes(reader, (b) => b.block === x.block || b.block === stats.block)) return null;
   const parts = [...partsOf(norm), ...partsOf(reader)];
-  return { ...reader, kernel: lowerAgain({ ...operation, norm: { relu } }), bindings: [x, ...rest, stats], parts };
+  return {
+    ...reader,
+    kernel: lowerAgain({ ...operation, norm: { relu: normalizes.relu } }),
+    bindings: [x, ...rest, stats],
+    parts,
+  };
 }
 
 /**

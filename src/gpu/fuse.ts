@@ -1,6 +1,7 @@
 // Passes over the launches of a traced step: fewer launches for the same result.
-import { at, fromEnd } from '../../shaders/checked';
-import { foldWorkgroups, gridOf } from '../../shaders/kernel';
+import { at, fromEnd, valueAt } from '../../shaders/checked';
+import { foldWorkgroups, gridOf, type Kernel } from '../../shaders/kernel';
+import type { Segment } from '../../shaders/segments';
 import { type Binding, type Block, overlap } from './blocks';
 import { sameConstant } from './constants';
 import type { Launch } from './trace';
@@ -117,18 +118,19 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
       return { block: joined, offset: 0, bytes };
     });
     const n = bytes / 4;
+    const grid = gridOf(first.kernel, n);
+    const rest = [...out.slice(0, from), ...out.slice(to)].map((launch) => moved(launch, moves));
+    if (!grid || rest.includes(null)) {
+      from = to - 1;
+      continue;
+    }
     const whole: Launch = {
       ...first,
       bindings,
       constants: [n, ...first.constants.slice(1)],
-      grid: gridOf(first.kernel, n)!,
+      grid,
       parts: run.flatMap(partsOf).map((part) => ({ ...part, bindings: movedRanges(part.bindings, moves) })),
     };
-    const rest = [...out.slice(0, from), ...out.slice(to)].map((launch) => moved(launch, moves));
-    if (rest.includes(null)) {
-      from = to - 1;
-      continue;
-    }
     out = [...(rest.slice(0, from) as Launch[]), whole, ...(rest.slice(from) as Launch[])];
     ends = extents(out);
   }
@@ -163,28 +165,38 @@ function gather(
   const blocks = ranges.map((r) => r.block);
   const free = blocks.every((b) => isMovable(b, pinned) && !moves.has(b));
   if (!free || new Set(blocks).size !== blocks.length) return null;
-  const bytes = blocks.reduce((sum, b) => sum + aligned(ends.get(b)!, align), 0);
+  const length = (b: Block) => aligned(valueAt(ends, b), align);
+  const bytes = blocks.reduce((sum, b) => sum + length(b), 0);
   const joined = new VirtualBlock(bytes, what);
   let offset = 0;
   for (const b of blocks) {
     moves.set(b, { block: joined, offset });
-    offset += aligned(ends.get(b)!, align);
+    offset += length(b);
   }
   return { block: joined, offset: 0, bytes };
 }
 
+/** A launch of a segmented kernel, and the block that it writes. */
+interface Segmented {
+  readonly launch: Launch;
+  readonly segment: Segment;
+  readonly target: Block;
+}
+
 /** Launches of one family, apart by the block that they write where several write slices of one. */
-function families(launches: readonly Launch[]): Launch[][] {
-  const target = (launch: Launch) => operand(launch, Math.max(0, launch.kernel.access.search(/[wx]/))).block;
+function families(launches: readonly Launch[]): Segmented[][] {
+  const segmented = launches.flatMap((launch): Segmented[] => {
+    const { segment, access } = launch.kernel;
+    return segment ? [{ launch, segment, target: operand(launch, Math.max(0, access.search(/[wx]/))).block }] : [];
+  });
   const writers = new Map<Block, number>();
-  const segmented = launches.filter((launch) => launch.kernel.segment);
-  for (const launch of segmented) writers.set(target(launch), (writers.get(target(launch)) ?? 0) + 1);
-  const groups = new Map<unknown, Map<Block | null, Launch[]>>();
-  for (const launch of segmented) {
-    const { family } = launch.kernel.segment!;
-    const key = writers.get(target(launch))! > 1 ? target(launch) : null;
-    const group = groups.get(family) ?? new Map<Block | null, Launch[]>();
-    groups.set(family, group.set(key, [...(group.get(key) ?? []), launch]));
+  for (const { target } of segmented) writers.set(target, (writers.get(target) ?? 0) + 1);
+  const groups = new Map<Kernel, Map<Block | null, Segmented[]>>();
+  for (const member of segmented) {
+    const { family } = member.segment;
+    const key = valueAt(writers, member.target) > 1 ? member.target : null;
+    const group = groups.get(family) ?? new Map<Block | null, Segmented[]>();
+    groups.set(family, group.set(key, [...(group.get(key) ?? []), member]));
   }
   return [...groups.values()].flatMap((group) => [...group.values()]).filter((run) => run.length > 1);
 }
@@ -197,10 +209,12 @@ export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Bl
   let out = [...launches];
   for (const members of families(launches)) {
     // An earlier join may have moved what these launches bind, but not what they come from.
-    const traced = new Set(members.flatMap((launch) => partsOf(launch).map((part) => part.launch)));
+    const traced = new Map(
+      members.flatMap(({ launch, segment }) => partsOf(launch).map((part) => [part.launch, segment] as const)),
+    );
     const run = out.filter((launch) => !launch.table && partsOf(launch).every((part) => traced.has(part.launch)));
     const first = at(run, 0);
-    const { family } = first.kernel.segment!;
+    const { family } = at(members, 0).segment;
     const [start, end] = [out.indexOf(first), out.indexOf(fromEnd(run, 1))];
     const between = (from: number, to: number) => out.slice(from + 1, to).filter((l) => !run.includes(l));
     const early = run.every((l) => between(start, out.indexOf(l)).every((other) => commute(l, other)));
@@ -229,9 +243,9 @@ export function joinSegments(launches: readonly Launch[], pinned: ReadonlySet<Bl
     const groups: number[] = [];
     const records: number[] = [];
     parts.forEach(({ launch, bindings }, k) => {
-      const { segment } = launch.kernel;
-      records.push(...bindings.map((b, i) => (b.offset - at(whole, i).offset) / 4), groups.length, ...segment!.words);
-      for (let i = 0; i < segment!.groups; i++) groups.push(k);
+      const segment = valueAt(traced, launch);
+      records.push(...bindings.map((b, i) => (b.offset - at(whole, i).offset) / 4), groups.length, ...segment.words);
+      for (let i = 0; i < segment.groups; i++) groups.push(k);
     });
     const table = Uint32Array.from([...groups, ...records]);
     const block = new VirtualBlock(table.byteLength, `table of ${family.name}`);

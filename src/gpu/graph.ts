@@ -84,12 +84,14 @@ export function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, p
       block.place = list?.shift() ?? null;
       if (!block.place) owned.push((block.place = pool.take(block.size, what)));
     }
-    for (const block of new Set(bindings.map((b) => b.block)))
-      if (block instanceof VirtualBlock && last.get(block) === i && !pinned.has(block)) {
-        const list = free.get(block.size);
-        if (list) list.push(block.place!);
-        else free.set(block.size, [block.place!]);
-      }
+    for (const block of new Set(bindings.map((b) => b.block))) {
+      if (!(block instanceof VirtualBlock) || last.get(block) !== i || pinned.has(block)) continue;
+      const { place } = block;
+      if (!place) continue;
+      const list = free.get(block.size);
+      if (list) list.push(place);
+      else free.set(block.size, [place]);
+    }
   });
   return owned;
 }

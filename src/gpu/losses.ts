@@ -76,7 +76,7 @@ export class Losses {
     this.#batches.push({ entries: [], settled: false });
     this.#entries += batch.entries.length;
     while (this.#entries > MOST && this.#batches.length > 2) {
-      this.#entries -= this.#batches.shift()!.entries.length;
+      this.#shift();
       this.#forgotten = true;
     }
     return batch;
@@ -85,8 +85,13 @@ export class Losses {
   /** The GPU has taken a batch as it is. */
   settle(batch: Batch): void {
     batch.settled = true;
-    while (this.#batches[0]?.settled) this.#entries -= this.#batches.shift()!.entries.length;
+    while (this.#batches[0]?.settled) this.#shift();
     if (this.#batches.length === 1) this.#forgotten = false;
+  }
+
+  /** Drops the oldest batch. */
+  #shift(): void {
+    this.#entries -= this.#batches.shift()?.entries.length ?? 0;
   }
 
   /**

@@ -72,7 +72,7 @@ export class Pipelines {
   #compile(kernel: Kernel): Compiled {
     const { layout, id, plain, uniform } = this.#layout(kernel.access);
     this.created++;
-    const compiled: Compiled = { pipeline: null!, layout, layoutId: id, checking: null, error: null };
+    const compiled: Omit<Compiled, 'pipeline'> = { layout, layoutId: id, checking: null, error: null };
     let answered = () => {};
     if (!this.watch.atOnce) compiled.checking = new Promise((resolve) => (answered = resolve));
     const settle = (problem: string | null) => {

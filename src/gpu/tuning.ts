@@ -1,6 +1,6 @@
 // Autotune: which variant of its kernels an operation of some shape gets. The built-in one, unless a measurement on this adapter or a
 // checkpoint says otherwise. Only names of variants are stored, in the adapter's cache and in checkpoints.
-import { at, tuple } from '../../shaders/checked';
+import { at, tuple, valueAt } from '../../shaders/checked';
 import { F16 } from '../../shaders/elements';
 import { halfBits } from '../../shaders/half';
 import type { Lowering } from '../../shaders/kernel';
@@ -85,7 +85,7 @@ export class Tuning {
       noted = { ...found, key: `${operation} ${found.fingerprint}`, operands: kinds };
       this.#noted.set(operation, noted);
     }
-    return noted.lowerings.get(this.#table.get(noted.key) ?? '') ?? noted.lowerings.get('')!;
+    return noted.lowerings.get(this.#table.get(noted.key) ?? '') ?? valueAt(noted.lowerings, '');
   }
 
   /** See `tune`. */

@@ -37,9 +37,9 @@ export function initialTimes(o: TimeOptions, n: number): { times: number[]; end:
   }
   if (times.length !== n || times.some((t) => !Number.isFinite(t)))
     throw new InputError(`MeanField: times [${times.join(', ')}] must be ${n} finite numbers, one for each particle`);
-  if (starts && o.end === undefined)
+  const end = starts ? o.end : null;
+  if (end === undefined)
     throw new InputError("MeanField: with interval: 'start' and times of your own say where time ends: { end: 1 }");
-  const end = starts ? o.end! : null;
   const mass = end === null ? Math.max(...times) : end - Math.min(...times);
   return { times: [...times], end, mass };
 }

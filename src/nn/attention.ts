@@ -156,12 +156,13 @@ export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Ten
     const { inProjWeight: weight, inProjBias: bias, qProjWeight, kProjWeight, vProjWeight } = this;
     const rows = (x: Tensor, from: number, count: number) => narrow(x, 0, from * E, count * E);
     const biases = (from: number, count: number) => bias && rows(bias, from, count);
-    if (!weight)
+    if (qProjWeight && kProjWeight && vProjWeight)
       return [
-        linear(query, qProjWeight!, biases(0, 1)),
-        linear(key, kProjWeight!, biases(1, 1)),
-        linear(value, vProjWeight!, biases(2, 1)),
+        linear(query, qProjWeight, biases(0, 1)),
+        linear(key, kProjWeight, biases(1, 1)),
+        linear(value, vProjWeight, biases(2, 1)),
       ];
+    if (!weight) throw inputError('MultiheadAttention', 'there are no weights for query, key and value');
     if (query === key && key === value) return tuple(split(linear(query, weight, bias), E, -1), 3);
     const product = (x: Tensor, from: number, count: number) =>
       linear(x, rows(weight, from, count), biases(from, count));

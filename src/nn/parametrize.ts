@@ -112,11 +112,13 @@ export function spectralNorm<M extends AnyModule>(
 /** Makes the computed weight a parameter of its own again, as `remove_parametrizations`. Returns the module. */
 export function removeParametrizations<M extends AnyModule>(module: M, name = 'weight'): M {
   const fields = module as unknown as Fields;
-  const parts = fields.parametrizations?.[name];
-  if (!parts) throw inputError('removeParametrizations', `'${name}' of ${module.constructor.name} is not computed`);
+  const { parametrizations } = fields;
+  const parts = parametrizations?.[name];
+  if (!parametrizations || !parts)
+    throw inputError('removeParametrizations', `'${name}' of ${module.constructor.name} is not computed`);
   const value = new Parameter(noGrad(() => add(fields[name] as Tensor, 0)));
-  delete fields.parametrizations![name];
-  if (!Object.keys(fields.parametrizations!).length) delete fields.parametrizations;
+  delete parametrizations[name];
+  if (!Object.keys(parametrizations).length) delete fields.parametrizations;
   Object.defineProperty(module, name, { value, enumerable: true, writable: true, configurable: true });
   return module;
 }

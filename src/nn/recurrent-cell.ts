@@ -1,5 +1,5 @@
 // One step of a recurrent layer as a module: RNNCell, LSTMCell and GRUCell.
-import { at } from '../../shaders/checked';
+import { at, tuple } from '../../shaders/checked';
 import { checked, is, word } from '../gpu/options';
 import { type Cell, gatesOf, recurrence } from '../ops/recurrent';
 import { reshape } from '../ops/views';
@@ -51,8 +51,8 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     this.biasHh = bias ? uniform([rows], hiddenSize) : null;
   }
 
-  /** The states after the step. */
-  protected step(x: Tensor, h: Tensor | null, c: Tensor | null = null): { h: Tensor; c: Tensor | null } {
+  /** The states after the step: h, and c of an LSTM. */
+  protected step(x: Tensor, h: Tensor | null, c: Tensor | null = null): Tensor[] {
     const { name } = this.constructor;
     requireTensors(name, { input: x, ...(h && { h }), ...(c && { c }) });
     if ((x.ndim !== 2 && x.ndim !== 1) || x.shape[x.ndim - 1] !== this.inputSize)
@@ -66,7 +66,7 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     const { weightIh: ih, weightHh: hh, biasIh, biasHh } = this;
     const input = reshape(x, [1, rows, this.inputSize]);
     const after = recurrence({ cell: this.#cell, x: input, ih, hh, biasIh, biasHh, h: wide(h), c: wide(c) });
-    return { h: reshape(after.h, shape), c: after.c && reshape(after.c, shape) };
+    return [after.h, ...(after.c ? [after.c] : [])].map((state) => reshape(state, shape));
   }
 
   protected override describe(): string {
@@ -83,7 +83,7 @@ export class RNNCell extends RecurrentCell<[x: Tensor, h?: Tensor | null], Tenso
   }
 
   override forward(x: Tensor, h: Tensor | null = null): Tensor {
-    return this.step(x, h).h;
+    return at(this.step(x, h), 0);
   }
 }
 
@@ -94,7 +94,7 @@ export class GRUCell extends RecurrentCell<[x: Tensor, h?: Tensor | null], Tenso
   }
 
   override forward(x: Tensor, h: Tensor | null = null): Tensor {
-    return this.step(x, h).h;
+    return at(this.step(x, h), 0);
   }
 }
 
@@ -106,7 +106,7 @@ export class LSTMCell extends RecurrentCell<[x: Tensor, state?: LSTMState | null
 
   override forward(x: Tensor, state: LSTMState | null = null): [h: Tensor, c: Tensor] {
     requireState(this.constructor.name, state);
-    const { h, c } = this.step(x, state?.[0] ?? null, state?.[1] ?? null);
-    return [h, c!];
+    const [h, c] = tuple(this.step(x, state?.[0] ?? null, state?.[1] ?? null), 2);
+    return [h, c];
   }
 }

@@ -1,9 +1,9 @@
 // Recurrent networks over sequences: RNN, LSTM and GRU, of several layers and in both directions.
-import { at } from '../../shaders/checked';
+import { at, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { dropout as drop } from '../ops/dropout';
 import { concat, stack } from '../ops/join';
-import { type Cell, gatesOf, type Recurred, recurrence } from '../ops/recurrent';
+import { type Cell, gatesOf, recurrence } from '../ops/recurrent';
 import { select, transpose, unsqueeze } from '../ops/views';
 import { inputError } from '../tensor/context';
 import { sameShape } from '../tensor/shape';
@@ -115,8 +115,8 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
     });
   }
 
-  /** All layers: y [T, N, D·P] (or [N, T, …], or [T, …] of one sequence), and the last states [layers · D, N, …]. */
-  protected run(x: Tensor, h: Tensor | null, c: Tensor | null): Recurred {
+  /** All layers: y [T, N, D·P] (or [N, T, …], or [T, …] of one sequence), and the last states, h and c of an LSTM, [layers · D, N, …]. */
+  protected run(x: Tensor, h: Tensor | null, c: Tensor | null): { y: Tensor; states: Tensor[] } {
     const { batchFirst, dropout, numLayers } = this.#options;
     this.#check(x, h, c);
     const isOne = x.ndim === 2;
@@ -148,7 +148,8 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
       if (layer < numLayers - 1) y = drop(y, { p: dropout, training: this.training });
     }
     const last = (list: Tensor[]) => (isOne ? select(stack(list), 1, 0) : stack(list));
-    return { y: isOne ? select(y, 1, 0) : inTime(y), h: last(states.h), c: states.c.length ? last(states.c) : null };
+    const all = [states.h, states.c].filter((list) => list.length).map(last);
+    return { y: isOne ? select(y, 1, 0) : inTime(y), states: all };
   }
 
   #check(x: Tensor, h: Tensor | null, c: Tensor | null): void {
@@ -204,8 +205,8 @@ export class RNN extends RecurrentLayers<[x: Tensor, h0?: Tensor | null], [y: Te
   }
 
   override forward(x: Tensor, h0: Tensor | null = null): [y: Tensor, hn: Tensor] {
-    const { y, h } = this.run(x, h0, null);
-    return [y, h];
+    const { y, states } = this.run(x, h0, null);
+    return [y, at(states, 0)];
   }
 }
 
@@ -219,8 +220,8 @@ export class GRU extends RecurrentLayers<[x: Tensor, h0?: Tensor | null], [y: Te
   }
 
   override forward(x: Tensor, h0: Tensor | null = null): [y: Tensor, hn: Tensor] {
-    const { y, h } = this.run(x, h0, null);
-    return [y, h];
+    const { y, states } = this.run(x, h0, null);
+    return [y, at(states, 0)];
   }
 }
 
@@ -243,8 +244,9 @@ export class LSTM extends RecurrentLayers<
 
   override forward(x: Tensor, state: LSTMState | null = null): [y: Tensor, state: [hn: Tensor, cn: Tensor]] {
     requireState(this.constructor.name, state);
-    const { y, h, c } = this.run(x, state?.[0] ?? null, state?.[1] ?? null);
-    return [y, [h, c!]];
+    const { y, states } = this.run(x, state?.[0] ?? null, state?.[1] ?? null);
+    const [h, c] = tuple(states, 2);
+    return [y, [h, c]];
   }
 }
 

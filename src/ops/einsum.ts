@@ -1,6 +1,6 @@
 // Sums of products in Einstein's notation, by permuting, reshaping and matrix products.
 
-import { at } from '../../shaders/checked';
+import { at, valueAt } from '../../shaders/checked';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { requireFloats, requireTensors } from '../tensor/tensor';
@@ -138,7 +138,7 @@ export const einsum = mixed('einsum', function einsum(equation: string, ...tenso
     });
   });
   // Every letter has a size: those of the result stand in an operand.
-  const size = (labels: string) => [...labels].reduce((product, c) => product * sizes.get(c)!, 1);
+  const size = (labels: string) => [...labels].reduce((product, c) => product * valueAt(sizes, c), 1);
   const operands = tensors.map((x, k) => unrepeated(diagonal({ x, labels: at(inputs, k) }), sizes));
   const rest = (k: number) =>
     operands

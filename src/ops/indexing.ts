@@ -1,5 +1,5 @@
 // Indexing as PyTorch's `x[…]`: integers, slices, new axes, and tensors of positions, which are read together and broadcast.
-import { at, mapTuple } from '../../shaders/checked';
+import { at, fromEnd, mapTuple } from '../../shaders/checked';
 import { positions as positionsKernel } from '../../shaders/positions';
 import { device } from '../gpu';
 import { checked, is } from '../gpu/options';
@@ -30,16 +30,16 @@ export type Index = Tensor | number | Range | string | null;
 export function positionsOf(op: string, indices: readonly Tensor[], extents: Shape): Tensor {
   for (const index of indices) checkIndex(op, index);
   const shape = indices.reduce<Shape>((all, t) => broadcastShapes(op, all, t.shape), []);
-  let before: Tensor | null = null;
+  const sums: Tensor[] = []; // of the first index, the first two, …: there is at least one
   for (const [i, index] of indices.entries()) {
     const y = empty(op, shape, 'int32');
     const { buffers, slot } = reportsOf(op, at(extents, i));
-    const reads = [...(before ? [before] : []), contiguous(raw.expand(index, shape))];
+    const reads = [...sums.slice(-1), contiguous(raw.expand(index, shape))];
     const constants = [y.size, at(extents, i), Number(index.dtype === 'int32'), slot];
-    device().launch(positionsKernel(!before), [...reads.map(bind), bind(y), ...buffers], constants, y.size);
-    before = y;
+    device().launch(positionsKernel(!sums.length), [...reads.map(bind), bind(y), ...buffers], constants, y.size);
+    sums.push(y);
   }
-  return before!; // there is at least one index
+  return fromEnd(sums, 1);
 }
 
 const SLICE = /^\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?\s*)?$/;

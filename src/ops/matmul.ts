@@ -1,7 +1,7 @@
 // Matrix products. Transposed and batch-strided operands are read as they lie, without a copy.
 
 import { addBiasToRows, biasGroups, addBias as biasKernel } from '../../shaders/bias';
-import { at, fromEnd, tuple } from '../../shaders/checked';
+import { at, fromEnd, there, tuple } from '../../shaders/checked';
 import { lowerMatmul } from '../../shaders/matmul/lower';
 import type { Half } from '../../shaders/precision';
 import type { KernelTarget } from '../../shaders/target';
@@ -46,7 +46,9 @@ function layout(x: Tensor, batch: Shape): Operand | null {
 
 // A copy of the whole batch lies as a kernel reads it.
 const operand = (x: Tensor, batch: Shape): Operand =>
-  layout(x, batch) ?? layout(copy(x), batch) ?? layout(copy(expand(x, [...batch, ...x.shape.slice(-2)])), batch)!;
+  layout(x, batch) ??
+  layout(copy(x), batch) ??
+  there(layout(copy(expand(x, [...batch, ...x.shape.slice(-2)])), batch), 'layout of a copy');
 
 /** What is held as halves in a product of `operand` and its like, as an entry of its shape: shapes of float32 have none. */
 export const halfOf = (operand: Tensor, result: DType): { half?: Half } =>

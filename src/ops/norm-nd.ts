@@ -1,5 +1,5 @@
 // Norms made of others: of each channel of each sample, by the root of the mean square, and by neighbouring channels.
-import { at } from '../../shaders/checked';
+import { at, there } from '../../shaders/checked';
 import { byDefinition } from '../autograd/backward';
 import { noGrad, type Rule, record, sumOfAll } from '../autograd/tape';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
@@ -127,7 +127,7 @@ export const rmsNorm = mixed(
     const y = whole?.y ?? evaluate({ ...common, expression: `a * r${times}`, operands: { a: x, r, ...w } });
     // r = (mean x² + eps)^(−1/2), so that dr = −r³ · mean(x · dx): the Jacobian of x · r is symmetric.
     const through = (g: Tensor): Tensor => {
-      if (short && stats) return short.backward(g, x, stats, { dx: true }).dx!;
+      if (short && stats) return there(short.backward(g, x, stats, { dx: true }).dx, 'dx');
       const m = reduce({ ...meaned, map: 'g * a', operands: { g, a: x }, final: 'acc * s', scalars: [share] });
       return evaluate({ ...common, expression: 'r * (g - a * r * r * m)', operands: { g, a: x, r, m } });
     };

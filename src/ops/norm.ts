@@ -1,5 +1,5 @@
 // Batch, layer and group normalisation. To the kernels layer and group norm are batch norm of one sample whose channels are the rows.
-import { at, fromEnd, tuple } from '../../shaders/checked';
+import { at, fromEnd, there, tuple } from '../../shaders/checked';
 import { normBackward, normForward, walksChannels } from '../../shaders/norm/cpu';
 import { normApply, normCount, normFinish, normPartials } from '../../shaders/norm/forward';
 import { normGradientApply, normGradientFinish, normGradientPartials } from '../../shaders/norm/gradient';
@@ -20,7 +20,7 @@ import { empty, present, requireFloats, requireShape, strided } from '../tensor/
 import { filled } from '../tensor/views';
 import { add, mul, relu, rsqrt, square, sub } from './elementwise';
 import { mixed } from './mixed';
-import { rowNorm } from './norm-rows';
+import { type RowNorm, rowNorm } from './norm-rows';
 import { mean } from './reduce';
 import { reshape } from './views';
 
@@ -232,7 +232,8 @@ export const batchNorm = mixed(
     };
     // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
     const push: PushForward = (t, ...affine) => {
-      const a = normGradient(onlyInput('batchNorm', t, affine), x, layout, stats, { training }).dx!;
+      const given = onlyInput('batchNorm', t, affine);
+      const a = there(normGradient(given, x, layout, stats, { training }).dx, 'dx');
       const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
       return activation ? evaluate({ ...through, operands: { a, y } }) : a;
     };
@@ -295,7 +296,7 @@ function normRows(
     const { dx } = short
       ? short.backward(g, x, stats, { dx: true })
       : normGradient(g, x, layout, stats, { training: true });
-    return seen(dx!, x.shape);
+    return seen(there(dx, 'dx'), x.shape);
   };
   const [w, b] = fused ? [null, null] : [factor(), bias && { b: seen(bias, affine) }];
   const operands = { a: seen(result, shape), ...w, ...b };
@@ -303,12 +304,14 @@ function normRows(
   const y = w || b ? evaluate({ name: op, expression, operands, shape }) : result;
   const inputs = [x, weight, bias].filter((t) => !!t);
   const saved = weight ? [x, stats, weight] : [x, stats];
-  const together: Rule = (gradient, needs) => {
-    const wanted = { dx: needs[0], dWeight: !!weight && needs[1], dBias: !!bias && needs[inputs.length - 1] };
-    const { dx, dWeight, dBias } = fused!.backward(gradient, x, stats, wanted, weight);
-    const like = (t: Tensor | null | undefined, d: Tensor | undefined) => (t ? [d && seen(d, t.shape)] : []);
-    return [dx, ...like(weight, dWeight), ...like(bias, dBias)];
-  };
+  const together =
+    (norm: RowNorm): Rule =>
+    (gradient, needs) => {
+      const wanted = { dx: needs[0], dWeight: !!weight && needs[1], dBias: !!bias && needs[inputs.length - 1] };
+      const { dx, dWeight, dBias } = norm.backward(gradient, x, stats, wanted, weight);
+      const like = (t: Tensor | null | undefined, d: Tensor | undefined) => (t ? [d && seen(d, t.shape)] : []);
+      return [dx, ...like(weight, dWeight), ...like(bias, dBias)];
+    };
   const apart: Rule = (gradient, needs) => {
     const g = seen(gradient, shape);
     const scaled = w ? evaluate({ name: op, expression: 'g * w', operands: { g, ...factor() }, shape }) : g;
@@ -326,7 +329,7 @@ function normRows(
     if (bias) grads.push(needs[inputs.length - 1] && sum('g', {}, bias));
     return grads;
   };
-  const rule = fused ? together : apart;
+  const rule = fused ? together(fused) : apart;
   const push: PushForward = (t, ...affine_) => {
     const a = seen(gradientFor(onlyInput(op, t, affine_)), shape);
     const e = { name: `${op} tangent`, expression: 'a * w', shape };

@@ -109,7 +109,10 @@ export function expression(
   shape: Shape = Object.values(operands).reduce<Shape>((all, x) => broadcastShapes(name, all, x.shape), []),
 ): Tensor {
   // In rules g is the gradient of the result: an operand of that name takes another.
-  const free = ['h', 'k', 'm', 'n', 'p', 'q', 'r'].find((letter) => !(letter in operands))!;
+  const free = at(
+    [...'hkmnpqr'].filter((letter) => !(letter in operands)),
+    0,
+  );
   const own = operands.g ? text.replace(/\bg\b/g, free) : text;
   const renamed = Object.fromEntries(Object.entries(operands).map(([key, x]) => [key === 'g' ? free : key, x]));
   const y = evaluate({ name, expression: own, operands: renamed, scalars, shape, compute: 'float32' });

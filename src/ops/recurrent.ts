@@ -1,6 +1,6 @@
 // One layer and direction of a recurrent network. The input's share of the gates is one product over all steps, and so are the gradients of
 // the weights. A step is one launch forward and one in the gradient, two each with an LSTM's projection.
-import { at, fromEnd, tuple } from '../../shaders/checked';
+import { at, fromEnd, there, tuple } from '../../shaders/checked';
 import {
   type Cell,
   gatesOf,
@@ -285,13 +285,12 @@ class Layer {
     const order = this.#order;
     const dy = gy ? contiguous(gy) : zeros(name, [times, rows, width]);
     const carry = gh ? copy(gh) : zeros(name, [rows, width]);
-    // Only an LSTM is projected or has a c: with those dcell, dstates and #inner are there.
+    // Only an LSTM is projected or has a c: with those dcell and #inner are there.
     const dcell = cell === 'lstm' ? (gc ? copy(gc) : zeros(name, [rows, units])) : null;
     const dgates = empty(name, [times, rows, count]);
     const dinput = cell === 'gru' ? empty(name, [times, rows, count]) : null;
-    const dstates = hr ? empty(name, [times, rows, width]) : null;
     const weights = packed(hh, 'rows');
-    const projection = hr && packed(hr, 'rows');
+    const projection = hr ? { weights: packed(hr, 'rows'), dstates: empty(name, [times, rows, width]) } : undefined;
     const saved = this.#kept ?? this.#states;
     for (let i = times - 1; i >= 0; i--) {
       const t = at(order, i);
@@ -308,9 +307,11 @@ class Layer {
       const buffers = [dy, saved, carry, dcell, dinput, dgates].filter((b) => b !== null);
       if (!projection) this.#launch(`${cell}Gradient`, weights, where, buffers);
       else {
-        this.#launch('add', weights, { ...where, units: width, outAt: t * this.#slot }, [dgates, dy, carry, dstates!]);
+        const { dstates } = projection;
+        this.#launch('add', weights, { ...where, units: width, outAt: t * this.#slot }, [dgates, dy, carry, dstates]);
         const inner = { ...where, k: width, aRow: width, aAt: t * this.#slot };
-        this.#launch('lstmProjectedGradient', projection, inner, [dstates!, saved, dcell!, dgates]);
+        const others = [dstates, saved, there(dcell, 'dcell'), dgates];
+        this.#launch('lstmProjectedGradient', projection.weights, inner, others);
       }
     }
     const over = (t: Tensor): Tensor => reshape(t, [times * rows, at(t.shape, 2)]);
@@ -326,9 +327,9 @@ class Layer {
       hh: needs.hh && matmul(transpose(over(dgates)), before),
       biasIh: needs.biasIh && (dinput ? sum(dinputs, 0) : dbias),
       biasHh: needs.biasHh && dbias,
-      hr: needs.hr && matmul(transpose(over(dstates!)), over(this.#inner!)),
+      hr: needs.hr && projection && matmul(transpose(over(projection.dstates)), over(there(this.#inner, 'inner'))),
       h: needs.h && (cell === 'gru' ? sumOf(back(), carry) : back()),
-      c: needs.c && dcell!,
+      c: needs.c && there(dcell, 'dcell'),
     };
   }
 }

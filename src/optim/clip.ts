@@ -8,9 +8,18 @@ import { evaluate } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 
+interface WithGradient {
+  readonly parameter: Parameter;
+  readonly grad: Tensor;
+}
+
 /** Replaces a parameter's gradient, now and in compiled steps. */
-function replace(parameter: Parameter, expression: string, limit: number, more: Record<string, Tensor> = {}): void {
-  const before = parameter.grad!;
+function replace(
+  { parameter, grad: before }: WithGradient,
+  expression: string,
+  limit: number,
+  more: Record<string, Tensor> = {},
+): void {
   const clipped = evaluate({
     name: 'clip gradient',
     expression,
@@ -23,7 +32,8 @@ function replace(parameter: Parameter, expression: string, limit: number, more: 
   before.dispose();
 }
 
-const withGradient = (params: Iterable<Parameter>): Parameter[] => [...params].filter((parameter) => parameter.grad);
+const withGradient = (params: Iterable<Parameter>): WithGradient[] =>
+  [...params].flatMap((parameter) => (parameter.grad ? [{ parameter, grad: parameter.grad }] : []));
 
 /**
  * Scales all gradients by min(1, maxNorm / (norm + 10⁻⁶)), where norm is that of all gradients as one vector, as
@@ -39,14 +49,14 @@ export function clipGradNorm(
   if (!(normType > 0)) throw new InputError(`clipGradNorm: normType ${normType} must be a number > 0, or Infinity`);
   const list = withGradient(params);
   if (!list.length) return null;
-  const norms = list.map(({ grad }) => strided(norm(grad!, normType), [1], [1]));
+  const norms = list.map(({ grad }) => strided(norm(grad, normType), [1], [1]));
   const total = norm(concat(norms, 0), normType);
-  for (const parameter of list) replace(parameter, 'g * minOf(1.0, s / (n + 1e-6))', maxNorm, { n: total });
+  for (const found of list) replace(found, 'g * minOf(1.0, s / (n + 1e-6))', maxNorm, { n: total });
   return total;
 }
 
 /** Clamps every number of all gradients to −limit … limit, as `torch.nn.utils.clip_grad_value_`. */
 export function clipGradValue(params: Iterable<Parameter>, limit: number): void {
   if (!(limit >= 0)) throw new InputError(`clipGradValue: limit ${limit} must be a number ≥ 0`);
-  for (const parameter of withGradient(params)) replace(parameter, 'clampTo(g, -s, s)', limit);
+  for (const found of withGradient(params)) replace(found, 'clampTo(g, -s, s)', limit);
 }

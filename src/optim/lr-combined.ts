@@ -1,5 +1,5 @@
 // Schedulers made of others, and the one that follows a metric: SequentialLR, ChainedScheduler, ReduceLROnPlateau.
-import { at } from '../../shaders/checked';
+import { at, valueAt } from '../../shaders/checked';
 import { device, InputError } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { type AnyOptimizer, initialRates, LRScheduler, type LRSchedulerState, perGroup } from './lr-scheduler';
@@ -48,7 +48,7 @@ export class SequentialLR extends Combined {
       throw new InputError(`SequentialLR: ${schedulers.length} schedulers need one milestone less`);
     this.#milestones = [...milestones];
     this.lastEpoch = 0;
-    for (const group of optimizer.groups) group.lr = initialRates.get(group)!;
+    for (const group of optimizer.groups) group.lr = valueAt(initialRates, group);
     for (const scheduler of schedulers) scheduler.undo();
     at(schedulers, this.#turn()).begin();
   }

@@ -1,6 +1,6 @@
 // Learning-rate schedulers with PyTorch's names and arguments. Those here go on from the rate that a group has, as PyTorch's do, so that a rate set by
 // hand, or by another scheduler, is what they change. Plain functions of the epoch are schedules (schedule.ts).
-import { at } from '../../shaders/checked';
+import { at, valueAt } from '../../shaders/checked';
 import { device, InputError } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import type { Optimizer } from './optimizer';
@@ -33,7 +33,7 @@ export abstract class LRScheduler {
     const groups = (optimizer as AnyOptimizer | undefined)?.groups;
     if (!groups) throw new InputError(`${this.constructor.name}: the first argument is the optimizer`);
     for (const group of groups) if (!initialRates.has(group)) initialRates.set(group, group.lr);
-    this.baseLrs = groups.map((group) => initialRates.get(group)!);
+    this.baseLrs = groups.map((group) => valueAt(initialRates, group));
     this.#lastLr = groups.map(({ lr }) => lr);
   }
 

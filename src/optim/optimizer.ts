@@ -1,6 +1,6 @@
 // What all optimizers share: parameter groups, the state kept for each parameter, and the end of a step.
 
-import { at } from '../../shaders/checked';
+import { at, fromEnd, valueAt } from '../../shaders/checked';
 import { assume } from '../autograd/modes';
 import { device, InputError, Scalar } from '../gpu';
 import type { OptionTable } from '../gpu/options';
@@ -73,7 +73,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
    */
   addParamGroup(group: ParamGroup<O>): void {
     this.#add(group);
-    this.#adopt(this.groups.at(-1)!.params);
+    this.#adopt(fromEnd(this.groups, 1).params);
   }
 
   /** Checks a group and lists it. */
@@ -178,8 +178,9 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
       const step = this.#state.get(parameter)?.step ?? 0;
       const own = rule.own(parameter);
       const key = `${step} ${own}`;
-      if (!cohorts.has(key)) cohorts.set(key, { group, rule, step, own, members: [] });
-      cohorts.get(key)!.members.push({ parameter, grad });
+      let cohort = cohorts.get(key);
+      if (!cohort) cohorts.set(key, (cohort = { group, rule, step, own, members: [] }));
+      cohort.members.push({ parameter, grad });
     }
     if (cohorts.size) device().pipelines.get(rule.kernel); // throws where the code does not compile
     for (const { step, own } of cohorts.values()) rule.numbers(group, step + 1, own);
@@ -368,7 +369,7 @@ export abstract class Optimizer<O extends { lr: number }> implements Keeper {
         this.#checkOptions(loaded);
         for (const parameter of group.params) rules.set(parameter, this.rule(loaded));
       }
-      const namesOf = (parameter: Parameter) => Object.keys(rules.get(parameter)!.state ?? {});
+      const namesOf = (parameter: Parameter) => Object.keys(valueAt(rules, parameter).state ?? {});
       saved = { options, ...savedState(dict, parameters, namesOf, steps) };
     } catch (error) {
       if (!(error instanceof InputError)) throw error;

@@ -58,8 +58,9 @@ export function savedState(
   const states = parameters.map((parameter, i) => {
     const buffers = found.get(parameter);
     // A rule that keeps nothing counts all the same.
-    const counted = buffers || (stored && counts[i] && !namesOf(parameter).length);
-    return { buffers: buffers ?? new Map<string, Tensor>(), step: counted ? counts[i]! : null };
+    const count = counts[i];
+    const counted = buffers || (stored && count && !namesOf(parameter).length);
+    return { buffers: buffers ?? new Map<string, Tensor>(), step: counted && count !== undefined ? count : null };
   });
   return { states };
 }

@@ -53,7 +53,7 @@ function evaluateInto(out: Tensor, e: Expression): void {
   };
   const kernel = kernelFor(options);
   const n = size(e.shape);
-  const constants = new Array<Constant>(kernel.uniforms! / 4).fill(0);
+  const constants = new Array<Constant>(kernel.uniforms / 4).fill(0);
   constants[0] = n;
   const words = scalarType(options);
   e.scalars?.forEach((s, i) => (constants[4 + i] = word(e, s, words)));

@@ -6,6 +6,7 @@
 //   returns, shows to a hook or leaves in its fields.
 // - `keep()`-ed tensors, parameters and module states live until `dispose()`, or until they are garbage-collected.
 // - A factory's tensor (`tensor(data)`, `zeros`, `randn` …) has a recipe: its GPU copy comes and goes.
+import { there } from '../../shaders/checked';
 import type { Storage } from '../gpu';
 import { device, ReleasedError } from '../gpu';
 import type { Graph, Held } from './held';
@@ -57,7 +58,7 @@ export class Memory {
   }
 
   get storage(): Storage {
-    if (traced && !traced.seen.has(this)) capture(this);
+    if (traced && !traced.seen.has(this)) capture(traced, this);
     this.lastUse = clock;
     if (this.#storage) return this.#storage;
     if (!this.recipe) throw new ReleasedError(this.#obituary());
@@ -176,11 +177,12 @@ export class Memory {
     const from = this.#storage;
     if (!from) return;
     this.hold();
-    if (!this.kept && parkSmall(this.#held!, this)) return;
+    const held = there(this.#held, `holder of what '${this.what}' made`);
+    if (!this.kept && parkSmall(held, this)) return;
     const storage = device().allocateNow(from.bytes, this.what);
     device().copyNow(from, storage);
     this.dropCopy();
-    this.#storage = this.#held!.storage = storage;
+    this.#storage = held.storage = storage;
     if (this.kept) moves++; // a compiled step may have captured it
   }
 
@@ -301,6 +303,7 @@ export function asProgram<T>(body: () => T): T {
 
 /** What was computed while `body` ran inside of `owned`, for a backward pass that frees its temporaries as it goes. */
 export function computedDuring<T>(body: () => T): { result: T; made: Memory[] } {
+  // biome-ignore lint/style/noNonNullAssertion: only backward passes call it, inside of `owned`, for every node
   const { made } = scopes.at(-1)!;
   const from = made.length;
   const result = body();
@@ -327,10 +330,10 @@ interface TracedMemories {
 
 let traced: TracedMemories | null = null;
 
-function capture(memory: Memory): void {
-  traced!.seen.add(memory);
+function capture({ seen, used }: TracedMemories, memory: Memory): void {
+  seen.add(memory);
   memory.keep();
-  traced!.used.set(memory, memory.storage);
+  used.set(memory, memory.storage);
 }
 
 /**

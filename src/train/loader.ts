@@ -41,7 +41,7 @@ async function* from<B>(batches: Batches<B>, start: number): AsyncGenerator<B> {
 
 /** Samples of a batch: the first dimension of its first tensor. */
 export function sizeOf(batch: unknown): number {
-  for (const { shape } of tensorsIn(batch)) if (shape.length) return shape[0]!;
+  for (const { shape } of tensorsIn(batch)) if (shape[0] !== undefined) return shape[0];
   throw new InputError(
     'Trainer: a batch holds no tensor whose first dimension counts its samples. Batches are tensors, or arrays and plain objects of them.',
   );

@@ -49,7 +49,7 @@ export const beginning = (): Progress => ({
 /** What a field must be, in words, and whether a value is that. */
 type Check = readonly [must: string, is: (value: unknown) => boolean];
 
-const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isNumber = (value: unknown): value is number => Number.isFinite(value);
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -57,7 +57,7 @@ const isEach = (is: (value: unknown) => boolean) => (value: unknown) =>
   isObject(value) && Object.values(value).every(is);
 const isRng = (value: unknown): boolean => {
   const { seed, draws } = (isObject(value) ? value : {}) as Partial<RngState>;
-  return isCount(seed) && seed! <= 0xffffffff && isCount(draws);
+  return isCount(seed) && seed <= 0xffffffff && isCount(draws);
 };
 const orNull = ([must, is]: Check): Check => [`${must}, or null`, (value) => value === null || is(value)];
 

@@ -260,10 +260,10 @@ const isItself = ({ epoch, bestEpoch, position }: JsonObject): boolean => epoch 
  */
 export function bestWeights(path: string): string | null {
   if (!isRun(path)) return null;
-  const [last, best] = (['last', 'best'] as const).map((name) => join(path, checkpointFile(name)));
-  if (!existsSync(best!)) return last!;
-  if (!existsSync(last!)) return best!;
-  return isOvertaken(readCheckpoint(best!).progress, readCheckpoint(last!).progress) ? last! : best!;
+  const [last, best] = [join(path, checkpointFile('last')), join(path, checkpointFile('best'))];
+  if (!existsSync(best)) return last;
+  if (!existsSync(last)) return best;
+  return isOvertaken(readCheckpoint(best).progress, readCheckpoint(last).progress) ? last : best;
 }
 
 export function checkpointFile(name: CheckpointName): string {

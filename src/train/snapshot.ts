@@ -1,4 +1,5 @@
 // Between a run and its checkpoint: everything that it needs to go on is taken, checked, and put back.
+import { there } from '../../shaders/checked';
 import { targetName } from '../../shaders/target';
 import { device, InputError, type TuningTable } from '../gpu';
 import type { AnyModule } from '../nn/module';
@@ -25,7 +26,9 @@ export interface Parts {
 }
 
 /** The sums of the tally, among a checkpoint's tensors. */
-export const SUMS = `${PRIVATE.trainer}sums`;
+const SUMS = `${PRIVATE.trainer}sums`;
+/** The sums of the tally in a checkpoint of a Trainer; `check` has seen that it is one. */
+export const sumsOf = (tensors: Checkpoint['tensors']): Float32Array => there(tensors[SUMS], SUMS).data as Float32Array;
 const TAKEN = new Set([...OWN_FIELDS, 'sums']);
 
 /** Takes everything: weights, states, optimizer buffers, partial sums and what hooks keep are read back. `lap` brings the clock up to date. */
@@ -88,11 +91,11 @@ export function put({ tensors, progress: saved }: Checkpoint, parts: Parts, run:
   const { model, optimizer, hooks, tally } = parts;
   const progress = checkProgress(saved, what);
   const named = (prefix: string, fits: (name: string) => boolean = () => true) =>
-    Object.keys(tensors).filter((name) => name.startsWith(prefix) && fits(name));
+    Object.entries(tensors).filter(([name]) => name.startsWith(prefix) && fits(name));
   const isEffect = (name: string) => name.endsWith('.effect'); // of particles, in checkpoints of earlier versions
   const state: HookState = Object.fromEntries(Object.entries(saved).filter(([name]) => !OWN_FIELDS.has(name)));
-  for (const name of named(PRIVATE.trainer)) state[name.slice(PRIVATE.trainer.length)] = fromStored(tensors[name]!);
-  for (const name of named(PRIVATE.optimizer, isEffect)) state[name] = fromStored(tensors[name]!);
+  for (const [name, x] of named(PRIVATE.trainer)) state[name.slice(PRIVATE.trainer.length)] = fromStored(x);
+  for (const [name, x] of named(PRIVATE.optimizer, isEffect)) state[name] = fromStored(x);
   try {
     hooks.loadStateDict(state, run);
   } catch (error) {
@@ -101,10 +104,10 @@ export function put({ tensors, progress: saved }: Checkpoint, parts: Parts, run:
   loadWeights(model, tensors);
   model.zeroGrad();
   const buffers = named(PRIVATE.optimizer, (name) => !isEffect(name)).map(
-    (name) => [name.slice(PRIVATE.optimizer.length), fromStored(tensors[name]!)] as const,
+    ([name, x]) => [name.slice(PRIVATE.optimizer.length), fromStored(x)] as const,
   );
   optimizer.loadStateDict(Object.fromEntries(buffers), progress.optimizerSteps);
-  device().write(tally.sums.storage, Float32Array.from(tensors[SUMS]!.data as Float32Array));
+  device().write(tally.sums.storage, Float32Array.from(sumsOf(tensors)));
   tally.sums.memory.written();
   tally.steps = progress.pendingSteps;
   tally.images = progress.pendingImages;

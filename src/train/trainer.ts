@@ -1,5 +1,6 @@
 // The Trainer: epochs of steps with schedule, evaluation, metrics and checkpoints. A run that was interrupted at any step goes on bit for bit.
 
+import { at, there } from '../../shaders/checked';
 import { backward } from '../autograd/backward';
 import { compile } from '../autograd/compile';
 import type { Batch } from '../data/batches';
@@ -17,11 +18,10 @@ import { tested } from './evaluate';
 import { Hooks, type TrainerRun } from './hooks';
 import { batchesOf, countOf, forStep, sizeOf, visit } from './loader';
 import type { EpochLine, StepLine, SummaryLine } from './metrics';
-import type { AllOptions, OwnTrainerOptions, TrainerOptions } from './options';
-import { checkOptions } from './options';
+import { type AllOptions, checkOptions, type OwnTrainerOptions, type TrainerOptions } from './options';
 import type { Progress, Standing } from './progress';
 import { beginning, bestOf } from './progress';
-import { check, installEngine, notFinite, type Parts, put, SUMS, take } from './snapshot';
+import { check, installEngine, notFinite, type Parts, put, sumsOf, take } from './snapshot';
 import { addTo, defaultReadEvery, type Tally } from './tally';
 import { type Classifier, classification, type Means, named, ownStep, type Task } from './task';
 import { profiled, type Trial, tuned, warmUp } from './trials';
@@ -172,7 +172,7 @@ export class Trainer<B = Batch> implements TrainerRun {
   async #goodState(): Promise<Checkpoint> {
     const state = await this.state();
     const { step, epoch, position } = this.#progress;
-    const badStep = (state.tensors[SUMS]!.data as Float32Array).at(-1);
+    const badStep = sumsOf(state.tensors).at(-1);
     if (badStep) throw await this.#explain(step - this.#tally.steps + badStep);
     const found = notFinite(this.model, state.tensors);
     if (found)
@@ -368,11 +368,11 @@ export class Trainer<B = Batch> implements TrainerRun {
   /** Goes back to the last good state, repeats the steps up to the bad one and looks where it breaks. */
   async #explain(badStep: number): Promise<NonFiniteLossError> {
     const { model, signal, onNotice } = this.#options;
-    const [epoch, lr] = [this.#progress.epoch + 1, this.#lr];
-    const steps = badStep - Number(this.#good!.progress.step);
+    const [epoch, lr, good] = [this.#progress.epoch + 1, this.#lr, there(this.#good, 'state to search from')];
+    const steps = badStep - Number(good.progress.step);
     if (steps > 1)
       onNotice?.(`the loss is not finite at step ${badStep}: repeating ${steps} steps to find out where it begins`);
-    this.#load(this.#good!);
+    this.#load(good);
     await this.#hooks.beforeEpoch(this);
     let where = 'the search for its origin was interrupted';
     await visit(this.#batches(), async (batch) => {
@@ -395,6 +395,6 @@ export class Trainer<B = Batch> implements TrainerRun {
   }
 
   get #lr(): number {
-    return this.optimizer.groups[0]!.lr;
+    return at(this.optimizer.groups, 0).lr;
   }
 }
