@@ -1,15 +1,28 @@
-// The package as users get it: packed, unpacked into an empty project, run in ESM and CJS, type-checked and run as TypeScript. The programs of
-// project/ are those of a user who extends it: strict, without casts.
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+// The package as users get it: packed, unpacked into an empty project, run in ESM and CJS, type-checked and run as TypeScript, looked over by
+// publint and attw; its command trains. The programs of project/ are those of a user who extends it: strict, without casts.
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
 import { extract } from 'tar';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkLosses, tenSteps } from './ten-steps';
 
 const root = new URL('../..', import.meta.url).pathname;
+let tarball = '';
 const project = mkdtempSync(join(tmpdir(), 'dawnfield-user-'));
 const home = join(project, 'node_modules', 'dawnfield');
 const own = new URL('project/', import.meta.url).pathname;
@@ -42,7 +55,8 @@ async function install(): Promise<void> {
   const packed = execFileSync(tool, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
   const [{ filename }] = JSON.parse(packed.slice(packed.lastIndexOf('\n[') + 1));
   mkdirSync(home, { recursive: true });
-  await extract({ file: join(project, filename), cwd: home, strip: 1 });
+  tarball = join(project, filename);
+  await extract({ file: tarball, cwd: home, strip: 1 });
   const { dependencies } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
   for (const name of Object.keys(dependencies)) {
     const link = join(project, 'node_modules', name);
@@ -94,6 +108,118 @@ test('programs of a project of its own are strictly typed, without casts', () =>
   writeFileSync(join(project, 'own/swiglu.ts'), kernels);
   symlinkSync(join(root, 'node_modules/@types'), join(project, 'node_modules/@types'));
   compile('-p', 'own');
+});
+
+/** Every entry of the package, and that `dawnfield/lean` alone has no methods. */
+const surface = {
+  'surface.mts': `
+    import { type Device, init, tensor } from 'dawnfield';
+    import * as browser from 'dawnfield/browser';
+    import { crossEntropy } from 'dawnfield/functional';
+    import { regress } from 'dawnfield/feature-flow';
+    import * as lean from 'dawnfield/lean';
+    import { inv } from 'dawnfield/linalg';
+    import { ResNet } from 'dawnfield/models';
+    import { Linear } from 'dawnfield/nn';
+    import { SGD } from 'dawnfield/optim';
+    export const device: Device = await init();
+    export const label: string = device.gpu.label;
+    tensor([1]).add(2);
+    export const all = [browser.tensor, crossEntropy, regress, lean.tensor, inv, ResNet, new SGD(new Linear(1, 1).parameters(), { lr: 1 })];
+  `,
+  'lean.mts': `
+    import { tensor } from 'dawnfield/lean';
+    // @ts-expect-error
+    tensor([1]).add(2);
+  `,
+  'methods.mts': `
+    import { tensor } from 'dawnfield/lean';
+    import 'dawnfield/methods';
+    tensor([1]).add(2);
+  `,
+};
+for (const lib of [['es2022'], ['es2022', 'dom']])
+  test(`types with lib ${lib} alone: no other types, libraries checked, methods where they are`, () => {
+    const module = { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' };
+    const compilerOptions = { ...module, lib, types: [], strict: true, noEmit: true, skipLibCheck: false };
+    for (const [file, code] of Object.entries(surface)) {
+      writeFileSync(join(project, file), code);
+      writeFileSync(join(project, 'surface.json'), JSON.stringify({ compilerOptions, files: [file] }));
+      compile('-p', 'surface.json');
+    }
+  });
+
+test('publint finds nothing', async () => {
+  const bytes = readFileSync(tarball);
+  const { messages } = await publint({
+    pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) },
+  });
+  assert.equal(messages, []);
+});
+
+test('attw finds nothing: import and require resolve to what they say', async () => {
+  const { problems } = (await checkPackage(createPackageFromTarballData(new Uint8Array(readFileSync(tarball))))) as {
+    problems: { kind: string; entrypoint?: string; resolutionKind?: string }[];
+  };
+  const told = problems.filter(
+    ({ kind, entrypoint, resolutionKind }) =>
+      // TypeScript's oldest resolution, of Node 10, knows no `exports`; what browsers run is an ES module only.
+      resolutionKind !== 'node10' && !(kind === 'CJSResolvesToESM' && entrypoint === './browser'),
+  );
+  assert.equal(told, []);
+});
+
+const command = join(home, 'scripts/run.mjs');
+const dawnfield = (...args: string[]) =>
+  spawnSync(process.execPath, [command, ...args], { cwd: project, encoding: 'utf8', maxBuffer: 1 << 26 });
+const jsonOf = (text: string) =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+test('dawnfield --help, --version, a wrong name', () => {
+  assert.match(dawnfield('--help').stdout, /cifar-train[\s\S]*feature-flow-lab[\s\S]*completion/);
+  assert.match(dawnfield('--version').stdout, /^\d+\.\d+\.\d+\n$/);
+  const wrong = dawnfield('cifar-trian');
+  assert.is(wrong.status, 1);
+  assert.match(wrong.stderr, /no program 'cifar-trian': choose one of doctor, cifar-train/);
+  assert.match(dawnfield('evaluate', '--help').stdout, /^Usage: npx dawnfield evaluate /);
+});
+
+test('dawnfield doctor --json: one object on stdout, no line of the driver on stderr', () => {
+  const { stdout, stderr, status } = dawnfield('doctor', '--json');
+  assert.is(status, 0, stderr);
+  const [report, ...more] = jsonOf(stdout);
+  assert.equal(more, []);
+  assert.type(report.adapter, 'string');
+  assert.not.match(stderr, /artificially/);
+});
+
+test('dawnfield cifar-train --json on synthetic images: steps, epochs, a run folder', () => {
+  const size = ['--model', 'resnet8', '--subset', '32', '--test-subset', '16', '--batch', '16', '--steps', '2'];
+  const { stdout, stderr, status } = dawnfield('cifar-train', '--dataset', 'synthetic', ...size, '--json');
+  assert.is(status, 0, stderr);
+  const lines = jsonOf(stdout);
+  assert.equal(
+    lines.map(({ type }) => type),
+    ['step', 'step', 'epoch', 'summary'],
+  );
+  assert.ok(existsSync(join(project, lines.at(-1).folder, 'figure.svg')));
+});
+
+test('a reader that has seen enough ends a program quietly', () => {
+  const piped = ['-c', '"$0" "$@" | head -1; echo "$PIPESTATUS"', process.execPath, command];
+  const { stdout, stderr } = spawnSync('bash', [...piped, 'doctor'], { cwd: project, encoding: 'utf8' });
+  assert.match(stdout, /\n0\n$/);
+  assert.not.match(stderr, /EPIPE|Error/);
+});
+
+test('completions for bash know programs and their options', () => {
+  const { stdout, stderr } = dawnfield('completion', 'bash');
+  const script = `${stdout}\nCOMP_WORDS=(dawnfield cifar-train --lr); COMP_CWORD=2; _dawnfield; echo "\${COMPREPLY[@]}"`;
+  assert.match(spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout, /^--lr\b/, stderr);
+  for (const shell of ['zsh', 'fish']) assert.match(dawnfield('completion', shell).stdout, /feature-flow-lab/);
 });
 
 for (const name of programs) test(`${name} runs`, () => void output(join('own/built', name.replace(/ts$/, 'js'))));
