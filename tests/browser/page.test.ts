@@ -1,8 +1,9 @@
 // The page of examples/browser in headless Chromium and Firefox: it trains with Node's losses, pauses, shows crossings and lesions, gives
 // checkpoints that Node reads, takes them back, and loses nothing by a reload or a lost device. Browsers that are not installed are skipped.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
+import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { synthetic } from '../../datasets/synthetic';
@@ -143,5 +144,48 @@ for (const name of BROWSERS)
       assert.equal(problems, []);
     },
   );
+
+/** A folder with a folder of images for each of two classes: red and blue squares. */
+async function ownImages(): Promise<string> {
+  const root = join(site.folder, 'own-images');
+  for (const [name, background] of [
+    ['reds', '#c02020'],
+    ['blues', '#2020c0'],
+  ] as const) {
+    mkdirSync(join(root, name), { recursive: true });
+    for (let i = 0; i < 10; i++)
+      await sharp({ create: { width: 40 + i, height: 48, channels: 3, background } }).toFile(
+        join(root, name, `${i}.png`),
+      );
+  }
+  return root;
+}
+
+(placeOf('chromium') ? test : test.skip)(
+  'chromium: own images in folders train a network, stay, and are looked at',
+  async () => {
+    const problems: string[] = [];
+    const folder = await ownImages();
+    await withBrowser('chromium', async (browser) => {
+      const page = await openPage(browser, problems);
+      await page.goto(`${site.url}#depth=8&network=vanilla&width=0.125&batch=8&epochs=100&images=0&testImages=0`);
+      await waitFor(page, '#score', /test images/);
+      await upload(page, '#data-folder', folder);
+      await waitFor(page, '#stored', /your images/);
+      assert.match(await page.evaluate(() => location.hash), 'data=own');
+      await press(page, '#go');
+      await steps(page, 10);
+      // Every fifth image of a class is a test image.
+      const names = await page.$$eval('.picture figcaption', (all) => all.map(({ textContent }) => textContent));
+      assert.is(names.length, 4);
+      assert.ok(names.every((name) => name === 'reds' || name === 'blues'));
+      await upload(page, '#look', join(folder, 'reds', '0.png'), join(folder, 'blues', '0.png'));
+      await page.waitForFunction(() => document.querySelectorAll('.own .picture[title]').length === 2);
+      await page.reload();
+      await waitFor(page, '#stored', /your images/);
+    });
+    assert.equal(problems, []);
+  },
+);
 
 test.run();

@@ -1,6 +1,6 @@
 // The order of the blocks: a tile each, in the colour of its particle. Tiles change places as the particles do; a click switches a block off.
 
-import type { Block } from '../protocol';
+import type { Block, RunInfo } from '../protocol';
 import { byId, el, reducedMotion } from './dom';
 import { send } from './link';
 import { particleColor } from './palette';
@@ -10,6 +10,8 @@ import { onChange, store } from './store';
 let off: Block[] = [];
 let run = 0;
 let made = '';
+/** The runs whose blocks these are. */
+let of: readonly RunInfo[] = [];
 const tiles = new Map<string, HTMLButtonElement>();
 
 const keyOf = ({ stage, particle }: Block): string => `${stage}.${particle}`;
@@ -29,7 +31,8 @@ export function makeTiles(theme: () => string): void {
     }
     if (made !== wanted) {
       made = wanted;
-      off = [];
+      if (of !== store.runs) off = []; // in another theme they stay off
+      of = store.runs;
       tiles.clear();
       box.replaceChildren(...info.stages.map(({ name, blocks }, stage) => row(name, blocks.length, stage)));
     }
@@ -48,7 +51,7 @@ function row(name: string, n: number, stage: number): HTMLElement {
         type: 'button',
         class: 'tile',
         style: `--ink:${particleColor(particle, n)}`,
-        'aria-pressed': 'false',
+        'aria-pressed': String(off.some((other) => keyOf(other) === keyOf(block))),
         click: () => toggle(block),
       },
       el('span', { class: 'visually-hidden' }, 'Block '),
