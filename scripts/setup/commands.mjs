@@ -14,6 +14,7 @@ export const COMMANDS = {
   'mean-field-lab': 'studies of trained networks: lesions, expansions, transfers between depths',
   'feature-flow-lab': 'experiments with feature flows: distances, Theorems 1 and 2, coordinates',
   gpt: 'trains a GPT on the characters of a text, which then writes',
+  'fine-tune': "trains the last layers of torchvision's ResNets on a folder of images",
   browser: 'serves the page that trains in a browser',
 };
 
