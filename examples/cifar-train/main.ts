@@ -2,8 +2,8 @@
 
 import { chromeTrace, device } from '../../src/gpu';
 import type { Trainer } from '../../src/index.node.js';
+import type { RunSummary } from '../../src/train/progress';
 import { defaultRunPath, type ResumedCheckpoint, RunFolder } from '../../src/train/run-folder.node.js';
-import type { RunSummary } from '../../src/train/trainer';
 import { type DatasetName, loadDataset } from '../shared/datasets';
 import { adapterName, hasGpu, withDevice } from '../shared/device';
 import { type Interrupts, watchInterrupts } from '../shared/interrupts';

@@ -13,6 +13,7 @@ import { Mode } from './modes';
 
 /** A number became NaN or infinite. */
 export class AnomalyError extends DawnfieldError {
+  /** The name of the class. */
   override name = 'AnomalyError';
 }
 

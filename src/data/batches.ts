@@ -1,6 +1,7 @@
 // What training and evaluation need of a data set: batches on the GPU, in an order that depends on seed and epoch alone.
 import type { Tensor } from '../tensor/tensor';
 
+/** Inputs and labels. */
 export interface Batch {
   /** float32 [N, 3, 32, 32], or whatever the model takes. */
   readonly images: Tensor;
@@ -14,10 +15,13 @@ export interface Batch {
   readonly index: number;
 }
 
+/** Which batches are wanted. */
 export interface BatchOptions {
+  /** Samples a batch. */
   batchSize: number;
   /** Order and augmentation are pure functions of (seed, epoch, image): default 0, 0. */
   seed?: number;
+  /** Which epoch, from 0. */
   epoch?: number;
   /** Whether the images come in an order of the epoch's own, for training (default false). */
   shuffle?: boolean;
@@ -31,5 +35,6 @@ export interface BatchOptions {
 export interface BatchSource<B = Batch> {
   /** Number of images, or other samples. */
   readonly count: number;
+  /** The batches of an epoch, in its order. */
   batches(options: BatchOptions): Iterable<B>;
 }

@@ -20,7 +20,9 @@ type HostNumbers =
 
 /** Host data with a shape, as image decoders give it. */
 export interface HostArray {
+  /** The numbers, row-major. */
   data: HostNumbers;
+  /** The shape. */
   shape: readonly number[];
 }
 

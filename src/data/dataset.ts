@@ -2,7 +2,9 @@
 
 /** Samples by number. `get` may be async (decoding a file, say). */
 export interface Dataset<S> {
+  /** How many there are. */
   readonly length: number;
+  /** The sample at a position. */
   get(index: number): S | Promise<S>;
   /** The collated batch of some samples at once, or a promise of it, where that is less work. Not asked where a `collate` or `dtype` is given. */
   getBatch?(indices: readonly number[]): unknown;

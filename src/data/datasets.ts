@@ -16,7 +16,9 @@ import { type Dataset, type Samples, sampleAt } from './dataset';
  * tensors in one launch each.
  */
 export class TensorDataset<T extends readonly Tensor[]> implements Dataset<{ [K in keyof T]: Tensor }> {
+  /** The tensors, whose first dimension counts samples. */
   readonly tensors: T;
+  /** How many there are. */
   readonly length: number;
 
   constructor(...tensors: T) {
@@ -29,6 +31,7 @@ export class TensorDataset<T extends readonly Tensor[]> implements Dataset<{ [K 
     this.tensors = tensors;
   }
 
+  /** The sample at a position. */
   get(index: number): { [K in keyof T]: Tensor } {
     return this.tensors.map((t) => select(t, 0, index)) as { [K in keyof T]: Tensor };
   }
@@ -44,7 +47,9 @@ export class Subset<S> implements Dataset<S> {
   readonly getBatch?: NonNullable<Dataset<S>['getBatch']>;
 
   constructor(
+    /** The dataset that the positions are of. */
     readonly data: Samples<S>,
+    /** The positions in `data`. */
     readonly indices: ArrayLike<number>,
   ) {
     const odd = Array.from(indices).find((i) => !Number.isInteger(i) || i < 0 || i >= data.length);
@@ -53,10 +58,12 @@ export class Subset<S> implements Dataset<S> {
     if (whole) this.getBatch = (list) => whole(list.map((i) => indices[i] as number));
   }
 
+  /** How many there are. */
   get length(): number {
     return this.indices.length;
   }
 
+  /** The sample at a position. */
   get(index: number): S | Promise<S> {
     return sampleAt(this.data, this.indices[index] as number);
   }
@@ -64,13 +71,15 @@ export class Subset<S> implements Dataset<S> {
 
 /** Data sets one behind the other, as `torch.utils.data.ConcatDataset`. */
 export class ConcatDataset<S> implements Dataset<S> {
+  /** How many there are. */
   readonly length: number;
 
-  constructor(readonly datasets: readonly Samples<S>[]) {
+  constructor(/** The datasets, one after the other. */ readonly datasets: readonly Samples<S>[]) {
     if (!datasets.length) throw new InputError('ConcatDataset: give at least one data set');
     this.length = datasets.reduce((n, data) => n + data.length, 0);
   }
 
+  /** The sample at a position. */
   get(index: number): S | Promise<S> {
     let i = index;
     for (const data of this.datasets) {

@@ -8,6 +8,7 @@ import { checked, is } from '../gpu/options';
 import type { HostArray } from './collate';
 import type { Dataset } from './dataset';
 
+/** How `ImageFolder` reads. */
 export interface ImageFolderOptions {
   /** Height and width of the images (default 32). */
   size?: number;
@@ -36,11 +37,15 @@ async function decodeWithSharp(path: string, size: number): Promise<HostArray> {
 
 /** Samples [image, class number]; classes are the folder's subfolders in alphabetical order. */
 export class ImageFolder implements Dataset<[HostArray, number]> {
+  /** Names of the classes: those of the folders, sorted. */
   readonly classes: string[];
+  /** Paths and labels. */
   readonly files: readonly { path: string; label: number }[];
 
   constructor(
+    /** The folder. */
     readonly root: string,
+    /** The options that it was made with. */
     readonly options: ImageFolderOptions = {},
   ) {
     checked('ImageFolder', options, { size: is.number, decode: is.func });
@@ -58,10 +63,12 @@ export class ImageFolder implements Dataset<[HostArray, number]> {
       throw new InputError(`ImageFolder: ${root} holds no folders with images (one folder for each class is expected)`);
   }
 
+  /** How many there are. */
   get length(): number {
     return this.files.length;
   }
 
+  /** The sample at a position. */
   async get(index: number): Promise<[HostArray, number]> {
     const { path, label } = at(this.files, index);
     const { size = 32, decode = decodeWithSharp } = this.options;

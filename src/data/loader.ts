@@ -11,6 +11,7 @@ import { batchOf, fieldTypes } from './collate';
 import { type Dataset, type Samples, sampleAt } from './dataset';
 import { orderOf, type Sampler } from './sampler';
 
+/** How a `DataLoader` takes batches. */
 export interface DataLoaderOptions<S, B> {
   /** Samples of a batch (default 1). */
   batchSize?: number;
@@ -61,6 +62,7 @@ export class DataLoader<S, B = Collated<S>> {
   #types: FieldTypes | undefined;
 
   constructor(
+    /** What the batches are made of. */
     readonly data: Dataset<S> | readonly S[] | Iterable<S> | AsyncIterable<S>,
     options: DataLoaderOptions<S, B> = {},
   ) {

@@ -11,6 +11,7 @@ import { bind, contiguous } from '../tensor/elementwise';
 import { empty, requireFloats, requireTensors, type Tensor } from '../tensor/tensor';
 import type { Batch, BatchSource } from './batches';
 
+/** How images are mixed. */
 export interface MixOptions {
   /** How many classes there are. */
   classes: number;
@@ -22,7 +23,9 @@ export interface MixOptions {
 
 /** Where a batch is, for its random numbers: 0 unless given. */
 export interface MixPosition {
+  /** Seed of the random numbers. */
   seed?: number;
+  /** Which epoch, from 0. */
   epoch?: number;
   /** Position of its first image in the order of the epoch. */
   index?: number;

@@ -13,8 +13,10 @@ interface Counted {
 
 /** An order of positions for each epoch, as `torch.utils.data.Sampler`. A `DataLoader` asks for its own epoch's; each iteration is one epoch on. */
 export abstract class Sampler<T = number> {
+  /** Which epoch, from 0. */
   epoch = 0;
 
+  /** How many there are. */
   abstract readonly length: number;
 
   /** The positions of an epoch. */
@@ -27,10 +29,11 @@ export abstract class Sampler<T = number> {
 
 /** Positions in their order. */
 export class SequentialSampler extends Sampler {
-  constructor(readonly data: Counted) {
+  constructor(/** What the positions are of. */ readonly data: Counted) {
     super();
   }
 
+  /** How many there are. */
   get length(): number {
     return this.data.length;
   }
@@ -42,11 +45,13 @@ export class SequentialSampler extends Sampler {
 
 /** Positions in an order of each epoch's own; with `replacement` any of them, `numSamples` times. */
 export class RandomSampler extends Sampler {
+  /** How many there are. */
   readonly length: number;
   readonly #replacement: boolean;
   readonly #seed: number | undefined;
 
   constructor(
+    /** What the positions are of. */
     readonly data: Counted,
     options: { replacement?: boolean; numSamples?: number; seed?: number } = {},
   ) {
@@ -73,6 +78,7 @@ export class SubsetRandomSampler extends Sampler {
   readonly #random: RandomSampler;
 
   constructor(
+    /** The positions. */
     readonly indices: readonly number[],
     options: { seed?: number } = {},
   ) {
@@ -80,6 +86,7 @@ export class SubsetRandomSampler extends Sampler {
     this.#random = new RandomSampler(indices, checked('SubsetRandomSampler', options, { seed: is.number }));
   }
 
+  /** How many there are. */
   get length(): number {
     return this.indices.length;
   }
@@ -95,7 +102,9 @@ export class WeightedRandomSampler extends Sampler {
   readonly #seed: number | undefined;
 
   constructor(
+    /** The weight of each. */
     readonly weights: ArrayLike<number>,
+    /** How many positions an epoch has. */
     readonly numSamples: number,
     options: { replacement?: boolean; seed?: number } = {},
   ) {
@@ -113,6 +122,7 @@ export class WeightedRandomSampler extends Sampler {
     this.#seed = seed;
   }
 
+  /** How many there are. */
   get length(): number {
     return this.numSamples;
   }
@@ -145,14 +155,18 @@ export class WeightedRandomSampler extends Sampler {
 /** Lists of `batchSize` positions of another sampler; the last one may be shorter, or is left out. */
 export class BatchSampler extends Sampler<number[]> {
   constructor(
+    /** What gives the positions. */
     readonly sampler: Sampler | (Iterable<number> & Counted),
+    /** Samples a batch. */
     readonly batchSize: number,
+    /** Whether a last batch that is not full is left out. */
     readonly dropLast = false,
   ) {
     super();
     requireCount('BatchSampler', batchSize);
   }
 
+  /** How many there are. */
   get length(): number {
     const n = this.sampler.length / this.batchSize;
     return this.dropLast ? Math.floor(n) : Math.ceil(n);

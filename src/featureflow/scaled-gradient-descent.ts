@@ -11,6 +11,7 @@ import type { Tensor } from '../tensor/tensor';
 export class ScaledParameter extends Parameter {
   constructor(
     initial: Tensor,
+    /** Factor of the learning rate. */
     readonly scale: number,
   ) {
     super(initial);
@@ -18,6 +19,7 @@ export class ScaledParameter extends Parameter {
   }
 }
 
+/** What `ScaledGradientDescent` takes. */
 export interface ScaledGradientDescentOptions {
   /** η, in the time units of the neural feature flow, which do not depend on the width. */
   lr: number;

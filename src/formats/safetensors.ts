@@ -31,8 +31,11 @@ export type StoredData = InstanceType<(typeof storage)[StoredDtype]>;
 
 /** An array as a file holds it. F16 and BF16 are kept as their 16 bits; `toFloat32` turns them into numbers. */
 export interface StoredTensor {
+  /** The type of the elements. */
   readonly dtype: StoredDtype;
+  /** The shape. */
   readonly shape: readonly number[];
+  /** The data. */
   readonly data: StoredData;
 }
 

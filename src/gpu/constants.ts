@@ -12,7 +12,9 @@ export const f32 = (value: number): Float => new Float(value);
 /** A named number whose value may change: read again at every launch or replay. */
 export class Scalar {
   constructor(
+    /** The number, which may change between calls of a compiled step. */
     public value: number,
+    /** Which kind it is. */
     readonly type: 'f32' | 'u32' = 'f32',
   ) {}
 }

@@ -12,42 +12,36 @@ import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
 import { REPORT_BYTES, Reports } from './reports';
+import type { DeviceStats } from './stats';
 import { targetOf } from './target';
 import { type Effect, Trace, undo, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
 import { Watch } from './watch';
 
-/** Counters since the device was made (bytes: now and at most). All are exact. */
-export interface DeviceStats {
-  /** Bytes of buffers in use by tensors. */
-  liveBytes: number;
-  peakBytes: number;
-  /** Bytes of computed tensors that the program may still reach, or the collector has not reported yet; kept ones left out. */
-  heldBytes: number;
-  /** Bytes of all buffers, those waiting in the pool included. */
-  reservedBytes: number;
-  buffersCreated: number;
-  bindGroupsCreated: number;
-  pipelinesCreated: number;
-  dispatches: number;
-  submits: number;
-  reads: number;
-}
-
 /** Workgroups along x, y and z. */
 export type Grid = Workgroups;
 
+/** The open GPU: memory, launches and what they have cost. */
 export class Device {
+  /** 'safe', or 'fast' without Dawn's checks. */
   readonly profile: 'safe' | 'fast';
+  /** What the adapter says of itself. */
   readonly info: GPUAdapterInfo;
+  /** The limits of the device. */
   readonly limits: GPUSupportedLimits;
+  /** The features of the device. */
   readonly features: ReadonlySet<string>;
   /** What kernels are specialised for on this adapter. */
   readonly target: KernelTarget;
+  /** Memory in use and free. */
   readonly pool: Pool;
+  /** Compiled kernels. */
   readonly pipelines: Pipelines;
+  /** The open batch of commands. */
   readonly commands: Commands;
+  /** Measured choices of kernels. */
   readonly tuning: Tuning;
+  /** Who hears that the device is lost. */
   readonly losses = new Losses();
   #reports: Reports | null = null;
   readonly #watch: Watch;
@@ -73,6 +67,7 @@ export class Device {
   }
 
   constructor(
+    /** WebGPU's device. */
     readonly gpu: GPUDevice,
     adapter: GPUAdapter,
     /** As it was asked for, by the program and by the environment. */

@@ -2,36 +2,43 @@
 
 /** Base class: `error instanceof DawnfieldError` tells our errors from others. */
 export class DawnfieldError extends Error {
+  /** The name of the class. */
   override name = 'DawnfieldError';
 }
 
 /** The operation does not accept these shapes, types or options. Thrown before anything reaches the GPU. */
 export class InputError extends DawnfieldError {
+  /** The name of the class. */
   override name = 'InputError';
 }
 
 /** No adapter, or none that can run the framework. */
 export class AdapterError extends DawnfieldError {
+  /** The name of the class. */
   override name = 'AdapterError';
 }
 
 /** The GPU refused a command or a shader: an error of the framework or of a custom kernel. */
 export class GpuError extends DawnfieldError {
+  /** The name of the class. */
   override name = 'GpuError';
 }
 
 /** The adapter's memory, or a limit on the size of one buffer, is exhausted. */
 export class OutOfMemoryError extends GpuError {
+  /** The name of the class. */
   override name = 'OutOfMemoryError';
 }
 
 /** The device is gone: driver reset, GPU unplugged, or `shutdown()` was called. */
 export class DeviceLostError extends GpuError {
+  /** The name of the class. */
   override name = 'DeviceLostError';
 }
 
 /** A tensor whose memory was released is used. */
 export class ReleasedError extends DawnfieldError {
+  /** The name of the class. */
   override name = 'ReleasedError';
 }
 

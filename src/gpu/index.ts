@@ -9,10 +9,11 @@ import type { TuneOptions, TuningTable } from './tuning';
 
 export { type Binding, Storage, type TypedBinding } from './blocks';
 export { type Constant, f32, Scalar, scalar } from './constants';
-export type { Device, DeviceStats, Grid } from './device';
+export type { Device, Grid } from './device';
 export * from './errors';
 export { chromeTrace, type ProfiledLaunch, summarize } from './profiler';
 export type { AdapterOptions } from './provider';
+export type { DeviceStats } from './stats';
 export type { TuneOptions, TuningTable } from './tuning';
 
 const ADAPTER: OptionTable<AdapterOptions> = {

@@ -30,6 +30,7 @@ import { stepLength } from './runge-kutta';
 import type { ParticleTelemetry, Placed, Stage } from './stage';
 import { initialTimes, type TimeOptions } from './times';
 
+/** How a stage of particles is made. */
 export interface MeanFieldOptions extends TimeOptions {
   /** Whether times are trained (default true). */
   trainTimes?: boolean;
@@ -78,10 +79,13 @@ const MOST_PARTICLES = 10_000;
  * `new MeanField(8, () => new Block(64))`, or `new MeanField([block0, block1, …])`. State-dict names tell positions: `0.conv1.weight`, `tau`.
  */
 export class MeanField extends Module implements Stage {
+  /** The times. */
   readonly tau: Parameter;
   /** The particle at each position, by its number at the start. */
   readonly ids: State;
+  /** The particles, by position on the time axis. */
   readonly particles: readonly Module[];
+  /** The options that it was made with. */
   readonly options: Readonly<MeanFieldOptions>;
   readonly #swaps: State;
   #effects: Tensor | null = null;

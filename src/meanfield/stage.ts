@@ -3,8 +3,11 @@ import type { Tensor } from '../tensor/tensor';
 
 /** A particle of a stage that is put together again: a copy of the one at a position, with a time and an id of its own. */
 export interface Placed {
+  /** Where it was. */
   source: number;
+  /** Its time. */
   time: number;
+  /** Its number, which goes with it. */
   id: number;
 }
 

@@ -15,12 +15,17 @@ export type Shortcut = 'A' | 'B' | 'B-own-bn';
 
 /** Channels and stride of a block. `groups` > 1 makes its 3×3 convolution grouped (ResNeXt). */
 export interface BlockShape {
+  /** Channels of the input. */
   inChannels: number;
+  /** Channels between its convolutions. */
   innerChannels: number;
+  /** Channels of the result. */
   outChannels: number;
+  /** Steps between windows. */
   stride?: number;
   /** Three convolutions 1×1, 3×3, 1×1 instead of two 3×3. */
   bottleneck?: boolean;
+  /** Groups of channels that do not see each other, 1 by default. */
   groups?: number;
 }
 
@@ -67,8 +72,11 @@ export class PreActBranch extends Module {
 /** Shortcut A: every `stride`-th pixel, zero channels half in front and half behind. No parameters. */
 export class ZeroPadShortcut extends Module {
   constructor(
+    /** Channels of the input. */
     readonly inChannels: number,
+    /** Channels of the result. */
     readonly outChannels: number,
+    /** Steps between windows. */
     readonly stride: number,
   ) {
     super();

@@ -10,8 +10,11 @@ import { FeatureFlowResNet } from './feature-flow';
 import type { ResNetOptions } from './resnet';
 import { MeanFieldResNet, MOST_BLOCKS, MOST_CHANNELS, PostActResNet, PreActResNet } from './resnet';
 
+/** What every named model takes. */
 export interface ModelOptions {
+  /** How many classes there are. */
   classes?: number;
+  /** How the stages of a mean-field network are made. */
   particles?: MeanFieldOptions;
   /** Factor on the channels of all layers (default 1). */
   width?: number;

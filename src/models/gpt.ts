@@ -27,6 +27,7 @@ import type { Tensor } from '../tensor/tensor';
 
 /** Options of `models.GPT`; the defaults are the smallest GPT-2's. */
 export interface GPTOptions {
+  /** How many tokens there are. */
   vocabSize: number;
   /** Most tokens of a sequence (default 1024). */
   blockSize?: number;
@@ -160,7 +161,9 @@ class Head extends Module {
  * (of `newCache`) the tokens follow those in it. Throws InputError for more than `blockSize` tokens.
  */
 export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCache }], Tensor> {
+  /** The options with their defaults. */
   readonly config: Config;
+  /** Embeddings, blocks and the last norm, by GPT-2's names. */
   readonly transformer: {
     readonly wte: Embedding;
     readonly wpe: Embedding;
@@ -266,9 +269,13 @@ export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCac
 
 /** How text goes on: see `GPT.generate`. */
 export interface GenerateOptions {
+  /** How many tokens are drawn, 100 by default. */
   count?: number;
+  /** Divides the logits; 0 takes the likeliest. */
   temperature?: number;
+  /** Only so many of the likeliest tokens are drawn; all by default. */
   topK?: number;
+  /** Seed of the random numbers. */
   seed?: number;
 }
 

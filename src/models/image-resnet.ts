@@ -115,6 +115,7 @@ export class Bottleneck extends Block {
 export interface ImageResNetOptions {
   /** Numbers that the last layer gives; 1000 by default. */
   numClasses?: number;
+  /** Channels of the input. */
   inChannels?: number;
   /** The last norm of each block starts with scale 0, so that the block starts as its shortcut. */
   zeroInitResidual?: boolean;
@@ -122,11 +123,13 @@ export interface ImageResNetOptions {
 
 /** Options of `ImageResNet`. */
 export interface ImageResNetShape extends ImageResNetOptions {
+  /** The kind of block. */
   block: 'basic' | 'bottleneck';
   /** Blocks of each stage. */
   layers: readonly [number, number, number, number];
   /** Channels of the stem and of the first stage; 64 by default. */
   width?: number;
+  /** Groups of channels that do not see each other, 1 by default. */
   groups?: number;
   /** Channels of each group of the first stage's 3×3 convolutions; 64 by default. */
   widthPerGroup?: number;
@@ -153,9 +156,13 @@ const SHAPE: OptionTable<ImageResNetShape> = {
 export class ImageResNet extends Module {
   readonly conv1: Conv2d;
   readonly bn1: BatchNorm2d;
+  /** Blocks of the first stage. */
   readonly layer1: readonly Block[];
+  /** Blocks of the second stage. */
   readonly layer2: readonly Block[];
+  /** Blocks of the third stage. */
   readonly layer3: readonly Block[];
+  /** Blocks of the fourth stage. */
   readonly layer4: readonly Block[];
   readonly fc: Linear;
 

@@ -17,10 +17,13 @@ import type { Tensor } from '../tensor/tensor';
 import type { Shortcut } from './blocks';
 import { heConv, PostActBlock, PreActBranch, PreActTransition } from './blocks';
 
+/** Sizes of the network. */
 export interface ResNetOptions {
   /** Blocks of each of the three stages: n of depth 6n + 2, or 9n + 2 with bottlenecks. */
   blocks: number;
+  /** How many classes there are. */
   classes?: number;
+  /** Channels of the input. */
   inChannels?: number;
   /** Channels after the stem (default 16). */
   stem?: number;
@@ -28,9 +31,11 @@ export interface ResNetOptions {
   inner?: readonly [number, number, number];
   /** Channels between the blocks of each stage. */
   outer?: readonly [number, number, number];
+  /** Whether blocks have three convolutions. */
   bottleneck?: boolean;
   /** Groups of the 3×3 convolutions (ResNeXt's cardinality). */
   groups?: number;
+  /** What carries the input past a block that changes its shape. */
   shortcut?: Shortcut;
 }
 
@@ -131,6 +136,7 @@ abstract class PreActNet extends Module {
 
 /** Pre-activation ResNet (He et al. 2016): x ← x + f(x), no norm between stem and first block, bn-relu at the end. */
 export class PreActResNet extends PreActNet {
+  /** One stage of blocks. */
   protected override stage(s: number, x: Tensor): Tensor {
     return at(this.branches, s).reduce((y, branch) => add(y, branch.forward(y)), x);
   }
@@ -141,6 +147,7 @@ export class PreActResNet extends PreActNet {
  * blocks that change shape are transitions with step 1. With times 1 … n it starts as exactly the pre-activation ResNet.
  */
 export class MeanFieldResNet extends PreActNet {
+  /** The stages; null for one without particles. */
   readonly stages: readonly (MeanField | null)[];
 
   constructor(options: ResNetOptions & { particles?: MeanFieldOptions }) {
@@ -167,6 +174,7 @@ export class MeanFieldResNet extends PreActNet {
     for (const stage of this.stages) stage?.sortParticles();
   }
 
+  /** One stage of particles. */
   protected override stage(s: number, x: Tensor): Tensor {
     return this.stages[s]?.forward(x) ?? x;
   }
@@ -176,8 +184,11 @@ export class MeanFieldResNet extends PreActNet {
 export class PostActResNet extends Module {
   readonly conv1: Conv2d;
   readonly bn1: BatchNorm2d;
+  /** Blocks of the first stage. */
   readonly layer1: readonly PostActBlock[];
+  /** Blocks of the second stage. */
   readonly layer2: readonly PostActBlock[];
+  /** Blocks of the third stage. */
   readonly layer3: readonly PostActBlock[];
   readonly linear: Linear;
 

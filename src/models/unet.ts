@@ -14,6 +14,7 @@ import type { Tensor } from '../tensor/tensor';
 
 /** Options of `UNet`. */
 export interface UNetOptions {
+  /** Channels of the input. */
   inChannels?: number;
   /** Channels of the result; 1 by default. */
   outChannels?: number;
@@ -32,8 +33,11 @@ const twice = (from: number, to: number): Sequential => {
 
 /** [N, inChannels, H, W] → [N, outChannels, H, W]; H and W are multiples of 2 for each size of maps but the first. */
 export class UNet extends Module {
+  /** The way down, a stage each. */
   readonly down: readonly Sequential[];
+  /** The way up, a stage each. */
   readonly up: readonly ConvTranspose2d[];
+  /** What joins both ways, a stage each. */
   readonly join: readonly Sequential[];
   readonly output: Conv2d;
 

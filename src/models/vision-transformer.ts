@@ -19,17 +19,25 @@ import type { Tensor } from '../tensor/tensor';
 
 /** Options of `VisionTransformer`, with torchvision's names. */
 export interface VisionTransformerOptions {
+  /** Height and width of the images. */
   imageSize: number;
+  /** Height and width of a patch. */
   patchSize: number;
+  /** Layers of the encoder. */
   numLayers: number;
+  /** How many heads there are. */
   numHeads: number;
+  /** Features of a token. */
   hiddenDim: number;
+  /** Features between the two layers of a block. */
   mlpDim: number;
   /** 0 by default. */
   dropout?: number;
+  /** Dropout of the attention's weights. */
   attentionDropout?: number;
   /** 1000 by default. */
   numClasses?: number;
+  /** Channels of the input. */
   inChannels?: number;
 }
 
@@ -114,12 +122,13 @@ class Encoder extends Module {
  * reads. [N, 3, imageSize, imageSize] → [N, classes].
  */
 export class VisionTransformer extends Module {
+  /** The token that the answer is read from. */
   readonly class_token: Parameter;
   readonly conv_proj: Conv2d;
   readonly encoder: Encoder;
   readonly head: Linear;
 
-  constructor(readonly options: VisionTransformerOptions) {
+  constructor(/** The options that it was made with. */ readonly options: VisionTransformerOptions) {
     super();
     const {
       imageSize,

@@ -5,7 +5,9 @@ import { Module } from './module';
 /** A layer that applies a function; `toString` shows its name and options. */
 export class Apply<Out = Tensor> extends Module<Tensor, Out> {
   constructor(
+    /** The function that it applies. */
     readonly apply_: (x: Tensor) => Out,
+    /** Its options as text. */
     readonly text = '',
   ) {
     super();

@@ -32,6 +32,7 @@ export interface MultiheadAttentionOptions {
   addZeroAttn?: boolean;
   /** Features of keys and of values (default `embedDim`). */
   kdim?: number | null;
+  /** Features of the values. */
   vdim?: number | null;
   /** Whether sequences are [N, L, E] instead of [L, N, E]. */
   batchFirst?: boolean;
@@ -78,18 +79,28 @@ type Inputs = [query: Tensor, key: Tensor, value: Tensor, call?: AttentionCall];
  * `k_proj_weight`, `v_proj_weight` where widths differ; `in_proj_bias`, `bias_k`, `bias_v`, `out_proj.weight`, `out_proj.bias`.
  */
 export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Tensor | null]> {
+  /** The three projections of the inputs in one; null where keys or values have other features. */
   readonly inProjWeight: Parameter | null = null;
+  /** The projection of the queries, where it stands alone. */
   readonly qProjWeight: Parameter | null = null;
+  /** The projection of the keys, where it stands alone. */
   readonly kProjWeight: Parameter | null = null;
+  /** The projection of the values, where it stands alone. */
   readonly vProjWeight: Parameter | null = null;
+  /** The bias of the three projections. */
   readonly inProjBias: Parameter | null;
+  /** A key that is added to all others; null without one. */
   readonly biasK: Parameter | null;
+  /** A value that is added to all others; null without one. */
   readonly biasV: Parameter | null;
   readonly outProj: Linear;
 
   constructor(
+    /** Features of the result. */
     readonly embedDim: number,
+    /** How many heads there are. */
     readonly numHeads: number,
+    /** The options that it was made with. */
     readonly options: MultiheadAttentionOptions = {},
   ) {
     super();

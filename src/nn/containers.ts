@@ -5,6 +5,7 @@ import { type AnyModule, Module } from './module';
 
 /** What the containers share: a list of modules, whose children are named 0, 1, … */
 abstract class Row<T extends AnyModule, In, Out> extends Module<In, Out> {
+  /** The items. */
   protected readonly items: T[];
 
   constructor(items: Iterable<T>) {
@@ -16,6 +17,7 @@ abstract class Row<T extends AnyModule, In, Out> extends Module<In, Out> {
       throw inputError(this.constructor.name, `item ${odd} is no module`, {}, 'Write a class with forward().');
   }
 
+  /** How many there are. */
   get length(): number {
     return this.items.length;
   }
@@ -27,6 +29,7 @@ abstract class Row<T extends AnyModule, In, Out> extends Module<In, Out> {
     return item;
   }
 
+  /** Adds one at the end. */
   push(item: T): this {
     this.items.push(item);
     return this;
@@ -48,6 +51,7 @@ export class Sequential extends Row<Module, Tensor, Tensor> {
     super(layers);
   }
 
+  /** The modules in their order. */
   get layers(): readonly Module[] {
     return this.items;
   }

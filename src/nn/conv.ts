@@ -24,10 +24,15 @@ interface Padded extends Common {
   paddingMode?: 'zeros' | 'reflect' | 'replicate' | 'circular';
 }
 
+/** What `nn.Conv1d` takes. */
 export type Conv1dLayerOptions = Conv1dOptions & Padded;
+/** What `nn.Conv2d` takes. */
 export type Conv2dLayerOptions = Conv2dOptions & Padded;
+/** What `nn.Conv3d` takes. */
 export type Conv3dLayerOptions = Conv3dOptions & Padded;
+/** What `nn.ConvTranspose1d` and `nn.ConvTranspose3d` take. */
 export type ConvTransposeLayerOptions = ConvTransposeOptions & Common;
+/** What `nn.ConvTranspose2d` takes. */
 export type ConvTranspose2dLayerOptions = ConvTranspose2dOptions & Common;
 
 const sizesOf = (value: number | readonly number[], dims: number): readonly number[] =>
@@ -35,16 +40,22 @@ const sizesOf = (value: number | readonly number[], dims: number): readonly numb
 
 /** What the layers share: `weight` and `bias` start uniform in ±1/√fanIn, as in PyTorch. */
 abstract class Convolution<O extends { groups?: number }> extends Module {
+  /** The trained weight. */
   readonly weight: Parameter;
+  /** The trained bias; null without one. */
   readonly bias: Parameter | null;
 
   /** The options of the convolution itself. */
   readonly options: O;
+  /** How the border is continued. */
   readonly paddingMode: NonNullable<Padded['paddingMode']>;
 
   constructor(
+    /** Channels of the input. */
     readonly inChannels: number,
+    /** Channels of the result. */
     readonly outChannels: number,
+    /** Size of the window. */
     readonly kernelSize: readonly number[],
     given: O & Padded,
     table: OptionTable<O>,

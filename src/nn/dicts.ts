@@ -9,6 +9,7 @@ const noForward = (kind: string): never => {
 
 /** Modules by name, which a parent calls as it likes: `layers.get('first').forward(x)`. */
 export class ModuleDict<T extends Record<string, AnyModule> = Record<string, AnyModule>> extends Module<never, never> {
+  /** The items. */
   protected readonly items: Map<string, AnyModule>;
 
   constructor(modules?: T) {
@@ -36,6 +37,7 @@ export class ModuleDict<T extends Record<string, AnyModule> = Record<string, Any
     return this;
   }
 
+  /** Whether there is one of that name. */
   has(name: string): boolean {
     return this.items.has(name);
   }
@@ -45,18 +47,22 @@ export class ModuleDict<T extends Record<string, AnyModule> = Record<string, Any
     return this.items.delete(name);
   }
 
+  /** The names. */
   keys(): string[] {
     return [...this.items.keys()];
   }
 
+  /** The modules. */
   values(): T[keyof T][] {
     return [...this.items.values()] as T[keyof T][];
   }
 
+  /** Names and items. */
   entries(): [string, T[keyof T]][] {
     return [...this.items] as [string, T[keyof T]][];
   }
 
+  /** How many there are. */
   get length(): number {
     return this.items.size;
   }
@@ -98,6 +104,7 @@ abstract class Parameters extends Module<never, never> {
 
 /** A list of parameters, named 0, 1, … */
 export class ParameterList extends Parameters {
+  /** The items. */
   protected readonly items: Parameter[];
 
   constructor(parameters: Iterable<Parameter> = []) {
@@ -111,6 +118,7 @@ export class ParameterList extends Parameters {
     for (const [i, parameter] of this.items.entries()) yield [String(i), parameter];
   }
 
+  /** How many there are. */
   get length(): number {
     return this.items.length;
   }
@@ -122,6 +130,7 @@ export class ParameterList extends Parameters {
     return found;
   }
 
+  /** Adds one at the end. */
   push(parameter: Parameter): this {
     this.items.push(this.require(parameter, this.items.length));
     return this;
@@ -134,6 +143,7 @@ export class ParameterList extends Parameters {
 
 /** Parameters by name. */
 export class ParameterDict extends Parameters {
+  /** The items. */
   protected readonly items: Map<string, Parameter>;
 
   constructor(parameters: Readonly<Record<string, Parameter>> = {}) {
@@ -158,6 +168,7 @@ export class ParameterDict extends Parameters {
     return found;
   }
 
+  /** Sets the one of a name. */
   set(name: string, parameter: Parameter): this {
     if (!name || name.includes('.'))
       throw inputError('ParameterDict', `'${name}' is no name`, {}, 'It is text without dots.');
@@ -165,14 +176,17 @@ export class ParameterDict extends Parameters {
     return this;
   }
 
+  /** Whether there is one of that name. */
   has(name: string): boolean {
     return this.items.has(name);
   }
 
+  /** The names. */
   keys(): string[] {
     return [...this.items.keys()];
   }
 
+  /** How many there are. */
   get length(): number {
     return this.items.size;
   }

@@ -54,11 +54,15 @@ const shown = (options: object): string =>
  * N(0, 1); that of `paddingIdx` starts as zeros and gets no gradient.
  */
 export class Embedding extends Module {
+  /** The trained weight. */
   readonly weight: Parameter;
 
   constructor(
+    /** How many rows there are. */
     readonly count: number,
+    /** Numbers a row. */
     readonly width: number,
+    /** The options that it was made with. */
     readonly options: EmbeddingOptions = {},
   ) {
     super();
@@ -98,11 +102,15 @@ export class EmbeddingBag extends Module<
   [index: Tensor, offsets?: Tensor | null, perSampleWeights?: Tensor | null],
   Tensor
 > {
+  /** The trained weight. */
   readonly weight: Parameter;
 
   constructor(
+    /** How many rows there are. */
     readonly count: number,
+    /** Numbers a row. */
     readonly width: number,
+    /** The options that it was made with. */
     readonly options: EmbeddingBagLayerOptions = {},
   ) {
     super();

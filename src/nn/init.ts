@@ -64,6 +64,7 @@ export function gain(nonlinearity: Nonlinearity, slope = 0.01): number {
   return gains[nonlinearity];
 }
 
+/** Names of functions that `calculateGain` knows. */
 export type Nonlinearity = 'linear' | 'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'selu';
 
 interface Kaiming {

@@ -23,6 +23,7 @@ export interface KeyValueCacheOptions {
   capacity: number;
   /** Features of a head; those of its values where they differ. */
   width: number;
+  /** Features of a value. */
   valueWidth?: number;
 }
 
@@ -54,6 +55,7 @@ export interface CachedPass {
  * All shapes stay, so a pass can be compiled: its replays go on where the last one ended.
  */
 export class KeyValueCache {
+  /** The options that it was made with. */
   readonly options: Required<KeyValueCacheOptions>;
   readonly #keys: Tensor[];
   readonly #values: Tensor[];

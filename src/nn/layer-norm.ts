@@ -30,10 +30,12 @@ const LAYER: OptionTable<LayerNormOptions> = { ...OPTIONS, elementwiseAffine: is
 
 /** Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts each element. */
 export class LayerNorm extends Affine {
+  /** The last dimensions, over which it normalises. */
   readonly normalizedShape: Shape;
 
   constructor(
     normalizedShape: number | Shape,
+    /** The options that it was made with. */
     readonly options: LayerNormOptions = {},
   ) {
     checked(new.target.name, options, LAYER);
@@ -55,8 +57,11 @@ export class LayerNorm extends Affine {
 /** Normalises [N, C, …] over groups of C / `groups` neighbouring channels, then scales and shifts each channel. */
 export class GroupNorm extends Affine {
   constructor(
+    /** Groups of channels that do not see each other, 1 by default. */
     readonly groups: number,
+    /** How many channels the input has. */
     readonly channels: number,
+    /** The options that it was made with. */
     readonly options: NormOptions = {},
   ) {
     checked(new.target.name, options, OPTIONS);
@@ -82,11 +87,14 @@ interface RMSNormOptions {
 
 /** Divides by the root of the mean square over the last dimensions, then scales each element, as `torch.nn.RMSNorm`. */
 export class RMSNorm extends Module {
+  /** The trained weight. */
   readonly weight: Parameter | null;
+  /** The last dimensions, over which it normalises. */
   readonly normalizedShape: Shape;
 
   constructor(
     normalizedShape: number | Shape,
+    /** The options that it was made with. */
     readonly options: RMSNormOptions = {},
   ) {
     super();

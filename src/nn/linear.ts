@@ -10,11 +10,15 @@ import { Parameter } from './parameter';
 
 /** y = x·Wᵀ + b on the last axis. `weight` [out, in], `bias` [out]; both start uniform in ±1/√in, as in PyTorch. */
 export class Linear extends Module {
+  /** The trained weight. */
   readonly weight: Parameter;
+  /** The trained bias; null without one. */
   readonly bias: Parameter | null;
 
   constructor(
+    /** Size of the last dimension of the input. */
     readonly inFeatures: number,
+    /** Size of the last dimension of the result. */
     readonly outFeatures: number,
     options: { bias?: boolean } = {},
   ) {
@@ -36,12 +40,17 @@ export class Linear extends Module {
 
 /** y[o] = aᵀ·W[o]·b + bias[o] on the last axes of two inputs. `weight` [out, in1, in2], `bias` [out]; both start uniform in ±1/√in1, as in PyTorch. */
 export class Bilinear extends Module<[Tensor, Tensor]> {
+  /** The trained weight. */
   readonly weight: Parameter;
+  /** The trained bias; null without one. */
   readonly bias: Parameter | null;
 
   constructor(
+    /** Size of the last dimension of the first input. */
     readonly in1Features: number,
+    /** Size of the last dimension of the second input. */
     readonly in2Features: number,
+    /** Size of the last dimension of the result. */
     readonly outFeatures: number,
     options: { bias?: boolean } = {},
   ) {

@@ -182,6 +182,7 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     for (const [name, tensor] of this.namedTensors()) if (tensor instanceof Parameter) yield [name, tensor];
   }
 
+  /** The trained tensors. */
   parameters(): Parameter[] {
     return [...this.namedParameters()].map(([, parameter]) => parameter);
   }
@@ -191,6 +192,7 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     for (const [name, tensor] of this.namedTensors()) if (tensor instanceof State) yield [name, tensor];
   }
 
+  /** The tensors that are not trained. */
   buffers(): State[] {
     return [...this.namedBuffers()].map(([, buffer]) => buffer);
   }
@@ -232,6 +234,7 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     return this.train(false);
   }
 
+  /** Drops the gradients, as `zero_grad(set_to_none=True)`. */
   zeroGrad(): void {
     for (const parameter of this.parameters()) {
       parameter.grad?.dispose();

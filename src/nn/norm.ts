@@ -13,6 +13,7 @@ import { requireTensors } from '../tensor/tensor';
 import { Module } from './module';
 import { Parameter, State } from './parameter';
 
+/** What batch norms take. */
 export interface BatchNormLayerOptions {
   /** Added to the variance (default 1e-5). */
   eps?: number;
@@ -36,7 +37,9 @@ const LAYER: OptionTable<BatchNormLayerOptions> = {
 
 /** What norms share: a trained scale that starts at 1 and a shift that starts at 0, or neither. */
 export abstract class Affine extends Module {
+  /** The trained weight. */
   readonly weight: Parameter | null;
+  /** The trained bias; null without one. */
   readonly bias: Parameter | null;
 
   constructor(shape: Shape, affine = true, bias = affine) {
@@ -58,12 +61,15 @@ export class BatchNorm2d extends Affine {
   };
   /** Running statistics; not there without `trackRunningStats`. */
   readonly runningMean!: State;
+  /** Running variance of each channel. */
   readonly runningVar!: State;
   /** How many batches have moved them, int32 []. */
   readonly numBatchesTracked!: State;
 
   constructor(
+    /** How many channels the input has. */
     readonly channels: number,
+    /** The options that it was made with. */
     readonly options: BatchNormLayerOptions = {},
   ) {
     checked(new.target.name, options, LAYER);
@@ -130,13 +136,17 @@ abstract class InstanceNorm extends Affine {
     numBatchesTracked: 'num_batches_tracked',
   };
   protected abstract readonly pixels: number;
+  /** Running mean of each channel. */
   readonly runningMean: State | null;
+  /** Running variance of each channel. */
   readonly runningVar: State | null;
   /** It stays 0, as PyTorch's. */
   readonly numBatchesTracked: State | null;
 
   constructor(
+    /** How many channels the input has. */
     readonly channels: number,
+    /** The options that it was made with. */
     readonly options: InstanceNormLayerOptions = {},
   ) {
     checked(new.target.name, options, INSTANCE);

@@ -29,6 +29,7 @@ type Sizes = number | readonly number[];
 
 /** What max pooling layers take besides: with `returnIndices` they give { values, indices }, of which max-unpooling takes the indices. */
 export interface IndicesOptions<R extends boolean> {
+  /** Whether the positions of the maxima are wanted as well. */
   returnIndices?: R;
 }
 
@@ -189,7 +190,9 @@ abstract class Unpooling extends Module<[x: Tensor, indices: Tensor, outputSize?
   protected abstract readonly unpool: typeof maxUnpool2d;
 
   constructor(
+    /** The same by PyTorch's name. */
     readonly kernelSize: Sizes,
+    /** The options that it was made with. */
     readonly options: Omit<UnpoolOptions, 'outputSize'> = {},
   ) {
     super();

@@ -29,15 +29,21 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     biasIh: 'bias_ih',
     biasHh: 'bias_hh',
   };
+  /** Weights of the input, for all gates. */
   readonly weightIh: Parameter;
+  /** Weights of the state, for all gates. */
   readonly weightHh: Parameter;
+  /** Bias of the input; null without one. */
   readonly biasIh: Parameter | null;
+  /** Bias of the state; null without one. */
   readonly biasHh: Parameter | null;
   readonly #cell: Cell;
 
   constructor(
     cell: Cell,
+    /** Features of the input. */
     readonly inputSize: number,
+    /** Features of the state. */
     readonly hiddenSize: number,
     { bias = true }: CellOptions,
   ) {

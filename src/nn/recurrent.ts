@@ -26,11 +26,13 @@ export interface RecurrentOptions {
   bidirectional?: boolean;
 }
 
+/** What `nn.RNN` takes. */
 export interface RNNOptions extends RecurrentOptions {
   /** 'tanh' by default. */
   nonlinearity?: 'tanh' | 'relu';
 }
 
+/** What `nn.LSTM` takes. */
 export interface LSTMOptions extends RecurrentOptions {
   /** Numbers that the state h is projected to, fewer than hiddenSize; 0, the default, is none. */
   projSize?: number;
@@ -68,7 +70,9 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
 
   constructor(
     cell: Cell,
+    /** Features of the input. */
     readonly inputSize: number,
+    /** Features of the state. */
     readonly hiddenSize: number,
     options: RecurrentOptions,
     projSize = 0,

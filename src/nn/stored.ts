@@ -13,7 +13,9 @@ export type StateDict = Record<string, Tensor>;
 
 /** What `loadStateDict` found amiss; with `strict: false` it is returned instead of thrown. */
 export interface LoadReport {
+  /** Names of the module that did not come. */
   missing: string[];
+  /** Keys that no name has. */
   unexpected: string[];
 }
 

@@ -47,8 +47,11 @@ export abstract class TransformerLayer<In extends readonly unknown[]> extends Sp
   readonly selfAttn: MultiheadAttention;
 
   constructor(
+    /** Features of every position. */
     readonly dModel: number,
+    /** How many heads there are. */
     readonly nhead: number,
+    /** The options that it was made with. */
     readonly options: TransformerLayerOptions = {},
   ) {
     super();

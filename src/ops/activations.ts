@@ -46,8 +46,11 @@ export const prelu = mixed('prelu', function prelu(x: Tensor, weight: Operand): 
 
 /** Options of `rrelu`. */
 export interface RReluOptions {
+  /** The least slope, 1/8 by default. */
   lower?: number;
+  /** The largest slope, 1/3 by default. */
   upper?: number;
+  /** Whether slopes are random. */
   training?: boolean;
 }
 

@@ -14,29 +14,39 @@ type Sizes = number | readonly number[];
 
 /** Options of `conv1d`. */
 export interface Conv1dOptions {
+  /** Steps between windows. */
   stride?: Sizes;
   /** Zeros on both sides, [left, right], or 'same'. */
   padding?: Sizes | 'same' | 'valid';
+  /** Steps between the elements of a window. */
   dilation?: Sizes;
+  /** Groups of channels that do not see each other, 1 by default. */
   groups?: number;
 }
 
 /** Options of `conv3d`, one number for all axes or [depth, height, width]. */
 export interface Conv3dOptions {
+  /** Steps between windows. */
   stride?: Sizes;
   /** Zeros on both sides of each axis, or 'same' for an output of the input's size. */
   padding?: Sizes | 'same' | 'valid';
+  /** Steps between the elements of a window. */
   dilation?: Sizes;
+  /** Groups of channels that do not see each other, 1 by default. */
   groups?: number;
 }
 
 /** Options of `convTranspose1d` and `convTranspose3d`. */
 export interface ConvTransposeOptions {
+  /** Steps between windows. */
   stride?: Sizes;
+  /** Taken from each side of the result. */
   padding?: Sizes;
   /** Elements added at the end of the output, to choose among the sizes that a strided convolution maps to the same. */
   outputPadding?: Sizes;
+  /** Steps between the elements of a window. */
   dilation?: Sizes;
+  /** Groups of channels that do not see each other, 1 by default. */
   groups?: number;
 }
 

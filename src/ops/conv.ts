@@ -36,11 +36,15 @@ export interface Conv2dOptions {
 
 /** Options of `convTranspose2d`. */
 export interface ConvTranspose2dOptions {
+  /** Steps between windows. */
   stride?: Pair;
+  /** Taken from each side of the result. */
   padding?: Pair;
   /** Rows and columns added at the end of the output, to choose among the sizes that a strided convolution maps to the same. */
   outputPadding?: Pair;
+  /** Steps between the elements of a window. */
   dilation?: Pair;
+  /** Groups of channels that do not see each other, 1 by default. */
   groups?: number;
 }
 

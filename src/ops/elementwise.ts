@@ -10,7 +10,7 @@ import { Tensor } from '../tensor/tensor';
 import { autocasting } from './mixed';
 import type { Numeric, Operand } from './operands';
 import { numberType, recordElementwise, requireNumber, requireOperand, requireTensor, resultType } from './operands';
-import type { BinaryName, BinaryRow, ResultType, UnaryName, UnaryRow } from './table';
+import type { BinaryRow, ResultType, UnaryName, UnaryRow } from './table';
 import { binaryOps, unaryOps } from './table';
 
 export type { Numeric, Operand } from './operands';
@@ -117,9 +117,9 @@ type Scalars<K extends UnaryName> = (typeof unaryOps)[K] extends { scalars: Reco
   ? (Numeric | null)[]
   : [];
 /** The functions of one tensor, by name: `scalars` are numbers, as in `leakyRelu(x, slope)`. */
-export type UnaryFunctions = { [K in UnaryName]: (x: Tensor, ...scalars: Scalars<K>) => Tensor };
+export type UnaryFunctions = { [K in keyof typeof unaryOps]: (x: Tensor, ...scalars: Scalars<K>) => Tensor };
 /** The functions of two operands, by name; they broadcast. */
-export type BinaryFunctions = { [K in BinaryName]: (a: Operand, b: Operand) => Tensor };
+export type BinaryFunctions = { [K in keyof typeof binaryOps]: (a: Operand, b: Operand) => Tensor };
 
 const made = <T>(rows: object, make: (name: string, row: never) => unknown) =>
   Object.fromEntries(

@@ -13,8 +13,11 @@ type Pair = number | readonly [number, number];
 
 /** Options of `unfold` and `fold`, one number for both axes or [vertical, horizontal]. */
 export interface FoldOptions {
+  /** Steps between the elements of a window. */
   dilation?: Pair;
+  /** Zeros around the input. */
   padding?: Pair;
+  /** Steps between windows. */
   stride?: Pair;
 }
 

@@ -7,11 +7,14 @@ import { requireFloats } from '../tensor/tensor';
 import { type AxisMap, alongAxis, mapFor, type Row } from './axis-map';
 import { mixed } from './mixed';
 
+/** How values between the pixels are found. */
 export type InterpolateMode = 'nearest' | 'nearest-exact' | 'linear' | 'bilinear' | 'bicubic' | 'trilinear' | 'area';
 
 /** Options of `interpolate`: either `size` or `scaleFactor`, one number for all axes or one for each. */
 export interface InterpolateOptions {
+  /** Size of the result; or give `scaleFactor`. */
   size?: number | readonly number[];
+  /** Factor of the size; or give `size`. */
   scaleFactor?: number | readonly number[];
   /** 'nearest' by default; 'linear' for lines, 'bilinear' and 'bicubic' for images, 'trilinear' for volumes. */
   mode?: InterpolateMode;

@@ -81,6 +81,7 @@ export interface GaussianNllOptions extends Reduced {
 
 /** Options of losses with a margin. */
 export interface MarginOptions extends Reduced {
+  /** By how much they must differ. */
   margin?: number;
 }
 

@@ -14,6 +14,7 @@ type Sizes = number | readonly number[];
 export interface LpPoolOptions {
   /** The kernel's size by default. */
   stride?: Sizes;
+  /** Whether a last window may reach beyond the border. */
   ceilMode?: boolean;
 }
 

@@ -26,6 +26,7 @@ import { where } from './where';
 export interface MultiMarginOptions extends Reduced {
   /** 1 or 2: the power of each violation. */
   p?: 1 | 2;
+  /** By how much the right one must be ahead. */
   margin?: number;
   /** Weight of each class [C]. */
   weight?: Tensor | null;
@@ -47,7 +48,9 @@ export interface TripletOptions extends Reduced {
 export interface TripletDistanceOptions extends Reduced {
   /** The distance of two batches, `pairwiseDistance` by default. */
   distanceFunction?: ((a: Tensor, b: Tensor) => Tensor) | null;
+  /** By how much the right one must be ahead. */
   margin?: number;
+  /** Takes the harder of two negatives. */
   swap?: boolean;
 }
 

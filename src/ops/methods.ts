@@ -1,31 +1,32 @@
 // Operations as methods of Tensor: `x.add(y)`, `x.sum(0)`, `x.backward()`. The functions tell what they do; those of several tensors alike, such as `concat`, are none.
 
-import { backward } from '../autograd/backward';
-import { registerHook, retainGrad } from '../autograd/hooks';
-import { detach } from '../autograd/tape';
+import * as backward from '../autograd/backward';
+import * as hooks from '../autograd/hooks';
+import * as tape from '../autograd/tape';
 import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
-import { prelu } from './activations';
-import { assign_, zero_ } from './assign';
+import * as activations from './activations';
+import * as assign from './assign';
 import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
 import * as elementwise from './elementwise';
 import { IN_PLACE, type InPlace, inPlace } from './in-place';
-import { indexingMethods, type OverloadedMethods } from './indexing-methods';
-import { chunk, split } from './join';
-import { cholesky, det, logdet, matrixPower, slogdet } from './linalg/determinant';
-import { inv } from './linalg/solve';
-import { matmul } from './matmul';
-import { pad } from './pad';
+import { indexingMethods, type OverloadedMethods, pick } from './indexing-methods';
+import * as join from './join';
+import * as determinant from './linalg/determinant';
+import * as solve from './linalg/solve';
+import * as matmul from './matmul';
+import * as pad from './pad';
 import * as pointwise from './pointwise';
-import { describe, inspect, print, show } from './print';
-import { addbmm, addmm, addmv, addr, baddbmm, bmm, cross, dot, inner, kron, mv, outer, vdot } from './products';
-import { nanquantile, quantile } from './quantile';
+import * as print from './print';
+import { describe, inspect } from './print';
+import * as products from './products';
+import * as quantile from './quantile';
 import * as reduce from './reduce';
-import { logSoftmax, softmax } from './softmax';
-import { corrcoef, cov, nanmean, nansum, stdMean, trace, varMean } from './statistics';
-import { dist, renorm } from './vector-norm';
+import * as softmax from './softmax';
+import * as statistics from './statistics';
+import * as vectorNorm from './vector-norm';
 import * as views from './views';
-import { clamp } from './where';
+import * as whereFunctions from './where';
 
 /** A function of a tensor as a method of it. */
 type Method<F> = F extends (x: Tensor, ...rest: infer R) => infer Y ? (...rest: R) => Y : never;
@@ -35,70 +36,55 @@ const { variance, ...reductions } = reduce;
 
 const functions = {
   ...elementwise.unaryFunctions,
-  add: elementwise.add,
-  sub: elementwise.sub,
-  div: elementwise.div,
-  prelu,
+  ...pick(elementwise, 'add', 'sub', 'div', 'gelu', 'cast'),
+  ...pick(activations, 'prelu'),
   ...pointwise,
-  clamp,
-  gelu: elementwise.gelu,
-  cast: elementwise.cast,
+  ...pick(whereFunctions, 'clamp'),
+  /** `cast`: the same values in another dtype, as PyTorch's `to`. */
   to: elementwise.cast,
   ...reductions,
+  /** `variance`: over some axes, as `torch.var`. */
   var: variance,
-  corrcoef,
-  cov,
-  dist,
-  nanmean,
-  nanquantile,
-  nansum,
-  quantile,
-  renorm,
-  stdMean,
-  trace,
-  varMean,
-  matmul,
-  cholesky,
-  det,
-  inv,
-  inverse: inv,
-  logdet,
-  matrixPower,
-  slogdet,
-  addbmm,
-  addmm,
-  addmv,
-  addr,
-  baddbmm,
-  bmm,
-  cross,
-  dot,
-  inner,
-  kron,
-  mv,
-  outer,
-  vdot,
+  ...pick(statistics, 'corrcoef', 'cov', 'nanmean', 'nansum', 'stdMean', 'trace', 'varMean'),
+  ...pick(vectorNorm, 'dist', 'renorm'),
+  ...pick(quantile, 'nanquantile', 'quantile'),
+  ...pick(matmul, 'matmul'),
+  ...pick(determinant, 'cholesky', 'det', 'logdet', 'matrixPower', 'slogdet'),
+  ...pick(solve, 'inv'),
+  /** `inv`: the inverse of each matrix, as `torch.inverse`. */
+  inverse: solve.inv,
+  ...pick(
+    products,
+    'addbmm',
+    'addmm',
+    'addmv',
+    'addr',
+    'baddbmm',
+    'bmm',
+    'cross',
+    'dot',
+    'inner',
+    'kron',
+    'mv',
+    'outer',
+    'vdot',
+  ),
   ...views,
-  split,
-  chunk,
-  pad,
-  softmax,
-  logSoftmax,
+  ...pick(join, 'chunk', 'split'),
+  ...pick(pad, 'pad'),
+  ...pick(softmax, 'logSoftmax', 'softmax'),
   ...indexingMethods,
-  show,
-  print,
-  assign_,
-  zero_,
-  backward,
-  detach,
-  registerHook,
-  retainGrad,
+  ...pick(print, 'print', 'show'),
+  ...pick(assign, 'assign_', 'zero_'),
+  ...pick(backward, 'backward'),
+  ...pick(tape, 'detach'),
+  ...pick(hooks, 'registerHook', 'retainGrad'),
 };
 
 type UnaryFunctions = Omit<OfTable, 'clamp' | keyof typeof pointwise>;
 type UnaryMethods = Methods<UnaryFunctions>;
 type BinaryMethods = {
-  [K in Exclude<keyof BinaryFunctions, keyof typeof functions>]: (other: elementwise.Operand) => Tensor;
+  [K in keyof Omit<BinaryFunctions, keyof typeof functions>]: (other: elementwise.Operand) => Tensor;
 };
 type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions | keyof OverloadedMethods>>;
 

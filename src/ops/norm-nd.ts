@@ -20,7 +20,9 @@ import { mean, variance } from './reduce';
 
 /** Options of `instanceNorm`. */
 export interface InstanceNormOptions extends AffineOptions {
+  /** Running mean of each channel. */
   runningMean?: Tensor | null;
+  /** Running variance of each channel. */
   runningVar?: Tensor | null;
   /** Normalise with the statistics of the input, and update the running ones where they are given; true by default. */
   useInputStats?: boolean;
@@ -158,8 +160,11 @@ export const rmsNorm = mixed(
 
 /** Options of `localResponseNorm`. */
 export interface LocalResponseNormOptions {
+  /** Factor of the sum of squares. */
   alpha?: number;
+  /** Power of the denominator. */
   beta?: number;
+  /** The constant of the denominator. */
   k?: number;
 }
 

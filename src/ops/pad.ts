@@ -16,6 +16,7 @@ export type PadMode = 'constant' | 'reflect' | 'symmetric' | 'edge' | 'replicate
 
 /** Options of `pad`. */
 export interface PadOptions {
+  /** How the border is continued; 'constant' by default. */
   mode?: PadMode;
   /** What mode 'constant' adds; 0 by default. */
   value?: number;

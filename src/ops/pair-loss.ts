@@ -21,6 +21,7 @@ export type LossReduction = 'none' | 'mean' | 'sum';
 
 /** The option that all losses have. */
 export interface Reduced {
+  /** 'mean' (the default), 'sum' or 'none'. */
   reduction?: LossReduction;
 }
 

@@ -40,18 +40,26 @@ function requireRank(op: string, x: Tensor, dims: number): void {
 export type MaxPool1dOptions = MaxPool3dOptions;
 /** Options of `maxPool3d`: one number for all axes, or [depth, height, width]. */
 export interface MaxPool3dOptions {
+  /** Size of the window. */
   kernel?: Sizes;
+  /** The same by PyTorch's name. */
   kernelSize?: Sizes;
+  /** Steps between windows. */
   stride?: Sizes;
+  /** Zeros around the input. */
   padding?: Sizes;
+  /** Steps between the elements of a window. */
   dilation?: Sizes;
+  /** Whether a last window may reach beyond the border. */
   ceilMode?: boolean;
 }
 /** Options of `avgPool1d`. */
 export type AvgPool1dOptions = Omit<AvgPool3dOptions, 'divisorOverride'>;
 /** Options of `avgPool3d`. */
 export interface AvgPool3dOptions extends Omit<MaxPool3dOptions, 'dilation'> {
+  /** Whether zeros of the padding count in the mean. */
   countIncludePad?: boolean;
+  /** Divides by this instead of the number of elements. */
   divisorOverride?: number | null;
 }
 

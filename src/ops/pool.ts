@@ -19,7 +19,9 @@ export type Pair = number | readonly [number, number];
 
 /** The window of a pooling operation; its size is `kernel`, or PyTorch's name `kernelSize`. */
 export interface PoolOptions {
+  /** Size of the window. */
   kernel?: Pair;
+  /** The same by PyTorch's name. */
   kernelSize?: Pair;
   /** The kernel's size by default. */
   stride?: Pair;
@@ -178,7 +180,9 @@ export const maxPool2d = mixed(
 
 /** Maxima, and where they were found: int32. */
 export interface Maxima {
+  /** The values. */
   values: Tensor;
+  /** Their positions (int32). */
   indices: Tensor;
 }
 

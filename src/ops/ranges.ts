@@ -6,8 +6,11 @@ import type { Steps } from '../tensor/views';
 
 /** Which elements of a dimension: as Python's `start:stop:step`; negative positions count from the end. */
 export interface Range {
+  /** The first position. */
   start?: number;
+  /** The position behind the last. */
   stop?: number;
+  /** Steps between positions. */
   step?: number;
 }
 

@@ -222,9 +222,11 @@ export function combinations(x: Tensor, options: { r?: number; withReplacement?:
 export interface DiffOptions {
   /** How often differences are taken. */
   n?: number;
+  /** Along which dimension. */
   dim?: number;
   /** What stands before x along the dimension, and behind it. */
   prepend?: Tensor | null;
+  /** Put behind the input before differences are taken. */
   append?: Tensor | null;
 }
 
@@ -248,8 +250,11 @@ export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
 
 /** Options of `padSequence`. */
 export interface PadSequenceOptions {
+  /** Whether the batch is the first dimension. */
   batchFirst?: boolean;
+  /** What fills up. */
   paddingValue?: number;
+  /** On which side is filled up. */
   paddingSide?: 'left' | 'right';
 }
 

@@ -144,9 +144,11 @@ export async function bincount(
 
 /** Options of `histc`. */
 export interface HistcOptions {
+  /** How many bins there are. */
   bins?: number;
   /** With `max`: the range that is counted in; that of the elements where both are equal. */
   min?: number;
+  /** Upper bound of the bins. */
   max?: number;
 }
 

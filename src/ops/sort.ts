@@ -12,6 +12,7 @@ import { order } from './order';
 
 /** Values and where they came from. */
 export interface Sorted {
+  /** The values. */
   values: Tensor;
   /** Positions along the sorted dimension (int32). */
   indices: Tensor;
@@ -19,7 +20,9 @@ export interface Sorted {
 
 /** Options of `sort` and `argsort`. */
 export interface SortOptions {
+  /** Along which dimension. */
   dim?: number;
+  /** Whether the largest comes first. */
   descending?: boolean;
   /** Sorting is stable in any case. */
   stable?: boolean;
@@ -57,7 +60,9 @@ export const msort = (x: Tensor): Tensor => sort(x, { dim: 0 }).values;
 
 /** Options of `topk`. */
 export interface TopkOptions {
+  /** Along which dimension. */
   dim?: number;
+  /** Whether the largest are wanted, else the smallest. */
   largest?: boolean;
   /** The results are sorted in any case. */
   sorted?: boolean;

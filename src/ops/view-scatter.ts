@@ -57,7 +57,9 @@ export function scatterView(op: string, x: Tensor, source: Tensor, view: View): 
 export interface DiagonalOptions {
   /** Above the main diagonal, below it where negative. */
   offset?: number;
+  /** The first dimension of the planes. */
   dim1?: number;
+  /** The second dimension of the planes. */
   dim2?: number;
 }
 
@@ -133,9 +135,13 @@ export function selectScatter(x: Tensor, source: Tensor, dim: number, index: num
 
 /** Options of `sliceScatter`: the range as in Python's `start:end:step`. */
 export interface SliceScatterOptions {
+  /** Along which dimension. */
   dim?: number;
+  /** The first position. */
   start?: number;
+  /** The position behind the last. */
   end?: number;
+  /** Steps between positions. */
   step?: number;
 }
 

@@ -2,11 +2,15 @@
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.Adadelta` takes. */
 export interface AdadeltaOptions {
+  /** Learning rate. */
   lr: number;
   /** Decay of the running means of the squares of gradients and steps. */
   rho: number;
+  /** Added to the denominator, so that it is not 0. */
   eps: number;
+  /** Times the weight, added to the gradient: L2. */
   weightDecay: number;
   /** Goes up the gradient. */
   maximize: boolean;

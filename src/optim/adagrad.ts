@@ -4,13 +4,17 @@ import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
+/** What `optim.Adagrad` takes. */
 export interface AdagradOptions {
+  /** Learning rate. */
   lr: number;
   /** Step t uses lr / (1 + (t − 1)·lrDecay). */
   lrDecay: number;
+  /** Times the weight, added to the gradient: L2. */
   weightDecay: number;
   /** What the sums of squares start with. */
   initialAccumulatorValue: number;
+  /** Added to the denominator, so that it is not 0. */
   eps: number;
   /** Goes up the gradient. */
   maximize: boolean;

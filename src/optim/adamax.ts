@@ -4,11 +4,15 @@ import { checkMoments, momentScalars } from './moments';
 import { Optimizer, type Params } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.Adamax` takes. */
 export interface AdamaxOptions {
+  /** Learning rate. */
   lr: number;
   /** Decay of the running mean of the gradient and of its largest size. */
   betas: readonly [number, number];
+  /** Added to the denominator, so that it is not 0. */
   eps: number;
+  /** Times the weight, added to the gradient: L2. */
   weightDecay: number;
   /** Goes up the gradient. */
   maximize: boolean;

@@ -2,7 +2,9 @@
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.ASGD` takes. */
 export interface ASGDOptions {
+  /** Learning rate. */
   lr: number;
   /** Decay of the weights in each step. */
   lambd: number;
@@ -10,6 +12,7 @@ export interface ASGDOptions {
   alpha: number;
   /** The step from which weights are averaged. */
   t0: number;
+  /** Times the weight, added to the gradient: L2. */
   weightDecay: number;
   /** Goes up the gradient. */
   maximize: boolean;

@@ -13,6 +13,7 @@ import { pack } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
 import { requireTensors, type Tensor } from '../tensor/tensor';
 
+/** How weights are averaged. */
 export interface AveragedModelOptions {
   /** Decay of an exponential average, such as 0.999; null, the default, for the mean of all updates (SWA). */
   decay?: number | null;
@@ -42,7 +43,9 @@ interface Pair {
  * D · average + (1 − D) · weight, else the mean of all. `forward` is the model's with the averages in place of its weights, without recording.
  */
 export class AveragedModel<In = Tensor, Out = Tensor> {
+  /** The share of the former average in the new one; null takes plain means. */
   readonly decay: number | null;
+  /** Whether buffers are averaged as well. */
   readonly useBuffers: boolean;
   #count = 0;
   /** Made with the first update, in the order in which the model's tensors then lie in memory. */
@@ -50,6 +53,7 @@ export class AveragedModel<In = Tensor, Out = Tensor> {
   #inside = false;
 
   constructor(
+    /** The model. */
     readonly model: Module<In, Out>,
     options: AveragedModelOptions = {},
   ) {
@@ -166,6 +170,7 @@ export class AveragedModel<In = Tensor, Out = Tensor> {
     );
   }
 
+  /** The tree of modules. */
   toString(): string {
     return `AveragedModel(${this.decay === null ? 'mean' : `decay ${this.decay}`}) of ${String(this.model)}`;
   }

@@ -19,7 +19,9 @@ export interface GradScalerOptions {
   initScale?: number;
   /** Factor on the scale after `growthInterval` steps without infinities (2), and after a step with them (0.5). */
   growthFactor?: number;
+  /** The scale's factor after an overflow, 0.5 by default. */
   backoffFactor?: number;
+  /** Steps without overflow before the scale grows. */
   growthInterval?: number;
   /** false: everything passes as if there were no scaler. */
   enabled?: boolean;
@@ -89,6 +91,7 @@ export class GradScaler {
     this.#spare = kept(0, 'uint32');
   }
 
+  /** Whether it scales. */
   get isEnabled(): boolean {
     return this.#enabled;
   }

@@ -15,7 +15,9 @@ import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 import { groupTensors, savedOptions, setOptions } from './state-dict';
 
+/** What `optim.LBFGS` takes. */
 export interface LBFGSOptions {
+  /** Learning rate. */
   lr: number;
   /** Most iterations in a step; 20 by default. */
   maxIter: number;
@@ -63,6 +65,7 @@ const largest = (a: Tensor): Tensor => max(abs(a));
 export class LBFGS extends Optimizer<LBFGSOptions> {
   /** Iterations and evaluations so far. */
   iterations = 0;
+  /** How often the closure was called. */
   evaluations = 0;
   #memory: Memory | null = null;
 

@@ -3,7 +3,9 @@ import { InputError } from '../gpu';
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.Lion` takes. */
 export interface LionOptions {
+  /** Learning rate. */
   lr: number;
   /** The share of the momentum in the step, and the momentum's decay. */
   betas: readonly [number, number];

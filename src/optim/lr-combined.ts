@@ -88,17 +88,21 @@ export class ChainedScheduler extends Combined {
   }
 }
 
+/** When and how `ReduceLROnPlateau` lowers the rate. */
 export interface PlateauOptions {
   /** Whether the metric is to fall or to rise. */
   mode?: 'min' | 'max';
+  /** The rate's factor. */
   factor?: number;
   /** Epochs without progress before the rate falls; 10 by default. */
   patience?: number;
   /** The least progress, as a share of the best value or absolute. */
   threshold?: number;
+  /** Whether the threshold is relative or absolute. */
   thresholdMode?: 'rel' | 'abs';
   /** Epochs after a fall that are not counted. */
   cooldown?: number;
+  /** The least rate. */
   minLr?: number | readonly number[];
   /** Smaller changes of the rate are left out. */
   eps?: number;
@@ -130,6 +134,7 @@ export class ReduceLROnPlateau {
   #state: PlateauState;
 
   constructor(
+    /** The optimizer. */
     readonly optimizer: AnyOptimizer,
     options: PlateauOptions = {},
   ) {
@@ -180,10 +185,12 @@ export class ReduceLROnPlateau {
     s._last_lr = this.#rates();
   }
 
+  /** How many steps it has made. */
   get lastEpoch(): number {
     return this.#state.last_epoch;
   }
 
+  /** The rates of the groups. */
   getLastLr(): number[] {
     return [...this.#state._last_lr];
   }

@@ -14,14 +14,19 @@ import type { Tensor } from '../tensor/tensor';
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.Muon` takes. */
 export interface MuonOptions {
+  /** Learning rate. */
   lr: number;
   /** Weights shrink by 1 − lr·weightDecay before the step. */
   weightDecay: number;
+  /** The share of the former step in this one. */
   momentum: number;
+  /** Nesterov's momentum: looks ahead by one step. */
   nesterov: boolean;
   /** a, b, c of the iteration X ← aX + (bA + cA²)X with A = XXᵀ. */
   nsCoefficients: readonly [number, number, number];
+  /** Added to the denominator, so that it is not 0. */
   eps: number;
   /** Iterations. */
   nsSteps: number;

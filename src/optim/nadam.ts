@@ -3,11 +3,15 @@ import { checkMoments, momentScalars } from './moments';
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.NAdam` takes. */
 export interface NAdamOptions {
+  /** Learning rate. */
   lr: number;
   /** Decay of the running means of the gradient and of its square. */
   betas: readonly [number, number];
+  /** Added to the denominator, so that it is not 0. */
   eps: number;
+  /** Pulls weights towards 0: added to the gradient, times the weight, or decoupled from it. */
   weightDecay: number;
   /** ψ: the momentum of step t is β₁(1 − 0.96^(tψ) / 2). */
   momentumDecay: number;

@@ -43,6 +43,7 @@ interface Cohort<O> {
   readonly members: { parameter: Parameter; grad: Tensor }[];
 }
 
+/** What all optimizers share, as `torch.optim.Optimizer`: groups of parameters, state, `step()`, `zeroGrad()`, `stateDict()`. */
 export abstract class Optimizer<O extends { lr: number }> implements Keeper {
   /** The groups with every option filled in; schedules change `lr` here. */
   readonly groups: Group<O>[] = [];

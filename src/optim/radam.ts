@@ -3,11 +3,15 @@ import { checkMoments, momentScalars } from './moments';
 import { Optimizer, type Params } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.RAdam` takes. */
 export interface RAdamOptions {
+  /** Learning rate. */
   lr: number;
   /** Decay of the running means of the gradient and of its square. */
   betas: readonly [number, number];
+  /** Added to the denominator, so that it is not 0. */
   eps: number;
+  /** Pulls weights towards 0: added to the gradient, times the weight, or decoupled from it. */
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
   decoupledWeightDecay: boolean;

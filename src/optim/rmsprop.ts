@@ -4,14 +4,19 @@ import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
+/** What `optim.RMSprop` takes. */
 export interface RMSpropOptions {
+  /** Learning rate. */
   lr: number;
   /** Decay of the running mean square. */
   alpha: number;
+  /** Added to the denominator, so that it is not 0. */
   eps: number;
+  /** Times the weight, added to the gradient: L2. */
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
   decoupledWeightDecay: boolean;
+  /** The share of the former step in this one. */
   momentum: number;
   /** Divide by the standard deviation instead of the root mean square. */
   centered: boolean;

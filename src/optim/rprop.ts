@@ -3,6 +3,7 @@ import { InputError } from '../gpu';
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
+/** What `optim.Rprop` takes. */
 export interface RpropOptions {
   /** The size of the first step. */
   lr: number;

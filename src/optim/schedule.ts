@@ -60,16 +60,21 @@ function requirePositive(schedule: string, options: Record<string, number>): voi
 
 /** What a scheduler saves: its epoch, and of each group the rate now, the one that factors multiply, and what they have made of it. */
 export interface SchedulerState {
+  /** How many epochs it has seen. */
   readonly epoch: number;
+  /** The rates of the groups. */
   readonly rates: readonly { readonly lr: number; readonly initial: number; readonly scheduled: number }[];
 }
 
 /** Applies a schedule: `step()` after every epoch, as in PyTorch. Several on one optimizer multiply their factors. */
 export class Scheduler {
+  /** How many epochs it has seen. */
   epoch = 0;
 
   constructor(
+    /** The optimizer. */
     readonly optimizer: Optimizer<{ lr: number }>,
+    /** The rate by the epoch. */
     readonly schedule: Schedule,
   ) {
     this.setEpoch(0);

@@ -5,13 +5,19 @@ import { Optimizer, type Params } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
+/** What `optim.SGD` takes. */
 export interface SGDOptions {
+  /** Learning rate. */
   lr: number;
+  /** The share of the former step in this one. */
   momentum: number;
+  /** Times the weight, added to the gradient: L2. */
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
   decoupledWeightDecay: boolean;
+  /** How much of the gradient the momentum leaves out. */
   dampening: number;
+  /** Nesterov's momentum: looks ahead by one step. */
   nesterov: boolean;
   /** Goes up the gradient. */
   maximize: boolean;

@@ -4,6 +4,7 @@ import { fromHalf, halfBits } from '../../shaders/half';
 import { inputError } from './context';
 import { requireHalf } from './half';
 
+/** The types of elements. */
 export type DType = 'float32' | 'float16' | 'int32' | 'uint32' | 'bool';
 export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 /** Elements as the memory holds them: of float16 the bits. */

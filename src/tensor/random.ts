@@ -115,7 +115,9 @@ export function randperm(n: number): Tensor {
   return factory('randperm', [n], 'int32', (storage) => device().write(storage, order()));
 }
 
+/** Uniform numbers in [0, 1), of the shape of x. */
 export const randLike = (x: Tensor, options?: FloatOptions): Tensor => rand(x.shape, options);
+/** Normal numbers, of the shape of x. */
 export const randnLike = (x: Tensor, options?: FloatOptions): Tensor => randn(x.shape, options);
 
 /** 1 with the probability that p gives for each element, else 0 (float32, the shape of p). */

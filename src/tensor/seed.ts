@@ -16,8 +16,10 @@ export function manualSeed(value: number): void {
   draws = 0;
 }
 
+/** Where the random numbers stand, for `setRngState`. */
 export const getRngState = (): RngState => ({ seed, draws });
 
+/** Goes on with the random numbers from there. */
 export function setRngState(state: RngState): void {
   manualSeed(state.seed);
   draws = state.draws;

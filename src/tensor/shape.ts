@@ -2,6 +2,7 @@
 // themselves; `as number` says so without a check.
 import { inputError } from './context';
 
+/** Sizes by dimension. */
 export type Shape = readonly number[];
 
 export const size = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);

@@ -33,15 +33,21 @@ export function watchWith(watcher: Watcher | null): void {
 /** A tensor's memory, which `launch` does not take without the tensor's type. */
 type TensorStorage = Omit<Storage, 'element'>;
 
+/** An array on the GPU, as `torch.Tensor`: operations are its methods, most of them also functions of `F`. */
 export class Tensor {
+  /** The shape. */
   readonly shape: readonly number[];
+  /** Elements from one position to the next, by dimension. */
   readonly strides: readonly number[];
   /** First element, counted from the start of the memory. */
   readonly offset: number;
+  /** The type of the elements. */
   readonly dtype: DType;
+  /** The memory on the GPU; views share it. */
   readonly memory: Memory;
   #requiresGrad = false;
   #grad: Tensor | null = null;
+  /** The operation that computed it; null of leaves. */
   gradNode: GradientNode | null = null;
 
   constructor(
@@ -117,6 +123,7 @@ export class Tensor {
     return this.gradNode === null;
   }
 
+  /** Whether elements lie in row-major order without gaps. */
   get isContiguous(): boolean {
     return isContiguous(this.shape, this.strides);
   }
@@ -257,6 +264,7 @@ export function requireShape(
     if (t && !sameShape(t.shape, shape)) throw inputError(op, `${name} must have ${meaning}`, { input, [name]: t });
 }
 
+/** Numbers in arrays of arrays. */
 export type NestedArray = number | boolean | NestedArray[];
 
 /** A new contiguous tensor for the result of `what`; its content is undefined until a kernel writes it. */

@@ -4,10 +4,14 @@
 import { parseSafetensors, type StoredTensor, serializeSafetensors } from '../formats/safetensors';
 import { clip } from '../formats/safetensors-header';
 
+/** What JSON can say. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
+/** An object of JSON. */
 export type JsonObject = { readonly [key: string]: Json | undefined };
 
+/** What a checkpoint holds. */
 export interface Checkpoint {
+  /** Weights, and what optimizer and trainer keep, by name. */
   readonly tensors: Record<string, StoredTensor>;
   /** Where the run stands: epoch, step, partial sums, … Finite numbers survive exactly. */
   readonly progress: JsonObject;

@@ -9,12 +9,15 @@ import type { Task } from './task';
 
 /** The loss, or what the last step has left, became NaN or infinite. The last good checkpoint is unchanged. */
 export class NonFiniteLossError extends DawnfieldError {
+  /** The name of the class. */
   override name = 'NonFiniteLossError';
 
   constructor(
+    /** How many steps there were. */
     readonly step: number,
     /** Counted from 1, as users see it. */
     readonly epoch: number,
+    /** Learning rate. */
     readonly lr: number,
     /** Where it arose: `the output of layer1.0.conv1 (Conv2d)`. */
     readonly where: string,
@@ -29,6 +32,7 @@ export class NonFiniteLossError extends DawnfieldError {
 
 /** An evaluation came to NaN: there is no error to report. */
 export class NonFiniteEvaluationError extends DawnfieldError {
+  /** The name of the class. */
   override name = 'NonFiniteEvaluationError';
 
   constructor(

@@ -17,15 +17,20 @@ interface Options {
   batchSize?: number;
   /** Batches between two reads. */
   readEvery?: number;
+  /** Called now and then with what is done. */
   onProgress?: (done: number, total: number) => void;
+  /** Aborts it. */
   signal?: AbortSignal;
 }
 
+/** How a classifier is evaluated. */
 export interface EvaluationOptions extends Options {
   batchSize: number;
+  /** What is minimised; cross-entropy by default. */
   lossFunction?: LossFunction;
 }
 
+/** How any model is evaluated. */
 export interface OwnEvaluationOptions<B> extends Options {
   /** As that of the Trainer. */
   step: Step<B>;
@@ -40,11 +45,15 @@ const OPTIONS: OptionTable<EvaluationOptions & OwnEvaluationOptions<never>> = {
   signal: is.object,
 };
 
+/** What an evaluation has found. */
 export interface Evaluation {
+  /** Mean loss. */
   loss: number;
   /** Wrong answers in percent. */
   error: number;
+  /** How many answers were wrong. */
   wrong: number;
+  /** How many samples there were. */
   count: number;
 }
 

@@ -10,11 +10,15 @@ import type { EpochLine } from './metrics';
 
 /** The run, as hooks see it. */
 export interface TrainerRun {
+  /** The model. */
   readonly model: AnyModule;
+  /** The optimizer. */
   readonly optimizer: Optimizer<{ lr: number }>;
   /** The epoch that runs, counted from 0 as in schedules, and the steps done so far. */
   readonly epoch: number;
+  /** How many steps there were. */
   readonly step: number;
+  /** Seed of the random numbers. */
   readonly seed: number;
   /** Ends the run with this epoch, as early stopping does. */
   stop(): void;

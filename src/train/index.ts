@@ -11,7 +11,7 @@ export type { HookState, TrainerHook, TrainerRun } from './hooks';
 export type { Loader } from './loader';
 export type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';
 export type { OwnTrainerOptions, RunStore, StepReport, TrainerOptions } from './options';
+export type { RunSummary } from './progress';
 export { averageWeights, scheduleSteps } from './recipe-hooks';
 export type { Classifier, LossFunction, Step } from './task';
-export type { RunSummary } from './trainer';
 export { Trainer } from './trainer';

@@ -2,8 +2,11 @@
 
 /** What the hook of `MeanField` adds to lines: a stage after an epoch or within it, its times in ascending order and the particle that stands at each position. */
 export interface StageLine {
+  /** Which stage. */
   stage: string;
+  /** The times. */
   tau: number[];
+  /** The particles in the order of their times. */
   order: number[];
   /** Pairs of particles that changed places in the epoch. */
   swaps: number;
@@ -11,11 +14,17 @@ export interface StageLine {
   turnover?: { killed: number; parent: number; child: number }[];
 }
 
+/** A line of metrics after some steps. */
 export interface StepLine {
+  /** Which kind it is. */
   type: 'step';
+  /** How many steps there were. */
   step: number;
+  /** Which epoch, from 0. */
   epoch: number;
+  /** Mean loss since the line before. */
   loss: number;
+  /** Learning rate. */
   lr: number;
   /** Images, or other samples. */
   imagesPerSecond: number;
@@ -30,21 +39,34 @@ export interface StepLine {
  * without evaluation.
  */
 export interface EpochLine {
+  /** Which kind it is. */
   type: 'epoch';
   [mean: `train${string}` | `test${string}`]: number | undefined;
+  /** Which epoch, from 0. */
   epoch: number;
+  /** How many steps there were. */
   step: number;
+  /** Mean loss of the epoch's steps. */
   trainLoss: number;
+  /** Wrong answers in training, in percent. */
   trainError?: number;
+  /** Mean loss on the test set. */
   testLoss?: number;
+  /** Wrong answers on the test set, in percent. */
   testError?: number;
+  /** Learning rate. */
   lr: number;
+  /** How long the epoch took. */
   seconds: number;
+  /** Images a second in training. */
   imagesPerSecond: number;
+  /** One of each stage. */
   stages?: StageLine[];
 }
 
+/** The last line of metrics. */
 export interface SummaryLine {
+  /** Which kind it is. */
   type: 'summary';
   [key: string]: unknown;
 }
@@ -57,4 +79,5 @@ export interface ProbeLine {
   [key: string]: unknown;
 }
 
+/** A line of metrics.json. */
 export type MetricsLine = StepLine | EpochLine | SummaryLine | ProbeLine;

@@ -13,17 +13,23 @@ import type { Classifier, LossFunction, Step } from './task';
 
 /** Where a run is written. `RunFolder` is one, on disk. */
 export interface RunStore {
+  /** Writes a line of metrics. */
   appendMetrics(line: MetricsLine): void;
+  /** Writes a checkpoint. */
   saveCheckpoint(state: Checkpoint, name: 'last' | 'best'): unknown;
 }
 
 /** Running means of the epoch. */
 export interface StepReport {
+  /** Which epoch, from 0. */
   readonly epoch: number;
+  /** How many steps there were. */
   readonly step: number;
   /** Images, or other samples, of the epoch so far, and all of them; Infinity where the loader does not say. */
   readonly done: number;
+  /** How many there will be. */
   readonly total: number;
+  /** Mean loss. */
   readonly loss: number;
   /** Of a classifier, in percent. */
   readonly accuracy?: number;
@@ -32,10 +38,13 @@ export interface StepReport {
 }
 
 interface CommonOptions<B> {
+  /** The optimizer. */
   optimizer: Optimizer<{ lr: number }>;
+  /** The batches to train with. */
   train: Loader<B>;
   /** Evaluated after epochs; without it there are no test values. */
   test?: Loader<B>;
+  /** How many epochs there are. */
   epochs: number;
   /** Ends the run after so many steps, within an epoch if need be: that part of an epoch is evaluated, but is no candidate for the best one. */
   steps?: number;
@@ -47,6 +56,7 @@ interface CommonOptions<B> {
   hooks?: readonly TrainerHook[];
   /** Epochs between two evaluations and between two checkpoints (default 1); the last epoch always gets both. */
   evalEvery?: number;
+  /** Epochs between checkpoints. */
   checkpointEvery?: number;
   /**
    * Compiles the step (default true): the same numbers with far less work for the host. Forward passes may then depend on nothing but
@@ -60,15 +70,19 @@ interface CommonOptions<B> {
   amp?: boolean;
   /** Steps between two read-backs of the loss, which are also what `onStep` and the metrics see. */
   readEvery?: number;
+  /** Where metrics and checkpoints go. */
   store?: RunStore;
   /** Options of the run, stored in checkpoints. */
   config?: JsonObject;
   /** Stops the run after the current step, with a checkpoint. */
   signal?: AbortSignal;
+  /** Called before an epoch. */
   onEpochStart?: (epoch: number, done: number, total: number) => void;
   /** After every read-back of the loss. What it returns is awaited: it may look at the model, and must leave it as it is. */
   onStep?: (report: StepReport, line: StepLine) => unknown;
+  /** Called during an evaluation. */
   onEvaluate?: (done: number, total: number) => void;
+  /** Called after an epoch. */
   onEpoch?: (line: EpochLine) => void;
   /** Sentences for people. */
   onNotice?: (text: string) => void;
@@ -76,9 +90,11 @@ interface CommonOptions<B> {
 
 /** Options for a classifier: batches { images, labels }, cross-entropy, the error in percent. */
 export interface TrainerOptions extends CommonOptions<Batch> {
+  /** The model. */
   model: Classifier;
   /** Mean loss over a batch (default cross-entropy). */
   lossFunction?: LossFunction;
+  /** Samples a batch. */
   batchSize: number;
   /** Random crops and flips (default true). */
   augment?: boolean;
@@ -86,7 +102,9 @@ export interface TrainerOptions extends CommonOptions<Batch> {
 
 /** Options for anything else: any model, batches and loss. */
 export interface OwnTrainerOptions<B> extends CommonOptions<B> {
+  /** The model. */
   model: AnyModule;
+  /** The loss of a batch. */
   step: Step<B>;
   /** For a BatchSource; a DataLoader has its own. */
   batchSize?: number;

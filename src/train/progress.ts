@@ -2,19 +2,33 @@
 import type { RngState } from '../tensor/seed';
 import { getRngState } from '../tensor/seed';
 import type { JsonObject } from './checkpoint';
+import type { SummaryLine } from './metrics';
 
 export interface Standing {
+  /** Which epoch, from 0. */
   epoch: number;
+  /** How many steps there were. */
   step: number;
+  /** Mean loss of the epoch's steps. */
   trainLoss: number | null;
+  /** Wrong answers on the test set, in percent. */
   testError: number | null;
+  /** The least test error so far, in percent. */
   bestError: number | null;
   /** In place of the errors, where a step of one's own is trained. */
   testLoss?: number;
+  /** The least test loss so far. */
   bestLoss?: number;
+  /** The epoch of the best. */
   bestEpoch: number | null;
   /** Seconds of training and evaluation, all sessions of the run together. */
   seconds: number;
+}
+
+/** How a run has ended. */
+export interface RunSummary extends SummaryLine, Standing {
+  /** False when the signal stopped the run. */
+  finished: boolean;
 }
 
 /** Everything besides tensors that a run needs in order to go on. Epochs are counted from 0 here, from 1 in reports. */

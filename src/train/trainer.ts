@@ -17,19 +17,14 @@ import { locateNonFinite, NonFiniteEvaluationError, NonFiniteLossError } from '.
 import { tested } from './evaluate';
 import { Hooks, type TrainerRun } from './hooks';
 import { batchesOf, countOf, forStep, sizeOf, visit } from './loader';
-import type { EpochLine, StepLine, SummaryLine } from './metrics';
+import type { EpochLine, StepLine } from './metrics';
 import { type AllOptions, checkOptions, type OwnTrainerOptions, type TrainerOptions } from './options';
-import type { Progress, Standing } from './progress';
+import type { Progress, RunSummary } from './progress';
 import { beginning, bestOf } from './progress';
 import { check, installEngine, notFinite, type Parts, put, sumsOf, take } from './snapshot';
 import { addTo, defaultReadEvery, type Tally } from './tally';
 import { type Classifier, classification, type Means, named, ownStep, type Task } from './task';
 import { profiled, type Trial, tuned, warmUp } from './trials';
-
-export interface RunSummary extends SummaryLine, Standing {
-  /** False when the signal stopped the run. */
-  finished: boolean;
-}
 
 /** Models whose run has not ended. */
 const inTraining = new WeakSet<object>();
@@ -53,7 +48,9 @@ const inTraining = new WeakSet<object>();
  */
 export class Trainer<B = Batch> implements TrainerRun {
   readonly model: AnyModule;
+  /** The optimizer. */
   readonly optimizer: Optimizer<{ lr: number }>;
+  /** Seed of the random numbers. */
   readonly seed: number;
   readonly #options: AllOptions<B>;
   readonly #compiles: boolean;
