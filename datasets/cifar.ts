@@ -1,5 +1,6 @@
 // CIFAR-10 and CIFAR-100 as the official binary files hold them: record format, class names, normalisation.
 // A record is the label bytes (CIFAR-10: label; CIFAR-100: coarse, fine), then 3072 bytes: the planes R, G, B of 32 × 32.
+// Indices of images are checked where they enter: `as number` stands for the label of one.
 import { Rng, Stream } from './random';
 
 export const IMAGE_BYTES = 3 * 32 * 32;

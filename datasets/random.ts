@@ -1,6 +1,7 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011).
 // Every draw is a pure function of (seed, stream, substream, position), so Node, browser and GPU agree bit for bit and
 // a resumed run goes on where it stopped. shaders/random.ts holds the same generator in WGSL.
+// Draws are many: `as number` stands where an index is below the length of what it reads, without a check.
 
 /** Who draws what: one key per purpose, so that adding a consumer never shifts another one's numbers. */
 export const Stream = {

@@ -2,7 +2,8 @@
 // and places, over clutter and noise. It stands in for CIFAR in tests and where there is neither data nor network.
 //
 // Every image is a pure function of (seed, split, index), and no step but + − × ÷ and √ touches a pixel: IEEE fixes the
-// result of those to the last bit, so all platforms draw the same bytes.
+// result of those to the last bit, so all platforms draw the same bytes. Pixels are read by index within the canvas,
+// `as number` without a check for each.
 import { at } from '../shaders/checked';
 import { IMAGE_BYTES, type ImageDataset, type Split } from './cifar';
 import { Rng, Stream } from './random';

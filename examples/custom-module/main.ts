@@ -95,7 +95,7 @@ async function main(block: 'mixer' | 'depthwise', options: Options): Promise<voi
     optimizer: new optim.Adam(net.parameters(), { lr }),
     onEpoch: ({ epoch, trainLoss, testError }) =>
       say(
-        `${block}: epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}   test error ${testError!.toFixed(1)} %`,
+        `${block}: epoch ${epoch}/${epochs}   train loss ${trainLoss.toFixed(3)}   test error ${testError?.toFixed(1)} %`,
       ),
   });
   const { trainLoss, testError } = await trainer.run();

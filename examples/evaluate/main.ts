@@ -1,6 +1,7 @@
 // The test error of any weights on any data set: `npm run evaluate -- --model resnet20 --weights FILE`.
 
 import { ResidentImages } from '../../datasets/resident';
+import { there } from '../../shaders/checked';
 import { evaluate } from '../../src/index.node.js';
 import { averaged } from '../shared/averaged';
 import { DATASETS, loadDataset } from '../shared/datasets';
@@ -48,7 +49,7 @@ await runProgram<Options>(program, async (options) => {
       onProgress: (done) => progress.update(done),
     });
     progress.end();
-    const { error, wrong, count, loss } = result!;
+    const { error, wrong, count, loss } = there(result, 'result of a whole evaluation');
     if (json) printJson({ model, weights, dataset: data.name, split, error, wrong, count, loss });
     else console.log(`${error.toFixed(2)} % error (${wrong} of ${count})`);
   });

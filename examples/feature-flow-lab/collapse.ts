@@ -2,7 +2,7 @@
 // Algorithm 2. Spread = root mean square over samples of the standard deviation over a layer's units, at its largest in training.
 
 import type { Command } from 'commander';
-import { at } from '../../shaders/checked';
+import { at, fromEnd } from '../../shaders/checked';
 import { F, type featureFlow, nn, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { stepCount } from '../shared/options';
@@ -88,7 +88,7 @@ export async function collapse(options: CollapseOptions, say: Say, progress: Pro
         at(delta, l).push(of(largest.delta));
       }
       say(
-        `${arm}, width ${width}: spread ${spread.map((groups) => mean(groups.at(-1)!.values).toPrecision(3)).join(' ')} (layers 1 … ${layers})`,
+        `${arm}, width ${width}: spread ${spread.map((groups) => mean(fromEnd(groups, 1).values).toPrecision(3)).join(' ')} (layers 1 … ${layers})`,
       );
     }
     for (let l = 0; l < layers; l++)

@@ -68,10 +68,11 @@ export async function coordinates(
       progress?.end();
       const mean = (part: 'features' | 'updates') =>
         at(all, 0)[part].map((_, l) => Math.sqrt(all.reduce((sum, one) => sum + at(one[part], l), 0) / all.length));
-      sizes.features.push(mean('features'));
-      sizes.updates.push(mean('updates'));
+      const [features, updates] = [mean('features'), mean('updates')];
+      sizes.features.push(features);
+      sizes.updates.push(updates);
       const show = (list: number[]) => list.map((x) => x.toPrecision(3)).join(' ');
-      say(`${arm}  width ×${width}  sizes ${show(sizes.features.at(-1)!)}  updates ${show(sizes.updates.at(-1)!)}`);
+      say(`${arm}  width ×${width}  sizes ${show(features)}  updates ${show(updates)}`);
     }
     arms.push(sizes);
   }

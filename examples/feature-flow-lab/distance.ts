@@ -4,7 +4,7 @@
 
 import type { Command } from 'commander';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
-import { at, tuple } from '../../shaders/checked';
+import { at, tuple, valueAt } from '../../shaders/checked';
 import { F, featureFlow, manualSeed, noGrad, type Tensor, tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { count } from '../shared/options';
@@ -58,31 +58,26 @@ export async function distance(options: DistanceOptions, say: Say, progress: Pro
 
   manualSeed(seed);
   let crowd = await featureFlow.flowStart(x, { layers, particles });
-  const places = new Map<number, number>();
-  const nets = new Map<number, featureFlow.FeatureFlowNet>();
+  const all: { width: number; net: featureFlow.FeatureFlowNet; place: number; ideal: Snapshot[] }[] = [];
   for (const width of widths) {
     const net = await makeNets(options, x, { width, replicas });
-    nets.set(width, net);
-    places.set(width, at(crowd.readout.shape, 0));
-    crowd = await board(crowd, net, x);
+    all.push({ width, net, place: at(crowd.readout.shape, 0), ideal: [] });
+    crowd = await board(crowd, net, x, replicas);
   }
   const flow = new featureFlow.FeatureFlow(x, y, crowd);
-  const ideal = new Map(widths.map((width) => [width, [] as Snapshot[]]));
   const onFlow = counted(progress, `flow of ${particles} particles`, steps);
   await flow.run(steps * eta, {
     dt: eta,
     async onStep(k) {
       if (kept(k))
-        for (const width of widths)
-          ideal.get(width)!.push(await idealAt(flow, layers, places.get(width)!, width, replicas));
+        for (const { width, place, ideal } of all) ideal.push(await idealAt(flow, layers, place, width, replicas));
       onFlow(k);
     },
   });
   flow.dispose();
 
   const found = new Map<string, { sup: Group[]; rms: Group[] }>();
-  for (const width of widths) {
-    const net = nets.get(width)!;
+  for (const { width, net, ideal } of all) {
     const largest = new Map<string, { sup: number[]; rms: number[] }>();
     const onStep = counted(progress, `width ${width}`, steps);
     // Features of step k belong to its weights, which the update that follows overwrites: copies are taken before.
@@ -92,14 +87,15 @@ export async function distance(options: DistanceOptions, say: Say, progress: Pro
       async onStep(k, _, seen) {
         onStep(k);
         if (!kept(k)) return;
-        const other = ideal.get(width)!.shift()!;
+        const other = at(ideal.splice(0, 1), 0);
         for (const [name, t] of Object.entries(seen))
-          compare(largest, name, (await t.data()) as Float32Array, other.get(name)!, replicas);
+          compare(largest, name, (await t.data()) as Float32Array, valueAt(other, name), replicas);
       },
     });
     release(net);
     for (const [name, { sup, rms }] of largest) {
-      const groups = found.get(name) ?? found.set(name, { sup: [], rms: [] }).get(name)!;
+      const groups = found.get(name) ?? { sup: [], rms: [] };
+      found.set(name, groups);
       groups.sup.push({ x: width, values: sup });
       groups.rms.push({ x: width, values: rms });
     }
@@ -131,10 +127,11 @@ async function board(
   start: featureFlow.FlowStart,
   net: featureFlow.FeatureFlowNet,
   x: Tensor,
+  replicas: number,
 ): Promise<featureFlow.FlowStart> {
-  const { replicas, width, layers, readout } = net.options;
+  const { width, layers, readout } = net.options;
   const [samples, inputs] = tuple(x.shape, 2);
-  const units = replicas! * width;
+  const units = replicas * width;
   const columns = (t: Tensor, rows: number) => t.permute([1, 0, 2]).reshape([rows, units]); // [replicas, rows, m]
   const { features, residuals } = noGrad(() => net.layers(x));
   const coupled: Tensor[] = [];
@@ -144,11 +141,11 @@ async function board(
       return h.matmul(h.transpose()).mul(1 / width);
     }).data();
     const root = power(new Matrix(at(start.grams, l - 1)), 0.5);
-    const flat = Array.from({ length: replicas! }, (_, r) => {
+    const flat = Array.from({ length: replicas }, (_, r) => {
       const gram = Matrix.from1DArray(samples, samples, [...grams.subarray(r * samples ** 2, (r + 1) * samples ** 2)]);
       return root.mmul(power(gram, -0.5)).to1DArray();
     }).flat();
-    const map = tensor(flat, { shape: [replicas!, samples, samples] });
+    const map = tensor(flat, { shape: [replicas, samples, samples] });
     coupled[l] = noGrad(() => columns(map.matmul(at(residuals, l)), samples).keep());
   }
   const first = noGrad(() => columns(at(net.weights, 0).detach(), inputs).keep());
@@ -203,7 +200,8 @@ function compare(
   replicas: number,
 ): void {
   const zeros = () => new Array<number>(replicas).fill(0);
-  const record = largest.get(name) ?? largest.set(name, { sup: zeros(), rms: zeros() }).get(name)!;
+  const record = largest.get(name) ?? { sup: zeros(), rms: zeros() };
+  largest.set(name, record);
   const size = a.length / replicas;
   for (let r = 0; r < replicas; r++) {
     let most = 0;

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
-import { at } from '../../shaders/checked';
+import { at, fromEnd } from '../../shaders/checked';
 import type { Tensor } from '../../src/index.node.js';
 import { drawChart, type Panel, ramp } from '../shared/chart';
 import { count } from '../shared/options';
@@ -93,9 +93,9 @@ export async function gram(options: GramOptions, say: Say, progress: Progress): 
   });
   const show = (row: number[]) => row.map((value) => value.toPrecision(3)).join(' ');
   say(
-    `nets of width ${width}, mean of ${replicas}: ${show(at(nets, 0))} at t = 0, ${show(nets.at(-1)!)} at t = ${time} (layers 1 … ${layers})`,
+    `nets of width ${width}, mean of ${replicas}: ${show(at(nets, 0))} at t = 0, ${show(fromEnd(nets, 1))} at t = ${time} (layers 1 … ${layers})`,
   );
-  say(`flow: ${show(at(flow, 0))} at t = 0, ${show(flow.at(-1)!)} at t = ${time}`);
+  say(`flow: ${show(at(flow, 0))} at t = 0, ${show(fromEnd(flow, 1))} at t = ${time}`);
   say(
     `the smallest of all nets, layers and times is ${least.toPrecision(3)}; above 0: ${least > 1e-4 ? 'met' : 'NOT MET'}`,
   );

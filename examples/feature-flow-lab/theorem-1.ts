@@ -3,7 +3,7 @@
 //   gap(η) = sup_k |L_η^k − L_0^{kη}| for one net and its limit η → 0   grows like η
 
 import type { Command } from 'commander';
-import { at } from '../../shaders/checked';
+import { at, fromEnd } from '../../shaders/checked';
 import type { Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, ramp } from '../shared/chart';
 import { count, numberList, UsageError } from '../shared/options';
@@ -77,7 +77,7 @@ export async function theorem1(options: Theorem1Options, say: Say, progress: Pro
     release(net);
     gaps.push({ x: width, values: runs.map((run) => sup(run, reference)) });
     losses.push(reference.map((_, k) => mean(runs.map((run) => at(run, k)))));
-    say(`width ${width}: gap ${mean(gaps.at(-1)!.values).toExponential(2)} over ${replicas} seeds`);
+    say(`width ${width}: gap ${mean(fromEnd(gaps, 1).values).toExponential(2)} over ${replicas} seeds`);
   }
   const fit = powerLaw(gaps, seed);
   const smallest = Math.min(...gaps.map(({ values }) => mean(values)));
@@ -98,7 +98,7 @@ export async function theorem1(options: Theorem1Options, say: Say, progress: Pro
 async function gapsInEta(options: Theorem1Options, x: Tensor, y: Tensor, progress: Progress): Promise<Group[]> {
   const { time, seeds: replicas, etaWidth: width } = options;
   const etas = [...options.etas].sort((a, b) => b - a);
-  const smallest = etas.at(-1)! / 4;
+  const smallest = fromEnd(etas, 1) / 4;
   for (const eta of etas)
     if (Math.abs(eta / smallest - Math.round(eta / smallest)) > 1e-9)
       throw new UsageError(`--etas ${options.etas}: every one must be a multiple of a quarter of the smallest`);

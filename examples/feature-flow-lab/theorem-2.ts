@@ -2,7 +2,7 @@
 // how far the weights of each layer move, which is what the theorem presupposes to come to an end.
 
 import type { Command } from 'commander';
-import { at } from '../../shaders/checked';
+import { at, fromEnd } from '../../shaders/checked';
 import { noGrad, type Tensor } from '../../src/index.node.js';
 import { drawChart, type Line, type Point, ramp } from '../shared/chart';
 import { count } from '../shared/options';
@@ -80,12 +80,12 @@ export async function theorem2(options: Theorem2Options, say: Say, progress: Pro
   say(
     `from there on float32's rounding is larger than what a step gains; the smallest loss of the worst net is ${smallest.toExponential(1)}`,
   );
-  const last = movement.at(-1)!.layers.map((rms) => rms.toFixed(3));
+  const last = fromEnd(movement, 1).layers.map((rms) => rms.toFixed(3));
   say(`the weights have moved by ${last.map((rms, l) => `${rms} (v${l + 1})`).join(', ')} (root mean square)`);
 
   const onFlow = counted(progress, `flow of ${particles} particles`, Math.round(flowTime / dt));
   const flow = await follow({ x, y }, { layers, particles, seed, time: flowTime, dt }, onFlow);
-  const flowLoss = flow.at(-1)!;
+  const flowLoss = fromEnd(flow, 1);
   say(`flow: loss ${flowLoss.toExponential(1)} at t = ${flowTime}; ${verdict(flowLoss, 0, 1e-6)}`);
   const summary = { monotoneTo, smallest, flowLoss };
   return { experiment: 'theorem-2', eta, dt, losses, flow, movement, summary };

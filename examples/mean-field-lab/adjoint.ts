@@ -6,7 +6,7 @@
 // the readout has ‖w‖² in place of 1.
 
 import { Matrix, SVD } from 'ml-matrix';
-import { at, fromEnd, tuple } from '../../shaders/checked';
+import { at, fromEnd, there, tuple } from '../../shaders/checked';
 import { grad, type Tensor } from '../../src/index.node.js';
 import type { Panel, Point } from '../shared/chart';
 import { createToy, type ToyOptions, trainToy } from './toy';
@@ -49,7 +49,7 @@ export async function adjointBound(
     const points: Point[] = [];
     for (const [l, p] of gradients.entries()) {
       // The loss is a mean over the samples: p(x) is that many times its gradient.
-      const size = (await p!.square().sum().item()) * samples;
+      const size = (await there(p, `gradient of state ${l}`).square().sum().item()) * samples;
       points.push([l === 0 ? 0 : at(ends, l - 1), size / norm]);
     }
     const norms: number[] = [];

@@ -1,7 +1,7 @@
 // Does one learning rate serve every depth? In the flow (3.14) a particle's rate does not depend on how many others there are; the gradient of
 // the network with n particles is 1/n of it. The toy is trained at many rates and depths, with gradients scaled by n and as they are.
 
-import { at } from '../../shaders/checked';
+import { at, valueAt } from '../../shaders/checked';
 import { compile, optim, type Tensor } from '../../src/index.node.js';
 import { type Panel, ramp } from '../shared/chart';
 import { createToy } from './toy';
@@ -50,7 +50,7 @@ export async function depthTransfer(
       const logs = new Map(rates.map((rate) => [rate, 0]));
       for (let seed = o.seed; seed < o.seed + o.seeds; seed++)
         for (const [rate, loss] of await train({ ...o, gradients, particles, rates, seed }))
-          logs.set(rate, logs.get(rate)! + Math.log(loss) / o.seeds);
+          logs.set(rate, valueAt(logs, rate) + Math.log(loss) / o.seeds);
       for (const [rate, log] of logs) {
         const row = { gradients, particles, rate, loss: Math.exp(log) };
         rows.push(row);

@@ -1,6 +1,6 @@
 // The shallow-ensemble expansion of trained networks (Lu et al. 2020, Section 2.2): how much of a deep network is an ensemble of shallow ones.
 
-import { mapTuple } from '../../shaders/checked';
+import { mapTuple, valueAt } from '../../shaders/checked';
 import { expand, noGrad, type Tensor } from '../../src/index.node.js';
 import { type Panel, ramp } from '../shared/chart';
 import { asTrained, type Reading, type Stage, type Subject } from './subject';
@@ -55,7 +55,7 @@ export async function expansion(
     );
     const lines = [];
     for (const [i, stage] of subject.stages.entries()) {
-      const x = inputs.get(stage)!;
+      const x = valueAt(inputs, stage);
       const size = await norm(x);
       const curve: StageRow[] = [];
       for (const strength of [1, 1 / 2, 1 / 4, 1 / 8]) {

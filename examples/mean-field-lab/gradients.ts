@@ -1,7 +1,7 @@
 // The gradient comparison of Figure 1 of Lu et al. 2020: the gradient of every particle in the deep network against that in its two-layer
 // counterpart X⁰ + Σ Δ_l f_l(X⁰), at equal loss: both get the deep network's gradient at their outputs.
 
-import { at } from '../../shaders/checked';
+import { at, there } from '../../shaders/checked';
 import { expand, F, grad, type Tensor } from '../../src/index.node.js';
 import { type Panel, ramp } from '../shared/chart';
 import { asTrained, type Reading, type Subject } from './subject';
@@ -44,13 +44,13 @@ export async function gradients(
     const output = forward(batch.x, asTrained);
     const leaf = output.detach().requiresGrad_();
     const loss = lossOf(leaf, batch.y);
-    const [atOutput] = grad(loss, [leaf]);
-    const deep = await ofWeights(output, atOutput!.keep());
+    const atOutput = there(grad(loss, [leaf])[0], 'gradient at the output').keep();
+    const deep = await ofWeights(output, atOutput);
     const counterpart = forward(batch.x, twoLayer);
     const own = lossOf(counterpart.detach(), batch.y);
-    const shallow = await ofWeights(counterpart, atOutput!);
+    const shallow = await ofWeights(counterpart, atOutput);
     losses.push({ subject: name, loss: await loss.item(), twoLayerLoss: await own.item() });
-    atOutput!.dispose();
+    atOutput.dispose();
     particles.forEach(({ stage, l }, i) => {
       const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, v, k) => sum + v * (b[k] as number), 0);
       const [inDeep, inShallow] = [at(deep, i), at(shallow, i)];

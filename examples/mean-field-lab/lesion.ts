@@ -1,7 +1,7 @@
 // Lesions and reordering of trained networks (Veit et al. 2016, which motivates the paper): blocks are deleted, shuffled, exchanged.
 
 import { Rng } from '../../datasets/random';
-import { at } from '../../shaders/checked';
+import { at, valueAt } from '../../shaders/checked';
 import { type Panel, ramp } from '../shared/chart';
 import { inOrder, positionsOf, type Quality, type Stage, type Subject, scoreName, scoreOf } from './subject';
 
@@ -32,7 +32,7 @@ function chooseDeleted(subject: Subject, count: number, rng: Rng): Map<Stage, Se
   const deleted = new Map(subject.stages.map((stage) => [stage, new Set<number>()]));
   for (const i of rng.permutation(all.length).subarray(0, count)) {
     const [stage, l] = at(all, i);
-    deleted.get(stage)!.add(l);
+    valueAt(deleted, stage).add(l);
   }
   return deleted;
 }
@@ -77,7 +77,7 @@ export async function lesion(
     for (let k = 0; k <= Math.min(options.delete, blocks); k++)
       await add('delete', k, k % blocks ? options.samples : 1, (rng) => {
         const deleted = chooseDeleted(subject, k, rng);
-        return subject.measure(inOrder((stage) => positionsOf(stage).filter((l) => !deleted.get(stage)!.has(l))));
+        return subject.measure(inOrder((stage) => positionsOf(stage).filter((l) => !valueAt(deleted, stage).has(l))));
       });
     const farthest = lengths.reduce((sum, n) => sum + (n * (n - 1)) / 2, 0);
     for (const part of [...new Set([0, 1, 2, 4, 8, 16, 32, 64, farthest].filter((d) => d <= farthest))])

@@ -4,7 +4,7 @@
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import { at } from '../../shaders/checked';
+import { at, there } from '../../shaders/checked';
 import { writeAtomic } from '../../src/files/files.node.js';
 import { drawChart, type Panel } from '../shared/chart';
 import { adapterName, withDevice } from '../shared/device';
@@ -95,7 +95,10 @@ study('depth-transfer', 'of the toy: the best learning rate at each depth, gradi
   .option('--time-rate <number>', "of the times, as a factor on the weights' rate; 0 freezes them", numberFrom(0), 0);
 study('adjoint', 'of the toy: the bound on the adjoint by the loss (Lemma 3.3)');
 
-await runProgram(program, () => withDevice(() => perform(chosen!.name, chosen!.options)));
+await runProgram(program, () => {
+  const { name, options } = there(chosen, 'study, although the program has run');
+  return withDevice(() => perform(name, options));
+});
 
 async function perform(name: string, options: Options): Promise<void> {
   const { json } = options;
@@ -145,10 +148,10 @@ async function perform(name: string, options: Options): Promise<void> {
 }
 
 function foldersOf({ run }: Options): string[] {
-  const newest = run ? null : newestRun();
-  if (!run && !newest)
-    throw new UsageError('there is no run under runs/: name its folder, --run FOLDER, or take --toy');
-  return run ?? [newest!];
+  if (run) return run;
+  const newest = newestRun();
+  if (!newest) throw new UsageError('there is no run under runs/: name its folder, --run FOLDER, or take --toy');
+  return [newest];
 }
 
 /** Subjects with names of their own. */

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { ResidentImages } from '../../datasets/resident';
+import { there } from '../../shaders/checked';
 import { evaluate, F, loadWeights, type MeanField, models, nn, type Tensor, tensor } from '../../src/index.node.js';
 import { findNonFinite } from '../../src/nn/stored';
 import { bestWeights, checkpointFile, isRun, readCheckpoint } from '../../src/train/run-folder.node.js';
@@ -24,7 +25,8 @@ export interface NetworkOptions {
 export async function networkSubject(folder: string, options: NetworkOptions): Promise<Subject> {
   if (!isRun(folder))
     throw new Error(`${folder} holds no run that has begun: there is no ${checkpointFile('last')} in it`);
-  const path = options.checkpoint === 'best' ? bestWeights(folder)! : join(folder, checkpointFile('last'));
+  const best = options.checkpoint === 'best' ? bestWeights(folder) : null;
+  const path = best ?? join(folder, checkpointFile('last'));
   const { tensors, options: saved } = readCheckpoint(path);
   const recipe = checkRecipe(saved, path);
   const broken = findNonFinite(tensors, () => false);
@@ -65,7 +67,8 @@ export async function networkSubject(folder: string, options: NetworkOptions): P
           return forward(z, reading);
         }
       }
-      const { loss, error } = (await evaluate(new Variant().eval(), images, { batchSize: options.batch }))!;
+      const found = await evaluate(new Variant().eval(), images, { batchSize: options.batch });
+      const { loss, error } = there(found, 'result of a whole evaluation');
       return { loss, error };
     },
   };
@@ -75,7 +78,7 @@ export async function networkSubject(folder: string, options: NetworkOptions): P
 function stageOf(s: number, parts: ReadonlyMap<string, nn.Module>) {
   type Block = nn.Module & { forward(x: Tensor): Tensor };
   const blocks = [...parts].filter(([name]) => name.startsWith(`layer${s}.`)).map(([, block]) => block as Block);
-  const first = blocks[0] instanceof models.PreActTransition ? blocks.shift()! : null;
+  const [first] = blocks[0] instanceof models.PreActTransition ? blocks.splice(0, 1) : [];
   const meanField = (parts.get(`stage${s}`) as MeanField | undefined) ?? null;
   // A mean-field stage sorts its list of particles in place: weights move, the modules stay.
   const particles = meanField?.particles ?? blocks;

@@ -12,7 +12,8 @@ type Net = ReturnType<typeof newGenerator> | ReturnType<typeof newCritic>;
 function gradientPenalty(critic: Net, real: Tensor, made: Tensor, eps: Tensor): Tensor {
   const between = made.add(real.sub(made).mul(eps)).requiresGrad_();
   const [slope] = grad(critic.forward(between).sum(), [between], { createGraph: true });
-  return slope!.square().sum(1).sqrt().sub(1).square().mean();
+  if (!slope) throw new Error('the critic does not depend on its input');
+  return slope.square().sum(1).sqrt().sub(1).square().mean();
 }
 
 interface Options {

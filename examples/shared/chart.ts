@@ -5,6 +5,7 @@ import { LineChart } from 'echarts/charts';
 import { GraphicComponent, GridComponent, TitleComponent } from 'echarts/components';
 import { init, use } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
+import { at, fromEnd } from '../../shaders/checked';
 
 use([LineChart, GridComponent, TitleComponent, GraphicComponent, SVGRenderer]);
 
@@ -152,12 +153,12 @@ function scaleOf(panel: Panel): { x: Scale; y: Scale } {
 function ticked(low: number, high: number, count: number, least = 0): Scale {
   const rough = Math.max((high - low) / count, least, Math.abs(high) * 1e-6, 1e-9);
   const power = 10 ** Math.floor(Math.log10(rough) + 1e-9);
-  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9))!;
+  const step = power * ([1, 2, 5].find((factor) => factor * power >= rough * (1 - 1e-9)) ?? 10);
   const first = Math.floor(low / step + 1e-9);
   const last = Math.max(Math.ceil(high / step - 1e-9), first + 1);
   // Rounded, since 3 · 0.1 is not 0.3.
   const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-  return { min: ticks[0]!, max: ticks.at(-1)!, ticks };
+  return { min: at(ticks, 0), max: fromEnd(ticks, 1), ticks };
 }
 
 /** Ticks of a logarithmic axis: powers of 10, every k-th where there are many, with 2 and 5 between where there are few. */
@@ -180,7 +181,7 @@ function axis(scale: Scale, gridIndex: number) {
     gridIndex,
     min: scale.min,
     max: scale.max,
-    interval: scale.log ? scale.max - scale.min : scale.ticks[1]! - scale.ticks[0]!,
+    interval: scale.log ? scale.max - scale.min : at(scale.ticks, 1) - at(scale.ticks, 0),
     axisLine: { lineStyle: { color: faint }, onZero: false },
     axisTick: { customValues: scale.ticks, length: 4 },
     axisLabel: {
@@ -207,7 +208,7 @@ function endLabels({ lines }: Panel, box: Box, { x, y }: { x: Scale; y: Scale })
   const labels = lines
     .filter((line) => !line.dots)
     .map(({ label: text, color: fill, points: all }) => {
-      const [lastX, lastY] = all.at(-1)!;
+      const [lastX, lastY] = fromEnd(all, 1);
       return {
         ...{ text, fill, font: `11px ${font}`, verticalAlign: 'middle' },
         x: box.left + ((lastX - x.min) / (x.max - x.min)) * box.width + 7,
@@ -216,7 +217,11 @@ function endLabels({ lines }: Panel, box: Box, { x, y }: { x: Scale; y: Scale })
     })
     .sort((a, b) => a.y - b.y);
   const spacing = Math.min(labelHeight, box.height / Math.max(labels.length - 1, 1));
-  for (let i = 1; i < labels.length; i++) labels[i]!.y = Math.max(labels[i]!.y, labels[i - 1]!.y + spacing);
+  let least = -Infinity;
+  for (const label of labels) {
+    label.y = Math.max(label.y, least);
+    least = label.y + spacing;
+  }
   let limit = box.top + box.height;
   for (const label of labels.reverse()) {
     label.y = Math.min(label.y, limit);
@@ -232,9 +237,11 @@ export function ramp(i: number, n: number): string {
     [32, 148, 139],
     [214, 160, 40],
     [190, 60, 50],
-  ];
+  ] as const;
   const position = n < 2 ? 0 : (i / (n - 1)) * (stops.length - 1);
   const low = Math.min(Math.floor(position), stops.length - 2);
-  const mixed = stops[low]!.map((from, c) => Math.round(from + (stops[low + 1]![c]! - from) * (position - low)));
+  const mixed = at(stops, low).map((from, c) =>
+    Math.round(from + (at(at(stops, low + 1), c) - from) * (position - low)),
+  );
   return `rgb(${mixed.join(',')})`;
 }

@@ -1,7 +1,7 @@
 // The figure of a run: loss per step, errors per epoch and, for mean-field models, the times of all particles, their steps Δτ at the end,
 // swaps per epoch, how far the particles' order is from the first one, and, with telemetry, what the loss did around crossings.
 
-import { at } from '../../shaders/checked';
+import { at, fromEnd } from '../../shaders/checked';
 import type { EpochLine, MetricsLine, StageLine, StepLine } from '../../src/train/metrics';
 import { drawChart, type Line, type Panel, type Point, ramp } from './chart';
 import type { FollowedLine, GradientsLine, TelemetryLine } from './telemetry';
@@ -210,14 +210,16 @@ function thin(all: Point[], limit = 400): Point[] {
 }
 
 function outcome(epochs: readonly EpochLine[]): string {
-  const tested = epochs.filter((line) => Number.isFinite(line.testError));
+  const tested = epochs.flatMap(({ epoch, testError: error }) =>
+    error !== undefined && Number.isFinite(error) ? [{ epoch, error }] : [],
+  );
   if (tested.length === 0) return '';
-  const best = tested.reduce((a, b) => (b.testError! < a.testError! ? b : a));
-  const last = tested.at(-1)!;
+  const best = tested.reduce((a, b) => (b.error < a.error ? b : a));
+  const last = fromEnd(tested, 1);
   const swaps = epochs.flatMap((line) => line.stages ?? []).reduce((sum, stage) => sum + stage.swaps, 0);
   const particles = epochs.some((line) => line.stages) ? `   ${swaps.toLocaleString('en')} swaps of particles` : '';
   return (
-    `test error ${last.testError!.toFixed(2)} % after epoch ${last.epoch}` +
-    `   best ${best.testError!.toFixed(2)} % after epoch ${best.epoch}${particles}`
+    `test error ${last.error.toFixed(2)} % after epoch ${last.epoch}` +
+    `   best ${best.error.toFixed(2)} % after epoch ${best.epoch}${particles}`
   );
 }

@@ -2,6 +2,7 @@
 // and exit codes (0 done, 1 failed, 2 called wrongly).
 
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { at } from '../../shaders/checked';
 import { UsageError } from './usage-error';
 
 export { UsageError } from './usage-error';
@@ -168,9 +169,9 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1]));
+      next[j] = Math.min(at(row, j) + 1, at(next, j - 1) + 1, at(row, j - 1) + Number(a[i - 1] !== b[j - 1]));
     }
     row = next;
   }
-  return row[b.length]!;
+  return at(row, b.length);
 }

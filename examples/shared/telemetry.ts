@@ -5,6 +5,7 @@
 // The jump is the loss of the same weights and times in the order that sorting has made, minus that in the order before it. The steps after it
 // show how it heals. The loss moves anyway, so quiet steps, at which nothing crossed, are followed in the same way.
 
+import { at, there } from '../../shaders/checked';
 import {
   type Batch,
   type BatchSource,
@@ -64,10 +65,11 @@ export function withTelemetry(options: Watched): TrainerOptions {
 }
 
 function watchParticles({ model, train, seed, store }: Watched, stages: [string, MeanField][]) {
-  const [drawn] = train.batches({ batchSize: PROBE, shuffle: true, seed });
-  const probe: Batch = { ...drawn!, images: drawn!.images.keep(), labels: drawn!.labels.keep() };
+  const [batch] = train.batches({ batchSize: PROBE, shuffle: true, seed });
+  const drawn = there(batch, 'batch to probe with');
+  const probe: Batch = { ...drawn, images: drawn.images.keep(), labels: drawn.labels.keep() };
   const source = { count: probe.size, batches: () => [probe] };
-  const loss = async () => (await evaluate(model, source, { batchSize: probe.size }))!.loss;
+  const loss = async () => there(await evaluate(model, source, { batchSize: probe.size }), 'result of a probe').loss;
   const orders = () => Promise.all(stages.map(async ([, stage]) => [...(await stage.ids.data())]));
   const emit = (line: TelemetryLine) => store?.appendMetrics(line);
 
@@ -85,7 +87,7 @@ function watchParticles({ model, train, seed, store }: Watched, stages: [string,
     order = next;
     const starts = now !== epoch; // the order before is not known: it may have been shuffled, or the run resumed
     if (starts) [epoch, left, followed] = [now, { crossing: CROSSINGS, quiet: QUIET }, null];
-    const exchanged = stages.map(([name], s) => [name, starts ? 0 : exchanges(last[s]!, next[s]!)] as const);
+    const exchanged = stages.map(([name], s) => [name, starts ? 0 : exchanges(at(last, s), at(next, s))] as const);
     const crosses = exchanged.some(([, pairs]) => pairs > 0);
     const common = { type: 'probe', step, epoch, later: [], disturbed: 0 } as const;
     if (followed) {
@@ -121,22 +123,22 @@ async function inOrder<T>(
   now: readonly number[][],
   body: () => Promise<T>,
 ): Promise<T> {
-  const forwards = stages.map(([, stage]) => stage.forward);
+  const forwards = stages.map(([, stage]) => [stage, stage.forward] as const);
   for (const [s, [, stage]] of stages.entries()) {
-    const places = before[s]!.map((id) => now[s]!.indexOf(id));
+    const places = at(before, s).map((id) => at(now, s).indexOf(id));
     const tau = await stage.tau.data();
-    const times = tensor(places.map((p) => tau[p]!));
+    const times = tensor(places.map((p) => tau[p] as number));
     stage.forward = (x) =>
       F.residualSteps(
         x,
-        places.map((p) => stage.branches[p]!),
+        places.map((p) => at(stage.branches, p)),
         times,
       );
   }
   try {
     return await body();
   } finally {
-    for (const [s, [, stage]] of stages.entries()) stage.forward = forwards[s]!;
+    for (const [stage, forward] of forwards) stage.forward = forward;
   }
 }
 

@@ -48,8 +48,8 @@ export function compare(entries: readonly Entry[]): Comparison[] {
       const runs = paired(find(arm), find(minus));
       const values = runs.map((run) => run.difference);
       const difference = pairedDifference(values);
+      const sd = spread(values)?.sd ?? null;
       if (!difference) return [];
-      const { sd } = spread(values)!;
       const [better, worse] = [values.filter((d) => d < 0).length, values.filter((d) => d > 0).length];
       const needed = GAINS.map((gain) => (runs.length > 2 && sd !== null ? pairsNeeded(gain, sd) : null));
       return [{ row, arm, minus, tells, difference, sd, better, worse, signP: signTest(better, worse), runs, needed }];

@@ -85,9 +85,9 @@ const shortName = (arm: Arm): string => arm.replace('meanfield-', '');
 
 /** The mean of the curves at the epochs that all of them have. */
 function mean(curves: readonly Point[][]): Point[] {
-  const at = (curve: Point[], x: number) => curve.find(([epoch]) => epoch === x)?.[1];
-  return curves[0]!.flatMap(([x]) => {
-    const values = curves.map((curve) => at(curve, x)).filter((y) => y !== undefined);
+  const heightAt = (curve: Point[], x: number) => curve.find(([epoch]) => epoch === x)?.[1];
+  return at(curves, 0).flatMap(([x]) => {
+    const values = curves.map((curve) => heightAt(curve, x)).filter((y) => y !== undefined);
     return values.length === curves.length ? [[x, values.reduce((a, b) => a + b, 0) / values.length] as Point] : [];
   });
 }

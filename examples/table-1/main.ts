@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { at } from '../../shaders/checked';
 import { readJson, writeAtomic } from '../../src/files/files.node.js';
 import { device, NonFiniteLossError } from '../../src/index.node.js';
 import { checkResumable } from '../../src/train/checkpoint';
@@ -101,12 +102,13 @@ async function planned(cells: readonly Cell[], given: Given, images: SharedImage
   const plan: Planned[] = [];
   for (const cell of cells) {
     const { dataset } = cell.wanted;
-    if (!found.has(dataset)) {
+    let sizes = found.get(dataset);
+    if (!sizes) {
       const data = await images.data(cell.wanted);
-      const sizes = { trainImages: data.train.count, testImages: data.test.count };
-      found.set(dataset, { name: data.name as DatasetName, ...sizes });
+      const [trainImages, testImages] = [data.train.count, data.test.count];
+      found.set(dataset, (sizes = { name: data.name as DatasetName, trainImages, testImages }));
     }
-    const { name, ...sizes } = found.get(dataset)!;
+    const { name, ...counts } = sizes;
     const recipe = completeRecipe({ ...cell.wanted, dataset: name });
     const folder = join(given.out, cell.name);
     if (readRun(folder)) {
@@ -116,7 +118,7 @@ async function planned(cells: readonly Cell[], given: Given, images: SharedImage
         throw new Error(`${folder}: ${(error as Error).message}: --out names another folder`, { cause: error });
       }
     }
-    plan.push({ ...cell, recipe, ...sizes });
+    plan.push({ ...cell, recipe, ...counts });
   }
   return plan;
 }
@@ -135,14 +137,15 @@ async function tellPlan(plan: readonly Planned[], given: Given, report: Report):
       row,
       runs: cells.length,
       finished: cells.length - open.length,
-      epochs: cells[0]!.recipe.epochs,
+      epochs: at(cells, 0).recipe.epochs,
     };
-    if (!given.estimate || open.length === 0) {
+    const [next] = open;
+    if (!given.estimate || !next) {
       report.say(`${row}: ${counts}`);
       report.emit(line);
       continue;
     }
-    const { imagesPerSecond, parameters } = await timeSteps(open[0]!.recipe);
+    const { imagesPerSecond, parameters } = await timeSteps(next.recipe);
     await reopenDevice(given);
     const seconds = open.reduce((sum, cell) => sum + secondsFor(epochsLeft(cell, given.out), cell, imagesPerSecond), 0);
     total += seconds;
@@ -180,8 +183,8 @@ async function train(
     }
     const summary = await trainer.run();
     report.end();
-    if (summary.finished)
-      report.say(`${title}: test error ${percent(summary.testError!)}, ${formatDuration(summary.seconds)}`);
+    if (summary.finished && summary.testError !== null)
+      report.say(`${title}: test error ${percent(summary.testError)}, ${formatDuration(summary.seconds)}`);
     return summary.finished;
   } catch (error) {
     if (!(error instanceof NonFiniteLossError)) throw error;
@@ -242,9 +245,10 @@ async function writeFigures(
         const run = readRun(join(out, cell.name));
         return run?.epochs.length ? [{ ...cell, ...run }] : [];
       });
-    if (runs.length === 0) continue;
+    const [one] = runs;
+    if (!one) continue;
     figures.push(`errors-${name}.svg`);
-    await write(`errors-${name}.svg`, drawErrors(`${name} on ${runs[0]!.recipe.dataset}`, runs));
+    await write(`errors-${name}.svg`, drawErrors(`${name} on ${one.recipe.dataset}`, runs));
     const mine = comparisons.filter(({ row, difference }) => row === name && difference.pairs > 1);
     if (mine.length) {
       figures.push(`comparisons-${name}.svg`);

@@ -1,5 +1,6 @@
 // What happened to the particles of an arm, over its runs: crossings, order, times at the end, what a re-sort did to the loss, gradients.
 
+import { at, there } from '../../shaders/checked';
 import { kendallDistance } from '../shared/figure';
 import type { FollowedLine, GradientsLine, TelemetryLine } from '../shared/telemetry';
 import type { RunState } from './table';
@@ -43,20 +44,25 @@ const mean = (list: readonly number[]): number => list.reduce((sum, x) => sum + 
 function median(list: readonly number[]): number {
   const sorted = [...list].sort((a, b) => a - b);
   const half = sorted.length / 2;
-  return (sorted[Math.ceil(half) - 1]! + sorted[Math.floor(half)]!) / 2;
+  return (at(sorted, Math.ceil(half) - 1) + at(sorted, Math.floor(half))) / 2;
 }
 
 /** Null where no run has particles. */
 export function summariseParticles(all: readonly Pick<RunState, 'metrics' | 'epochs'>[]): ParticleSummary | null {
-  const runs = all.filter(({ epochs }) => epochs.at(-1)?.stages?.length);
+  const runs = all.flatMap(({ metrics, epochs }) => {
+    const end = epochs.at(-1)?.stages;
+    return end?.length ? [{ metrics, epochs, end }] : [];
+  });
   if (!runs.length) return null;
-  const last = runs.map(({ epochs }) => epochs.at(-1)!.stages!);
+  const last = runs.map(({ end }) => end);
   const lines = runs.flatMap(({ metrics }) => metrics.filter((line) => line.type === 'probe')) as TelemetryLine[];
   const followed = (kind: FollowedLine['kind']) =>
     follow(lines.filter((line): line is FollowedLine => line.kind === kind));
   const gradients = lines.filter((line): line is GradientsLine => line.kind === 'gradients');
   const swapsIn = (e: number) =>
-    runs.flatMap(({ epochs }) => (epochs[e] ? [epochs[e].stages!.reduce((sum, { swaps }) => sum + swaps, 0)] : []));
+    runs.flatMap(({ epochs }) =>
+      epochs[e] ? [(epochs[e].stages ?? []).reduce((sum, { swaps }) => sum + swaps, 0)] : [],
+    );
   const crossingsByEpoch = runs.reduce((n, { epochs }) => Math.max(n, epochs.length), 0);
   const byEpoch = Array.from({ length: crossingsByEpoch }, (_, e) => mean(swapsIn(e)));
   return {
@@ -64,8 +70,11 @@ export function summariseParticles(all: readonly Pick<RunState, 'metrics' | 'epo
     crossings: byEpoch.reduce((a, b) => a + b, 0),
     crossingsByEpoch: byEpoch,
     kendall: 100 * mean(last.flatMap((stages) => stages.map(({ order, tau }) => drift(order, tau)))),
-    stages: last[0]!.map(({ stage }) => {
-      const times = last.map((stages) => stages.find((s) => s.stage === stage)!.tau);
+    stages: at(last, 0).map(({ stage }) => {
+      const times = last.map((stages) => {
+        const own = stages.find((s) => s.stage === stage);
+        return there(own, stage).tau;
+      });
       const steps = times.flatMap((tau) => tau.map((t, l) => t - (tau[l - 1] ?? 0)));
       const ratios = gradients.flatMap((line) => {
         const found = line.norms.find((s) => s.stage === stage);
@@ -89,29 +98,30 @@ export function summariseParticles(all: readonly Pick<RunState, 'metrics' | 'epo
 
 /** Of particles that are sorted their order, of others that of their times. */
 function drift(order: readonly number[], tau: readonly number[]): number {
-  const byTime = tau.map((_, i) => i).sort((i, j) => tau[i]! - tau[j]!);
-  return kendallDistance(byTime.map((i) => order[i]!));
+  const byTime = tau.map((_, i) => i).sort((i, j) => at(tau, i) - at(tau, j));
+  return kendallDistance(byTime.map((i) => at(order, i)));
 }
 
 function follow(events: readonly FollowedLine[]): Followed | null {
-  if (!events.length) return null;
+  const [first] = events;
+  if (!first) return null;
   const jumps = events.map(({ before, after }) => after - before);
   const longest = Math.max(...events.map(({ later }) => later.length));
   const later = Array.from({ length: longest }, (_, i) => {
     const known = events.filter((event) => event.later.length > i);
-    return mean(known.map((event) => event.later[i]! - event.before));
+    return mean(known.map((event) => at(event.later, i) - event.before));
   });
   // 0 where the re-sort itself did not raise it. What was cut off by the end of its epoch before it healed is not known to heal.
   const times = events.map((event) => {
     if (event.kind === 'crossing' && event.after <= event.before) return 0;
-    const at = event.later.findIndex((loss) => loss <= event.before);
-    return at < 0 ? Number.POSITIVE_INFINITY : at + 1;
+    const healed = event.later.findIndex((loss) => loss <= event.before);
+    return healed < 0 ? Number.POSITIVE_INFINITY : healed + 1;
   });
   const typical = median(times);
   return {
     events: events.length,
     jump:
-      events[0]!.kind === 'quiet'
+      first.kind === 'quiet'
         ? null
         : { mean: mean(jumps), median: median(jumps), rose: mean(jumps.map((jump) => Number(jump > 0))) },
     later,

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { synthetic } from '../../datasets/synthetic';
+import { at } from '../../shaders/checked';
 import { describeDataset } from '../shared/datasets';
 import { hasGpu } from '../shared/device';
 import type { Recipe } from '../shared/recipe';
@@ -33,7 +34,10 @@ export async function timeSteps(recipe: Recipe): Promise<{ imagesPerSecond: numb
     onStep: () => times.push(performance.now()),
   });
   await trainer.run();
-  return { imagesPerSecond: (1000 * batch * (steps - first)) / (times[steps - 1]! - times[first - 1]!), parameters };
+  return {
+    imagesPerSecond: (1000 * batch * (steps - first)) / (at(times, steps - 1) - at(times, first - 1)),
+    parameters,
+  };
 }
 
 /** Epochs of a cell that are still to be run; 0 when it has ended. */

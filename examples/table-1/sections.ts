@@ -5,10 +5,8 @@ import { type Comparison, GAINS } from './comparisons';
 import type { Followed } from './particles';
 import type { Entry } from './table';
 
-const markdown = (rows: readonly (readonly string[])[]): string =>
-  [rows[0]!, rows[0]!.map((_, i) => (i ? '--:' : '---')), ...rows.slice(1)]
-    .map((row) => `| ${row.join(' | ')} |`)
-    .join('\n');
+const markdown = ([head = [], ...rows]: readonly (readonly string[])[]): string =>
+  [head, head.map((_, i) => (i ? '--:' : '---')), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 
 export const signed = (x: number, digits = 2): string => `${x < 0 ? '−' : '+'}${Math.abs(x).toFixed(digits)}`;
 const plain = (x: number, digits = 2): string => x.toFixed(digits).replace('-', '−');

@@ -2,6 +2,7 @@
 // and how many pairs a difference would take to be seen.
 
 import { Rng } from '../../datasets/random';
+import { at, fromEnd } from '../../shaders/checked';
 
 export interface Spread {
   mean: number;
@@ -52,7 +53,7 @@ export function pairedDifference(differences: readonly number[]): Difference | n
 export function resample(values: readonly number[]): Resampled {
   const n = values.length;
   const rng = new Rng(0, 0xb007);
-  const draw = () => [meanOf(values.map(() => values[rng.int(n)]!)), 1 / DRAWS] as const;
+  const draw = () => [meanOf(values.map(() => at(values, rng.int(n)))), 1 / DRAWS] as const;
   const all = n > FEW ? Array.from({ length: DRAWS }, draw) : multisets(values);
   all.sort(([a], [b]) => a - b);
   return { means: all.map(([mean]) => mean), weights: all.map(([, weight]) => weight) };
@@ -65,12 +66,12 @@ function multisets(values: readonly number[]): (readonly [mean: number, weight: 
   const choose = (i: number, left: number, sum: number, weight: number) => {
     if (i === n - 1) {
       for (let k = 1; k <= left; k++) weight /= k;
-      found.push([(sum + left * values[i]!) / n, weight]);
+      found.push([(sum + left * at(values, i)) / n, weight]);
       return;
     }
     for (let k = 0; k <= left; k++) {
       if (k) weight /= k;
-      choose(i + 1, left - k, sum + k * values[i]!, weight);
+      choose(i + 1, left - k, sum + k * at(values, i), weight);
     }
   };
   // n!/nⁿ
@@ -93,22 +94,22 @@ export function bcaInterval(
   level = 0.95,
 ): [low: number, high: number] {
   const [n, mean] = [values.length, meanOf(values)];
-  const [least, most] = [means[0]!, means.at(-1)!];
+  const [least, most] = [at(means, 0), fromEnd(means, 1)];
   const tie = 1e-9 * (most - least); // what rounding alone tells apart
   if (!(tie > 0)) return [least, most];
-  const rank = means.reduce((sum, x, i) => sum + weights[i]! * (x < mean - tie ? 1 : x > mean + tie ? 0 : 0.5), 0);
+  const rank = means.reduce((sum, x, i) => sum + at(weights, i) * (x < mean - tie ? 1 : x > mean + tie ? 0 : 0.5), 0);
   const bias = normalQuantile(rank);
   // Leaving out x_i takes (x_i − x̄)/(n − 1) from the mean.
   const without = values.map((x) => (x - mean) / (n - 1));
   const squares = without.reduce((sum, d) => sum + d ** 2, 0);
   const acceleration = without.reduce((sum, d) => sum + d ** 3, 0) / (6 * squares ** 1.5);
-  const at = (p: number) => {
+  const percentile = (p: number) => {
     const z = bias + normalQuantile(p);
     const wanted = normalCdf(bias + z / (1 - acceleration * z));
     let sum = 0;
-    return means.find((_, i) => (sum += weights[i]!) >= wanted) ?? most;
+    return means.find((_, i) => (sum += at(weights, i)) >= wanted) ?? most;
   };
-  return [at((1 - level) / 2), at((1 + level) / 2)];
+  return [percentile((1 - level) / 2), percentile((1 + level) / 2)];
 }
 
 /** Probability of a split at least as uneven as this if both signs were equally likely. Pairs without a difference count for nothing. */

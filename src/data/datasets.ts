@@ -1,4 +1,5 @@
 // Data sets made of tensors and of other data sets: TensorDataset, Subset, ConcatDataset, randomSplit.
+// An `ArrayLike` of positions is read `as number`: who asks stays below its length.
 
 import { Rng, Stream } from '../../datasets/random';
 import { at } from '../../shaders/checked';

@@ -1,4 +1,5 @@
 // FeatureFlowResNet: the convolutional form of the discrete Res-Net of Fang et al. 2020, for images.
+// Its start copies elements between arrays sized for it: `as number` stands where an index comes from those sizes.
 
 import { Rng, Stream } from '../../datasets/random';
 import { at, mapTuple, type Tuple, tuple } from '../../shaders/checked';

@@ -1,4 +1,5 @@
 // Initial values. Drawn on the host from a counter-based generator, so a seed gives the same weights on every adapter.
+// Loops over arrays index others of the same length: `as number` says so without a check for each element.
 
 import { at } from '../../shaders/checked';
 import { device, InputError } from '../gpu';

@@ -1,4 +1,5 @@
 // The Tensor: a typed, strided view of GPU memory. Operations live in files of their own; `ops/methods.ts` hangs them on as methods.
+// What is read back is walked element by element, within what was read: `as number` says so without a check.
 import { at } from '../../shaders/checked';
 import type { Storage } from '../gpu';
 import { device } from '../gpu';
