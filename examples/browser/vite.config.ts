@@ -3,6 +3,9 @@ import { defineConfig } from 'vite';
 
 const here = (path: string): string => new URL(path, import.meta.url).pathname;
 
+/** How long each part of the build took is nobody's concern. */
+const quiet = { checks: { pluginTimings: false } };
+
 export default defineConfig({
   root: here('.'),
   base: './',
@@ -14,6 +17,7 @@ export default defineConfig({
     target: 'es2022',
     sourcemap: true,
     chunkSizeWarningLimit: 1500,
+    rolldownOptions: quiet,
   },
-  worker: { format: 'es' },
+  worker: { format: 'es', rolldownOptions: quiet },
 });
