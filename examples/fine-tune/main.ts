@@ -103,12 +103,10 @@ async function main(o: Options, folder: ImageFolder, report: Report, signal: Abo
   const [train, test] = randomSplit(folder, [1 - o.test, o.test], { seed: o.seed });
   if (!train?.length) throw new UsageError(`${o.data}: --test ${o.test} leaves no image to train on`);
   // ImageNet's, which torchvision's weights expect.
-  const [mean, std] = [
-    [0.485, 0.456, 0.406],
-    [0.229, 0.224, 0.225],
-  ].map((x) => tensor(x).reshape([3, 1, 1]));
+  const channels = (x: number[]) => tensor(x).reshape([3, 1, 1]);
+  const [mean, std] = [channels([0.485, 0.456, 0.406]), channels([0.229, 0.224, 0.225])];
   const step = ([images, labels]: [Tensor, Tensor]) => {
-    const scores = model.forward(images.sub(mean!).div(std!));
+    const scores = model.forward(images.sub(mean).div(std));
     return { loss: F.crossEntropy(scores, labels), error: nn.metrics.accuracy(scores, labels).mul(-100).add(100) };
   };
   const batches = { batchSize: o.batch, seed: o.seed, dtype: ['float32', 'int32'] as const };
