@@ -119,13 +119,13 @@ const surface = {
     import { regress } from 'dawnfield/feature-flow';
     import * as lean from 'dawnfield/lean';
     import { inv } from 'dawnfield/linalg';
-    import { ResNet } from 'dawnfield/models';
+    import { resnet18 } from 'dawnfield/models';
     import { Linear } from 'dawnfield/nn';
     import { SGD } from 'dawnfield/optim';
     export const device: Device = await init();
     export const label: string = device.gpu.label;
     tensor([1]).add(2);
-    export const all = [browser.tensor, crossEntropy, regress, lean.tensor, inv, ResNet, new SGD(new Linear(1, 1).parameters(), { lr: 1 })];
+    export const all = [browser.tensor, crossEntropy, regress, lean.tensor, inv, resnet18, new SGD(new Linear(1, 1).parameters(), { lr: 1 })];
   `,
   'lean.mts': `
     import { tensor } from 'dawnfield/lean';
