@@ -3,7 +3,6 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare, perGroup } from '../build';
 import type { Kernel } from '../kernel';
 import type { KernelTarget } from '../target';
-import { teamFor } from '../team';
 import {
   applyShape,
   CHUNKED,
@@ -12,6 +11,7 @@ import {
   moveRunning,
   type NormOptions,
   normalizedFunction,
+  planeTeam,
   SERIAL,
   statsRow,
   sumsOfVectors,
@@ -52,7 +52,7 @@ const eachOfChannel = (size: number, body: string, before = '', after = '') => `
 /** `normPartials`, `normFinish` and `normApply` of a batch in one. Bindings: weight, bias, running mean and variance, their count where tracked, x, stats, y. */
 export const normForward = ({ target, plane, relu }: NormOptions, tracking: Tracking): Kernel =>
   cached(['norm.forward', target, width(plane), relu, tracking], () => {
-    const team = teamFor(target);
+    const team = planeTeam(target);
     const { type } = vector(plane);
     const perChannel = [
       'r weight: f32',
@@ -88,7 +88,7 @@ ${perGroup('c', team.size, 'p.channels')}
 /** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
 export const normBackward = ({ target, plane, relu }: NormOptions): Kernel =>
   cached(['norm.backward', target, width(plane), relu], () => {
-    const team = teamFor(target);
+    const team = planeTeam(target);
     const { type, sum } = vector(plane);
     const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
     const reads = ['r stats: vec4f', `r gradient: ${type}`, `r x: ${type}`];

@@ -129,10 +129,16 @@ export const statsRow = (affine: boolean, mean: string) =>
     ? `vec4f(${mean}, rstd, weight[c] * rstd, bias[c] - ${mean} * (weight[c] * rstd))`
     : `vec4f(${mean}, rstd, rstd, -${mean} * rstd)`;
 
+/**
+ * The team that walks a plane or a channel. On a CPU driver without subgroups, as in Firefox and Deno, one of 16: it fits the 16 vectors of an
+ * 8×8 plane, and has few threads to switch between at a barrier.
+ */
+export const planeTeam = (target: KernelTarget) => teamFor(target, target.isCpu ? 16 : undefined);
+
 /** Threads of the elementwise kernels, and the units that one workgroup covers. */
 export function applyShape(target: KernelTarget, plane: number): { threads: number; tile: number } {
   const { units } = vector(plane);
-  const { size } = teamFor(target);
+  const { size } = planeTeam(target);
   return target.isCpu && units % size === 0 ? { threads: size, tile: units } : { threads: 64, tile: 64 };
 }
 

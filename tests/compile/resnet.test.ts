@@ -1,6 +1,7 @@
 // Compiled training steps: the same numbers as eager ones, and the exact counts that make them fast.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { kernelTarget } from '../../shaders/target';
 import '../../src/ops/methods';
 import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
@@ -14,7 +15,7 @@ import { tensor } from '../../src/tensor/create';
 import { type Memory, tracedMemories } from '../../src/tensor/memory';
 import { manualSeed } from '../../src/tensor/seed';
 import type { Tensor } from '../../src/tensor/tensor';
-import { numbers, targetFor, useGpu, withTarget } from '../util';
+import { close, numbers, targetFor, useGpu, withTarget } from '../util';
 
 useGpu();
 
@@ -73,6 +74,14 @@ for (const name of ['resnet20', 'meanfield-resnet20'])
     assert.ok(compiled.cost.dispatches <= most, `${compiled.cost.dispatches} dispatches`);
     costs[name] = compiled.cost.dispatches;
   });
+
+test('resnet20 on a CPU driver without subgroups, as in Firefox and Deno: one launch a norm too, the same losses', async () => {
+  const own = await train('resnet20', true);
+  const without = await withTarget(kernelTarget({ isCpu: true, subgroupSize: 0 }), () => train('resnet20', true));
+  close(without.losses, own.losses, 1e-4, 'losses');
+  assert.is(without.cost.submits, 1);
+  assert.ok(without.cost.dispatches <= 150, `${without.cost.dispatches} dispatches`);
+});
 
 test('resnet20 with the kernels for GPUs: batch norms in and around the convolutions leave 174 launches', async () => {
   const model = createModel('resnet20') as MeanFieldResNet;
