@@ -6,7 +6,6 @@
 
 import { linkSync, readFileSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { at } from '../../shaders/checked';
 import { explain, temporaryName, writeNew } from './files.node.js';
 
 interface Owner {
@@ -125,7 +124,7 @@ function ticks(pid: number): string | null {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The second field is the program's name in parentheses and may hold blanks; the state is field 3, the start field 22.
     const rest = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return 'ZX'.includes(at(rest, 0)) ? 'ended' : (rest[19] ?? null);
+    return rest[0] === 'Z' || rest[0] === 'X' ? 'ended' : (rest[19] ?? null);
   } catch {
     return null;
   }

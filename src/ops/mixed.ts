@@ -31,34 +31,41 @@ export function unwrapped(f: Operation): Operation {
   return inner ? unwrapped(inner) : f;
 }
 
-function wrapping<F extends Operation>(f: F, wrapper: Operation): F {
-  wrapped.set(wrapper, f);
+function wrapping<F extends object>(f: F, wrap: (f: Operation) => Operation): F {
+  const inner = f as Operation;
+  const wrapper = wrap(inner);
+  wrapped.set(wrapper, inner);
   return wrapper as F;
 }
 
+// `object` and not `Operation`: a signature there would type each parameter that has only a default, such as `keepDims = false`, as any.
+
 /** The operation `f` under autocast's rule for `name`; it takes float16 by itself. */
-export const autocasting = <F extends Operation>(name: string, f: F): F =>
-  wrapping(f, (...args) => {
+export const autocasting = <F extends object>(name: string, f: F): F =>
+  wrapping(f, (inner) => (...args) => {
     const converted = autocastArguments(name, args);
-    return converted ? withoutAutocast(() => f(...converted)) : f(...args);
+    return converted ? withoutAutocast(() => inner(...converted)) : inner(...args);
   });
 
 /** The operation `f` of float32 for float16 too, and under autocast's rule for `name`. Gradients of float16 operands are float16. */
-export const mixed = <F extends Operation>(name: string, f: F, mixture: Mixture = 'refuse'): F =>
+export const mixed = <F extends object>(name: string, f: F, mixture: Mixture = 'refuse'): F =>
   autocasting(
     name,
-    wrapping(f, (...args) =>
-      args.some(hasHalf) ? withoutAutocast(() => throughFloat(name, f, args, mixture)) : f(...args),
+    wrapping(
+      f,
+      (inner) =>
+        (...args) =>
+          args.some(hasHalf) ? withoutAutocast(() => throughFloat(name, inner, args, mixture)) : inner(...args),
     ),
   );
 
 /** The operation `f`, whose kernels read float32 and float16, under autocast's rule for `name`. Operands of both types are refused. */
-export const native = <F extends Operation>(name: string, f: F): F =>
+export const native = <F extends object>(name: string, f: F): F =>
   autocasting(
     name,
-    wrapping(f, (...args) => {
+    wrapping(f, (inner) => (...args) => {
       if (args.some(hasHalf)) refuseBoth(name, [...tensorsIn(args)]);
-      return f(...args);
+      return inner(...args);
     }),
   );
 
