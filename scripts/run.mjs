@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The command `npx dawnfield NAME`, and in a clone `npm run NAME`: sets the machine up as far as needed, then runs the program.
-//   node scripts/run.mjs NAME [arguments]      NAME: see `commands.mjs`; in a clone also custom-module, custom-kernel, test, kills
+//   node scripts/run.mjs NAME [arguments]      NAME: see `commands.mjs`; in a clone also custom-module, custom-kernel, test, kills, runtimes
 import { spawn } from 'node:child_process';
 import { existsSync, fstatSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -15,7 +15,10 @@ const clone = existsSync(join(root, 'tsup.config.ts'));
 const programs = join(root, 'dist/examples');
 
 /** What runs from its sources: in a clone only. @type {Record<string, string | undefined>} */
-const SOURCES = { test: 'tests/run.ts', kills: 'tests/kills/main.ts', ...(clone && { bench: 'bench/main.ts' }) };
+const SOURCES = {
+  ...{ test: 'tests/run.ts', kills: 'tests/kills/main.ts', runtimes: 'tests/runtimes/main.ts' },
+  ...(clone && { bench: 'bench/main.ts' }),
+};
 
 process.stdout.on('error', (error) => {
   if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EPIPE') throw error; // `| head` has seen enough

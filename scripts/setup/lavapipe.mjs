@@ -12,7 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { requireApt, sh, unpackDebian } from './apt.mjs';
 import { appear, partOf, readJson, sweep } from './files.mjs';
 import { SetupError, say } from './say.mjs';
@@ -57,6 +57,19 @@ export function lavapipe(cache) {
       ...(width && { LP_NATIVE_VECTOR_WIDTH: width }),
     },
   };
+}
+
+/**
+ * How to run another program, such as Deno, on the driver that the environment names: where that lies in a private folder, through the newer
+ * glibc's loader, as a program of its own would not load the driver.
+ * @param {string} program @param {NodeJS.ProcessEnv} env
+ * @returns {string[]} the command and its first arguments
+ */
+export function commandFor(program, { VK_ICD_FILENAMES = '' }) {
+  const { triplet, loader } = platforms[process.arch] ?? {};
+  const prefix = join(dirname(VK_ICD_FILENAMES), 'prefix');
+  if (!triplet || !loader || !existsSync(join(prefix, loader))) return [program];
+  return [join(prefix, loader), '--library-path', `${join(prefix, 'usr/lib', triplet)}:/usr/lib/${triplet}`, program];
 }
 
 /** Whether the processor has vectors of 512 bits; the driver takes 256 unless told. */

@@ -1,6 +1,4 @@
-// The cases of ../shared/conformance/vectors (schema.md beside them) as types, and how they are read.
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+// The cases of ../shared/conformance/vectors (schema.md beside them) as types, and their tensors.
 import { tensor } from '../../src/tensor/create';
 import type { Tensor } from '../../src/tensor/tensor';
 
@@ -75,14 +73,4 @@ export function load(t: StoredTensor, requiresGrad = false): Tensor {
   if (t.dtype === 'float32' && values.some((v) => Number.isFinite(v) && !Number.isFinite(Math.fround(v))))
     throw new NotApplicable('it holds numbers beyond the range of float32');
   return tensor(values, { shape: t.shape, dtype: t.dtype, requiresGrad });
-}
-
-/** The files of a folder of cases whose names match. */
-export function readCases(folder: string, filter: RegExp): { file: string; cases: Case[] }[] {
-  const names = readdirSync(folder).filter((name) => name.endsWith('.json') && filter.test(name));
-  return names.sort().map((name) => {
-    const { schema, cases } = JSON.parse(readFileSync(join(folder, name), 'utf8'));
-    if (schema !== 'conformance-vectors/1') throw new Error(`${name}: schema ${schema} is not conformance-vectors/1`);
-    return { file: name.replace('.json', ''), cases };
-  });
 }

@@ -5,11 +5,11 @@ import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
 import { sharedPath } from '../shared';
 import { useGpu } from '../util';
-import { readCases } from './case';
 import { runOptimizer } from './optimizer-case';
 import type { Outcome } from './outcome';
 import { isFailure, table } from './outcome';
 import { runProgram } from './program';
+import { readCases } from './read-cases';
 
 const { VECTORS = '', CASE = '' } = process.env;
 const folder = sharedPath('conformance', 'vectors');
