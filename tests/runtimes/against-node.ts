@@ -4,10 +4,9 @@ import * as assert from 'uvu/assert';
 import { close } from '../util';
 import { conformanceCases, isThere, type Runtime, report } from './runtimes';
 
-/** Adds the test; where the runtime is not on this machine, it is skipped. */
-export function testRuntime(name: Runtime): void {
-  (isThere(name) ? test : test.skip)(`${name}: conformance, Node's numbers, Node's losses`, async () => {
-    const cases = conformanceCases();
+/** Adds the test; where the runtime is not on this machine, it is skipped. `cases`: conformance cases, which take browsers minutes. */
+export function testRuntime(name: Runtime, cases = conformanceCases()): void {
+  (isThere(name) ? test : test.skip)(`${name}: Node's numbers, Node's losses`, async () => {
     const task = { cases, steps: 4, timed: 0, batch: 4 };
     const found = await report(name, task);
     const node = await report('node', { ...task, cases: [] });

@@ -1,0 +1,6 @@
+// Chromium, headless. What is compared: against-node.ts.
+import { test } from 'uvu';
+import { testRuntime } from './against-node';
+
+testRuntime('chromium', []);
+test.run();
