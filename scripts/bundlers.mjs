@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-const tarball = resolve(process.argv[2] ?? '');
+if (!process.argv[2]) throw new Error('name the package: node scripts/bundlers.mjs dawnfield-….tgz; npm pack makes it');
+const tarball = resolve(process.argv[2]);
 const folder = mkdtempSync(join(tmpdir(), 'dawnfield-bundlers-'));
 /** @param {string} name @param {string} text */
 const write = (name, text) => writeFileSync(join(folder, name), text);

@@ -2,6 +2,7 @@
 // closed tab. Runs take turns, so both are at the same step; everything else happens between two steps.
 
 import type { ImageDataset } from '../../../datasets/cifar';
+import { fromEnd } from '../../../shaders/checked';
 import { DeviceLostError, device, init, shutdown } from '../../../src/index';
 import { decodeCheckpoint } from '../../../src/train/checkpoint';
 import type { Recipe } from '../../shared/recipe';
@@ -113,7 +114,7 @@ export class Session {
           shared,
           {
             point: (run, point, crossings) => this.#post({ type: 'point', run: run.id, point, crossings }),
-            epoch: (run) => this.#post({ type: 'epoch', run: run.id, line: run.history.epochs.at(-1)! }),
+            epoch: (run) => this.#post({ type: 'epoch', run: run.id, line: fromEnd(run.history.epochs, 1) }),
             notice: (text) => this.#post({ type: 'notice', text }),
             between: (run) => this.#between(run),
           },
