@@ -182,7 +182,7 @@ export const applyKey = ({ target, plane, relu, samples, channels }: ApplyOption
 
 /** (a, b, c, mean) of dx = a·g + b·(x − mean) + c in training, from the channel's sums and row. */
 export const trainingCoefficients =
-  'vec4f(row.z, -row.z * row.y * row.y * sum.y / p.count, -row.z * sum.x / p.count, row.x)';
+  'vec4f(row.z, -row.z * (row.y * (row.y * sum.y)) / p.count, -row.z * sum.x / p.count, row.x)';
 
 /** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
 export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>

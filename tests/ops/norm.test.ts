@@ -137,6 +137,23 @@ test('statistics of values far from zero keep their digits', async () => {
   close(await y.data(), reference(shape)(x), 1e-3);
 });
 
+test('gradients of large values keep the part that goes through the variance', () =>
+  onBothTargets(async () => {
+    const shape = [2, 3, 16, 16];
+    const values = numbers(size(shape), 11);
+    const upstream = tensor(Float32Array.from(numbers(size(shape), 12)), { shape });
+    const gradient = async (scale: number) => {
+      const x = tensor(
+        Float32Array.from(values, (v) => v * scale),
+        { shape, requiresGrad: true },
+      );
+      backward(batchNorm(x, { training: true, eps: 0 }), { gradient: upstream });
+      return (await x.grad!.data()).map((v) => v * scale);
+    };
+    const want = await gradient(1);
+    for (const scale of [2 ** 50, 2 ** -50]) close(await gradient(scale), want, 1e-6, `× ${scale}`);
+  }));
+
 test('batch norm is bitwise reproducible and takes strided input', async () => {
   const x = tensor(Float32Array.from(numbers(6 * 5 * 4 * 4, 4)), { shape: [5, 6, 4, 4] });
   const swapped = strided(x, [6, 5, 4, 4], [16, 96, 4, 1]);
