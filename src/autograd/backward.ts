@@ -201,7 +201,7 @@ function backwardFrom(
     });
     for (const memory of made) if (memory.holds === 0 && memory.disposable) memory.release();
     for (const g of outputs ?? [gradient, addend]) if (g) drop(g);
-    if (!retainGraph || (node.id >= firstNew && !createGraph)) node.finish();
+    if (!node.options.lasting && (!retainGraph || (node.id >= firstNew && !createGraph))) node.finish();
   };
 
   enqueue(root, seed, false);

@@ -299,6 +299,7 @@ export function recordOutputs(
     (_gradient, needs, _addend, gradients = []) => pull(gradients, needs),
     {
       several: true,
+      lasting: !saved.length,
       push:
         push &&
         ((...given) => {

@@ -41,6 +41,8 @@ interface NodeOptions {
   differentiable?: Rule;
   /** One of the nodes that an operation with several outputs consists of: the gradient passes between them by `handOn`, in a backward pass alone. */
   several?: boolean;
+  /** It has nothing to release, and stays for the passes from its other outputs. */
+  lasting?: boolean;
   /** Why no gradient can pass, and what to do: `backward` refuses a graph with such a node before it launches anything. */
   closed?: string;
 }

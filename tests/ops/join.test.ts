@@ -100,6 +100,17 @@ test('parts share one gradient, in a launch a part', async () => {
   assert.equal(await list(two!), [1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1]);
 });
 
+test('each part may have a backward pass of its own, as in PyTorch', async () => {
+  const x = tensor([1, 2, 3], { requiresGrad: true });
+  const [a, b] = split(x, [1, 2]) as [Tensor, Tensor];
+  sum(mul(a, a)).backward();
+  sum(mul(b, b)).backward();
+  assert.equal(await list(x.grad!), [2, 4, 6]);
+  const [c, d] = chunk(mul(x, x), 2) as [Tensor, Tensor];
+  sum(c).backward();
+  assert.throws(() => sum(d).backward(), /graph of 'mul' was used before/);
+});
+
 test('second derivatives and jvp go through parts', async () => {
   const f = (x: Tensor) => {
     const [a, b] = chunk(x, 2) as [Tensor, Tensor];
