@@ -19,6 +19,7 @@ import type { Fields } from './fields';
 import { watchFields } from './fields';
 import { Handed } from './handed';
 import { consultedModes } from './modes';
+import { overwrite, requireOwn } from './overwrite';
 import { detach, isPlain, isRecording, Node, sumOf, tensorsIn, withoutHistory } from './tape';
 
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
@@ -44,6 +45,8 @@ export interface CompiledStep<A extends unknown[], R> {
 interface Entry<R> {
   readonly graph: CompiledGraph;
   matches(args: readonly unknown[]): boolean;
+  /** Refuses arguments that the step writes into where a write would be lost. */
+  check(args: readonly unknown[]): void;
   /** What the host does before the graph runs again. */
   prepare(args: readonly unknown[]): ReturnType<Effect>[];
   /** What takes back the effects of the trace. */
@@ -68,10 +71,10 @@ export interface CompileOptions {
 
 /**
  * Compiles a training or evaluation step. `step` takes tensors, numbers and anything else, and returns a tensor or arrays or plain objects of
- * them. Tensor arguments may bring other values, numbers may change; another shape, another value of anything else, or another train/eval
- * mode makes another graph, and so does another `requiresGrad` or a gradient that is or is not there. All else that comes from outside is
- * part of the graph: a variable that is given another number or another tensor keeps its old value (`debug` finds that). Results live as those
- * of eager operations do. Inside, nothing can be read back.
+ * them. Tensor arguments may bring other values, and the step may write into them; numbers may change. Another shape, another value of anything
+ * else, or another train/eval mode makes another graph, and so does another `requiresGrad` or a gradient that is or is not there. All else that
+ * comes from outside is part of the graph: a variable that is given another number or another tensor keeps its old value (`debug` finds that).
+ * Results live as those of eager operations do. Inside, nothing can be read back.
  *
  *     const step = compile((x: Tensor, y: Tensor) => {
  *       const loss = crossEntropy(model.forward(x), y);
@@ -102,6 +105,7 @@ export function compile<A extends unknown[], R>(
     requireLeaves(args);
     let entry = entries.find((e) => e.matches(args));
     if (entry && !debug) {
+      entry.check(args);
       started(entry, entry.prepare(args));
       return entry.finish(args);
     }
@@ -114,6 +118,7 @@ export function compile<A extends unknown[], R>(
       console.warn(
         'compile: every call of the step keeps memory that it has made, so it is traced again each time. Return such tensors instead of keep().',
       );
+    entry.check(args);
     started(entry, entry.undos);
     const result = entry.finish(args);
     if (entry.once) entry.graph.destroy();
@@ -203,6 +208,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     return input;
   });
   fill(inputs, args);
+  const versions = inputs.map(({ memory }) => memory.version);
   const scalars = args.map((arg) => (typeof arg === 'number' ? new Scalar(arg) : null));
   const own = rebuild(args, [...inputs]) as unknown[];
   const inside = own.map((arg, i) => scalars[i] ?? arg) as A;
@@ -227,6 +233,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       });
     });
   });
+  const overwritten = [...inputs.entries()].filter(([i, { memory }]) => memory.version !== versions[i]);
   const returned = [...tensorsIn(result)];
   const made = new Set(captured.made);
   const left = [...fields.grad].flatMap(([tensor, { written }]) => (written ? [{ tensor, grad: tensor.grad }] : []));
@@ -289,6 +296,10 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
         recording === isRecording() && others.every((value, i) => value === null || Object.is(value, next[i]));
       return same && shapesOf(next) === shapes && modes.unchanged() && captured.inPlace() && unchanged();
     },
+    check(next) {
+      const now = [...tensorsIn(next)];
+      for (const [i] of overwritten) requireOwn('compile', at(now, i), now);
+    },
     prepare(next) {
       const now = [...tensorsIn(next)];
       for (const { grad } of dropped) if (grad && !now.some((t) => t.memory === grad.memory)) grad.dispose();
@@ -308,6 +319,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     },
     finish(next) {
       const now = [...tensorsIn(next)];
+      for (const [i, input] of overwritten) overwrite(at(now, i), input);
       for (const { tensor, value } of training) tensor.requiresGrad = value;
       for (const { tensor, give } of grads) {
         const argument = now[inputs.indexOf(tensor)];

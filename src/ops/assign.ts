@@ -1,51 +1,13 @@
 // Writing into tensors in place: `x.assign_(y)` and its relatives, where no gradient is lost by it.
 
-import { at } from '../../shaders/checked';
+import { overwrite, refuse, requireWritable } from '../autograd/overwrite';
 import { isRecording } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import type { DType } from '../tensor/dtype';
-import { copy, copyInto, isBindable } from '../tensor/elementwise';
-import { bytesIn } from '../tensor/rows';
-import { broadcastShapes, broadcastStrides, sameShape } from '../tensor/shape';
-import { strided, Tensor } from '../tensor/tensor';
-import { place } from '../tensor/views';
+import { broadcastShapes, sameShape } from '../tensor/shape';
+import { Tensor } from '../tensor/tensor';
 import type { Operand } from './elementwise';
-
-function refuse(op: string, problem: string, x: Tensor, hint: string): never {
-  throw inputError(op, problem, { target: x }, hint);
-}
-
-/** Whether elements may be the same: some dimension does not step over all that the smaller steps reach. */
-function overlaps(x: Tensor): boolean {
-  const wide = x.shape.map((n, d) => [Math.abs(at(x.strides, d)), n] as const).filter(([, n]) => n > 1);
-  let reach = 0;
-  for (const [stride, n] of wide.sort(([a], [b]) => a - b)) {
-    if (stride <= reach) return true;
-    reach += stride * (n - 1);
-  }
-  return false;
-}
-
-/** Refuses a target whose gradients a write would falsify, or whose elements share memory. */
-export function requireWritable(op: string, x: Tensor): void {
-  if (!x.isLeaf)
-    refuse(
-      op,
-      'the target was computed from tensors with gradients, and writing would falsify them',
-      x,
-      'Use detach().',
-    );
-  if (isRecording() && x.requiresGrad)
-    refuse(
-      op,
-      'the target requires a gradient, and a write cannot be differentiated',
-      x,
-      'Wrap the write in noGrad().',
-    );
-  if (overlaps(x))
-    refuse(op, 'elements of the target share memory: it is an expanded view', x, 'Write into a clone().');
-}
 
 function write(op: string, x: Tensor, y: Tensor): Tensor {
   requireWritable(op, x);
@@ -58,14 +20,7 @@ function write(op: string, x: Tensor, y: Tensor): Tensor {
       { target: x, source: y },
       'The shape of the target stays.',
     );
-  if (isBindable(x) && bytesIn(x) === x.memory.storage.bytes) {
-    copyInto(x, y);
-    return x;
-  }
-  // A view into larger memory: kernels for whole tensors would write over its end.
-  const source = y.dtype === x.dtype && y.storage.block !== x.storage.block ? y : copy(y, x.dtype);
-  place(x, strided(source, x.shape, broadcastStrides(source.shape, source.strides, x.shape)));
-  x.memory.written();
+  overwrite(x, y);
   return x;
 }
 

@@ -1,7 +1,8 @@
 // In-place methods: `x.relu_()`, `x.maskedFill_(mask, 0)`. Each is the operation of that name, written back into its first tensor: one mechanism for all of
 // PyTorch's in-place methods of operations that keep the shape.
+import { requireWritable } from '../autograd/overwrite';
 import type { Tensor } from '../tensor/tensor';
-import { requireWritable, writeBack } from './assign';
+import { writeBack } from './assign';
 
 const words = <T extends string>(text: T): Words<T> => text.split(' ') as Words<T>;
 type Words<T extends string> = T extends `${infer A} ${infer B}` ? [A, ...Words<B>] : [T];

@@ -1,5 +1,6 @@
 // What a kernel of the user's own is launched on, checked before anything runs.
 
+import { requireWritable } from '../autograd/overwrite';
 import { isRecording } from '../autograd/tape';
 import { type Constant, f32, Scalar } from '../gpu';
 import { inputError } from '../tensor/context';
@@ -7,7 +8,6 @@ import { checkDType, type DType, toHost, wgslType } from '../tensor/dtype';
 import { contiguous, convertedScalar, copy, isBindable } from '../tensor/elementwise';
 import { checkShape } from '../tensor/shape';
 import { requireTensors, Tensor } from '../tensor/tensor';
-import { requireWritable } from './assign';
 
 /** A binding, read off its text. */
 export interface Parsed {

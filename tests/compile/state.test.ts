@@ -9,6 +9,7 @@ import {
   manualSeed,
   nn,
   noGrad,
+  ones,
   optim,
   randn,
   type Tensor,
@@ -240,6 +241,42 @@ test('an argument with a gradient gets it; one with a history is refused', async
   step(x);
   assert.throws(() => step(x.mul(2)), /compile: an argument was computed from tensors with gradients.*detach\(\)/s);
   assert.is(await step(noGrad(() => x.mul(2))).item(), 6);
+});
+
+test('an argument that the step writes into is written in every call', async () => {
+  for (const debug of [false, true]) {
+    const step = compile((x: Tensor, y: Tensor) => [x.mul_(2).add_(y), x.sum()] as const, { debug });
+    const frame = tensor([9, 1, 9, 2, 9, 3]);
+    const view = frame.reshape([3, 2]).select(1, 1);
+    const whole = tensor([1, 2, 3]);
+    for (const x of [whole, whole, view, whole, view]) {
+      const now = [...(await x.data())].map((v) => 2 * v + 1);
+      const [same, total] = step(x, tensor([1, 1, 1]));
+      assert.is(same, x);
+      assert.equal([...(await x.data())], now);
+      assert.is(
+        await total.item(),
+        now.reduce((a, b) => a + b),
+      );
+    }
+    assert.equal([...(await frame.data())], [9, 7, 9, 11, 9, 15], 'beside the view nothing is written');
+  }
+});
+
+test('a written argument keeps the rules of in-place methods', async () => {
+  const step = compile((x: Tensor, y: Tensor) => x.add_(y));
+  const [x, one] = [zeros([2]), tensor([1, 1])];
+  step(x, one);
+  step(x, one);
+  const w = tensor([3, 4], { requiresGrad: true });
+  const loss = w.mul(x).sum();
+  step(x, one);
+  assert.throws(() => loss.backward(), /'mul' needs for its gradient was overwritten/);
+  assert.throws(() => step(x, x), /compile: the step writes into an argument whose memory another argument shares/);
+  assert.throws(() => step(ones([1]).expand([2]), one), /compile: elements of the target share memory/);
+  const between = w.mul(1);
+  assert.throws(() => noGrad(() => step(between, one)), /compile: the target was computed from tensors with gradients/);
+  assert.equal([...(await x.data())], [3, 3]);
 });
 
 test('empty tensors: arguments, results, constants, gradients', async () => {
