@@ -5,6 +5,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import ts from 'typescript';
 import { root } from '../setup/places.mjs';
 import { SetupError } from '../setup/say.mjs';
+import { withDocs } from './docs.mjs';
 
 const here = import.meta.dirname;
 const place = 'src/gpu/webgpu';
@@ -32,9 +33,16 @@ export function writeTypes(folder, entries) {
       outDir: folder,
       rootDir: root,
       tsBuildInfoFile: undefined,
+      stripInternal: true,
     },
   );
-  const { diagnostics, emitSkipped } = program.emit(undefined, (path, text) => write(path, text, folder));
+  const { diagnostics, emitSkipped } = program.emit(
+    undefined,
+    (path, text) => write(path, text, folder),
+    undefined,
+    true,
+    { afterDeclarations: [withDocs(program.getTypeChecker())] },
+  );
   if (emitSkipped || diagnostics.length)
     throw new SetupError(
       `the types cannot be written: ${ts.formatDiagnostics(diagnostics, { getCanonicalFileName: (name) => name, getCurrentDirectory: () => root, getNewLine: () => '\n' })}`,

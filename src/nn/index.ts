@@ -20,6 +20,7 @@ export * as init from './init';
 export { type CachedPass, KeyValueCache, type KeyValueCacheOptions } from './key-value-cache';
 export { GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm } from './layer-norm';
 export * from './layers';
+export type { LinearOptions } from './linear';
 export { Bilinear, Linear } from './linear';
 export * from './loss';
 export * as metrics from './metrics';

@@ -8,6 +8,12 @@ import * as init from './init';
 import { Module } from './module';
 import { Parameter } from './parameter';
 
+/** Options of `Linear` and `Bilinear`. */
+export interface LinearOptions {
+  /** Whether a trained bias is added, true by default. */
+  bias?: boolean;
+}
+
 /** y = x·Wᵀ + b on the last axis. `weight` [out, in], `bias` [out]; both start uniform in ±1/√in, as in PyTorch. */
 export class Linear extends Module {
   /** The trained weight. */
@@ -20,7 +26,7 @@ export class Linear extends Module {
     readonly inFeatures: number,
     /** Size of the last dimension of the result. */
     readonly outFeatures: number,
-    options: { bias?: boolean } = {},
+    options: LinearOptions = {},
   ) {
     super();
     const { bias = true } = checked(this.constructor.name, options, { bias: is.flag });
@@ -52,7 +58,7 @@ export class Bilinear extends Module<[Tensor, Tensor]> {
     readonly in2Features: number,
     /** Size of the last dimension of the result. */
     readonly outFeatures: number,
-    options: { bias?: boolean } = {},
+    options: LinearOptions = {},
   ) {
     super();
     const { bias = true } = checked(this.constructor.name, options, { bias: is.flag });

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { docOf } from '../../scripts/publish/docs.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const entry = join(root, 'src/index.node.ts');
@@ -17,20 +18,6 @@ const place = (node: ts.Node) => {
   const file = node.getSourceFile();
   return `${relative(root, file.fileName)}:${file.getLineAndCharacterOfPosition(node.getStart()).line + 1}`;
 };
-
-/** Whether an editor shows something: of a name from a pattern, what it shows of the property. */
-function isDocumented(symbol: ts.Symbol): boolean {
-  if (symbol.getDocumentationComment(checker).some(({ text }) => text.trim())) return true;
-  const node = symbol.valueDeclaration;
-  if (!node) return false;
-  if (ts.isShorthandPropertyAssignment(node)) {
-    const value = checker.getShorthandAssignmentValueSymbol(node);
-    return !!value && isDocumented(value.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(value) : value);
-  }
-  if (!ts.isBindingElement(node) || !ts.isIdentifier(node.name)) return false;
-  const property = checker.getTypeAtLocation(node.parent).getProperty((node.propertyName ?? node.name).getText());
-  return !!property && isDocumented(property);
-}
 
 /** Whether a member is no part of the public surface, or is a module in a field, which its own class describes. */
 function isExempt(member: ts.Symbol, node: ts.Node): boolean {
@@ -59,7 +46,7 @@ const seen = new Set<ts.Symbol | ts.Node>();
 const missing = new Set<string>();
 
 function tell(symbol: ts.Symbol, name: string, node: ts.Node): void {
-  if (!isDocumented(symbol)) missing.add(`${name} (${place(node)})`);
+  if (!docOf(checker, symbol)) missing.add(`${name} (${place(node)})`);
 }
 
 function visit(symbol: ts.Symbol, path: string): void {

@@ -19,6 +19,7 @@ import { publint } from 'publint';
 import { extract } from 'tar';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { quickInfo } from './quick-info';
 import { checkLosses, tenSteps } from './ten-steps';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -108,6 +109,42 @@ test('programs of a project of its own are strictly typed, without casts', () =>
   writeFileSync(join(project, 'own/swiglu.ts'), kernels);
   symlinkSync(join(root, 'node_modules/@types'), join(project, 'node_modules/@types'));
   compile('-p', 'own');
+});
+
+/** What editors must show of a name, in part: of functions and methods from the table, of other methods, of modules, options and fields. */
+const shown = {
+  'F.@exp': 'eˣ',
+  'F.@relu': 'max(x, 0)',
+  'F.@maximum': 'NaN if either is',
+  'F.@conv2d': 'torch.nn.functional.conv2d',
+  'x.@exp': 'eˣ',
+  'x.@exp_': 'In place, and returns x: eˣ',
+  'x.@maximum': 'NaN if either is',
+  'x.@add': 'alpha',
+  'x.@sum': 'torch.sum',
+  'x.@reshape': 'torch.reshape',
+  'x.@median': 'median',
+  'x.@backward': 'grad',
+  'new nn.@Linear(1, 2)': 'y = x·Wᵀ + b',
+  'new nn.Linear(1, 2, { @bias: false })': 'bias',
+  'new nn.LayerNorm(2, { @eps: 1 })': '1e-5',
+  'new optim.@Adam([])': 'torch.optim.Adam',
+  'new optim.Adam([], { @betas: [0, 0] })': 'running means',
+};
+test('editors show what a name of the package is', () => {
+  const head = "import { F, nn, optim, tensor } from 'dawnfield';\nconst x = tensor([1]);\n";
+  const infos = quickInfo(project, head, Object.keys(shown));
+  for (const [name, part] of Object.entries(shown))
+    assert.ok(infos.get(name)?.includes(part), `${name} shows '${infos.get(name)}', and not '${part}'`);
+});
+
+test('the published types hold no `any`', () => {
+  const files = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.d.ts'));
+  assert.ok(files.length > 200, `${files.length} files`);
+  for (const name of files) {
+    const code = readFileSync(join(home, name), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+    assert.is(/[?\w]: any\b.*/.exec(code)?.[0], undefined, name);
+  }
 });
 
 /** Every entry of the package, and that `dawnfield/lean` alone has no methods. */
