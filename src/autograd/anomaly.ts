@@ -13,7 +13,7 @@ import { Mode } from './modes';
 
 /** A number became NaN or infinite. */
 export class AnomalyError extends DawnfieldError {
-  /** The name of the class. */
+  /** 'AnomalyError', to tell it from other errors where `instanceof` cannot. */
   override name = 'AnomalyError';
 }
 

@@ -1,7 +1,7 @@
 // What training and evaluation need of a data set: batches on the GPU, in an order that depends on seed and epoch alone.
 import type { Tensor } from '../tensor/tensor';
 
-/** Inputs and labels. */
+/** A batch of images with their labels, all on the GPU. */
 export interface Batch {
   /** float32 [N, 3, 32, 32], or whatever the model takes. */
   readonly images: Tensor;
@@ -15,13 +15,13 @@ export interface Batch {
   readonly index: number;
 }
 
-/** Which batches are wanted. */
+/** Which batches of an epoch are wanted, and in what order. */
 export interface BatchOptions {
-  /** Samples a batch. */
+  /** Images of a batch; the last batch of an epoch may have fewer. */
   batchSize: number;
   /** Order and augmentation are pure functions of (seed, epoch, image): default 0, 0. */
   seed?: number;
-  /** Which epoch, from 0. */
+  /** Counted from 0, the default; each epoch has an order and an augmentation of its own. */
   epoch?: number;
   /** Whether the images come in an order of the epoch's own, for training (default false). */
   shuffle?: boolean;

@@ -20,9 +20,9 @@ type HostNumbers =
 
 /** Host data with a shape, as image decoders give it. */
 export interface HostArray {
-  /** The numbers, row-major. */
+  /** The numbers in row-major order, as many as `shape` has elements. */
   data: HostNumbers;
-  /** The shape. */
+  /** Size of each dimension, the last one next to each other in `data`. */
   shape: readonly number[];
 }
 

@@ -17,9 +17,9 @@ import { type Dataset, type Samples, sampleAt } from './dataset';
  * tensors in one launch each.
  */
 export class TensorDataset<T extends readonly Tensor[]> implements Dataset<{ [K in keyof T]: Tensor }> {
-  /** The tensors, whose first dimension counts samples. */
+  /** The tensors; sample i is row i of each. */
   readonly tensors: T;
-  /** How many there are. */
+  /** Number of samples: the first dimension of every tensor. */
   readonly length: number;
 
   constructor(...tensors: T) {
@@ -32,7 +32,7 @@ export class TensorDataset<T extends readonly Tensor[]> implements Dataset<{ [K 
     this.tensors = tensors;
   }
 
-  /** The sample at a position. */
+  /** Row `index` of each tensor, as views without the first dimension. */
   get(index: number): { [K in keyof T]: Tensor } {
     return this.tensors.map((t) => select(t, 0, index)) as { [K in keyof T]: Tensor };
   }
@@ -48,9 +48,9 @@ export class Subset<S> implements Dataset<S> {
   readonly getBatch?: NonNullable<Dataset<S>['getBatch']>;
 
   constructor(
-    /** The dataset that the positions are of. */
+    /** The whole dataset. */
     readonly data: Samples<S>,
-    /** The positions in `data`. */
+    /** Positions in `data`, in the order of the subset; they may repeat. */
     readonly indices: ArrayLike<number>,
   ) {
     const odd = Array.from(indices).find((i) => !Number.isInteger(i) || i < 0 || i >= data.length);
@@ -59,12 +59,12 @@ export class Subset<S> implements Dataset<S> {
     if (whole) this.getBatch = (list) => whole(list.map((i) => indices[i] as number));
   }
 
-  /** How many there are. */
+  /** Number of positions, `indices.length`. */
   get length(): number {
     return this.indices.length;
   }
 
-  /** The sample at a position. */
+  /** Sample `indices[index]` of the whole dataset. */
   get(index: number): S | Promise<S> {
     return sampleAt(this.data, this.indices[index] as number);
   }
@@ -72,15 +72,17 @@ export class Subset<S> implements Dataset<S> {
 
 /** Data sets one behind the other, as `torch.utils.data.ConcatDataset`. */
 export class ConcatDataset<S> implements Dataset<S> {
-  /** How many there are. */
+  /** Number of samples of all datasets together. */
   readonly length: number;
 
-  constructor(/** The datasets, one after the other. */ readonly datasets: readonly Samples<S>[]) {
+  constructor(
+    /** The datasets in order: positions go on from one to the next. */ readonly datasets: readonly Samples<S>[],
+  ) {
     if (!datasets.length) throw new InputError('ConcatDataset: give at least one data set');
     this.length = datasets.reduce((n, data) => n + data.length, 0);
   }
 
-  /** The sample at a position. */
+  /** The sample at a position, counted through all datasets. */
   get(index: number): S | Promise<S> {
     let i = index;
     for (const data of this.datasets) {

@@ -8,7 +8,7 @@ import { checked, is } from '../gpu/options';
 import type { HostArray } from './collate';
 import type { Dataset } from './dataset';
 
-/** How `ImageFolder` reads. */
+/** Size of the images, and what decodes a file. */
 export interface ImageFolderOptions {
   /** Height and width of the images (default 32). */
   size?: number;
@@ -37,15 +37,15 @@ async function decodeWithSharp(path: string, size: number): Promise<HostArray> {
 
 /** Samples [image, class number]; classes are the folder's subfolders in alphabetical order. */
 export class ImageFolder implements Dataset<[HostArray, number]> {
-  /** Names of the classes: those of the folders, sorted. */
+  /** Names of the folders, sorted: label i is `classes[i]`. */
   readonly classes: string[];
-  /** Paths and labels. */
+  /** The image files, by class and then by name, with their labels. */
   readonly files: readonly { path: string; label: number }[];
 
   constructor(
-    /** The folder. */
+    /** The folder that holds a folder for each class. */
     readonly root: string,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: ImageFolderOptions = {},
   ) {
     checked('ImageFolder', options, { size: is.number, decode: is.func });
@@ -63,12 +63,12 @@ export class ImageFolder implements Dataset<[HostArray, number]> {
       throw new InputError(`ImageFolder: ${root} holds no folders with images (one folder for each class is expected)`);
   }
 
-  /** How many there are. */
+  /** Number of image files. */
   get length(): number {
     return this.files.length;
   }
 
-  /** The sample at a position. */
+  /** The image [3, size, size] of file `index`, decoded now, and its label. */
   async get(index: number): Promise<[HostArray, number]> {
     const { path, label } = at(this.files, index);
     const { size = 32, decode = decodeWithSharp } = this.options;

@@ -11,7 +11,7 @@ import { batchOf, fieldTypes } from './collate';
 import { type Dataset, type Samples, sampleAt } from './dataset';
 import { orderOf, type Sampler } from './sampler';
 
-/** How a `DataLoader` takes batches. */
+/** Options of `DataLoader`, by the names of `torch.utils.data.DataLoader`. */
 export interface DataLoaderOptions<S, B> {
   /** Samples of a batch (default 1). */
   batchSize?: number;
@@ -62,7 +62,7 @@ export class DataLoader<S, B = Collated<S>> {
   #types: FieldTypes | undefined;
 
   constructor(
-    /** What the batches are made of. */
+    /** The dataset, or an iterable that is read once an epoch. */
     readonly data: Dataset<S> | readonly S[] | Iterable<S> | AsyncIterable<S>,
     options: DataLoaderOptions<S, B> = {},
   ) {

@@ -11,9 +11,9 @@ import { bind, contiguous } from '../tensor/elementwise';
 import { empty, requireFloats, requireTensors, type Tensor } from '../tensor/tensor';
 import type { Batch, BatchSource } from './batches';
 
-/** How images are mixed. */
+/** Strengths of mixup and cutmix; at least one is given. */
 export interface MixOptions {
-  /** How many classes there are. */
+  /** Number of classes: the length of each row of `targets`. */
   classes: number;
   /** α of mixup: pairs are blended by λ of Beta(α, α). */
   mixup?: number;
@@ -23,9 +23,9 @@ export interface MixOptions {
 
 /** Where a batch is, for its random numbers: 0 unless given. */
 export interface MixPosition {
-  /** Seed of the random numbers. */
+  /** Seed of λ, partners and boxes (default 0). */
   seed?: number;
-  /** Which epoch, from 0. */
+  /** Counted from 0, the default; each epoch mixes anew. */
   epoch?: number;
   /** Position of its first image in the order of the epoch. */
   index?: number;

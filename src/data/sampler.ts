@@ -13,10 +13,10 @@ interface Counted {
 
 /** An order of positions for each epoch, as `torch.utils.data.Sampler`. A `DataLoader` asks for its own epoch's; each iteration is one epoch on. */
 export abstract class Sampler<T = number> {
-  /** Which epoch, from 0. */
+  /** The epoch whose positions come next, from 0; set it to repeat or to skip one. */
   epoch = 0;
 
-  /** How many there are. */
+  /** Number of positions, or of batches, in an epoch. */
   abstract readonly length: number;
 
   /** The positions of an epoch. */
@@ -29,11 +29,11 @@ export abstract class Sampler<T = number> {
 
 /** Positions in their order. */
 export class SequentialSampler extends Sampler {
-  constructor(/** What the positions are of. */ readonly data: Counted) {
+  constructor(/** What has the length n: positions are 0 … n − 1. */ readonly data: Counted) {
     super();
   }
 
-  /** How many there are. */
+  /** Number of positions: the length of `data`. */
   get length(): number {
     return this.data.length;
   }
@@ -45,13 +45,13 @@ export class SequentialSampler extends Sampler {
 
 /** Positions in an order of each epoch's own; with `replacement` any of them, `numSamples` times. */
 export class RandomSampler extends Sampler {
-  /** How many there are. */
+  /** Number of positions an epoch: the length of `data`, or `numSamples`. */
   readonly length: number;
   readonly #replacement: boolean;
   readonly #seed: number | undefined;
 
   constructor(
-    /** What the positions are of. */
+    /** What has the length n: positions are drawn from 0 … n − 1. */
     readonly data: Counted,
     options: { replacement?: boolean; numSamples?: number; seed?: number } = {},
   ) {
@@ -78,7 +78,7 @@ export class SubsetRandomSampler extends Sampler {
   readonly #random: RandomSampler;
 
   constructor(
-    /** The positions. */
+    /** The positions, each of which comes once an epoch. */
     readonly indices: readonly number[],
     options: { seed?: number } = {},
   ) {
@@ -86,7 +86,7 @@ export class SubsetRandomSampler extends Sampler {
     this.#random = new RandomSampler(indices, checked('SubsetRandomSampler', options, { seed: is.number }));
   }
 
-  /** How many there are. */
+  /** Number of positions, `indices.length`. */
   get length(): number {
     return this.indices.length;
   }
@@ -102,9 +102,9 @@ export class WeightedRandomSampler extends Sampler {
   readonly #seed: number | undefined;
 
   constructor(
-    /** The weight of each. */
+    /** Position i is drawn in proportion to `weights[i]`, which is ≥ 0; they need not add up to 1. */
     readonly weights: ArrayLike<number>,
-    /** How many positions an epoch has. */
+    /** Positions drawn in an epoch. */
     readonly numSamples: number,
     options: { replacement?: boolean; seed?: number } = {},
   ) {
@@ -122,7 +122,7 @@ export class WeightedRandomSampler extends Sampler {
     this.#seed = seed;
   }
 
-  /** How many there are. */
+  /** Number of positions an epoch, `numSamples`. */
   get length(): number {
     return this.numSamples;
   }
@@ -155,18 +155,18 @@ export class WeightedRandomSampler extends Sampler {
 /** Lists of `batchSize` positions of another sampler; the last one may be shorter, or is left out. */
 export class BatchSampler extends Sampler<number[]> {
   constructor(
-    /** What gives the positions. */
+    /** Gives the positions, one after the other. */
     readonly sampler: Sampler | (Iterable<number> & Counted),
-    /** Samples a batch. */
+    /** Positions of a batch; the last batch may have fewer. */
     readonly batchSize: number,
-    /** Whether a last batch that is not full is left out. */
+    /** Leaves out a last batch that is not full (default false). */
     readonly dropLast = false,
   ) {
     super();
     requireCount('BatchSampler', batchSize);
   }
 
-  /** How many there are. */
+  /** Number of batches in an epoch. */
   get length(): number {
     const n = this.sampler.length / this.batchSize;
     return this.dropLast ? Math.floor(n) : Math.ceil(n);

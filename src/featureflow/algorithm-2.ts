@@ -19,9 +19,9 @@ export interface RegressionLayer {
   readonly units: readonly [sources: number, targets: number];
   /** Of each replica: h1(β_{l−1}) [rows, m_{l−1}] and α_l [rows, m_l], row-major; v_l in any order. */
   readonly sources: readonly ArrayLike<number>[];
-  /** Targets of the regression, a row a sample. */
+  /** α_l [rows, m_l] of each replica, row-major: what the regression is to keep. */
   readonly residuals: readonly ArrayLike<number>[];
-  /** Their weights, a row a sample. */
+  /** v_l [m_{l−1}, m_l] of each replica, as it was trained. */
   readonly weights: readonly ArrayLike<number>[];
   /** Overwrites the weights of all replicas, each given as [m_{l−1}, m_l]. */
   assign(weights: readonly ArrayLike<number>[]): void;
@@ -33,7 +33,7 @@ export interface Regressable {
   regressionLayers(x: Tensor): Promise<RegressionLayer[]>;
 }
 
-/** How the regressions of Algorithm 2 are solved. */
+/** Form and system of the regressions of Algorithm 2. */
 export interface RegressOptions {
   /**
    * 'hard' keeps every residual exactly; 'soft' (footnote 2) trades exactness for smaller weights, each layer on the features of the standard
@@ -57,17 +57,17 @@ export const REGRESS: OptionTable<RegressOptions> = {
 
 /** What the regression did to one layer of one replica. */
 export interface RegressionReport {
-  /** Which layer. */
+  /** l, from 2 on; L + 1 is the readout. */
   layer: number;
-  /** Which replica. */
+  /** Position among the replicas, from 0. */
   replica: number;
-  /** Which system was solved. */
+  /** 'dual' [N, N] or 'primal' [m, m]. */
   system: 'dual' | 'primal';
   /** Largest by smallest eigenvalue of the matrix that was inverted, λ included; by power iteration. */
   condition: number;
   /** Mean square of the weights: mσ² before, Nσ² at most after the hard form. */
   meanSquareBefore: number;
-  /** Mean square of the residual afterwards. */
+  /** Mean square of the new weights. */
   meanSquareAfter: number;
   /** ‖α after − α before‖ / ‖α before‖ in the finished net. */
   residualChange: number;

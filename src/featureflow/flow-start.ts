@@ -30,11 +30,11 @@ export interface FlowStart {
   readonly shares?: Tensor;
   /** h1 and h2 that the start was made with: the flow goes on with them. Default, for a start made by hand: those of the flow. */
   readonly h1?: Activation;
-  /** Activation outside of the map. */
+  /** h2 that the start was made with, as `h1`. */
   readonly h2?: Activation;
 }
 
-/** How a flow begins. */
+/** Layers, particles and activations that a flow starts with. */
 export interface FlowStartOptions {
   /** L, the number of hidden layers. */
   layers: number;
@@ -46,9 +46,9 @@ export interface FlowStartOptions {
   readout?: number;
   /** Draws Θ and −Θ together (default): for odd h1 and h2 every odd moment is exact. */
   antithetic?: boolean;
-  /** Activation inside of the map. */
+  /** h1, of features (default tanh). */
   h1?: Activation;
-  /** Activation outside of the map. */
+  /** h2, of residuals (default tanh). */
   h2?: Activation;
 }
 

@@ -32,7 +32,7 @@ import { FlowWeights } from './flow-weights';
 import { pseudoHuber } from './loss';
 import { Matrix } from './matrix';
 
-/** How the flow is followed. */
+/** Activations, loss and form of the flow. */
 export interface FeatureFlowOptions {
   /**
    * 'flow' moves the features by their own drift, as Definition 1 has it; 'gd' computes them again from the weights: Algorithm 1 on a net whose
@@ -41,13 +41,13 @@ export interface FeatureFlowOptions {
   mode?: 'flow' | 'gd';
   /** Default: those of the start, else tanh. Others than the start's are refused: its Gram matrices are of its own. */
   h1?: Activation;
-  /** Activation outside of the map. */
+  /** h2, of residuals; as `h1`, that of the start. */
   h2?: Activation;
   /** φ, of outputs [N] and targets [N], averaged over the samples (default: pseudo-Huber). */
   loss?: (output: Tensor, target: Tensor) => Tensor;
 }
 
-/** How far, and with whom, `run` goes. */
+/** Step size, error bound and callback of `FeatureFlow.run`. */
 export interface RunOptions {
   /** Δt: the largest step, and the spacing of what is recorded. */
   dt: number;
@@ -116,7 +116,7 @@ export class FeatureFlow {
   readonly #h1: (x: Tensor) => Tensor;
   readonly #h2: (x: Tensor) => Tensor;
   readonly #loss: (output: Tensor, target: Tensor) => Tensor;
-  /** Whether features follow the flow, or weights gradient descent. */
+  /** 'flow': features move by their drift; 'gd': they are computed again from the weights. */
   readonly mode: 'flow' | 'gd';
   /** P. */
   readonly particles: number;

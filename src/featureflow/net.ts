@@ -21,7 +21,7 @@ import { activation } from './activation';
 import type { RegressionLayer } from './algorithm-2';
 import { ScaledParameter } from './scaled-gradient-descent';
 
-/** Sizes and maps of the network. */
+/** Sizes, activations and initialisation of `FeatureFlowNet`. */
 export interface FeatureFlowNetOptions {
   /** d, the coordinates of a sample. */
   inputs: number;
@@ -79,11 +79,11 @@ export interface Layers {
 export class FeatureFlowNet extends Module {
   /** v_l at index l − 1, source × target: [m_{l−1}, m_l], with replicas [replicas, m_{l−1}, m_l]. */
   readonly weights: readonly ScaledParameter[];
-  /** The options that it was made with. */
+  /** The options with their defaults; `replicas` is null where none were asked for. */
   readonly options: Required<Omit<FeatureFlowNetOptions, 'initial' | 'replicas'>> & { replicas: number | null };
-  /** Activation inside of the map. */
+  /** h1, of features. */
   readonly h1: (x: Tensor) => Tensor;
-  /** Activation outside of the map. */
+  /** h2, of residuals. */
   readonly h2: (x: Tensor) => Tensor;
 
   constructor(given: FeatureFlowNetOptions) {

@@ -11,7 +11,7 @@ import type { Tensor } from '../tensor/tensor';
 export class ScaledParameter extends Parameter {
   constructor(
     initial: Tensor,
-    /** Factor of the learning rate. */
+    /** The gradient is multiplied by this before the step. */
     readonly scale: number,
   ) {
     super(initial);
@@ -19,7 +19,7 @@ export class ScaledParameter extends Parameter {
   }
 }
 
-/** What `ScaledGradientDescent` takes. */
+/** Options of `ScaledGradientDescent`. */
 export interface ScaledGradientDescentOptions {
   /** η, in the time units of the neural feature flow, which do not depend on the width. */
   lr: number;

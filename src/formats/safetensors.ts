@@ -31,11 +31,11 @@ export type StoredData = InstanceType<(typeof storage)[StoredDtype]>;
 
 /** An array as a file holds it. F16 and BF16 are kept as their 16 bits; `toFloat32` turns them into numbers. */
 export interface StoredTensor {
-  /** The type of the elements. */
+  /** Element type by safetensors' name, such as 'F32'. */
   readonly dtype: StoredDtype;
-  /** The shape. */
+  /** Size of each dimension; [] is one number. */
   readonly shape: readonly number[];
-  /** The data. */
+  /** The elements in row-major order, as many as `shape` has. */
   readonly data: StoredData;
 }
 

@@ -6,7 +6,7 @@ import { at } from '../../shaders/checked';
 import { type PickleGlobal, type PickleValue, readPickle } from './pickle';
 import type { StoredData, StoredDtype, StoredTensor } from './safetensors';
 
-/** What a file of PyTorch holds. */
+/** What `loadTorch` and `parseTorch` find in a file of `torch.save`. */
 export interface TorchFile {
   /** What was saved: Maps for dictionaries, arrays for lists and tuples, `StoredTensor`s. */
   readonly value: unknown;

@@ -12,9 +12,9 @@ export const f32 = (value: number): Float => new Float(value);
 /** A named number whose value may change: read again at every launch or replay. */
 export class Scalar {
   constructor(
-    /** The number, which may change between calls of a compiled step. */
+    /** The number; changed between two calls of a compiled step, it is used by the next one. */
     public value: number,
-    /** Which kind it is. */
+    /** 'f32' (default), or 'u32' for whole numbers: the type in the kernels. */
     readonly type: 'f32' | 'u32' = 'f32',
   ) {}
 }

@@ -21,34 +21,34 @@ import { Watch } from './watch';
 /** Workgroups along x, y and z. */
 export type Grid = Workgroups;
 
-/** The open GPU: memory, launches and what they have cost. */
+/** The open GPU, as `device()` and `init()` give it: what it can do and what it was asked to do so far. */
 export class Device {
-  /** 'safe', or 'fast' without Dawn's checks. */
+  /** 'safe': with the checks that browsers make; 'fast': without bounds checks and validation. */
   readonly profile: 'safe' | 'fast';
-  /** What the adapter says of itself. */
+  /** Vendor, architecture and description of the adapter. */
   readonly info: GPUAdapterInfo;
-  /** The limits of the device. */
+  /** WebGPU's limits, such as `maxBufferSize` in bytes. */
   readonly limits: GPUSupportedLimits;
-  /** The features of the device. */
+  /** Names of WebGPU's features that are switched on, such as 'shader-f16'. */
   readonly features: ReadonlySet<string>;
   /** What kernels are specialised for on this adapter. */
   readonly target: KernelTarget;
-  /** Memory in use and free. */
+  /** Memory in use and free. @internal */
   readonly pool: Pool;
-  /** Compiled kernels. */
+  /** Compiled kernels. @internal */
   readonly pipelines: Pipelines;
-  /** The open batch of commands. */
+  /** The open batch of commands. @internal */
   readonly commands: Commands;
-  /** Measured choices of kernels. */
+  /** Measured choices of kernels. @internal */
   readonly tuning: Tuning;
-  /** Who hears that the device is lost. */
+  /** Who hears that the device is lost. @internal */
   readonly losses = new Losses();
   #reports: Reports | null = null;
   readonly #watch: Watch;
   #lost: string | null = null;
-  /** Bytes that the program holds; set by the layer above that knows tensors. */
+  /** Bytes that the program holds; set by the layer above that knows tensors. @internal */
   bytesHeld: () => number = () => 0;
-  /** Names what launches; set by the layer above that knows modules. */
+  /** Names what launches; set by the layer above that knows modules. @internal */
   path: () => string = () => '';
   #trace: Trace | null = null;
   #awaiting = 0;
@@ -67,7 +67,7 @@ export class Device {
   }
 
   constructor(
-    /** WebGPU's device. */
+    /** WebGPU's own object, for code that shares the device. */
     readonly gpu: GPUDevice,
     adapter: GPUAdapter,
     /** As it was asked for, by the program and by the environment. */
@@ -96,7 +96,7 @@ export class Device {
     return { ...memory, ...made, dispatches, submits, reads: this.#reads };
   }
 
-  /** Lists the launches of `body` instead of running them. */
+  /** Lists the launches of `body` instead of running them. @internal */
   traced(body: () => void): Trace {
     if (this.#trace) throw new GpuError('a compiled step cannot be called while another one is being traced');
     // A graph writes its tables at once, into memory that commands not yet submitted may still be using.
@@ -119,26 +119,26 @@ export class Device {
     return this.#lost !== null;
   }
 
-  /** Whether a step is being traced right now. */
+  /** Whether a step is being traced right now. @internal */
   get tracing(): boolean {
     return this.#trace !== null;
   }
 
-  /** Does something on the host now and, when this is part of a compiled step, again at every call of it. A step that fails takes it back. */
+  /** Does something on the host now and, when this is part of a compiled step, again at every call of it. A step that fails takes it back. @internal */
   effect(action: Effect): void {
     const back = action();
     this.#trace?.effects.push(action);
     this.#trace?.undos.push(back);
   }
 
-  /** Memory for `bytes` bytes with undefined content. `what` names the operation in errors. */
+  /** Memory for `bytes` bytes with undefined content. `what` names the operation in errors. @internal */
   allocate(bytes: number, what: string): Storage {
     this.check();
     if (this.#trace) return new Storage(this.#trace.allocate(bytes, what), 0, bytes, () => {});
     return this.allocateNow(bytes, what);
   }
 
-  /** The same, in real memory also while a step is traced. */
+  /** The same, in real memory also while a step is traced. @internal */
   allocateNow(bytes: number, what: string): Storage {
     return new Storage(this.pool.take(bytes, what), 0, bytes, (block) => this.pool.give(block));
   }
@@ -171,7 +171,7 @@ export class Device {
     else this.commands.dispatch(kernel, storages, constants, grid, this.path());
   }
 
-  /** Runs the few launches of an operation. Its scratch goes back to the pool at once: the queue keeps its order. */
+  /** Runs the few launches of an operation. Its scratch goes back to the pool at once: the queue keeps its order. @internal */
   launchLowering({ scratch, stages }: Lowering, a: TypedBinding, b: TypedBinding, out: TypedBinding): void {
     const places = scratch.map((floats) => this.allocate(4 * floats, `${at(stages, 0).kernel.name} scratch`));
     const placeOf = (place: 'a' | 'b' | 'out' | number) =>
@@ -183,7 +183,7 @@ export class Device {
     }
   }
 
-  /** Copies host data into a storage, after everything launched before. */
+  /** Copies host data into a storage, after everything launched before. @internal */
   write(storage: Binding, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     this.check();
     if (this.#trace) {
@@ -212,7 +212,7 @@ export class Device {
     );
   }
 
-  /** Copies one range to another of at least its size, in order with the launches. */
+  /** Copies one range to another of at least its size, in order with the launches. @internal */
   copy(from: Binding, to: Binding): void {
     this.check();
     if (this.#trace)
@@ -221,7 +221,7 @@ export class Device {
     this.copyNow(from, to);
   }
 
-  /** The same, not as a part of the step that is traced. What was lost is lost in the copy too. */
+  /** The same, not as a part of the step that is traced. What was lost is lost in the copy too. @internal */
   copyNow(from: Binding, to: Binding): void {
     [from, to].forEach((storage, i) => checkHome(this.pool, 'copying', i, storage));
     if (from.bytes > to.bytes) throw new GpuError(`copying ${from.bytes} bytes to memory of ${to.bytes}`);
@@ -234,12 +234,12 @@ export class Device {
     source.batch = target.batch = this.commands.batch;
   }
 
-  /** Where kernels note labels and indices that are out of range. */
+  /** Where kernels note labels and indices that are out of range. @internal */
   get reports(): Reports {
     return (this.#reports ??= new Reports(this.gpu, this.pool));
   }
 
-  /** Copies bytes of a storage to the host: waits until the GPU has done everything launched before. */
+  /** Copies bytes of a storage to the host: waits until the GPU has done everything launched before. @internal */
   async read(storage: Binding, offset = 0, bytes = storage.bytes - offset): Promise<ArrayBuffer> {
     this.check();
     if (this.#trace)
@@ -316,7 +316,7 @@ export class Device {
     return profiler.finish((promise) => this.#wait(promise));
   }
 
-  /** Throws when the device is gone. */
+  /** Throws when the device is gone. @internal */
   check(): void {
     if (this.#lost !== null)
       throw new DeviceLostError(
@@ -324,7 +324,7 @@ export class Device {
       );
   }
 
-  /** Frees everything. Later use throws DeviceLostError. */
+  /** Frees everything. Later use throws DeviceLostError. @internal */
   destroy(): void {
     if (this.#lost === null) this.commands.flush();
     this.#lose('shutdown() was called');

@@ -2,43 +2,43 @@
 
 /** Base class: `error instanceof DawnfieldError` tells our errors from others. */
 export class DawnfieldError extends Error {
-  /** The name of the class. */
+  /** Name of the class, to tell errors apart where `instanceof` cannot. */
   override name = 'DawnfieldError';
 }
 
 /** The operation does not accept these shapes, types or options. Thrown before anything reaches the GPU. */
 export class InputError extends DawnfieldError {
-  /** The name of the class. */
+  /** 'InputError'. */
   override name = 'InputError';
 }
 
 /** No adapter, or none that can run the framework. */
 export class AdapterError extends DawnfieldError {
-  /** The name of the class. */
+  /** 'AdapterError'. */
   override name = 'AdapterError';
 }
 
 /** The GPU refused a command or a shader: an error of the framework or of a custom kernel. */
 export class GpuError extends DawnfieldError {
-  /** The name of the class. */
+  /** 'GpuError'. */
   override name = 'GpuError';
 }
 
 /** The adapter's memory, or a limit on the size of one buffer, is exhausted. */
 export class OutOfMemoryError extends GpuError {
-  /** The name of the class. */
+  /** 'OutOfMemoryError'. */
   override name = 'OutOfMemoryError';
 }
 
 /** The device is gone: driver reset, GPU unplugged, or `shutdown()` was called. */
 export class DeviceLostError extends GpuError {
-  /** The name of the class. */
+  /** 'DeviceLostError'. */
   override name = 'DeviceLostError';
 }
 
 /** A tensor whose memory was released is used. */
 export class ReleasedError extends DawnfieldError {
-  /** The name of the class. */
+  /** 'ReleasedError'. */
   override name = 'ReleasedError';
 }
 

@@ -4,7 +4,7 @@
 export interface AdapterOptions {
   /** 'gpu' accepts hardware only, 'software' forces a software driver; any other text must occur in the adapter's description. */
   adapter?: string;
-  /** Which adapter of several. */
+  /** 'high-performance' or 'low-power', where a machine has both; passed on to `requestAdapter`. */
   powerPreference?: GPUPowerPreference;
   /** 'safe': what browsers run. 'fast': no bounds checks and no validation; native only. */
   profile?: 'safe' | 'fast';

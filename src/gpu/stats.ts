@@ -4,22 +4,22 @@
 export interface DeviceStats {
   /** Bytes of buffers in use by tensors. */
   liveBytes: number;
-  /** The most bytes that there were. */
+  /** The largest `liveBytes` so far. */
   peakBytes: number;
   /** Bytes of computed tensors that the program may still reach, or the collector has not reported yet; kept ones left out. */
   heldBytes: number;
   /** Bytes of all buffers, those waiting in the pool included. */
   reservedBytes: number;
-  /** Buffers created. */
+  /** Buffers made so far; a steady training loop makes no more. */
   buffersCreated: number;
-  /** Bind groups created. */
+  /** Bind groups made so far; they are cached by kernel and buffers. */
   bindGroupsCreated: number;
-  /** Pipelines compiled. */
+  /** Kernels compiled so far. */
   pipelinesCreated: number;
-  /** Launches. */
+  /** Kernel launches so far. */
   dispatches: number;
-  /** Submits. */
+  /** Batches of commands given to the GPU so far. */
   submits: number;
-  /** Reads back to the host. */
+  /** Copies from the GPU to the host so far, each of which waits for the GPU. */
   reads: number;
 }

@@ -14,7 +14,7 @@ import { provider } from './provider';
 /** The name of the chosen variant by operation, shape, adapter class and fingerprint of the kernels. */
 export type TuningTable = Readonly<Record<string, string>>;
 
-/** How `tune` reports. */
+/** Where `tune` says what it has found. */
 export interface TuneOptions {
   /** Sentences for people (default: console.warn). */
   onNotice?: (text: string) => void;

@@ -32,11 +32,11 @@ export function countEffects(stage: Stage): void {
 
 /** Ids of a particle that went, of the one that was copied, and of the copy. */
 export type Turnover = {
-  /** Position of the particle that dies. */
+  /** Id of the particle that dies. */
   killed: number;
-  /** Position of the particle that is copied. */
+  /** Id of the particle that is copied. */
   parent: number;
-  /** Position of the copy. */
+  /** Id of the copy. */
   child: number;
 };
 

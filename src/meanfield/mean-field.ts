@@ -30,7 +30,7 @@ import { stepLength } from './runge-kutta';
 import type { ParticleTelemetry, Placed, Stage } from './stage';
 import { initialTimes, type TimeOptions } from './times';
 
-/** How a stage of particles is made. */
+/** Times, sorting, gradient scaling and solver of a stage of particles. */
 export interface MeanFieldOptions extends TimeOptions {
   /** Whether times are trained (default true). */
   trainTimes?: boolean;
@@ -79,13 +79,13 @@ const MOST_PARTICLES = 10_000;
  * `new MeanField(8, () => new Block(64))`, or `new MeanField([block0, block1, …])`. State-dict names tell positions: `0.conv1.weight`, `tau`.
  */
 export class MeanField extends Module implements Stage {
-  /** The times. */
+  /** Times of the particles by position [n], ascending while they are sorted. */
   readonly tau: Parameter;
   /** The particle at each position, by its number at the start. */
   readonly ids: State;
-  /** The particles, by position on the time axis. */
+  /** The branches f by position on the axis of time; sorting exchanges their weights, not the objects. */
   readonly particles: readonly Module[];
-  /** The options that it was made with. */
+  /** As they were given, without defaults. */
   readonly options: Readonly<MeanFieldOptions>;
   readonly #swaps: State;
   #effects: Tensor | null = null;

@@ -9,7 +9,7 @@ import { adjointSolve } from './adjoint';
 import type { Branch, Tableau } from './runge-kutta';
 import { advance, METHODS, stepLength } from './runge-kutta';
 
-/** How an equation is solved. */
+/** Method, substeps and gradient of the equation dx/dt = f(x, t). */
 export interface SolverOptions {
   /** Runge–Kutta method. Euler with one step is eq. 4.1, the residual network itself (default). */
   method?: keyof typeof METHODS;

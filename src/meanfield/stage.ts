@@ -3,11 +3,11 @@ import type { Tensor } from '../tensor/tensor';
 
 /** A particle of a stage that is put together again: a copy of the one at a position, with a time and an id of its own. */
 export interface Placed {
-  /** Where it was. */
+  /** Position before, from 0. */
   source: number;
-  /** Its time. */
+  /** Time that it gets. */
   time: number;
-  /** Its number, which goes with it. */
+  /** Number that it is known by wherever it goes. */
   id: number;
 }
 

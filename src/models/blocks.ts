@@ -15,17 +15,17 @@ export type Shortcut = 'A' | 'B' | 'B-own-bn';
 
 /** Channels and stride of a block. `groups` > 1 makes its 3×3 convolution grouped (ResNeXt). */
 export interface BlockShape {
-  /** Channels of the input. */
+  /** C of the input [N, C, H, W]. */
   inChannels: number;
-  /** Channels between its convolutions. */
+  /** Channels between the convolutions of the block. */
   innerChannels: number;
-  /** Channels of the result. */
+  /** C of the result. */
   outChannels: number;
-  /** Steps between windows. */
+  /** Divides height and width (default 1). */
   stride?: number;
   /** Three convolutions 1×1, 3×3, 1×1 instead of two 3×3. */
   bottleneck?: boolean;
-  /** Groups of channels that do not see each other, 1 by default. */
+  /** Groups of the 3×3 convolutions (default 1). */
   groups?: number;
 }
 
@@ -72,11 +72,11 @@ export class PreActBranch extends Module {
 /** Shortcut A: every `stride`-th pixel, zero channels half in front and half behind. No parameters. */
 export class ZeroPadShortcut extends Module {
   constructor(
-    /** Channels of the input. */
+    /** C of the input [N, C, H, W]. */
     readonly inChannels: number,
-    /** Channels of the result. */
+    /** C of the result; the channels added are zero. */
     readonly outChannels: number,
-    /** Steps between windows. */
+    /** Keeps every stride-th row and column. */
     readonly stride: number,
   ) {
     super();

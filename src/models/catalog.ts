@@ -10,11 +10,11 @@ import { FeatureFlowResNet } from './feature-flow';
 import type { ResNetOptions } from './resnet';
 import { MeanFieldResNet, MOST_BLOCKS, MOST_CHANNELS, PostActResNet, PreActResNet } from './resnet';
 
-/** What every named model takes. */
+/** Options of `createModel`; one that the named model cannot have is refused. */
 export interface ModelOptions {
-  /** How many classes there are. */
+  /** Number of logits (default 10). */
   classes?: number;
-  /** How the stages of a mean-field network are made. */
+  /** Of mean-field networks: options of each stage. */
   particles?: MeanFieldOptions;
   /** Factor on the channels of all layers (default 1). */
   width?: number;

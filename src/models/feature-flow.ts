@@ -33,25 +33,25 @@ export type Parametrisation = 'mean-field' | 'standard';
 /** Factor on 16, 32, 64 channels. */
 const MOST_WIDTH = 1024;
 
-/** Sizes of the network. */
+/** Depth, width, activations and initialisation of `FeatureFlowResNet`. */
 export interface FeatureFlowResNetOptions {
   /** n of depth 6n + 2: layers of three stages, 2n each. */
   blocks: number;
   /** Factor on the channels 16, 32, 64 of the stages (default 1). */
   width?: number;
-  /** How many classes there are. */
+  /** Number of logits (default 10). */
   classes?: number;
-  /** Channels of the input. */
+  /** Channels of the images (default 3). */
   inChannels?: number;
-  /** How the map is parametrised. */
+  /** How weights and rates scale with the width (default 'mean-field'). */
   parametrisation?: Parametrisation;
   /** σ of the standard initialisation (default 1). */
   sigma?: number;
   /** C: the readout's weights are ±C (default 1). */
   readout?: number;
-  /** Activation inside of the map. */
+  /** h1, of features. */
   h1?: Activation;
-  /** Activation outside of the map. */
+  /** h2, of residuals. */
   h2?: Activation;
 }
 
@@ -109,7 +109,7 @@ export class FeatureFlowResNet extends Module {
   readonly convs: readonly UnitConv[];
   /** v_{L+1} [channels, classes]; m_{L+1} = 1 whatever the number of classes. */
   readonly readout: ScaledParameter;
-  /** How the map is parametrised. */
+  /** How weights and rates scale with the width. */
   readonly parametrisation: Parametrisation;
   readonly #multiplier: number;
   readonly #h1: (x: Tensor) => Tensor;

@@ -27,7 +27,7 @@ import type { Tensor } from '../tensor/tensor';
 
 /** Options of `models.GPT`; the defaults are the smallest GPT-2's. */
 export interface GPTOptions {
-  /** How many tokens there are. */
+  /** Number of tokens; ids are 0 … vocabSize − 1. */
   vocabSize: number;
   /** Most tokens of a sequence (default 1024). */
   blockSize?: number;
@@ -161,9 +161,9 @@ class Head extends Module {
  * (of `newCache`) the tokens follow those in it. Throws InputError for more than `blockSize` tokens.
  */
 export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCache }], Tensor> {
-  /** The options with their defaults. */
+  /** The options, defaults filled in. */
   readonly config: Config;
-  /** Embeddings, blocks and the last norm, by GPT-2's names. */
+  /** `wte` and `wpe` embed tokens and positions, `h` are the blocks, `ln_f` the last norm: GPT-2's names. */
   readonly transformer: {
     readonly wte: Embedding;
     readonly wpe: Embedding;
@@ -269,13 +269,13 @@ export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCac
 
 /** How text goes on: see `GPT.generate`. */
 export interface GenerateOptions {
-  /** How many tokens are drawn, 100 by default. */
+  /** Number of tokens to draw (default 100). */
   count?: number;
-  /** Divides the logits; 0 takes the likeliest. */
+  /** The logits are divided by it (default 1); 0 always takes the likeliest token. */
   temperature?: number;
-  /** Only so many of the likeliest tokens are drawn; all by default. */
+  /** Draws from this many likeliest tokens only (default all). */
   topK?: number;
-  /** Seed of the random numbers. */
+  /** Seed of the draws (default 0): the same seed gives the same text. */
   seed?: number;
 }
 

@@ -115,7 +115,7 @@ export class Bottleneck extends Block {
 export interface ImageResNetOptions {
   /** Numbers that the last layer gives; 1000 by default. */
   numClasses?: number;
-  /** Channels of the input. */
+  /** Channels of the images (default 3). */
   inChannels?: number;
   /** The last norm of each block starts with scale 0, so that the block starts as its shortcut. */
   zeroInitResidual?: boolean;
@@ -123,13 +123,13 @@ export interface ImageResNetOptions {
 
 /** Options of `ImageResNet`. */
 export interface ImageResNetShape extends ImageResNetOptions {
-  /** The kind of block. */
+  /** 'basic': two 3×3 convolutions; 'bottleneck': 1×1, 3×3, 1×1. */
   block: 'basic' | 'bottleneck';
   /** Blocks of each stage. */
   layers: readonly [number, number, number, number];
   /** Channels of the stem and of the first stage; 64 by default. */
   width?: number;
-  /** Groups of channels that do not see each other, 1 by default. */
+  /** Groups of the 3×3 convolutions (default 1; ResNeXt's cardinality). */
   groups?: number;
   /** Channels of each group of the first stage's 3×3 convolutions; 64 by default. */
   widthPerGroup?: number;
@@ -156,13 +156,13 @@ const SHAPE: OptionTable<ImageResNetShape> = {
 export class ImageResNet extends Module {
   readonly conv1: Conv2d;
   readonly bn1: BatchNorm2d;
-  /** Blocks of the first stage. */
+  /** First stage, at 1/4 of the height and width. */
   readonly layer1: readonly Block[];
-  /** Blocks of the second stage. */
+  /** Second stage, at 1/8. */
   readonly layer2: readonly Block[];
-  /** Blocks of the third stage. */
+  /** Third stage, at 1/16. */
   readonly layer3: readonly Block[];
-  /** Blocks of the fourth stage. */
+  /** Fourth stage, at 1/32. */
   readonly layer4: readonly Block[];
   readonly fc: Linear;
 

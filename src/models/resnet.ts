@@ -17,7 +17,7 @@ import type { Tensor } from '../tensor/tensor';
 import type { Shortcut } from './blocks';
 import { heConv, PostActBlock, PreActBranch, PreActTransition } from './blocks';
 
-/** Sizes of the network. */
+/** Depth, channels and shortcuts of the residual networks for small images. */
 export interface ResNetOptions {
   /** Blocks of each of the three stages: n of depth 6n + 2, or 9n + 2 with bottlenecks. */
   blocks: number;
@@ -31,7 +31,7 @@ export interface ResNetOptions {
   inner?: readonly [number, number, number];
   /** Channels between the blocks of each stage. */
   outer?: readonly [number, number, number];
-  /** Whether blocks have three convolutions. */
+  /** Blocks of 1×1, 3×3, 1×1 convolutions instead of two 3×3 (default false). */
   bottleneck?: boolean;
   /** Groups of the 3×3 convolutions (ResNeXt's cardinality). */
   groups?: number;
@@ -147,7 +147,7 @@ export class PreActResNet extends PreActNet {
  * blocks that change shape are transitions with step 1. With times 1 … n it starts as exactly the pre-activation ResNet.
  */
 export class MeanFieldResNet extends PreActNet {
-  /** The stages; null for one without particles. */
+  /** Particles of each stage, in the order of the stages; null for a stage without particles. */
   readonly stages: readonly (MeanField | null)[];
 
   constructor(options: ResNetOptions & { particles?: MeanFieldOptions }) {
@@ -184,11 +184,11 @@ export class MeanFieldResNet extends PreActNet {
 export class PostActResNet extends Module {
   readonly conv1: Conv2d;
   readonly bn1: BatchNorm2d;
-  /** Blocks of the first stage. */
+  /** First stage, at the height and width of the image. */
   readonly layer1: readonly PostActBlock[];
-  /** Blocks of the second stage. */
+  /** Second stage, at half the height and width. */
   readonly layer2: readonly PostActBlock[];
-  /** Blocks of the third stage. */
+  /** Third stage, at a quarter. */
   readonly layer3: readonly PostActBlock[];
   readonly linear: Linear;
 

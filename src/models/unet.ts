@@ -14,7 +14,7 @@ import type { Tensor } from '../tensor/tensor';
 
 /** Options of `UNet`. */
 export interface UNetOptions {
-  /** Channels of the input. */
+  /** Channels of the images (default 3). */
   inChannels?: number;
   /** Channels of the result; 1 by default. */
   outChannels?: number;
@@ -33,11 +33,11 @@ const twice = (from: number, to: number): Sequential => {
 
 /** [N, inChannels, H, W] → [N, outChannels, H, W]; H and W are multiples of 2 for each size of maps but the first. */
 export class UNet extends Module {
-  /** The way down, a stage each. */
+  /** Two convolutions for each size of maps, from the finest to the coarsest. */
   readonly down: readonly Sequential[];
-  /** The way up, a stage each. */
+  /** From each coarser size to the next finer one: transposed convolutions of stride 2. */
   readonly up: readonly ConvTranspose2d[];
-  /** What joins both ways, a stage each. */
+  /** Two convolutions on what came up beside what went down at the same size. */
   readonly join: readonly Sequential[];
   readonly output: Conv2d;
 

@@ -19,25 +19,25 @@ import type { Tensor } from '../tensor/tensor';
 
 /** Options of `VisionTransformer`, with torchvision's names. */
 export interface VisionTransformerOptions {
-  /** Height and width of the images. */
+  /** Height and width of the images in pixels; a multiple of `patchSize`. */
   imageSize: number;
-  /** Height and width of a patch. */
+  /** Height and width of a patch in pixels. */
   patchSize: number;
   /** Layers of the encoder. */
   numLayers: number;
-  /** How many heads there are. */
+  /** Attention heads of each layer; they divide `hiddenDim`. */
   numHeads: number;
   /** Features of a token. */
   hiddenDim: number;
-  /** Features between the two layers of a block. */
+  /** Features between the two linear layers of a block. */
   mlpDim: number;
-  /** 0 by default. */
+  /** Probability of dropout after embeddings, attention and linear layers (default 0). */
   dropout?: number;
-  /** Dropout of the attention's weights. */
+  /** Probability of dropout of attention weights (default 0). */
   attentionDropout?: number;
-  /** 1000 by default. */
+  /** Number of logits (default 1000). */
   numClasses?: number;
-  /** Channels of the input. */
+  /** Channels of the images (default 3). */
   inChannels?: number;
 }
 
@@ -122,13 +122,13 @@ class Encoder extends Module {
  * reads. [N, 3, imageSize, imageSize] → [N, classes].
  */
 export class VisionTransformer extends Module {
-  /** The token that the answer is read from. */
+  /** [1, 1, hiddenDim]: the token in front of the patches, whose features the head reads. */
   readonly class_token: Parameter;
   readonly conv_proj: Conv2d;
   readonly encoder: Encoder;
   readonly head: Linear;
 
-  constructor(/** The options that it was made with. */ readonly options: VisionTransformerOptions) {
+  constructor(/** As they were given, without defaults. */ readonly options: VisionTransformerOptions) {
     super();
     const {
       imageSize,

@@ -118,9 +118,9 @@ export class GLU extends Apply {
 /** x where positive, r·x elsewhere: in training with a random r between lower and upper (default ⅛ and ⅓) for each element, else their mean. */
 export class RReLU extends Module {
   constructor(
-    /** The least slope, 1/8 by default. */
+    /** Least slope for x < 0 (default 1/8). */
     readonly lower = 1 / 8,
-    /** The largest slope, 1/3 by default. */
+    /** Largest slope for x < 0 (default 1/3). */
     readonly upper = 1 / 3,
   ) {
     super();
@@ -144,11 +144,11 @@ export class Softmin extends Apply {
 
 /** x where positive, w·x elsewhere, with one trained w or one for each channel (dimension 1); it starts at 0.25. */
 export class PReLU extends Module {
-  /** The trained weight. */
+  /** Slopes for x < 0 [count]. */
   readonly weight: Parameter;
 
   constructor(
-    /** How many slopes there are: 1, or one a channel. */
+    /** Number of slopes: 1 (default) for all elements, or one for each channel. */
     readonly count = 1,
     initial = 0.25,
   ) {

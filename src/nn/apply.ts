@@ -5,9 +5,9 @@ import { Module } from './module';
 /** A layer that applies a function; `toString` shows its name and options. */
 export class Apply<Out = Tensor> extends Module<Tensor, Out> {
   constructor(
-    /** The function that it applies. */
+    /** What `forward` calls. */
     readonly apply_: (x: Tensor) => Out,
-    /** Its options as text. */
+    /** What stands in the parentheses when the module is printed. */
     readonly text = '',
   ) {
     super();

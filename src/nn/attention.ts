@@ -32,7 +32,7 @@ export interface MultiheadAttentionOptions {
   addZeroAttn?: boolean;
   /** Features of keys and of values (default `embedDim`). */
   kdim?: number | null;
-  /** Features of the values. */
+  /** Features of the values (default `embedDim`). */
   vdim?: number | null;
   /** Whether sequences are [N, L, E] instead of [L, N, E]. */
   batchFirst?: boolean;
@@ -79,28 +79,28 @@ type Inputs = [query: Tensor, key: Tensor, value: Tensor, call?: AttentionCall];
  * `k_proj_weight`, `v_proj_weight` where widths differ; `in_proj_bias`, `bias_k`, `bias_v`, `out_proj.weight`, `out_proj.bias`.
  */
 export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Tensor | null]> {
-  /** The three projections of the inputs in one; null where keys or values have other features. */
+  /** [3·embedDim, embedDim]: projections of queries, keys and values; null with `kdim` or `vdim` of their own. */
   readonly inProjWeight: Parameter | null = null;
-  /** The projection of the queries, where it stands alone. */
+  /** [embedDim, embedDim]: of the queries, where `inProjWeight` is null; else null. */
   readonly qProjWeight: Parameter | null = null;
-  /** The projection of the keys, where it stands alone. */
+  /** [embedDim, kdim]: of the keys, where `inProjWeight` is null; else null. */
   readonly kProjWeight: Parameter | null = null;
-  /** The projection of the values, where it stands alone. */
+  /** [embedDim, vdim]: of the values, where `inProjWeight` is null; else null. */
   readonly vProjWeight: Parameter | null = null;
-  /** The bias of the three projections. */
+  /** [3·embedDim]: of queries, keys and values; null with `bias: false`. */
   readonly inProjBias: Parameter | null;
-  /** A key that is added to all others; null without one. */
+  /** Trained key at the end of each sequence; null without `addBiasKv`. */
   readonly biasK: Parameter | null;
-  /** A value that is added to all others; null without one. */
+  /** Trained value at the end of each sequence; null without `addBiasKv`. */
   readonly biasV: Parameter | null;
   readonly outProj: Linear;
 
   constructor(
-    /** Features of the result. */
+    /** Features of queries and of the result; `numHeads` divides it. */
     readonly embedDim: number,
-    /** How many heads there are. */
+    /** Heads, each of embedDim / numHeads features. */
     readonly numHeads: number,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: MultiheadAttentionOptions = {},
   ) {
     super();

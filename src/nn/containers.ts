@@ -17,7 +17,7 @@ abstract class Row<T extends AnyModule, In, Out> extends Module<In, Out> {
       throw inputError(this.constructor.name, `item ${odd} is no module`, {}, 'Write a class with forward().');
   }
 
-  /** How many there are. */
+  /** Number of modules. */
   get length(): number {
     return this.items.length;
   }
@@ -29,7 +29,7 @@ abstract class Row<T extends AnyModule, In, Out> extends Module<In, Out> {
     return item;
   }
 
-  /** Adds one at the end. */
+  /** Appends a module, whose name is its position, and returns this. */
   push(item: T): this {
     this.items.push(item);
     return this;
@@ -51,7 +51,7 @@ export class Sequential extends Row<Module, Tensor, Tensor> {
     super(layers);
   }
 
-  /** The modules in their order. */
+  /** The modules in the order in which `forward` calls them. */
   get layers(): readonly Module[] {
     return this.items;
   }

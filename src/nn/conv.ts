@@ -24,15 +24,15 @@ interface Padded extends Common {
   paddingMode?: 'zeros' | 'reflect' | 'replicate' | 'circular';
 }
 
-/** What `nn.Conv1d` takes. */
+/** Options of `nn.Conv1d`: those of `F.conv1d`, `bias` and `paddingMode`. */
 export type Conv1dLayerOptions = Conv1dOptions & Padded;
-/** What `nn.Conv2d` takes. */
+/** Options of `nn.Conv2d`: those of `F.conv2d`, `bias` and `paddingMode`. */
 export type Conv2dLayerOptions = Conv2dOptions & Padded;
-/** What `nn.Conv3d` takes. */
+/** Options of `nn.Conv3d`: those of `F.conv3d`, `bias` and `paddingMode`. */
 export type Conv3dLayerOptions = Conv3dOptions & Padded;
-/** What `nn.ConvTranspose1d` and `nn.ConvTranspose3d` take. */
+/** Options of `nn.ConvTranspose1d` and `nn.ConvTranspose3d`: those of the functions, and `bias`. */
 export type ConvTransposeLayerOptions = ConvTransposeOptions & Common;
-/** What `nn.ConvTranspose2d` takes. */
+/** Options of `nn.ConvTranspose2d`: those of `F.convTranspose2d`, and `bias`. */
 export type ConvTranspose2dLayerOptions = ConvTranspose2dOptions & Common;
 
 const sizesOf = (value: number | readonly number[], dims: number): readonly number[] =>
@@ -40,22 +40,22 @@ const sizesOf = (value: number | readonly number[], dims: number): readonly numb
 
 /** What the layers share: `weight` and `bias` start uniform in ±1/√fanIn, as in PyTorch. */
 abstract class Convolution<O extends { groups?: number }> extends Module {
-  /** The trained weight. */
+  /** [outChannels, inChannels / groups, …kernelSize]; of transposed ones [inChannels, outChannels / groups, …kernelSize]. */
   readonly weight: Parameter;
-  /** The trained bias; null without one. */
+  /** [outChannels]; null with `bias: false`. */
   readonly bias: Parameter | null;
 
   /** The options of the convolution itself. */
   readonly options: O;
-  /** How the border is continued. */
+  /** What stands around the input: 'zeros', 'reflect', 'replicate' or 'circular'. */
   readonly paddingMode: NonNullable<Padded['paddingMode']>;
 
   constructor(
-    /** Channels of the input. */
+    /** C of the input [N, C, …]; a multiple of `groups`. */
     readonly inChannels: number,
-    /** Channels of the result. */
+    /** C of the result; a multiple of `groups`. */
     readonly outChannels: number,
-    /** Size of the window. */
+    /** Size of the kernel along each spatial dimension. */
     readonly kernelSize: readonly number[],
     given: O & Padded,
     table: OptionTable<O>,

@@ -37,7 +37,7 @@ export class ModuleDict<T extends Record<string, AnyModule> = Record<string, Any
     return this;
   }
 
-  /** Whether there is one of that name. */
+  /** Whether there is a module of this name. */
   has(name: string): boolean {
     return this.items.has(name);
   }
@@ -47,22 +47,22 @@ export class ModuleDict<T extends Record<string, AnyModule> = Record<string, Any
     return this.items.delete(name);
   }
 
-  /** The names. */
+  /** Names in the order in which they were added. */
   keys(): string[] {
     return [...this.items.keys()];
   }
 
-  /** The modules. */
+  /** Modules in the order in which they were added. */
   values(): T[keyof T][] {
     return [...this.items.values()] as T[keyof T][];
   }
 
-  /** Names and items. */
+  /** Pairs of name and module, in the order in which they were added. */
   entries(): [string, T[keyof T]][] {
     return [...this.items] as [string, T[keyof T]][];
   }
 
-  /** How many there are. */
+  /** Number of modules. */
   get length(): number {
     return this.items.size;
   }
@@ -118,7 +118,7 @@ export class ParameterList extends Parameters {
     for (const [i, parameter] of this.items.entries()) yield [String(i), parameter];
   }
 
-  /** How many there are. */
+  /** Number of parameters. */
   get length(): number {
     return this.items.length;
   }
@@ -130,7 +130,7 @@ export class ParameterList extends Parameters {
     return found;
   }
 
-  /** Adds one at the end. */
+  /** Appends a parameter, whose name is its position, and returns this. */
   push(parameter: Parameter): this {
     this.items.push(this.require(parameter, this.items.length));
     return this;
@@ -168,7 +168,7 @@ export class ParameterDict extends Parameters {
     return found;
   }
 
-  /** Sets the one of a name. */
+  /** Adds or replaces the parameter of a name, and returns this. */
   set(name: string, parameter: Parameter): this {
     if (!name || name.includes('.'))
       throw inputError('ParameterDict', `'${name}' is no name`, {}, 'It is text without dots.');
@@ -176,17 +176,17 @@ export class ParameterDict extends Parameters {
     return this;
   }
 
-  /** Whether there is one of that name. */
+  /** Whether there is a parameter of this name. */
   has(name: string): boolean {
     return this.items.has(name);
   }
 
-  /** The names. */
+  /** Names in the order in which they were added. */
   keys(): string[] {
     return [...this.items.keys()];
   }
 
-  /** How many there are. */
+  /** Number of parameters. */
   get length(): number {
     return this.items.size;
   }

@@ -7,7 +7,7 @@ import { Module } from './module';
 
 /** In training sets each element to zero with probability p and multiplies the others by 1 / (1 − p); in evaluation the identity. */
 export class Dropout extends Module {
-  constructor(/** The probability. */ readonly p = 0.5) {
+  constructor(/** Probability with which an element is set to 0 in training (default 0.5). */ readonly p = 0.5) {
     super();
     if (!(p >= 0 && p <= 1)) throw new InputError(`Dropout: p = ${p} is no probability`);
   }

@@ -54,15 +54,15 @@ const shown = (options: object): string =>
  * N(0, 1); that of `paddingIdx` starts as zeros and gets no gradient.
  */
 export class Embedding extends Module {
-  /** The trained weight. */
+  /** The table [count, width]. */
   readonly weight: Parameter;
 
   constructor(
-    /** How many rows there are. */
+    /** Rows of the table (PyTorch's `num_embeddings`). */
     readonly count: number,
-    /** Numbers a row. */
+    /** Numbers of a row (PyTorch's `embedding_dim`). */
     readonly width: number,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: EmbeddingOptions = {},
   ) {
     super();
@@ -102,15 +102,15 @@ export class EmbeddingBag extends Module<
   [index: Tensor, offsets?: Tensor | null, perSampleWeights?: Tensor | null],
   Tensor
 > {
-  /** The trained weight. */
+  /** The table [count, width]. */
   readonly weight: Parameter;
 
   constructor(
-    /** How many rows there are. */
+    /** Rows of the table (PyTorch's `num_embeddings`). */
     readonly count: number,
-    /** Numbers a row. */
+    /** Numbers of a row (PyTorch's `embedding_dim`). */
     readonly width: number,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: EmbeddingBagLayerOptions = {},
   ) {
     super();

@@ -65,7 +65,7 @@ export function gain(nonlinearity: Nonlinearity, slope = 0.01): number {
   return gains[nonlinearity];
 }
 
-/** Names of functions that `calculateGain` knows. */
+/** Activations whose gain is known, as of `torch.nn.init.calculate_gain`. */
 export type Nonlinearity = 'linear' | 'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'selu';
 
 interface Kaiming {

@@ -23,7 +23,7 @@ export interface KeyValueCacheOptions {
   capacity: number;
   /** Features of a head; those of its values where they differ. */
   width: number;
-  /** Features of a value. */
+  /** Features of a value (default `width`). */
   valueWidth?: number;
 }
 
@@ -55,7 +55,7 @@ export interface CachedPass {
  * All shapes stay, so a pass can be compiled: its replays go on where the last one ended.
  */
 export class KeyValueCache {
-  /** The options that it was made with. */
+  /** The options, defaults filled in. */
   readonly options: Required<KeyValueCacheOptions>;
   readonly #keys: Tensor[];
   readonly #values: Tensor[];

@@ -30,12 +30,12 @@ const LAYER: OptionTable<LayerNormOptions> = { ...OPTIONS, elementwiseAffine: is
 
 /** Normalises over the last dimensions, whose sizes are `normalizedShape`, then scales and shifts each element. */
 export class LayerNorm extends Affine {
-  /** The last dimensions, over which it normalises. */
+  /** Sizes of the last dimensions, over which mean and variance are taken. */
   readonly normalizedShape: Shape;
 
   constructor(
     normalizedShape: number | Shape,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: LayerNormOptions = {},
   ) {
     checked(new.target.name, options, LAYER);
@@ -57,11 +57,11 @@ export class LayerNorm extends Affine {
 /** Normalises [N, C, …] over groups of C / `groups` neighbouring channels, then scales and shifts each channel. */
 export class GroupNorm extends Affine {
   constructor(
-    /** Groups of channels that do not see each other, 1 by default. */
+    /** Number of groups; it divides `channels`. Each has a mean and a variance. */
     readonly groups: number,
-    /** How many channels the input has. */
+    /** C of the input [N, C, …]. */
     readonly channels: number,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: NormOptions = {},
   ) {
     checked(new.target.name, options, OPTIONS);
@@ -87,14 +87,14 @@ interface RMSNormOptions {
 
 /** Divides by the root of the mean square over the last dimensions, then scales each element, as `torch.nn.RMSNorm`. */
 export class RMSNorm extends Module {
-  /** The trained weight. */
+  /** Scale of the shape `normalizedShape`; null with `elementwiseAffine: false`. */
   readonly weight: Parameter | null;
-  /** The last dimensions, over which it normalises. */
+  /** Sizes of the last dimensions, over which the mean square is taken. */
   readonly normalizedShape: Shape;
 
   constructor(
     normalizedShape: number | Shape,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: RMSNormOptions = {},
   ) {
     super();

@@ -16,9 +16,9 @@ export interface LinearOptions {
 
 /** y = x·Wᵀ + b on the last axis. `weight` [out, in], `bias` [out]; both start uniform in ±1/√in, as in PyTorch. */
 export class Linear extends Module {
-  /** The trained weight. */
+  /** [outFeatures, inFeatures]. */
   readonly weight: Parameter;
-  /** The trained bias; null without one. */
+  /** [outFeatures]; null with `bias: false`. */
   readonly bias: Parameter | null;
 
   constructor(
@@ -46,9 +46,9 @@ export class Linear extends Module {
 
 /** y[o] = aᵀ·W[o]·b + bias[o] on the last axes of two inputs. `weight` [out, in1, in2], `bias` [out]; both start uniform in ±1/√in1, as in PyTorch. */
 export class Bilinear extends Module<[Tensor, Tensor]> {
-  /** The trained weight. */
+  /** [outFeatures, in1Features, in2Features]. */
   readonly weight: Parameter;
-  /** The trained bias; null without one. */
+  /** [outFeatures]; null with `bias: false`. */
   readonly bias: Parameter | null;
 
   constructor(

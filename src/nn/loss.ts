@@ -12,7 +12,7 @@ import { State } from './parameter';
 
 /** A loss as a module: its options are given once, `forward(x, target)` is the loss. */
 export type Loss<O, In extends readonly unknown[] = [x: Tensor, target: Tensor]> = Module<In> & {
-  /** The options that it was made with. */
+  /** As they were given, without defaults. */
   readonly options?: O;
   forward(...inputs: In): Tensor;
 };

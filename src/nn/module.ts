@@ -182,7 +182,7 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     for (const [name, tensor] of this.namedTensors()) if (tensor instanceof Parameter) yield [name, tensor];
   }
 
-  /** The trained tensors. */
+  /** All parameters of the module and its submodules, each once: what an optimizer takes. */
   parameters(): Parameter[] {
     return [...this.namedParameters()].map(([, parameter]) => parameter);
   }
@@ -192,7 +192,7 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     for (const [name, tensor] of this.namedTensors()) if (tensor instanceof State) yield [name, tensor];
   }
 
-  /** The tensors that are not trained. */
+  /** All state that is not trained, such as running statistics, each once. */
   buffers(): State[] {
     return [...this.namedBuffers()].map(([, buffer]) => buffer);
   }
@@ -234,7 +234,7 @@ export abstract class Module<In = Tensor, Out = Tensor> {
     return this.train(false);
   }
 
-  /** Drops the gradients, as `zero_grad(set_to_none=True)`. */
+  /** Sets every parameter's `grad` to null, as `zero_grad(set_to_none=True)`. */
   zeroGrad(): void {
     for (const parameter of this.parameters()) {
       parameter.grad?.dispose();

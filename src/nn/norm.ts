@@ -13,7 +13,7 @@ import { requireTensors } from '../tensor/tensor';
 import { Module } from './module';
 import { Parameter, State } from './parameter';
 
-/** What batch norms take. */
+/** Options of the batch norms. */
 export interface BatchNormLayerOptions {
   /** Added to the variance (default 1e-5). */
   eps?: number;
@@ -37,9 +37,9 @@ const LAYER: OptionTable<BatchNormLayerOptions> = {
 
 /** What norms share: a trained scale that starts at 1 and a shift that starts at 0, or neither. */
 export abstract class Affine extends Module {
-  /** The trained weight. */
+  /** Scale γ; null without trained scale and shift. */
   readonly weight: Parameter | null;
-  /** The trained bias; null without one. */
+  /** Shift β; null without. */
   readonly bias: Parameter | null;
 
   constructor(shape: Shape, affine = true, bias = affine) {
@@ -61,15 +61,15 @@ export class BatchNorm2d extends Affine {
   };
   /** Running statistics; not there without `trackRunningStats`. */
   readonly runningMean!: State;
-  /** Running variance of each channel. */
+  /** Running unbiased variance [channels], which evaluation uses; starts at 1. */
   readonly runningVar!: State;
   /** How many batches have moved them, int32 []. */
   readonly numBatchesTracked!: State;
 
   constructor(
-    /** How many channels the input has. */
+    /** C of the input [N, C, …]. */
     readonly channels: number,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: BatchNormLayerOptions = {},
   ) {
     checked(new.target.name, options, LAYER);
@@ -136,17 +136,17 @@ abstract class InstanceNorm extends Affine {
     numBatchesTracked: 'num_batches_tracked',
   };
   protected abstract readonly pixels: number;
-  /** Running mean of each channel. */
+  /** Running mean [channels]; null without `trackRunningStats`. */
   readonly runningMean: State | null;
-  /** Running variance of each channel. */
+  /** Running unbiased variance [channels]; null without `trackRunningStats`. */
   readonly runningVar: State | null;
   /** It stays 0, as PyTorch's. */
   readonly numBatchesTracked: State | null;
 
   constructor(
-    /** How many channels the input has. */
+    /** C of the input [N, C, …]. */
     readonly channels: number,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: InstanceNormLayerOptions = {},
   ) {
     checked(new.target.name, options, INSTANCE);

@@ -29,7 +29,7 @@ type Sizes = number | readonly number[];
 
 /** What max pooling layers take besides: with `returnIndices` they give { values, indices }, of which max-unpooling takes the indices. */
 export interface IndicesOptions<R extends boolean> {
-  /** Whether the positions of the maxima are wanted as well. */
+  /** `forward` gives { values, indices }, for unpooling (default false). */
   returnIndices?: R;
 }
 
@@ -190,9 +190,9 @@ abstract class Unpooling extends Module<[x: Tensor, indices: Tensor, outputSize?
   protected abstract readonly unpool: typeof maxUnpool2d;
 
   constructor(
-    /** The same by PyTorch's name. */
+    /** Size of the window that the maxima were taken from. */
     readonly kernelSize: Sizes,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: Omit<UnpoolOptions, 'outputSize'> = {},
   ) {
     super();

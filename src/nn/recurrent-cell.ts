@@ -29,21 +29,21 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     biasIh: 'bias_ih',
     biasHh: 'bias_hh',
   };
-  /** Weights of the input, for all gates. */
+  /** [gates · hiddenSize, inputSize]: from the input, gates in PyTorch's order. */
   readonly weightIh: Parameter;
-  /** Weights of the state, for all gates. */
+  /** [gates · hiddenSize, hiddenSize]: from the state. */
   readonly weightHh: Parameter;
-  /** Bias of the input; null without one. */
+  /** [gates · hiddenSize]; null with `bias: false`. */
   readonly biasIh: Parameter | null;
-  /** Bias of the state; null without one. */
+  /** [gates · hiddenSize]; null with `bias: false`. */
   readonly biasHh: Parameter | null;
   readonly #cell: Cell;
 
   constructor(
     cell: Cell,
-    /** Features of the input. */
+    /** Features of the input [N, inputSize]. */
     readonly inputSize: number,
-    /** Features of the state. */
+    /** Features of the state [N, hiddenSize]. */
     readonly hiddenSize: number,
     { bias = true }: CellOptions,
   ) {

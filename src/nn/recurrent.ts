@@ -26,13 +26,13 @@ export interface RecurrentOptions {
   bidirectional?: boolean;
 }
 
-/** What `nn.RNN` takes. */
+/** Options of `nn.RNN`. */
 export interface RNNOptions extends RecurrentOptions {
   /** 'tanh' by default. */
   nonlinearity?: 'tanh' | 'relu';
 }
 
-/** What `nn.LSTM` takes. */
+/** Options of `nn.LSTM`. */
 export interface LSTMOptions extends RecurrentOptions {
   /** Numbers that the state h is projected to, fewer than hiddenSize; 0, the default, is none. */
   projSize?: number;
@@ -70,9 +70,9 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
 
   constructor(
     cell: Cell,
-    /** Features of the input. */
+    /** Features of the input at each time step. */
     readonly inputSize: number,
-    /** Features of the state. */
+    /** Features of the state of each layer and direction. */
     readonly hiddenSize: number,
     options: RecurrentOptions,
     projSize = 0,

@@ -13,9 +13,9 @@ export type StateDict = Record<string, Tensor>;
 
 /** What `loadStateDict` found amiss; with `strict: false` it is returned instead of thrown. */
 export interface LoadReport {
-  /** Names of the module that did not come. */
+  /** Names of the module that the state dict has no value for. */
   missing: string[];
-  /** Keys that no name has. */
+  /** Keys of the state dict that the module has no name for. */
   unexpected: string[];
 }
 

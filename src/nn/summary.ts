@@ -4,11 +4,11 @@ import { scopedNoGrad, tensorsIn } from '../autograd/tape';
 import { type AnyModule, inEvaluation } from './module';
 import { Parameter } from './parameter';
 
-/** A row of `nn.summary`. */
+/** One module in the table of `nn.summary`. */
 export interface SummaryRow {
   /** Path of the module, '' for the model itself. */
   path: string;
-  /** The name of its class. */
+  /** Name of its class, such as 'Conv2d'. */
   type: string;
   /** Shape of what its last call returned; null when it was not called. */
   output: readonly number[] | null;

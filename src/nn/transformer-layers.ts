@@ -47,11 +47,11 @@ export abstract class TransformerLayer<In extends readonly unknown[]> extends Sp
   readonly selfAttn: MultiheadAttention;
 
   constructor(
-    /** Features of every position. */
+    /** Features of each position in input and result. */
     readonly dModel: number,
-    /** How many heads there are. */
+    /** Attention heads; they divide `dModel`. */
     readonly nhead: number,
-    /** The options that it was made with. */
+    /** As they were given, without defaults. */
     readonly options: TransformerLayerOptions = {},
   ) {
     super();

@@ -93,11 +93,11 @@ export interface TransformerOptions extends TransformerLayerOptions {
   nhead?: number;
   /** Default 6. */
   numEncoderLayers?: number;
-  /** Layers of the decoder, 6 by default. */
+  /** Layers of the decoder (default 6). */
   numDecoderLayers?: number;
   /** Modules in place of encoder and decoder. */
   customEncoder?: Encoder | null;
-  /** A decoder in place of the built-in one. */
+  /** A decoder in place of the built-in one (default null). */
   customDecoder?: Decoder | null;
 }
 
@@ -135,7 +135,7 @@ const CALL: OptionTable<TransformerCall> = {
 export class Transformer extends Module<[src: Tensor, tgt: Tensor, call?: TransformerCall], Tensor> {
   readonly encoder: Encoder;
   readonly decoder: Decoder;
-  /** Features of every position. */
+  /** Features of each position in both sequences and in the result. */
   readonly dModel: number;
 
   constructor(options: TransformerOptions = {}) {

@@ -46,11 +46,11 @@ export const prelu = mixed('prelu', function prelu(x: Tensor, weight: Operand): 
 
 /** Options of `rrelu`. */
 export interface RReluOptions {
-  /** The least slope, 1/8 by default. */
+  /** Least slope for x < 0 (default 1/8). */
   lower?: number;
-  /** The largest slope, 1/3 by default. */
+  /** Largest slope for x < 0 (default 1/3). */
   upper?: number;
-  /** Whether slopes are random. */
+  /** Each element draws a slope; without (default) all have the mean of both bounds. */
   training?: boolean;
 }
 

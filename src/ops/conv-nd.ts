@@ -14,39 +14,39 @@ type Sizes = number | readonly number[];
 
 /** Options of `conv1d`. */
 export interface Conv1dOptions {
-  /** Steps between windows. */
+  /** Distance between two positions of the kernel (default 1). */
   stride?: Sizes;
   /** Zeros on both sides, [left, right], or 'same'. */
   padding?: Sizes | 'same' | 'valid';
-  /** Steps between the elements of a window. */
+  /** Distance between the taps of the kernel (default 1). */
   dilation?: Sizes;
-  /** Groups of channels that do not see each other, 1 by default. */
+  /** Channels are split into this many groups that do not mix (default 1). */
   groups?: number;
 }
 
 /** Options of `conv3d`, one number for all axes or [depth, height, width]. */
 export interface Conv3dOptions {
-  /** Steps between windows. */
+  /** Distance between two positions of the kernel: one number, or [depth, height, width] (default 1). */
   stride?: Sizes;
   /** Zeros on both sides of each axis, or 'same' for an output of the input's size. */
   padding?: Sizes | 'same' | 'valid';
-  /** Steps between the elements of a window. */
+  /** Distance between the taps of the kernel: one number, or [depth, height, width] (default 1). */
   dilation?: Sizes;
-  /** Groups of channels that do not see each other, 1 by default. */
+  /** Channels are split into this many groups that do not mix (default 1). */
   groups?: number;
 }
 
 /** Options of `convTranspose1d` and `convTranspose3d`. */
 export interface ConvTransposeOptions {
-  /** Steps between windows. */
+  /** Distance in the result between two elements of the input (default 1). */
   stride?: Sizes;
-  /** Taken from each side of the result. */
+  /** Elements cut from each side of the result (default 0). */
   padding?: Sizes;
   /** Elements added at the end of the output, to choose among the sizes that a strided convolution maps to the same. */
   outputPadding?: Sizes;
-  /** Steps between the elements of a window. */
+  /** Distance between the taps of the kernel (default 1). */
   dilation?: Sizes;
-  /** Groups of channels that do not see each other, 1 by default. */
+  /** Channels are split into this many groups that do not mix (default 1). */
   groups?: number;
 }
 

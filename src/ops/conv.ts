@@ -36,15 +36,15 @@ export interface Conv2dOptions {
 
 /** Options of `convTranspose2d`. */
 export interface ConvTranspose2dOptions {
-  /** Steps between windows. */
+  /** Distance in the result between two pixels of the input: one number, or [vertical, horizontal] (default 1). */
   stride?: Pair;
-  /** Taken from each side of the result. */
+  /** Rows and columns cut from each side of the result (default 0). */
   padding?: Pair;
   /** Rows and columns added at the end of the output, to choose among the sizes that a strided convolution maps to the same. */
   outputPadding?: Pair;
-  /** Steps between the elements of a window. */
+  /** Distance between the taps of the kernel (default 1). */
   dilation?: Pair;
-  /** Groups of channels that do not see each other, 1 by default. */
+  /** Channels are split into this many groups that do not mix (default 1). */
   groups?: number;
 }
 

@@ -31,13 +31,13 @@ export interface PairwiseOptions {
   p?: number;
   /** Added to every difference, so that the gradient exists at 0; 1e-6 by default. */
   eps?: number;
-  /** Whether the dimension stays with size 1. */
+  /** Keeps the last dimension with size 1 (default false). */
   keepDims?: boolean;
 }
 
 /** Options of `cdist`. */
 export interface CdistOptions {
-  /** The norm, 2 by default. */
+  /** The norm: 2 by default, 0 counts differences, Infinity takes the largest. */
   p?: number;
   /** PyTorch's choice between matrix products and differences. Here differences are taken in any case. */
   computeMode?: 'use_mm_for_euclid_dist_if_necessary' | 'use_mm_for_euclid_dist' | 'donot_use_mm_for_euclid_dist';

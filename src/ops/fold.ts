@@ -13,11 +13,11 @@ type Pair = number | readonly [number, number];
 
 /** Options of `unfold` and `fold`, one number for both axes or [vertical, horizontal]. */
 export interface FoldOptions {
-  /** Steps between the elements of a window. */
+  /** Distance between the elements of a window: one number, or [vertical, horizontal] (default 1). */
   dilation?: Pair;
-  /** Zeros around the input. */
+  /** Zeros on each side of the image: one number, or [vertical, horizontal] (default 0). */
   padding?: Pair;
-  /** Steps between windows. */
+  /** Distance between two windows: one number, or [vertical, horizontal] (default 1). */
   stride?: Pair;
 }
 

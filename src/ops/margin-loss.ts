@@ -26,7 +26,7 @@ import { where } from './where';
 export interface MultiMarginOptions extends Reduced {
   /** 1 or 2: the power of each violation. */
   p?: 1 | 2;
-  /** By how much the right one must be ahead. */
+  /** The right class's score must exceed every other by this (default 1). */
   margin?: number;
   /** Weight of each class [C]. */
   weight?: Tensor | null;
@@ -48,9 +48,9 @@ export interface TripletOptions extends Reduced {
 export interface TripletDistanceOptions extends Reduced {
   /** The distance of two batches, `pairwiseDistance` by default. */
   distanceFunction?: ((a: Tensor, b: Tensor) => Tensor) | null;
-  /** By how much the right one must be ahead. */
+  /** The negative must be farther than the positive by this (default 1). */
   margin?: number;
-  /** Takes the harder of two negatives. */
+  /** Takes the negative's distance to the positive where that is smaller (default false). */
   swap?: boolean;
 }
 

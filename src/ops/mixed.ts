@@ -25,7 +25,7 @@ function hasHalf(value: unknown): boolean {
 
 const wrapped = new WeakMap<object, Operation>();
 
-/** What `mixed` or `autocasting` has wrapped; any other function as it is. Tests look at its source. */
+/** What `mixed` or `autocasting` has wrapped; any other function as it is. Tests look at its source. @internal */
 export function unwrapped(f: Operation): Operation {
   const inner = wrapped.get(f);
   return inner ? unwrapped(inner) : f;

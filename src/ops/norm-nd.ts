@@ -20,9 +20,9 @@ import { mean, variance } from './reduce';
 
 /** Options of `instanceNorm`. */
 export interface InstanceNormOptions extends AffineOptions {
-  /** Running mean of each channel. */
+  /** [C]: used without `useInputStats`, updated with it. */
   runningMean?: Tensor | null;
-  /** Running variance of each channel. */
+  /** [C]: used without `useInputStats`, updated with it. */
   runningVar?: Tensor | null;
   /** Normalise with the statistics of the input, and update the running ones where they are given; true by default. */
   useInputStats?: boolean;
@@ -160,11 +160,11 @@ export const rmsNorm = mixed(
 
 /** Options of `localResponseNorm`. */
 export interface LocalResponseNormOptions {
-  /** Factor of the sum of squares. */
+  /** α in (k + α · mean of squares)^β (default 1e-4). */
   alpha?: number;
-  /** Power of the denominator. */
+  /** β in (k + α · mean of squares)^β (default 0.75). */
   beta?: number;
-  /** The constant of the denominator. */
+  /** k in (k + α · mean of squares)^β (default 1). */
   k?: number;
 }
 

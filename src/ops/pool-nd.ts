@@ -40,26 +40,26 @@ function requireRank(op: string, x: Tensor, dims: number): void {
 export type MaxPool1dOptions = MaxPool3dOptions;
 /** Options of `maxPool3d`: one number for all axes, or [depth, height, width]. */
 export interface MaxPool3dOptions {
-  /** Size of the window. */
+  /** Size of the window: one number, or one for each spatial dimension. */
   kernel?: Sizes;
-  /** The same by PyTorch's name. */
+  /** `kernel` by PyTorch's name; give one of both. */
   kernelSize?: Sizes;
-  /** Steps between windows. */
+  /** Distance between two windows (default: the size of the window). */
   stride?: Sizes;
-  /** Zeros around the input. */
+  /** Elements added on each side (default 0): zeros for means, never a maximum. */
   padding?: Sizes;
-  /** Steps between the elements of a window. */
+  /** Distance between the elements of a window (default 1). */
   dilation?: Sizes;
-  /** Whether a last window may reach beyond the border. */
+  /** Windows may go over the far edges, as long as they start inside (default false). */
   ceilMode?: boolean;
 }
 /** Options of `avgPool1d`. */
 export type AvgPool1dOptions = Omit<AvgPool3dOptions, 'divisorOverride'>;
 /** Options of `avgPool3d`. */
 export interface AvgPool3dOptions extends Omit<MaxPool3dOptions, 'dilation'> {
-  /** Whether zeros of the padding count in the mean. */
+  /** Whether padding counts in the mean (default true). */
   countIncludePad?: boolean;
-  /** Divides by this instead of the number of elements. */
+  /** Divides the sums by this instead of by the number of elements. */
   divisorOverride?: number | null;
 }
 

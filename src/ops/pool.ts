@@ -19,9 +19,9 @@ export type Pair = number | readonly [number, number];
 
 /** The window of a pooling operation; its size is `kernel`, or PyTorch's name `kernelSize`. */
 export interface PoolOptions {
-  /** Size of the window. */
+  /** Size of the window: one number, or [height, width]. */
   kernel?: Pair;
-  /** The same by PyTorch's name. */
+  /** `kernel` by PyTorch's name; give one of both. */
   kernelSize?: Pair;
   /** The kernel's size by default. */
   stride?: Pair;
@@ -180,9 +180,9 @@ export const maxPool2d = mixed(
 
 /** Maxima, and where they were found: int32. */
 export interface Maxima {
-  /** The values. */
+  /** The maxima, of the shape that pooling gives. */
   values: Tensor;
-  /** Their positions (int32). */
+  /** Position of each in its flattened input plane (int32), as unpooling takes it. */
   indices: Tensor;
 }
 

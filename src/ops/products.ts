@@ -142,9 +142,9 @@ export const kron = mixed('kron', function kron(a: Tensor, b: Tensor): Tensor {
 
 /** Factors of the sum: `beta` of the first tensor (0: it is not read), `alpha` of the product. Both are 1 by default. */
 export interface SumOptions {
-  /** Factor of the input that it is added to, 1 by default. */
+  /** Factor of the tensor that is added to (default 1); with 0 it is not read. */
   beta?: number;
-  /** Factor of the product, 1 by default. */
+  /** Factor of the product (default 1). */
   alpha?: number;
 }
 

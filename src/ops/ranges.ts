@@ -6,11 +6,11 @@ import type { Steps } from '../tensor/views';
 
 /** Which elements of a dimension: as Python's `start:stop:step`; negative positions count from the end. */
 export interface Range {
-  /** The first position. */
+  /** First position, included (default: the first, or with a negative step the last). */
   start?: number;
-  /** The position behind the last. */
+  /** End, excluded (default: past the last one). */
   stop?: number;
-  /** Steps between positions. */
+  /** Distance between two positions (default 1). */
   step?: number;
 }
 

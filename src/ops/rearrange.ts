@@ -222,11 +222,11 @@ export function combinations(x: Tensor, options: { r?: number; withReplacement?:
 export interface DiffOptions {
   /** How often differences are taken. */
   n?: number;
-  /** Along which dimension. */
+  /** The dimension along which neighbours are subtracted (default the last). */
   dim?: number;
   /** What stands before x along the dimension, and behind it. */
   prepend?: Tensor | null;
-  /** Put behind the input before differences are taken. */
+  /** What stands behind x along the dimension. */
   append?: Tensor | null;
 }
 
@@ -250,11 +250,11 @@ export function diff(x: Tensor, options: DiffOptions = {}): Tensor {
 
 /** Options of `padSequence`. */
 export interface PadSequenceOptions {
-  /** Whether the batch is the first dimension. */
+  /** Gives [N, L, …] instead of [L, N, …] (default false). */
   batchFirst?: boolean;
-  /** What fills up. */
+  /** Fills up the shorter sequences (default 0). */
   paddingValue?: number;
-  /** On which side is filled up. */
+  /** Where shorter sequences are filled up (default 'right', behind them). */
   paddingSide?: 'left' | 'right';
 }
 

@@ -144,11 +144,11 @@ export async function bincount(
 
 /** Options of `histc`. */
 export interface HistcOptions {
-  /** How many bins there are. */
+  /** Number of bins of equal width (default 100). */
   bins?: number;
   /** With `max`: the range that is counted in; that of the elements where both are equal. */
   min?: number;
-  /** Upper bound of the bins. */
+  /** Upper end of the range, which the last bin includes (default 0; see `min`). */
   max?: number;
 }
 

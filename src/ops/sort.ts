@@ -12,7 +12,7 @@ import { order } from './order';
 
 /** Values and where they came from. */
 export interface Sorted {
-  /** The values. */
+  /** The elements in their new order, of the dtype of the input. */
   values: Tensor;
   /** Positions along the sorted dimension (int32). */
   indices: Tensor;
@@ -20,9 +20,9 @@ export interface Sorted {
 
 /** Options of `sort` and `argsort`. */
 export interface SortOptions {
-  /** Along which dimension. */
+  /** The dimension to sort along (default the last). */
   dim?: number;
-  /** Whether the largest comes first. */
+  /** The largest first (default false). */
   descending?: boolean;
   /** Sorting is stable in any case. */
   stable?: boolean;
@@ -60,9 +60,9 @@ export const msort = (x: Tensor): Tensor => sort(x, { dim: 0 }).values;
 
 /** Options of `topk`. */
 export interface TopkOptions {
-  /** Along which dimension. */
+  /** The dimension to choose along (default the last). */
   dim?: number;
-  /** Whether the largest are wanted, else the smallest. */
+  /** The k largest, or with false the k smallest (default true). */
   largest?: boolean;
   /** The results are sorted in any case. */
   sorted?: boolean;

@@ -19,7 +19,7 @@ import { expand, narrow, reshape, select } from './views';
 
 /** What `unique` gives. */
 export interface Unique {
-  /** The values. */
+  /** Each value, or slice along `dim`, once. */
   values: Tensor;
   /** For each element (or slice) of the input the position of its value: int32; null unless `returnInverse`. */
   inverse: Tensor | null;
@@ -29,9 +29,9 @@ export interface Unique {
 
 /** Options of `uniqueConsecutive`. */
 export interface UniqueConsecutiveOptions {
-  /** Whether the position of each element's value is wanted. */
+  /** Gives `inverse` too (default false). */
   returnInverse?: boolean;
-  /** Whether the number of equal elements is wanted. */
+  /** Gives `counts` too (default false). */
   returnCounts?: boolean;
   /** Slices along this dimension are compared instead of elements. */
   dim?: number;

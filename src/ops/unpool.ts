@@ -20,7 +20,7 @@ type Sizes = number | readonly number[];
 export interface UnpoolOptions {
   /** The kernel's size by default. */
   stride?: Sizes;
-  /** Zeros around the input. */
+  /** The padding that pooling had (default 0). */
   padding?: Sizes;
   /** The size of the result, with or without the dimensions in front; else the smallest that fits. */
   outputSize?: Shape;

@@ -57,9 +57,9 @@ export function scatterView(op: string, x: Tensor, source: Tensor, view: View): 
 export interface DiagonalOptions {
   /** Above the main diagonal, below it where negative. */
   offset?: number;
-  /** The first dimension of the planes. */
+  /** First dimension of the planes: 0 by default, of `diagEmbed` −2. */
   dim1?: number;
-  /** The second dimension of the planes. */
+  /** Second dimension of the planes: 1 by default, of `diagEmbed` −1. */
   dim2?: number;
 }
 
@@ -135,13 +135,13 @@ export function selectScatter(x: Tensor, source: Tensor, dim: number, index: num
 
 /** Options of `sliceScatter`: the range as in Python's `start:end:step`. */
 export interface SliceScatterOptions {
-  /** Along which dimension. */
+  /** The dimension that is sliced (default 0). */
   dim?: number;
-  /** The first position. */
+  /** First position, included (default 0). */
   start?: number;
-  /** The position behind the last. */
+  /** End, excluded (default: the size of the dimension). */
   end?: number;
-  /** Steps between positions. */
+  /** Distance between two positions (default 1). */
   step?: number;
 }
 

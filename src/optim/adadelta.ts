@@ -2,15 +2,15 @@
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
-/** What `optim.Adadelta` takes. */
+/** Options of `optim.Adadelta`, with PyTorch's defaults. */
 export interface AdadeltaOptions {
-  /** Learning rate. */
+  /** Factor on the step that the running means give (default 1). */
   lr: number;
   /** Decay of the running means of the squares of gradients and steps. */
   rho: number;
-  /** Added to the denominator, so that it is not 0. */
+  /** Added to both mean squares under the roots (default 1e-6). */
   eps: number;
-  /** Times the weight, added to the gradient: L2. */
+  /** λ: λ·w joins the gradient (default 0). */
   weightDecay: number;
   /** Goes up the gradient. */
   maximize: boolean;

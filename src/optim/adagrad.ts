@@ -4,17 +4,17 @@ import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
-/** What `optim.Adagrad` takes. */
+/** Options of `optim.Adagrad`, with PyTorch's defaults. */
 export interface AdagradOptions {
-  /** Learning rate. */
+  /** Learning rate of the first step (default 0.01). */
   lr: number;
   /** Step t uses lr / (1 + (t − 1)·lrDecay). */
   lrDecay: number;
-  /** Times the weight, added to the gradient: L2. */
+  /** λ: λ·w joins the gradient (default 0). */
   weightDecay: number;
   /** What the sums of squares start with. */
   initialAccumulatorValue: number;
-  /** Added to the denominator, so that it is not 0. */
+  /** Added to the root of the sum of squares (default 1e-10). */
   eps: number;
   /** Goes up the gradient. */
   maximize: boolean;

@@ -6,15 +6,15 @@ import { Optimizer, type Params } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
-/** What `optim.Adam` takes. */
+/** Options of `optim.Adam`, with PyTorch's defaults. */
 export interface AdamOptions {
-  /** Learning rate. */
+  /** Learning rate: about the size of a step of each weight (default 1e-3). */
   lr: number;
   /** Decay of the running means of the gradient and of its square. */
   betas: readonly [number, number];
-  /** Added to the denominator, so that it is not 0. */
+  /** Added to the root of the mean square (default 1e-8). */
   eps: number;
-  /** Pulls weights towards 0: added to the gradient, times the weight, or decoupled from it. */
+  /** λ: λ·w joins the gradient, or see `decoupledWeightDecay` (default 0; of AdamW 0.01). */
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
   decoupledWeightDecay: boolean;

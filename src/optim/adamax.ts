@@ -4,15 +4,15 @@ import { checkMoments, momentScalars } from './moments';
 import { Optimizer, type Params } from './optimizer';
 import type { Rule } from './rule';
 
-/** What `optim.Adamax` takes. */
+/** Options of `optim.Adamax`, with PyTorch's defaults. */
 export interface AdamaxOptions {
-  /** Learning rate. */
+  /** Learning rate: about the size of a step of each weight (default 2e-3). */
   lr: number;
   /** Decay of the running mean of the gradient and of its largest size. */
   betas: readonly [number, number];
-  /** Added to the denominator, so that it is not 0. */
+  /** Added to the size of the gradient (default 1e-8). */
   eps: number;
-  /** Times the weight, added to the gradient: L2. */
+  /** λ: λ·w joins the gradient (default 0). */
   weightDecay: number;
   /** Goes up the gradient. */
   maximize: boolean;

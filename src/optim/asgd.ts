@@ -2,9 +2,9 @@
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
-/** What `optim.ASGD` takes. */
+/** Options of `optim.ASGD`, with PyTorch's defaults. */
 export interface ASGDOptions {
-  /** Learning rate. */
+  /** Learning rate of the first step; it falls by `lambd` and `alpha` (default 0.01). */
   lr: number;
   /** Decay of the weights in each step. */
   lambd: number;
@@ -12,7 +12,7 @@ export interface ASGDOptions {
   alpha: number;
   /** The step from which weights are averaged. */
   t0: number;
-  /** Times the weight, added to the gradient: L2. */
+  /** λ: λ·w joins the gradient (default 0). */
   weightDecay: number;
   /** Goes up the gradient. */
   maximize: boolean;

@@ -13,7 +13,7 @@ import { pack } from '../tensor/rows';
 import { sameShape, showShape } from '../tensor/shape';
 import { requireTensors, type Tensor } from '../tensor/tensor';
 
-/** How weights are averaged. */
+/** Kind of average: exponential or plain, with or without running statistics. */
 export interface AveragedModelOptions {
   /** Decay of an exponential average, such as 0.999; null, the default, for the mean of all updates (SWA). */
   decay?: number | null;
@@ -43,9 +43,9 @@ interface Pair {
  * D · average + (1 − D) · weight, else the mean of all. `forward` is the model's with the averages in place of its weights, without recording.
  */
 export class AveragedModel<In = Tensor, Out = Tensor> {
-  /** The share of the former average in the new one; null takes plain means. */
+  /** Decay of the exponential average; null for the mean of all updates. */
   readonly decay: number | null;
-  /** Whether buffers are averaged as well. */
+  /** Whether running statistics are averaged as well. */
   readonly useBuffers: boolean;
   #count = 0;
   /** Made with the first update, in the order in which the model's tensors then lie in memory. */
@@ -53,7 +53,7 @@ export class AveragedModel<In = Tensor, Out = Tensor> {
   #inside = false;
 
   constructor(
-    /** The model. */
+    /** The model that is trained; `update` reads its weights. */
     readonly model: Module<In, Out>,
     options: AveragedModelOptions = {},
   ) {
@@ -170,7 +170,7 @@ export class AveragedModel<In = Tensor, Out = Tensor> {
     );
   }
 
-  /** The tree of modules. */
+  /** The model's tree of modules as text. */
   toString(): string {
     return `AveragedModel(${this.decay === null ? 'mean' : `decay ${this.decay}`}) of ${String(this.model)}`;
   }

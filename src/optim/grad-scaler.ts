@@ -17,11 +17,11 @@ import type { Optimizer } from './optimizer';
 export interface GradScalerOptions {
   /** The first scale: 65536 by default. */
   initScale?: number;
-  /** Factor on the scale after `growthInterval` steps without infinities (2), and after a step with them (0.5). */
+  /** Factor on the scale after `growthInterval` steps without infinities (default 2). */
   growthFactor?: number;
-  /** The scale's factor after an overflow, 0.5 by default. */
+  /** Factor on the scale after a step with infinities, which is left out (default 0.5). */
   backoffFactor?: number;
-  /** Steps without overflow before the scale grows. */
+  /** Steps without infinities before the scale grows (default 2000). */
   growthInterval?: number;
   /** false: everything passes as if there were no scaler. */
   enabled?: boolean;
@@ -91,7 +91,7 @@ export class GradScaler {
     this.#spare = kept(0, 'uint32');
   }
 
-  /** Whether it scales. */
+  /** False where everything passes as if there were no scaler. */
   get isEnabled(): boolean {
     return this.#enabled;
   }

@@ -15,9 +15,9 @@ import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 import { groupTensors, savedOptions, setOptions } from './state-dict';
 
-/** What `optim.LBFGS` takes. */
+/** Options of `optim.LBFGS`, with PyTorch's defaults. */
 export interface LBFGSOptions {
-  /** Learning rate. */
+  /** Length of a step along the direction, without a line search (default 1). */
   lr: number;
   /** Most iterations in a step; 20 by default. */
   maxIter: number;
@@ -65,7 +65,7 @@ const largest = (a: Tensor): Tensor => max(abs(a));
 export class LBFGS extends Optimizer<LBFGSOptions> {
   /** Iterations and evaluations so far. */
   iterations = 0;
-  /** How often the closure was called. */
+  /** Calls of the closure so far. */
   evaluations = 0;
   #memory: Memory | null = null;
 

@@ -3,9 +3,9 @@ import { InputError } from '../gpu';
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
-/** What `optim.Lion` takes. */
+/** Options of `optim.Lion`. */
 export interface LionOptions {
-  /** Learning rate. */
+  /** Learning rate: the size of every step of each weight (default 1e-4). */
   lr: number;
   /** The share of the momentum in the step, and the momentum's decay. */
   betas: readonly [number, number];

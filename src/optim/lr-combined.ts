@@ -88,21 +88,21 @@ export class ChainedScheduler extends Combined {
   }
 }
 
-/** When and how `ReduceLROnPlateau` lowers the rate. */
+/** Options of `ReduceLROnPlateau`, with PyTorch's defaults. */
 export interface PlateauOptions {
   /** Whether the metric is to fall or to rise. */
   mode?: 'min' | 'max';
-  /** The rate's factor. */
+  /** The rate is multiplied by this, below 1 (default 0.1). */
   factor?: number;
   /** Epochs without progress before the rate falls; 10 by default. */
   patience?: number;
   /** The least progress, as a share of the best value or absolute. */
   threshold?: number;
-  /** Whether the threshold is relative or absolute. */
+  /** 'rel': `threshold` is a share of the best value (default); 'abs': a difference. */
   thresholdMode?: 'rel' | 'abs';
   /** Epochs after a fall that are not counted. */
   cooldown?: number;
-  /** The least rate. */
+  /** No rate falls below this; one number, or one for each group (default 0). */
   minLr?: number | readonly number[];
   /** Smaller changes of the rate are left out. */
   eps?: number;
@@ -134,7 +134,7 @@ export class ReduceLROnPlateau {
   #state: PlateauState;
 
   constructor(
-    /** The optimizer. */
+    /** The optimizer whose rates it sets. */
     readonly optimizer: AnyOptimizer,
     options: PlateauOptions = {},
   ) {
@@ -185,12 +185,12 @@ export class ReduceLROnPlateau {
     s._last_lr = this.#rates();
   }
 
-  /** How many steps it has made. */
+  /** Calls of `step` so far. */
   get lastEpoch(): number {
     return this.#state.last_epoch;
   }
 
-  /** The rates of the groups. */
+  /** The rate of each group after the last `step`. */
   getLastLr(): number[] {
     return [...this.#state._last_lr];
   }

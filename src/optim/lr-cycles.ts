@@ -52,7 +52,7 @@ function requireMomentum(op: string, groups: readonly Tuned[]): void {
     throw new InputError(`${op}: the optimizer has neither momentum nor betas: give { cycleMomentum: false }`);
 }
 
-/** The form of the cycles. */
+/** Options of `CyclicLR`, with PyTorch's defaults. */
 export interface CyclicOptions {
   /** Steps from the least to the largest rate; 2000 by default. */
   stepSizeUp?: number;
@@ -60,17 +60,17 @@ export interface CyclicOptions {
   stepSizeDown?: number | null;
   /** Cycles of one height, of half the height each time, or that shrink by gamma a step. */
   mode?: 'triangular' | 'triangular2' | 'exp_range';
-  /** Factor of the range, by cycle or step. */
+  /** Of 'exp_range': the range is multiplied by gamma^step (default 1). */
   gamma?: number;
   /** A height of one's own instead of `mode`, of the cycle (1, 2, …) or of the step. */
   scaleFn?: ((x: number) => number) | null;
-  /** What `scaleFn` is called with: the cycle, or the step. */
+  /** Whether `scaleFn` gets the number of the cycle (default) or of the step. */
   scaleMode?: 'cycle' | 'iterations';
   /** Momentum, or β₁, falls where the rate rises (the default). */
   cycleMomentum?: boolean;
-  /** Momentum at the highest rate. */
+  /** Momentum at the largest rate (default 0.8). */
   baseMomentum?: Each;
-  /** Momentum at the lowest rate. */
+  /** Momentum at the least rate (default 0.9). */
   maxMomentum?: Each;
 }
 
@@ -151,23 +151,23 @@ export class CyclicLR extends LRScheduler {
   }
 }
 
-/** The form of the one cycle. */
+/** Options of `OneCycleLR`, with PyTorch's defaults. */
 export interface OneCycleOptions {
   /** Steps in all; or epochs times steps an epoch. */
   totalSteps?: number | null;
-  /** How many epochs there are, with `stepsPerEpoch`. */
+  /** Epochs of the run, with `stepsPerEpoch` instead of `totalSteps`. */
   epochs?: number | null;
-  /** Steps an epoch. */
+  /** Steps of an epoch, with `epochs` instead of `totalSteps`. */
   stepsPerEpoch?: number | null;
   /** Share of the steps in which the rate rises; 0.3 by default. */
   pctStart?: number;
-  /** The form of the descent: 'cos' (the default) or 'linear'. */
+  /** Form of rise and fall: 'cos' (default) or 'linear'. */
   annealStrategy?: 'cos' | 'linear';
   /** Momentum, or β₁, falls where the rate rises (the default). */
   cycleMomentum?: boolean;
-  /** Momentum at the highest rate. */
+  /** Momentum at the largest rate (default 0.85). */
   baseMomentum?: Each;
-  /** Momentum at the lowest rate. */
+  /** Momentum at the first and the last rate (default 0.95). */
   maxMomentum?: Each;
   /** The first rate is maxLr / divFactor (25). */
   divFactor?: number;

@@ -29,7 +29,7 @@ export abstract class LRScheduler {
   #steps = 0;
   #lastLr: number[];
 
-  constructor(/** The optimizer. */ readonly optimizer: AnyOptimizer) {
+  constructor(/** The optimizer whose rates it sets. */ readonly optimizer: AnyOptimizer) {
     const groups = (optimizer as AnyOptimizer | undefined)?.groups;
     if (!groups) throw new InputError(`${this.constructor.name}: the first argument is the optimizer`);
     for (const group of groups) if (!initialRates.has(group)) initialRates.set(group, group.lr);

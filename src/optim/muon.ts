@@ -14,19 +14,19 @@ import type { Tensor } from '../tensor/tensor';
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
-/** What `optim.Muon` takes. */
+/** Options of `optim.Muon`, with PyTorch's defaults. */
 export interface MuonOptions {
-  /** Learning rate. */
+  /** Learning rate, before the factor of `adjustLrFn` (default 1e-3). */
   lr: number;
   /** Weights shrink by 1 − lr·weightDecay before the step. */
   weightDecay: number;
-  /** The share of the former step in this one. */
+  /** Decay of the running mean of the gradient (default 0.95). */
   momentum: number;
-  /** Nesterov's momentum: looks ahead by one step. */
+  /** Steps by the gradient and the momentum to come (default true). */
   nesterov: boolean;
   /** a, b, c of the iteration X ← aX + (bA + cA²)X with A = XXᵀ. */
   nsCoefficients: readonly [number, number, number];
-  /** Added to the denominator, so that it is not 0. */
+  /** Least norm that the matrix is divided by before the iterations (default 1e-7). */
   eps: number;
   /** Iterations. */
   nsSteps: number;

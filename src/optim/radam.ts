@@ -3,15 +3,15 @@ import { checkMoments, momentScalars } from './moments';
 import { Optimizer, type Params } from './optimizer';
 import type { Rule } from './rule';
 
-/** What `optim.RAdam` takes. */
+/** Options of `optim.RAdam`, with PyTorch's defaults. */
 export interface RAdamOptions {
-  /** Learning rate. */
+  /** Learning rate: about the size of a step of each weight (default 1e-3). */
   lr: number;
   /** Decay of the running means of the gradient and of its square. */
   betas: readonly [number, number];
-  /** Added to the denominator, so that it is not 0. */
+  /** Added to the root of the mean square (default 1e-8). */
   eps: number;
-  /** Pulls weights towards 0: added to the gradient, times the weight, or decoupled from it. */
+  /** λ: λ·w joins the gradient, or see `decoupledWeightDecay` (default 0). */
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
   decoupledWeightDecay: boolean;

@@ -4,19 +4,19 @@ import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
-/** What `optim.RMSprop` takes. */
+/** Options of `optim.RMSprop`, with PyTorch's defaults. */
 export interface RMSpropOptions {
-  /** Learning rate. */
+  /** Learning rate (default 0.01). */
   lr: number;
   /** Decay of the running mean square. */
   alpha: number;
-  /** Added to the denominator, so that it is not 0. */
+  /** Added to the root of the mean square, or under it with `epsInside` (default 1e-8). */
   eps: number;
-  /** Times the weight, added to the gradient: L2. */
+  /** λ: λ·w joins the gradient, or see `decoupledWeightDecay` (default 0). */
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
   decoupledWeightDecay: boolean;
-  /** The share of the former step in this one. */
+  /** Decay of the sum of steps that weights move by (default 0: none). */
   momentum: number;
   /** Divide by the standard deviation instead of the root mean square. */
   centered: boolean;

@@ -3,7 +3,7 @@ import { InputError } from '../gpu';
 import { Optimizer, type Params, requireNonNegative } from './optimizer';
 import type { Rule } from './rule';
 
-/** What `optim.Rprop` takes. */
+/** Options of `optim.Rprop`, with PyTorch's defaults. */
 export interface RpropOptions {
   /** The size of the first step. */
   lr: number;

@@ -60,21 +60,21 @@ function requirePositive(schedule: string, options: Record<string, number>): voi
 
 /** What a scheduler saves: its epoch, and of each group the rate now, the one that factors multiply, and what they have made of it. */
 export interface SchedulerState {
-  /** How many epochs it has seen. */
+  /** Epoch whose rates are set, from 0. */
   readonly epoch: number;
-  /** The rates of the groups. */
+  /** Of each group: the rate now, the one it began with, and the one that the schedule has set. */
   readonly rates: readonly { readonly lr: number; readonly initial: number; readonly scheduled: number }[];
 }
 
 /** Applies a schedule: `step()` after every epoch, as in PyTorch. Several on one optimizer multiply their factors. */
 export class Scheduler {
-  /** How many epochs it has seen. */
+  /** Epoch whose rates are set, from 0. */
   epoch = 0;
 
   constructor(
-    /** The optimizer. */
+    /** The optimizer whose rates it sets. */
     readonly optimizer: Optimizer<{ lr: number }>,
-    /** The rate by the epoch. */
+    /** Factor on each group's first rate, as a function of the epoch. */
     readonly schedule: Schedule,
   ) {
     this.setEpoch(0);

@@ -5,19 +5,19 @@ import { Optimizer, type Params } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
-/** What `optim.SGD` takes. */
+/** Options of `optim.SGD`, by PyTorch's names; `lr` has no default. */
 export interface SGDOptions {
-  /** Learning rate. */
+  /** Learning rate; must be given. */
   lr: number;
-  /** The share of the former step in this one. */
+  /** Decay of the sum of gradients that weights move by (default 0: none). */
   momentum: number;
-  /** Times the weight, added to the gradient: L2. */
+  /** λ: λ·w joins the gradient, or see `decoupledWeightDecay` (default 0). */
   weightDecay: number;
   /** Weights shrink by 1 − lr·weightDecay before the step, instead of weightDecay·w joining the gradient. */
   decoupledWeightDecay: boolean;
-  /** How much of the gradient the momentum leaves out. */
+  /** The gradient joins the sum times 1 − dampening (default 0). */
   dampening: number;
-  /** Nesterov's momentum: looks ahead by one step. */
+  /** Steps by the gradient and the momentum to come (default false); needs momentum and no dampening. */
   nesterov: boolean;
   /** Goes up the gradient. */
   maximize: boolean;

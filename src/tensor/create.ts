@@ -12,11 +12,11 @@ import { checkShape, size } from './shape';
 import type { NestedArray } from './tensor';
 import { Tensor } from './tensor';
 
-/** What makers of tensors take. */
+/** Options of the functions that make tensors. */
 export interface TensorOptions {
-  /** The type of the elements, float32 by default. */
+  /** Element type (default float32, or that of a typed array or tensor it is made from). */
   dtype?: DType;
-  /** Whether gradients are wanted; false by default. */
+  /** Makes a leaf that gradients are computed for (default false); floats only. */
   requiresGrad?: boolean;
 }
 
@@ -137,17 +137,17 @@ export function full(shape: Shape, value: number, options: TensorOptions = {}): 
   return factory('full', shape, dtype, (storage) => device().write(storage, values()), requiresGrad);
 }
 
-/** A tensor of zeros. */
+/** A tensor of the shape full of 0, as `torch.zeros`. */
 export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 0, options);
-/** A tensor of ones. */
+/** A tensor of the shape full of 1, as `torch.ones`. */
 export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 1, options);
 
 /** Filled with one value, with the shape and type of `x`. */
 export const fullLike = (x: Tensor, value: number, options?: TensorOptions): Tensor =>
   full(x.shape, value, { dtype: x.dtype, ...options });
-/** Zeros of the shape and type of x. */
+/** Zeros of the shape and dtype of x, as `torch.zeros_like`. */
 export const zerosLike = (x: Tensor, options?: TensorOptions): Tensor => fullLike(x, 0, options);
-/** Ones of the shape and type of x. */
+/** Ones of the shape and dtype of x, as `torch.ones_like`. */
 export const onesLike = (x: Tensor, options?: TensorOptions): Tensor => fullLike(x, 1, options);
 
 /** A tensor of `shape` whose element at position i (row-major) is `value(i)`. A size that no buffer has is refused before it is filled. */

@@ -4,7 +4,7 @@ import { fromHalf, halfBits } from '../../shaders/half';
 import { inputError } from './context';
 import { requireHalf } from './half';
 
-/** The types of elements. */
+/** Element types. A bool takes 4 bytes on the GPU, a float16 two; float16 needs the feature 'shader-f16'. */
 export type DType = 'float32' | 'float16' | 'int32' | 'uint32' | 'bool';
 export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 /** Elements as the memory holds them: of float16 the bits. */

@@ -115,9 +115,9 @@ export function randperm(n: number): Tensor {
   return factory('randperm', [n], 'int32', (storage) => device().write(storage, order()));
 }
 
-/** Uniform numbers in [0, 1), of the shape of x. */
+/** Uniform numbers in [0, 1) of the shape of x, float32 by default, as `torch.rand_like`. */
 export const randLike = (x: Tensor, options?: FloatOptions): Tensor => rand(x.shape, options);
-/** Normal numbers, of the shape of x. */
+/** Standard normal numbers of the shape of x, float32 by default, as `torch.randn_like`. */
 export const randnLike = (x: Tensor, options?: FloatOptions): Tensor => randn(x.shape, options);
 
 /** 1 with the probability that p gives for each element, else 0 (float32, the shape of p). */

@@ -16,10 +16,10 @@ export function manualSeed(value: number): void {
   draws = 0;
 }
 
-/** Where the random numbers stand, for `setRngState`. */
+/** Seed and number of draws so far, a plain object, for `setRngState`. */
 export const getRngState = (): RngState => ({ seed, draws });
 
-/** Goes on with the random numbers from there. */
+/** Goes on with the random numbers where `getRngState` was called. */
 export function setRngState(state: RngState): void {
   manualSeed(state.seed);
   draws = state.draws;

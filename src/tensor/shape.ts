@@ -2,7 +2,7 @@
 // themselves; `as number` says so without a check.
 import { inputError } from './context';
 
-/** Sizes by dimension. */
+/** Size of each dimension; [] is a tensor of one number without dimensions. */
 export type Shape = readonly number[];
 
 export const size = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);

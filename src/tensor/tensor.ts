@@ -36,13 +36,13 @@ type TensorStorage = Omit<Storage, 'element'>;
 
 /** An array on the GPU, as `torch.Tensor`: operations are its methods, most of them also functions of `F`. */
 export class Tensor {
-  /** The shape. */
+  /** Size of each dimension; [] for one number. */
   readonly shape: readonly number[];
-  /** Elements from one position to the next, by dimension. */
+  /** Elements in memory between neighbours along each dimension; 0 where one is repeated. */
   readonly strides: readonly number[];
   /** First element, counted from the start of the memory. */
   readonly offset: number;
-  /** The type of the elements. */
+  /** Element type. */
   readonly dtype: DType;
   /** The memory on the GPU; views share it. */
   readonly memory: Memory;
@@ -265,7 +265,7 @@ export function requireShape(
     if (t && !sameShape(t.shape, shape)) throw inputError(op, `${name} must have ${meaning}`, { input, [name]: t });
 }
 
-/** Numbers in arrays of arrays. */
+/** A number, or an array of such of equal lengths: rows of rows, as `toArray()` gives them. */
 export type NestedArray = number | boolean | NestedArray[];
 
 /** A new contiguous tensor for the result of `what`; its content is undefined until a kernel writes it. */

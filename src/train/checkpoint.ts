@@ -4,12 +4,12 @@
 import { parseSafetensors, type StoredTensor, serializeSafetensors } from '../formats/safetensors';
 import { clip } from '../formats/safetensors-header';
 
-/** What JSON can say. */
+/** A value that JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
-/** An object of JSON. */
+/** An object of values that JSON can hold. */
 export type JsonObject = { readonly [key: string]: Json | undefined };
 
-/** What a checkpoint holds. */
+/** Everything that a run needs to go on bit for bit. */
 export interface Checkpoint {
   /** Weights, and what optimizer and trainer keep, by name. */
   readonly tensors: Record<string, StoredTensor>;

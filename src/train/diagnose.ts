@@ -9,15 +9,15 @@ import type { Task } from './task';
 
 /** The loss, or what the last step has left, became NaN or infinite. The last good checkpoint is unchanged. */
 export class NonFiniteLossError extends DawnfieldError {
-  /** The name of the class. */
+  /** 'NonFiniteLossError'. */
   override name = 'NonFiniteLossError';
 
   constructor(
-    /** How many steps there were. */
+    /** The step whose loss it is. */
     readonly step: number,
     /** Counted from 1, as users see it. */
     readonly epoch: number,
-    /** Learning rate. */
+    /** Learning rate of that step. */
     readonly lr: number,
     /** Where it arose: `the output of layer1.0.conv1 (Conv2d)`. */
     readonly where: string,
@@ -32,7 +32,7 @@ export class NonFiniteLossError extends DawnfieldError {
 
 /** An evaluation came to NaN: there is no error to report. */
 export class NonFiniteEvaluationError extends DawnfieldError {
-  /** The name of the class. */
+  /** 'NonFiniteEvaluationError'. */
   override name = 'NonFiniteEvaluationError';
 
   constructor(

@@ -17,20 +17,20 @@ interface Options {
   batchSize?: number;
   /** Batches between two reads. */
   readEvery?: number;
-  /** Called now and then with what is done. */
+  /** Called after every read with the samples done and all of them. */
   onProgress?: (done: number, total: number) => void;
-  /** Aborts it. */
+  /** Ends the evaluation early; `evaluate` then gives null. */
   signal?: AbortSignal;
 }
 
-/** How a classifier is evaluated. */
+/** Options of `evaluate` for a classifier. */
 export interface EvaluationOptions extends Options {
   batchSize: number;
-  /** What is minimised; cross-entropy by default. */
+  /** Mean loss over a batch (default cross-entropy). */
   lossFunction?: LossFunction;
 }
 
-/** How any model is evaluated. */
+/** Options of `evaluate` for any model, by a step of one's own. */
 export interface OwnEvaluationOptions<B> extends Options {
   /** As that of the Trainer. */
   step: Step<B>;
@@ -45,15 +45,15 @@ const OPTIONS: OptionTable<EvaluationOptions & OwnEvaluationOptions<never>> = {
   signal: is.object,
 };
 
-/** What an evaluation has found. */
+/** Loss and errors of a classifier on a data set. */
 export interface Evaluation {
-  /** Mean loss. */
+  /** Mean over the samples. */
   loss: number;
   /** Wrong answers in percent. */
   error: number;
-  /** How many answers were wrong. */
+  /** Number of wrong answers. */
   wrong: number;
-  /** How many samples there were. */
+  /** Number of samples. */
   count: number;
 }
 

@@ -10,15 +10,15 @@ import type { EpochLine } from './metrics';
 
 /** The run, as hooks see it. */
 export interface TrainerRun {
-  /** The model. */
+  /** The model that is trained. */
   readonly model: AnyModule;
-  /** The optimizer. */
+  /** What updates its parameters; hooks may set rates of its groups. */
   readonly optimizer: Optimizer<{ lr: number }>;
   /** The epoch that runs, counted from 0 as in schedules, and the steps done so far. */
   readonly epoch: number;
-  /** How many steps there were. */
+  /** Steps done so far, all epochs together. */
   readonly step: number;
-  /** Seed of the random numbers. */
+  /** Seed of order and augmentation. */
   readonly seed: number;
   /** Ends the run with this epoch, as early stopping does. */
   stop(): void;

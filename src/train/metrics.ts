@@ -2,11 +2,11 @@
 
 /** What the hook of `MeanField` adds to lines: a stage after an epoch or within it, its times in ascending order and the particle that stands at each position. */
 export interface StageLine {
-  /** Which stage. */
+  /** Name of the module, such as 'stages.0'. */
   stage: string;
-  /** The times. */
+  /** Times by position. */
   tau: number[];
-  /** The particles in the order of their times. */
+  /** The particle at each position, by its number at the start. */
   order: number[];
   /** Pairs of particles that changed places in the epoch. */
   swaps: number;
@@ -14,17 +14,17 @@ export interface StageLine {
   turnover?: { killed: number; parent: number; child: number }[];
 }
 
-/** A line of metrics after some steps. */
+/** What is logged after some steps: one line of JSON. */
 export interface StepLine {
-  /** Which kind it is. */
+  /** Tells it from the other lines. */
   type: 'step';
-  /** How many steps there were. */
+  /** Steps so far, all epochs together. */
   step: number;
-  /** Which epoch, from 0. */
+  /** Counted from 1, as users see it. */
   epoch: number;
   /** Mean loss since the line before. */
   loss: number;
-  /** Learning rate. */
+  /** Learning rate of the first group. */
   lr: number;
   /** Images, or other samples. */
   imagesPerSecond: number;
@@ -39,12 +39,12 @@ export interface StepLine {
  * without evaluation.
  */
 export interface EpochLine {
-  /** Which kind it is. */
+  /** Tells it from the other lines. */
   type: 'epoch';
   [mean: `train${string}` | `test${string}`]: number | undefined;
-  /** Which epoch, from 0. */
+  /** Counted from 1, as users see it. */
   epoch: number;
-  /** How many steps there were. */
+  /** Steps so far, all epochs together. */
   step: number;
   /** Mean loss of the epoch's steps. */
   trainLoss: number;
@@ -54,19 +54,19 @@ export interface EpochLine {
   testLoss?: number;
   /** Wrong answers on the test set, in percent. */
   testError?: number;
-  /** Learning rate. */
+  /** Learning rate of the first group in the epoch. */
   lr: number;
-  /** How long the epoch took. */
+  /** Seconds of training in the epoch. */
   seconds: number;
-  /** Images a second in training. */
+  /** Images, or other samples, a second in training. */
   imagesPerSecond: number;
-  /** One of each stage. */
+  /** Particles of each mean-field stage at the end of the epoch. */
   stages?: StageLine[];
 }
 
-/** The last line of metrics. */
+/** What is logged when a run ends. */
 export interface SummaryLine {
-  /** Which kind it is. */
+  /** Tells it from the other lines. */
   type: 'summary';
   [key: string]: unknown;
 }

@@ -13,23 +13,23 @@ import type { Classifier, LossFunction, Step } from './task';
 
 /** Where a run is written. `RunFolder` is one, on disk. */
 export interface RunStore {
-  /** Writes a line of metrics. */
+  /** Adds a line to the metrics of the run. */
   appendMetrics(line: MetricsLine): void;
-  /** Writes a checkpoint. */
+  /** Keeps a checkpoint in place of the former one of that name. */
   saveCheckpoint(state: Checkpoint, name: 'last' | 'best'): unknown;
 }
 
 /** Running means of the epoch. */
 export interface StepReport {
-  /** Which epoch, from 0. */
+  /** Counted from 1, as users see it. */
   readonly epoch: number;
-  /** How many steps there were. */
+  /** Steps so far, all epochs together. */
   readonly step: number;
   /** Images, or other samples, of the epoch so far, and all of them; Infinity where the loader does not say. */
   readonly done: number;
-  /** How many there will be. */
+  /** Samples of the epoch; Infinity where the loader does not say. */
   readonly total: number;
-  /** Mean loss. */
+  /** Mean loss of the epoch so far. */
   readonly loss: number;
   /** Of a classifier, in percent. */
   readonly accuracy?: number;
@@ -38,13 +38,13 @@ export interface StepReport {
 }
 
 interface CommonOptions<B> {
-  /** The optimizer. */
+  /** Made of the model's parameters. */
   optimizer: Optimizer<{ lr: number }>;
   /** The batches to train with. */
   train: Loader<B>;
   /** Evaluated after epochs; without it there are no test values. */
   test?: Loader<B>;
-  /** How many epochs there are. */
+  /** Epochs to train, those of earlier sessions of the run included. */
   epochs: number;
   /** Ends the run after so many steps, within an epoch if need be: that part of an epoch is evaluated, but is no candidate for the best one. */
   steps?: number;
@@ -56,7 +56,7 @@ interface CommonOptions<B> {
   hooks?: readonly TrainerHook[];
   /** Epochs between two evaluations and between two checkpoints (default 1); the last epoch always gets both. */
   evalEvery?: number;
-  /** Epochs between checkpoints. */
+  /** Epochs between two checkpoints (default 1); the last epoch always gets one. */
   checkpointEvery?: number;
   /**
    * Compiles the step (default true): the same numbers with far less work for the host. Forward passes may then depend on nothing but
@@ -76,13 +76,13 @@ interface CommonOptions<B> {
   config?: JsonObject;
   /** Stops the run after the current step, with a checkpoint. */
   signal?: AbortSignal;
-  /** Called before an epoch. */
+  /** Called before an epoch with its number, the samples done in it and all of them. */
   onEpochStart?: (epoch: number, done: number, total: number) => void;
   /** After every read-back of the loss. What it returns is awaited: it may look at the model, and must leave it as it is. */
   onStep?: (report: StepReport, line: StepLine) => unknown;
-  /** Called during an evaluation. */
+  /** Called during an evaluation with the samples done and all of them. */
   onEvaluate?: (done: number, total: number) => void;
-  /** Called after an epoch. */
+  /** Called after an epoch with its line of metrics. */
   onEpoch?: (line: EpochLine) => void;
   /** Sentences for people. */
   onNotice?: (text: string) => void;
@@ -90,11 +90,11 @@ interface CommonOptions<B> {
 
 /** Options for a classifier: batches { images, labels }, cross-entropy, the error in percent. */
 export interface TrainerOptions extends CommonOptions<Batch> {
-  /** The model. */
+  /** Images to logits [N, classes]. */
   model: Classifier;
   /** Mean loss over a batch (default cross-entropy). */
   lossFunction?: LossFunction;
-  /** Samples a batch. */
+  /** Images of a batch. */
   batchSize: number;
   /** Random crops and flips (default true). */
   augment?: boolean;
@@ -102,9 +102,9 @@ export interface TrainerOptions extends CommonOptions<Batch> {
 
 /** Options for anything else: any model, batches and loss. */
 export interface OwnTrainerOptions<B> extends CommonOptions<B> {
-  /** The model. */
+  /** Any module; `step` calls it. */
   model: AnyModule;
-  /** The loss of a batch. */
+  /** Of a batch the loss, or { loss, … } with metrics. */
   step: Step<B>;
   /** For a BatchSource; a DataLoader has its own. */
   batchSize?: number;

@@ -7,7 +7,7 @@ import type { SummaryLine } from './metrics';
 export interface Standing {
   /** Which epoch, from 0. */
   epoch: number;
-  /** How many steps there were. */
+  /** Steps so far, all epochs together. */
   step: number;
   /** Mean loss of the epoch's steps. */
   trainLoss: number | null;
@@ -19,7 +19,7 @@ export interface Standing {
   testLoss?: number;
   /** The least test loss so far. */
   bestLoss?: number;
-  /** The epoch of the best. */
+  /** Epoch with the least test error, or test loss. */
   bestEpoch: number | null;
   /** Seconds of training and evaluation, all sessions of the run together. */
   seconds: number;

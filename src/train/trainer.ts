@@ -48,9 +48,9 @@ const inTraining = new WeakSet<object>();
  */
 export class Trainer<B = Batch> implements TrainerRun {
   readonly model: AnyModule;
-  /** The optimizer. */
+  /** What updates the parameters. */
   readonly optimizer: Optimizer<{ lr: number }>;
-  /** Seed of the random numbers. */
+  /** Seed of order and augmentation. */
   readonly seed: number;
   readonly #options: AllOptions<B>;
   readonly #compiles: boolean;

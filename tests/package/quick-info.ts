@@ -20,7 +20,11 @@ export function quickInfo(folder: string, head: string, expressions: readonly st
     text += `${expression.replace('@', '')};\n`;
   }
   const service = ts.createLanguageService({
-    ...ts.sys,
+    fileExists: ts.sys.fileExists,
+    readFile: ts.sys.readFile,
+    directoryExists: ts.sys.directoryExists,
+    getDirectories: ts.sys.getDirectories,
+    realpath: ts.sys.realpath,
     getCompilationSettings: () => options,
     getCurrentDirectory: () => folder,
     getDefaultLibFileName: ts.getDefaultLibFilePath,
