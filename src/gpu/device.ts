@@ -147,6 +147,7 @@ export class Device {
    * Runs `kernel` on `storages`, one for each letter of `kernel.access`: 'r' is read, 'w' is written, 'x' is read and written in place.
    * `constants` fill its uniform struct, `extent` is the number of items or of workgroups: both needed where the kernel does not say them itself.
    * Throws before anything is encoded when a limit of the adapter is broken, or a tensor's elements are of another type than the kernel's.
+   * @internal
    */
   launch(
     kernel: Kernel,

@@ -33,7 +33,23 @@ export { type InterpolateMode, type InterpolateOptions, interpolate } from '../o
 export * from '../ops/join';
 export { cholesky, det, logdet, matrixPower, slogdet } from '../ops/linalg/determinant';
 export { inv } from '../ops/linalg/solve';
-export * from '../ops/loss';
+export {
+  type BceOptions,
+  bceWithLogits,
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  type ClassLossOptions,
+  crossEntropy,
+  huberLoss,
+  type LossReduction,
+  l1Loss,
+  mseLoss,
+  nllLoss,
+  type PairOptions,
+  pseudoHuberLoss,
+  type Reduced,
+  smoothL1Loss,
+} from '../ops/loss';
 export {
   cosineEmbeddingLoss,
   type GaussianNllOptions,
@@ -71,8 +87,40 @@ export {
 } from '../ops/norm-nd';
 export * from '../ops/pad';
 export * from '../ops/pointwise';
-export * from '../ops/pool';
-export * from '../ops/pool-nd';
+export {
+  type AveragePoolOptions,
+  adaptiveAvgPool2d,
+  adaptiveMaxPool2d,
+  adaptiveMaxPool2dWithIndices,
+  avgPool2d,
+  globalAvgPool2d,
+  type Maxima,
+  type MaxPoolOptions,
+  maxPool2d,
+  maxPool2dWithIndices,
+  type OutputSize,
+  type Pair,
+  type PoolOptions,
+  type Window,
+} from '../ops/pool';
+export {
+  type AvgPool1dOptions,
+  type AvgPool3dOptions,
+  adaptiveAvgPool1d,
+  adaptiveAvgPool3d,
+  adaptiveMaxPool1d,
+  adaptiveMaxPool1dWithIndices,
+  adaptiveMaxPool3d,
+  adaptiveMaxPool3dWithIndices,
+  avgPool1d,
+  avgPool3d,
+  type MaxPool1dOptions,
+  type MaxPool3dOptions,
+  maxPool1d,
+  maxPool1dWithIndices,
+  maxPool3d,
+  maxPool3dWithIndices,
+} from '../ops/pool-nd';
 export * from '../ops/products';
 export * from '../ops/quantile';
 export * from '../ops/reduce';

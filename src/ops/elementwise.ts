@@ -126,9 +126,9 @@ const made = <T>(rows: object, make: (name: string, row: never) => unknown) =>
     Object.entries(rows).map(([name, row]) => [name, autocasting(name, make(name, row as never) as () => Tensor)]),
   ) as T;
 
-/** Every elementwise function of one tensor, of its shape; the rows of the table in `table.ts` say what each computes. */
+/** Every elementwise function of one tensor, of its shape; the rows of the table in `table.ts` say what each computes. @internal */
 export const unaryFunctions = made<UnaryFunctions>(unaryOps, unary);
-/** Every elementwise function of two operands, which broadcast and promote as in PyTorch. */
+/** Every elementwise function of two operands, which broadcast and promote as in PyTorch. @internal */
 export const binaryFunctions = made<BinaryFunctions>(binaryOps, binary);
 
 export const { neg, abs, sign, square, exp, exp2, expm1, log, log2, log10, log1p, sqrt, rsqrt, reciprocal } =

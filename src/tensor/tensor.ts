@@ -44,11 +44,11 @@ export class Tensor {
   readonly offset: number;
   /** Element type. */
   readonly dtype: DType;
-  /** The memory on the GPU; views share it. */
+  /** The memory on the GPU; views share it. @internal */
   readonly memory: Memory;
   #requiresGrad = false;
   #grad: Tensor | null = null;
-  /** The operation that computed it; null of leaves. */
+  /** The operation that computed it; null of leaves. @internal */
   gradNode: GradientNode | null = null;
 
   constructor(
@@ -129,7 +129,7 @@ export class Tensor {
     return isContiguous(this.shape, this.strides);
   }
 
-  /** The GPU memory; kernels bind it with its type, through `bind`. Throws ReleasedError when it was released. */
+  /** The GPU memory; kernels bind it with its type, through `bind`. Throws ReleasedError when it was released. @internal */
   get storage(): TensorStorage {
     return this.memory.storage;
   }
