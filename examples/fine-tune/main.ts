@@ -88,7 +88,7 @@ const program = createProgram(
 await runProgram<Options>(program, async (options) => {
   const report = createReport(options.json ?? false);
   const interrupts = watchInterrupts(report);
-  const folder = new ImageFolder(options.data, { size: options.size });
+  const folder = classesIn(options);
   await withDevice(async () => {
     interrupts.begin();
     await main(options, folder, report, interrupts.signal);
@@ -139,6 +139,23 @@ async function main(o: Options, folder: ImageFolder, report: Report, signal: Abo
   report.say(
     `${summary.finished ? 'done' : 'stopped: --resume goes on'}; weights: ${store.file('checkpoint-last.safetensors')}`,
   );
+}
+
+/** The folder's classes, of which there must be two, each with images. */
+function classesIn({ data, size }: Options): ImageFolder {
+  const folder = new ImageFolder(data, { size });
+  const { classes, files } = folder;
+  if (classes.length < 2)
+    throw new UsageError(
+      `--data ${data}: there is one class, ${classes.join()}: give the folder that holds the folders of all classes`,
+    );
+  const labels = new Set(files.map(({ label }) => label));
+  const without = classes.filter((_, label) => !labels.has(label));
+  if (without.length)
+    throw new UsageError(
+      `--data ${data}: no images in ${without.join(', ')}: remove it, or put them there, not in folders below`,
+    );
+  return folder;
 }
 
 /** Brings weights from a file: the last layer's only where it has as many classes. */

@@ -1,6 +1,6 @@
 // The fine-tuning program on a tiny folder of generated images: trained, stopped and resumed, weights brought, wrong calls.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +48,11 @@ test.before(async () => {
         .png()
         .toFile(join(data, name, `${i}.png`));
   }
+  const image = join(data, 'red', '0.png');
+  for (const folder of ['one/red', 'hollow/red', 'hollow/blue/more']) {
+    mkdirSync(join(base, folder), { recursive: true });
+    copyFileSync(image, join(base, folder, '0.png'));
+  }
 });
 
 test('trains the last layers alone, and goes on where it stopped with the same bits', async () => {
@@ -85,6 +90,8 @@ test('wrong calls say what would be right', () => {
     [['--weights', join(data, 'red', '0.png')], /--weights .*0\.png/],
     [['--model', 'resnet19'], /Did you mean resnet18/],
     [['--data', join(base, 'nowhere')], /there is no folder .*nowhere/],
+    [['--data', join(base, 'one')], /there is one class, red: give the folder that holds the folders of all classes/],
+    [['--data', join(base, 'hollow')], /no images in blue: remove it, or put them there/],
   ] as const) {
     const { status, stderr } = run(...args, '--out', join(base, 'wrong'));
     assert.ok(status === 1 || status === 2, stderr);
