@@ -8,12 +8,15 @@ const STDERR = 2;
 /** Bits of open(2) on Linux. */
 const APPEND = 0o2000;
 
-/** Whatever else this process does at the moment might open a file, which would then get the descriptor that is free for a moment. */
+/**
+ * Whatever else this process does at the moment might open a file, which would then get the descriptor that is free for a moment. A file that is
+ * being closed (CloseReq: Node's loader is often still at it) opens nothing, and frees a number above that of stderr.
+ */
 const isAlone = (): boolean =>
   isMainThread &&
   process
     .getActiveResourcesInfo()
-    .every((name) => /^(TTYWrap|PipeWrap|Timeout|Immediate|SignalWrap|TickObject)$/.test(name));
+    .every((name) => /^(TTYWrap|PipeWrap|Timeout|Immediate|SignalWrap|TickObject|CloseReq)$/.test(name));
 
 /** Whether stderr, opened again by name, writes where it wrote: a file that is not appended to would be written at another place. */
 function canReopen(): boolean {
