@@ -152,13 +152,14 @@ export class AveragedModel<In = Tensor, Out = Tensor> {
 
   #make(): void {
     if (this.#pairs.length) return;
-    const averaged = [...this.model.namedTensors()].flatMap(([, x]) =>
-      x.dtype === 'float32' && x.size && (this.useBuffers || x instanceof Parameter) ? [x as Tensor] : [],
-    );
-    pack(
-      'states',
-      averaged.filter((x) => !(x instanceof Parameter)),
-    );
+    const all = [...this.model.namedTensors()].flatMap(([, x]) => (x.size ? [x as Tensor] : []));
+    const averaged = all.filter((x) => x.dtype === 'float32' && (this.useBuffers || x instanceof Parameter));
+    // Counts of batches too, which are not averaged: whatever else moves a layer's states in one launch finds them side by side.
+    if (this.useBuffers)
+      pack(
+        'states',
+        all.filter((x) => !(x instanceof Parameter)),
+      );
     const blocks = [...new Set(averaged.map((x) => bind(x).block))];
     const places = new Map(averaged.map((x) => [x, [blocks.indexOf(bind(x).block), bind(x).offset] as const]));
     const place = (x: Tensor) => places.get(x) ?? [0, 0];
