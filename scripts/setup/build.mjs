@@ -19,6 +19,8 @@ const PARTS = {
   linalg: 'linalg',
   'feature-flow': 'featureFlow',
 };
+/** Where the two entries were in earlier packages: scripts that import a file of dist/ by its path find them there. */
+const ADDRESSES = { index: 'index.node', browser: 'index' };
 const sources = [
   'src',
   'shaders',
@@ -80,6 +82,10 @@ function buildPage(folder) {
 function writeParts(made) {
   for (const [subpath, name] of Object.entries(PARTS))
     writeFileSync(join(made, `${subpath}.cjs`), `module.exports = require('./index.cjs')${name && `.${name}`};\n`);
+  for (const [file, source] of Object.entries(ADDRESSES)) {
+    writeFileSync(join(made, `${file}.js`), `export * from './src/${source}.js';\n`);
+    writeFileSync(join(made, `${file}.d.ts`), `export * from './src/${source}.js';\n`);
+  }
 }
 
 /** Builds where dist/ is missing or was made of other sources. */

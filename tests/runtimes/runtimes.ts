@@ -1,12 +1,13 @@
 // Runs the same bundle in four implementations of WebGPU: Node (Dawn), Deno (wgpu), Chromium (Dawn in its sandbox) and Firefox (wgpu).
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { serve } from '../../examples/browser/server';
 import { commandFor } from '../../scripts/setup/lavapipe.mjs';
+import { ensurePackages } from '../../scripts/setup/packages.mjs';
 import '../../src/gpu/node';
 import { BROWSERS, type BrowserName, openPage, placeOf, withBrowser } from '../browser/browsers';
 import { root } from '../bundle';
@@ -18,18 +19,18 @@ import { type Report, run, type Task } from './body';
 export type Runtime = 'node' | 'deno' | BrowserName;
 export const RUNTIMES: readonly Runtime[] = ['node', 'deno', ...BROWSERS];
 
-/** Deno's binary: an optional package of the platform holds it. */
+/** Deno's binary: an optional package of the platform holds it. It is large, so that it is installed with the first run only; null without a network. */
 function deno(): string | null {
   const { platform, arch } = process;
-  const suffix = platform === 'linux' ? '-glibc' : '';
+  const name = `@deno/${platform}-${arch}${platform === 'linux' ? '-glibc' : ''}`;
+  const folder = fileURLToPath(new URL('.', import.meta.url));
   try {
-    const require = createRequire(createRequire(import.meta.url).resolve('deno/package.json'));
-    const name = `@deno/${platform}-${arch}${suffix}`;
-    const place = join(require.resolve(`${name}/package.json`), '..', platform === 'win32' ? 'deno.exe' : 'deno');
-    return existsSync(place) ? place : null;
+    ensurePackages(folder);
   } catch {
     return null;
   }
+  const place = join(folder, 'node_modules', name, platform === 'win32' ? 'deno.exe' : 'deno');
+  return existsSync(place) ? place : null;
 }
 
 /** Whether a runtime is on this machine. */
