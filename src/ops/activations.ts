@@ -30,9 +30,9 @@ export const softmin = (x: Tensor, dim = -1): Tensor => softmax(neg(x), dim);
  * x where positive, else weight·x, as `torch.nn.functional.prelu`: a weight [C] has an element for each channel, which is dimension 1. Others are
  * numbers or broadcast.
  */
-export const prelu = mixed('prelu', function prelu(x: Tensor, weight: Operand): Tensor {
-  requireTensor('prelu', x);
-  const perChannel = weight instanceof Tensor && weight.ndim === 1 && weight.size > 1 && x.ndim > 2;
+export const prelu = mixed('prelu', function prelu(x: Operand, weight: Operand): Tensor {
+  const perChannel =
+    x instanceof Tensor && weight instanceof Tensor && weight.ndim === 1 && weight.size > 1 && x.ndim > 2;
   if (!perChannel) return binaryFunctions.prelu(x, weight);
   if (weight.size !== x.shape[1])
     throw inputError(

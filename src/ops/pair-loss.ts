@@ -122,7 +122,9 @@ export function pointwise(op: string, row: LossRow, a: Tensor, b: Tensor, o: Poi
       const map = `${factor} * (${i ? row.db : row.da}) / t`;
       const e = { name: `${op} tangent`, operands: { ...weighted, g: t }, scalars, shape };
       const over = reduction === 'none' ? axes : shape.map((_, d) => d);
-      return whole ? evaluate({ ...e, expression: map }) : reduce({ ...e, reduction: 'sum', map, axes: over });
+      return whole
+        ? evaluate({ ...e, expression: map, compute: 'float32' })
+        : reduce({ ...e, reduction: 'sum', map, convert: true, axes: over });
     });
     return sumOfAll(...terms);
   };

@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { compile } from '../../src/autograd/compile';
+import { jvp } from '../../src/autograd/forward-mode';
 import { gradcheck } from '../../src/autograd/gradcheck';
 import * as nn from '../../src/nn';
 import * as F from '../../src/nn/functional';
@@ -350,6 +351,17 @@ test('modules keep their options, weights are in the state dict', async () => {
   const triplet = new nn.TripletMarginWithDistanceLoss({ distanceFunction: (a, b) => a.sub(b).abs().sum(-1) });
   close([await triplet.forward(x, t, zeros([1, 2])).item()], [1 + 1.5 - 0.9], 1e-6);
   assert.throws(() => new nn.KLDivLoss({ reduction: 'avg' } as never), /KLDivLoss: reduction 'avg'/);
+});
+
+test('push-forwards take targets of integers, as values and gradients do', async () => {
+  const losses = { l1: F.l1Loss, mse: F.mseLoss, smooth: F.smoothL1Loss, huber: F.huberLoss };
+  const [x, v] = [tensor([0.5, -1.5, 2.25]), tensor([1, 2, 3])];
+  const whole = tensor([1, 0, 2], { dtype: 'int32' });
+  for (const [name, loss] of Object.entries(losses))
+    for (const reduction of ['none', 'mean', 'sum'] as const) {
+      const tangent = (target: Tensor) => jvp((a: Tensor) => loss(a, target, { reduction }), [x], [v]).tangent;
+      close(await tangent(whole).data(), Array.from(await tangent(tensor([1, 0, 2])).data()), 1e-7, name + reduction);
+    }
 });
 
 test.run();

@@ -201,6 +201,7 @@ test('gated and per-channel activations', async () => {
     run: prelu,
     reference: (x, w) => x.map((v, i) => (v > 0 ? v : v * w[Math.floor(i / 4) % 3])),
   });
+  close(await prelu(-2, tensor([0.5, 3])).data(), [-1, -6]);
   close(await softmin(tensor([0, Math.log(3)]), 0).data(), [0.75, 0.25]);
   assert.throws(() => glu(zeros([3])), /glu: dimension 0 has the odd size 3/);
   assert.throws(() => prelu(zeros([2, 3, 4]), zeros([2])), /prelu: 2 slopes for 3 channels/);
