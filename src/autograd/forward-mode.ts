@@ -84,10 +84,8 @@ const typed = (tangent: Tensor | undefined, { dtype }: Tensor): Tensor | null =>
 function push(node: Node, tangents: readonly (Tensor | null)[], createGraph: boolean): Tensor {
   const { push: rule, differentiable, several } = node.options;
   if (rule && !createGraph) {
-    if (rule !== SYMMETRIC) return rule(...tangents);
-    const tangent = there(tangents[0], `tangent of '${node.name}'`);
-    const needs = tangents.map((_, i) => i === 0);
-    return node.rule(tangent, needs)[0] || tangent;
+    const tangent = rule === SYMMETRIC ? symmetric(node, tangents) : rule(...tangents);
+    if (tangent) return tangent;
   }
   const tangent = differentiable && !several && transposed(node, differentiable, tangents, createGraph);
   if (tangent) return tangent;
@@ -97,6 +95,12 @@ function push(node: Node, tangents: readonly (Tensor | null)[], createGraph: boo
     { result: node.shape },
     'Write the function with other operations, or give a customFunction a jvp.',
   );
+}
+
+function symmetric(node: Node, tangents: readonly (Tensor | null)[]): Tensor {
+  const tangent = there(tangents[0], `tangent of '${node.name}'`);
+  const needs = tangents.map((_, i) => i === 0);
+  return node.rule(tangent, needs)[0] || tangent;
 }
 
 /** J·t from the gradient rule u ↦ Jᵀ·u, which is linear in u: the gradient of ⟨Jᵀ·u, t⟩ by u. */

@@ -24,8 +24,11 @@ let sequence = 0;
 /** Whether operations are recorded: the answer of the innermost `noGrad` or `enableGrad` that runs. */
 const recording = new Mode(true);
 
-/** The tangent of an operation's result from those of its inputs, null for zero: its Jacobian times them (forward mode). */
-export type PushForward = (...tangents: (Tensor | null)[]) => Tensor;
+/**
+ * The tangent of an operation's result from those of its inputs, null for zero: its Jacobian times them (forward mode). Null where the gradient
+ * rule for second derivatives, transposed, is to serve.
+ */
+export type PushForward = (...tangents: (Tensor | null)[]) => Tensor | null;
 
 /** An operation whose Jacobian is symmetric, as that of every elementwise function: its gradient rule is its push-forward. */
 export const SYMMETRIC = 'symmetric';

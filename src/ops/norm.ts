@@ -232,8 +232,8 @@ export const batchNorm = mixed(
     };
     // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
     const push: PushForward = (t, ...affine) => {
-      const given = onlyInput('batchNorm', t, affine);
-      const a = there(normGradient(given, x, layout, stats, { training }).dx, 'dx');
+      if (!t || affine.some(Boolean)) return null;
+      const a = there(normGradient(t, x, layout, stats, { training }).dx, 'dx');
       const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
       return activation ? evaluate({ ...through, operands: { a, y } }) : a;
     };
@@ -254,12 +254,6 @@ export const batchNorm = mixed(
 function standardized(x: Tensor, axes: readonly number[], eps = 1e-5): Tensor {
   const centered = sub(x, mean(x, axes, true));
   return mul(centered, rsqrt(add(mean(square(centered), axes, true), eps)));
-}
-
-/** The tangent of a norm's input; of weight and bias there is no rule. */
-function onlyInput(op: string, tangent: Tensor | null, others: readonly (Tensor | null)[]): Tensor {
-  if (tangent && !others.some(Boolean)) return tangent;
-  throw inputError('jvp', `of ${op} only the derivative for its input is known, not for weight and bias`);
 }
 
 /**
@@ -331,7 +325,8 @@ function normRows(
   };
   const rule = fused ? together(fused) : apart;
   const push: PushForward = (t, ...affine_) => {
-    const a = seen(gradientFor(onlyInput(op, t, affine_)), shape);
+    if (!t || affine_.some(Boolean)) return null;
+    const a = seen(gradientFor(t), shape);
     const e = { name: `${op} tangent`, expression: 'a * w', shape };
     return seen(weight ? evaluate({ ...e, operands: { a, ...factor() } }) : a, x.shape);
   };

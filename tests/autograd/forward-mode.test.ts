@@ -92,6 +92,27 @@ const cases: [string, (...inputs: Tensor[]) => Tensor, Shape[]][] = [
   ['batchNorm', (x) => batchNorm(x, { training: true, activation: 'relu' }), [image]],
   ['layerNorm', (x) => layerNorm(x, [5], { weight: draw([5], 3), bias: draw([5], 4) }), [[3, 5]]],
   ['groupNorm', (x) => groupNorm(x, 2, { weight: draw([4], 3), bias: draw([4], 4) }), [image]],
+  [
+    'batchNorm, its weights too',
+    (x, weight, bias) => batchNorm(x, { training: true, weight, bias }),
+    [image, [4], [4]],
+  ],
+  [
+    'batchNorm in evaluation',
+    (x, weight, bias) =>
+      batchNorm(x, {
+        training: false,
+        weight,
+        bias,
+        runningMean: draw([4], 5),
+        runningVar: draw([4], 6).square().add(1),
+        activation: 'relu',
+      }),
+    [image, [4], [4]],
+  ],
+  ['layerNorm, its weights too', (x, weight, bias) => layerNorm(x, [5], { weight, bias }), [[3, 5], [5], [5]]],
+  ['layerNorm, its weights alone', (weight) => layerNorm(draw([3, 5], 2), [5], { weight }), [[5]]],
+  ['groupNorm, its weights too', (x, weight, bias) => groupNorm(x, 2, { weight, bias }), [image, [4], [4]]],
 ];
 for (const [what, f, shapes] of cases) test(`J·v of ${what}`, () => agrees(what, f, shapes));
 
