@@ -4,8 +4,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng } from '../../datasets/random';
-import type { ChunkSums, Kernel, Operation } from '../../shaders/kernel';
-import { lowerings } from '../../shaders/lower';
+import type { Kernel } from '../../shaders/kernel';
 import type { Binding, Block, Pool } from '../../src/gpu/blocks';
 import type { Constant } from '../../src/gpu/constants';
 import { f32, Scalar } from '../../src/gpu/constants';
@@ -15,125 +14,10 @@ import { normOnLoad, sumsOnStore } from '../../src/gpu/fuse-norm';
 import { fused, liveLaunches, place, type Rewrite } from '../../src/gpu/graph';
 import type { Launch } from '../../src/gpu/trace';
 import { partsOf, VirtualBlock } from '../../src/gpu/trace';
+import { convolution, digest, type Fake, mix, mixer, norm, partialsOf, sum, update } from './fake-kernels';
 
 const ALIGN = 256;
 const aligned = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
-
-/** A kernel with what it does: `at` are the words of its bindings. */
-interface Fake extends Kernel {
-  run(at: Int32Array[], constants: readonly number[]): void;
-}
-
-const more = (hash: number, v: number): number => {
-  const next = Math.imul(hash, 31) + v;
-  return next ^ (next >>> 11);
-};
-const mix = (...values: number[]): number => values.reduce(more, 7) | 0;
-const digest = (words: Int32Array): number => words.reduce(more, 7) | 0;
-
-/** Every word of the written binding from the words of the others; 'x' sees itself too. */
-const mixer = (name: string, access: string, extra: Partial<Kernel> = {}): Fake => ({
-  name,
-  code: '',
-  access,
-  ...extra,
-  run(at) {
-    const out = at[access.search(/[wx]/)];
-    const seen = at.filter((_, k) => access[k] !== 'w');
-    for (let i = 0; i < out.length; i++) {
-      let hash = i;
-      for (const words of seen) hash = more(hash, words[i % words.length]);
-      out[i] = hash;
-    }
-  },
-});
-
-const update: Fake = {
-  name: 'update',
-  code: '',
-  access: 'xrx',
-  uniforms: 12,
-  grid: { tile: 64 },
-  flat: true,
-  run([w, g, m], [n, ...numbers]) {
-    for (let i = 0; i < n; i++) {
-      m[i] = mix(m[i], g[i], ...numbers);
-      w[i] = mix(w[i], m[i], ...numbers);
-    }
-  },
-};
-
-const family: Fake = {
-  name: 'sum.joined',
-  code: '',
-  access: 'rwr',
-  run([from, to, table], [count, records]) {
-    for (let index = 0; index < count; index++) {
-      const record = records + 5 * table[index];
-      const [at0, at1, first, length, salt] = table.subarray(record, record + 5);
-      sumGroup(from.subarray(at0), to.subarray(at1), index - first, length, salt);
-    }
-  },
-};
-const sumGroup = (from: Int32Array, to: Int32Array, group: number, length: number, salt: number) => {
-  for (let i = 16 * group; i < Math.min(length, 16 * group + 16); i++) to[i] = mix(from[i], from[length + i], salt);
-};
-const sum = (length: number, salt: number): Fake => ({
-  name: 'sum',
-  code: '',
-  access: 'rw',
-  segment: { family, groups: Math.ceil(length / 16), words: [length, salt] },
-  run([from, to]) {
-    for (let i = 0; i < Math.ceil(length / 16); i++) sumGroup(from, to, i, length, salt);
-  },
-});
-
-const PLANE = 16;
-const norm = mixer('norm', 'rrw', { normalizes: { plane: PLANE, relu: true } });
-const partialsOf = (kind: ChunkSums['kind']): Fake => ({
-  ...mixer(`${kind} sums`, kind === 'statistics' ? 'rw' : 'rrrw', { sums: { kind, plane: PLANE, relu: true } }),
-  run(at) {
-    at.at(-1)!.fill(mix(...at.slice(0, -1).map(digest)));
-  },
-});
-/** Reads all of its inputs for every word of its output. */
-const convRun = (at: Int32Array[]) => {
-  const seed = mix(...at.slice(0, -1).map(digest));
-  at.at(-1)!.forEach((_, i, out) => (out[i] = mix(seed, i)));
-};
-/** A convolution that can be lowered again, behind a norm or with sums. */
-interface FakeOperation extends Operation {
-  readonly of: string;
-  readonly chunks: number;
-}
-const convolution = (operation: FakeOperation): Fake => {
-  const { of, chunks, norm: behind, sums } = operation;
-  const images = { channels: 4, plane: PLANE };
-  const base = behind ? 'rrwr' : 'rrw';
-  const run = ([x, w, out, stats]: Int32Array[]) => {
-    if (!behind) return convRun([x, w, out]);
-    const y = new Int32Array(x.length);
-    norm.run([x, stats, y], []);
-    convRun([y, w, out]);
-  };
-  if (sums)
-    return {
-      name: `${of}.${sums.kind}`,
-      code: '',
-      access: base + (sums.kind === 'statistics' ? 'w' : 'rrw'),
-      run(at) {
-        run(at.slice(0, base.length));
-        partialsOf(sums.kind).run([at[base.indexOf('w')], ...at.slice(base.length)], []);
-      },
-    };
-  const onLoad = behind ? undefined : images;
-  return { name: of, code: '', access: base, operation, onLoad, onStore: { ...images, chunks }, run };
-};
-lowerings.fake = (operation: FakeOperation) => ({
-  scratch: [],
-  stages: [{ kernel: convolution(operation), inputs: ['a', 'b'], output: 'out' }],
-  product: 0,
-});
 
 let ids = 1;
 const realBlock = (size: number) => ({ id: ids++, size: aligned(size) }) as unknown as Block;

@@ -1,5 +1,4 @@
-// float16: storage, conversions, operations that read halves themselves and those that compute in float32, autocast. Skipped where the adapter
-// has no shader-f16, but for what that adapter says.
+// float16: storage, conversions, operations in halves and those in float32, autocast. Skipped where the adapter has no shader-f16, but for its refusal.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fromHalf, halfBits } from '../../shaders/half';
@@ -11,7 +10,6 @@ import { customFunction } from '../../src/autograd/custom-function';
 import { noGrad } from '../../src/autograd/tape';
 import { device, init } from '../../src/gpu';
 import * as F from '../../src/nn/functional';
-import { load, save } from '../../src/nn/stored';
 import { binaryFunctions } from '../../src/ops/elementwise';
 import '../../src/ops/methods';
 import { full, tensor, zeros } from '../../src/tensor/create';
@@ -22,7 +20,6 @@ import { close, numbers, settled, useGpu } from '../util';
 
 await init(); // what is skipped depends on the adapter
 const has = device().features.has('shader-f16');
-/** Skipped where the adapter has no shader-f16: float16 tensors are refused there, which is tested below. */
 const withHalf = (name: string, body: () => void | Promise<void>) =>
   has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body);
 
@@ -386,19 +383,6 @@ withHalf('float16 in compiled steps with odd sizes', async () => {
   const want = [...(await f(a, b).data())];
   const compiled = compile(f);
   for (let i = 0; i < 2; i++) assert.equal([...(await compiled(a, b).data())], want);
-});
-
-withHalf('safetensors: F16, and float32 stored as F16 or BF16', async () => {
-  const x = half([1.5, -2, 65504, 2 ** -24], [2, 2]);
-  const w = tensor([1 / 3, 1e20, NaN]);
-  const kept = load(await save({ x, w }), { keepHalf: true });
-  assert.is(kept.x.dtype, 'float16');
-  assert.equal([...(await kept.x.data())], [1.5, -2, 65504, 2 ** -24]);
-  assert.is(load(await save({ x })).x.dtype, 'float32');
-  const brain = load(await save({ w }, undefined, { floats: 'BF16' }));
-  assert.equal([...(await brain.w.data())], [0.333984375, 1.3515625 * 2 ** 66, NaN]);
-  const small = load(await save({ w }, undefined, { floats: 'F16' }), { keepHalf: true });
-  assert.equal([...(await small.w.data())], [round(1 / 3), Infinity, NaN]);
 });
 
 test('an adapter without shader-f16 says so', () => {
