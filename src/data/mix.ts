@@ -25,7 +25,7 @@ export interface MixOptions {
 export interface MixPosition {
   /** Seed of λ, partners and boxes (default 0). */
   seed?: number;
-  /** Counted from 0, the default; each epoch mixes anew. */
+  /** Counted from 0, the default; each epoch mixes again. */
   epoch?: number;
   /** Position of its first image in the order of the epoch. */
   index?: number;

@@ -21,7 +21,7 @@ import { close, numbers, settled, useGpu } from '../util';
 await init(); // what is skipped depends on the adapter
 const has = device().features.has('shader-f16');
 const withHalf = (name: string, body: () => void | Promise<void>) =>
-  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body);
+  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body); // float16 is refused there
 
 useGpu();
 

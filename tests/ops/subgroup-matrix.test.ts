@@ -45,6 +45,7 @@ async function opened(): Promise<boolean> {
 }
 const has = await opened();
 test.after(() => shutdown());
+/** Skipped without matrix units: none of these kernels compiles there. */
 const onMatrices = (name: string, body: () => void | Promise<void>) =>
   has ? test(name, body) : test.skip(`${name} (the adapter has no matrix units)`, body);
 
