@@ -297,6 +297,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       return same && shapesOf(next) === shapes && modes.unchanged() && captured.inPlace() && unchanged();
     },
     check(next) {
+      if (!overwritten.length) return;
       const now = [...tensorsIn(next)];
       for (const [i] of overwritten) requireOwn('compile', at(now, i), now);
     },
