@@ -2,6 +2,7 @@
 import { at } from '../../shaders/checked';
 import { gridOf, type Kernel, type Lowering, type Workgroups } from '../../shaders/kernel';
 import type { KernelTarget } from '../../shaders/target';
+import { untilLossIsKnown } from './alive';
 import { type Binding, Pool, Storage, type TypedBinding } from './blocks';
 import { checkHome, checkLaunch } from './check';
 import { Commands } from './commands';
@@ -267,7 +268,6 @@ export class Device {
       if (work.lost) throw this.losses.told(work.lost, work.what);
     } catch (error) {
       staging.destroy();
-      this.check();
       if (error instanceof GpuError) throw error;
       throw new GpuError(`reading back failed: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -379,6 +379,9 @@ export class Device {
     this.#awaiting++;
     try {
       return await Promise.race([promise, this.#whenLost]);
+    } catch (error) {
+      if (!(error instanceof GpuError)) await untilLossIsKnown(this.gpu).then(() => this.check());
+      throw error;
     } finally {
       this.#awaiting--;
     }

@@ -33,12 +33,15 @@ export function served() {
 interface Caught {
   files: Blob[];
   worker: Worker;
+  /** Phases and notices that the worker has posted. */
+  told: string[];
 }
 
-/** Runs in the page before its scripts: keeps what it gives to download, and its worker. */
+/** Runs in the page before its scripts: keeps what it gives to download, and its worker and what that one says. */
 export function intercept(): void {
   const scope = globalThis as unknown as Caught;
   scope.files = [];
+  scope.told = [];
   const make = URL.createObjectURL.bind(URL);
   URL.createObjectURL = (blob: Blob) => {
     scope.files.push(blob);
@@ -48,21 +51,47 @@ export function intercept(): void {
     constructor(address: string | URL, options?: WorkerOptions) {
       super(address, options);
       scope.worker = this;
+      this.addEventListener('message', ({ data: { type, phase, message, text } }) => {
+        if (['phase', 'notice'].includes(type)) scope.told.push([type, phase, message, text].filter(Boolean).join(' '));
+      });
     }
   };
 }
 
+/** Waits for a condition in the page. Where it does not come, the error says what the page shows instead. */
+async function until(wait: Promise<unknown>, page: Page, what: string): Promise<void> {
+  try {
+    await wait;
+  } catch (error) {
+    const shown = await page.evaluate(() => ({
+      phase: document.body.dataset.phase,
+      status: document.querySelector('#status')?.textContent,
+      step: document.querySelector('#gauges dd')?.textContent,
+      told: (globalThis as unknown as Caught).told?.slice(-12),
+    }));
+    throw new Error(`waited for ${what}; the page shows ${JSON.stringify(shown)}`, { cause: error });
+  }
+}
+
 /** Until an element says what is wanted. */
 export const waitFor = (page: Page, selector: string, pattern: RegExp) =>
-  page.waitForFunction(
-    (where, source) => new RegExp(source).test(document.querySelector(where)?.textContent ?? ''),
-    {},
-    selector,
-    pattern.source,
+  until(
+    page.waitForFunction(
+      (where, source) => new RegExp(source).test(document.querySelector(where)?.textContent ?? ''),
+      {},
+      selector,
+      pattern.source,
+    ),
+    page,
+    `${pattern} in ${selector}`,
   );
 
 export const phase = (page: Page, wanted: string) =>
-  page.waitForFunction((name) => document.body.dataset.phase === name, {}, wanted);
+  until(
+    page.waitForFunction((name) => document.body.dataset.phase === name, {}, wanted),
+    page,
+    `the phase ${wanted}`,
+  );
 
 /** Presses Pause, and waits until the page stands still and is saved where it stands: the step. */
 export async function pause(page: Page): Promise<number> {
@@ -81,7 +110,11 @@ export const stepOf = (page: Page): Promise<number> =>
 
 /** Until the page shows this step or a later one. */
 export const steps = (page: Page, least: number) =>
-  page.waitForFunction((n) => Number(document.querySelector('#gauges dd')?.textContent) >= n, {}, least);
+  until(
+    page.waitForFunction((n) => Number(document.querySelector('#gauges dd')?.textContent) >= n, {}, least),
+    page,
+    `step ${least}`,
+  );
 
 export const press = (page: Page, selector: string): Promise<void> =>
   page.$eval(selector, (element) => (element as HTMLElement).click());

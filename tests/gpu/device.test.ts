@@ -144,6 +144,30 @@ test('a block that was released cannot be used or released again', () => {
   assert.throws(() => a.release(), /released twice/);
 });
 
+test('a read that fails a moment before the device says that it is lost is told as the loss, as in Firefox', async () => {
+  const a = gpu.allocate(1000, 'a');
+  gpu.write(a, values);
+  const map = GPUBuffer.prototype.mapAsync;
+  const refuse = () => Promise.reject(new DOMException('Buffer unmapped', 'AbortError'));
+  GPUBuffer.prototype.mapAsync = refuse;
+  try {
+    setTimeout(() => gpu.gpu.destroy(), 400);
+    assert.is(await gpu.read(a).then(String, ({ name }) => name), 'DeviceLostError');
+    gpu = await init();
+    const b = gpu.allocate(1000, 'b');
+    // Where only this read fails and the device goes on, that is said at once.
+    GPUBuffer.prototype.mapAsync = function (...args) {
+      return this.label === 'read-back' ? refuse() : map.apply(this, args);
+    };
+    assert.is(
+      await gpu.read(b).then(String, (error) => `${error.name}: ${error.message}`),
+      'GpuError: reading back failed: Buffer unmapped',
+    );
+  } finally {
+    GPUBuffer.prototype.mapAsync = map;
+  }
+});
+
 test('a lost device: one clear error for what waits and for what comes; init() opens a new one', async () => {
   const a = gpu.allocate(1000, 'a');
   const b = gpu.allocate(1000, 'b');

@@ -15,7 +15,7 @@ export interface Lesion {
 export const store = {
   phase: 'idle' as Phase,
   message: '',
-  /** When it was said: while the experiment runs it goes with the next point some seconds later. */
+  /** When it was first drawn: while the experiment runs it goes with the next point some seconds later. */
   saidAt: 0,
   adapter: '',
   settings: DEFAULTS as Settings,
@@ -69,7 +69,7 @@ export const hear = (message: ToPage): void => changed(...take(message));
 
 function say(text: string): void {
   store.message = text;
-  store.saidAt = performance.now();
+  store.saidAt = Number.POSITIVE_INFINITY;
 }
 
 /** Returns what has changed by it. */

@@ -73,6 +73,7 @@ export function makeTransport(): void {
     show('Parameters', runs.length ? runs.map(({ parameters }) => parameters.toLocaleString('en')).join(' + ') : '–');
     byId('adapter').textContent = store.adapter || 'looking for a GPU …';
     byId('status').textContent = store.message || sentence();
+    store.saidAt = Math.min(store.saidAt, performance.now());
     byId('status').dataset.phase = phase;
     document.body.dataset.phase = phase;
   });

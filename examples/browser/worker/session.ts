@@ -3,7 +3,7 @@
 
 import type { ImageDataset } from '../../../datasets/cifar';
 import { fromEnd } from '../../../shaders/checked';
-import { DeviceLostError, device, init, shutdown } from '../../../src/index';
+import { DeviceLostError, device, init, shutdown, tensor } from '../../../src/index';
 import { decodeCheckpoint } from '../../../src/train/checkpoint';
 import type { Recipe } from '../../shared/recipe';
 import { initialise, residentImages } from '../../shared/training';
@@ -48,6 +48,7 @@ export class Session {
   #savedAt = 0;
   #guessAfter = 0;
   #recoveries = 0;
+  #recovery: Promise<void> | null = null;
 
   constructor(post: (message: ToPage) => void) {
     this.#post = post;
@@ -210,8 +211,15 @@ export class Session {
     else this.#enter('failed', messageOf(error));
   }
 
-  /** The device is gone: opens another one and goes on from the last checkpoint. */
-  async recover(): Promise<void> {
+  /** The device is gone: opens another one and goes on from the last checkpoint. Whoever notices it too waits for the same. */
+  recover(): Promise<void> {
+    this.#recovery ??= this.#recover().finally(() => {
+      this.#recovery = null;
+    });
+    return this.#recovery;
+  }
+
+  async #recover(): Promise<void> {
     const wasPaused = !this.#gate.isOpen;
     const settings = this.#runs[0] && (this.#plan?.settings ?? null);
     this.#enter('preparing', 'The GPU was lost. Opening it again …');
@@ -334,9 +342,13 @@ export class Session {
   }
 }
 
-/** Whether this error is that of a lost device: what was under way when it went may say something else, a moment earlier. */
+/** Whether the device is lost: what was under way when it went may say something else, but a read that begins now tells. */
 export async function isLost(error: unknown): Promise<boolean> {
   if (error instanceof DeviceLostError) return true;
-  const soon = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 300));
-  return Promise.race([device().gpu.lost.then(() => true), soon]);
+  try {
+    await tensor([0]).data();
+    return false;
+  } catch (again) {
+    return again instanceof DeviceLostError;
+  }
 }
