@@ -1,6 +1,7 @@
 // NumPy's files: .npy, one array behind a line of Python that describes it, and .npz, a zip archive of such.
-import { unzipSync, zipSync } from 'fflate';
+import { zipSync } from 'fflate';
 import type { StoredData, StoredDtype, StoredTensor } from './safetensors';
+import { readZip } from './zip';
 
 const MAGIC = '\x93NUMPY';
 
@@ -111,21 +112,14 @@ const MOST = 2 ** 32; // bytes of all arrays: an archive may be a thousand times
 
 /** Reads a .npz file, compressed or not: its arrays by name. Throws as `parseNpy` does. */
 export function parseNpz(bytes: Uint8Array, what = 'file'): Map<string, StoredTensor> {
-  let total = 0;
-  let files: Record<string, Uint8Array>;
   try {
-    files = unzipSync(bytes, {
-      filter({ name, originalSize }) {
-        if (!name.endsWith('.npy')) return false;
-        total += originalSize;
-        if (total > MOST) throw new Error(`it holds more than ${MOST} bytes`);
-        return true;
-      },
-    });
+    const entries = [...readZip(bytes).values()].filter(({ name }) => name.endsWith('.npy'));
+    const total = entries.reduce((sum, { size }) => sum + size, 0);
+    if (total > MOST) throw new Error(`it holds ${total} bytes, more than ${MOST}, which are read`);
+    return new Map(entries.map((entry) => [entry.name.slice(0, -4), parseNpy(entry.read(), entry.name)]));
   } catch (error) {
-    throw new Error(`${what}: the archive cannot be read (${(error as Error).message})`);
+    throw new Error(`${what}: ${(error as Error).message}`);
   }
-  return new Map(Object.entries(files).map(([name, data]) => [name.slice(0, -4), parseNpy(data, `${what}, ${name}`)]));
 }
 
 /** The bytes of a .npz file, as `numpy.savez` writes it. */

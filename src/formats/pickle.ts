@@ -19,6 +19,9 @@ export interface PickleHooks {
   persistent(id: PickleValue): PickleValue;
 }
 
+/** Bytes. Longer ones are of no use here, and take long to read. */
+const LONGEST_NUMBER = 1024;
+
 const MARK = Symbol('mark');
 const latin1 = new TextDecoder('latin1');
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -59,6 +62,7 @@ export function readPickle(bytes: Uint8Array, hooks: PickleHooks, start = 0): { 
   /** A number of `n` bytes in two's complement. */
   const long = (n: number): number | bigint => {
     const digits = take(n);
+    if (n > LONGEST_NUMBER) fail(`has a number of ${n} bytes`);
     let value = 0n;
     for (const digit of digits.toReversed()) value = (value << 8n) | BigInt(digit);
     if ((digits[n - 1] ?? 0) & 0x80) value -= 1n << BigInt(8 * n);

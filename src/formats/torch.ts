@@ -1,16 +1,16 @@
 // PyTorch's files of `torch.save` (.pt, .pth, .th): a zip archive of a pickle and raw storages, and the older form of five pickles before the
 // storages. Tensors and plain containers are read, without Python and without running anything: a pickle that names anything else is refused.
 
-import { unzipSync } from 'fflate';
-import { at } from '../../shaders/checked';
+import { at, there } from '../../shaders/checked';
 import { type PickleGlobal, type PickleValue, readPickle } from './pickle';
 import type { StoredData, StoredDtype, StoredTensor } from './safetensors';
+import { readZip } from './zip';
 
 /** What `loadTorch` and `parseTorch` find in a file of `torch.save`. */
 export interface TorchFile {
   /** What was saved: Maps for dictionaries, arrays for lists and tuples, `StoredTensor`s. */
   readonly value: unknown;
-  /** The state dict in it: the value itself, or what it has under `state_dict`, `model_state_dict` or `model`. Empty where there is none. */
+  /** The state dict in it: the value itself, or what it has under `state_dict`, `model_state_dict`, `model` or `net`. Empty where there is none. */
   readonly tensors: Map<string, StoredTensor>;
 }
 
@@ -79,7 +79,8 @@ class Described {
   ) {}
 }
 
-const MOST_EXPANDED = 2 ** 24; // numbers
+/** How much larger than its file all tensors may be: that many bytes, or as many times. */
+const MOST_EXPANDED = { bytes: 2 ** 27, times: 8 };
 
 const isGlobal = (x: unknown): x is PickleGlobal =>
   typeof x === 'object' && x !== null && 'module' in x && 'name' in x && Object.isFrozen(x);
@@ -88,14 +89,35 @@ const nameOf = ({ module, name }: PickleGlobal): string => `${module}.${name}`;
 
 const isCount = (n: unknown): n is number => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0;
 
-/** The classes and functions that a file of tensors needs. */
+type Arguments = readonly PickleValue[];
+
+/** What a dictionary is made of: another, or pairs. */
+const dictionary = ([from = []]: Arguments): Map<unknown, unknown> => {
+  if (from instanceof Map) return new Map(from);
+  if (!Array.isArray(from) || !from.every((pair) => Array.isArray(pair) && pair.length === 2))
+    throw new Error('it makes a dictionary of something else than pairs');
+  return new Map(from as [unknown, unknown][]);
+};
+const set = ([from = []]: Arguments) => new Set(Array.isArray(from) ? from : []);
+
+/** Plain values that are made by a call: the containers, sizes, devices and bytes of checkpoints, learning-rate schedulers' too. */
+const PLAIN: Readonly<Record<string, (args: Arguments) => PickleValue>> = {
+  'collections.OrderedDict': dictionary,
+  'collections.Counter': dictionary,
+  '__builtin__.set': set,
+  'builtins.set': set,
+  'torch.Size': ([sizes]) => sizes,
+  'torch.device': (parts) => parts.join(':'),
+  '_codecs.encode': ([text]) => Uint8Array.from(String(text), (letter) => letter.charCodeAt(0)),
+};
+
+/** The functions that make tensors. */
 const REBUILD = /^torch\._utils\._rebuild_(tensor|tensor_v2|tensor_v3|parameter)$/;
 const KNOWN = (it: PickleGlobal): boolean =>
-  nameOf(it) === 'collections.OrderedDict' ||
-  nameOf(it) === 'torch.Size' ||
+  Object.hasOwn(PLAIN, nameOf(it)) ||
   REBUILD.test(nameOf(it)) ||
-  (['torch', 'torch.storage'].includes(it.module) && it.name in classes) ||
-  (it.module === 'torch' && it.name in dtypes);
+  (['torch', 'torch.storage'].includes(it.module) && Object.hasOwn(classes, it.name)) ||
+  (it.module === 'torch' && Object.hasOwn(dtypes, it.name));
 
 function refuse(it: PickleGlobal): never {
   throw new Error(
@@ -107,11 +129,8 @@ function refuse(it: PickleGlobal): never {
 function call(callable: PickleValue, args: readonly PickleValue[]): PickleValue {
   if (!isGlobal(callable)) throw new Error('it calls something that is no function');
   const name = nameOf(callable);
-  if (name === 'collections.OrderedDict') {
-    if (args.length > 1) throw new Error('it makes an OrderedDict of more than pairs');
-    return new Map((args[0] as [unknown, unknown][] | undefined) ?? []);
-  }
-  if (name === 'torch.Size') return args[0];
+  const plain = PLAIN[name];
+  if (plain) return plain(args);
   const kind = REBUILD.exec(name)?.[1];
   if (!kind) return refuse(callable);
   if (kind === 'parameter') return args[0];
@@ -146,18 +165,25 @@ const hooks = {
 };
 
 /** The numbers of a tensor, row-major. */
-function gather({ storage, dtype, offset, shape, strides }: Described, bytes: Uint8Array | undefined): StoredTensor {
+function gather(
+  { storage, dtype, offset, shape, strides }: Described,
+  bytes: Uint8Array | undefined,
+  room: { bytes: number },
+): StoredTensor {
   if (!bytes) throw new Error(`the storage '${storage.key}' of a tensor [${shape}] is missing`);
   const array = arrays[dtype];
   const width = array.BYTES_PER_ELEMENT;
-  const size = shape.reduce((product, n) => product * n, 1);
+  const size = shape.includes(0) ? 0 : shape.reduce((product, n) => product * n, 1);
   const axes = shape.map((size, i) => ({ size, stride: at(strides, i), index: 0 })).reverse();
   const last = axes.reduce((sum, { size, stride }) => sum + (size - 1) * stride, offset);
   if (size && (last + 1) * width > bytes.byteLength)
     throw new Error(`a tensor [${shape}] reaches beyond its storage of ${bytes.byteLength} bytes: the file is damaged`);
-  // Strides of zero make many numbers of few bytes.
-  if (size > Math.max(MOST_EXPANDED, bytes.byteLength / width))
-    throw new Error(`a tensor [${shape}] is expanded from ${bytes.byteLength} bytes, to more than is read`);
+  room.bytes -= size * width;
+  // Strides of zero make many numbers of few bytes, and so do many views of one storage.
+  if (room.bytes < 0)
+    throw new Error(
+      `its tensors, views of ${bytes.byteLength} bytes among them as [${shape}], are so much larger than the file that they are not read`,
+    );
   const aligned = bytes.byteOffset % width ? new Uint8Array(bytes) : bytes;
   const source = new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, Math.floor(bytes.byteLength / width));
   const data = new array(size);
@@ -175,13 +201,14 @@ function gather({ storage, dtype, offset, shape, strides }: Described, bytes: Ui
 }
 
 /** `value` with tensors in place of their descriptions. What occurs in several places, or in itself, does so again. */
-function resolve(value: PickleValue, storages: ReadonlyMap<string, Uint8Array>): unknown {
+function resolve(value: PickleValue, storages: ReadonlyMap<string, Uint8Array>, fileBytes: number): unknown {
+  const room = { bytes: Math.max(MOST_EXPANDED.bytes, MOST_EXPANDED.times * fileBytes) };
   const made = new Map<object, unknown>();
   const pending: (() => void)[] = [];
   const visit = (x: unknown): unknown => {
     if (typeof x !== 'object' || x === null || x instanceof Uint8Array) return x;
     if (made.has(x)) return made.get(x);
-    if (x instanceof Described) made.set(x, gather(x, storages.get(x.storage.key)));
+    if (x instanceof Described) made.set(x, gather(x, storages.get(x.storage.key), room));
     else if (x instanceof Map) {
       const copy = new Map<unknown, unknown>();
       made.set(x, copy);
@@ -201,6 +228,9 @@ function resolve(value: PickleValue, storages: ReadonlyMap<string, Uint8Array>):
 const isTensor = (x: unknown): x is StoredTensor =>
   typeof x === 'object' && x !== null && 'dtype' in x && 'shape' in x && 'data' in x;
 
+/** Where checkpoints hold a state dict. */
+const NESTED = ['state_dict', 'model_state_dict', 'model', 'net'];
+
 /** The entries of a dictionary from names to tensors; null for anything else. */
 function stateDict(value: unknown): Map<string, StoredTensor> | null {
   if (!(value instanceof Map)) return null;
@@ -215,8 +245,8 @@ function stateDict(value: unknown): Map<string, StoredTensor> | null {
 export function parseTorch(bytes: Uint8Array, what = 'file'): TorchFile {
   try {
     const { value, storages } = isZip(bytes) ? readArchive(bytes) : readLegacy(bytes);
-    const whole = resolve(value, storages);
-    const inner = whole instanceof Map ? ['state_dict', 'model_state_dict', 'model'].map((key) => whole.get(key)) : [];
+    const whole = resolve(value, storages, bytes.byteLength);
+    const inner = whole instanceof Map ? NESTED.map((key) => whole.get(key)) : [];
     const found = [...inner, whole].map(stateDict).find((dict) => dict !== null);
     return { value: whole, tensors: found ?? new Map() };
   } catch (error) {
@@ -225,8 +255,13 @@ export function parseTorch(bytes: Uint8Array, what = 'file'): TorchFile {
 }
 
 /** Whether `bytes` begin as an archive or an older file of `torch.save` does. */
-export const looksLikeTorch = (bytes: Uint8Array): boolean =>
-  isZip(bytes) || (bytes[0] === 0x80 && bytes[1] === 2 && bytes[2] === 0x8a);
+export const looksLikeTorch = (bytes: Uint8Array): boolean => isZip(bytes) || isLegacy(bytes);
+
+/** A pickle of protocols 2 to 5 that begins with a long number, or from 4 on with a frame of one. */
+const isLegacy = (bytes: Uint8Array): boolean => {
+  const [proto, version = 0, first] = bytes;
+  return proto === 0x80 && version >= 2 && version <= 5 && (first === 0x8a || (first === 0x95 && bytes[11] === 0x8a));
+};
 
 const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50 && bytes[1] === 0x4b;
 
@@ -236,25 +271,26 @@ interface Read {
 }
 
 function readArchive(bytes: Uint8Array): Read {
-  let files: Record<string, Uint8Array>;
-  try {
-    // torch.save does not compress; an entry that does is not its own and could be of any size.
-    files = unzipSync(bytes, { filter: ({ compression }) => compression === 0 });
-  } catch (error) {
-    throw new Error(`the archive cannot be read (${(error as Error).message}): it was cut off or damaged`);
-  }
-  const [name, pickle] = Object.entries(files).find(([file]) => /(^|\/)data\.pkl$/.test(file)) ?? [];
-  if (!name || !pickle) throw new Error('the archive holds no data.pkl: it is not of torch.save');
+  const files = readZip(bytes);
+  const name = [...files.keys()].find((file) => /(^|\/)data\.pkl$/.test(file));
+  if (!name) throw new Error('the archive holds no data.pkl: it is not of torch.save');
   const folder = name.slice(0, -'data.pkl'.length);
-  if (Object.keys(files).some((name) => name.startsWith(`${folder}code/`)))
+  const names = [...files.keys()];
+  if (names.some((file) => file.startsWith(`${folder}code/`)))
     throw new Error('it is a TorchScript program. Save the state_dict() of the module instead.');
-  const order = files[`${folder}byteorder`];
-  if (order && new TextDecoder().decode(order).trim() !== 'little')
+  const read = (file: string) => {
+    const entry = there(files.get(file), file);
+    // torch.save does not compress.
+    if (!entry.stored) throw new Error(`the archive's file '${file}' is compressed, as torch.save leaves none`);
+    return entry.read();
+  };
+  const order = `${folder}byteorder`;
+  if (files.has(order) && new TextDecoder().decode(read(order)).trim() !== 'little')
     throw new Error('its numbers are stored big-endian, which is not read');
-  const storages = new Map<string, Uint8Array>();
-  for (const [name, data] of Object.entries(files))
-    if (name.startsWith(`${folder}data/`)) storages.set(name.slice(folder.length + 'data/'.length), data);
-  return { value: readPickle(pickle, hooks).value, storages };
+  const { value } = readPickle(read(name), hooks);
+  const prefix = `${folder}data/`;
+  const stored = names.filter((file) => file.startsWith(prefix));
+  return { value, storages: new Map(stored.map((file) => [file.slice(prefix.length), read(file)])) };
 }
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
