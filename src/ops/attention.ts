@@ -3,6 +3,7 @@
 
 import * as kernels from '../../shaders/attention';
 import { at, fromEnd, mapTuple, tuple } from '../../shaders/checked';
+import { heldLike } from '../../shaders/holding';
 import { byDefinition } from '../autograd/backward';
 import { isRecording, record, sumOfAll } from '../autograd/tape';
 import { device, f32 } from '../gpu';
@@ -18,7 +19,7 @@ import * as raw from '../tensor/views';
 import { dropout } from './dropout';
 import { add, eq, ge, mul, sub } from './elementwise';
 import { matmul } from './matmul';
-import { mixed } from './mixed';
+import { mixed, native } from './mixed';
 import { max, sum } from './reduce';
 import { softmax } from './softmax';
 import { expand, reshape, transpose, unsqueeze } from './views';
@@ -26,7 +27,7 @@ import { where } from './where';
 
 /** Options of `scaledDotProductAttention`, PyTorch's. */
 export interface AttentionOptions {
-  /** Broadcasts to [..., L, S]: a bool, true where the key takes part, or float32, added to the scores. */
+  /** Broadcasts to [..., L, S]: a bool, true where the key takes part, or floats of the query's type, added to the scores. */
   attnMask?: Tensor | null;
   /** Probability with which a weight is set to 0; applied whenever it is given. */
   dropoutP?: number;
@@ -66,7 +67,7 @@ interface Attention {
  * [..., S, E] → [..., L, E]; leading dimensions broadcast. A row that sees no key is zero. Neither the result nor its gradients need the [L, S]
  * matrix of weights in memory, but for the gradient of a float mask, and for D or E above 256; with dropout on a long sequence there is no second derivative. Throws InputError for shapes that do not fit.
  */
-export const scaledDotProductAttention = mixed(
+export const scaledDotProductAttention = native(
   'scaledDotProductAttention',
   function scaledDotProductAttention(
     query: Tensor,
@@ -89,7 +90,7 @@ export const scaledDotProductAttention = mixed(
 type Common = Pick<Attention, 'causal' | 'scale' | 'dropoutP'>;
 
 function checkOperands(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | null): void {
-  requireFloats(OP, { query, key, value });
+  requireFloats(OP, { query, key, value }, true);
   const shapes = { query, key, value };
   if (Math.min(query.ndim, key.ndim, value.ndim) < 2)
     throw inputError(
@@ -109,12 +110,12 @@ function checkOperands(query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
   const [keys, values] = mapTuple([key, value], (x) => fromEnd(x.shape, 2));
   if (keys !== values)
     throw inputError(OP, `there are ${keys} keys and ${values} values`, shapes, 'One value for each key.');
-  if (mask && mask.dtype !== 'bool' && mask.dtype !== 'float32')
+  if (mask && mask.dtype !== 'bool' && mask.dtype !== query.dtype)
     throw inputError(
       OP,
       `attnMask is ${mask.dtype}`,
       { attnMask: mask },
-      'Use bool (true takes part) or float32 (added).',
+      `Use bool (true takes part) or ${query.dtype} (added).`,
     );
 }
 
@@ -177,9 +178,11 @@ function fits({ q, k, v, mask, dropoutP }: Attention): boolean {
   return q.size > 0 && v.size > 0 && Math.max(...widths) <= kernels.ATTENTION_MAX_WIDTH;
 }
 
-/** Attention by its definition, in recorded operations. */
-const composed = (a: Attention): Tensor =>
-  matmul(a.dropoutP > 0 ? dropout(weights(a), { p: a.dropoutP }) : weights(a), a.v);
+/** Attention by its definition, in recorded operations of float32. */
+const composed = mixed(
+  OP,
+  (a: Attention): Tensor => matmul(a.dropoutP > 0 ? dropout(weights(a), { p: a.dropoutP }) : weights(a), a.v),
+);
 
 /** The matrix of weights [..., L, S]. */
 function weights({ q, k, mask, causal, scale }: Omit<Attention, 'v'>): Tensor {
@@ -200,19 +203,19 @@ export const causalMask = (queries: number, keys: number): Tensor =>
 const range = (n: number) => arange(0, n, 1, { dtype: 'int32' });
 
 /** The tangent of the result from those of q, k and v. */
-function pushed(a: Attention, q: Tensor | null, k: Tensor | null, v: Tensor | null): Tensor {
+const pushed = mixed(OP, (a: Attention, q: Tensor | null, k: Tensor | null, v: Tensor | null): Tensor => {
   const w = weights(a);
   const steep = [q && matmul(q, transpose(a.k)), k && matmul(a.q, transpose(k))];
   const scores = (q || k) && mul(sumOfAll(...steep), a.scale);
   const turned = scores && mul(w, sub(scores, sum(mul(w, scores), -1, true)));
   return sumOfAll(turned && matmul(turned, a.v), v && matmul(w, v));
-}
+});
 
 /** Uninitialised [...lead, rows, width] whose dimensions lie in memory in the order of those of `like`, so that both are reshaped without copies. */
 function laidOutAs(like: Tensor, lead: Shape, rows: number, width: number): Tensor {
   const outer = [...lead, rows].map((n, i) => ({ i, n, stride: at(like.strides, i) }));
   if (!outer.some(({ stride, n }) => stride <= 0 && n > 1)) outer.sort((a, b) => b.stride - a.stride);
-  const ordered = empty(OP, [...outer.map(({ n }) => n), width]);
+  const ordered = empty(OP, [...outer.map(({ n }) => n), width], like.dtype);
   const places = new Array<number>(outer.length);
   for (const [place, { i }] of outer.entries()) places[i] = place;
   return raw.permute(ordered, [...places, outer.length]);
@@ -277,7 +280,9 @@ function launch(
   const { dropoutP } = a;
   const dropped = [draw?.seed ?? 0, draw?.draws ?? 0, f32(dropoutP), f32(dropoutP < 1 ? 1 / (1 - dropoutP) : 0)];
   const constants = [rows, others, batches, f32(a.scale), ...dropped, ...walk.shape, ...places];
-  device().launch(kernel, bound.map(bindAll), constants, batches * Math.ceil(rows / kernels.attentionRows(target)));
+  const bindings = bound.map(bindAll);
+  const groups = batches * Math.ceil(rows / kernels.attentionRows(target));
+  device().launch(heldLike(kernel, bindings), bindings, constants, groups);
 }
 
 function fused(a: Attention): Tensor {
