@@ -50,7 +50,7 @@ export const lowerConv2d = (
 /** The same from its description. */
 export function lowerConv2dOperation(operation: Conv2dOperation): Lowering {
   const { kind, shape, target, variant, norm, sums } = operation;
-  return cached(['conv2d', kind, Object.entries(shape).sort(), target, variant, norm, sums], () => {
+  return cached(['conv2d', kind, shape, target, variant, norm, sums], () => {
     const flat = flattened(shape);
     const name = ['conv2d', kind, norm && 'normalized', sums?.kind].filter(Boolean).join('.');
     const gather = kind === 'weightGradient' ? null : gatherOf(kind, flat);

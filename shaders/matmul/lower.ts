@@ -37,7 +37,7 @@ const ENOUGH_OUTPUTS = 2048; // invocations that keep a device busy when each co
 
 /** The launches of one product with everything baked in. batch, m and n are at least 1; k = 0 gives zeros. */
 export function lowerMatmul(shape: MatmulShape, target: KernelTarget, variant: Variant = {}): Lowering {
-  return cached(['matmul', Object.entries(shape).sort(), target, variant], () => {
+  return cached(['matmul', shape, target, variant], () => {
     const { m, n, k, aBatchStride = m * k, bBatchStride = k * n } = shape;
     const folded = foldBatch({ ...shape, aBatchStride, bBatchStride });
     if (k === 0) return lowerZeros(folded);

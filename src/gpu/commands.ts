@@ -42,6 +42,7 @@ interface Copied extends Work {
 export class Commands {
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
+  #set: PassState = {};
   #launches = 0;
   /** By what they bind, the oldest first; those used since they were passed over last get another chance. */
   #bindGroups = new Map<string, { group: GPUBindGroup; used: boolean }>();
@@ -151,7 +152,7 @@ export class Commands {
 
   /** Encodes a launch into the open batch. */
   encode(launched: Launched): void {
-    encodeLaunch(this.#passFor(launched), launched);
+    encodeLaunch(this.#passFor(launched), launched, this.#set);
     this.losses.note(launched);
     this.dispatches++;
   }
@@ -159,8 +160,7 @@ export class Commands {
   /** Copies between buffers, in order with the launches. `bindings` are the ranges of blocks among them: what is read, what is written. */
   copy(what: string, access: 'r' | 'rw', storages: readonly Binding[], encode: Copied['encode']): Work {
     const encoder = this.#encoding();
-    this.#pass?.end();
-    this.#pass = null;
+    this.#endPass();
     encode(encoder);
     const work: Copied = { what, access, bindings: storages.map(rangeOf), encode };
     this.losses.note(work);
@@ -171,8 +171,8 @@ export class Commands {
   flush(): void {
     const encoder = this.#encoder;
     if (!encoder) return;
-    this.#pass?.end();
-    this.#encoder = this.#pass = null;
+    this.#endPass();
+    this.#encoder = null;
     this.profiler?.resolve(encoder);
     if (this.#used) this.device.queue.writeBuffer(this.#uniformBuffer, 0, this.#staging, 0, this.#used);
     this.submits++;
@@ -225,7 +225,7 @@ export class Commands {
     if ('encode' in work) (work as Copied).encode(encoder);
     else {
       const pass = encoder.beginComputePass();
-      encodeLaunch(pass, work as Launched);
+      encodeLaunch(pass, work as Launched, {});
       pass.end();
     }
     let error: GpuError | null = null;
@@ -242,10 +242,16 @@ export class Commands {
   #passFor({ kernel, path, bindings }: Launched): GPUComputePassEncoder {
     if (!this.profiler) return this.#open();
     if (this.profiler.full) this.flush();
-    this.#pass?.end();
+    this.#endPass();
     return (this.#pass = this.#encoding().beginComputePass({
       timestampWrites: this.profiler.next(kernel, path, bindings),
     }));
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = null;
+    this.#set = {};
   }
 
   #encoding(): GPUCommandEncoder {
@@ -315,9 +321,16 @@ export const MOST_UNIFORMS = 512;
 /** Bytes bound for a storage: padded to 16, so that kernels may read whole vec4s. */
 export const bindingSize = (storage: Binding): number => Math.max(16, Math.ceil(storage.bytes / 16) * 16);
 
-function encodeLaunch(pass: GPUComputePassEncoder, { compiled, group, uniforms, uniform, grid }: Launched): void {
-  pass.setPipeline(compiled.pipeline);
-  pass.setBindGroup(0, group);
+/** What a pass has set already. A launch that needs the same does not set it again: each such call costs 1 to 3 µs. */
+interface PassState {
+  pipeline?: GPUComputePipeline;
+  group?: GPUBindGroup;
+}
+
+function encodeLaunch(pass: GPUComputePassEncoder, launched: Launched, set: PassState): void {
+  const { compiled, group, uniforms, uniform, grid } = launched;
+  if (set.pipeline !== compiled.pipeline) pass.setPipeline((set.pipeline = compiled.pipeline));
+  if (set.group !== group) pass.setBindGroup(0, (set.group = group));
   if (uniforms) pass.setBindGroup(1, uniforms, [uniform]);
   pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
 }

@@ -44,8 +44,38 @@ function typed(name: string, row: UnaryRow | BinaryRow, dtype: DType): Typed {
   };
 }
 
+/** How an operation is computed: its types, its WGSL and that of its derivatives. */
+interface Form extends Typed {
+  readonly da?: string;
+  readonly db?: string;
+}
+
+/**
+ * The forms of an operation by the type that its operands are promoted to, each made once. `entered` is the operand that is a number: it enters
+ * the expressions as a scalar argument, so that all numbers share a kernel.
+ */
+function formsOf(name: string, row: UnaryRow & Partial<BinaryRow>): (dtype: DType, entered?: 'a' | 'b' | null) => Form {
+  const known = new Map<string, Form>();
+  return (dtype, entered = null) => {
+    const key = `${dtype} ${entered}`;
+    const found = known.get(key);
+    if (found) return found;
+    const t = typed(name, row, dtype);
+    const enter = (expression: string, type: DType) => {
+      if (!entered) return expression;
+      const scalar = type === 'float32' ? 's' : `${wgslType(type)}(s)`;
+      return expression.replace(new RegExp(`\\b${entered}\\b`, 'g'), scalar);
+    };
+    const slope = (expression: string | undefined) => expression && enter(expression, 'float32');
+    const form = { ...t, expression: enter(t.expression, t.compute), da: slope(row.da), db: slope(row.db) };
+    known.set(key, form);
+    return form;
+  };
+}
+
 function unary(name: string, row: UnaryRow) {
   const parameters = Object.entries(row.scalars ?? {});
+  const formOf = formsOf(name, row);
   return (x: Tensor, ...given: (Numeric | null | undefined)[]): Tensor => {
     requireTensor(name, x);
     const own = parameters.map(([key, standard], i) => ({ key, standard, s: given[i] ?? null }));
@@ -55,48 +85,33 @@ function unary(name: string, row: UnaryRow) {
       (type, { s }) => (s === null ? type : promote(type, numberType(s, x.dtype))),
       x.dtype,
     );
-    const { expression, compute, result } = typed(name, row, dtype);
+    const { expression, compute, result, da } = formOf(dtype);
     const scalars = own.map(({ s, standard }) => s ?? bounded(standard, compute));
     const y = evaluate({ name, expression, operands: { a: x }, scalars, shape: x.shape, result, compute });
-    return row.da ? recordElementwise(name, [x], y, [row.da], { a: x, y }, scalars) : y;
+    return da ? recordElementwise(name, [x], y, [da], { a: x, y }, scalars) : y;
   };
 }
 
 function binary(name: string, row: BinaryRow) {
+  const formOf = formsOf(name, row);
   return (first: Operand, second: Operand): Tensor => {
     const like = first instanceof Tensor ? first : second;
     requireTensor(name, like);
-    for (const x of [first, second]) requireOperand(name, x, like);
-    const dtype = resultType([first, second], like.dtype);
-    const t = typed(name, row, dtype);
-    if (typeof second === 'number' && t.compute !== 'float32' && row.refused?.(second))
+    requireOperand(name, first, like);
+    requireOperand(name, second, like);
+    const a = first instanceof Tensor ? first : null;
+    const b = second instanceof Tensor ? second : null;
+    const number = !a ? 'a' : !b ? 'b' : null;
+    const { expression, compute, result, da, db } = formOf(resultType([first, second], like.dtype), number);
+    if (typeof second === 'number' && compute !== 'float32' && row.refused?.(second))
       throw inputError(name, `integers by ${second}`, { a: like }, "Convert first: x.to('float32').");
-    // A number enters the expression as a scalar argument, so that all numbers share a kernel.
-    const scalars: Numeric[] = [];
-    const operands: Record<string, Tensor> = {};
-    const enter = (letter: 'a' | 'b', x: Operand) => {
-      if (x instanceof Tensor) operands[letter] = x;
-      else scalars.push(x);
-    };
-    enter('a', first);
-    enter('b', second);
-    const entered = (expression: string, compute: DType) => {
-      const letter = operands.a ? 'b' : 'a';
-      if (!scalars.length) return expression;
-      return expression.replace(
-        new RegExp(`\\b${letter}\\b`, 'g'),
-        compute === 'float32' ? 's' : `${wgslType(compute)}(s)`,
-      );
-    };
-    const { a, b } = operands;
+    const operands: Record<string, Tensor> = a && b ? { a, b } : { [a ? 'a' : 'b']: like };
+    const scalars = number ? [(a ? second : first) as Numeric] : [];
     const shape = a && b ? broadcastShapes(name, a.shape, b.shape) : like.shape;
-    const expression = entered(t.expression, t.compute);
-    const y = evaluate({ name, expression, operands, scalars, shape, result: t.result, compute: t.compute });
-    const { da, db } = row;
+    const y = evaluate({ name, expression, operands, scalars, shape, result, compute });
     if (!da || !db) return y;
-    const inputs = [a, b].filter((x) => !!x);
-    const rules = [a && da, b && db].filter((rule) => !!rule).map((rule) => entered(rule as string, 'float32'));
-    return recordElementwise(name, inputs, y, rules, { ...operands, y }, scalars);
+    const rules = a && b ? [da, db] : [a ? da : db];
+    return recordElementwise(name, a && b ? [a, b] : [like], y, rules, { ...operands, y }, scalars);
   };
 }
 

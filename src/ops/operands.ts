@@ -32,15 +32,29 @@ export function numberType(value: Numeric, dtype: DType): DType {
  * numbers. `like` is the type that numbers stand next to.
  */
 export function resultType(operands: readonly Operand[], like: DType): DType {
-  const floats = operands.filter((x): x is Tensor => x instanceof Tensor && isFloat(x.dtype));
-  const solid = floats.filter(({ ndim }) => ndim > 0);
-  const deciding = floats.length ? (solid.length ? solid : floats) : operands;
-  return deciding.map((x) => (x instanceof Tensor ? x.dtype : numberType(x, like))).reduce(promote);
+  let [all, floats, solid]: (DType | null)[] = [null, null, null];
+  const joined = (a: DType | null | undefined, b: DType) => (a ? promote(a, b) : b);
+  for (const x of operands) {
+    const isTensor = x instanceof Tensor;
+    const type = isTensor ? x.dtype : numberType(x, like);
+    all = joined(all, type);
+    if (!isTensor || !isFloat(type)) continue;
+    floats = joined(floats, type);
+    if (x.ndim) solid = joined(solid, type);
+  }
+  return solid ?? floats ?? all ?? like;
 }
 
+const words = new Map<string, ReadonlySet<string>>();
+
 /** The names among `all` that an expression mentions. */
-const named = <T>(expression: string, all: Record<string, T>): Record<string, T> =>
-  Object.fromEntries(Object.entries(all).filter(([name]) => new RegExp(`\\b${name}\\b`).test(expression)));
+function named<T>(expression: string, all: Readonly<Record<string, T>>): Record<string, T> {
+  let mentioned = words.get(expression);
+  if (!mentioned) words.set(expression, (mentioned = new Set(expression.match(/\w+/g))));
+  const found: Record<string, T> = {};
+  for (const name in all) if (mentioned.has(name)) found[name] = all[name] as T;
+  return found;
+}
 
 /**
  * Records the elementwise result `y` of `inputs`, given a WGSL expression a derivative: over its gradient g and the names of `all`, of which those

@@ -11,13 +11,9 @@ export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | U
 type StoredArray = TypedArray | Uint16Array<ArrayBuffer>;
 
 /** The WGSL type of an element as kernels compute with it. */
-export const wgslType = (dtype: DType) =>
-  ({ float32: 'f32', float16: 'f16', int32: 'i32', uint32: 'u32', bool: 'bool' })[dtype] as
-    | 'f32'
-    | 'f16'
-    | 'i32'
-    | 'u32'
-    | 'bool';
+export const wgslType = (dtype: DType) => WGSL_TYPES[dtype];
+
+const WGSL_TYPES = { float32: 'f32', float16: 'f16', int32: 'i32', uint32: 'u32', bool: 'bool' } as const;
 
 /** The type that a kernel of 32-bit elements is made for; float16 is refused in the name of `op`. */
 export function kernelType(op: string, dtype: DType): 'f32' | 'i32' | 'u32' {

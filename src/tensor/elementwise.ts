@@ -38,34 +38,46 @@ export function evaluate(e: Expression): Tensor {
 function evaluateInto(out: Tensor, e: Expression): void {
   const tensors = Object.values(e.operands);
   const flat = tensors.every((t) => sameShape(t.shape, e.shape) && isBindable(t));
-  const walk = collapse(e.shape, flat ? [] : tensors.map((t) => broadcastStrides(t.shape, t.strides, e.shape)));
-  const quads = !flat && fromEnd(walk.shape, 1) % 4 === 0;
-  if (quads) groupLast(walk, 4);
-  leadWithOnes(walk, FEW);
+  const walk = flat ? null : walkOf(tensors, e.shape);
   const options: ElementwiseOptions = {
     name: e.name,
     expression: e.expression,
     operands: Object.entries(e.operands).map(([name, { dtype }]) => ({ name, type: wgslType(dtype) })),
     compute: e.compute ? wgslType(e.compute) : 'own',
     result: wgslType(out.dtype),
-    mode: flat ? 'flat' : quads ? 'quads' : 'strided',
-    few: flat || walk.shape.length <= FEW,
+    mode: !walk ? 'flat' : walk.quads ? 'quads' : 'strided',
+    few: !walk || walk.shape.length <= FEW,
   };
   const kernel = kernelFor(options);
   const n = size(e.shape);
-  const constants = new Array<Constant>(kernel.uniforms / 4).fill(0);
-  constants[0] = n;
-  const words = scalarType(options);
-  e.scalars?.forEach((s, i) => (constants[4 + i] = word(e, s, words)));
-  if (!flat) {
+  const constants: Constant[] = [n, 0, 0, 0];
+  if (e.scalars?.length) {
+    const words = scalarType(options);
+    for (const s of e.scalars) constants.push(word(e, s, words));
+  }
+  if (walk) {
     const { shape, strides } = walk;
+    while (constants.length < kernel.uniforms / 4) constants.push(0);
     constants[1] = shape.length;
     shape.forEach((dim, d) => (constants[8 + d] = dim));
     strides.forEach((list, k) => list.forEach((stride, d) => (constants[STRIDES_AT + 8 * k + d] = stride)));
     tensors.forEach((t, k) => (constants[STRIDES_AT + 8 * Math.max(1, tensors.length) + k] = t.offset));
   }
-  const bindings = [...tensors.map((t) => (flat ? bind(t) : bindAll(t))), bind(out)];
+  const bindings = tensors.map((t) => (flat ? bind(t) : bindAll(t)));
+  bindings.push(bind(out));
   device().launch(kernel, bindings, constants, n);
+}
+
+/** How a strided kernel walks the operands: dimensions and strides, as few as there can be, in groups of four elements where it can. */
+function walkOf(tensors: readonly Tensor[], shape: Shape) {
+  const walk = collapse(
+    shape,
+    tensors.map((t) => broadcastStrides(t.shape, t.strides, shape)),
+  );
+  const quads = fromEnd(walk.shape, 1) % 4 === 0;
+  if (quads) groupLast(walk, 4);
+  leadWithOnes(walk, FEW);
+  return { ...walk, quads };
 }
 
 const RANGE = { i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1] } as const;
