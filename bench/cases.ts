@@ -13,7 +13,9 @@ export type Case =
   | { kind: 'train' | 'memory' | 'first-step'; net: Net }
   | { kind: 'attention'; length: number; width: number }
   | { kind: 'lstm'; model: LanguageModel }
-  | { kind: 'gpt'; model: Decoder };
+  | { kind: 'gpt'; model: Decoder }
+  | { kind: 'eager-op' }
+  | { kind: 'eager-step'; net: Net };
 
 /** Embedding, LSTM layers of so many units, a linear layer and cross-entropy: a training step on `times` tokens of each sequence of a batch. */
 export interface LanguageModel {
@@ -31,6 +33,9 @@ export interface Decoder {
   readonly times: number;
   readonly tokens: number;
 }
+
+/** Operations, one after the other, whose gradient is taken at once in `eager-op`; elements of their tensors. */
+export const CHAIN = { operations: 50, elements: 16 };
 
 /** Heads of all samples together in the cases of attention. */
 export const ATTENTION_HEADS = 16;
@@ -57,6 +62,8 @@ export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['attention-512x64', { kind: 'attention', length: 512, width: 64 }],
   ['lstm-128x2', languageModel(128, 2)],
   ['gpt-small', { kind: 'gpt', model: { layers: 4, heads: 4, width: 128, times: 128, tokens: 65 } }],
+  ['eager-op', { kind: 'eager-op' }],
+  ['eager-resnet20', { kind: 'eager-step', net: NETS.resnet20 }],
   ['memory-resnet20', { kind: 'memory', net: NETS.resnet20 }],
   ['first-step-resnet20', { kind: 'first-step', net: NETS.resnet20 }],
 ]);
@@ -82,9 +89,9 @@ export function findCase(name: string): Case | undefined {
 
 /** Whether other frameworks are measured as well. */
 export const hasPeers = (name: string): boolean =>
-  ['matmul', 'conv', 'batchnorm', 'layernorm', 'train', 'lstm'].includes(findCase(name)!.kind);
+  ['matmul', 'conv', 'batchnorm', 'layernorm', 'train', 'lstm', 'eager-op'].includes(findCase(name)!.kind);
 
-/** Work of one run, in the unit of its rate. */
+/** Work of one run, in the unit of its rate; of what is timed on the host the seconds of its unit. */
 export function workOf(given: Case): { amount: number; unit: string } {
   switch (given.kind) {
     case 'matmul':
@@ -104,6 +111,10 @@ export function workOf(given: Case): { amount: number; unit: string } {
     case 'lstm':
     case 'gpt':
       return { amount: BATCH * given.model.times, unit: 'tokens/s' };
+    case 'eager-op':
+      return { amount: 1e-6, unit: 'µs' };
+    case 'eager-step':
+      return { amount: 1e-3, unit: 'ms' };
     default:
       throw new Error(`${given.kind} has no rate`);
   }

@@ -4,7 +4,7 @@ import { ceilings } from '../scripts/ceilings';
 import { findCase, workOf } from './cases';
 import type { Finding, Findings } from './examine';
 import { countCommands, openAdapter, waiter } from './gpu';
-import { type Contestant, measure } from './workload';
+import { type Contestant, measure, measureHost } from './workload';
 
 /** Peers are looked up by name: they may be absent, and so may their types. */
 async function create(who: string): Promise<Contestant> {
@@ -39,6 +39,17 @@ async function examine(who: string, name: string, repeat: number): Promise<Findi
   const findings: Finding[] = [];
   for (const workload of await contestant.prepare(given)) {
     const { part } = workload;
+    if (workload.issue) {
+      const host = await measureHost(workload, repeat);
+      const { samples } = host;
+      const [value, least, most] = [host.median, host.least, host.most].map((s) => s / amount);
+      findings.push({ part: `${part}, the first`, value: host.first / amount, unit });
+      findings.push({ part: `${part}, warm`, value, unit, least, most, samples });
+      if (given.kind === 'eager-op') continue;
+      for (const [what, count] of Object.entries(await countCommands(() => workload.run(1))))
+        findings.push({ part: what, value: count, unit: 'a step' });
+      continue;
+    }
     const { median, least, most, samples } = await measure(workload, repeat);
     findings.push({ part, value: amount / median, unit, least: amount / most, most: amount / least, samples });
     if (['train', 'lstm', 'gpt'].includes(given.kind))

@@ -19,7 +19,7 @@ import { conv2dShape, convolve } from '../src/ops/conv';
 import { layoutOf, normalize, normGradient } from '../src/ops/norm';
 import { bind } from '../src/tensor/elementwise';
 import { empty } from '../src/tensor/tensor';
-import { ATTENTION_HEADS, BATCH, type Case, type Decoder, type LanguageModel, MEMORY_BATCH } from './cases';
+import { ATTENTION_HEADS, BATCH, type Case, CHAIN, type Decoder, type LanguageModel, MEMORY_BATCH } from './cases';
 import { options } from './gpu';
 import { CLASSES, IMAGE, type Net } from './net';
 import { type Contestant, checkLosses, type Workload } from './workload';
@@ -114,6 +114,15 @@ export async function create(): Promise<Contestant> {
       }
       case 'train':
         return [training(gpu, makeStep(given.net, BATCH))];
+      case 'eager-op':
+        return eagerOperations(gpu);
+      case 'eager-step': {
+        const step = makeEagerStep(given.net, BATCH);
+        const ask = (times: number) => {
+          for (let i = 0; i < times; i++) step();
+        };
+        return [{ part: 'host', issue: { times: 4, ask }, run: settled(gpu, ask) }];
+      }
       case 'lstm':
         return [training(gpu, makeLanguageStep(given.model))];
       case 'gpt':
@@ -125,22 +134,69 @@ export async function create(): Promise<Contestant> {
   return { adapter: gpu.info, prepare };
 }
 
-/** A compiled step as users write it: SGD with momentum on one batch that stays on the GPU. */
+/** Asks, then waits for the GPU. */
+const settled = (gpu: Device, ask: (times: number) => void) => async (times: number) => {
+  ask(times);
+  await gpu.sync();
+};
+
+/** Tiny operations one by one: what is not needed any more is released at once, as in PyTorch. */
+function eagerOperations(gpu: Device): Workload[] {
+  const x = randn([CHAIN.elements]).keep();
+  const leaf = randn([CHAIN.elements]).keep().requiresGrad_();
+  const gradient = randn([CHAIN.elements]).keep();
+  const unrecorded = (times: number) =>
+    noGrad(() => {
+      for (let i = 0; i < times; i++) x.mul(1.5).dispose();
+    });
+  const differentiated = (times: number) => {
+    for (let done = 0; done < times; done += CHAIN.operations) {
+      let y: Tensor = leaf;
+      for (let i = 0; i < CHAIN.operations; i++) y = y.mul(1.5);
+      backward(y, { gradient });
+      leaf.grad?.dispose();
+      leaf.grad = null;
+      endStep();
+    }
+  };
+  const workload = (part: string, ask: (times: number) => void): Workload => ({
+    ...{ part, issue: { times: 1000, ask }, run: settled(gpu, ask) },
+  });
+  return [workload('unrecorded', unrecorded), workload('recorded, with its gradient', differentiated)];
+}
+
+/** A compiled step as users write it. */
 function makeStep(net: Net, batch: number) {
+  const { step, images, labels } = makeTraining(net, batch);
+  const compiled = compile(step);
+  return () => compiled(images, labels);
+}
+
+/** The same, operation by operation. */
+function makeEagerStep(net: Net, batch: number) {
+  const { step, images, labels } = makeTraining(net, batch);
+  return () => {
+    step(images, labels);
+    endStep();
+  };
+}
+
+/** A training step: SGD with momentum on one batch that stays on the GPU. */
+function makeTraining(net: Net, batch: number) {
   const { particles, ...options } = net;
   const model = particles ? new models.MeanFieldResNet(options) : new models.PreActResNet(options);
   const optimizer = new optim.SGD(model.parameters(), { lr: 0.02, momentum: 0.9 });
   const images = randn([batch, 3, IMAGE, IMAGE]).keep();
   const labels = randint(0, CLASSES, [batch]).keep();
-  const step = compile((x: Tensor, y: Tensor) => {
+  const step = (x: Tensor, y: Tensor) => {
     const loss = F.crossEntropy(model.forward(x), y);
     backward(loss);
     optimizer.step();
     if (model instanceof models.MeanFieldResNet) model.sortParticles();
     optimizer.zeroGrad();
     return loss;
-  });
-  return () => step(images, labels);
+  };
+  return { step, images, labels };
 }
 
 /** The same of a language model, without a state from the batch before. */

@@ -61,7 +61,7 @@ await runProgram<Options>(program, async (options, typed) => {
     const rows: Row[] = [];
     const contestants: Who[] = ['dawnfield'];
     if (peers && hasPeers(name)) contestants.push(...PEERS);
-    if (pytorch && ['train', 'lstm', 'gpt'].includes(findCase(name)!.kind)) contestants.push('pytorch');
+    if (pytorch && ['train', 'lstm', 'gpt', 'eager-op'].includes(findCase(name)!.kind)) contestants.push('pytorch');
     for (const peer of contestants) {
       const load = loadavg()[0];
       const { findings, ...where } = await examine(peer, name, { repeat, batch, python: pytorch });

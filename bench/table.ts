@@ -44,18 +44,24 @@ export function* showRows(rows: readonly Row[]): Iterable<string> {
     const { unit } = rows.find((row) => row.name === name)!;
     const cells = PEERS.flatMap((peer) => {
       const theirs = values.get(peer);
-      const comparable = unit.endsWith('/s') && own?.value && theirs?.value;
-      return [number(theirs?.value), comparable ? `${number(own.value! / theirs.value!)}×` : ''];
+      const ratio = own?.value && theirs?.value ? faster(own.value, theirs.value, unit) : null;
+      return [number(theirs?.value), ratio ? `${number(ratio)}×` : ''];
     });
     const limit = own?.fractionOfLimit ? `${Math.round(100 * own.fractionOfLimit)} %` : '';
     yield line([name, unit, number(own?.value), ...cells, limit]);
   }
-  const [own] = rows;
-  for (const { peer, name, value, unit, adapter, driver } of rows)
-    if (peer === 'pytorch' && value)
-      yield `${name}, ${driver} on ${adapter}: ${number(value)} ${unit}${own.value ? `, dawnfield ${number(own.value / value)}×` : ''}`;
+  for (const { peer, name, value, unit, adapter, driver } of rows) {
+    if (peer !== 'pytorch' || !value) continue;
+    const own = rows.find((row) => row.peer === 'dawnfield' && row.name === name) ?? rows[0];
+    const ratio = own.value && faster(own.value, value, unit);
+    yield `${name}, ${driver} on ${adapter}: ${number(value)} ${unit}${ratio ? `, dawnfield ${number(ratio)}×` : ''}`;
+  }
   for (const { peer, version, name, error } of rows) if (error) yield `${name}: ${peer} ${version} failed: ${error}`;
 }
+
+/** How many times as fast as the other: rates are better when they are high, times when they are low; counts are not compared. */
+const faster = (own: number, other: number, unit: string): number | null =>
+  unit.endsWith('/s') ? own / other : unit === 'µs' || unit === 'ms' ? other / own : null;
 
 const spread = (sorted: readonly number[]): string =>
   `${number(middle(sorted))} (${number(sorted[0])}–${number(sorted[sorted.length - 1])})`;

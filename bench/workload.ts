@@ -7,6 +7,8 @@ export interface Workload {
   readonly part: string;
   /** Does it so many times and waits for the GPU. */
   run(times: number): Promise<void>;
+  /** Asks for it so many times without waiting: then the host's part alone is timed, `times` at a time. */
+  readonly issue?: { readonly times: number; ask(times: number): void };
   /** After the measurement: throws where the results cannot be right. */
   check?(): Promise<void>;
 }
@@ -53,6 +55,27 @@ export async function measure({ run }: Workload, repeat: number): Promise<Timing
 /** Of sorted numbers. */
 const median = (sorted: readonly number[]): number =>
   (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+
+/** Seconds that the host needs for one: the first of all, then, when everything is warm, the median of the samples. */
+export async function measureHost({ run, issue }: Workload, repeat: number): Promise<{ first: number } & Timing> {
+  if (!issue) throw new Error('only what can be issued is timed on the host');
+  const seconds = async () => {
+    const begin = performance.now();
+    issue.ask(issue.times);
+    const asked = performance.now() - begin;
+    await run(1);
+    return asked / 1000 / issue.times;
+  };
+  const first = await seconds();
+  for (let i = 0; i < 10; i++) await seconds();
+  const samples: number[] = [];
+  while (samples.length < repeat) samples.push(await seconds());
+  samples.sort((a, b) => a - b);
+  return {
+    ...{ first, median: median(samples), least: samples[0], most: samples[samples.length - 1] },
+    samples: samples.length,
+  };
+}
 
 /** Throws where a training loss is not finite or has not fallen. */
 export function checkLosses(first: number, last: number): void {

@@ -1,6 +1,6 @@
 // jax-js: whole steps under `jit`, images as [N, C, H, W]. Its operations use up their operands: `.ref` is one more reference.
 import { defaultDevice, grad, init, jit, lax, nn, numpy as np, random, valueAndGrad } from '@jax-js/jax';
-import { BATCH, type Case } from '../cases';
+import { BATCH, type Case, CHAIN } from '../cases';
 import { defineNavigator, openAdapter, waiter } from '../gpu';
 import { CLASSES, forward, IMAGE, type Initial, type Net, type Ops, survey } from '../net';
 import { type Contestant, checkLosses, type Wait, type Workload } from '../workload';
@@ -82,6 +82,28 @@ function prepare(given: Case, wait: Wait): Workload[] {
         return dx;
       };
       return [repeated('', body)];
+    }
+    case 'eager-op': {
+      const x = normal([CHAIN.elements]);
+      const chain = (y: np.Array) => {
+        for (let i = 0; i < CHAIN.operations; i++) y = y.mul(1.5);
+        return np.sum(y);
+      };
+      const gradient = grad(chain);
+      const run = (ask: (times: number) => void) => async (times: number) => {
+        ask(times);
+        await wait(x.blockUntilReady());
+      };
+      const unrecorded = (times: number) => {
+        for (let i = 0; i < times; i++) x.ref.mul(1.5).gpuBufferSync();
+      };
+      const differentiated = (times: number) => {
+        for (let done = 0; done < times; done += CHAIN.operations) gradient(x.ref).gpuBufferSync();
+      };
+      const part = (name: string, ask: (times: number) => void) => ({
+        ...{ part: name, issue: { times: 1000, ask }, run: run(ask) },
+      });
+      return [part('unrecorded', unrecorded), part('recorded, with its gradient', differentiated)];
     }
     case 'train':
       return [training(given.net, wait)];

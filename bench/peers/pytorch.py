@@ -1,6 +1,7 @@
 """PyTorch on a training step of a net of the comparison: what `npm run bench -- --pytorch PYTHON` starts.
 
     python pytorch.py NET BATCH REPEAT
+    python pytorch.py '{"operations": 50, "elements": 16}' BATCH REPEAT    the host's time for tiny operations
 
 NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there; or of a LanguageModel or Decoder of bench/cases.ts. Prints one line of JSON. On CUDA where there is
 one, else on the CPU. Eager and compiled, in float32 without TF32, as WebGPU has it; then what PyTorch's users may do besides: channels-last,
@@ -149,6 +150,44 @@ def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=F
     return sorted(labels.numel() * steps / seconds(steps) for _ in range(repeat))
 
 
+def host_times(chain, repeat, device):
+    """Microseconds of one tiny operation, without and with its gradient: the first thousand, then the median of samples of a thousand."""
+    x = torch.randn(chain["elements"], device=device)
+    leaf = torch.randn(chain["elements"], device=device, requires_grad=True)
+    gradient = torch.randn(chain["elements"], device=device)
+
+    def unrecorded(times):
+        with torch.no_grad():
+            for _ in range(times):
+                x * 1.5
+
+    def differentiated(times):
+        for _ in range(times // chain["operations"]):
+            y = leaf
+            for _ in range(chain["operations"]):
+                y = y * 1.5
+            y.backward(gradient)
+            leaf.grad = None
+
+    def microseconds(ask):
+        begin = time.perf_counter()
+        ask(1000)
+        asked = time.perf_counter() - begin
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return 1e3 * asked
+
+    findings = []
+    for part, ask in (("unrecorded", unrecorded), ("recorded, with its gradient", differentiated)):
+        findings.append({"part": f"{part}, the first", "unit": "µs", "value": microseconds(ask)})
+        for _ in range(10):
+            microseconds(ask)
+        found = sorted(microseconds(ask) for _ in range(repeat))
+        middle = found[len(found) // 2]
+        findings.append({"part": f"{part}, warm", "unit": "µs", "value": middle, "least": found[0], "most": found[-1], "samples": repeat})
+    return findings
+
+
 def main():
     net, batch, repeat = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -165,8 +204,8 @@ def main():
         parts["torch.compile, CUDA graphs, TF32, channels-last"] = {"mode": "reduce-overhead", "channels_last": True, "tf32": True}
     if "tokens" in net:
         parts = {part: how for part, how in parts.items() if "channels_last" not in how}
-    findings = []
-    for part, how in parts.items():
+    findings = host_times(net, repeat, device) if "operations" in net else []
+    for part, how in () if findings else parts.items():
         torch.compiler.reset()
         try:
             found = rates(net, batch, repeat, device, **how)

@@ -1,7 +1,7 @@
 // TensorFlow.js on its WebGPU backend: images are [N, H, W, C], its natural layout. Nets are functions of variables, trained by
 // `optimizer.minimize`.
 import * as tf from '@tensorflow/tfjs';
-import { BATCH, type Case, type LanguageModel } from '../cases';
+import { BATCH, type Case, CHAIN, type LanguageModel } from '../cases';
 import { defineNavigator, openAdapter, waiter } from '../gpu';
 import { CLASSES, forward, IMAGE, type Initial, type Net, type Ops } from '../net';
 import { type Contestant, checkLosses, type Wait, type Workload } from '../workload';
@@ -74,6 +74,31 @@ function prepare(given: Case, wait: Wait): Workload[] {
           .add(c);
       });
       return [repeated('', () => gradients([x, gamma, beta], dy)[0])];
+    }
+    case 'eager-op': {
+      const x = tf.randomNormal([CHAIN.elements]);
+      const chain = (y: tf.Tensor) => {
+        for (let i = 0; i < CHAIN.operations; i++) y = y.mul(1.5);
+        return y;
+      };
+      const gradient = tf.grad(chain);
+      const issue = (ask: (times: number) => void) => ({
+        issue: { times: 1000, ask },
+        async run(times: number) {
+          ask(times);
+          await settle(x, wait);
+        },
+      });
+      const unrecorded = (times: number) => {
+        for (let i = 0; i < times; i++) x.mul(1.5).dispose();
+      };
+      const differentiated = (times: number) => {
+        for (let done = 0; done < times; done += CHAIN.operations) gradient(x).dispose();
+      };
+      return [
+        { part: 'unrecorded', ...issue(unrecorded) },
+        { part: 'recorded, with its gradient', ...issue(differentiated) },
+      ];
     }
     case 'train':
       return [training(classification(given.net), 0.02, 0.9, wait)];
