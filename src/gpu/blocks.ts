@@ -3,6 +3,7 @@ import { ANY } from '../../shaders/elements';
 import { formatBytes, GpuError, OutOfMemoryError, ReleasedError } from './errors';
 import { Habit } from './habit';
 import type { Losses, Lossy } from './losses';
+import type { Outbox } from './outbox';
 import { isOutOfMemory, type Watch } from './watch';
 
 /** A whole GPUBuffer with an identity for the bind-group cache. */
@@ -47,6 +48,7 @@ export class Pool {
     readonly device: GPUDevice,
     readonly watch: Watch,
     readonly losses: Losses,
+    readonly outbox: Outbox,
     /** Called before buffers are destroyed. */
     readonly onDestroy: () => void,
   ) {}
@@ -180,7 +182,7 @@ export class Pool {
     block.free = -1;
     this.reservedBytes -= block.size;
     this.#owned.delete(block.gpu);
-    block.gpu.destroy();
+    this.outbox.put(() => block.gpu.destroy());
   }
 }
 

@@ -1,10 +1,11 @@
 // The eager queue: launches are encoded at once into an open command buffer that is submitted on a read, at a step's end, or when it is full.
-import { at } from '../../shaders/checked';
+import { at, there } from '../../shaders/checked';
 import type { Kernel, Workgroups } from '../../shaders/kernel';
 import { type Binding, type Block, type Pool, sizeClass } from './blocks';
 import { type Constant, writeConstants } from './constants';
 import { GpuError, OutOfMemoryError } from './errors';
 import type { Batch, Losses, Work } from './losses';
+import type { Outbox } from './outbox';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Profiler } from './profiler';
 import { isOutOfMemory, type Watch } from './watch';
@@ -44,6 +45,10 @@ export class Commands {
   #pass: GPUComputePassEncoder | null = null;
   #set: PassState = {};
   #launches = 0;
+  /** Whether the open batch has commands. */
+  #any = false;
+  /** Why the batch that is being encoded cannot run. */
+  #broken: GpuError | null = null;
   /** By what they bind, the oldest first; those used since they were passed over last get another chance. */
   #bindGroups = new Map<string, { group: GPUBindGroup; used: boolean }>();
   #places = new Map<string, Block>();
@@ -73,6 +78,7 @@ export class Commands {
     readonly watch: Watch,
     readonly losses: Losses,
     readonly pool: Pool,
+    readonly outbox: Outbox,
   ) {
     this.#align = device.limits.minUniformBufferOffsetAlignment;
     const size = BATCH * Math.max(MOST_UNIFORMS, this.#align);
@@ -152,33 +158,78 @@ export class Commands {
 
   /** Encodes a launch into the open batch. */
   encode(launched: Launched): void {
-    encodeLaunch(this.#passFor(launched), launched, this.#set);
+    if (this.outbox.held) this.outbox.put(() => this.#encodeNow(launched));
+    else this.#encodeNow(launched);
+    this.#any = true;
     this.losses.note(launched);
     this.dispatches++;
   }
 
+  #encodeNow(launched: Launched): void {
+    const { pipeline, error } = launched.compiled;
+    if (pipeline) encodeLaunch(this.#passFor(launched), launched, this.#set);
+    else this.#broken ??= error;
+  }
+
   /** Copies between buffers, in order with the launches. `bindings` are the ranges of blocks among them: what is read, what is written. */
   copy(what: string, access: 'r' | 'rw', storages: readonly Binding[], encode: Copied['encode']): Work {
-    const encoder = this.#encoding();
-    this.#endPass();
-    encode(encoder);
+    this.#any = true;
+    this.outbox.put(() => {
+      const encoder = this.#encoding();
+      this.#endPass();
+      encode(encoder);
+    });
     const work: Copied = { what, access, bindings: storages.map(rangeOf), encode };
     this.losses.note(work);
     return work;
   }
 
+  /** Writes host data into a storage: what was encoded and not submitted must not use it. */
+  write({ block, offset, bytes }: Binding, at: number, data: ArrayBufferView<ArrayBuffer>): void {
+    this.losses.renew({ block, offset: offset + at, bytes: data.byteLength });
+    const { held } = this.outbox;
+    const now = held ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice() : data;
+    this.outbox.put(() =>
+      this.watch.run(
+        () => this.device.queue.writeBuffer(block.gpu, offset + at, now.buffer, now.byteOffset, now.byteLength),
+        (error) => {
+          if (!error) return;
+          const fault = new GpuError(`writing ${now.byteLength} bytes to memory of ${bytes}: ${error.message}`);
+          if (this.watch.atOnce && !held) throw fault;
+          this.losses.lose({ block, offset, bytes }, fault);
+        },
+      ),
+    );
+  }
+
   /** Submits what was encoded. */
   flush(): void {
-    const encoder = this.#encoder;
-    if (!encoder) return;
-    this.#endPass();
-    this.#encoder = null;
-    this.profiler?.resolve(encoder);
-    if (this.#used) this.device.queue.writeBuffer(this.#uniformBuffer, 0, this.#staging, 0, this.#used);
+    if (!this.#any) return;
+    this.#any = false;
+    if (this.#used)
+      this.outbox.write(this.device.queue, this.#uniformBuffer, 0, new Uint8Array(this.#staging, 0, this.#used));
     this.submits++;
     this.batch++;
     this.#launches = this.#used = 0;
     const batch = this.losses.close();
+    this.outbox.put(() => this.#submit(batch));
+  }
+
+  #submit(batch: Batch): void {
+    this.#endPass();
+    const encoder = this.#encoding();
+    this.#encoder = null;
+    this.profiler?.resolve(encoder);
+    const cause = this.#broken;
+    this.#broken = null;
+    if (cause) {
+      this.losses.fail(
+        batch,
+        () => cause,
+        () => this.pool.blocks,
+      );
+      return;
+    }
     this.watch.run(
       () => this.device.queue.submit([encoder.finish()]),
       (error) => (error ? this.#refused(batch, error) : this.losses.settle(batch)),
@@ -329,7 +380,8 @@ interface PassState {
 
 function encodeLaunch(pass: GPUComputePassEncoder, launched: Launched, set: PassState): void {
   const { compiled, group, uniforms, uniform, grid } = launched;
-  if (set.pipeline !== compiled.pipeline) pass.setPipeline((set.pipeline = compiled.pipeline));
+  const pipeline = there(compiled.pipeline, 'the pipeline of a launch');
+  if (set.pipeline !== pipeline) pass.setPipeline((set.pipeline = pipeline));
   if (set.group !== group) pass.setBindGroup(0, (set.group = group));
   if (uniforms) pass.setBindGroup(1, uniforms, [uniform]);
   pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);

@@ -9,13 +9,14 @@ import { Commands } from './commands';
 import type { Constant } from './constants';
 import { AdapterError, DeviceLostError, GpuError, InputError } from './errors';
 import { Losses } from './losses';
+import { Outbox } from './outbox';
 import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
 import { REPORT_BYTES, Reports } from './reports';
 import type { DeviceStats } from './stats';
 import { targetOf } from './target';
-import { type Effect, Trace, undo, VirtualBlock } from './trace';
+import { digest, type Effect, Trace, undo, VirtualBlock } from './trace';
 import { Tuning } from './tuning';
 import { Watch } from './watch';
 
@@ -45,6 +46,7 @@ export class Device {
   /** Who hears that the device is lost. @internal */
   readonly losses = new Losses();
   #reports: Reports | null = null;
+  readonly #outbox = new Outbox();
   readonly #watch: Watch;
   #lost: string | null = null;
   /** Bytes that the program holds; set by the layer above that knows tensors. @internal */
@@ -81,9 +83,10 @@ export class Device {
     this.target = targetOf(adapter.info, this.features, options.subgroupMatrix);
     this.#whenLost.catch(() => {});
     this.#watch = new Watch(gpu, provider().errorsAtOnce ?? false);
-    this.pool = new Pool(gpu, this.#watch, this.losses, () => this.commands.forget());
-    this.pipelines = new Pipelines(gpu, this.#watch);
-    this.commands = new Commands(gpu, this.pipelines, this.#watch, this.losses, this.pool);
+    this.pool = new Pool(gpu, this.#watch, this.losses, this.#outbox, () => this.commands.forget());
+    this.pipelines = new Pipelines(gpu, this.#watch, this.#outbox);
+    this.pipelines.aside = options.asyncPipelines ?? !this.#watch.atOnce;
+    this.commands = new Commands(gpu, this.pipelines, this.#watch, this.losses, this.pool, this.#outbox);
     this.tuning = new Tuning(this, options.autotune);
     void gpu.lost.then(({ message, reason }) => this.#lose(message || reason));
   }
@@ -200,18 +203,7 @@ export class Device {
     checkHome(this.pool, 'writing', 0, storage);
     if (storage.block.batch === this.commands.batch) this.commands.flush();
     if (!data.byteLength) return;
-    const { block } = storage;
-    this.losses.renew({ block, offset: storage.offset + offset, bytes: data.byteLength });
-    const { buffer, byteOffset, byteLength } = data;
-    this.#watch.run(
-      () => this.gpu.queue.writeBuffer(block.gpu, storage.offset + offset, buffer, byteOffset, byteLength),
-      (error) => {
-        if (!error) return;
-        const fault = new GpuError(`writing ${byteLength} bytes to memory of ${storage.bytes}: ${error.message}`);
-        if (this.#watch.atOnce) throw fault;
-        this.losses.lose(storage, fault);
-      },
-    );
+    this.commands.write(storage, offset, data);
   }
 
   /** Copies one range to another of at least its size, in order with the launches. @internal */
@@ -262,6 +254,7 @@ export class Device {
     this.commands.flush();
     this.#reads++;
     try {
+      await this.#compiled();
       await this.#wait(staging.mapAsync(GPUMapMode.READ, 0, whole));
       await this.#settle();
       this.check();
@@ -288,6 +281,7 @@ export class Device {
   async sync(): Promise<void> {
     this.check();
     this.commands.flush();
+    await this.#compiled();
     await this.#wait(this.gpu.queue.onSubmittedWorkDone());
     await this.#settle();
     this.check();
@@ -300,10 +294,13 @@ export class Device {
   async timed(body: () => unknown): Promise<ProfiledLaunch[]> {
     if (!this.features.has('timestamp-query'))
       throw new AdapterError('this adapter has no timestamp-query: launches cannot be timed on it');
+    if (this.#outbox.held) await this.#compiled();
     if (this.commands.profiler) throw new InputError('timed: launches are being timed already');
     this.commands.flush();
     const profiler = new Profiler(this.gpu);
     this.commands.profiler = profiler;
+    const { aside } = this.pipelines;
+    this.pipelines.aside = false; // what waits for a kernel would not be timed
     try {
       // A body that waits would be told the launches of whatever runs meanwhile.
       if (body() instanceof Promise)
@@ -313,6 +310,7 @@ export class Device {
       this.commands.flush();
     } finally {
       this.commands.profiler = null;
+      this.pipelines.aside = aside;
     }
     return profiler.finish((promise) => this.#wait(promise));
   }
@@ -338,6 +336,7 @@ export class Device {
   #lose(reason: string): void {
     if (this.#lost !== null) return;
     this.#lost = reason;
+    this.#outbox.drop();
     this.#rejectLost(new DeviceLostError(`the GPU device was lost (${reason}) while its work was waited for`));
   }
 
@@ -355,6 +354,12 @@ export class Device {
       usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
       label: 'read-back',
     });
+  }
+
+  /** Waits until no kernel compiles aside any more. */
+  async #compiled(): Promise<void> {
+    const { ready } = this.#outbox;
+    if (ready) await this.#wait(ready);
   }
 
   /** Waits until the GPU has answered for everything. */
@@ -386,13 +391,6 @@ export class Device {
       this.#awaiting--;
     }
   }
-}
-
-/** A number that tells data apart (FNV-1a). */
-function digest({ buffer, byteOffset, byteLength }: ArrayBufferView<ArrayBuffer>): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new Uint8Array(buffer, byteOffset, byteLength)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash;
 }
 
 declare const setImmediate: (callback: () => void) => void; // called only where a provider naps: Node

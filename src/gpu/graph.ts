@@ -126,7 +126,7 @@ export class CompiledGraph {
       const block = fromEnd(bindings, 1).block as VirtualBlock;
       block.place = pool.take(table.byteLength, block.what);
       this.#owned.push(block.place);
-      device.queue.writeBuffer(block.place.gpu, 0, table);
+      commands.outbox.write(device.queue, block.place.gpu, 0, table);
     }
     this.#owned.push(...place(live, pinned, pool, 'a compiled step'));
     const fault = flow.fault(live);
@@ -205,12 +205,12 @@ export class CompiledGraph {
 
   /** Runs the step. */
   run(): void {
-    const { queue } = this.pool.device;
+    const { device } = this.pool;
     if (this.commands.losses.any) this.#checkInputs();
     if (this.#uniforms) {
       const view = new DataView(this.#staging);
       for (const { offset, constants } of this.#changing) writeConstants(view, offset, constants);
-      if (this.#fresh || this.#changing.length) queue.writeBuffer(this.#uniforms, 0, this.#staging);
+      if (this.#fresh || this.#changing.length) this.commands.outbox.write(device.queue, this.#uniforms, 0, view);
       this.#fresh = false;
     }
     for (const launched of this.#replays) this.commands.encode(launched);
@@ -230,6 +230,6 @@ export class CompiledGraph {
 
   destroy(): void {
     for (const block of this.#owned) this.pool.give(block);
-    this.#uniforms?.destroy();
+    this.commands.outbox.put(() => this.#uniforms?.destroy());
   }
 }

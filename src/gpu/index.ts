@@ -22,6 +22,7 @@ const ADAPTER: OptionTable<AdapterOptions> = {
   profile: word('safe', 'fast'),
   autotune: is.flag,
   subgroupMatrix: is.flag,
+  asyncPipelines: is.flag,
   memoryLimit: is.number,
 };
 
@@ -86,7 +87,7 @@ export async function init(options: AdapterOptions = {}): Promise<Device> {
 
 /** One device serves all: what was asked for first holds. */
 function requireSame(first: AdapterOptions, second: AdapterOptions): void {
-  for (const key of ['adapter', 'powerPreference', 'profile', 'autotune', 'subgroupMatrix'] as const)
+  for (const key of ['adapter', 'powerPreference', 'profile', 'autotune', 'subgroupMatrix', 'asyncPipelines'] as const)
     if (second[key] !== undefined && second[key] !== first[key])
       throw new AdapterError(
         `init: the device was opened with ${key} ${first[key] ?? 'not set'}, now it is asked for with ${key} ${second[key]}. ` +

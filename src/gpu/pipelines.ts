@@ -1,11 +1,13 @@
 // Pipelines and bind-group layouts, each created once per distinct source.
 import type { Kernel } from '../../shaders/kernel';
 import { GpuError } from './errors';
+import type { Outbox } from './outbox';
 import type { Watch } from './watch';
 
 /** A compiled kernel. */
 export interface Compiled {
-  readonly pipeline: GPUComputePipeline;
+  /** Null while it compiles aside, and where that has failed. */
+  pipeline: GPUComputePipeline | null;
   readonly layout: GPUBindGroupLayout;
   /** Position in the order of creation: part of the bind-group key. */
   readonly layoutId: number;
@@ -25,10 +27,13 @@ export class Pipelines {
   >();
   readonly uniformLayout: GPUBindGroupLayout;
   created = 0;
+  /** Whether kernels compile side by side, off this thread, while what is launched waits. */
+  aside = false;
 
   constructor(
     readonly device: GPUDevice,
     readonly watch: Watch,
+    readonly outbox: Outbox,
   ) {
     const buffer: GPUBufferBindingLayout = { type: 'uniform', hasDynamicOffset: true };
     this.uniformLayout = device.createBindGroupLayout({
@@ -72,23 +77,26 @@ export class Pipelines {
   #compile(kernel: Kernel): Compiled {
     const { layout, id, plain, uniform } = this.#layout(kernel.access);
     this.created++;
-    const compiled: Omit<Compiled, 'pipeline'> = { layout, layoutId: id, checking: null, error: null };
+    const compiled: Compiled = { pipeline: null, layout, layoutId: id, checking: null, error: null };
+    const create = this.aside ? this.#createAside : this.#create;
+    create.call(this, compiled, kernel, kernel.uniforms ? uniform : plain);
+    return compiled;
+  }
+
+  /** Creates it before this returns; where errors come late, it may turn out to be none. */
+  #create(compiled: Compiled, kernel: Kernel, layout: GPUPipelineLayout): void {
     let answered = () => {};
     if (!this.watch.atOnce) compiled.checking = new Promise((resolve) => (answered = resolve));
     const settle = (problem: string | null) => {
-      if (problem) compiled.error = new GpuError(`compiling the kernel '${kernel.name}': ${problem}`);
+      if (problem) compiled.error = failure(kernel, problem);
       compiled.checking = null;
       answered();
     };
     let module!: GPUShaderModule;
-    const pipeline = this.watch.run(
+    compiled.pipeline = this.watch.run(
       () => {
-        module = this.device.createShaderModule({ code: kernel.code, label: kernel.name });
-        return this.device.createComputePipeline({
-          label: kernel.name,
-          layout: kernel.uniforms ? uniform : plain,
-          compute: { module, entryPoint: 'main' },
-        });
+        module = this.#module(kernel);
+        return this.device.createComputePipeline(descriptor(kernel, layout, module));
       },
       (error) => {
         if (!error) settle(null);
@@ -103,9 +111,48 @@ export class Pipelines {
           );
       },
     );
-    return Object.assign(compiled, { pipeline });
+  }
+
+  /** Creates it while the program goes on. What is launched from now on waits for it. */
+  #createAside(compiled: Compiled, kernel: Kernel, layout: GPUPipelineLayout): void {
+    let said: string | null = null;
+    const module = this.watch.run(
+      () => this.#module(kernel),
+      (error) => (said = error?.message ?? null),
+    );
+    const explained = async (reason: unknown): Promise<string> => {
+      const message = said ?? (reason instanceof Error ? reason.message : String(reason));
+      if (this.watch.atOnce) return withLines(message, kernel);
+      return (await notes(module, kernel).catch(() => null)) ?? message;
+    };
+    const made = this.device.createComputePipelineAsync(descriptor(kernel, layout, module)).then(
+      (pipeline) => {
+        compiled.pipeline = pipeline;
+      },
+      async (reason: unknown) => {
+        compiled.error = failure(kernel, await explained(reason));
+      },
+    );
+    compiled.checking = made.then(() => {
+      compiled.checking = null;
+    });
+    this.watch.track(compiled.checking);
+    this.outbox.holdUntil(compiled.checking);
+  }
+
+  #module({ code, name }: Kernel): GPUShaderModule {
+    return this.device.createShaderModule({ code, label: name });
   }
 }
+
+const descriptor = ({ name }: Kernel, layout: GPUPipelineLayout, module: GPUShaderModule) => ({
+  label: name,
+  layout,
+  compute: { module, entryPoint: 'main' },
+});
+
+const failure = ({ name }: Kernel, problem: string): GpuError =>
+  new GpuError(`compiling the kernel '${name}': ${problem}`);
 
 const refused = (lines: string[]) => `WGSL does not compile\n${lines.join('\n')}`;
 

@@ -16,6 +16,11 @@ export interface AdapterOptions {
    */
   subgroupMatrix?: boolean;
   /**
+   * Kernels compile side by side while the program goes on: what is launched meanwhile waits for them, in its order, and reads wait for it.
+   * Default: true where the GPU tells its errors late, as browsers do, false in Node, where a kernel's error is thrown at its launch.
+   */
+  asyncPipelines?: boolean;
+  /**
    * Bytes of computed tensors that a program may hold; beyond it those that were not used for longest are released, and say so when they are
    * used again. By default nothing that the garbage collector has proved reachable is released.
    */

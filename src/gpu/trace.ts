@@ -78,3 +78,10 @@ export class Trace {
     return new VirtualBlock(bytes, what);
   }
 }
+
+/** A number that tells data apart (FNV-1a). */
+export function digest({ buffer, byteOffset, byteLength }: ArrayBufferView<ArrayBuffer>): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new Uint8Array(buffer, byteOffset, byteLength)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash;
+}

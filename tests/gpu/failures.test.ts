@@ -1,5 +1,5 @@
 // Commands that fail: what they should have computed throws when it is read, all else stays right. Run twice: with errors that are there
-// at once, as in Node, and with errors that come later, as in browsers.
+// at once, as in Node, and with errors that come later, as in browsers, each with kernels that compile at their launch and aside.
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Kernel } from '../../shaders/kernel';
@@ -34,14 +34,19 @@ async function message(action: () => unknown): Promise<string> {
   return 'nothing was thrown';
 }
 
-for (const atOnce of [true, false]) {
-  const test = suite(atOnce ? 'errors at once' : 'errors later');
+for (const [atOnce, aside] of [
+  [true, false],
+  [true, true],
+  [false, false],
+  [false, true],
+] as const) {
+  const test = suite(`errors ${atOnce ? 'at once' : 'later'}, kernels ${aside ? 'aside' : 'at their launch'}`);
   let gpu: Device;
   let ones: Storage;
 
   test.before.each(async () => {
     setProvider({ ...node, errorsAtOnce: atOnce });
-    gpu = await init();
+    gpu = await init({ asyncPipelines: aside });
     ones = make();
     gpu.write(ones, new Float32Array(64).fill(1));
   });
@@ -57,7 +62,7 @@ for (const atOnce of [true, false]) {
   /** Runs what fails: at once it throws itself, later whoever reads the result. */
   const fails = async (kernel: Kernel, b: Storage, pattern: RegExp) => {
     const thrown = await message(() => run(kernel, ones, b));
-    if (atOnce) assert.match(thrown, pattern);
+    if (atOnce && !aside) assert.match(thrown, pattern);
     else assert.is(thrown, 'nothing was thrown');
   };
 
@@ -66,7 +71,7 @@ for (const atOnce of [true, false]) {
     run(scale, ones, before);
     await fails(broken, bad, /^GpuError: compiling the kernel 'broken': .*line 6:\d+: .*nonsense.*\n.*b\[id\.x\] =/s);
     run(scale, before, after);
-    if (!atOnce) {
+    if (!atOnce || aside) {
       run(scale, bad, derived);
       const cause = /reads what was not computed: compiling the kernel 'broken': .*line 6:\d+: .*nonsense/s;
       assert.match(await message(() => gpu.read(derived)), cause);
