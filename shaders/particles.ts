@@ -34,46 +34,34 @@ fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u,
 }`,
 };
 
-/**
- * Bindings: g, f, τ, ∂E/∂f, SUMS partial sums of ⟨g, f⟩; with an addend also h and the total: then g + h takes the place of g.
- * Constants: elements, l. Grid: SUMS / 64.
- */
-export const residualStepGradient = (addend: 0 | 1): Kernel =>
-  cached(['meanfield.step.gradient', addend], () => {
-    const buffers = ['r g: vec4f', 'r f: vec4f', 'r tau: f32', 'w df: vec4f', 'w sums: f32'];
-    if (addend) buffers.push('r h: vec4f', 'w total: vec4f');
-    const { head, io } = declare('n: u32, l: u32', ...buffers);
-    const code = wgsl`
-${head}
+const gradient = declare('n: u32, l: u32', 'r g: vec4f', 'r f: vec4f', 'r tau: f32', 'w df: vec4f', 'w sums: f32');
+
+/** Bindings: g, f, τ, ∂E/∂f, SUMS partial sums of ⟨g, f⟩. Constants: elements, l. */
+export const residualStepGradient: Kernel = {
+  name: 'meanfield.step.gradient',
+  ...gradient.io,
+  grid: [SUMS / WORKGROUP, 1, 1],
+  code: wgsl`
+${gradient.head}
 ${delta}
-fn gradient(i: u32) -> vec4f {
-#if ${addend === 1}
-  let a = g[i] + h[i];
-  total[i] = a;
-  return a;
-#else
-  return g[i];
-#endif
-}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let step = delta(p.l);
   let last = p.n / 4u;
   var sum = vec4f();
   for (var i = id.x; i < last; i += ${SUMS}u) {
-    let a = gradient(i);
+    let a = g[i];
     df[i] = step * a;
     sum += a * f[i];
   }
   if (id.x == 0u && p.n % 4u != 0u) {
-    let a = gradient(last);
+    let a = g[last];
     df[last] = step * a;
     sum += select(vec4f(), a * f[last], vec4u(0, 1, 2, 3) < vec4u(p.n % 4u));
   }
   sums[id.x] = sum.x + sum.y + sum.z + sum.w;
-}`;
-    return { name: 'meanfield.step.gradient', code, ...io, grid: [SUMS / WORKGROUP, 1, 1] };
-  });
+}`,
+};
 
 /** WGSL that makes ∂E/∂τ of n partial sums, in one workgroup. */
 const timeGradients = (sums: string, gradient: string) => `

@@ -6,6 +6,7 @@ import type { KernelTarget } from '../target';
 import {
   applyShape,
   CHUNKED,
+  inputGradient,
   masked,
   mergeThreads,
   moveRunning,
@@ -85,13 +86,13 @@ ${perGroup('c', team.size, 'p.channels')}
     return { name: 'batchNorm.forward', code, ...io, grid: { tile: 1 } };
   });
 
-/** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, dWeight, dBias, dx. */
-export const normBackward = ({ target, plane, relu }: NormOptions): Kernel =>
-  cached(['norm.backward', target, width(plane), relu], () => {
+/** `normGradientPartials`, `-Finish` in training and `-Apply` in one. Bindings: stats, gradient, x, what dx is added to if anything, dWeight, dBias, dx. */
+export const normBackward = ({ target, plane, relu }: NormOptions, onto: boolean): Kernel =>
+  cached(['norm.backward', target, width(plane), relu, onto], () => {
     const team = planeTeam(target);
     const { type, sum } = vector(plane);
     const load = `let v = x[i]; let g = ${masked(relu, type, 'gradient[i]')};`;
-    const reads = ['r stats: vec4f', `r gradient: ${type}`, `r x: ${type}`];
+    const reads = ['r stats: vec4f', `r gradient: ${type}`, `r x: ${type}`, onto && `r onto: ${type}`];
     const { head, io } = declare(CHUNKED, ...reads, 'w dWeight: f32', 'w dBias: f32', `w dx: ${type}`);
     const code = wgsl`${team.code}
 ${head}
@@ -108,7 +109,7 @@ ${perGroup('c', team.size, 'p.channels')}
     dWeight[c] = sum.y * row.y;
   }
   let m = ${trainingCoefficients};
-  ${eachOfChannel(team.size, `${load} dx[i] = m.x * g + m.y * (v - m.w) + m.z;`)}
+  ${eachOfChannel(team.size, `${load} dx[i] = ${inputGradient(onto)};`)}
 }`;
     return { name: 'batchNorm.backward', code, ...io, grid: { tile: 1 } };
   });

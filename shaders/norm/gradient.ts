@@ -13,6 +13,7 @@ import {
   chunkTeam,
   eachUnit,
   FINISH_THREADS,
+  inputGradient,
   masked,
   type NormOptions,
   products,
@@ -85,18 +86,18 @@ ${perGroup('c', team.size, 'p.channels')}
     return { name: 'batchNorm.gradientFinish', code, ...io, grid: { tile: 1 } };
   });
 
-/** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, dx. Uniform: units. */
-export const normGradientApply = (o: ApplyOptions): Kernel =>
-  cached(['norm.gradientApply', ...applyKey(o)], () => {
+/** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, what dx is added to if anything, dx. Uniform: units. */
+export const normGradientApply = (o: ApplyOptions, onto: boolean): Kernel =>
+  cached(['norm.gradientApply', ...applyKey(o), onto], () => {
     const { type } = vector(o.plane);
     const reads = [`r gradient: ${type}`, `r x: ${type}`, 'r coefficients: vec4f', o.relu && 'r stats: vec4f'];
-    const { head, io } = declare('n: u32', ...reads, `w dx: ${type}`);
+    const { head, io } = declare('n: u32', ...reads, onto && `r onto: ${type}`, `w dx: ${type}`);
     const code = wgsl`
 ${head}
 ${eachUnit(
   o,
   `let m = coefficients[c]; ${o.relu ? 'let row = stats[c];' : ''}`,
-  `let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = m.x * g + m.y * (v - m.w) + m.z;`,
+  `let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = ${inputGradient(onto)};`,
 )}`;
     return { name: 'batchNorm.gradientApply', code, ...io, grid: { tile: applyShape(o.target, o.plane).tile } };
   });

@@ -14,7 +14,7 @@ import { checkGradient } from './anomaly';
 import { withoutAutocast } from './autocast';
 import { castTo } from './cast';
 import { watching } from './fields';
-import { hooked, isHooked } from './hooks';
+import { hooked } from './hooks';
 import {
   enableGrad,
   memoriesIn,
@@ -126,27 +126,19 @@ function backwardFrom(
   const several = new Map<Node, Tensor[]>();
   const leaves = new Map<Tensor, Tensor>();
   const own = new Set<Memory>();
-  const addends = new Map<Node, Tensor>();
   const queue: Node[] = [];
   const queued = new Set<Node>();
-  const enqueue = (target: Tensor, gradient: Tensor, made: boolean) => {
-    const node = target.gradNode && (target.gradNode as Node).id >= since ? (target.gradNode as Node) : null;
-    const before = node ? gradients.get(node) : leaves.get(target);
-    if (
-      before &&
-      node?.options.pairs &&
-      !createGraph &&
-      !addends.has(node) &&
-      !node.retained &&
-      !isHooked(node) &&
-      !wanted.has(node)
-    ) {
-      if (made) own.add(gradient.memory);
-      gradient.memory.holds++;
-      addends.set(node, gradient);
-      return;
-    }
-    const total = before ? add(before, gradient) : gradient;
+  const nodeOf = ({ gradNode }: Tensor) => (gradNode && (gradNode as Node).id >= since ? (gradNode as Node) : null);
+  /** The gradient that a tensor has so far. */
+  const soFar = (target: Tensor): Tensor | undefined => {
+    const node = nodeOf(target);
+    return node ? gradients.get(node) : leaves.get(target);
+  };
+  /** `whole`: the gradient contains what there was before. */
+  const enqueue = (target: Tensor, gradient: Tensor, made: boolean, whole = false) => {
+    const node = nodeOf(target);
+    const before = soFar(target);
+    const total = before && !whole ? add(before, gradient) : gradient;
     if (!createGraph && (made || before)) own.add(total.memory);
     total.memory.holds++;
     if (node) gradients.set(node, total);
@@ -169,7 +161,8 @@ function backwardFrom(
     // biome-ignore lint/style/noNonNullAssertion: a node is queued with its gradient, or with one for an output; asked for every node of every pass
     const gradient = gradients.get(node) ?? outputs!.find(Boolean)!;
     gradients.delete(node);
-    const addend = addends.get(node) ?? null;
+    const first = node.options.onto && !createGraph && node.needs[0] ? node.inputs[0] : null;
+    const onto = (first && soFar(first)) ?? null;
     const final = hooked(node, gradient);
     if (node.retained) accumulate(node.retained, final, false);
     const asked = wanted.get(node);
@@ -181,7 +174,7 @@ function backwardFrom(
             node,
             createGraph
               ? differentiableRule(node)(final, node.needs, null, outputs)
-              : node.rule(final, node.needs, addend, outputs),
+              : node.rule(final, node.needs, onto, outputs),
           ),
         ),
       ),
@@ -197,10 +190,10 @@ function backwardFrom(
           `backward: '${node.name}' gave a gradient of shape ${showShape(g.shape)} for an input of shape ${showShape(input.shape)}`,
         );
       checkGradient(node.name, node.path, i, g);
-      enqueue(input, g, made.includes(g.memory));
+      enqueue(input, g, made.includes(g.memory), i === 0 && !!onto);
     });
     for (const memory of made) if (memory.holds === 0 && memory.disposable) memory.release();
-    for (const g of outputs ?? [gradient, addend]) if (g) drop(g);
+    for (const g of outputs ?? [gradient]) if (g) drop(g);
     if (!node.options.lasting && (!retainGraph || (node.id >= firstNew && !createGraph))) node.finish();
   };
 

@@ -33,9 +33,6 @@ export function registerHook(x: Tensor, hook: GradientHook): () => void {
   return () => void list.delete(hook);
 }
 
-/** Whether a node or leaf has had hooks. */
-export const isHooked = (target: object): boolean => hooks.has(target);
-
 /** The gradient after the hooks of its node or leaf. */
 export function hooked(target: object, gradient: Tensor): Tensor {
   let g = gradient;

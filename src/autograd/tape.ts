@@ -14,8 +14,8 @@ import { Mode } from './modes';
 export type Rule = (
   gradient: Tensor,
   needs: readonly boolean[],
-  /** For rules that add up themselves (`pairs`): another part of the gradient. */
-  addend?: Tensor | null,
+  /** For rules that add up themselves (`onto`): the gradient that the first input has from elsewhere, contained in what they give for it. */
+  onto?: Tensor | null,
   /** Of an operation with several outputs: the gradient of each, nothing where an output was not used. */
   outputs?: readonly (Tensor | undefined)[],
 ) => readonly (Tensor | null | undefined | false)[];
@@ -34,8 +34,8 @@ export type PushForward = (...tangents: (Tensor | null)[]) => Tensor | null;
 export const SYMMETRIC = 'symmetric';
 
 interface NodeOptions {
-  /** The rule takes a gradient in two parts, which saves the launch that adds them. */
-  pairs?: boolean;
+  /** The rule adds to the gradient that its first input has from elsewhere, which saves a launch and its traffic. */
+  onto?: boolean;
   /** Without it `jvp` refuses the operation. */
   push?: PushForward | typeof SYMMETRIC;
   /** The rule records its operation again and hands the gradient on to that record with `resume`. */

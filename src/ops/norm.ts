@@ -160,7 +160,7 @@ function checkBatchNorm(x: Tensor, options: BatchNormOptions): void {
 }
 
 /**
- * Gradients of `normalize`, from its `stats` and its `training` and `activation`; for the input only where that is needed. Not recorded.
+ * Gradients of `normalize`, from its `stats` and its `training` and `activation`; for the input only where that is needed, added to `onto`. Not recorded.
  */
 export function normGradient(
   gradient: Tensor,
@@ -169,6 +169,7 @@ export function normGradient(
   stats: Tensor,
   { training = false, activation }: Pick<BatchNormOptions, 'training' | 'activation'>,
   needsInput = true,
+  onto: Tensor | null = null,
 ): { dx: Tensor | null; dWeight: Tensor; dBias: Tensor } {
   const relu = activation === 'relu';
   const { target } = device();
@@ -177,12 +178,13 @@ export function normGradient(
   const { chunks, constants } = chunking(layout, whole);
   const g = contiguous(gradient);
   const x = contiguous(input);
+  const before = onto ? [contiguous(onto)] : [];
   const dWeight = empty('batchNorm', [channels]);
   const dBias = empty('batchNorm', [channels]);
   const dx = needsInput ? empty('batchNorm', input.shape) : null;
   if (dx && whole) {
-    const bindings = [stats, g, x, dWeight, dBias, dx].map(bind);
-    device().launch(normBackward({ target, plane, relu }), bindings, constants, channels);
+    const bindings = [stats, g, x, ...before, dWeight, dBias, dx].map(bind);
+    device().launch(normBackward({ target, plane, relu }, !!onto), bindings, constants, channels);
     return { dx, dWeight, dBias };
   }
   const partials = empty('batchNorm', [channels, chunks, 2]);
@@ -194,8 +196,8 @@ export function normGradient(
   device().launch(normGradientFinish(target, training), finished, constants, channels);
   if (dx) {
     const n = x.size / width(plane);
-    const reads = [g, x, coefficients, ...(relu ? [stats] : []), dx].map(bind);
-    device().launch(normGradientApply({ target, ...layout, relu }), reads, [n], n);
+    const reads = [g, x, coefficients, ...(relu ? [stats] : []), ...before, dx].map(bind);
+    device().launch(normGradientApply({ target, ...layout, relu }, !!onto), reads, [n], n);
   }
   coefficients.dispose();
   partials.dispose();
@@ -226,8 +228,8 @@ export const batchNorm = mixed(
     const layout = layoutOf(x);
     const { y, stats } = normalize(x, layout, options);
     const inputs = weight && bias ? [x, weight, bias] : [x];
-    const rule: Rule = (gradient, needs) => {
-      const { dx, dWeight, dBias } = normGradient(gradient, x, layout, stats, options, needs[0]);
+    const rule: Rule = (gradient, needs, onto) => {
+      const { dx, dWeight, dBias } = normGradient(gradient, x, layout, stats, options, needs[0], onto);
       return [dx, dWeight, dBias];
     };
     // The Jacobian of the norm is symmetric, that of the activation stands in front of it.
@@ -245,7 +247,7 @@ export const batchNorm = mixed(
       const scaled = w && b ? add(mul(xhat, reshape(w, [w.size, ...planes])), reshape(b, [b.size, ...planes])) : xhat;
       return activation ? relu(scaled) : scaled;
     });
-    return record('batchNorm', inputs, y, [x, stats, ...inputs.slice(1)], rule, { push, differentiable });
+    return record('batchNorm', inputs, y, [x, stats, ...inputs.slice(1)], rule, { onto: true, push, differentiable });
   },
   'first',
 );

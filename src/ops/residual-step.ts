@@ -7,7 +7,7 @@ import {
 } from '../../shaders/particles';
 import { castTo } from '../autograd/cast';
 import type { PushForward, Rule } from '../autograd/tape';
-import { record, sumOf } from '../autograd/tape';
+import { record } from '../autograd/tape';
 import { device } from '../gpu';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
@@ -39,24 +39,12 @@ function step(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
 /** Space for the partial sums of ⟨g, f⟩ of n steps. */
 const stepSums = (n: number): Tensor => empty('residual step gradient', [n, SUMS]);
 
-/**
- * ∂E/∂f and ∂E/∂x from the gradient of the step's result, which is g, or g + h where `h` is given. Leaves the partial sums of ⟨∂E/∂x, f⟩ in
- * row l of `sums`.
- */
-function stepGradient(
-  g: Tensor,
-  h: Tensor | null,
-  f: Tensor,
-  tau: Tensor,
-  l: number,
-  sums: Tensor,
-): { df: Tensor; dx: Tensor } {
+/** ∂E/∂f from the gradient of the step's result. Leaves the partial sums of ⟨g, f⟩ in row l of `sums`. */
+function stepGradient(g: Tensor, f: Tensor, tau: Tensor, l: number, sums: Tensor): Tensor {
   const df = empty('residual step gradient', f.shape);
-  const dx = h ? empty('residual step gradient', f.shape) : g;
   const row = strided(sums, [SUMS], [1], l * SUMS);
-  const bindings = [contiguous(g), contiguous(f), tau, df, row, ...(h ? [contiguous(h), dx] : [])].map(bind);
-  device().launch(gradientKernel(h ? 1 : 0), bindings, [f.size, l]);
-  return { df, dx };
+  device().launch(gradientKernel, [contiguous(g), contiguous(f), tau, df, row].map(bind), [f.size, l]);
+  return df;
 }
 
 /** ∂E/∂τ [n]: ∂E/∂τ_l = s_l − s_{l+1}, s_l = ⟨∂E/∂X^{l+1}, f_l⟩, with s_l = 0 behind step `top`. */
@@ -76,22 +64,19 @@ export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tens
   let top = 0;
   const recorded = (input: Tensor, branch: (x: Tensor) => Tensor, l: number): Tensor => {
     const f = castTo(branch(input), 'float32');
-    const rule: Rule = (g, needs, h = null) => {
-      if (!needs[1] && !needs[2]) return [h ? sumOf(g, h) : g];
-      if (!needs[2]) {
-        const { df, dx } = stepGradient(g, h, f, tau, l, stepSums(branches.length));
-        return [dx, df];
-      }
+    const rule: Rule = (g, needs) => {
+      if (!needs[1] && !needs[2]) return [g];
+      if (!needs[2]) return [g, stepGradient(g, f, tau, l, stepSums(branches.length))];
       if (!sums) {
         sums = stepSums(branches.length).keep();
         top = l;
       }
-      const { df, dx } = stepGradient(g, h, f, tau, l, sums);
-      if (l > 0) return [dx, df];
+      const df = stepGradient(g, f, tau, l, sums);
+      if (l > 0) return [g, df];
       const dtau = timesGradient(sums, tau, top);
       sums.dispose();
       sums = null;
-      return [dx, df, dtau];
+      return [g, df, dtau];
     };
     const push: PushForward = (dx, df, dtau) => {
       const still = () => zeros(x.shape);
@@ -105,7 +90,7 @@ export function residualSteps(x: Tensor, branches: readonly ((x: Tensor) => Tens
       return [g, needs[1] && mul(g, delta), slope && (l ? sub(at(l), at(l - 1)) : at(0))];
     };
     const y = step(input, f, tau, l);
-    return record('residual step', [input, f, tau], y, [f, tau], rule, { pairs: true, push, differentiable });
+    return record('residual step', [input, f, tau], y, [f, tau], rule, { push, differentiable });
   };
   return branches.reduce(recorded, castTo(x, 'float32'));
 }

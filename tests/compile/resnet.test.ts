@@ -69,8 +69,8 @@ for (const name of ['resnet20', 'meanfield-resnet20'])
     assert.equal(compiled.weights, eager.weights, 'weights');
     assert.is(compiled.cost.submits, 1);
     assert.is(compiled.cost.objects, 0);
-    // On software drivers one launch does a batch norm, forward or backward; elsewhere three.
-    const most = device().target.isCpu ? 150 : 240;
+    // On software drivers one launch does a batch norm, forward or backward, with the sum of a residual connection's gradients; elsewhere three do.
+    const most = device().target.isCpu ? 140 : 240;
     assert.ok(compiled.cost.dispatches <= most, `${compiled.cost.dispatches} dispatches`);
     costs[name] = compiled.cost.dispatches;
   });
@@ -80,10 +80,10 @@ test('resnet20 on a CPU driver without subgroups, as in Firefox and Deno: one la
   const without = await withTarget(kernelTarget({ isCpu: true, subgroupSize: 0 }), () => train('resnet20', true));
   close(without.losses, own.losses, 1e-4, 'losses');
   assert.is(without.cost.submits, 1);
-  assert.ok(without.cost.dispatches <= 150, `${without.cost.dispatches} dispatches`);
+  assert.ok(without.cost.dispatches <= 130, `${without.cost.dispatches} dispatches`);
 });
 
-test('resnet20 with the kernels for GPUs: batch norms in and around the convolutions leave 174 launches', async () => {
+test('resnet20 with the kernels for GPUs: batch norms in and around the convolutions leave 165 launches', async () => {
   const model = createModel('resnet20') as MeanFieldResNet;
   const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
   const [x, y] = batch(4, 0);
@@ -108,7 +108,7 @@ test('resnet20 with the kernels for GPUs: batch norms in and around the convolut
   const { launches: kept } = fused(launches, new Set([loss.storage.block]), 256);
   for (const memory of made) if (memory.live && !memory.kept) memory.release();
   const names = kept.map(({ kernel }) => kernel.name).join(' ');
-  assert.is(kept.length, 174, names);
+  assert.is(kept.length, 165, names);
   // A norm behind the first convolution, two in each of nine blocks (with a projection, two more), one at the end.
   assert.is(launches.filter(({ kernel }) => kernel.normalizes).length, 21);
   assert.is(kept.filter(({ kernel }) => kernel.normalizes).length, 1, 'the last, which pooling reads');
@@ -126,9 +126,8 @@ for (const name of ['resnet8-post-a', 'meanfield-resnet11', 'resnext11-4x8d', 'f
     assert.is(compiled.cost.submits, 1);
   });
 
-test('mean-field training costs at most ten launches more', () => {
-  const extra = costs['meanfield-resnet20'] - costs.resnet20;
-  assert.ok(extra <= 10, `${extra} more`);
+test('mean-field training costs eleven launches more: the gradients of seven steps, those of the times of three stages, one sort', () => {
+  assert.is(costs['meanfield-resnet20'] - costs.resnet20, 11);
 });
 
 test('numbers may change from call to call, shapes and modes make plans of their own', async () => {

@@ -1,15 +1,19 @@
 // Batch, layer and group norm against float64 loops: values, gradients, running statistics, both kernel formulations.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { backward } from '../../src/autograd/backward';
+import '../../src/ops/methods';
+import { backward, grad } from '../../src/autograd/backward';
 import { noGrad } from '../../src/autograd/tape';
+import { device } from '../../src/gpu';
 import { batchNorm, groupNorm, layerNorm } from '../../src/ops/norm';
-import { tensor, zeros } from '../../src/tensor/create';
+import { ones, tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
-import { strided } from '../../src/tensor/tensor';
+import { strided, type Tensor } from '../../src/tensor/tensor';
 import { checkOperation, close, numbers, onBothTargets, useGpu } from '../util';
 
 useGpu();
+
+const data = async (x: Tensor | null) => [...((await x?.data()) ?? [])];
 
 const EPS = 1e-5;
 
@@ -129,6 +133,76 @@ test('a training step of one launch: many channels, whole turns of a subgroup pe
       );
     }
   }));
+
+/** Gradients of x and launches of Σ w·(route(h) + batchNorm(h)), h = 2x: h is used by both. */
+async function gradientOfBoth(shape: readonly number[], training: boolean, route: (h: Tensor) => Tensor, norm = true) {
+  const [, channels] = shape;
+  const x = tensor(numbers(size(shape), 1))
+    .reshape(shape)
+    .detach()
+    .requiresGrad_();
+  const leaves = [x, ...[2, 3].map((seed) => tensor(numbers(channels, seed)).requiresGrad_())];
+  const [weight, bias] = leaves.slice(1);
+  const [runningMean, runningVar] = [zeros([channels]), ones([channels])];
+  const options = { weight, bias, runningMean, runningVar, training, activation: 'relu' } as const;
+  const w = tensor(numbers(size(shape), 4)).reshape(shape);
+  const h = x.mul(2);
+  const y = route(h);
+  const loss = (norm ? y.add(batchNorm(h, options)) : y).mul(w).sum();
+  const before = device().stats().dispatches;
+  backward(loss);
+  const launches = device().stats().dispatches - before;
+  return { gradients: await Promise.all(leaves.map(async ({ grad }) => [...((await grad?.data()) ?? [])])), launches };
+}
+
+test('a residual connection around a batch norm: its gradient is added in the launch of the norm, with the same bits', () =>
+  onBothTargets(async () => {
+    for (const training of [true, false])
+      for (const shape of [...shapes, [2, 16, 8, 8]]) {
+        const what = `[${shape}], ${training ? 'training' : 'evaluation'}`;
+        const pass = (h: Tensor) => h;
+        const both = await gradientOfBoth(shape, training, pass);
+        const alone = await gradientOfBoth(shape, training, (h) => h.detach());
+        const around = await gradientOfBoth(shape, training, pass, false);
+        assert.is(both.launches, alone.launches, `${what}: no launch to add`);
+        const sum = alone.gradients[0].map((g, i) => Math.fround(g + around.gradients[0][i]));
+        assert.equal(both.gradients, [sum, ...alone.gradients.slice(1)], what);
+        // A gradient that is strided is added too.
+        const turned = await gradientOfBoth(shape, training, (h) => h.transpose(0, 1).contiguous().transpose(0, 1));
+        assert.equal(turned.gradients, both.gradients, `${what}, strided`);
+      }
+  }));
+
+test('the gradient around a batch norm is whole for hooks, for leaves, and for grad()', async () => {
+  const shape = [2, 3, 4, 4];
+  const weight = ones([3]);
+  const bias = zeros([3]);
+  const x = tensor(numbers(96, 1)).reshape(shape).detach().requiresGrad_();
+  const w = tensor(numbers(96, 2)).reshape(shape);
+  const loss = (h: Tensor) =>
+    h
+      .add(batchNorm(h, { weight, bias, training: true }))
+      .mul(w)
+      .sum();
+  backward(loss(x));
+  const want = await data(x.grad);
+  const h = x.mul(1);
+  const seen: Promise<number[]>[] = [];
+  h.registerHook((g) => {
+    seen.push(data(g));
+  });
+  h.retainGrad();
+  const [asked] = grad(loss(h), [h], { retainGraph: true });
+  assert.equal(await data(asked), want);
+  for (const t of [x, h]) t.grad = null;
+  backward(loss(h));
+  assert.equal(await data(x.grad), want);
+  assert.equal(await data(h.grad), want);
+  for (const g of await Promise.all(seen)) assert.equal(g, want);
+  // Recorded gradients add up as before.
+  const [recorded] = grad(loss(x), [x], { createGraph: true });
+  close(await data(recorded), want, 1e-5);
+});
 
 test('statistics of values far from zero keep their digits', async () => {
   const shape = [8, 2, 16, 16];
