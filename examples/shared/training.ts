@@ -65,7 +65,7 @@ export async function initialise(model: Classifier, recipe: Recipe, data: ImageD
 }
 
 /** SGD with the times τ in a group of their own; scaled gradient descent for feature-flow networks. */
-function createOptimizer(model: nn.Module, recipe: Recipe) {
+export function createOptimizer(model: nn.Module, recipe: Recipe) {
   if (model instanceof models.FeatureFlowResNet)
     return new featureFlow.ScaledGradientDescent(model.parameters(), { lr: recipe.lr, momentum: recipe.momentum });
   const times = [...meanFieldsIn(model)].map(([, stage]) => stage.tau);

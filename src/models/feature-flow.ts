@@ -111,6 +111,8 @@ export class FeatureFlowResNet extends Module {
   readonly readout: ScaledParameter;
   /** How weights and rates scale with the width. */
   readonly parametrisation: Parametrisation;
+  /** h1 and h2, as they were given. */
+  readonly activations: { readonly h1: Activation; readonly h2: Activation };
   readonly #multiplier: number;
   readonly #h1: (x: Tensor) => Tensor;
   readonly #h2: (x: Tensor) => Tensor;
@@ -130,6 +132,7 @@ export class FeatureFlowResNet extends Module {
       throw new InputError(
         `FeatureFlowResNet: width ${width} gives ${channels.join(', ')} channels; use multiples of 1/16`,
       );
+    this.activations = { h1, h2 };
     [this.#h1, this.#h2] = [activation(h1), activation(h2)];
     const make = (from: number, to: number, stride: 1 | 2 = 1) =>
       new UnitConv(from, to, stride, parametrisation, sigma);
