@@ -92,7 +92,6 @@ async function steps(trainer: Trainer, recipe: Recipe, images: Float32Array, lab
   model.eval();
   const logits = [...(await noGrad(() => model.forward(batch(0)[0])).data())];
   model.train();
-  if (recipe.schedule === 'cosine') for (const group of optimizer.groups) group.lr *= (1 + Math.cos(Math.PI / 4)) / 2;
   const losses: number[] = [];
   for (let k = 0; k < 10; k++) {
     const [x, y] = batch(k);
