@@ -81,10 +81,11 @@ async function report(file: string): Promise<void> {
   );
 }
 
-/** Files below a folder of the project. */
+/** Files below a folder of the project, without those of packages. */
 const filesIn = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
+    .filter((name) => !name.includes('/node_modules/'))
     .sort();
 
 const files = filesIn('tests').filter(

@@ -4,9 +4,10 @@ import { ResidentImages } from '../../datasets/resident';
 import { there } from '../../shaders/checked';
 import { evaluate } from '../../src/index.node.js';
 import { averaged } from '../shared/averaged';
-import { DATASETS, loadDataset } from '../shared/datasets';
+import { cutDataset, DATASETS, loadDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
 import { choice, createProgram, imageCount, printJson, runProgram } from '../shared/options';
+import { loadOwnFolder } from '../shared/own-folder';
 import { createProgress } from '../shared/progress';
 import { addSavedOptions, readSaved, type SavedOptions } from '../shared/runs';
 
@@ -27,7 +28,10 @@ const program = createProgram(
   'a checkpoint of ours, or weights with the names of PyTorch: safetensors, or a state dict of torch.save (.pt, .pth)',
 );
 addSavedOptions(program, DATASETS.join(', '))
-  .option('--data <path>', 'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download')
+  .option(
+    '--data <path>',
+    'folder or archive of the data set; else DAWNFIELD_DATA, the cache, a download; of own images a folder for each class',
+  )
   .option('--split <name>', 'train or test', choice(['train', 'test'] as const), 'test')
   .option('--subset <images>', 'evaluate on so many images, the same number of each class', imageCount)
   .option('--batch <images>', 'images at a time', imageCount, 100);
@@ -37,8 +41,11 @@ await runProgram<Options>(program, async (options) => {
   const { model, dataset, size, load } = readSaved(weights, options);
   const progress = createProgress({ stream: process.stderr });
   // Of synthetic images only where they were asked for: nobody wants to take their error for CIFAR's.
-  const request = { dataset, data: path, splits: [split], fallback: false, [split]: subset, log: progress.log };
-  const data = await loadDataset(request);
+  const request = { data: path, splits: [split], fallback: false, [split]: subset, log: progress.log };
+  const data =
+    dataset === 'own'
+      ? cutDataset(await loadOwnFolder(path, weights), { [split]: subset })
+      : await loadDataset({ ...request, dataset });
   const { mean = data.mean, std = data.std } = options;
 
   await withDevice(async () => {

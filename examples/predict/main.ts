@@ -9,10 +9,12 @@ import { describeDataset } from '../shared/datasets';
 import { withDevice } from '../shared/device';
 import { loadImage } from '../shared/image';
 import { commandOf, count, createProgram, printJson, runProgram, UsageError } from '../shared/options';
+import { loadOwnFolder } from '../shared/own-folder';
 import { addSavedOptions, newestRun, readSaved, type SavedOptions } from '../shared/runs';
 
 interface Options extends SavedOptions {
   weights?: string;
+  data?: string;
   top: number;
   json?: boolean;
 }
@@ -26,16 +28,22 @@ const program = createProgram(
     '--weights <file>',
     'safetensors file, or a state dict of torch.save (default: the best checkpoint of the newest run)',
   );
-addSavedOptions(program, 'whose classes and normalisation').option(
-  '--top <number>',
-  'how many classes to name',
-  count,
-  5,
-);
+addSavedOptions(program, 'whose classes and normalisation')
+  .option(
+    '--data <folder>',
+    'of a network that the page trained on own images: their folder, whose folders name the classes',
+  )
+  .option('--top <number>', 'how many classes to name', count, 5);
 
 await runProgram<Options>(program, async (options, paths) => {
-  const { dataset, size, load } = readSaved(options.weights ?? bestOfNewestRun(), options);
-  const { classes, mean, std } = describeDataset(dataset);
+  const weights = options.weights ?? bestOfNewestRun();
+  const { dataset, size, load } = readSaved(weights, options);
+  if (options.data !== undefined && dataset !== 'own')
+    throw new UsageError(
+      `--data is for networks trained on own images; the classes of ${dataset} are known: leave it out`,
+    );
+  const { classes, mean, std } =
+    dataset === 'own' ? await loadOwnFolder(options.data, weights, { images: false }) : describeDataset(dataset);
   const pixels = await Promise.all(paths.map((path) => loadImage(path)));
 
   await withDevice(async () => {

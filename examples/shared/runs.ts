@@ -53,7 +53,7 @@ export const addSavedOptions = (program: Command, dataset: string): Command =>
 
 /**
  * Reads a safetensors file, weights from anywhere or a checkpoint, or a state dict of torch.save, and finds out of which network it is and
- * what data set it was trained on.
+ * what data set it was trained on: 'own' are images of the user's own, in the page.
  * Throws an error that names the file. `load` makes the network in evaluation mode.
  */
 export function readSaved(path: string, given: SavedOptions) {
@@ -62,8 +62,11 @@ export function readSaved(path: string, given: SavedOptions) {
     ? { ...parseTorch(bytes, path), metadata: {} as Record<string, string> }
     : parseSafetensors(bytes, path);
   const ours = metadata.format === 'dawnfield-checkpoint';
+  const { dataset, ...rest } = ours ? decodeCheckpoint(bytes, path).options : {};
+  // The page trains on images of one's own, too, which are no data set that a command line knows by its name.
+  const isOwn = dataset === 'own';
   const options = ours
-    ? checkRecipe(decodeCheckpoint(bytes, path).options, path, ['model', 'dataset', 'width', 'size', 'sort'])
+    ? checkRecipe(isOwn ? rest : { dataset, ...rest }, path, ['model', 'dataset', 'width', 'size', 'sort'])
     : null;
   const named = Object.fromEntries(tensors);
   const broken = findNonFinite(named, () => false);
@@ -80,7 +83,8 @@ export function readSaved(path: string, given: SavedOptions) {
     loadWeights(network, named);
     return network.eval();
   };
-  return { model, dataset: given.dataset ?? options?.dataset ?? 'cifar10', size: options?.size, load };
+  const trainedOn: DatasetName | 'own' = isOwn ? 'own' : (options?.dataset ?? 'cifar10');
+  return { model, dataset: given.dataset ?? trainedOn, size: options?.size, load };
 }
 
 /** Puts the averages that a checkpoint holds in the place of its weights. */

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { hashOf, partOf, sweep } from './files.mjs';
+import { buildPage } from './page.mjs';
 import { root } from './places.mjs';
 import { SetupError, say } from './say.mjs';
 
@@ -61,18 +62,6 @@ export async function build({ whole }) {
   } finally {
     rmSync(made, { recursive: true, force: true });
   }
-}
-
-/** The page of `dawnfield browser`, as static files. @param {string} folder */
-function buildPage(folder) {
-  const vite = [
-    join(root, 'node_modules/vite/bin/vite.js'),
-    'build',
-    '--config',
-    join(root, 'examples/browser/vite.config.ts'),
-  ];
-  const { status } = spawnSync(process.execPath, [...vite, '--outDir', folder], { cwd: root, stdio: ['ignore', 2, 2] });
-  if (status !== 0) throw new SetupError('the page could not be built (the message is above).');
 }
 
 /**

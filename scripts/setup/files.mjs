@@ -1,10 +1,11 @@
-// File helpers: content hashes as stamps, and folders that appear whole or not at all.
+// File helpers: content hashes as stamps, folders that appear whole or not at all, and work that one process does at a time.
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { SetupError } from './say.mjs';
 
 /**
- * One hash over names and contents of files and folders; what is missing counts as empty.
+ * One hash over names and contents of files and folders; what is missing counts as empty, and so do installed packages.
  * @param {string} base folder that the names are relative to
  * @param {string[]} names
  */
@@ -13,7 +14,7 @@ export function hashOf(base, names) {
   /** @param {string} name */
   const visit = (name) => {
     const path = join(base, name);
-    if (!existsSync(path)) return;
+    if (!existsSync(path) || basename(path) === 'node_modules') return;
     if (statSync(path).isDirectory()) {
       for (const child of readdirSync(path).sort()) visit(join(name, child));
     } else {
@@ -82,5 +83,51 @@ export function sweep(parent, name) {
     if (!entry.startsWith(`${name}.`) || !entry.endsWith('.part')) continue;
     const path = join(parent, entry);
     if (Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** How long `alone` waits for another process, in milliseconds. */
+const PATIENCE = 600_000;
+
+/**
+ * Runs `body` while no other process runs one with the same lock: these wait, and then run theirs. A lock whose process has died is taken over.
+ * @param {string} lock a file that is there as long as `body` runs, and names the process
+ * @param {() => void} body
+ */
+export function alone(lock, body) {
+  const end = Date.now() + PATIENCE;
+  while (!take(lock)) {
+    if (Date.now() > end)
+      throw new SetupError(`another process has been at work for ten minutes. If there is none, remove ${lock}.`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+  try {
+    body();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** @param {string} lock @returns {boolean} whether it is ours now */
+function take(lock) {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+  }
+  const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+  // A lock this young may not name its process yet.
+  if (age > 1000 && !isAlive(lock)) rmSync(lock, { force: true });
+  return false;
+}
+
+/** @param {string} lock */
+function isAlive(lock) {
+  try {
+    process.kill(Number(readFileSync(lock, 'utf8')), 0);
+    return true;
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM'; // it is another user's
   }
 }

@@ -1,8 +1,10 @@
-// Headless Chromium and Firefox, driven in the same way. CHROMIUM and FIREFOX name them in unusual places.
+// Headless Chromium and Firefox, driven in the same way. CHROMIUM and FIREFOX name them in unusual places; what drives them are packages of
+// this folder.
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, launch, type Page } from 'puppeteer-core';
+import type { Browser, Page } from 'puppeteer-core';
+import { hasPackages, packageOf } from '../packages';
 
 const PLACES = {
   chromium: [
@@ -24,7 +26,13 @@ export type BrowserName = keyof typeof PLACES;
 export const BROWSERS = Object.keys(PLACES) as BrowserName[];
 
 /** Where this browser lies on this machine, if it is there. */
-export const placeOf = (name: BrowserName): string | undefined => PLACES[name].find((path) => path && existsSync(path));
+const placeOf = (name: BrowserName): string | undefined => PLACES[name].find((path) => path && existsSync(path));
+
+/** The folder whose packages drive browsers and look pages over. */
+export const FOLDER = 'tests/browser';
+
+/** Whether this browser is on this machine, and what drives it, which is installed first. */
+export const isThere = (name: BrowserName): boolean => placeOf(name) !== undefined && hasPackages(FOLDER);
 
 /** Chromium's own Vulkan, which Firefox takes where the system has none: a loader and a software driver. */
 const CHROMIUM_VULKAN = '/usr/lib/chromium';
@@ -52,6 +60,7 @@ export async function withBrowser<T>(name: BrowserName, body: (browser: Browser)
   const links = mkdtempSync(join(tmpdir(), 'dawnfield-vulkan-'));
   // The set-up's driver is for Node: its libraries would not load into the browser.
   const { VK_ICD_FILENAMES: _, VK_DRIVER_FILES: __, LD_LIBRARY_PATH: ___, ...env } = process.env;
+  const { launch } = await packageOf<typeof import('puppeteer-core')>(FOLDER, 'puppeteer-core');
   const common = { executablePath: placeOf(name), headless: true, userDataDir, protocolTimeout: 600_000 };
   const browser =
     name === 'firefox'

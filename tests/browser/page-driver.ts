@@ -3,12 +3,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { ElementHandle, Page } from 'puppeteer-core';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { build } from 'vite';
 import { serve } from '../../examples/browser/server';
+import { buildPage } from '../../scripts/setup/page.mjs';
+import { root } from '../bundle';
+import { BROWSERS, FOLDER, isThere } from './browsers';
 
 /** Builds the page before the first test of the file and serves it until the last one is over. */
 export function served() {
@@ -16,8 +17,8 @@ export function served() {
   let stop = () => undefined as unknown;
   test.before(async () => {
     site.folder = mkdtempSync(join(tmpdir(), 'dawnfield-page-'));
-    const configFile = fileURLToPath(new URL('../../examples/browser/vite.config.ts', import.meta.url));
-    await build({ configFile, build: { outDir: site.folder, sourcemap: false } });
+    if (!BROWSERS.some(isThere)) return;
+    buildPage(site.folder);
     const server = await serve(site.folder);
     site.url = `http://localhost:${(server.address() as AddressInfo).port}/`;
     stop = () => server.close();
@@ -146,14 +147,13 @@ export const lesion = (page: Page) =>
     return { loss: Number(loss), error: Number(error) };
   });
 
-const axe = readFileSync(fileURLToPath(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url)), 'utf8');
-
 interface Axe {
   axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
 }
 
 /** axe-core finds nothing in the page as it is now. */
 export async function accessible(page: Page, when: string): Promise<void> {
+  const axe = readFileSync(join(root, FOLDER, 'node_modules/axe-core/axe.min.js'), 'utf8');
   const found = await page.evaluate(async (source) => {
     if (!('axe' in globalThis)) new Function(source)();
     const { violations } = await (globalThis as unknown as Axe).axe.run();

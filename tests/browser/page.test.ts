@@ -14,7 +14,7 @@ import { createNetwork, createTrainer, residentImages } from '../../examples/sha
 import { evaluate, loadWeights } from '../../src/index.node.js';
 import { decodeCheckpoint } from '../../src/train/checkpoint';
 import { close, useGpu } from '../util';
-import { BROWSERS, type BrowserName, openPage, placeOf, withBrowser } from './browsers';
+import { BROWSERS, type BrowserName, isThere, openPage, withBrowser } from './browsers';
 import {
   accessible,
   download,
@@ -136,7 +136,7 @@ async function drive(browser: Browser, problems: string[], name: BrowserName): P
 }
 
 for (const name of BROWSERS)
-  (placeOf(name) ? test : test.skip)(
+  (isThere(name) ? test : test.skip)(
     `${name}: training, crossings, lesion, export, reload, lost device, import`,
     async () => {
       const problems: string[] = [];
@@ -161,7 +161,7 @@ async function ownImages(): Promise<string> {
   return root;
 }
 
-(placeOf('chromium') ? test : test.skip)(
+(isThere('chromium') ? test : test.skip)(
   'chromium: own images in folders train a network, stay, and are looked at',
   async () => {
     const problems: string[] = [];

@@ -159,7 +159,13 @@ test('commands and options exist', () => {
 
 test('each dependency is there, and each is explained', () => {
   const told = section('CONTRIBUTING.md', 'What it depends on, and why');
-  for (const name of Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }))
+  const folders = ['examples/browser', 'tests/browser', 'tests/package/checks', 'tests/runtimes'];
+  const manifests = folders.map((folder) => JSON.parse(textOf(`${folder}/package.json`)));
+  const all = [manifest, ...manifests].map(({ dependencies, devDependencies }) => ({
+    ...dependencies,
+    ...devDependencies,
+  }));
+  for (const name of all.flatMap(Object.keys))
     assert.ok(name.startsWith('@types/') || told.includes(`\`${name.replace('@biomejs/', '')}\``), name);
 });
 

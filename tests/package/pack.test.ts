@@ -14,11 +14,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
-import { publint } from 'publint';
+import { build } from 'esbuild';
 import { extract } from 'tar';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { attwOf, hasChecks, publintOf, typescript7 } from './checks/checks';
 import { quickInfo } from './quick-info';
 import { checkLosses, tenSteps } from './ten-steps';
 
@@ -29,6 +29,7 @@ const home = join(project, 'node_modules', 'dawnfield');
 const own = new URL('project/', import.meta.url).pathname;
 const example = new URL('../../examples/custom-kernel/swiglu.ts', import.meta.url).pathname;
 const programs = readdirSync(own).filter((name) => name.endsWith('.ts'));
+const withChecks = hasChecks() ? test : test.skip;
 const report = 'tenSteps().then((losses) => console.log(JSON.stringify(losses)));\n';
 
 const output = (file: string): string =>
@@ -36,10 +37,13 @@ const output = (file: string): string =>
 
 const run = (file: string): number[] => JSON.parse(output(file));
 
+const typescript5 = join(root, 'node_modules/typescript/bin/tsc');
+const compile = (...flags: string[]): void => compileWith(typescript5, ...flags);
+
 /** Fails with the compiler's messages. */
-function compile(...flags: string[]): void {
+function compileWith(compiler: string, ...flags: string[]): void {
   try {
-    execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...flags], {
+    execFileSync(process.execPath, [compiler, ...flags], {
       cwd: project,
       encoding: 'utf8',
     });
@@ -183,29 +187,60 @@ const surface = {
     tensor([1]).add(2);
   `,
 };
-for (const lib of [['es2022'], ['es2022', 'dom']])
-  test(`types with lib ${lib} alone: no other types, libraries checked, methods where they are`, () => {
-    const module = { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' };
-    const compilerOptions = { ...module, lib, types: [], strict: true, noEmit: true, skipLibCheck: false };
-    for (const [file, code] of Object.entries(surface)) {
-      writeFileSync(join(project, file), code);
-      writeFileSync(join(project, 'surface.json'), JSON.stringify({ compilerOptions, files: [file] }));
-      compile('-p', 'surface.json');
-    }
-  });
-
-test('publint finds nothing', async () => {
-  const bytes = readFileSync(tarball);
-  const { messages } = await publint({
-    pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) },
-  });
-  assert.equal(messages, []);
+test('a server that esbuild bundles, with webgpu left out, trains and answers', async () => {
+  const server = `
+    import { createServer } from 'node:http';
+    import * as dawnfield from 'dawnfield';
+    ${tenSteps}
+    const server = createServer(async (_, response) => response.end(JSON.stringify(await tenSteps())));
+    server.listen(0, 'localhost', async () => {
+      const answer = await fetch('http://localhost:' + server.address().port);
+      console.log(await answer.text());
+      server.close();
+    });
+  `;
+  writeFileSync(join(project, 'server.mjs'), server);
+  const output = { bundle: true, format: 'esm', platform: 'node', outfile: 'bundled/server.mjs' } as const;
+  await build({ ...output, absWorkingDir: project, entryPoints: ['server.mjs'], external: ['webgpu'] });
+  assert.not.match(readFileSync(join(project, output.outfile), 'utf8'), /from "dawnfield/);
+  checkLosses(run(output.outfile));
 });
 
-test('attw finds nothing: import and require resolve to what they say', async () => {
-  const { problems } = (await checkPackage(createPackageFromTarballData(new Uint8Array(readFileSync(tarball))))) as {
-    problems: { kind: string; entrypoint?: string; resolutionKind?: string }[];
-  };
+/** Checks a program whose libraries are declared by `lib` and the package alone. */
+function checkTypes(compiler: string, lib: string[], file: string, code: string): void {
+  const module = { module: 'nodenext', moduleResolution: 'nodenext', target: 'es2022' };
+  const compilerOptions = { ...module, lib, types: [], strict: true, noEmit: true, skipLibCheck: false };
+  writeFileSync(join(project, file), code);
+  writeFileSync(join(project, 'surface.json'), JSON.stringify({ compilerOptions, files: [file] }));
+  compileWith(compiler, '-p', 'surface.json');
+}
+
+const compilers = [
+  { name: 'TypeScript 5', compiler: typescript5, test },
+  { name: 'TypeScript 7', compiler: typescript7, test: withChecks },
+];
+for (const { name, compiler, test } of compilers)
+  for (const lib of [['es2022'], ['es2022', 'dom']])
+    test(`${name}, lib ${lib} alone: no other types, libraries checked, methods where they are`, () => {
+      for (const [file, code] of Object.entries(surface)) checkTypes(compiler, lib, file, code);
+    });
+
+withChecks("TypeScript 7: its own types of WebGPU take the library's device", () => {
+  const code = `
+    import { init } from 'dawnfield';
+    const { gpu } = await init();
+    export const device: GPUDevice = gpu;
+    export const buffer: GPUBuffer = gpu.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_DST });
+  `;
+  checkTypes(typescript7, ['es2022', 'dom'], 'device.mts', code);
+});
+
+withChecks('publint finds nothing', async () => {
+  assert.equal(await publintOf(readFileSync(tarball)), []);
+});
+
+withChecks('attw finds nothing: import and require resolve to what they say', async () => {
+  const problems = await attwOf(readFileSync(tarball));
   const told = problems.filter(
     ({ kind, entrypoint, resolutionKind }) =>
       // TypeScript's oldest resolution, of Node 10, knows no `exports`; what browsers run is an ES module only.

@@ -1,12 +1,22 @@
-// The pure parts of the set-up: which mirror, which packages differ, which driver is chosen, folders that appear whole.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// The pure parts of the set-up: which mirror, which packages differ, which driver is chosen, folders that appear whole, locks.
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { mirrors } from '../../scripts/setup/apt.mjs';
 import { choose } from '../../scripts/setup/driver.mjs';
-import { appear, hashOf } from '../../scripts/setup/files.mjs';
+import { alone, appear, hashOf } from '../../scripts/setup/files.mjs';
 import { firstDifference } from '../../scripts/setup/packages.mjs';
 import { SetupError } from '../../scripts/setup/say.mjs';
 import { readSummary } from '../summary';
@@ -51,7 +61,8 @@ test('packages: equal to the lock, or named where they differ', () => {
   assert.is(firstDifference(lock, old), 'b-darwin');
 });
 
-for (const name of ['package-lock.json', 'bench/package-lock.json'])
+const folders = ['.', 'bench', 'examples/browser', 'tests/browser', 'tests/package/checks', 'tests/runtimes'];
+for (const name of folders.map((folder) => join(folder, 'package-lock.json')))
   test(`${name}: every package, those of other platforms included, has the hash of its content`, () => {
     const url = new URL(`../../${name}`, import.meta.url);
     const { packages } = JSON.parse(readFileSync(url, 'utf8')) as { packages: Record<string, { integrity?: string }> };
@@ -134,6 +145,9 @@ test('hashOf: names and contents count, missing files do not disturb', () =>
     const names = ['src', 'absent.json'];
     const first = hashOf(folder, names);
     assert.is(hashOf(folder, names), first);
+    mkdirSync(join(folder, 'src/node_modules/a'), { recursive: true });
+    writeFileSync(join(folder, 'src/node_modules/a/index.js'), '');
+    assert.is(hashOf(folder, names), first, 'installed packages');
     writeFileSync(join(folder, 'src/deep/a.ts'), '2');
     const changed = hashOf(folder, names);
     assert.is.not(changed, first);
@@ -157,6 +171,48 @@ test('appear: a failed attempt leaves nothing, a rival who was first wins', () =
       writeFileSync(join(part, 'whose'), 'mine');
     });
     assert.is(readFileSync(join(home, 'whose'), 'utf8'), 'rival');
+  }));
+
+test('alone: of processes that count at once, none misses the count of another', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dawnfield-'));
+  try {
+    const count = join(folder, 'count');
+    writeFileSync(count, '0');
+    const lock = join(folder, 'lock');
+    const code = `
+      import { readFileSync, writeFileSync } from 'node:fs';
+      import { alone } from ${JSON.stringify(new URL('../../scripts/setup/files.mjs', import.meta.url).href)};
+      alone(${JSON.stringify(lock)}, () => {
+        const before = Number(readFileSync(${JSON.stringify(count)}, 'utf8'));
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300); // the others start meanwhile
+        writeFileSync(${JSON.stringify(count)}, String(before + 1));
+      });`;
+    const args = ['--input-type=module', '--eval', code];
+    const codes = await Promise.all(
+      [1, 2, 3].map(() => new Promise((resolve) => spawn(process.execPath, args).on('close', resolve))),
+    );
+    assert.equal(codes, [0, 0, 0]);
+    assert.is(readFileSync(count, 'utf8'), '3');
+    assert.not(existsSync(lock));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('alone: the lock of a dead process is taken over, work that fails leaves none', () =>
+  scratch((folder) => {
+    writeFileSync(join(folder, 'lock'), String(2 ** 31 - 1)); // more than any process has for a number
+    utimesSync(join(folder, 'lock'), 1, 1);
+    let done = false;
+    alone(join(folder, 'lock'), () => {
+      done = true;
+    });
+    assert.ok(done);
+    const fail = () => {
+      throw new Error('interrupted');
+    };
+    assert.throws(() => alone(join(folder, 'lock'), fail), 'interrupted');
+    assert.equal(readdirSync(folder), []);
   }));
 
 test('readSummary: counts, and a crash is a failure whatever the summary says', () => {

@@ -35,6 +35,8 @@ export interface Report {
   adapter: { vendor: string; architecture: string; device: string; description: string };
   target: { isCpu: boolean; subgroupSize: number };
   software: boolean;
+  /** Where the device was lost, and why; another one was opened, and what came next ran on it. */
+  lost: string[];
   /** Conformance: what passed, what was judged apart or does not apply, and what failed, with the reason. */
   passed: number;
   aside: number;
@@ -98,25 +100,58 @@ async function speed(steps: number, batch: number) {
   return { launches, imagesPerSecond: (1000 * batch) / best };
 }
 
-export async function run({ cases, steps, timed, batch }: Task): Promise<Report> {
+/** Runs a part on the device. Where it is lost meanwhile, `lost` gets what was at work and the reason, and the next part gets another device. */
+async function part<T>(what: string, lost: string[], body: () => Promise<T>): Promise<T | null> {
+  try {
+    const result = await body();
+    if (!device().lost) return result;
+  } catch (error) {
+    if (!device().lost) throw error;
+  }
+  const { reason, message } = await device().gpu.lost;
+  lost.push(`${what}: ${[reason, message].filter(Boolean).join(', ')}`);
+  shutdown();
+  await init();
+  return null;
+}
+
+/** `say` hears what comes next, so that it is known should the whole page end. */
+export async function run({ cases, steps, timed, batch }: Task, say = (_: string): void => undefined): Promise<Report> {
   await init();
   try {
     const { info, target } = device();
     const { vendor, architecture, device: name, description } = info;
     const outcomes = [];
-    for (const c of cases) outcomes.push(...(await (c.kind === 'optimizer' ? runOptimizer(c) : runProgram(c))));
+    const lost: string[] = [];
+    for (const c of cases) {
+      say(c.id);
+      outcomes.push(
+        ...((await part(c.id, lost, () => (c.kind === 'optimizer' ? runOptimizer(c) : runProgram(c)))) ?? []),
+      );
+    }
     const failed = outcomes.filter(isFailure);
     const passed = outcomes.filter(({ status }) => status === 'passed').length;
     const values: Report['values'] = {};
     const errors: string[] = [];
     for (const [key, own] of Object.entries(OWN_CASES)) {
+      say(key);
       try {
-        values[key] = await runOwn(own);
+        const found = await part(key, lost, () => runOwn(own));
+        if (found) values[key] = found;
       } catch (error) {
         errors.push(`${key}: ${error}`);
       }
       endStep();
     }
+    const train = async (isCompiled: boolean) => {
+      const what = isCompiled ? 'compiled training' : 'training';
+      say(what);
+      return (await part(what, lost, () => losses(steps, isCompiled))) ?? [];
+    };
+    const eager = await train(false);
+    const compiled = await train(true);
+    say('timed training');
+    const timing = await part('timed training', lost, () => speed(timed, batch));
     return {
       adapter: { vendor, architecture, device: name, description },
       target: { isCpu: target.isCpu, subgroupSize: target.subgroupSize },
@@ -126,8 +161,9 @@ export async function run({ cases, steps, timed, batch }: Task): Promise<Report>
       failures: failed.map(({ id, direction, note }) => `${id} (${direction}): ${note}`),
       values,
       errors,
-      losses: { eager: await losses(steps, false), compiled: await losses(steps, true) },
-      ...(await speed(timed, batch)),
+      losses: { eager, compiled },
+      ...(timing ?? { launches: 0, imagesPerSecond: 0 }),
+      lost,
     };
   } finally {
     shutdown();

@@ -4,15 +4,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { serve } from '../../examples/browser/server';
 import { commandFor } from '../../scripts/setup/lavapipe.mjs';
-import { ensurePackages } from '../../scripts/setup/packages.mjs';
 import '../../src/gpu/node';
-import { BROWSERS, type BrowserName, openPage, placeOf, withBrowser } from '../browser/browsers';
+import { BROWSERS, type BrowserName, isThere as hasBrowser, openPage, withBrowser } from '../browser/browsers';
 import { root } from '../bundle';
 import type { Case } from '../conformance/case';
 import { readCases } from '../conformance/read-cases';
+import { hasPackages } from '../packages';
 import { sharedPath } from '../shared';
 import { type Report, run, type Task } from './body';
 
@@ -23,18 +22,14 @@ export const RUNTIMES: readonly Runtime[] = ['node', 'deno', ...BROWSERS];
 function deno(): string | null {
   const { platform, arch } = process;
   const name = `@deno/${platform}-${arch}${platform === 'linux' ? '-glibc' : ''}`;
-  const folder = fileURLToPath(new URL('.', import.meta.url));
-  try {
-    ensurePackages(folder);
-  } catch {
-    return null;
-  }
-  const place = join(folder, 'node_modules', name, platform === 'win32' ? 'deno.exe' : 'deno');
+  if (!hasPackages('tests/runtimes')) return null;
+  const place = join(root, 'tests/runtimes/node_modules', name, platform === 'win32' ? 'deno.exe' : 'deno');
   return existsSync(place) ? place : null;
 }
 
 /** Whether a runtime is on this machine. */
-export const isThere = (name: Runtime): boolean => name === 'node' || Boolean(name === 'deno' ? deno() : placeOf(name));
+export const isThere = (name: Runtime): boolean =>
+  name === 'node' || (name === 'deno' ? deno() !== null : hasBrowser(name));
 
 /** The bundle of `body.ts`, which sets `globalThis.runBody`. */
 async function bundle(folder: string): Promise<void> {
@@ -82,14 +77,22 @@ async function inBrowser(name: BrowserName, folder: string): Promise<Report> {
     return await withBrowser(name, async (browser) => {
       const problems: string[] = [];
       const page = await openPage(browser, problems);
+      let at = 'its start';
+      page.on('console', (line) => {
+        if (line.type() === 'debug') at = line.text();
+      });
       await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`);
       await page.waitForFunction(() => 'runBody' in globalThis);
-      const text = await page.evaluate(async () => {
-        const { runBody } = globalThis as unknown as { runBody: (task: unknown) => Promise<unknown> };
-        return JSON.stringify(await runBody(await (await fetch('task.json')).json()));
+      const report = page.evaluate(async () => {
+        const { runBody } = globalThis as unknown as { runBody: typeof run };
+        return JSON.stringify(await runBody(await (await fetch('task.json')).json(), console.debug));
       });
-      if (problems.length) throw new Error(`${name}: ${problems.join('\n')}`);
-      return JSON.parse(text);
+      const text = await report.catch((error: Error) => {
+        throw new Error(`${name}, at ${at}: ${[error.message, ...problems].join('\n')}`);
+      });
+      const found: Report = JSON.parse(text);
+      found.errors.push(...problems);
+      return found;
     });
   } finally {
     server.close();

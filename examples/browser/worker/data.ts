@@ -3,6 +3,7 @@
 import { CIFAR, type CifarKind, concatSplits, IMAGE_BYTES, type ImageDataset, parse } from '../../../datasets/cifar';
 import { synthetic } from '../../../datasets/synthetic';
 import { cutDataset } from '../../shared/dataset-names';
+import { ownDataset } from '../../shared/own-images';
 import type { Settings } from '../settings';
 import { readTarGz } from './archive';
 import { decodePicture } from './pictures';
@@ -104,14 +105,12 @@ interface OwnHeader {
   readonly labels: number[];
 }
 
-/** Every fifth image of a class is for testing. */
-const HELD_OUT = 5;
-
 async function keepOwn(
   given: readonly { path: string; file: File }[],
   onProgress: (done: number, total: number) => void,
 ) {
-  const images = given.filter(({ file }) => file.type.startsWith('image/'));
+  // Browsers give a folder's files in an order of their own; which ones are for testing goes by their names.
+  const images = given.filter(({ file }) => file.type.startsWith('image/')).sort((a, b) => (a.path < b.path ? -1 : 1));
   const folderOf = (path: string) => path.split('/').at(-2) ?? '';
   const classes = [...new Set(images.map(({ path }) => folderOf(path)))].filter(Boolean).sort();
   if (classes.length < 2)
@@ -138,27 +137,5 @@ async function loadOwn(): Promise<ImageDataset> {
   if (!all) throw new Error('there are no images of yours yet: drop a folder with one folder of images for each class');
   const length = new DataView(all.buffer).getUint32(0);
   const { classes, labels } = JSON.parse(new TextDecoder().decode(all.subarray(4, 4 + length))) as OwnHeader;
-  const seen = classes.map(() => 0);
-  const held = labels.map((label) => (seen[label] = (seen[label] ?? 0) + 1) % HELD_OUT === 0);
-  const pick = (test: boolean) => {
-    const mine = [...labels.keys()].filter((i) => held[i] === test);
-    const images = new Uint8Array(mine.length * IMAGE_BYTES);
-    for (const [to, from] of mine.entries()) {
-      const at = 4 + length + from * IMAGE_BYTES;
-      images.set(all.subarray(at, at + IMAGE_BYTES), to * IMAGE_BYTES);
-    }
-    return { images, labels: Uint8Array.from(mine, (i) => labels[i] ?? 0), count: mine.length };
-  };
-  const half = [0.5, 0.5, 0.5] as const;
-  const quarter = [0.25, 0.25, 0.25] as const;
-  return {
-    name: 'own',
-    classes,
-    train: pick(false),
-    test: pick(true),
-    mean: half,
-    std: quarter,
-    source: 'yours',
-    synthetic: false,
-  };
+  return ownDataset(classes, labels, all.subarray(4 + length));
 }
