@@ -47,6 +47,12 @@ interface RowOptions {
 }
 
 /**
+ * Whether all tests hold, without `&&`, each of which is a branch: some sixty branches in the body of a loop keep SwiftShader's compiler at work until
+ * Chromium ends it for its memory (a 3×3 kernel dilated by 2 and 3 in a small image), while so many `&` take it half a second.
+ */
+const all = (tests: readonly (string | false)[]): string => tests.map((test) => `(${test})`).join(' & ');
+
+/**
  * Loads of everything that a lane's 4 positions read in one row of `images`; `xq` is the lane's place in the row.
  * Rows whose length is a multiple of 4 are read as vec4, each of which lies inside or outside as a whole.
  */
@@ -79,12 +85,12 @@ export function loadRow(x: Axis, { id, line, inside, held, neighbours = false }:
     if (borrowed(unit)) {
       const shuffle = (k: number) => `subgroupShuffle${low ? 'Up' : 'Down'}(${label(lender(unit))}[${k}], 1u)`;
       const value = scalar(unit) ? shuffle(at(used(unit), 0)) : `vec4f(${[0, 1, 2, 3].map(shuffle).join(', ')})`;
-      return `let ${label(unit)} = ${tests.length ? `select(${zero}, ${value}, ${tests.join(' && ')})` : value};`;
+      return `let ${label(unit)} = ${tests.length ? `select(${zero}, ${value}, ${all(tests)})` : value};`;
     }
     const clamped = low || high ? `clamp(${position}, 0, ${last})` : position;
     const component = scalar(unit) && width === 4 ? `[${at(used(unit), 0)}]` : '';
     const read = scalar(unit) ? held.read : held.read4;
-    return `let ${label(unit)} = select(${zero}, ${read(`images[${line} + ${clamped}]${component}`)}, ${[inside, ...tests].join(' && ')});`;
+    return `let ${label(unit)} = select(${zero}, ${read(`images[${line} + ${clamped}]${component}`)}, ${all([inside, ...tests])});`;
   };
   return {
     code: [...units.filter((unit) => !borrowed(unit)), ...units.filter(borrowed)].map(load).join('\n      '),

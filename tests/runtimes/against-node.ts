@@ -12,6 +12,7 @@ export function testRuntime(name: Runtime, cases = conformanceCases()): void {
     const node = await report('node', { ...task, cases: [] });
     assert.equal(found.failures, []);
     assert.equal(found.errors, []);
+    assert.equal(found.lost, []);
     assert.ok(found.passed >= cases.length * 0.9, `${found.passed} of ${cases.length} cases passed`);
     assert.equal(Object.keys(found.values), Object.keys(node.values));
     for (const [key, arrays] of Object.entries(node.values))

@@ -43,7 +43,8 @@ for (const name of RUNTIMES.filter(isThere)) {
   ];
   rows.push(`| ${cells.join(' | ')} |`);
   console.log(rows.at(-1));
-  for (const problem of [...found.failures, ...found.errors]) console.log(`  ${problem}`);
+  for (const problem of [...found.failures, ...found.errors, ...found.lost.map((what) => `device lost at ${what}`)])
+    console.log(`  ${problem}`);
 }
 const file = join(root, 'docs/runtimes.md');
 const [load = 0] = loadavg();
