@@ -1,8 +1,10 @@
 // Conversions between float32 and float16, recorded: the gradient is converted back.
+
 import type { Storage } from '../gpu';
 import { type DType, isFloat } from '../tensor/dtype';
 import { copy } from '../tensor/elementwise';
 import type { Tensor } from '../tensor/tensor';
+import { operation } from './operation';
 import { recordLinear } from './tape';
 
 /**
@@ -33,7 +35,7 @@ function again(x: Tensor): Storage {
 }
 
 /** The elements as another type, rounded to nearest where it is float16; x itself where it has the type. No gradient passes integers. */
-export function castTo(x: Tensor, dtype: DType): Tensor {
+export const castTo = operation('cast', function castTo(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
   if (!(isFloat(x.dtype) && isFloat(dtype))) return copy(x, dtype);
   return recordLinear(
@@ -42,4 +44,4 @@ export function castTo(x: Tensor, dtype: DType): Tensor {
     (t) => copy(t, dtype),
     (g) => castTo(g, x.dtype),
   );
-}
+});

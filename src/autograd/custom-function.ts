@@ -1,5 +1,6 @@
 // Operations with a gradient rule of the user's own, as `torch.autograd.Function`. The forward pass runs unrecorded and leaves one node on the
 // tape. An operation with several outputs leaves a node for each of them, and these hand their gradients on to the node of the operation.
+
 import { at } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
@@ -10,6 +11,7 @@ import { type Shape, sameShape } from '../tensor/shape';
 import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import { checkResult } from './anomaly';
 import { handOn } from './backward';
+import { operation } from './operation';
 import { memoriesIn, Node, needsGradient, type Rule, record, tensorsIn, unrecorded, withoutHistory } from './tape';
 
 /** At least what a function saves: the first eight are taken to be there, so that they can be unpacked. */
@@ -140,7 +142,7 @@ export function customFunction<
   for (const field of ['name', 'forward', 'backward'] as const)
     if (!f[field]) throw inputError('customFunction', `${field} is missing`);
   const { name } = f;
-  return (...inputs) => {
+  return operation(`customFunction ${name}`, (...inputs: A): R => {
     const tensors = inputs.filter((x) => x instanceof Tensor);
     inputs.forEach((x, i) => {
       const inner = x instanceof Tensor ? undefined : [...tensorsIn(x)].find((t) => t.requiresGrad);
@@ -173,7 +175,7 @@ export function customFunction<
       }
       return (Array.isArray(result) ? outputs : outputs[0]) as unknown as R;
     }, memoriesIn);
-  };
+  });
 }
 
 /** The function for callers that know nothing of its types. */

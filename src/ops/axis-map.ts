@@ -2,6 +2,7 @@
 
 import { axisMap } from '../../shaders/axis-map';
 import { at } from '../../shaders/checked';
+import { operation } from '../autograd/operation';
 import { recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { tensor } from '../tensor/create';
@@ -91,13 +92,16 @@ function mapped(name: string, x: Tensor, axis: number, map: AxisMap): Tensor {
 }
 
 /** x (float32) with the map applied along an axis; outputs that come from no input are 0. */
-export const alongAxis = (name: string, x: Tensor, axis: number, map: AxisMap): Tensor =>
-  recordLinear(
-    name,
-    x,
-    (t) => mapped(name, t, axis, map),
-    (g) => mapped(`${name} gradient`, g, axis, map.transposed),
-  );
+export const alongAxis = operation(
+  'alongAxis',
+  (name: string, x: Tensor, axis: number, map: AxisMap): Tensor =>
+    recordLinear(
+      name,
+      x,
+      (t) => mapped(name, t, axis, map),
+      (g) => mapped(`${name} gradient`, g, axis, map.transposed),
+    ),
+);
 
 /** Where the taps of windows lie: output k · outputs + o of the map is position o · stride − before + k · dilation, zero outside. */
 export const windowMap = (

@@ -1,6 +1,8 @@
 // Gather and one-hot. Indices are int32 (or uint32) and stay on the GPU: one that is out of range makes its result NaN (−2³¹ in an integer
 // tensor), and the next read-back throws an error that names the operation and the index.
+
 import { gather as gatherKernel, oneHot as oneHotKernel, scatterDistinct } from '../../shaders/gather';
+import { operation } from '../autograd/operation';
 import { recordLinear } from '../autograd/tape';
 import type { Constant } from '../gpu';
 import { device } from '../gpu';
@@ -65,7 +67,7 @@ async function countedClasses(labels: Tensor): Promise<Tensor> {
   return encoded(labels, 1 + (await most.item()));
 }
 
-function encoded(labels: Tensor, classes: number): Tensor {
+const encoded = operation('oneHot', function encoded(labels: Tensor, classes: number): Tensor {
   if (!Number.isInteger(classes) || classes < 1)
     throw inputError('oneHot', `classes is ${classes}`, { labels }, 'Use a positive integer.');
   const y = empty('oneHot', [...labels.shape, classes], 'int32');
@@ -73,13 +75,16 @@ function encoded(labels: Tensor, classes: number): Tensor {
   const bindings = [...[contiguous(labels), y].map(bind), ...buffers];
   device().launch(oneHotKernel(), bindings, [y.size, classes, -(2 ** 31), slot], y.size);
   return y;
-}
+});
 
 /** `gather` that reports in the name of `op`; null: its index was looked at, or is the framework's own. */
-export function gathered(op: string | null, x: Tensor, dim: number, index: Tensor): Tensor {
-  const forward = (t: Tensor) => pick(t, dim, index, op);
-  return recordLinear('gather', x, forward, (g) => addAt(null, x.shape, dim, index, g), [index]);
-}
+export const gathered = operation(
+  'gathered',
+  function gathered(op: string | null, x: Tensor, dim: number, index: Tensor): Tensor {
+    const forward = (t: Tensor) => pick(t, dim, index, op);
+    return recordLinear('gather', x, forward, (g) => addAt(null, x.shape, dim, index, g), [index]);
+  },
+);
 
 /** y[…, j, …] = x[…, index[…, j, …], …] along `dim`, as `torch.gather`: the shape of the index, which has as many dimensions as x. */
 export const gather = mixed(

@@ -1,6 +1,8 @@
 // Indexing as PyTorch's `x[…]`: integers, slices, new axes, and tensors of positions, which are read together and broadcast.
+
 import { at, fromEnd, mapTuple } from '../../shaders/checked';
 import { positions as positionsKernel } from '../../shaders/positions';
+import { operation } from '../autograd/operation';
 import { device } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { inputError } from '../tensor/context';
@@ -27,20 +29,23 @@ import { expand, permute, reshape, slice, unsqueeze } from './views';
 export type Index = Tensor | number | Range | string | null;
 
 /** Positions in several dimensions, which broadcast, as one: int32, −1 where one is out of range. Reported in the name of `op`. */
-export function positionsOf(op: string, indices: readonly Tensor[], extents: Shape): Tensor {
-  for (const index of indices) checkIndex(op, index);
-  const shape = indices.reduce<Shape>((all, t) => broadcastShapes(op, all, t.shape), []);
-  const sums: Tensor[] = []; // of the first index, the first two, …: there is at least one
-  for (const [i, index] of indices.entries()) {
-    const y = empty(op, shape, 'int32');
-    const { buffers, slot } = reportsOf(op, at(extents, i));
-    const reads = [...sums.slice(-1), contiguous(raw.expand(index, shape))];
-    const constants = [y.size, at(extents, i), Number(index.dtype === 'int32'), slot];
-    device().launch(positionsKernel(!sums.length), [...reads.map(bind), bind(y), ...buffers], constants, y.size);
-    sums.push(y);
-  }
-  return fromEnd(sums, 1);
-}
+export const positionsOf = operation(
+  'positions',
+  function positionsOf(op: string, indices: readonly Tensor[], extents: Shape): Tensor {
+    for (const index of indices) checkIndex(op, index);
+    const shape = indices.reduce<Shape>((all, t) => broadcastShapes(op, all, t.shape), []);
+    const sums: Tensor[] = []; // of the first index, the first two, …: there is at least one
+    for (const [i, index] of indices.entries()) {
+      const y = empty(op, shape, 'int32');
+      const { buffers, slot } = reportsOf(op, at(extents, i));
+      const reads = [...sums.slice(-1), contiguous(raw.expand(index, shape))];
+      const constants = [y.size, at(extents, i), Number(index.dtype === 'int32'), slot];
+      device().launch(positionsKernel(!sums.length), [...reads.map(bind), bind(y), ...buffers], constants, y.size);
+      sums.push(y);
+    }
+    return fromEnd(sums, 1);
+  },
+);
 
 const SLICE = /^\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?\s*)?$/;
 

@@ -1,6 +1,8 @@
 // Joining tensors and splitting them.
+
 import { at } from '../../shaders/checked';
 import { recordOutputs } from '../autograd/custom-function';
+import { operation } from '../autograd/operation';
 import type { PushForward, Rule } from '../autograd/tape';
 import { needsGradient, record, recordLinear } from '../autograd/tape';
 import { inputError } from '../tensor/context';
@@ -48,7 +50,7 @@ function joined(tensors: readonly Tensor[], axis: number): Tensor {
 }
 
 /** As `torch.cat`: joins tensors along a dimension; all other dimensions agree. */
-export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
+export const concat = operation('concat', function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const along = checkJoin('concat', tensors, axis);
   const tangentOf = (t: Tensor | null, i: number) => t ?? zeros(at(tensors, i).shape);
   const push: PushForward = (...tangents) => joined(tangents.map(tangentOf), along);
@@ -64,7 +66,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
     };
   const options = { push, differentiable: parts(sliceSteps) };
   return record('concat', tensors, joined(tensors, along), [], parts(slice), options);
-}
+});
 
 /** As `torch.stack`: joins tensors of the same shape along a new dimension. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
@@ -85,66 +87,69 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
 }
 
 /** As `torch.split`, parts along a dimension: of `sizes` elements each (the last may be shorter), or of the listed sizes. Views. */
-export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
-  const along = existingAxis('split', axis, x.shape);
-  const length = at(x.shape, along);
-  if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
-    throw inputError('split', `parts of ${sizes} elements`, { input: x }, 'Use a positive integer.');
-  const list =
-    typeof sizes === 'number'
-      ? Array.from({ length: Math.max(1, Math.ceil(length / sizes)) }, (_, i) => Math.min(sizes, length - i * sizes))
-      : requireList('split', sizes);
-  const total = list.reduce((sum, n) => sum + n, 0);
-  if (total !== length)
-    throw inputError(
-      'split',
-      `parts of [${list.join(', ')}] are ${total} elements, dimension ${along} has ${length}`,
-      { input: x },
-      'A single number makes parts of that size, and a shorter last one.',
-    );
-  let start = 0;
-  const places = list.map((n) => {
-    const place = stepsFrom(start, along, x.shape.with(along, n));
-    start += n;
-    return place;
-  });
-  const cut = (t: Tensor) => places.map((place) => slice(t, place));
-  const parts = cut(x);
-  if (list.length === 1) return [narrow(x, along, 0, length)];
-  if (!list.length || !needsGradient(x)) return parts;
-  /** One gradient for all: those of the parts side by side. As many slices would each fill one of the whole size, to be added up. */
-  const whole =
-    (embed: typeof embedded, join: typeof joined) =>
-    (gradients: readonly (Tensor | undefined)[]): Tensor[] => {
-      const given = parts.flatMap((_, k) => {
-        const gradient = gradients[k];
-        return gradient ? [{ gradient, place: at(places, k) }] : [];
-      });
-      const [first, ...more] = given;
-      if (first && !more.length) return [embed(first.gradient, x.shape, first.place)];
-      return [
-        join(
-          parts.map((part, k) => gradients[k] ?? zeros(part.shape, { dtype: x.dtype })),
-          along,
-        ),
-      ];
-    };
-  recordOutputs('split', [x], parts, [], {
-    pull: whole(embedded, joined),
-    push: ([t]) => cut(t ?? zeros(x.shape, { dtype: x.dtype })),
-    differentiable: whole(
-      (g, shape, to) =>
-        recordLinear(
-          'slice gradient',
-          g,
-          (t) => embedded(t, shape, to),
-          (t) => slice(t, to),
-        ),
-      concat,
-    ),
-  });
-  return parts;
-}
+export const split = operation(
+  'split',
+  function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
+    const along = existingAxis('split', axis, x.shape);
+    const length = at(x.shape, along);
+    if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0))
+      throw inputError('split', `parts of ${sizes} elements`, { input: x }, 'Use a positive integer.');
+    const list =
+      typeof sizes === 'number'
+        ? Array.from({ length: Math.max(1, Math.ceil(length / sizes)) }, (_, i) => Math.min(sizes, length - i * sizes))
+        : requireList('split', sizes);
+    const total = list.reduce((sum, n) => sum + n, 0);
+    if (total !== length)
+      throw inputError(
+        'split',
+        `parts of [${list.join(', ')}] are ${total} elements, dimension ${along} has ${length}`,
+        { input: x },
+        'A single number makes parts of that size, and a shorter last one.',
+      );
+    let start = 0;
+    const places = list.map((n) => {
+      const place = stepsFrom(start, along, x.shape.with(along, n));
+      start += n;
+      return place;
+    });
+    const cut = (t: Tensor) => places.map((place) => slice(t, place));
+    const parts = cut(x);
+    if (list.length === 1) return [narrow(x, along, 0, length)];
+    if (!list.length || !needsGradient(x)) return parts;
+    /** One gradient for all: those of the parts side by side. As many slices would each fill one of the whole size, to be added up. */
+    const whole =
+      (embed: typeof embedded, join: typeof joined) =>
+      (gradients: readonly (Tensor | undefined)[]): Tensor[] => {
+        const given = parts.flatMap((_, k) => {
+          const gradient = gradients[k];
+          return gradient ? [{ gradient, place: at(places, k) }] : [];
+        });
+        const [first, ...more] = given;
+        if (first && !more.length) return [embed(first.gradient, x.shape, first.place)];
+        return [
+          join(
+            parts.map((part, k) => gradients[k] ?? zeros(part.shape, { dtype: x.dtype })),
+            along,
+          ),
+        ];
+      };
+    recordOutputs('split', [x], parts, [], {
+      pull: whole(embedded, joined),
+      push: ([t]) => cut(t ?? zeros(x.shape, { dtype: x.dtype })),
+      differentiable: whole(
+        (g, shape, to) =>
+          recordLinear(
+            'slice gradient',
+            g,
+            (t) => embedded(t, shape, to),
+            (t) => slice(t, to),
+          ),
+        concat,
+      ),
+    });
+    return parts;
+  },
+);
 
 /** Zeros with `g` at some steps. */
 const embedded = (g: Tensor, shape: Shape, steps: readonly Steps[]): Tensor => embed('slice gradient', g, shape, steps);

@@ -2,6 +2,7 @@
 // PyTorch, are differentiated through their text to any order, and are reduced last. Integer targets are converted to float32.
 
 import { at } from '../../shaders/checked';
+import { operation } from '../autograd/operation';
 import { record, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
@@ -131,15 +132,18 @@ export const poissonNllLoss = mixed(
 );
 
 /** The larger of x and `least`, with the gradient of x everywhere: what PyTorch clamps outside of the graph. */
-export const atLeast = (x: Tensor, least: number): Tensor =>
-  record(
-    'atLeast',
-    [x],
-    evaluate({ name: 'atLeast', expression: 'maxOf(a, s)', operands: { a: x }, scalars: [least], shape: x.shape }),
-    [],
-    (g) => [g],
-    { push: (t) => sumOfAll(t), differentiable: (g) => [g] },
-  );
+export const atLeast = operation(
+  'atLeast',
+  (x: Tensor, least: number): Tensor =>
+    record(
+      'atLeast',
+      [x],
+      evaluate({ name: 'atLeast', expression: 'maxOf(a, s)', operands: { a: x }, scalars: [least], shape: x.shape }),
+      [],
+      (g) => [g],
+      { push: (t) => sumOfAll(t), differentiable: (g) => [g] },
+    ),
+);
 
 /**
  * Negative log-likelihood of normal distributions with means x and variances, as `gaussian_nll_loss`: (log v + (x − target)² / v) / 2 with v =

@@ -2,13 +2,11 @@
 // operation that takes them computes in float32 between two conversions, so that sums are float32 and the result is rounded once.
 import { autocastArguments, mapTensors, withoutAutocast } from '../autograd/autocast';
 import { castTo, widened } from '../autograd/cast';
+import { type Operation, operation, wrapping } from '../autograd/operation';
 import { isPlain, memoriesIn, tensorsIn } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { owned } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
-
-// biome-ignore lint/suspicious/noExplicitAny: arguments of any operation
-type Operation = (...args: any[]) => any;
 
 /**
  * Where float16 meets float32 among an operation's operands: 'refuse', as PyTorch does; 'first': the type of the first operand is the result's, as
@@ -23,29 +21,15 @@ function hasHalf(value: unknown): boolean {
   return isPlain(value) && Object.values(value).some(hasHalf);
 }
 
-const wrapped = new WeakMap<object, Operation>();
-
-/** What `mixed` or `autocasting` has wrapped; any other function as it is. Tests look at its source. @internal */
-export function unwrapped(f: Operation): Operation {
-  const inner = wrapped.get(f);
-  return inner ? unwrapped(inner) : f;
-}
-
-function wrapping<F extends object>(f: F, wrap: (f: Operation) => Operation): F {
-  const inner = f as Operation;
-  const wrapper = wrap(inner);
-  wrapped.set(wrapper, inner);
-  return wrapper as F;
-}
-
-// `object` and not `Operation`: a signature there would type each parameter that has only a default, such as `keepDims = false`, as any.
-
 /** The operation `f` under autocast's rule for `name`; it takes float16 by itself. */
 export const autocasting = <F extends object>(name: string, f: F): F =>
-  wrapping(f, (inner) => (...args) => {
-    const converted = autocastArguments(name, args);
-    return converted ? withoutAutocast(() => inner(...converted)) : inner(...args);
-  });
+  operation(
+    name,
+    wrapping(f, (inner) => (...args) => {
+      const converted = autocastArguments(name, args);
+      return converted ? withoutAutocast(() => inner(...converted)) : inner(...args);
+    }),
+  );
 
 /** The operation `f` of float32 for float16 too, and under autocast's rule for `name`. Gradients of float16 operands are float16. */
 export const mixed = <F extends object>(name: string, f: F, mixture: Mixture = 'refuse'): F =>

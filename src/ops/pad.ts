@@ -1,5 +1,7 @@
 // Adding elements at the borders of a tensor, and taking them away.
+
 import { at } from '../../shaders/checked';
+import { operation } from '../autograd/operation';
 import { record, recordLinear, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
 import { inputError, requireNumbers } from '../tensor/context';
@@ -53,26 +55,30 @@ function amountsOf(x: Tensor, given: Amounts | readonly number[]): Amounts {
  * the order of the dimensions; or a flat list as of `torch.nn.functional.pad`, which begins with the last dimension: [left, right, top, bottom].
  * 'constant' adds `value`, the other modes repeat what is there.
  */
-export function pad(x: Tensor, amounts: Amounts | readonly number[], options: PadOptions = {}): Tensor {
-  const { mode = 'constant', value = 0 } = checked('pad', options, OPTIONS);
-  requireTensors('pad', { input: x });
-  requireNumbers('pad', { value });
-  const sides = amountsOf(x, amounts);
-  const odd = sides.findIndex(([before, after], i) => at(x.shape, i) + before + after < 0);
-  if (odd >= 0)
-    throw inputError('pad', `dimension ${odd} of size ${x.shape[odd]} cannot lose so many elements`, { input: x });
-  if (mode !== 'constant') return sides.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
-  const inner = sides.reduce((y, [before, after], axis) => cropped(y, axis, before, after), x);
-  if (inner !== x && sides.every((pair) => Math.max(...pair) <= 0)) return inner;
-  const steps = inner.shape.map((count, i) => ({ start: Math.max(0, at(sides, i)[0]), count, step: 1 }));
-  const shape = sides.map(([before, after], i) => at(x.shape, i) + before + after);
-  const back = (g: Tensor) => slice(g, steps);
-  const embedded = (t: Tensor, v: number) => embed('pad', t, shape, steps, v);
-  return record('pad', [inner], embedded(inner, value), [], (g) => [back(g)], {
-    push: (t) => sumOfAll(t && embedded(t, 0)),
-    differentiable: (g) => [recordLinear('pad gradient', g, back, (t) => embedded(t, 0))],
-  });
-}
+export const pad = operation(
+  'pad',
+  function pad(x: Tensor, amounts: Amounts | readonly number[], options: PadOptions = {}): Tensor {
+    const { mode = 'constant', value = 0 } = checked('pad', options, OPTIONS);
+    requireTensors('pad', { input: x });
+    requireNumbers('pad', { value });
+    const sides = amountsOf(x, amounts);
+    const odd = sides.findIndex(([before, after], i) => at(x.shape, i) + before + after < 0);
+    if (odd >= 0)
+      throw inputError('pad', `dimension ${odd} of size ${x.shape[odd]} cannot lose so many elements`, { input: x });
+    if (mode !== 'constant')
+      return sides.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x);
+    const inner = sides.reduce((y, [before, after], axis) => cropped(y, axis, before, after), x);
+    if (inner !== x && sides.every((pair) => Math.max(...pair) <= 0)) return inner;
+    const steps = inner.shape.map((count, i) => ({ start: Math.max(0, at(sides, i)[0]), count, step: 1 }));
+    const shape = sides.map(([before, after], i) => at(x.shape, i) + before + after);
+    const back = (g: Tensor) => slice(g, steps);
+    const embedded = (t: Tensor, v: number) => embed('pad', t, shape, steps, v);
+    return record('pad', [inner], embedded(inner, value), [], (g) => [back(g)], {
+      push: (t) => sumOfAll(t && embedded(t, 0)),
+      differentiable: (g) => [recordLinear('pad gradient', g, back, (t) => embedded(t, 0))],
+    });
+  },
+);
 
 /** Without the elements that negative amounts take away. */
 function cropped(x: Tensor, axis: number, before: number, after: number): Tensor {

@@ -1,7 +1,9 @@
 // Reductions. `axes` is a dimension, a list of them, or left out for all; negative ones count from the end. With `keepDims` the reduced dimensions stay,
 // with size 1.
+
 import { at } from '../../shaders/checked';
 import { byDefinition } from '../autograd/backward';
+import { operation } from '../autograd/operation';
 import { needsGradient, type Rule, record, recordLinear, sumOfAll } from '../autograd/tape';
 import { inputError, requireNumbers } from '../tensor/context';
 import { ones } from '../tensor/create';
@@ -105,12 +107,12 @@ const meanOver = (a: Tensor, e: Over, result: DType = 'float32'): Tensor => {
 };
 
 /** Mean, in float32, as `torch.mean`. */
-export function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
+export const mean = operation('mean', function mean(x: Tensor, axes?: Axes, keepDims = false): Tensor {
   const e = over('mean', x, axes, keepDims);
   const share = 1 / countOver(x, e.axes);
   const rule = (g: Tensor) => spreadOut(forInput('mean', g, 'g * s', { g }, [share]), x, e.axes);
   return recordLinear('mean', x, (t) => meanOver(t, e, floatOf(t.dtype)), rule);
-}
+});
 
 function spread(name: 'var' | 'std', x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
   requireNumbers(name, { correction });
@@ -192,18 +194,23 @@ function extreme(name: 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDim
 }
 
 /** Largest value, as `torch.amax`: the gradient is shared evenly by ties. Positions are `argmax`'s. Throws InputError where there is none. */
-export const max = (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('max', x, axes, keepDims);
+export const max = operation(
+  'max',
+  (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('max', x, axes, keepDims),
+);
 
 /** Smallest value, as `torch.amin`. */
-export const min = (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('min', x, axes, keepDims);
+export const min = operation(
+  'min',
+  (x: Tensor, axes?: Axes, keepDims = false): Tensor => extreme('min', x, axes, keepDims),
+);
 
-const position =
-  (name: 'argmax' | 'argmin') =>
-  (x: Tensor, axis?: number | null, keepDims = false): Tensor => {
+const position = (name: 'argmax' | 'argmin') =>
+  operation(name, (x: Tensor, axis?: number | null, keepDims = false): Tensor => {
     const e = over(name, x, axis, keepDims);
     refuseEmpty(name, x, e.axes);
     return reduce({ ...e, reduction: name, map: 'a', compute: countable(x) });
-  };
+  });
 
 /** Position (int32) of the first largest value along a dimension, or in the flattened tensor, as `torch.argmax`. */
 export const argmax = position('argmax');
@@ -211,14 +218,13 @@ export const argmax = position('argmax');
 /** Position (int32) of the first smallest value along a dimension, or in the flattened tensor, as `torch.argmin`. */
 export const argmin = position('argmin');
 
-const truth =
-  (name: 'any' | 'all') =>
-  (x: Tensor, axes?: Axes, keepDims = false): Tensor => {
+const truth = (name: 'any' | 'all') =>
+  operation(name, (x: Tensor, axes?: Axes, keepDims = false): Tensor => {
     const map = x.dtype === 'bool' ? 'a' : '!(a == 0)'; // NaN counts as true
     const types = { compute: 'uint32', result: 'bool' } as const;
     const reduction = name === 'any' ? 'max' : 'min';
     return reduce({ ...over(name, x, axes, keepDims), reduction, map, final: 'acc > 0', ...types });
-  };
+  });
 
 /** Whether any element is non-zero, as `torch.any`: bool. */
 export const any = truth('any');

@@ -1,4 +1,5 @@
 // The residual steps of the mean-field network, x + (τ_l − τ_{l−1})·f_l(x), and their gradients.
+
 import {
   residualStepGradient as gradientKernel,
   SUMS,
@@ -6,6 +7,7 @@ import {
   timeGradient,
 } from '../../shaders/particles';
 import { castTo } from '../autograd/cast';
+import { operation } from '../autograd/operation';
 import type { PushForward, Rule } from '../autograd/tape';
 import { record } from '../autograd/tape';
 import { device } from '../gpu';
@@ -21,7 +23,7 @@ import { sum } from './reduce';
 import { reshape, select } from './views';
 
 /** x + (τ_l − τ_{l−1})·f with τ_{−1} = 0. `x` and `f` have the same shape, `tau` [n]. */
-function step(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
+const step = operation('residualStep', function step(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
   requireFloats('MeanField', { x, 'f(x)': f, times: tau });
   if (!sameShape(x.shape, f.shape))
     throw inputError(
@@ -34,7 +36,7 @@ function step(x: Tensor, f: Tensor, tau: Tensor, l: number): Tensor {
   const buffers = [contiguous(x), contiguous(f), tau, y].map(bind);
   device().launch(stepKernel, buffers, [x.size, l], x.size);
   return y;
-}
+});
 
 /** Space for the partial sums of ⟨g, f⟩ of n steps. */
 const stepSums = (n: number): Tensor => empty('residual step gradient', [n, SUMS]);

@@ -2,6 +2,7 @@
 // strides allow.
 
 import { at, mapTuple } from '../../shaders/checked';
+import { operation } from '../autograd/operation';
 import { record, recordLinear, SYMMETRIC } from '../autograd/tape';
 import { inputError, requireIntegers } from '../tensor/context';
 import { copy } from '../tensor/elementwise';
@@ -42,12 +43,12 @@ function resolveShape(op: string, x: Tensor, shape: Shape): number[] {
 }
 
 /** As `torch.reshape`: the same elements in row-major order in another shape; one −1 is computed. A view where strides allow, else a copy. */
-export function reshape(x: Tensor, shape: Shape): Tensor {
+export const reshape = operation('reshape', function reshape(x: Tensor, shape: Shape): Tensor {
   const to = resolveShape('reshape', x, shape);
   checkShape('reshape', to);
   const reshaped = (t: Tensor) => raw.reshape(t, to);
   return recordLinear('reshape', x, reshaped, (g) => raw.reshape(g, x.shape));
-}
+});
 
 /** The same memory in another shape, as PyTorch's `view`: refused where only a copy could have it. `x.view([2, -1])` or `x.view(2, -1)`. */
 export function view(x: Tensor, ...shape: number[] | [Shape]): Tensor {
@@ -71,7 +72,7 @@ export function view(x: Tensor, ...shape: number[] | [Shape]): Tensor {
 }
 
 /** Dimensions in another order: dimension i of the result is dimension `order[i]` of x. A view. */
-export function permute(x: Tensor, order: readonly number[]): Tensor {
+export const permute = operation('permute', function permute(x: Tensor, order: readonly number[]): Tensor {
   const to = requireList('permute', order).map((axis) => normalizeAxis('permute', axis, x.shape));
   if (to.length !== x.ndim || new Set(to).size !== x.ndim)
     throw inputError(
@@ -83,7 +84,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
   const back = to.map((_, i) => to.indexOf(i));
   const permuted = (t: Tensor) => raw.permute(t, to);
   return recordLinear('permute', x, permuted, (g) => raw.permute(g, back));
-}
+});
 
 /** Swaps two dimensions, by default the last two. A view. */
 export function transpose(x: Tensor, first = -2, second = -1): Tensor {
@@ -125,7 +126,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
 }
 
 /** Repeats dimensions of size 1 (and new leading ones) up to `shape`, without a copy; −1 keeps a size. */
-export function expand(x: Tensor, shape: Shape): Tensor {
+export const expand = operation('expand', function expand(x: Tensor, shape: Shape): Tensor {
   const lead = requireList('expand', shape).length - x.ndim;
   const to = shape.map((n, i) => (n === -1 && i >= lead ? at(x.shape, i - lead) : n));
   checkShape('expand', to);
@@ -133,7 +134,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
     throw inputError('expand', 'only dimensions of size 1 can be repeated', { input: x, wanted: shape });
   const expanded = (t: Tensor) => raw.expand(t, to);
   return recordLinear('expand', x, expanded, (g) => sumTo(g, x.shape));
-}
+});
 
 /** `x` repeated as a whole, `repeats[i]` times along dimension i, as `torch.tile`. */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
@@ -153,14 +154,14 @@ function repeated(x: Tensor, axis: number, count: number): Tensor {
 }
 
 /** The elements in the opposite order along dimensions (all by default). A view. */
-export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
+export const flip = operation('flip', function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   const over = normalizeAxes('flip', axes, x.shape);
   const steps = x.shape.map((count, i) =>
     over.includes(i) ? { start: Math.max(0, count - 1), count, step: -1 } : { start: 0, count, step: 1 },
   );
   const flipped = (t: Tensor) => raw.slice(t, steps);
   return recordLinear('flip', x, flipped, flipped);
-}
+});
 
 /**
  * A part of a tensor, one index a dimension from the first: `{ start, stop, step }` as in Python (also negative), null for all, or a
@@ -192,10 +193,10 @@ function sliced(op: string, x: Tensor, indices: readonly SliceIndex[]): Tensor {
 }
 
 /** The elements at `steps` of each dimension. A view. */
-export function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
+export const sliceSteps = operation('slice', function sliceSteps(x: Tensor, steps: readonly Steps[]): Tensor {
   const part = (t: Tensor) => raw.slice(t, steps);
   return recordLinear('slice', x, part, (g) => raw.embed('slice gradient', g, x.shape, steps));
-}
+});
 
 /** `length` elements from `start` along a dimension. A view. */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
@@ -220,8 +221,10 @@ export function select(x: Tensor, axis: number, index: number): Tensor {
 }
 
 /** A copy with memory of its own. */
-export const clone = (x: Tensor): Tensor =>
-  record('clone', [x], copy(x), [], (g) => [g], { push: SYMMETRIC, differentiable: (g) => [g] });
+export const clone = operation(
+  'clone',
+  (x: Tensor): Tensor => record('clone', [x], copy(x), [], (g) => [g], { push: SYMMETRIC, differentiable: (g) => [g] }),
+);
 
 /** The tensor itself when it is contiguous, else a contiguous copy. */
 export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : clone(x));

@@ -1,6 +1,7 @@
 // Choices between elements: `where`, and `clamp` with numbers or tensors as bounds.
 
 import { mapTuple } from '../../shaders/checked';
+import { operation } from '../autograd/operation';
 import type { DType } from '../tensor/dtype';
 import { isFloat, wgslType } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
@@ -31,7 +32,7 @@ export function where(condition: Tensor, a?: Operand, b?: Operand): Tensor | Pro
   return chosen(condition, a as Operand, b as Operand);
 }
 
-function chosen(condition: Tensor, a: Operand, b: Operand): Tensor {
+const chosen = operation('where', function chosen(condition: Tensor, a: Operand, b: Operand): Tensor {
   requireTensor('where', condition);
   const like = [a, b].find((x) => x instanceof Tensor);
   const operands: Record<string, Tensor> = { c: condition };
@@ -48,7 +49,7 @@ function chosen(condition: Tensor, a: Operand, b: Operand): Tensor {
   const inputs = [operands.a, operands.b].filter((x) => !!x);
   const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'];
   return recordElementwise('where', inputs, y, rules.filter((rule) => !!rule) as string[], operands, [], undefined);
-}
+});
 
 /** A number as a tensor without dimensions, of the type that it stands for beside one of `dtype`. */
 const numberTensor = (value: Numeric, dtype: DType): Tensor =>

@@ -2,6 +2,7 @@
 // in the place of the object; nothing is launched.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { unwrapped } from '../../src/autograd/operation';
 import * as dawnfield from '../../src/index.node.js';
 import {
   DataLoader,
@@ -18,7 +19,6 @@ import {
   tensor,
   zeros,
 } from '../../src/index.node.js';
-import { unwrapped } from '../../src/ops/mixed';
 import { useGpu } from '../util';
 import { functionCalls } from './options-functions';
 import { visionCalls } from './options-vision';
