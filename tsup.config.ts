@@ -30,19 +30,20 @@ export default defineConfig([
     platform: 'neutral',
     target: 'es2022',
     external: ['webgpu', /^wgsl-preprocessor/],
-    noExternal: ['fflate'],
+    noExternal: ['fflate', /^@bufbuild\/protobuf/],
     splitting: false,
     sourcemap: true,
     dts: false,
     esbuildPlugins: [prepared(), unbundled()],
   },
   {
-    entry: { index: 'src/index.node.ts' },
+    entry: { index: 'src/index.cjs.ts' },
     format: ['cjs'],
     platform: 'node',
     target: 'node20',
     external: ['webgpu'],
-    noExternal: [/^wgsl-preprocessor/], // ES module only: a CommonJS build could not require it
+    // ES module only, where a CommonJS build could not require it, or for development
+    noExternal: [/^wgsl-preprocessor/, /^@bufbuild\/protobuf/],
     shims: true, // import.meta.url in the CommonJS build
     splitting: false,
     dts: false,

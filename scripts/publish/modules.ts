@@ -36,6 +36,7 @@ export const ENTRIES = {
   './models': 'src/models/index.ts',
   './linalg': 'src/ops/linalg/index.ts',
   './feature-flow': 'src/featureflow/index.ts',
+  './onnx': 'src/onnx/index.ts',
 } as const;
 const NODE = ['src/index.node.ts', 'src/lean.node.ts'];
 

@@ -19,6 +19,7 @@ const PARTS = {
   models: 'models',
   linalg: 'linalg',
   'feature-flow': 'featureFlow',
+  onnx: 'onnx',
 };
 /** Where the two entries were in earlier packages: scripts that import a file of dist/ by its path find them there. */
 const ADDRESSES = { index: 'index.node', browser: 'index' };
@@ -53,7 +54,11 @@ export async function build({ whole }) {
     if (status !== 0) throw new SetupError('the build failed (its message is above).');
     writeParts(made);
     if (whole) {
-      (await import('../publish/types.mjs')).writeTypes(made, ['src/index.node.ts', 'src/index.ts']);
+      (await import('../publish/types.mjs')).writeTypes(made, [
+        'src/index.node.ts',
+        'src/index.ts',
+        'src/onnx/index.ts',
+      ]);
       buildPage(join(made, 'page'));
     }
     writeFileSync(join(made, '.sources'), hash);

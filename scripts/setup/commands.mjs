@@ -15,7 +15,7 @@ export const COMMANDS = {
   'feature-flow-lab': 'experiments with feature flows: distances, Theorems 1 and 2, coordinates',
   gpt: 'trains a GPT on the characters of a text, which then writes',
   'fine-tune': "trains the last layers of torchvision's ResNets on a folder of images",
-  export: 'takes a run to PyTorch',
+  export: 'takes a run to PyTorch or ONNX',
   import: 'brings back a run that PyTorch went on with',
   browser: 'serves the page that trains in a browser',
 };

@@ -31,8 +31,9 @@ const may: Record<string, readonly string[]> = {
   'src/meanfield': trained,
   'src/featureflow': trained,
   'src/models': [...trained, ...methods],
+  'src/onnx': modules,
   'src/train': [...trained, 'src/files'],
-  src: [...trained, ...methods, 'src/files', 'src/models', 'src/train'],
+  src: [...trained, ...methods, 'src/files', 'src/models', 'src/onnx', 'src/train'],
 };
 
 /** Circles that are still there: remove them from here as they go. */

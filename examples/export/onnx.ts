@@ -1,0 +1,35 @@
+// A trained network as an ONNX file, for inference elsewhere.
+import { writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { zeros } from '../../src/index.node.js';
+import { exportOnnx } from '../../src/onnx';
+import { describeDataset } from '../shared/datasets';
+import { readSaved } from '../shared/runs';
+
+/** What the file's input and output mean. */
+export interface OnnxReport {
+  model: string;
+  onnx: string;
+  /** Of the file. */
+  bytes: number;
+  /** Of the input: [batch, 3, height, width]. */
+  shape: ['batch', 3, number, number];
+  /** Pixels in [0, 1] become (pixel − mean) / std. */
+  mean: readonly number[];
+  std: readonly number[];
+  /** Of the logits, in their order. */
+  classes: readonly string[];
+}
+
+/** Writes `file` from a file of weights; with `apart` the weights lie beside it, in FILE.data. */
+export async function writeOnnx(weights: string, file: string, apart: boolean): Promise<OnnxReport> {
+  const { model, dataset, size = 32, load } = readSaved(weights, {});
+  const { classes, mean, std } = describeDataset(dataset);
+  const externalData = `${basename(file)}.data`;
+  const names = { inputNames: ['images'], outputNames: ['logits'] };
+  const options = { ...names, ...(apart && { externalData }) };
+  const { bytes, data } = await exportOnnx(load(classes.length), zeros([4, 3, size, size]), options);
+  writeFileSync(file, bytes);
+  if (data) writeFileSync(`${file}.data`, data);
+  return { model, onnx: file, bytes: bytes.length, shape: ['batch', 3, size, size], mean, std, classes };
+}
