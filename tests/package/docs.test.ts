@@ -1,5 +1,5 @@
-// README.md and docs/ tell the truth: their code blocks type-check, run and learn, so does each cell of the table from PyTorch; commands,
-// options and dependencies exist, and so does every file that is linked to.
+// README.md and docs/ tell the truth: their code blocks type-check, run and learn, so does each cell of the table from PyTorch; dependencies
+// exist, and so does every file that is linked to. Their commands are looked at in commands.test.ts.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -88,6 +88,15 @@ for (const [i, { name, code }] of blocks.entries())
     if (losses.length) assert.ok(losses.at(-1)! < losses[0], output);
   });
 
+test('no block is of a kind that nothing runs', () => {
+  const fences = pages.flatMap((page) =>
+    [...textOf(page).matchAll(/^```(.*)\n[\s\S]*?^```$/gm)].map(([, kind]) => [page, kind]),
+  );
+  // What is not TypeScript: a page, run by tests/browser/without-bundler.test.ts, and a drawing.
+  const others = fences.filter(([, kind]) => kind !== 'ts').map((fence) => fence.join(': '));
+  assert.equal(others, ['docs/architecture.md: mermaid', 'docs/bundles.md: html']);
+});
+
 test('README shows a training loop, and is short', () => {
   assert.ok(blocks.some(({ name, code }) => name.startsWith('README') && /backward\(\)/.test(code)));
   assert.ok(textOf('README.md').split('\n').length <= 130);
@@ -128,33 +137,6 @@ test('code blocks and table are strictly typed', () => {
   } catch (error) {
     assert.unreachable((error as { stdout: string }).stdout);
   }
-});
-
-test('commands and options exist', () => {
-  /** A program's files, and those of examples/shared that it imports. */
-  const text = (program: string) => {
-    const folder = join(root, 'examples', program);
-    const own = readdirSync(folder).filter((name) => name.endsWith('.ts'));
-    const texts = own.map((name) => readFileSync(join(folder, name), 'utf8'));
-    const imports = [...texts.join().matchAll(/'\.\.\/shared\/([\w-]+)'/g)].map((match) => match[1]);
-    return [
-      ...texts,
-      ...imports.map((name) => readFileSync(join(root, 'examples/shared', `${name}.ts`), 'utf8')),
-    ].join();
-  };
-  const commands = [
-    ...(textOf('README.md') + textOf('docs/training.md') + textOf('docs/modules.md')).matchAll(
-      /npm run ([\w-]+)(?: -- ([^#`\n]*))?/g,
-    ),
-  ];
-  assert.ok(commands.length >= 8);
-  for (const [, name, args = ''] of commands) {
-    assert.ok(name in manifest.scripts, `npm run ${name}`);
-    for (const [option] of args.matchAll(/--[\w-]+/g))
-      assert.ok(option === '--help' || text(name).includes(`'${option}`), `${name} ${option}`);
-  }
-  const table = section('docs/training.md', 'Options').matchAll(/`(--[\w-]+)`/g);
-  for (const [, option] of table) assert.ok(text('cifar-train').includes(`'${option}`), `cifar-train ${option}`);
 });
 
 test('each dependency is there, and each is explained', () => {
