@@ -1,0 +1,110 @@
+// The site that `npm run site` makes: no warning of typedoc, no dead link, a title on each page, nothing that axe-core would change, nothing wider than a
+// telephone. Skipped where its packages cannot be had.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { deadLinks, filesOf } from '../../docs/site/links';
+import { addressOf, ENTRIES, SECTIONS } from '../../docs/site/pages';
+import { serve } from '../../examples/browser/server';
+import { ensurePackages } from '../../scripts/setup/packages.mjs';
+import { SetupError } from '../../scripts/setup/say.mjs';
+import { openPage, placeOf, withBrowser } from '../browser/browsers';
+import { accessible } from '../browser/page-driver';
+import { root } from '../bundle';
+
+const folder = mkdtempSync(join(tmpdir(), 'dawnfield-site-'));
+test.after(() => rmSync(folder, { recursive: true }));
+
+/** Installs the packages of docs/site where they are not there yet; whether that was possible. */
+function hasPackages(): boolean {
+  try {
+    ensurePackages(join(root, 'docs/site'));
+    return true;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    return false;
+  }
+}
+
+const there = hasPackages();
+const built = there ? test : test.skip;
+const seen = there && placeOf('chromium') ? test : test.skip;
+
+built('builds without a warning of typedoc, and its programs are strictly typed', () => {
+  const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const;
+  const typescript = join(root, 'node_modules/typescript/bin/tsc');
+  try {
+    execFileSync(process.execPath, ['--import', 'tsx', 'docs/site/main.ts', '--out', folder], options);
+    execFileSync(process.execPath, [typescript, '-p', 'docs/site'], options);
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    assert.unreachable(stdout + stderr);
+  }
+});
+
+built('has the reference, the page that trains, and every document; no dead link; a title on each page', () => {
+  for (const path of [
+    'index.html',
+    'api/modules/dawnfield_nn.html',
+    'page/index.html',
+    ...ENTRIES.map(({ source }) => addressOf(source)),
+  ])
+    assert.ok(existsSync(join(folder, path)), path);
+  assert.equal(deadLinks(folder), []);
+  for (const path of filesOf(folder).filter((name) => name.endsWith('.html')))
+    assert.match(readFileSync(path, 'utf8'), /<title>[^<]{3,}<\/title>/, path);
+  // A name from a row of a table has its words and is a function.
+  const page = readFileSync(join(folder, 'api/functions/dawnfield_functional.lgamma.html'), 'utf8');
+  assert.match(page, /Γ\(x\)/);
+});
+
+test('a dead link is found', () => {
+  const dead = deadLinks(join(root, 'tests/site/dead'));
+  assert.equal(dead, ['page.html: absent.html', 'page.html: #nowhere', 'page.html: page.html#gone']);
+});
+
+test('every document of docs/ is in the navigation', () => {
+  const sources = filesOf(join(root, 'docs')).filter((path) => /docs\/[^/]+\.md$/.test(path));
+  for (const path of sources)
+    assert.ok(
+      ENTRIES.some(({ source }) => path.endsWith(source)),
+      path,
+    );
+});
+
+test('a guide has a picture, a program, and links onwards', () => {
+  for (const { source } of SECTIONS[0]?.entries ?? []) {
+    const text = readFileSync(join(root, source), 'utf8');
+    assert.match(text.slice(0, 3000), /!\[[^\]]{20,}\]\(figures\//, `a picture in ${source}`);
+    assert.match(text, /^```ts$/m, `a program in ${source}`);
+    assert.match(text, /^## Read on$/m, `links in ${source}`);
+  }
+});
+
+seen('axe-core finds nothing on the front page and a guide, and nothing is wider than 390 px', async () => {
+  const server = await serve(folder);
+  const problems: string[] = [];
+  try {
+    await withBrowser('chromium', async (browser) => {
+      const page = await openPage(browser, problems);
+      for (const path of ['index.html', 'mean-field.html'])
+        for (const theme of ['light', 'dark']) {
+          await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
+          await page.setViewport({ width: theme === 'dark' ? 390 : 1280, height: 900 });
+          await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/${path}`);
+          await accessible(page, `${path}, ${theme}`);
+          const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+          assert.ok(wide <= room, `${path} is ${wide} px wide where ${room} are there`);
+        }
+    });
+  } finally {
+    server.close();
+  }
+  assert.equal(problems, []);
+});
+
+test.run();
