@@ -34,12 +34,10 @@ const there = hasPackages();
 const built = there ? test : test.skip;
 const seen = there && placeOf('chromium') ? test : test.skip;
 
-built('builds without a warning of typedoc, and its programs are strictly typed', () => {
-  const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const;
-  const typescript = join(root, 'node_modules/typescript/bin/tsc');
+built('builds without a warning of typedoc', () => {
   try {
-    execFileSync(process.execPath, ['--import', 'tsx', 'docs/site/main.ts', '--out', folder], options);
-    execFileSync(process.execPath, [typescript, '-p', 'docs/site'], options);
+    const args = ['--import', 'tsx', 'docs/site/main.ts', '--out', folder];
+    execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', stdio: 'pipe' });
   } catch (error) {
     const { stdout, stderr } = error as { stdout: string; stderr: string };
     assert.unreachable(stdout + stderr);
