@@ -122,7 +122,7 @@ class Encoder extends Module {
  * reads. [N, 3, imageSize, imageSize] → [N, classes].
  */
 export class VisionTransformer extends Module {
-  /** [1, 1, hiddenDim]: the token in front of the patches, whose features the head reads. */
+  /** `[1, 1, hiddenDim]`: the token in front of the patches, whose features the head reads. */
   readonly class_token: Parameter;
   readonly conv_proj: Conv2d;
   readonly encoder: Encoder;

@@ -40,7 +40,7 @@ export interface MultiheadAttentionOptions {
 
 /** How one call attends. */
 export interface AttentionCall {
-  /** [N, S]: true where a key is padding, or float32 that is added to its scores. */
+  /** `[N, S]`: true where a key is padding, or float32 that is added to its scores. */
   keyPaddingMask?: Tensor | null;
   /** Whether the weights are returned too (default true); without them attention is fused. */
   needWeights?: boolean;
@@ -79,15 +79,15 @@ type Inputs = [query: Tensor, key: Tensor, value: Tensor, call?: AttentionCall];
  * `k_proj_weight`, `v_proj_weight` where widths differ; `in_proj_bias`, `bias_k`, `bias_v`, `out_proj.weight`, `out_proj.bias`.
  */
 export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Tensor | null]> {
-  /** [3·embedDim, embedDim]: projections of queries, keys and values; null with `kdim` or `vdim` of their own. */
+  /** `[3·embedDim, embedDim]`: projections of queries, keys and values; null with `kdim` or `vdim` of their own. */
   readonly inProjWeight: Parameter | null = null;
-  /** [embedDim, embedDim]: of the queries, where `inProjWeight` is null; else null. */
+  /** `[embedDim, embedDim]`: of the queries, where `inProjWeight` is null; else null. */
   readonly qProjWeight: Parameter | null = null;
-  /** [embedDim, kdim]: of the keys, where `inProjWeight` is null; else null. */
+  /** `[embedDim, kdim]`: of the keys, where `inProjWeight` is null; else null. */
   readonly kProjWeight: Parameter | null = null;
-  /** [embedDim, vdim]: of the values, where `inProjWeight` is null; else null. */
+  /** `[embedDim, vdim]`: of the values, where `inProjWeight` is null; else null. */
   readonly vProjWeight: Parameter | null = null;
-  /** [3·embedDim]: of queries, keys and values; null with `bias: false`. */
+  /** `[3·embedDim]`: of queries, keys and values; null with `bias: false`. */
   readonly inProjBias: Parameter | null;
   /** Trained key at the end of each sequence; null without `addBiasKv`. */
   readonly biasK: Parameter | null;

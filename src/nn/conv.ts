@@ -192,7 +192,7 @@ export class ConvTranspose3d extends Convolution<ConvTransposeOptions> {
   }
 }
 
-/** Transposed convolution of [N, inChannels, H, W] with `weight` [inChannels, outChannels/groups, kH, kW]: a stride enlarges the image. */
+/** Transposed convolution of [N, inChannels, H, W] with `weight` `[inChannels, outChannels/groups, kH, kW]`: a stride enlarges the image. */
 export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
   constructor(
     inChannels: number,

@@ -29,9 +29,9 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     biasIh: 'bias_ih',
     biasHh: 'bias_hh',
   };
-  /** [gates · hiddenSize, inputSize]: from the input, gates in PyTorch's order. */
+  /** `[gates · hiddenSize, inputSize]`: from the input, gates in PyTorch's order. */
   readonly weightIh: Parameter;
-  /** [gates · hiddenSize, hiddenSize]: from the state. */
+  /** `[gates · hiddenSize, hiddenSize]`: from the state. */
   readonly weightHh: Parameter;
   /** [gates · hiddenSize]; null with `bias: false`. */
   readonly biasIh: Parameter | null;

@@ -20,9 +20,9 @@ import { mean, variance } from './reduce';
 
 /** Options of `instanceNorm`. */
 export interface InstanceNormOptions extends AffineOptions {
-  /** [C]: used without `useInputStats`, updated with it. */
+  /** `[C]`: used without `useInputStats`, updated with it. */
   runningMean?: Tensor | null;
-  /** [C]: used without `useInputStats`, updated with it. */
+  /** `[C]`: used without `useInputStats`, updated with it. */
   runningVar?: Tensor | null;
   /** Normalise with the statistics of the input, and update the running ones where they are given; true by default. */
   useInputStats?: boolean;

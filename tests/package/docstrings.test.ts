@@ -75,4 +75,11 @@ test('exports and their members have docstrings', () => {
   assert.is(missing.size, 0, `${missing.size} of ${seen.size} names have no docstring:\n${[...missing].join('\n')}`);
 });
 
+test('no comment begins as Markdown defines a link, which editors and typedoc do not show', () => {
+  const sources = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(root) && !fileName.includes('node_modules'));
+  assert.ok(sources.length > 100);
+  for (const { fileName, text } of sources)
+    assert.not.match(text, /^\s*(\/\*)?\* \[[^\]\n]*\]: /m, relative(root, fileName));
+});
+
 test.run();
