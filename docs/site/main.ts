@@ -4,7 +4,7 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildPage } from '../../scripts/setup/build.mjs';
+import { buildPage } from '../../scripts/setup/page.mjs';
 import { front } from './front';
 import { page } from './layout';
 import { deadLinks } from './links';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { Page } from 'puppeteer-core';
 import sharp from 'sharp';
 import { serve } from '../../examples/browser/server';
-import { buildPage } from '../../scripts/setup/build.mjs';
+import { buildPage } from '../../scripts/setup/page.mjs';
 import { openPage, withBrowser } from '../../tests/browser/browsers';
 import { drawCrossing, drawTiles, momentsOf } from './crossing';
 import { root } from './places';

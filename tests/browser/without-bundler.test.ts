@@ -8,9 +8,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { serve } from '../../examples/browser/server';
 import { root } from '../bundle';
-import { openPage, placeOf, withBrowser } from './browsers';
+import { isThere, openPage, withBrowser } from './browsers';
 
-(placeOf('chromium') ? test : test.skip)('a page without a bundler adds two numbers', async () => {
+(isThere('chromium') ? test : test.skip)('a page without a bundler adds two numbers', async () => {
   const block = /```html\n([\s\S]*?)```/.exec(readFileSync(join(root, 'docs/bundles.md'), 'utf8'))?.[1] ?? '';
   const address = 'https://cdn.jsdelivr.net/npm/dawnfield';
   assert.ok(block.includes(address));

@@ -10,29 +10,17 @@ import * as assert from 'uvu/assert';
 import { deadLinks, filesOf } from '../../docs/site/links';
 import { addressOf, ENTRIES, SECTIONS } from '../../docs/site/pages';
 import { serve } from '../../examples/browser/server';
-import { ensurePackages } from '../../scripts/setup/packages.mjs';
-import { SetupError } from '../../scripts/setup/say.mjs';
-import { openPage, placeOf, withBrowser } from '../browser/browsers';
+import { isThere, openPage, withBrowser } from '../browser/browsers';
 import { accessible } from '../browser/page-driver';
 import { root } from '../bundle';
+import { hasPackages } from '../packages';
 
 const folder = mkdtempSync(join(tmpdir(), 'dawnfield-site-'));
 test.after(() => rmSync(folder, { recursive: true }));
 
-/** Installs the packages of docs/site where they are not there yet; whether that was possible. */
-function hasPackages(): boolean {
-  try {
-    ensurePackages(join(root, 'docs/site'));
-    return true;
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    return false;
-  }
-}
-
-const there = hasPackages();
+const there = hasPackages('docs/site') && hasPackages('examples/browser');
 const built = there ? test : test.skip;
-const seen = there && placeOf('chromium') ? test : test.skip;
+const seen = there && isThere('chromium') ? test : test.skip;
 
 built('builds without a warning of typedoc', () => {
   try {
