@@ -97,7 +97,7 @@ export function render(source: string, text: string): Document {
   const html = markdown.renderer
     .render(tokens, markdown.options, {})
     .replaceAll('<pre><code>', '<pre tabindex="0"><code>')
-    .replaceAll('<table>', '<div class="table" tabindex="0" role="region" aria-label="Table"><table>')
+    .replaceAll('<table>', '<div class="table" tabindex="0" role="group" aria-label="Table"><table>')
     .replaceAll('</table>', '</table></div>')
     .replaceAll('<th></th>', '<td></td>');
   const title = headings.find(({ level }) => level === 1)?.title;
