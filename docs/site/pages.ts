@@ -1,5 +1,7 @@
 // Which documents the site has, in the order of its navigation, and how their addresses follow from their files.
-import { posix } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { root } from './places';
 
 export interface Entry {
   /** Below the root. */
@@ -18,7 +20,7 @@ const docs = (title: string, labels: Readonly<Record<string, string>>): Section 
   entries: Object.entries(labels).map(([name, label]) => ({ source: `docs/${name}.md`, label })),
 });
 
-export const SECTIONS: readonly Section[] = [
+const listed: readonly Section[] = [
   docs('Guides', {
     training: 'Train on CIFAR',
     modules: 'Your own module',
@@ -49,6 +51,17 @@ export const SECTIONS: readonly Section[] = [
     ],
   },
 ];
+
+/** Documents that nobody has listed yet, under their own titles. */
+const others = readdirSync(join(root, 'docs'))
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => `docs/${name}`)
+  .filter((source) => !listed.some(({ entries }) => entries.some((entry) => entry.source === source)))
+  .map((source) => ({ source, label: /^# (.*)$/m.exec(readFileSync(join(root, source), 'utf8'))?.[1] ?? source }));
+
+export const SECTIONS: readonly Section[] = listed.map((section) =>
+  section.title === 'Going on' ? { ...section, entries: [...section.entries, ...others] } : section,
+);
 
 export const ENTRIES: readonly Entry[] = SECTIONS.flatMap(({ entries }) => entries);
 

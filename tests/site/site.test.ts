@@ -53,15 +53,6 @@ test('a dead link is found', () => {
   assert.equal(dead, ['page.html: absent.html', 'page.html: #nowhere', 'page.html: page.html#gone']);
 });
 
-test('every document of docs/ is in the navigation', () => {
-  const sources = filesOf(join(root, 'docs')).filter((path) => /docs\/[^/]+\.md$/.test(path));
-  for (const path of sources)
-    assert.ok(
-      ENTRIES.some(({ source }) => path.endsWith(source)),
-      path,
-    );
-});
-
 test('a guide has a picture, a program, and links onwards', () => {
   for (const { source } of SECTIONS[0]?.entries ?? []) {
     const text = readFileSync(join(root, source), 'utf8');
