@@ -26,7 +26,8 @@ import { isThere, openPage, withBrowser } from './browsers';
       const page = await openPage(browser, problems);
       const logged = new Promise<unknown[]>((resolve) =>
         page.on('console', (line) => {
-          if (line.type() === 'log') resolve(Promise.all(line.args().map((arg) => arg.evaluate((x) => Object.values(Object(x))))));
+          if (line.type() === 'log')
+            resolve(Promise.all(line.args().map((arg) => arg.evaluate((x) => Object.values(Object(x))))));
         }),
       );
       await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`);

@@ -76,7 +76,9 @@ test('exports and their members have docstrings', () => {
 });
 
 test('no comment begins as Markdown defines a link, which editors and typedoc do not show', () => {
-  const sources = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(root) && !fileName.includes('node_modules'));
+  const sources = program
+    .getSourceFiles()
+    .filter(({ fileName }) => fileName.startsWith(root) && !fileName.includes('node_modules'));
   assert.ok(sources.length > 100);
   for (const { fileName, text } of sources)
     assert.not.match(text, /^\s*(\/\*)?\* \[[^\]\n]*\]: /m, relative(root, fileName));
