@@ -52,7 +52,7 @@ export interface RunInfo {
   readonly particles: boolean;
 }
 
-export type Phase = 'idle' | 'preparing' | 'running' | 'paused' | 'finished' | 'failed';
+export type Phase = 'idle' | 'preparing' | 'running' | 'paused' | 'finished' | 'failed' | 'missing';
 
 /** Images as 3·32·32 bytes each, channels first. */
 export interface Pictures {
@@ -115,6 +115,7 @@ export type ToWorker =
   | { type: 'export'; what: 'checkpoint' | 'metrics'; run: number }
   | { type: 'import'; file: File }
   | { type: 'save' }
-  | { type: 'flow'; run: boolean }
+  /** `small` is enough to see that it works. */
+  | { type: 'flow'; run: boolean; small: boolean }
   /** Ends the device as a driver's crash does: what a test needs. */
   | { type: 'lose-device' };

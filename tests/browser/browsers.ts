@@ -54,8 +54,12 @@ const FIREFOX_PREFERENCES = {
   'gfx.webgpu.ignore-blocklist': true,
 };
 
-/** Opens a browser with WebGPU and a profile of its own, runs `body`, and closes it. */
-export async function withBrowser<T>(name: BrowserName, body: (browser: Browser) => Promise<T>): Promise<T> {
+/** Opens a browser with WebGPU, or without, and a profile of its own, runs `body`, and closes it. */
+export async function withBrowser<T>(
+  name: BrowserName,
+  body: (browser: Browser) => Promise<T>,
+  webgpu = true,
+): Promise<T> {
   const userDataDir = mkdtempSync(join(tmpdir(), `dawnfield-${name}-`));
   const links = mkdtempSync(join(tmpdir(), 'dawnfield-vulkan-'));
   // The set-up's driver is for Node: its libraries would not load into the browser.
@@ -66,12 +70,13 @@ export async function withBrowser<T>(name: BrowserName, body: (browser: Browser)
     name === 'firefox'
       ? await launch({
           ...{ ...common, browser: 'firefox', env: { ...env, ...vulkanOf(links) } },
-          extraPrefsFirefox: FIREFOX_PREFERENCES,
+          extraPrefsFirefox: { ...FIREFOX_PREFERENCES, 'dom.webgpu.enabled': webgpu },
         })
       : await launch({
           ...{ ...common, env },
           args: [
-            ...['--no-sandbox', '--enable-unsafe-webgpu', '--disable-quic', '--no-first-run'],
+            ...['--no-sandbox', '--disable-quic', '--no-first-run'],
+            webgpu ? '--enable-unsafe-webgpu' : '--disable-features=WebGPU,WebGPUService',
             ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
           ],
         });

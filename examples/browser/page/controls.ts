@@ -74,7 +74,7 @@ const GROUPS: readonly { title: string; open: boolean; fields: readonly Field[] 
     fields: [
       { key: 'epochs', label: 'Epochs' },
       { key: 'batch', label: 'Batch' },
-      { key: 'lr', label: 'Rate' },
+      { key: 'lr', label: 'Learning rate' },
       { key: 'schedule', label: 'Schedule', words: words(SCHEDULES, ['÷ 10 at ½ and ¾', 'cosine', 'constant']) },
       { key: 'weightDecay', label: 'Decay', only: ['mean-field', 'vanilla'] },
       { key: 'seed', label: 'Seed' },
@@ -158,6 +158,7 @@ export function makeControls(): void {
     el('option', { value: -1, disabled: true }, 'my own settings'),
   );
   about = el('p', { class: 'about' });
+  const locked = el('p', { class: 'about', id: 'locked' }, 'Reset to choose another experiment.');
   const groups = GROUPS.map(({ title, open, fields }) => {
     const body = fields.map((field) => {
       const row = input(field);
@@ -170,6 +171,7 @@ export function makeControls(): void {
     el('h2', {}, 'Experiment'),
     el('div', { class: 'row wide' }, el('label', { for: 'preset', class: 'visually-hidden' }, 'Preset'), presets),
     about,
+    locked,
     ...groups,
   );
   byId('controls').addEventListener('submit', (event) => event.preventDefault());
@@ -177,6 +179,7 @@ export function makeControls(): void {
   addEventListener('hashchange', () => choose(fromHash(location.hash)));
   onChange(['run'], () => {
     const busy = store.runs.length > 0 && store.phase !== 'finished' && store.phase !== 'failed';
+    locked.hidden = !busy;
     for (const field of [...inputs.values(), presets]) field.disabled = busy || store.phase === 'preparing';
   });
 }

@@ -53,7 +53,7 @@ export class Plot {
   }
 }
 
-const FONT = '12px system-ui, sans-serif';
+export const FONT = '12px system-ui, sans-serif';
 
 /** An axis in the page's ink. */
 export const axis = (more: uPlot.Axis = {}): uPlot.Axis => {

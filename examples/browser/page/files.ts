@@ -65,7 +65,7 @@ export function makeFiles(): void {
       el('label', { for: 'checkpoint', class: 'button quiet' }, checkpoint, 'Open a checkpoint'),
     ),
     there,
-    el('h3', {}, 'Take away'),
+    el('h3', {}, 'Download'),
     el('div', { class: 'line' }, ...exports, link),
   );
   onChange(['data'], () => {
@@ -115,8 +115,11 @@ function take(files: readonly { path: string; file: File }[]): void {
 
 /** All files that were dropped, those in folders with their paths. */
 async function dropped(data: DataTransfer | null): Promise<{ path: string; file: File }[]> {
-  const entries = [...(data?.items ?? [])].flatMap((item) => item.webkitGetAsEntry() ?? []);
-  const all: { path: string; file: File }[] = [];
+  const items = [...(data?.items ?? [])];
+  const entries = items.flatMap((item) => item.webkitGetAsEntry() ?? []);
+  // What another program drags may be a file without an entry in a file system.
+  const files = entries.length ? [] : items.flatMap((item) => item.getAsFile() ?? []);
+  const all: { path: string; file: File }[] = files.map((file) => ({ path: file.name, file }));
   const walk = async (entry: FileSystemEntry): Promise<void> => {
     if (entry.isFile) {
       const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));

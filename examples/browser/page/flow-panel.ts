@@ -27,7 +27,7 @@ export function makeFlowPanel(theme: () => string): () => void {
   button.addEventListener('click', () => {
     if (!running) [gaps, coordinates] = [[], []];
     draw();
-    send({ type: 'flow', run: !running });
+    send({ type: 'flow', run: !running, small: new URLSearchParams(location.search).has('small') });
   });
   listen((message) => {
     if (message.type === 'flow-gap') gaps.push(message);

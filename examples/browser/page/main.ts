@@ -35,8 +35,6 @@ listen((message) => {
     remedy(),
     el('details', {}, el('summary', {}, 'What it said'), el('code', {}, message.message)),
   );
-  byId('adapter').textContent = 'no WebGPU';
-  document.body.dataset.phase = 'missing';
 });
 
 // A tab that is hidden or closed has its run saved.

@@ -2,7 +2,7 @@
 
 import uPlot from 'uplot';
 import type { Crossing, Point } from '../protocol';
-import { axis, DRAWN, Plot } from './curves';
+import { axis, DRAWN, FONT, Plot } from './curves';
 import { byId, el } from './dom';
 import { inks, particleColor } from './palette';
 import { onChange, store } from './store';
@@ -87,7 +87,7 @@ const empty = (): HTMLElement =>
       {},
       store.runs.length
         ? 'This network has no particles: its blocks stand where they are. Choose a mean-field ResNet to see them move.'
-        : 'Each block of a mean-field network has a time. Press Start: a line for each, and a ring wherever two cross and change places.',
+        : 'Press Start: the first two cross within a minute.',
     ),
   );
 
@@ -100,7 +100,10 @@ function sample(points: readonly Point[]): Point[] {
 function options(panel: Panel, n: number) {
   return {
     scales: { x: { time: false } },
-    axes: [axis({ size: 24 }), axis({ size: 40 })],
+    axes: [
+      axis({ label: 'step', labelSize: 18, labelFont: FONT, size: 24 }),
+      axis({ label: 'time τ', labelSize: 18, labelFont: FONT, size: 40 }),
+    ],
     series: [
       {},
       ...Array.from({ length: n }, (_, i) => ({ stroke: particleColor(i, n), width: 2, points: { show: false } })),

@@ -51,7 +51,11 @@ export function makePictures(): void {
     tell(cards.own, guesses?.own);
     const right = cards.test.filter(({ label }, i) => guesses?.pictures.classes[i] === label).length;
     byId('score').textContent =
-      guesses && pictures ? `${right} of ${pictures.count} right` : pictures ? 'test images' : '';
+      guesses && pictures
+        ? `test images, and what the network takes them for: ${right} of ${pictures.count} right`
+        : pictures
+          ? 'test images'
+          : '';
   });
 }
 

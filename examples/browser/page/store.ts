@@ -15,6 +15,8 @@ export interface Lesion {
 export const store = {
   phase: 'idle' as Phase,
   message: '',
+  /** The last notice, for those who do not see it. */
+  news: '',
   /** When it was first drawn: while the experiment runs it goes with the next point some seconds later. */
   saidAt: 0,
   adapter: '',
@@ -79,6 +81,9 @@ function take(message: ToPage): readonly Part[] {
       store.adapter = message.isCpu ? `${message.adapter} (software)` : message.adapter;
       store.stored = message.stored;
       return ['run', 'data'];
+    case 'missing':
+      store.phase = 'missing';
+      return ['run'];
     case 'phase':
       store.phase = message.phase;
       say(message.message);
@@ -116,12 +121,15 @@ function take(message: ToPage): readonly Part[] {
     case 'stored':
       store.stored = message.data;
       say(message.message);
+      store.news = message.message;
       return ['data', 'run'];
     case 'saved':
       store.savedStep = message.step;
+      if (store.phase === 'paused') store.message = '';
       return ['run'];
     case 'notice':
       say(message.text);
+      store.news = message.text;
       return ['run'];
     case 'progress':
       say(`${message.what}: ${message.done} of ${message.total}`);

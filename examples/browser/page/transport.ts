@@ -32,7 +32,7 @@ export function makeTransport(): void {
     main,
     step,
     reset,
-    el('div', { class: 'rate' }, el('label', { for: 'rate' }, 'Rate'), slider, rate),
+    el('div', { class: 'rate' }, el('label', { for: 'rate' }, 'Learning rate'), slider, rate),
   );
 
   const gauges = Object.fromEntries(
@@ -46,38 +46,36 @@ export function makeTransport(): void {
   onChange(['run'], () => {
     const { phase, runs, histories, settings } = store;
     const running = phase === 'running';
-    main.textContent = running
-      ? 'Pause'
-      : runs.length && phase === 'paused'
-        ? 'Resume'
-        : runs.length
-          ? 'Start again'
-          : 'Start';
-    main.disabled = phase === 'preparing';
+    const idle = runs.length ? 'Start again' : 'Start';
+    write(main, running ? 'Pause' : runs.length && phase === 'paused' ? 'Resume' : idle);
+    main.disabled = phase === 'preparing' || phase === 'missing';
     step.disabled = phase !== 'paused';
     reset.disabled = !runs.length;
     slider.disabled = !runs.length;
     if (document.activeElement !== slider) slider.value = String(Math.log2(store.rate));
     const point = histories[0]?.points.at(-1);
-    rate.textContent = (point?.lr ?? chosen().lr * store.rate).toPrecision(2);
+    write(rate, (point?.lr ?? chosen().lr * store.rate).toPrecision(2));
     const { imagesPerSecond, bytes, launches } = store.gauges;
-    const show = (name: string, text: string) => {
-      const value = gauges[name];
-      if (value && value.textContent !== text) value.textContent = text;
-    };
+    const show = (name: string, text: string) => write(gauges[name], text);
     show('Step', point ? String(point.step) : '–');
     show('Epoch', point ? `${Math.max(1, point.epoch)} / ${settings.epochs}` : '–');
     show('Images/s', imagesPerSecond ? number.format(imagesPerSecond) : '–');
     show('GPU memory', bytes ? bytesText(bytes) : '–');
     show('Launches a step', launches ? String(launches) : '–');
     show('Parameters', runs.length ? runs.map(({ parameters }) => parameters.toLocaleString('en')).join(' + ') : '–');
-    byId('adapter').textContent = store.adapter || 'looking for a GPU …';
-    byId('status').textContent = store.message || sentence();
+    const adapter = phase === 'missing' ? 'no WebGPU' : store.adapter || 'looking for a GPU …';
+    write(byId('adapter'), adapter);
+    write(byId('status'), store.message || sentence());
     store.saidAt = Math.min(store.saidAt, performance.now());
     byId('status').dataset.phase = phase;
     document.body.dataset.phase = phase;
   });
   summarise();
+}
+
+/** Sets a text that has changed; the same one set again would be laid out again, and read aloud again. */
+function write(element: HTMLElement | undefined, text: string): void {
+  if (element && element.textContent !== text) element.textContent = text;
 }
 
 function go(): void {
@@ -106,12 +104,19 @@ function sentence(): string {
   }
 }
 
-/** A sentence for screen readers every ten seconds, and whenever the phase changes. */
+/** A sentence for screen readers every ten seconds, and whenever the phase changes or there is news, such as a file that is refused. */
 function summarise(): void {
   let phase = '';
+  let news = '';
   let at = 0;
   onChange(['run'], () => {
     const now = performance.now();
+    const told = news;
+    news = store.news;
+    if (news && news !== told) {
+      byId('summary').textContent = news;
+      return;
+    }
     if (store.phase === phase && (store.phase !== 'running' || now < at)) return;
     phase = store.phase;
     at = now + 10_000;

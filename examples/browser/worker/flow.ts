@@ -9,11 +9,10 @@ import { type Group, powerLaw } from '../../feature-flow-lab/statistics';
 import type { ToPage } from '../protocol';
 import type { Turns } from './turns';
 
-const SEEDS = 6;
-const NETS = { layers: 3, samples: 8, inputs: 8, eta: 0.1, seeds: SEEDS, seed: 0 };
-const TIME = 4;
-const WIDTHS = [16, 32, 64, 128, 256];
-const PARTICLES = 8192;
+const NETS = { layers: 3, samples: 8, inputs: 8, eta: 0.1, seed: 0 };
+/** How much is computed: what is shown, and what is enough to see that it works. */
+const SIZES = { time: 4, seeds: 6, widths: [16, 32, 64, 128, 256], particles: 8192 };
+const SMALL: typeof SIZES = { time: 0.5, seeds: 2, widths: [16, 32, 64], particles: 512 };
 
 const CHECK = {
   widths: [1, 2, 4],
@@ -43,13 +42,13 @@ export class FlowPanel {
     this.#stop = true;
   }
 
-  async run(): Promise<void> {
+  async run(small = false): Promise<void> {
     if (this.#running) return;
     [this.#running, this.#stop] = [true, false];
     const say = (text: string) => this.post({ type: 'flow-status', running: true, text });
     try {
       await init();
-      await this.#gaps(say);
+      await this.#gaps(small ? SMALL : SIZES, say);
       await this.#coordinates(say);
       this.post({ type: 'flow-status', running: false, text: 'Done.' });
     } catch (error) {
@@ -68,22 +67,23 @@ export class FlowPanel {
     if (this.#stop) throw new Stopped();
   }
 
-  async #gaps(say: (text: string) => void): Promise<void> {
+  async #gaps({ time, seeds, widths, particles }: typeof SIZES, say: (text: string) => void): Promise<void> {
     await this.turns.during(async () => {
-      const steps = Math.round(TIME / NETS.eta);
-      say(`The flow itself: ${PARTICLES} particles …`);
-      const { x, y } = problem(NETS);
+      const nets = { ...NETS, seeds };
+      const steps = Math.round(time / nets.eta);
+      say(`The flow itself: ${particles} particles …`);
+      const { x, y } = problem(nets);
       for (const sample of [x, y]) sample.keep();
-      const start = { layers: NETS.layers, particles: PARTICLES, seed: NETS.seed, time: TIME, dt: NETS.eta };
+      const start = { layers: nets.layers, particles, seed: nets.seed, time, dt: nets.eta };
       const reference = await follow({ x, y }, start, (k) => (k % 4 ? undefined : this.#yield()));
       const groups: Group[] = [];
-      for (const width of WIDTHS) {
-        say(`${SEEDS} nets of width ${width} …`);
-        const net = await makeNets(NETS, x, { width, replicas: SEEDS });
-        const runs = await lossesOf(net, x, y, NETS.eta, steps, () => undefined);
+      for (const width of widths) {
+        say(`${seeds} nets of width ${width} …`);
+        const net = await makeNets(nets, x, { width, replicas: seeds });
+        const runs = await lossesOf(net, x, y, nets.eta, steps, () => undefined);
         release(net);
         groups.push({ x: width, values: runs.map((run) => sup(run, reference)) });
-        const fit = groups.length > 1 ? powerLaw(groups, NETS.seed) : null;
+        const fit = groups.length > 1 ? powerLaw(groups, nets.seed) : null;
         const { values } = groups.at(-1) ?? { values: [] };
         this.post({ type: 'flow-gap', width, values, slope: fit?.slope ?? null, interval: fit?.interval ?? null });
         await this.#yield();

@@ -46,7 +46,7 @@ async function answer(message: ToWorker): Promise<unknown> {
     case 'save':
       return session.save();
     case 'flow':
-      return message.run ? flow.run() : flow.stop();
+      return message.run ? flow.run(message.small) : flow.stop();
     case 'lose-device':
       return device().gpu.destroy();
   }
@@ -69,7 +69,7 @@ scope.onmessage = ({ data }) => {
   answer(data).catch(async (error: unknown) => {
     if (await isLost(error)) return session.recover();
     const text = error instanceof Error ? error.message : String(error);
-    const began = ['start', 'resume', 'step', 'import'].includes(data.type);
+    const began = ['start', 'resume', 'step'].includes(data.type);
     if (began) post({ type: 'phase', phase: 'failed', message: text });
     else post({ type: 'notice', text });
   });

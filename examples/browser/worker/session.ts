@@ -5,7 +5,7 @@ import type { ImageDataset } from '../../../datasets/cifar';
 import { fromEnd } from '../../../shaders/checked';
 import { DeviceLostError, device, init, shutdown, tensor } from '../../../src/index';
 import { decodeCheckpoint } from '../../../src/train/checkpoint';
-import type { Recipe } from '../../shared/recipe';
+import { checkRecipe, type Recipe } from '../../shared/recipe';
 import { initialise, residentImages } from '../../shared/training';
 import { emptyHistory } from '../history';
 import type { Block, History, Phase, Pictures, Predictions, ToPage } from '../protocol';
@@ -84,11 +84,16 @@ export class Session {
 
   /** A checkpoint of the page or of Node, to look at and to go on with. */
   async open(bytes: Uint8Array<ArrayBuffer>, what: string): Promise<void> {
-    const recipe = decodeCheckpoint(bytes, what).options as unknown as PageRecipe;
+    const recipe = recipeIn(bytes, what); // a wrong file leaves what there is as it is
     await this.reset();
     this.#rate = 1;
     this.#plan = { settings: settingsOf(recipe), recipes: [recipe], histories: [], checkpoints: [bytes] };
-    await this.#make();
+    try {
+      await this.#make();
+    } catch (error) {
+      if (await isLost(error)) throw error;
+      return this.#enter('failed', messageOf(error));
+    }
     this.#enter('paused', `${what} is open, at step ${this.#runs[0]?.trainer.step ?? 0}.`);
     await this.lesion(0, []);
   }
@@ -161,8 +166,13 @@ export class Session {
 
   async pause(): Promise<void> {
     this.#gate.close();
-    this.#enter('paused');
+    this.#enter('paused', this.#savable ? 'Paused. Saving …' : '');
     await this.save();
+  }
+
+  /** Whether there is anything that would be lost. */
+  get #savable(): boolean {
+    return this.#runs.some(({ trainer }) => trainer.step > 0);
   }
 
   /** Gives the experiment up. */
@@ -271,7 +281,7 @@ export class Session {
     this.#savedAt = performance.now();
     const { settings } = this.#plan ?? {};
     const runs = this.#runs;
-    if (!settings || !runs.length || !runs.some(({ trainer }) => trainer.step > 0)) return;
+    if (!settings || !this.#savable) return;
     try {
       await this.#turns.during(async () => {
         if (runs !== this.#runs) return;
@@ -340,6 +350,16 @@ export class Session {
     const bytes = await this.#turns.during(() => run.checkpoint());
     this.#post({ type: 'file', name: `${name}.safetensors`, mime: 'application/octet-stream', bytes });
   }
+}
+
+/** The recipe of a checkpoint. Throws where the file is none, or comes from a program of another kind. */
+function recipeIn(bytes: Uint8Array<ArrayBuffer>, what: string): PageRecipe {
+  const { options } = decodeCheckpoint(bytes, what);
+  if (typeof options.model !== 'string')
+    throw new Error(`${what}: it has no recipe; the page opens checkpoints of its own and of cifar-train`);
+  // Own images are the page's alone: no recipe of Node names them.
+  checkRecipe(options.dataset === 'own' ? { ...options, dataset: 'synthetic' } : options, what);
+  return options as unknown as PageRecipe;
 }
 
 /** Whether the device is lost: what was under way when it went may say something else, but a read that begins now tells. */

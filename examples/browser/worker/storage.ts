@@ -38,20 +38,29 @@ async function folder(name?: string): Promise<FileSystemDirectoryHandle> {
   return name ? own.getDirectoryHandle(name, { create: true }) : own;
 }
 
-/** Replaces a file. */
+/** Replaces a file. Where the storage is full, there is none of this name afterwards, and it says so. */
 async function write(dir: FileSystemDirectoryHandle, name: string, parts: readonly Uint8Array[]): Promise<void> {
+  const wanted = parts.reduce((sum, part) => sum + part.length, 0);
+  let at = 0;
+  let cause: unknown;
   const file = (await dir.getFileHandle(name, { create: true })) as SyncFile;
   const handle = await file.createSyncAccessHandle();
   try {
     handle.truncate(0);
-    let at = 0;
     for (const part of parts) at += handle.write(part, { at });
     handle.flush();
-    const wanted = parts.reduce((sum, part) => sum + part.length, 0);
-    if (at !== wanted) throw new Error(`the browser's storage took ${at} of ${wanted} bytes: it is full`);
+  } catch (error) {
+    [at, cause] = [Math.min(at, wanted - 1), error];
   } finally {
     handle.close();
   }
+  if (at === wanted) return;
+  await dir.removeEntry(name).catch(() => undefined);
+  const megabytes = (wanted / 1e6).toFixed(1);
+  throw new Error(
+    `the storage that this browser allows the page is full: ${megabytes} MB did not fit. Free some space, or allow the site more`,
+    { cause },
+  );
 }
 
 async function read(dir: FileSystemDirectoryHandle, name: string): Promise<Uint8Array<ArrayBuffer> | null> {
