@@ -6,22 +6,22 @@ import { inputError } from '../tensor/context';
 import { bind, contiguous } from '../tensor/elementwise';
 import { fill, takeDraw } from '../tensor/random';
 import { empty, requireFloats, type Tensor } from '../tensor/tensor';
-import { mixed } from './mixed';
+import { native } from './mixed';
 
 /**
  * As `torch.nn.functional.dropout`: in training sets elements to 0 with probability p and divides the others by 1 − p; otherwise returns x.
  * The mask is a function of the draw, so the gradient draws it again instead of keeping it.
  */
-export const dropout = mixed(
+export const dropout = native(
   'dropout',
   function dropout(x: Tensor, options: { p?: number; training?: boolean } = {}): Tensor {
     const { p = 0.5, training = true } = checked('dropout', options, { p: is.number, training: is.flag });
     if (!(p >= 0 && p <= 1)) throw inputError('dropout', `p is ${p}`, { input: x }, 'Use a probability in 0 … 1.');
-    requireFloats('dropout', { input: x });
+    requireFloats('dropout', { input: x }, true);
     if (!training || p === 0) return x;
     const draw = takeDraw();
     const masked = (t: Tensor) => {
-      const y = empty('dropout', t.shape);
+      const y = empty('dropout', t.shape, t.dtype);
       fill('dropout', draw, [bind(contiguous(t)), bind(y)], t.size, f32(p), f32(p < 1 ? 1 / (1 - p) : 0));
       return y;
     };

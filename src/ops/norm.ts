@@ -11,7 +11,7 @@ import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
-import { bind, contiguous, evaluate } from '../tensor/elementwise';
+import { bind, contiguous, evaluate, launchOn } from '../tensor/elementwise';
 import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
 import { checkShape, contiguousStrides, sameShape, showShape, size } from '../tensor/shape';
@@ -19,7 +19,7 @@ import type { Tensor } from '../tensor/tensor';
 import { empty, present, requireFloats, requireShape, strided } from '../tensor/tensor';
 import { filled } from '../tensor/views';
 import { add, mul, relu, rsqrt, square, sub } from './elementwise';
-import { mixed } from './mixed';
+import { mixed, native } from './mixed';
 import { type RowNorm, rowNorm } from './norm-rows';
 import { mean } from './reduce';
 import { reshape } from './views';
@@ -94,31 +94,30 @@ export function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): {
   const { weight, bias, runningMean, runningVar } = o;
   const tracked = training && runningMean ? o.numBatchesTracked : null;
   const tracking = !tracked ? 'none' : momentum === null ? 'mean' : 'count';
-  const affine = weight && bias ? [bind(contiguous(weight)), bind(contiguous(bias))] : [];
-  const running = runningMean && runningVar ? [runningMean, runningVar, ...(tracked ? [tracked] : [])].map(bind) : [];
+  const affine = weight && bias ? [contiguous(weight), contiguous(bias)] : [];
+  const running = runningMean && runningVar ? [runningMean, runningVar, ...(tracked ? [tracked] : [])] : [];
   const whole = training && walksChannels(target, plane, channels) && affine.length > 0 && running.length > 0;
   const { chunks, constants } = chunking(layout, whole, eps, momentum ?? 0);
   const relu = activation === 'relu';
   const stats = empty('batchNorm', [channels, 4]);
-  const y = empty('batchNorm', x.shape);
+  const y = empty('batchNorm', x.shape, x.dtype);
   const n = x.size / width(plane);
   const given = { affine: affine.length > 0, running: running.length > 0, tracking } as const;
   const finish = normFinish({ target, plane, training, ...given });
-  const apply = () => device().launch(normApply({ target, ...layout, relu }), [bind(x), bind(stats), bind(y)], [n], n);
+  const apply = () => launchOn(normApply({ target, ...layout, relu }), [x, stats, y], [n], n);
   if (!training) {
-    device().launch(finish, [...affine, ...running, bind(stats)], constants, channels);
+    launchOn(finish, [...affine, ...running, stats], constants, channels);
     apply();
     return { y, stats };
   }
   if (tracked && tracking === 'mean') device().launch(normCount, [bind(tracked)], []);
   if (whole) {
-    const bindings = [...affine, ...running, bind(x), bind(stats), bind(y)];
-    device().launch(normForward({ target, plane, relu }, tracking), bindings, constants, channels);
+    launchOn(normForward({ target, plane, relu }, tracking), [...affine, ...running, x, stats, y], constants, channels);
   } else {
     const partials = empty('batchNorm', [channels, chunks, 2]);
     const sums = normPartials({ target, plane, relu: false });
-    device().launch(sums, [x, partials].map(bind), constants, channels * chunks);
-    device().launch(finish, [bind(partials), ...affine, ...running, bind(stats)], constants, channels);
+    launchOn(sums, [x, partials], constants, channels * chunks);
+    launchOn(finish, [partials, ...affine, ...running, stats], constants, channels);
     apply();
     partials.dispose();
   }
@@ -136,7 +135,7 @@ function checkBatchNorm(x: Tensor, options: BatchNormOptions): void {
   if (momentum === null && training && runningMean && !tracked)
     throw inputError(op, 'momentum: null needs numBatchesTracked, which counts the batches', { input: x });
   const given = { weight, bias, runningMean, runningVar };
-  requireFloats(op, { input: x, ...present(given) });
+  requireFloats(op, { input: x, ...present(given) }, true);
   if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
   const channels = at(x.shape, 1);
   requireShape(op, x, given, [channels], `one value for each of the ${channels} channels`);
@@ -181,23 +180,22 @@ export function normGradient(
   const before = onto ? [contiguous(onto)] : [];
   const dWeight = empty('batchNorm', [channels]);
   const dBias = empty('batchNorm', [channels]);
-  const dx = needsInput ? empty('batchNorm', input.shape) : null;
+  const dx = needsInput ? empty('batchNorm', input.shape, input.dtype) : null;
   if (dx && whole) {
-    const bindings = [stats, g, x, ...before, dWeight, dBias, dx].map(bind);
-    device().launch(normBackward({ target, plane, relu }, !!onto), bindings, constants, channels);
+    const operands = [stats, g, x, ...before, dWeight, dBias, dx];
+    launchOn(normBackward({ target, plane, relu }, !!onto), operands, constants, channels);
     return { dx, dWeight, dBias };
   }
   const partials = empty('batchNorm', [channels, chunks, 2]);
   const sums = normGradientPartials({ target, plane, relu });
-  const summed = [g, x, stats, partials].map(bind);
-  device().launch(sums, summed, constants, channels * chunks);
+  launchOn(sums, [g, x, stats, partials], constants, channels * chunks);
   const coefficients = empty('batchNorm', [channels, 4]);
-  const finished = [partials, stats, dWeight, dBias, coefficients].map(bind);
-  device().launch(normGradientFinish(target, training), finished, constants, channels);
+  const finished = [partials, stats, dWeight, dBias, coefficients];
+  launchOn(normGradientFinish(target, training), finished, constants, channels);
   if (dx) {
     const n = x.size / width(plane);
-    const reads = [g, x, coefficients, ...(relu ? [stats] : []), ...before, dx].map(bind);
-    device().launch(normGradientApply({ target, ...layout, relu }, !!onto), reads, [n], n);
+    const operands = [g, x, coefficients, ...(relu ? [stats] : []), ...before, dx];
+    launchOn(normGradientApply({ target, ...layout, relu }, !!onto), operands, [n], n);
   }
   coefficients.dispose();
   partials.dispose();
@@ -218,7 +216,7 @@ function completed(x: Tensor, options: BatchNormOptions): BatchNormOptions {
  * running = (1 − momentum) · running + momentum · batch, with the unbiased variance. Otherwise with the running statistics.
  * `activation: 'relu'` is fused. Throws InputError for wrong shapes, and in training for a single value per channel.
  */
-export const batchNorm = mixed(
+export const batchNorm = native(
   'batchNorm',
   function batchNorm(x: Tensor, given: BatchNormOptions): Tensor {
     checked('batchNorm', given, BATCH_NORM);
@@ -236,17 +234,23 @@ export const batchNorm = mixed(
     const push: PushForward = (t, ...affine) => {
       if (!t || affine.some(Boolean)) return null;
       const a = there(normGradient(t, x, layout, stats, { training }).dx, 'dx');
-      const through = { name: 'batchNorm tangent', expression: 'select(a, 0.0, y <= 0.0)', shape: y.shape };
+      const through = {
+        name: 'batchNorm tangent',
+        expression: 'select(a, 0.0, y <= 0.0)',
+        shape: y.shape,
+        result: y.dtype,
+      };
       return activation ? evaluate({ ...through, operands: { a, y } }) : a;
     };
     const column = (k: number) => strided(stats, [layout.channels, ...planes], [4, ...planes.map(() => 0)], k);
     const planes = x.shape.slice(2).map(() => 1);
     const axes = x.shape.map((_, d) => d).filter((d) => d !== 1);
-    const differentiable = byDefinition(inputs, (a, w?: Tensor, b?: Tensor) => {
+    const definition = (a: Tensor, w?: Tensor, b?: Tensor) => {
       const xhat = training ? standardized(a, axes, options.eps) : mul(sub(a, column(0)), column(1));
       const scaled = w && b ? add(mul(xhat, reshape(w, [w.size, ...planes])), reshape(b, [b.size, ...planes])) : xhat;
       return activation ? relu(scaled) : scaled;
-    });
+    };
+    const differentiable = byDefinition(inputs, mixed('batchNorm', definition, 'first'));
     return record('batchNorm', inputs, y, [x, stats, ...inputs.slice(1)], rule, { onto: true, push, differentiable });
   },
   'first',

@@ -4,6 +4,8 @@ import { fromEnd } from '../../shaders/checked';
 import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
 import { elementwise as kernelFor, STRIDES_AT, scalarType } from '../../shaders/elementwise';
+import { heldLike } from '../../shaders/holding';
+import type { Kernel } from '../../shaders/kernel';
 import type { Constant, TypedBinding } from '../gpu';
 import { device, f32, Scalar } from '../gpu';
 import { inputError } from './context';
@@ -118,6 +120,17 @@ export function bind(x: Tensor): TypedBinding {
 export function bindAll(x: Tensor): TypedBinding {
   const { block, offset, bytes, whole } = x.storage;
   return { block, offset, bytes, whole, element: elementOf[x.dtype] };
+}
+
+/** Launches a kernel on bindable tensors. Those of float16 it reads and writes as such where its text says float32: it computes in that. */
+export function launchOn(
+  kernel: Kernel,
+  tensors: readonly Tensor[],
+  constants: readonly Constant[],
+  extent: number,
+): void {
+  const bindings = tensors.map(bind);
+  device().launch(heldLike(kernel, bindings), bindings, constants, extent);
 }
 
 /** A tensor with the same elements that kernels can bind as a plain array: itself, or a copy. */

@@ -3,6 +3,7 @@
 import { Rng, Stream } from '../../datasets/random';
 import type { Drawing } from '../../shaders/draw';
 import { draw as kernel } from '../../shaders/draw';
+import { heldLike } from '../../shaders/holding';
 import type { Constant, Scalar, TypedBinding } from '../gpu';
 import { device, f32, InputError, scalar } from '../gpu';
 import { checked, is, type OptionTable, word } from '../gpu/options';
@@ -74,7 +75,8 @@ export function fill(
   width: Constant,
 ) {
   const stream = kind === 'dropout' ? Stream.dropout : TENSOR_STREAM;
-  device().launch(kernel(kind), buffers, [Math.ceil(n / 4), seed, stream, draws, low, width], n);
+  const constants = [Math.ceil(n / 4), seed, stream, draws, low, width];
+  device().launch(heldLike(kernel(kind), buffers), buffers, constants, n);
 }
 
 type Drawn = [what: string, kind: Drawing, shape: Shape, low: Constant, width: Constant, options: TensorOptions];
