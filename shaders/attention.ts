@@ -54,7 +54,7 @@ type Operand = (typeof ATTENTION_OPERANDS)[number];
  * Rows owned, rows of the other side, batches, scale; seed and number of the draw, p and 1 / (1 − p) of dropout; for each operand a vec4 of strides of the leading dimensions, and (offset, stride of rows, stride of
  * columns): in vec4s where `vec4`, but those of the mask.
  */
-const PARAMS = `rows: u32, others: u32, batches: u32, scale: f32, seed: u32, draw: u32, dropped: f32, kept: f32, dims: vec4u, at: array<vec4u, ${2 * ATTENTION_OPERANDS.length}>`;
+export const ATTENTION_PARAMS = `rows: u32, others: u32, batches: u32, scale: f32, seed: u32, draw: u32, dropped: f32, kept: f32, dims: vec4u, at: array<vec4u, ${2 * ATTENTION_OPERANDS.length}>`;
 
 /** Rows that a workgroup owns: one subgroup of a CPU driver. */
 export const attentionRows = (target: KernelTarget): number => (target.isCpu ? target.lanes || 8 : 32);
@@ -66,7 +66,7 @@ interface Pass {
   readonly summed: Operand;
   readonly reads: readonly Operand[];
 }
-const PASSES: Readonly<Record<AttentionPass, Pass>> = {
+export const PASSES: Readonly<Record<AttentionPass, Pass>> = {
   forward: { own: ['q'], against: ['k'], summed: 'v', reads: ['q', 'k', 'v'] },
   dq: { own: ['q', 'g'], against: ['k', 'v'], summed: 'k', reads: ['q', 'k', 'v', 'g'] },
   dk: { own: ['k', 'v'], against: ['q', 'g'], summed: 'q', reads: ['q', 'k', 'v', 'g'] },
@@ -80,7 +80,7 @@ const index = (operand: Operand) => ATTENTION_OPERANDS.indexOf(operand);
 
 /**
  * Bindings: the tensors of `attentionReads`, mask where there is one, lse unless `forward`, delta for dq and dk, result, and lse where `forward`.
- * Constants: PARAMS. A workgroup for each `attentionRows` rows of each batch.
+ * Constants: ATTENTION_PARAMS. A workgroup for each `attentionRows` rows of each batch.
  */
 export const attention = (o: AttentionOptions): Kernel =>
   cached(['attention', o], () => {
@@ -103,7 +103,7 @@ export const attention = (o: AttentionOptions): Kernel =>
 
     const type = o.vec4 ? 'vec4f' : 'f32';
     const { head, io } = declare(
-      PARAMS,
+      ATTENTION_PARAMS,
       ...reads.map((name) => `r ${name}: ${type}`),
       mask !== 'none' && `r mask: ${mask === 'bool' ? 'u32' : 'f32'}`,
       !forward && 'r lse: f32',

@@ -11,7 +11,7 @@ export interface AdapterOptions {
   /** Notes the shapes of convolutions and matrix products, so that `tune()` can choose among their kernels (default false). */
   autotune?: boolean;
   /**
-   * Matrix units (`chromium-experimental-subgroup-matrix`) for matrix products and convolutions of float16: true uses them wherever they fit, and
+   * Matrix units (`chromium-experimental-subgroup-matrix`) for matrix products, convolutions and attention of float16: true uses them wherever they fit, and
    * throws where the adapter has none; false never. Left out, `tune()` tries them on GPUs that have some.
    */
   subgroupMatrix?: boolean;

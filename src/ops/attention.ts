@@ -2,6 +2,7 @@
 // something needs that matrix, or it is small.
 
 import * as kernels from '../../shaders/attention';
+import { attentionOnMatrices, matrixAttention, matrixRows } from '../../shaders/attention-matrix';
 import { at, fromEnd, mapTuple, tuple } from '../../shaders/checked';
 import { heldLike } from '../../shaders/holding';
 import { byDefinition } from '../autograd/backward';
@@ -252,19 +253,13 @@ function launch(
   const [keys, valueDim] = tuple(a.v.shape.slice(-2), 2);
   const words = used.filter(({ name }) => name !== 'mask');
   const steps = words.flatMap(({ x }) => [x.offset, ...x.strides.slice(0, -1).filter((_, i) => at(x.shape, i) > 1)]);
-  const vec4 = [headDim, valueDim, ...steps].every((n) => n % 4 === 0);
+  const [rows, others] = pass === 'forward' || pass === 'dq' ? [queries, keys] : [keys, queries];
   const kind = mask ? (mask.dtype === 'bool' ? 'bool' : 'float') : 'none';
   const { target } = device();
-  const kernel = kernels.attention({
-    pass,
-    target,
-    headDim,
-    valueDim,
-    mask: kind,
-    causal: a.causal,
-    dropout: !!draw,
-    vec4,
-  });
+  const options = { pass, target, headDim, valueDim, mask: kind, causal: a.causal, dropout: !!draw } as const;
+  const onMatrices = attentionOnMatrices(options, out.dtype === 'float16', rows, others);
+  const vec4 = !onMatrices && [headDim, valueDim, ...steps].every((n) => n % 4 === 0);
+  const kernel = onMatrices ? matrixAttention(options) : kernels.attention({ ...options, vec4 });
   const placeOf = new Map(
     used.map(({ name, x }, i) => {
       const unit = vec4 && name !== 'mask' ? 4 : 1;
@@ -273,7 +268,6 @@ function launch(
     }),
   );
   const places = kernels.ATTENTION_OPERANDS.flatMap((name) => placeOf.get(name) ?? new Array<number>(8).fill(0));
-  const [rows, others] = pass === 'forward' || pass === 'dq' ? [queries, keys] : [keys, queries];
   const batches = size(a.lead);
   const before = used.map(({ x }) => x).filter((x) => x !== out);
   const bound = pass === 'forward' ? [...before, out, lse] : [...before, lse, ...(delta ? [delta] : []), out];
@@ -281,7 +275,7 @@ function launch(
   const dropped = [draw?.seed ?? 0, draw?.draws ?? 0, f32(dropoutP), f32(dropoutP < 1 ? 1 / (1 - dropoutP) : 0)];
   const constants = [rows, others, batches, f32(a.scale), ...dropped, ...walk.shape, ...places];
   const bindings = bound.map(bindAll);
-  const groups = batches * Math.ceil(rows / kernels.attentionRows(target));
+  const groups = batches * Math.ceil(rows / (onMatrices ? matrixRows(options) : kernels.attentionRows(target)));
   device().launch(heldLike(kernel, bindings), bindings, constants, groups);
 }
 

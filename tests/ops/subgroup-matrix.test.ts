@@ -1,6 +1,4 @@
 // Matrix products and convolutions on matrix units, against float64 loops: sizes that fill no tile, transposes, batches, strides, groups, padding.
-// lavapipe multiplies matrices with vectors of 256 bits alone (8×8×8), and the set-up asks for 512 where the processor has them: then this file runs itself once more.
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,43 +24,11 @@ import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
 import { size } from '../../src/tensor/shape';
 import { empty, type Tensor } from '../../src/tensor/tensor';
-import { programOf } from '../program';
-import { readSummary } from '../summary';
 import { close, numbers } from '../util';
+import { matrixUnits } from './matrix-units';
 
-const WIDTH = 'LP_NATIVE_VECTOR_WIDTH';
-
-/** Opens the device with matrix units; false where the adapter has none that work. */
-async function opened(): Promise<boolean> {
-  try {
-    await init({ subgroupMatrix: true });
-    return true;
-  } catch (error) {
-    assert.match((error as Error).message, /^subgroupMatrix \(init, DAWNFIELD_SUBGROUP_MATRIX\): the adapter/);
-    await init();
-    return false;
-  }
-}
-const has = await opened();
-test.after(() => shutdown());
 /** Skipped without matrix units: none of these kernels compiles there. */
-const onMatrices = (name: string, body: () => void | Promise<void>) =>
-  has ? test(name, body) : test.skip(`${name} (the adapter has no matrix units)`, body);
-
-const narrowed = !has && process.env[WIDTH] === '512';
-(narrowed ? test : test.skip)('all of this file with vectors of 256 bits', () => {
-  const cache = mkdtempSync(join(tmpdir(), 'dawnfield-matrix-')); // the driver's cache does not tell widths apart
-  try {
-    const env = { ...process.env, [WIDTH]: '256', MESA_SHADER_CACHE_DIR: cache };
-    const program = programOf('tests/ops/subgroup-matrix.test.ts');
-    const { stdout, stderr, status } = spawnSync(process.execPath, program, { env, encoding: 'utf8' });
-    const { passed, failed } = readSummary(stdout, status === 0 ? null : `exit code ${status}`);
-    assert.is(failed, 0, stdout + stderr);
-    assert.is(passed, 16, stdout);
-  } finally {
-    rmSync(cache, { recursive: true, force: true });
-  }
-});
+const onMatrices = await matrixUnits('tests/ops/subgroup-matrix.test.ts', 16);
 
 const round = (x: number): number => fromHalf(halfBits(x));
 const halves = (count: number, seed: number): Float64Array => numbers(count, seed).map(round);
