@@ -33,6 +33,7 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
   'src/nn/stored.ts': ['Loading'],
   'src/nn/transformer-layers.ts': ['DecoderCall', 'EncoderLayerCall'],
   'src/nn/transformer.ts': ['Decoder', 'Encoder', 'EncoderCall', 'Stacked', 'TransformerCall'],
+  'src/onnx/record.ts': ['Equivalents'],
   'src/ops/conv-nd.ts': ['Sizes'],
   'src/ops/conv.ts': ['Pair'],
   'src/ops/define-kernel.ts': ['Bindings', 'Given', 'Uniforms', 'Values', 'Written'],
