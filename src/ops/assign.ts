@@ -3,8 +3,8 @@
 import { overwrite, refuse, requireWritable } from '../autograd/overwrite';
 import { isRecording } from '../autograd/tape';
 import { inputError } from '../tensor/context';
-import { tensor } from '../tensor/create';
-import type { DType } from '../tensor/dtype';
+import { full } from '../tensor/create';
+import { type DType, fillNumber } from '../tensor/dtype';
 import { broadcastShapes, sameShape } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
 import type { Operand } from './elementwise';
@@ -25,14 +25,14 @@ function write(op: string, x: Tensor, y: Tensor): Tensor {
 }
 
 /**
- * Overwrites the elements of `x` with those of `y` (a tensor, broadcast and converted, or a number), as PyTorch's `copy_`. `x` may be a view:
+ * Overwrites the elements of `x` with those of `y` (a tensor, broadcast and converted, or a number), as PyTorch's `copy_` and `fill_`. `x` may be a view:
  * `x.select(0, 2).assign_(row)` writes a row. Not recorded: what requires gradients is refused outside of `noGrad`, and `backward()` refuses
  * to use a tensor that was overwritten after an operation saved it. Returns `x`.
  */
 export function assign_(x: Tensor, y: Operand): Tensor {
   if (!(y instanceof Tensor || typeof y === 'number'))
     refuse('assign_', 'the source is no tensor and no number', x, 'Make a tensor with tensor(data).');
-  return write('assign_', x, y instanceof Tensor ? y : tensor(y, { dtype: x.dtype }));
+  return write('assign_', x, y instanceof Tensor ? y : full([], fillNumber('assign_', y, x.dtype), { dtype: x.dtype }));
 }
 
 /** x ← 0 */

@@ -3,8 +3,9 @@
 import { at, valueAt } from '../../shaders/checked';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
-import { requireFloats, requireTensors } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
 import { mul } from './elementwise';
+import { requireFactors } from './integer-product';
 import { matmul } from './matmul';
 import { mixed } from './mixed';
 import { sum } from './reduce';
@@ -107,23 +108,29 @@ function contract(first: Labelled, second: Labelled, wanted: string, size: (labe
   return { x: reshape(y, [...labels].map(size)), labels };
 }
 
+/** Refuses operands that are summed over together and differ in type, before anything is launched. */
+function requireSummable(named: Readonly<Record<string, Tensor>>, inputs: readonly string[], output: string): void {
+  for (const letter of new Set(inputs.join(''))) {
+    const having = Object.entries(named).filter((_, k) => inputs[k]?.includes(letter));
+    if (having.length > 1 && !output.includes(letter)) requireFactors('einsum', Object.fromEntries(having));
+  }
+}
+
 /** Σ over the last dimension of a [batch, m, k] and b [batch, n, k]: [batch, m, n]; `plain`: k is 1. */
 function product(a: Tensor, b: Tensor, plain: boolean): Tensor {
-  if (!plain && a.dtype === 'float32') return matmul(a, transpose(b));
-  const y = mul(unsqueeze(a, 2), unsqueeze(b, 1));
-  return plain ? squeeze(y, 3) : sum(y, 3);
+  return plain ? squeeze(mul(unsqueeze(a, 2), unsqueeze(b, 1)), 3) : matmul(a, transpose(b));
 }
 
 /**
  * Multiplies tensors and sums over the letters that the result does not name, as `torch.einsum`: `einsum('bij,bjk->bik', a, b)` is a batched matrix product,
  * `einsum('ij->ji', a)` a transpose, `einsum('i,j->ij', a, b)` an outer product, `einsum('ii->i', a)` a diagonal, and '...' stands for dimensions without a
- * name. Dimensions of size 1 broadcast. Operands are taken from left to right.
+ * name. Dimensions of size 1 broadcast. Operands are taken from left to right; what is summed over two of them is of one type, float or int32.
  */
 export const einsum = mixed('einsum', function einsum(equation: string, ...tensors: Tensor[]): Tensor {
   const named = Object.fromEntries(tensors.map((x, i) => [`operand ${i}`, x]));
   requireTensors('einsum', named);
-  if (tensors.some(({ dtype }) => dtype === 'float32')) requireFloats('einsum', named);
   const { inputs, output } = parse(equation, tensors);
+  requireSummable(named, inputs, output);
   const sizes = new Map<string, number>();
   tensors.forEach((x, k) => {
     const labels = at(inputs, k);

@@ -7,12 +7,13 @@ import { device } from '../gpu';
 import { checked, is } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { full } from '../tensor/create';
+import { fillNumber } from '../tensor/dtype';
 import { bind, contiguous } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
 import { broadcastShapes, normalizeAxis, size } from '../tensor/shape';
 import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import * as raw from '../tensor/views';
-import { add } from './elementwise';
+import { add, cast } from './elementwise';
 import { gathered } from './gather';
 import { alongAxis, checkIndex, reportsOf } from './index-checks';
 import { selected } from './index-select';
@@ -169,7 +170,7 @@ export const indexPut = mixed(
     const op = 'indexPut';
     const { accumulate = false } = checked(op, options, { accumulate: is.flag });
     const { view, whole, tensors } = parse(op, x, indices);
-    const source = value instanceof Tensor ? value : full([], value, { dtype: x.dtype });
+    const source = value instanceof Tensor ? value : full([], fillNumber(op, value, x.dtype), { dtype: x.dtype });
     if (source.dtype !== x.dtype)
       throw inputError(
         op,
@@ -242,13 +243,15 @@ export function takeAlongDim(x: Tensor, positions: Tensor, options: { dim?: numb
   return gathered(null, expand(x, x.ndim ? shape.with(axis, at(x.shape, axis)) : []), axis, places);
 }
 
-/** x with its slices at the positions of a 1-D index along `dim` filled with a number or a tensor of one element, as `torch.index_fill`. */
+/** x with its slices at the positions of a 1-D index along `dim` filled with a number or a tensor of one element, converted to the type of x, as `torch.index_fill`. */
 export const indexFill = mixed(
   'indexFill',
   function indexFill(x: Tensor, dim: number, positions: Tensor, value: Tensor | number): Tensor {
+    requireTensors('indexFill', { input: x, positions });
     const axis = normalizeAxis('indexFill', dim, x.shape);
+    const filling = value instanceof Tensor ? cast(value, x.dtype) : fillNumber('indexFill', value, x.dtype);
     const all = new Array<Index>(axis).fill(':');
     const wide = x.ndim ? x : reshape(x, [1]);
-    return reshape(indexPut(wide, [...all, reshape(positions, [-1])], value), x.shape);
+    return reshape(indexPut(wide, [...all, reshape(positions, [-1])], filling), x.shape);
   },
 );

@@ -1,6 +1,7 @@
 // Elements chosen by masks. How many there are is known to the GPU alone: what has as many elements waits for it.
 
 import { inputError } from '../tensor/context';
+import { fillNumber } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import { broadcastShapes, normalizeAxes, sameShape } from '../tensor/shape';
 import { requireTensors, Tensor } from '../tensor/tensor';
@@ -26,7 +27,7 @@ const wideShape = (op: string, x: Tensor, mask: Tensor) => broadcastShapes(op, x
 
 /**
  * x with `value`, a number or a tensor without dimensions, where the mask is true, as `torch.masked_fill`; both broadcast. A number is converted to the type
- * of x.
+ * of x: integers lose the fraction, and what the type does not hold is refused.
  */
 export const maskedFill = mixed(
   'maskedFill',
@@ -41,8 +42,7 @@ export const maskedFill = mixed(
         'where(mask, value, x) takes any.',
       );
     if (value instanceof Tensor) return where(mask, cast(value, x.dtype), x);
-    const whole = typeof value === 'number' && x.dtype !== 'float32';
-    const filling = !whole ? value : x.dtype === 'bool' ? Number(value !== 0) : Math.trunc(value);
+    const filling = typeof value === 'number' ? fillNumber('maskedFill', value, x.dtype) : value;
     return x.dtype === 'bool' ? cast(where(mask, filling, cast(x, 'uint32')), 'bool') : where(mask, filling, x);
   },
   'first',

@@ -10,13 +10,14 @@ import type { PushForward, Rule } from '../autograd/tape';
 import { record, sumOfAll } from '../autograd/tape';
 import { device, type TypedBinding } from '../gpu';
 import { inputError } from '../tensor/context';
-import { bytesOf, type DType } from '../tensor/dtype';
+import { bytesOf, type DType, isFloat } from '../tensor/dtype';
 import { bind, contiguous, copy, evaluate } from '../tensor/elementwise';
 import { sumTo } from '../tensor/reduce';
 import { broadcastShapes, collapse, type Shape, sameShape, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { empty, requireFloats, strided } from '../tensor/tensor';
+import { empty, strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
+import { multiplyIntegers, requireFactors } from './integer-product';
 import { native } from './mixed';
 import { summedTo } from './operands';
 import { sum } from './reduce';
@@ -59,6 +60,7 @@ function multiply(a: Tensor, b: Tensor, result: DType = a.dtype): Tensor {
   const [m, k] = tuple(a.shape.slice(-2), 2);
   const n = fromEnd(b.shape, 1);
   const batch = batchShape(a, b);
+  if (a.dtype === 'int32') return multiplyIntegers(a, b, batch);
   const out = empty('matmul', [...batch, m, n], result);
   if (out.size === 0) return out;
   const A = operand(a, batch);
@@ -130,10 +132,11 @@ const product = (a: Tensor, b: Tensor): Tensor =>
 
 /**
  * Matrix product as in NumPy and `torch.matmul`: [m, k]·[k, n] → [m, n]; leading dimensions are batches and broadcast; vectors are a row on the left and a
- * column on the right, and leave no dimension in the result. Transposed views are not copied.
+ * column on the right, and leave no dimension in the result. Transposed views are not copied. Both have one type: float32, float16, or int32, whose
+ * products are modulo 2³² and have no gradient. Throws InputError for other types, for two, and for shapes that do not fit.
  */
 export const matmul = native('matmul', function matmul(a: Tensor, b: Tensor): Tensor {
-  requireFloats('matmul', { a, b }, true);
+  requireFactors('matmul', { a, b });
   const k = innerOf(
     'matmul',
     a,
@@ -155,7 +158,7 @@ export const matmul = native('matmul', function matmul(a: Tensor, b: Tensor): Te
 });
 
 /**
- * y[b, c, i] + bias[c] for fresh float32 products y [batch, channels, …inner] that nothing else has read, in the type of the bias: in place for float32, and
+ * y[b, c, i] + bias[c] for fresh products (float32, of an int32 bias int32) y [batch, channels, …inner] that nothing else has read, in the type of the bias: in place for float32, and
  * rounded once to float16.
  */
 export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
@@ -177,9 +180,12 @@ export function addBias(y: Tensor, bias: Tensor, inner: number): Tensor {
   return sum;
 }
 
-/** y = x·Wᵀ + b on the last dimension, as `torch.nn.functional.linear`. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. Throws InputError where they do not fit. */
+/**
+ * y = x·Wᵀ + b on the last dimension, as `torch.nn.functional.linear`. `weight` [out, in], `bias` [out] or none; x […, in] → […, out]. All are float32,
+ * float16 or int32. Throws InputError where they do not fit.
+ */
 export const linear = native('linear', function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  requireFloats('linear', { x, weight, ...(bias && { bias }) }, true);
+  requireFactors('linear', { x, weight, ...(bias && { bias }) });
   if (weight.ndim !== 2)
     throw inputError('linear', 'the weight is no matrix', { x, weight }, 'It has the shape [out, in].');
   const [outputs, inputs] = tuple(weight.shape, 2);
@@ -199,7 +205,7 @@ export const linear = native('linear', function linear(x: Tensor, weight: Tensor
     );
   const lead = x.shape.slice(0, -1);
   const flat = x.ndim === 2 ? x : reshape(x, [size(lead), inputs]);
-  const products = multiply(flat, swapped(weight), bias ? 'float32' : x.dtype);
+  const products = multiply(flat, swapped(weight), bias && isFloat(x.dtype) ? 'float32' : x.dtype);
   const y = bias ? addBias(products, bias, 1) : products;
   const rule: Rule = (g, needs) => [
     needs[0] && multiply(g, weight),

@@ -3,9 +3,10 @@
 import { at } from '../../shaders/checked';
 import { operation } from '../autograd/operation';
 import { record, recordLinear, sumOfAll } from '../autograd/tape';
-import { checked, is, type OptionTable, word } from '../gpu/options';
-import { inputError, requireNumbers } from '../tensor/context';
+import { checked, type OptionTable, word } from '../gpu/options';
+import { inputError } from '../tensor/context';
 import { tensor } from '../tensor/create';
+import { fillNumber } from '../tensor/dtype';
 import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
 import { embed, slice } from '../tensor/views';
@@ -26,7 +27,7 @@ export interface PadOptions {
 
 const OPTIONS: OptionTable<PadOptions> = {
   mode: word('constant', 'reflect', 'symmetric', 'edge', 'replicate', 'wrap', 'circular'),
-  value: is.number,
+  value: { what: 'a number', fits: (value) => typeof value === 'number' },
 };
 
 type Amounts = readonly (readonly [number, number])[];
@@ -60,7 +61,6 @@ export const pad = operation(
   function pad(x: Tensor, amounts: Amounts | readonly number[], options: PadOptions = {}): Tensor {
     const { mode = 'constant', value = 0 } = checked('pad', options, OPTIONS);
     requireTensors('pad', { input: x });
-    requireNumbers('pad', { value });
     const sides = amountsOf(x, amounts);
     const odd = sides.findIndex(([before, after], i) => at(x.shape, i) + before + after < 0);
     if (odd >= 0)
@@ -73,7 +73,7 @@ export const pad = operation(
     const shape = sides.map(([before, after], i) => at(x.shape, i) + before + after);
     const back = (g: Tensor) => slice(g, steps);
     const embedded = (t: Tensor, v: number) => embed('pad', t, shape, steps, v);
-    return record('pad', [inner], embedded(inner, value), [], (g) => [back(g)], {
+    return record('pad', [inner], embedded(inner, fillNumber('pad', value, x.dtype)), [], (g) => [back(g)], {
       push: (t) => sumOfAll(t && embedded(t, 0)),
       differentiable: (g) => [recordLinear('pad gradient', g, back, (t) => embedded(t, 0))],
     });

@@ -3,10 +3,12 @@
 import { at, fromEnd, tuple } from '../../shaders/checked';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
+import { isFloat } from '../tensor/dtype';
 import { normalizeAxes, normalizeAxis, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { requireFloats, requireTensors } from '../tensor/tensor';
+import { requireTensors } from '../tensor/tensor';
 import { add, mul, sub } from './elementwise';
+import { requireFactors } from './integer-product';
 import { stack } from './join';
 import { matmul } from './matmul';
 import { mixed, native } from './mixed';
@@ -42,9 +44,10 @@ export const mv = native('mv', function mv(a: Tensor, v: Tensor): Tensor {
   return matmul(a, v);
 });
 
-/** The scalar product of two vectors, as `torch.dot`: [n], [n] → []. Integers are multiplied as such. */
+/** The scalar product of two vectors, as `torch.dot`: [n], [n] → []. Both are floats, or int32, which are multiplied as such. */
 export const dot = mixed('dot', function dot(a: Tensor, b: Tensor): Tensor {
   requireRanks('dot', [1, 1], { a, b });
+  requireFactors('dot', { a, b });
   if (a.size !== b.size) throw inputError('dot', 'the vectors differ in length', { a, b });
   return sum(mul(a, b));
 });
@@ -67,7 +70,7 @@ export const inner = mixed('inner', function inner(a: Tensor, b: Tensor): Tensor
 
 /** Σ over pairs of dimensions of a and b; what is left of a comes before what is left of b. */
 function contract(op: string, a: Tensor, b: Tensor, ofA: readonly number[], ofB: readonly number[]): Tensor {
-  requireFloats(op, { a, b });
+  requireFactors(op, { a, b });
   const sizes = (x: Tensor, axes: readonly number[]) => axes.map((i) => at(x.shape, i));
   if (ofA.length !== ofB.length || ofA.some((i, k) => a.shape[i] !== b.shape[at(ofB, k)]))
     throw inputError(
@@ -153,6 +156,8 @@ const SUM: OptionTable<SumOptions> = { beta: is.number, alpha: is.number };
 /** beta·x + alpha·product, x broadcast to the product's shape. The options are checked before the product is launched. */
 function plus(op: string, x: Tensor, multiply: () => Tensor, options: SumOptions): Tensor {
   const { beta = 1, alpha = 1 } = checked(op, options, SUM);
+  if (!isFloat(x.dtype) && !(Number.isInteger(beta) && Number.isInteger(alpha)))
+    throw inputError(op, `beta is ${beta}, alpha ${alpha}`, { x }, 'Integers are multiplied by whole numbers.');
   const product = multiply();
   const scaled = alpha === 1 ? product : mul(product, alpha);
   const wide = expand(x, product.shape);
@@ -162,14 +167,15 @@ function plus(op: string, x: Tensor, multiply: () => Tensor, options: SumOptions
 /** beta·x + alpha·(a·b), as `torch.addmm`: a [m, k], b [k, n], x broadcasts to [m, n]. With beta 0 NaN in x does not matter. */
 export const addmm = mixed('addmm', function addmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
   requireRanks('addmm', [2, 2], { a, b });
+  requireFactors('addmm', { x, a, b });
   return plus('addmm', x, () => matmul(a, b), options);
 });
 
 /** beta·x + alpha·(a·v), as `torch.addmv`: a [m, k], v [k], x broadcasts to [m]. */
-export const addmv = mixed(
-  'addmv',
-  (x: Tensor, a: Tensor, v: Tensor, options: SumOptions = {}): Tensor => plus('addmv', x, () => mv(a, v), options),
-);
+export const addmv = mixed('addmv', function addmv(x: Tensor, a: Tensor, v: Tensor, options: SumOptions = {}): Tensor {
+  requireFactors('addmv', { x, a, v });
+  return plus('addmv', x, () => mv(a, v), options);
+});
 
 /** beta·x + alpha·(a ⊗ b), as `torch.addr`: a [m], b [n], x broadcasts to [m, n]. */
 export const addr = mixed(
@@ -180,7 +186,10 @@ export const addr = mixed(
 /** beta·x + alpha·(a·b) for each of a batch, as `torch.baddbmm`: a [b, m, k], b [b, k, n], x broadcasts to [b, m, n]. */
 export const baddbmm = mixed(
   'baddbmm',
-  (x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor => plus('baddbmm', x, () => bmm(a, b), options),
+  function baddbmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
+    requireFactors('baddbmm', { x, a, b });
+    return plus('baddbmm', x, () => bmm(a, b), options);
+  },
 );
 
 /** beta·x + alpha·Σ a·b over a batch, as `torch.addbmm`: a [b, m, k], b [b, k, n], x broadcasts to [m, n]. */
@@ -188,6 +197,7 @@ export const addbmm = mixed(
   'addbmm',
   function addbmm(x: Tensor, a: Tensor, b: Tensor, options: SumOptions = {}): Tensor {
     requireRanks('addbmm', [3, 3], { a, b });
+    requireFactors('addbmm', { x, a, b });
     if (a.shape[0] !== b.shape[0]) throw inputError('addbmm', 'the batches differ', { a, b });
     return plus('addbmm', x, () => contract('addbmm', a, b, [0, 2], [0, 1]), options);
   },
@@ -248,7 +258,7 @@ export const bilinear = mixed(
   'bilinear',
   function bilinear(a: Tensor, b: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
     const op = 'bilinear';
-    requireFloats(op, { a, b, weight, ...(bias && { bias }) });
+    requireFactors(op, { a, b, weight, ...(bias && { bias }) });
     const shapes = { a, b, weight };
     if (weight.ndim !== 3) throw inputError(op, 'the weight has no three dimensions', shapes, 'It is [out, in1, in2].');
     const [outputs, m, n] = tuple(weight.shape, 3);

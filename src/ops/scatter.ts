@@ -6,7 +6,7 @@ import { record } from '../autograd/tape';
 import { checked, is, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import { full } from '../tensor/create';
-import type { DType } from '../tensor/dtype';
+import { type DType, fillNumber } from '../tensor/dtype';
 import { normalizeAxis, sameShape } from '../tensor/shape';
 import { requireTensors, Tensor } from '../tensor/tensor';
 import { filled } from '../tensor/views';
@@ -36,7 +36,10 @@ function asSource(op: string, value: Tensor | number, index: Tensor, dtype: DTyp
   if (value instanceof Tensor) return value;
   if (typeof value !== 'number')
     throw inputError(op, `the source is ${String(value)}`, { index }, 'Use a tensor or a number.');
-  return expand(reshape(full([1], value, { dtype }), new Array(index.ndim).fill(1)), index.shape);
+  return expand(
+    reshape(full([1], fillNumber(op, value, dtype), { dtype }), new Array(index.ndim).fill(1)),
+    index.shape,
+  );
 }
 
 /** x where the index comes replaced by a number. */

@@ -77,6 +77,29 @@ export function toHost(values: ArrayLike<number | boolean>, dtype: DType, op = '
   return out;
 }
 
+/** The largest finite number of a type. */
+const MOST: Record<DType, number> = {
+  float32: 3.4028234663852886e38,
+  float16: 65504,
+  int32: 2 ** 31 - 1,
+  uint32: 2 ** 32 - 1,
+  bool: Infinity,
+};
+
+/**
+ * A number as operations that fill write it into a tensor of `dtype`, by PyTorch's rule: integers lose the fraction, for bool all but 0 is true. Refuses,
+ * in the name of `op`, what the type does not hold: NaN and infinities among integers, finite numbers beyond the largest.
+ */
+export function fillNumber(op: string, value: number | boolean, dtype: DType): number {
+  const number = Number(value);
+  if (dtype === 'bool') return Number(number !== 0);
+  if (isFloat(dtype) && !Number.isFinite(number)) return number;
+  const whole = isFloat(dtype) ? number : Math.trunc(number);
+  const least = { int32: -(2 ** 31), uint32: 0 }[dtype as string] ?? -MOST[dtype];
+  if (whole >= least && whole <= MOST[dtype]) return whole;
+  throw inputError(op, `${number} is no ${dtype}`, {}, `Use ${least} … ${MOST[dtype]}, or convert the tensor first.`);
+}
+
 const RANK: Record<DType, number> = { bool: 0, uint32: 1, int32: 2, float16: 3, float32: 4 };
 
 /** Refuses types that there are not, such as PyTorch's other ones. */

@@ -88,13 +88,14 @@ export function cholesky(a: Tensor, options: { upper?: boolean } = {}): Tensor {
   return upper ? transpose(y) : y;
 }
 
-/** aⁿ of matrices [..., m, m] for a whole n, as `torch.linalg.matrix_power`: by squaring; for a negative n of the inverse. */
+/** aⁿ of matrices [..., m, m] for a whole n, as `torch.linalg.matrix_power`: by squaring; for a negative n of the inverse. With n ≥ 0 also of int32. */
 export function matrixPower(a: Tensor, n: number): Tensor {
   const op = 'linalg.matrixPower';
-  requireSquare(op, a);
+  requireSquare(op, a, a.dtype === 'int32' && n >= 0);
   requireIntegers(op, { n });
   if (Math.abs(n) > 2 ** 30) throw inputError(op, `n is ${n}`, { a });
-  if (n === 0) return expand(eye(fromEnd(a.shape, 1)), a.shape);
+  const m = fromEnd(a.shape, 1);
+  if (n === 0) return expand(eye(m, m, { dtype: a.dtype }), a.shape);
   let square = n < 0 ? inverse(a, op) : a;
   let left = Math.abs(n);
   for (; left % 2 === 0; left /= 2) square = matmul(square, square);

@@ -17,9 +17,9 @@ import { empty, requireFloats } from '../../tensor/tensor';
 /** A gradient rule in recorded operations: of the first order and, with `createGraph`, of any. */
 export type GradientRule = (g: Tensor, needs: readonly boolean[]) => readonly (Tensor | false | undefined)[];
 
-/** Refuses what are no square matrices in the last two dimensions. */
-export function requireSquare(op: string, a: Tensor): void {
-  requireFloats(op, { a });
+/** Refuses what are no square matrices of floats, or of integers where there are any, in the last two dimensions. */
+export function requireSquare(op: string, a: Tensor, integers = false): void {
+  if (!integers) requireFloats(op, { a });
   const [rows, columns] = a.shape.slice(-2);
   if (a.ndim < 2 || rows !== columns)
     throw inputError(
