@@ -86,18 +86,23 @@ ${perGroup('c', team.size, 'p.channels')}
     return { name: 'batchNorm.gradientFinish', code, ...io, grid: { tile: 1 } };
   });
 
-/** dx = a·g + b·(x − mean) + c. Bindings: gradient, x, coefficients, stats where ReLU, what dx is added to if anything, dx. Uniform: units. */
-export const normGradientApply = (o: ApplyOptions, onto: boolean): Kernel =>
-  cached(['norm.gradientApply', ...applyKey(o), onto], () => {
+/**
+ * dx = a·g + b·(x − mean) + c in training, else a·g, which x has nothing to do with: NaN there stays out. Bindings: gradient, x where it is read (in training,
+ * or for ReLU), coefficients, stats where ReLU, what dx is added to if anything, dx. Uniform: units.
+ */
+export const normGradientApply = (o: ApplyOptions, training: boolean, onto: boolean): Kernel =>
+  cached(['norm.gradientApply', training, ...applyKey(o), onto], () => {
     const { type } = vector(o.plane);
-    const reads = [`r gradient: ${type}`, `r x: ${type}`, 'r coefficients: vec4f', o.relu && 'r stats: vec4f'];
+    const x = (training || o.relu) && `r x: ${type}`;
+    const load = x ? 'let v = x[i];' : '';
+    const reads = [`r gradient: ${type}`, x, 'r coefficients: vec4f', o.relu && 'r stats: vec4f'];
     const { head, io } = declare('n: u32', ...reads, onto && `r onto: ${type}`, `w dx: ${type}`);
     const code = wgsl`
 ${head}
 ${eachUnit(
   o,
   `let m = coefficients[c]; ${o.relu ? 'let row = stats[c];' : ''}`,
-  `let v = x[i]; let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = ${inputGradient(onto)};`,
+  `${load} let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = ${inputGradient(onto, training)};`,
 )}`;
     return { name: 'batchNorm.gradientApply', code, ...io, grid: { tile: applyShape(o.target, o.plane).tile } };
   });

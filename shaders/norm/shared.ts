@@ -185,7 +185,8 @@ export const trainingCoefficients =
   'vec4f(row.z, -row.z * (row.y * (row.y * sum.y)) / p.count, -row.z * sum.x / p.count, row.x)';
 
 /** WGSL of dx from the coefficients `m`, the gradient `g` and the value `v`, or of its sum with what x has from elsewhere. */
-export const inputGradient = (onto: boolean) => `${onto ? 'onto[i] + ' : ''}(m.x * g + m.y * (v - m.w) + m.z)`;
+export const inputGradient = (onto: boolean, training = true) =>
+  `${onto ? 'onto[i] + ' : ''}(m.x * g${training ? ' + m.y * (v - m.w) + m.z' : ''})`;
 
 /** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
 export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>

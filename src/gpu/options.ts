@@ -31,6 +31,12 @@ export const is = {
   anything: { what: 'anything', fits: () => true },
 } satisfies Record<string, Kind>;
 
+/** So many numbers, such as the two of `betas`. */
+export const numbers = (count: number): Kind => ({
+  what: `an array of ${count} numbers`,
+  fits: (x) => isNumbers(x) && (x as readonly number[]).length === count,
+});
+
 /** One of some words. */
 export const word = (...words: readonly (string | null)[]): Kind => ({
   what: words

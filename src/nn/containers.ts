@@ -1,6 +1,6 @@
 // Containers: modules in a row.
 import { inputError } from '../tensor/context';
-import type { Tensor } from '../tensor/tensor';
+import { Tensor } from '../tensor/tensor';
 import { type AnyModule, Module } from './module';
 
 /** What the containers share: a list of modules, whose children are named 0, 1, … */
@@ -45,7 +45,18 @@ abstract class Row<T extends AnyModule, In, Out> extends Module<In, Out> {
   }
 }
 
-/** Modules applied one after the other. */
+/** What a layer has given, which the next one cannot take. */
+function notTensor(i: number, layer: Module, y: unknown): Error {
+  const given = y !== null && typeof y === 'object' ? `{ ${Object.keys(y).join(', ')} }` : String(y);
+  return inputError(
+    'Sequential',
+    `item ${i}, ${layer.constructor.name}, has given ${y instanceof Promise ? 'a promise' : given} and no tensor`,
+    {},
+    'Call it in a module of your own, whose forward hands on the tensor that the next one takes.',
+  );
+}
+
+/** Modules applied one after the other. Throws InputError that names the module where one gives no tensor to the next. */
 export class Sequential extends Row<Module, Tensor, Tensor> {
   constructor(...layers: Module[]) {
     super(layers);
@@ -58,7 +69,10 @@ export class Sequential extends Row<Module, Tensor, Tensor> {
 
   override forward(x: Tensor): Tensor {
     let y = x;
-    for (const layer of this.items) y = layer.forward(y);
+    for (const [i, layer] of this.items.entries()) {
+      y = layer.forward(y);
+      if (!(y instanceof Tensor) && i + 1 < this.items.length) throw notTensor(i, layer, y);
+    }
     return y;
   }
 }

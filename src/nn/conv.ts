@@ -7,6 +7,7 @@ import { CONV, conv2d, convTranspose2d, TRANSPOSED } from '../ops/conv';
 import type { Conv1dOptions, Conv3dOptions, ConvTransposeOptions } from '../ops/conv-nd';
 import { CONV_ND, conv1d, conv3d, convTranspose1d, convTranspose3d, TRANSPOSED_ND } from '../ops/conv-nd';
 import { type PadMode, pad } from '../ops/pad';
+import { type Sizes, sizesOf } from '../ops/sizes';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
@@ -35,8 +36,22 @@ export type ConvTransposeLayerOptions = ConvTransposeOptions & Common;
 /** Options of `nn.ConvTranspose2d`: those of `F.convTranspose2d`, and `bias`. */
 export type ConvTranspose2dLayerOptions = ConvTranspose2dOptions & Common;
 
-const sizesOf = (value: number | readonly number[], dims: number): readonly number[] =>
-  typeof value === 'number' ? new Array<number>(dims).fill(value) : value;
+/** What stands before and after each axis: `padding` is a number for all, one for each, or one for each side. */
+function sidesOf(op: string, padding: Sizes, dims: number): (readonly [number, number])[] {
+  if (!Array.isArray(padding) || padding.length !== 2 * dims)
+    return Array.from(sizesOf(op, 'padding', padding, dims), (p) => [p, p]);
+  const each = sizesOf(op, 'padding', padding, 2 * dims);
+  return Array.from({ length: dims }, (_, i) => [at(each, 2 * i), at(each, 2 * i + 1)]);
+}
+
+/** Refuses options with another number of numbers than axes. */
+function checkSizes(op: string, options: ConvTransposeOptions & Conv3dOptions, dims: number): void {
+  const { stride = 1, dilation = 1, padding = 0, outputPadding = 0 } = options;
+  sizesOf(op, 'stride', stride, dims, { least: 1 });
+  sizesOf(op, 'dilation', dilation, dims, { least: 1 });
+  sizesOf(op, 'outputPadding', outputPadding, dims);
+  if (typeof padding !== 'string') sidesOf(op, padding, dims);
+}
 
 /** What the layers share: `weight` and `bias` start uniform in ±1/√fanIn, as in PyTorch. */
 abstract class Convolution<O extends { groups?: number }> extends Module {
@@ -45,6 +60,8 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
   /** [outChannels]; null with `bias: false`. */
   readonly bias: Parameter | null;
 
+  /** Size of the kernel along each spatial dimension. */
+  readonly kernelSize: readonly number[];
   /** The options of the convolution itself. */
   readonly options: O;
   /** What stands around the input: 'zeros', 'reflect', 'replicate' or 'circular'. */
@@ -55,8 +72,8 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
     readonly inChannels: number,
     /** C of the result; a multiple of `groups`. */
     readonly outChannels: number,
-    /** Size of the kernel along each spatial dimension. */
-    readonly kernelSize: readonly number[],
+    kernelSize: Sizes,
+    dims: number,
     given: O & Padded,
     table: OptionTable<O>,
     transposed = false,
@@ -69,6 +86,8 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
     const all = { ...table, ...layer } as OptionTable<typeof given>;
     const { bias = true, paddingMode = 'zeros', ...options } = checked(this.constructor.name, given, all);
     this.paddingMode = paddingMode;
+    this.kernelSize = sizesOf(this.constructor.name, 'kernelSize', kernelSize, dims, { least: 1 });
+    checkSizes(this.constructor.name, options, dims);
     this.options = options as unknown as O;
     const { groups = 1 } = this.options;
     if (inChannels % groups || outChannels % groups)
@@ -77,7 +96,7 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
         `${inChannels} input and ${outChannels} output channels do not divide into ${groups} groups`,
       );
     const channels = transposed ? [inChannels, outChannels / groups] : [outChannels, inChannels / groups];
-    const shape = [...channels, ...kernelSize];
+    const shape = [...channels, ...this.kernelSize];
     const bound = 1 / Math.sqrt(init.fans(shape).fanIn);
     this.weight = new Parameter(init.uniform(shape, -bound, bound));
     this.bias = bias ? new Parameter(init.uniform([outChannels], -bound, bound)) : null;
@@ -91,11 +110,11 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
     const dims = kernelSize.length;
     const sides =
       padding === 'same'
-        ? sizesOf(dilation, dims).map((d, i) => {
+        ? Array.from(sizesOf('padding', 'dilation', dilation, dims), (d, i) => {
             const total = d * (at(kernelSize, i) - 1);
             return [total >> 1, total - (total >> 1)];
           })
-        : sizesOf(padding, dims).map((p) => [p, p]);
+        : sidesOf('padding', padding, dims);
     return [pad(x, sides.reverse().flat(), { mode: paddingMode as PadMode }), { ...options, padding: 0 }];
   }
 
@@ -117,7 +136,7 @@ export class Conv2d extends Convolution<Conv2dOptions> {
     kernelSize: number | readonly [number, number],
     options: Conv2dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, sizesOf(kernelSize, 2), options, CONV);
+    super(inChannels, outChannels, kernelSize, 2, options, CONV);
   }
 
   override forward(x: Tensor): Tensor {
@@ -134,7 +153,7 @@ export class Conv1d extends Convolution<Conv1dOptions> {
     kernelSize: number | readonly number[],
     options: Conv1dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, sizesOf(kernelSize, 1), options, CONV_ND);
+    super(inChannels, outChannels, kernelSize, 1, options, CONV_ND);
   }
 
   override forward(x: Tensor): Tensor {
@@ -151,7 +170,7 @@ export class Conv3d extends Convolution<Conv3dOptions> {
     kernelSize: number | readonly number[],
     options: Conv3dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, sizesOf(kernelSize, 3), options, CONV_ND);
+    super(inChannels, outChannels, kernelSize, 3, options, CONV_ND);
   }
 
   override forward(x: Tensor): Tensor {
@@ -168,7 +187,7 @@ export class ConvTranspose1d extends Convolution<ConvTransposeOptions> {
     kernelSize: number | readonly number[],
     options: ConvTransposeLayerOptions = {},
   ) {
-    super(inChannels, outChannels, sizesOf(kernelSize, 1), options, TRANSPOSED_ND, true);
+    super(inChannels, outChannels, kernelSize, 1, options, TRANSPOSED_ND, true);
   }
 
   override forward(x: Tensor): Tensor {
@@ -184,7 +203,7 @@ export class ConvTranspose3d extends Convolution<ConvTransposeOptions> {
     kernelSize: number | readonly number[],
     options: ConvTransposeLayerOptions = {},
   ) {
-    super(inChannels, outChannels, sizesOf(kernelSize, 3), options, TRANSPOSED_ND, true);
+    super(inChannels, outChannels, kernelSize, 3, options, TRANSPOSED_ND, true);
   }
 
   override forward(x: Tensor): Tensor {
@@ -200,7 +219,7 @@ export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
     kernelSize: number | readonly [number, number],
     options: ConvTranspose2dLayerOptions = {},
   ) {
-    super(inChannels, outChannels, sizesOf(kernelSize, 2), options, TRANSPOSED, true);
+    super(inChannels, outChannels, kernelSize, 2, options, TRANSPOSED, true);
   }
 
   override forward(x: Tensor): Tensor {

@@ -19,13 +19,12 @@ import {
 } from '../ops/pool';
 import type { AvgPool1dOptions, AvgPool3dOptions, MaxPool1dOptions, MaxPool3dOptions } from '../ops/pool-nd';
 import * as nd from '../ops/pool-nd';
+import { type Sizes, sizesOf } from '../ops/sizes';
 import { maxUnpool1d, maxUnpool2d, maxUnpool3d, UNPOOL, type UnpoolOptions } from '../ops/unpool';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { Apply, applying } from './apply';
 import { Module } from './module';
-
-type Sizes = number | readonly number[];
 
 /** What max pooling layers take besides: with `returnIndices` they give { values, indices }, of which max-unpooling takes the indices. */
 export interface IndicesOptions<R extends boolean> {
@@ -110,10 +109,23 @@ export class AvgPool3d extends Apply {
   }
 }
 
+/** Refuses the size of a result in another number of dimensions; null keeps the input's. */
+function checkOutput(op: string, size: number | readonly (number | null)[], dims: number): void {
+  sizesOf(op, 'outputSize', Array.isArray(size) ? size.map((n: number | null) => n ?? 1) : (size as number), dims, {
+    least: 1,
+  });
+}
+
 /** The class of a layer whose only argument is the size of its result. */
-const sized = <S>(f: (x: Tensor, outputSize: S) => Tensor): (new (outputSize: S) => Apply) =>
+const sized = <S extends number | readonly (number | null)[]>(
+  f: (x: Tensor, outputSize: S) => Tensor,
+  dims: number,
+): (new (
+  outputSize: S,
+) => Apply) =>
   class extends Apply {
     constructor(outputSize: S) {
+      checkOutput(new.target.name, outputSize, dims);
       super((x) => f(x, outputSize), JSON.stringify(outputSize));
     }
   };
@@ -121,20 +133,22 @@ const sized = <S>(f: (x: Tensor, outputSize: S) => Tensor): (new (outputSize: S)
 type Volume = Parameters<typeof nd.adaptiveAvgPool3d>[1];
 
 /** Means over windows chosen so that the result has the given length. */
-export class AdaptiveAvgPool1d extends sized<Sizes>(nd.adaptiveAvgPool1d) {}
+export class AdaptiveAvgPool1d extends sized<Sizes>(nd.adaptiveAvgPool1d, 1) {}
 /** Means over windows chosen so that the result has the given height and width. */
-export class AdaptiveAvgPool2d extends sized<OutputSize>(adaptiveAvgPool2d) {}
+export class AdaptiveAvgPool2d extends sized<OutputSize>(adaptiveAvgPool2d, 2) {}
 /** Means over windows chosen so that the result has the given depth, height and width. */
-export class AdaptiveAvgPool3d extends sized<Volume>(nd.adaptiveAvgPool3d) {}
+export class AdaptiveAvgPool3d extends sized<Volume>(nd.adaptiveAvgPool3d, 3) {}
 
 /** What the layers of largest values over such windows share. */
-abstract class AdaptiveMax<S, R extends boolean> extends Apply<Result<R>> {
+abstract class AdaptiveMax<S extends number | readonly (number | null)[], R extends boolean> extends Apply<Result<R>> {
   constructor(
     outputSize: S,
     options: IndicesOptions<R> | undefined,
     values: (x: Tensor, outputSize: S) => Tensor,
     both: (x: Tensor, outputSize: S) => Maxima,
+    dims: number,
   ) {
+    checkOutput(new.target.name, outputSize, dims);
     checked<IndicesOptions<boolean>>(new.target.name, options, INDICES);
     const pool = options?.returnIndices ? both : values;
     super((x) => pool(x, outputSize) as Result<R>, JSON.stringify(outputSize));
@@ -144,28 +158,36 @@ abstract class AdaptiveMax<S, R extends boolean> extends Apply<Result<R>> {
 /** Largest values of such windows of lines. */
 export class AdaptiveMaxPool1d<R extends boolean = false> extends AdaptiveMax<Sizes, R> {
   constructor(outputSize: Sizes, options?: IndicesOptions<R>) {
-    super(outputSize, options, nd.adaptiveMaxPool1d, nd.adaptiveMaxPool1dWithIndices);
+    super(outputSize, options, nd.adaptiveMaxPool1d, nd.adaptiveMaxPool1dWithIndices, 1);
   }
 }
 /** Largest values of such windows of images. */
 export class AdaptiveMaxPool2d<R extends boolean = false> extends AdaptiveMax<OutputSize, R> {
   constructor(outputSize: OutputSize, options?: IndicesOptions<R>) {
-    super(outputSize, options, adaptiveMaxPool2d, adaptiveMaxPool2dWithIndices);
+    super(outputSize, options, adaptiveMaxPool2d, adaptiveMaxPool2dWithIndices, 2);
   }
 }
 /** Largest values of such windows of volumes. */
 export class AdaptiveMaxPool3d<R extends boolean = false> extends AdaptiveMax<Volume, R> {
   constructor(outputSize: Volume, options?: IndicesOptions<R>) {
-    super(outputSize, options, nd.adaptiveMaxPool3d, nd.adaptiveMaxPool3dWithIndices);
+    super(outputSize, options, nd.adaptiveMaxPool3d, nd.adaptiveMaxPool3dWithIndices, 3);
   }
 }
 
 /** Mean over all pixels: [N, C, H, W] → [N, C]. */
 export class GlobalAvgPool2d extends applying((x) => globalAvgPool2d(x)) {}
 
+/** Refuses a window in another number of dimensions. */
+function checkWindow(op: string, dims: number, kernelSize: Sizes, { stride, padding = 0 }: UnpoolOptions): void {
+  for (const [name, value] of Object.entries({ kernelSize, stride: stride ?? kernelSize }))
+    sizesOf(op, name, value, dims, { least: 1 });
+  sizesOf(op, 'padding', padding, dims);
+}
+
 /** The class of a layer of power means. */
 const power = (
   f: (x: Tensor, normType: number, kernelSize: Sizes, options: LpPoolOptions) => Tensor,
+  dims: number,
 ): (new (
   normType: number,
   kernelSize: Sizes,
@@ -174,22 +196,23 @@ const power = (
   class extends Apply {
     constructor(normType: number, kernelSize: Sizes, options: LpPoolOptions = {}) {
       checked(new.target.name, options, LP);
+      checkWindow(new.target.name, dims, kernelSize, options);
       super((x) => f(x, normType, kernelSize, options), `${normType}, ${JSON.stringify(kernelSize)}`);
     }
   };
 
 /** (Σ xᵖ)^(1/p) of windows of lines, as `F.lpPool1d`. */
-export class LPPool1d extends power(lpPool1d) {}
+export class LPPool1d extends power(lpPool1d, 1) {}
 /** The same of images. */
-export class LPPool2d extends power(lpPool2d) {}
+export class LPPool2d extends power(lpPool2d, 2) {}
 /** The same of volumes. */
-export class LPPool3d extends power(lpPool3d) {}
+export class LPPool3d extends power(lpPool3d, 3) {}
 
 /** What undoes a max pooling: `forward(x, indices, outputSize?)` with the indices of `F.maxPool2dWithIndices`. */
 abstract class Unpooling extends Module<[x: Tensor, indices: Tensor, outputSize?: Shape]> {
-  protected abstract readonly unpool: typeof maxUnpool2d;
-
   constructor(
+    private readonly unpool: typeof maxUnpool2d,
+    dims: number,
     /** Size of the window that the maxima were taken from. */
     readonly kernelSize: Sizes,
     /** As they were given, without defaults. */
@@ -198,6 +221,7 @@ abstract class Unpooling extends Module<[x: Tensor, indices: Tensor, outputSize?
     super();
     const { outputSize: _, ...table } = UNPOOL;
     checked(new.target.name, options, table);
+    checkWindow(new.target.name, dims, kernelSize, options);
   }
 
   override forward(x: Tensor, indices: Tensor, outputSize?: Shape): Tensor {
@@ -207,13 +231,19 @@ abstract class Unpooling extends Module<[x: Tensor, indices: Tensor, outputSize?
 
 /** Puts the maxima of lines back, as `F.maxUnpool1d`. */
 export class MaxUnpool1d extends Unpooling {
-  protected readonly unpool = maxUnpool1d;
+  constructor(kernelSize: Sizes, options?: Omit<UnpoolOptions, 'outputSize'>) {
+    super(maxUnpool1d, 1, kernelSize, options);
+  }
 }
 /** The same of images. */
 export class MaxUnpool2d extends Unpooling {
-  protected readonly unpool = maxUnpool2d;
+  constructor(kernelSize: Sizes, options?: Omit<UnpoolOptions, 'outputSize'>) {
+    super(maxUnpool2d, 2, kernelSize, options);
+  }
 }
 /** The same of volumes. */
 export class MaxUnpool3d extends Unpooling {
-  protected readonly unpool = maxUnpool3d;
+  constructor(kernelSize: Sizes, options?: Omit<UnpoolOptions, 'outputSize'>) {
+    super(maxUnpool3d, 3, kernelSize, options);
+  }
 }

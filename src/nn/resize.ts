@@ -4,11 +4,11 @@ import { checked } from '../gpu/options';
 import { channelShuffle, FOLD, type FoldOptions, fold, pixelShuffle, pixelUnshuffle, unfold } from '../ops/fold';
 import { checkInterpolate, type InterpolateOptions, interpolate } from '../ops/interpolate';
 import { type PadMode, pad } from '../ops/pad';
+import { type Sizes, sizesOf } from '../ops/sizes';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { Apply } from './apply';
 
-type Sizes = number | readonly number[];
 type Pair = number | readonly [number, number];
 
 /** Resizes [N, C, …] as `F.interpolate`, whose options it has: `new nn.Upsample({ scaleFactor: 2, mode: 'bilinear' })`. */
@@ -34,10 +34,18 @@ export class PixelUnshuffle extends byNumber(pixelUnshuffle) {}
 /** Mixes the channels of so many groups. */
 export class ChannelShuffle extends byNumber(channelShuffle) {}
 
+/** Refuses windows that are none of images. */
+function checkFold(op: string, sizes: Record<string, Pair>, options: FoldOptions): void {
+  const { stride = 1, dilation = 1, padding = 0 } = checked(op, options, FOLD);
+  const positive = { ...sizes, stride, dilation };
+  for (const [name, value] of Object.entries(positive)) sizesOf(op, name, value, 2, { least: 1 });
+  sizesOf(op, 'padding', padding, 2);
+}
+
 /** The windows of images as columns: [N, C, H, W] → [N, C·kH·kW, L]. */
 export class Unfold extends Apply {
   constructor(kernelSize: Pair, options: FoldOptions = {}) {
-    checked(new.target.name, options, FOLD);
+    checkFold(new.target.name, { kernelSize }, options);
     super((x) => unfold(x, kernelSize, options), JSON.stringify(kernelSize));
   }
 }
@@ -45,7 +53,7 @@ export class Unfold extends Apply {
 /** Adds up columns at the places of their windows: [N, C·kH·kW, L] → [N, C, H, W]. */
 export class Fold extends Apply {
   constructor(outputSize: Pair, kernelSize: Pair, options: FoldOptions = {}) {
-    checked(new.target.name, options, FOLD);
+    checkFold(new.target.name, { outputSize, kernelSize }, options);
     super(
       (x) => fold(x, outputSize, kernelSize, options),
       `${JSON.stringify(outputSize)}, ${JSON.stringify(kernelSize)}`,

@@ -1,5 +1,5 @@
 // Convolutions of lines [N, C, L] and volumes [N, C, D, H, W], and their transposes, by those of images.
-import { at, type Tuple, tuple } from '../../shaders/checked';
+import { tuple } from '../../shaders/checked';
 import { checked, either, is, type OptionTable, word } from '../gpu/options';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
@@ -8,9 +8,8 @@ import { alongAxis, windowMap } from './axis-map';
 import { conv2d, convTranspose2d } from './conv';
 import { add } from './elementwise';
 import { mixed, native } from './mixed';
+import { type Sizes, sizesOf } from './sizes';
 import { permute, reshape, unsqueeze } from './views';
-
-type Sizes = number | readonly number[];
 
 /** Options of `conv1d`. */
 export interface Conv1dOptions {
@@ -64,13 +63,8 @@ export const TRANSPOSED_ND: OptionTable<ConvTransposeOptions> = {
   outputPadding: is.size,
 };
 
-/** `value` for each of `dims` axes. */
-function each<N extends number>(op: string, name: string, value: Sizes, dims: N): Tuple<number, N> {
-  const list = typeof value === 'number' ? [value] : value;
-  if (list.length === 1) return tuple(new Array<number>(dims).fill(at(list, 0)), dims);
-  if (list.length !== dims) throw inputError(op, `${name} is [${list}]`, {}, `Give one number, or ${dims}.`);
-  return tuple(list, dims);
-}
+/** What strides and dilations have to be. */
+const POSITIVE = { least: 1 };
 
 /** Checks the operands, and lets a single input without a batch pass as a batch of one. */
 function batched(
@@ -103,20 +97,14 @@ function line(y: Tensor): Tensor {
   return reshape(y, [n, channels, length]);
 }
 
-/** [left, right] of one number for both, or of two; what is missing is refused by what comes next. */
-function bothSides(padding: Sizes): Tuple<number, 2> {
-  const [left = NaN, right = left] = typeof padding === 'number' ? [padding] : padding;
-  return [left, right];
-}
-
 /** Convolution along a line, as `conv1d`: x [N, C, L] or [C, L], weight [O, C/groups, K], bias [O]. */
 export const conv1d = native(
   'conv1d',
   function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
     const op = 'conv1d';
     const { stride = 1, padding = 0, dilation = 1, groups } = checked(op, options, CONV_ND);
-    const one = (name: string, value: Sizes) => each(op, name, value, 1)[0];
-    const sides = typeof padding === 'string' ? padding : bothSides(padding);
+    const one = (name: string, value: Sizes) => sizesOf(op, name, value, 1, POSITIVE)[0];
+    const sides = typeof padding === 'string' ? padding : sizesOf(op, 'padding', padding, 2);
     return batched(op, 1, x, weight, bias, (lines) =>
       line(
         conv2d(row(lines), row(weight), bias, {
@@ -141,7 +129,8 @@ export const convTranspose1d = native(
   ): Tensor {
     const op = 'convTranspose1d';
     const { stride = 1, padding = 0, outputPadding = 0, dilation = 1, groups } = checked(op, options, TRANSPOSED_ND);
-    const along = (name: string, value: Sizes, across: number) => [across, each(op, name, value, 1)[0]] as const;
+    const along = (name: string, value: Sizes, least: number) =>
+      [least, sizesOf(op, name, value, 1, { least })[0]] as const;
     return batched(op, 1, x, weight, bias, (lines) =>
       line(
         convTranspose2d(row(lines), row(weight), bias, {
@@ -156,12 +145,6 @@ export const convTranspose1d = native(
   },
 );
 
-/** Refuses what is no whole number of at least `least`. */
-function requireSizes(op: string, name: string, list: readonly number[], least: number, x: Tensor): void {
-  if (list.some((n) => !Number.isInteger(n) || n < least))
-    throw inputError(op, `${name} is [${list}]`, { input: x }, `Use integers of at least ${least}.`);
-}
-
 /**
  * Convolution of volumes, as `torch.nn.functional.conv3d`: x [N, C, D, H, W] or [C, D, H, W], weight [O, C/groups, kD, kH, kW], bias [O]. The planes
  * that a tap of depth meets become channels of one convolution of images.
@@ -172,10 +155,9 @@ export const conv3d = mixed(
     const op = 'conv3d';
     const { stride = 1, padding = 0, dilation = 1, groups } = checked(op, options, CONV_ND);
     return batched(op, 3, x, weight, bias, (volumes) => {
-      const [s, d] = [each(op, 'stride', stride, 3), each(op, 'dilation', dilation, 3)];
-      const p = typeof padding === 'string' ? ([0, 0, 0] as const) : each(op, 'padding', padding, 3);
-      for (const [name, list, least] of [['stride', s, 1], ['dilation', d, 1], ['padding', p, 0]] as const) // biome-ignore format: rows
-        requireSizes(op, name, list, least, x);
+      const s = sizesOf(op, 'stride', stride, 3, POSITIVE);
+      const d = sizesOf(op, 'dilation', dilation, 3, POSITIVE);
+      const p = typeof padding === 'string' ? ([0, 0, 0] as const) : sizesOf(op, 'padding', padding, 3);
       if (padding === 'same' && s.some((n) => n > 1))
         throw inputError(op, "padding 'same' needs stride 1", { input: x, weight }, 'Give the padding as a number.');
       const [N, C, D, H, W] = tuple(volumes.shape, 5);
@@ -216,14 +198,9 @@ export const convTranspose3d = mixed(
       groups = 1,
     } = checked(op, options, TRANSPOSED_ND);
     return batched(op, 3, x, weight, bias, (volumes) => {
-      const [s, p] = [each(op, 'stride', stride, 3), each(op, 'padding', padding, 3)];
-      const [d, more] = [each(op, 'dilation', dilation, 3), each(op, 'outputPadding', outputPadding, 3)];
-      for (const [
-        name,
-        list,
-        least,
-      ] of [['stride', s, 1], ['dilation', d, 1], ['padding', p, 0], ['outputPadding', more, 0]] as const) // biome-ignore format: rows
-        requireSizes(op, name, list, least, x);
+      const [s, p] = [sizesOf(op, 'stride', stride, 3, POSITIVE), sizesOf(op, 'padding', padding, 3)];
+      const d = sizesOf(op, 'dilation', dilation, 3, POSITIVE);
+      const more = sizesOf(op, 'outputPadding', outputPadding, 3);
       const [N, C, D, H, W] = tuple(volumes.shape, 5);
       const [inputs, perGroup, k, kh, kw] = tuple(weight.shape, 5);
       const outputs = perGroup * groups;

@@ -18,6 +18,7 @@ import { expand, filled } from '../tensor/views';
 import { addBias, halfOf } from './matmul';
 import { native } from './mixed';
 import { sum } from './reduce';
+import { sizesOf } from './sizes';
 import { reshape, unsqueeze } from './views';
 
 type Pair = number | readonly [number, number];
@@ -54,12 +55,8 @@ export const CONV: OptionTable<Conv2dOptions> = { ...size, groups: is.number };
 /** What the options of `convTranspose2d` may be. */
 export const TRANSPOSED: OptionTable<ConvTranspose2dOptions> = { ...CONV, padding: is.size, outputPadding: is.size };
 
-function pair(op: string, name: string, value: Pair, least: number, x: Tensor): readonly [number, number] {
-  const [h, w] = typeof value === 'number' ? [value, value] : value;
-  if (![h, w].every((n) => Number.isInteger(n) && n >= least))
-    throw inputError(op, `${name} is ${JSON.stringify(value)}`, { input: x }, `Use integers of at least ${least}.`);
-  return [h, w];
-}
+const pair = (op: string, name: string, value: Pair, least: number, x: Tensor) =>
+  sizesOf(op, name, value, 2, { least, shapes: { input: x } });
 
 function checkOperands(
   op: string,
@@ -111,10 +108,7 @@ export function conv2dShape(op: string, x: Tensor, weight: Tensor, bias: Tensor 
     sides = [(spanH - 1) >> 1, spanH >> 1, (spanW - 1) >> 1, spanW >> 1];
   } else if (padding === 'valid') sides = [0, 0, 0, 0];
   else if (typeof padding !== 'number' && padding.length === 4)
-    sides = [
-      ...pair(op, 'padding', [padding[0], padding[1]], 0, x),
-      ...pair(op, 'padding', [padding[2], padding[3]], 0, x),
-    ];
+    sides = sizesOf(op, 'padding', padding, 4, { shapes: { input: x } });
   else {
     const [h, w] = pair(op, 'padding', padding, 0, x);
     sides = [h, h, w, w];

@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor/tensor';
 import { requireFloats, requireTensors } from '../tensor/tensor';
 import { alongAxis, windowMap } from './axis-map';
 import { mixed } from './mixed';
+import { sizesOf } from './sizes';
 import { permute, reshape } from './views';
 
 type Pair = number | readonly [number, number];
@@ -27,12 +28,8 @@ export const FOLD: OptionTable<FoldOptions> = { dilation: is.size, padding: is.s
 /** The windows along both axes, and how many there are. */
 function windowsOf(op: string, x: Tensor, size: readonly [number, number], kernelSize: Pair, options: FoldOptions) {
   const { dilation = 1, padding = 0, stride = 1 } = checked(op, options, FOLD);
-  const pair = (name: string, value: Pair, least: number): readonly [number, number] => {
-    const both = typeof value === 'number' ? ([value, value] as const) : value;
-    if (!Array.isArray(both) || both.length !== 2 || both.some((v) => !Number.isInteger(v) || v < least))
-      throw inputError(op, `${name} is ${JSON.stringify(value)}`, { input: x }, `Use integers of at least ${least}.`);
-    return both;
-  };
+  const pair = (name: string, value: Pair, least: number) =>
+    sizesOf(op, name, value, 2, { least, shapes: { input: x } });
   const k = pair('kernelSize', kernelSize, 1);
   const [d, p, s] = [pair('dilation', dilation, 1), pair('padding', padding, 0), pair('stride', stride, 1)];
   const axes = mapTuple(size, (n, i) => {
@@ -73,7 +70,7 @@ export const fold = mixed(
   function fold(x: Tensor, outputSize: Pair, kernelSize: Pair, options: FoldOptions = {}): Tensor {
     const op = 'fold';
     requireFloats(op, { input: x });
-    const size = typeof outputSize === 'number' ? ([outputSize, outputSize] as const) : outputSize;
+    const size = sizesOf(op, 'outputSize', outputSize, 2, { shapes: { input: x } });
     if (x.ndim !== 3 && x.ndim !== 2)
       throw inputError(op, `${x.ndim} dimensions`, { input: x }, 'Columns are [N, C·kH·kW, L] or [C·kH·kW, L].');
     const { kernel, counts, maps } = windowsOf(op, x, size, kernelSize, options);

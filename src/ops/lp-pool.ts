@@ -7,8 +7,7 @@ import { abs, mul, pow, relu, sign } from './elementwise';
 import { mixed } from './mixed';
 import { avgPool2d } from './pool';
 import { avgPool1d, avgPool3d } from './pool-nd';
-
-type Sizes = number | readonly number[];
+import { type Sizes, sizesOf } from './sizes';
 
 /** Options of `lpPool1d`, `lpPool2d` and `lpPool3d`. */
 export interface LpPoolOptions {
@@ -35,7 +34,9 @@ function lpPool(
   checked(op, o, LP);
   requireFloats(op, { input: x });
   requireNumbers(op, { normType: p });
-  const count = typeof kernel === 'number' ? kernel ** dims : kernel.reduce((product, n) => product * n, 1);
+  const size = sizesOf(op, 'kernelSize', kernel, dims, { least: 1 });
+  if (o.stride !== undefined) sizesOf(op, 'stride', o.stride, dims, { least: 1 });
+  const count = Array.from(size).reduce((product, n) => product * n, 1);
   const mean = average(pow(x, p), { ...o, kernel });
   return pow(mul(mul(sign(mean), relu(abs(mean))), count), 1 / p);
 }

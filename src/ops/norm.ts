@@ -194,8 +194,8 @@ export function normGradient(
   launchOn(normGradientFinish(target, training), finished, constants, channels);
   if (dx) {
     const n = x.size / width(plane);
-    const operands = [g, x, coefficients, ...(relu ? [stats] : []), ...before, dx];
-    launchOn(normGradientApply({ target, ...layout, relu }, !!onto), operands, [n], n);
+    const operands = [g, ...(training || relu ? [x] : []), coefficients, ...(relu ? [stats] : []), ...before, dx];
+    launchOn(normGradientApply({ target, ...layout, relu }, training, !!onto), operands, [n], n);
   }
   coefficients.dispose();
   partials.dispose();

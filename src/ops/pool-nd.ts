@@ -15,19 +15,10 @@ import {
   type Maxima,
   type MaxPoolOptions,
   maxPool2dWithIndices,
+  outputSizes,
 } from './pool';
+import { type Sizes, sizesOf } from './sizes';
 import { reshape, unsqueeze } from './views';
-
-type Sizes = number | readonly number[];
-
-/** `value` for each of `dims` axes. */
-function each<N extends number>(op: string, name: string, value: Sizes, dims: N): Tuple<number, N> {
-  const list = typeof value === 'number' ? new Array<number>(dims).fill(value) : value;
-  if (Array.isArray(list) && list.length === 1 && dims > 1) return each(op, name, at(list, 0), dims);
-  if (!Array.isArray(list) || list.length !== dims)
-    throw inputError(op, `${name} is ${JSON.stringify(value)}`, {}, `Give one number, or ${dims}.`);
-  return tuple(list, dims);
-}
 
 function requireRank(op: string, x: Tensor, dims: number): void {
   requireFloats(op, { input: x });
@@ -85,10 +76,16 @@ function resolve<N extends number, O extends AvgPool3dOptions & MaxPool3dOptions
   const o = checked(op, (alone ? { ...more, kernel: window } : window) as O, table as OptionTable<O>);
   const kernel = o.kernel ?? o.kernelSize;
   if (kernel === undefined) throw inputError(op, 'the size of the window is missing', {}, 'Give { kernel: 2 }.');
-  const of = (name: string, value: Sizes) => each(op, name, value, dims);
-  const k = of('kernel', kernel);
-  const stride = o.stride === undefined ? k : of('stride', o.stride);
-  return { ...o, kernel: k, stride, padding: of('padding', o.padding ?? 0), dilation: of('dilation', o.dilation ?? 1) };
+  const of = (name: string, value: Sizes, least: number) => sizesOf(op, name, value, dims, { least });
+  const k = of('kernel', kernel, 1);
+  const stride = o.stride === undefined ? k : of('stride', o.stride, 1);
+  return {
+    ...o,
+    kernel: k,
+    stride,
+    padding: of('padding', o.padding ?? 0, 0),
+    dilation: of('dilation', o.dilation ?? 1, 1),
+  };
 }
 
 /** Checks the options of a pooling layer of lines or volumes when it is made. */
@@ -148,7 +145,9 @@ export const adaptiveAvgPool1d = mixed(
   'adaptiveAvgPool1d',
   function adaptiveAvgPool1d(x: Tensor, outputSize: Sizes): Tensor {
     requireRank('adaptiveAvgPool1d', x, 1);
-    return asLines(adaptiveAvgPool2d(asImage(x), [1, each('adaptiveAvgPool1d', 'outputSize', outputSize, 1)[0]]));
+    return asLines(
+      adaptiveAvgPool2d(asImage(x), [1, sizesOf('adaptiveAvgPool1d', 'outputSize', outputSize, 1, { least: 1 })[0]]),
+    );
   },
 );
 
@@ -163,7 +162,7 @@ export const adaptiveMaxPool1dWithIndices = mixed(
   'adaptiveMaxPool1dWithIndices',
   function adaptiveMaxPool1dWithIndices(x: Tensor, outputSize: Sizes): Maxima {
     requireRank('adaptiveMaxPool1d', x, 1);
-    const n = each('adaptiveMaxPool1d', 'outputSize', outputSize, 1)[0];
+    const n = sizesOf('adaptiveMaxPool1d', 'outputSize', outputSize, 1, { least: 1 })[0];
     const { values, indices } = adaptiveMaxPool2dWithIndices(asImage(x), [1, n]);
     return { values: asLines(values), indices: asLines(indices) };
   },
@@ -223,10 +222,8 @@ export const maxPool3dWithIndices = mixed(
 
 type Volume = number | readonly [number | null, number | null, number | null];
 
-function volumeSize(op: string, x: Tensor, outputSize: Volume): Tuple<number, 3> {
-  const list: Tuple<number | null, 3> = each(op, 'outputSize', outputSize as Sizes, 3);
-  return mapTuple(list, (n, i) => n ?? at(x.shape, x.ndim - 3 + i));
-}
+const volumeSize = (op: string, x: Tensor, outputSize: Volume): Tuple<number, 3> =>
+  outputSizes(op, outputSize, x.shape.slice(-3), 3);
 
 /** Largest values of windows chosen so that the result is [N, C, OD, OH, OW], as `torch.nn.functional.adaptive_max_pool3d`. */
 export const adaptiveMaxPool3d = mixed(

@@ -13,6 +13,7 @@ import { empty, requireFloats } from '../tensor/tensor';
 import * as raw from '../tensor/views';
 import { pick } from './gather';
 import { mixed } from './mixed';
+import { type Sizes, sizesOf } from './sizes';
 
 /** One number for both axes, or [height, width]. */
 export type Pair = number | readonly [number, number];
@@ -57,13 +58,10 @@ interface Windows {
   readonly divisor: number;
 }
 
-/** What is no list counts for both axes, and is refused later if it is no number. */
-const pair = (value: Pair): readonly [number, number] =>
-  (Array.isArray(value) ? value : [value, value]) as [number, number];
-
-function padding4(value: PoolOptions['padding'] = 0): Tuple<number, 4> {
-  if (typeof value === 'number') return [value, value, value, value];
-  return value.length === 4 ? value : [value[0], value[0], value[1], value[1]];
+function padding4(op: string, value: NonNullable<PoolOptions['padding']>): Tuple<number, 4> {
+  if (Array.isArray(value) && value.length === 4) return sizesOf(op, 'padding', value, 4);
+  const [vertical, horizontal] = sizesOf(op, 'padding', value, 2);
+  return [vertical, vertical, horizontal, horizontal];
 }
 
 function checkImages(op: string, x: Tensor): void {
@@ -90,18 +88,20 @@ function outputs(
 /** Options with the window's size. */
 type Sized<O extends PoolOptions> = O & { kernel: Pair };
 
+/** The numbers of both axes. */
+function axesOf(op: string, o: Sized<MaxPoolOptions>) {
+  const pair = (name: string, value: Pair) => sizesOf(op, name, value, 2, { least: 1 });
+  const kernel = pair('kernel', o.kernel);
+  const stride = o.stride === undefined ? kernel : pair('stride', o.stride);
+  return { kernel, stride, dilation: pair('dilation', o.dilation ?? 1), padding: padding4(op, o.padding ?? 0) };
+}
+
 /** The windows of max or average pooling. */
 function windows(kind: 'max' | 'average', x: Tensor, o: Sized<MaxPoolOptions & AveragePoolOptions>): Windows {
   const op = kind === 'max' ? 'maxPool2d' : 'avgPool2d';
   checkImages(op, x);
-  const kernel = pair(o.kernel);
-  const stride = pair(o.stride ?? kernel);
-  const dilation = pair(o.dilation ?? 1);
-  const [top, bottom, left, right] = padding4(o.padding);
-  for (const [name, value] of Object.entries({ kernel, stride, dilation }))
-    if (value.length !== 2 || value.some((v) => !Number.isInteger(v) || v < 1))
-      throw inputError(op, `${name} is [${value}]`, { input: x }, 'Use positive integers.');
-  const padding = [top, bottom, left, right];
+  const { kernel, stride, dilation, padding } = axesOf(op, o);
+  const [top, bottom, left, right] = padding;
   const extent = mapTuple(kernel, (k, i) => (k - 1) * at(dilation, i) + 1);
   if (padding.some((v, i) => !Number.isInteger(v) || v < 0 || v >= at(extent, i >> 1)))
     throw inputError(
@@ -157,6 +157,7 @@ function windowOf<O extends PoolOptions>(
       'Give { kernel: 2 }.',
     );
   const { kernelSize: _, ...rest } = given;
+  axesOf(op, { ...given, kernel });
   return { ...(rest as O), kernel };
 }
 
@@ -224,12 +225,22 @@ export const avgPool2d = mixed(
 /** The height and width of an adaptive pooling's result; null keeps that of the input. */
 export type OutputSize = number | readonly [number | null, number | null];
 
+/** The size of an adaptive pooling's result: null keeps that of the input. */
+export function outputSizes<N extends number>(
+  op: string,
+  given: number | readonly (number | null)[],
+  input: readonly number[],
+  dims: N,
+): Tuple<number, N> {
+  const kept = Array.isArray(given) && given.length === dims;
+  const size = kept ? given.map((n: number | null, i) => n ?? at(input, i)) : (given as Sizes);
+  return sizesOf(op, 'outputSize', size, dims, { least: 1 });
+}
+
 function adaptiveWindows(op: string, kind: PoolKind, x: Tensor, outputSize: OutputSize): Windows {
   checkImages(op, x);
   const [h, w] = tuple(x.shape.slice(-2), 2);
-  const [oh, ow] = mapTuple(pair(outputSize as Pair), (n, i) => n ?? at([h, w], i));
-  if (![oh, ow].every((n) => Number.isInteger(n) && n > 0))
-    throw inputError(op, `outputSize is [${[oh, ow]}]`, { input: x }, 'Use positive integers.');
+  const [oh, ow] = outputSizes(op, outputSize, [h, w], 2);
   if (h * w === 0) throw inputError(op, 'there are no pixels', { input: x });
   const geometry = [h, w, oh, ow, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 0];
   return { kind, input: x.shape, output: [...x.shape.slice(0, -2), oh, ow], geometry, divisor: 0 };

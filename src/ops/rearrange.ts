@@ -1,6 +1,6 @@
 // Rearrangements made of views and joins: rolls, turns, stacks, grids, differences.
 import { at, mapTuple, tuple } from '../../shaders/checked';
-import { checked, is, type OptionTable, word } from '../gpu/options';
+import { checked, is, numbers, type OptionTable, word } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { tensor } from '../tensor/create';
 import type { Shape } from '../tensor/shape';
@@ -39,7 +39,7 @@ function rolled(x: Tensor, axis: number, shift: number): Tensor {
 
 /** Turned by 90° `k` times in the plane of two dimensions (from the first to the second), as `torch.rot90`. */
 export function rot90(x: Tensor, options: { k?: number; dims?: readonly number[] } = {}): Tensor {
-  const { k = 1, dims = [0, 1] } = checked('rot90', options, { k: is.number, dims: is.numbers });
+  const { k = 1, dims = [0, 1] } = checked('rot90', options, { k: is.number, dims: numbers(2) });
   requireIntegers('rot90', { k });
   const axes = dims.map((dim) => existingAxis('rot90', dim, x.shape));
   if (axes.length !== 2 || axes[0] === axes[1])

@@ -13,8 +13,7 @@ import * as raw from '../tensor/views';
 import { pick } from './gather';
 import { checkIndex } from './index-checks';
 import { mixed } from './mixed';
-
-type Sizes = number | readonly number[];
+import { type Sizes, sizesOf } from './sizes';
 
 /** Options of `maxUnpool1d`, `maxUnpool2d` and `maxUnpool3d`. */
 export interface UnpoolOptions {
@@ -44,12 +43,8 @@ function unpool(
   const shapes = { input: x, indices };
   if ((x.ndim !== dims + 1 && x.ndim !== dims + 2) || x.shape.join() !== indices.shape.join())
     throw inputError(op, 'input and indices do not fit', shapes, 'They are what the max pooling with indices gave.');
-  const each = (name: string, value: Sizes, least: number): readonly number[] => {
-    const list = typeof value === 'number' ? new Array<number>(dims).fill(value) : value;
-    if (!Array.isArray(list) || list.length !== dims || list.some((n) => !Number.isInteger(n) || n < least))
-      throw inputError(op, `${name} is ${JSON.stringify(value)}`, shapes, `Use integers of at least ${least}.`);
-    return list;
-  };
+  const each = (name: string, value: Sizes, least: number): readonly number[] =>
+    sizesOf(op, name, value, dims, { least, shapes });
   const [k, s, p] = [each('kernelSize', kernelSize, 1), each('stride', stride, 1), each('padding', padding, 0)];
   const natural = x.shape.slice(-dims).map((n, i) => (n - 1) * at(s, i) + at(k, i) - 2 * at(p, i));
   const to = outputSize?.slice(-dims) ?? natural;

@@ -1,6 +1,6 @@
 // Adam and AdamW.
 
-import { checked, is } from '../gpu/options';
+import { checked, is, numbers } from '../gpu/options';
 import { checkMoments, momentScalars } from './moments';
 import { Optimizer, type Params } from './optimizer';
 import type { FormerOptions } from './option-names';
@@ -57,7 +57,7 @@ export class AdamW extends Adam {
   constructor(params: Params<AdamOptions>, options: Partial<Omit<AdamOptions, 'decoupledWeightDecay'>> = {}) {
     checked('AdamW', options, {
       lr: is.number,
-      betas: is.numbers,
+      betas: numbers(2),
       eps: is.number,
       weightDecay: is.number,
       amsgrad: is.flag,

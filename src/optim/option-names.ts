@@ -1,5 +1,5 @@
 // Options of optimizers: their kinds, and names that they had before they took PyTorch's, which programs and saved states may still use.
-import { checked, either, is, type OptionTable, word } from '../gpu/options';
+import { checked, either, is, numbers, type OptionTable, word } from '../gpu/options';
 
 /** Former names of options by their present ones. */
 export const FORMER: Readonly<Record<string, string>> = {
@@ -31,7 +31,7 @@ export function checkedOptions<O extends object>(op: string, given: O, table: Op
 export function tableOf<O>(defaults: Partial<O>): OptionTable<Partial<O>> {
   const kindOf = (x: unknown) => {
     if (x === null || typeof x === 'string') return either(is.text, word(null));
-    return Array.isArray(x) ? is.numbers : typeof x === 'boolean' ? is.flag : is.number;
+    return Array.isArray(x) ? numbers(x.length) : typeof x === 'boolean' ? is.flag : is.number;
   };
   const kinds = Object.entries({ lr: 0, ...defaults }).map(([name, value]) => [name, kindOf(value)]);
   return Object.fromEntries(kinds) as OptionTable<Partial<O>>;

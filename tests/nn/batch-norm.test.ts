@@ -112,6 +112,26 @@ test('the count goes through state dicts and files, an instance norm has one tha
   assert.equal([...(await norm.runningMean!.data())], [0, 0, 0], 'momentum null is 0 here, as in PyTorch');
 });
 
+test('NaN in the input stays out of the gradient for it in evaluation, as in PyTorch', async () => {
+  await onBothTargets(async () => {
+    for (const shape of [
+      [2, 3],
+      [2, 3, 2, 2],
+      [2, 3, 3, 3],
+    ]) {
+      const x = ones(shape);
+      x.narrow(0, 0, 1).assign_(Number.NaN);
+      x.requiresGrad_();
+      const running = { runningMean: zeros([3]), runningVar: tensor([3, 0.25, 1]), weight: tensor([2, 3, 4]) };
+      const y = batchNorm(x, { ...running, bias: zeros([3]), eps: 1 });
+      backward(sum(y));
+      const each = shape.slice(2).reduce((a, b) => a * b, 1);
+      const want = [1, 3 / Math.sqrt(1.25), 4 / Math.sqrt(2)].flatMap((v) => new Array<number>(each).fill(v));
+      close(await x.grad!.data(), [...want, ...want], 1e-6);
+    }
+  });
+});
+
 test('wrong calls are refused', () => {
   const x = ones([4, 2]);
   const running = { runningMean: zeros([2]), runningVar: ones([2]), training: true };
