@@ -26,12 +26,12 @@ function overlaps(x: Tensor): boolean {
 
 /** Refuses a target whose gradients a write would falsify, or whose elements share memory. */
 export function requireWritable(op: string, x: Tensor): void {
-  if (!x.isLeaf)
+  if (isRecording() && !x.isLeaf)
     refuse(
       op,
       'the target was computed from tensors with gradients, and writing would falsify them',
       x,
-      'Use detach().',
+      'Use detach(), or noGrad() to write all the same: its gradient then stays that of what was overwritten.',
     );
   if (isRecording() && x.requiresGrad)
     refuse(
@@ -46,6 +46,8 @@ export function requireWritable(op: string, x: Tensor): void {
 
 /** The same for an argument of a compiled step, which the step writes into: among them all no other may have its memory. */
 export function requireOwn(op: string, x: Tensor, all: readonly Tensor[]): void {
+  if (!x.isLeaf)
+    refuse(op, 'the step writes into an argument that was computed from tensors with gradients', x, 'Use detach().');
   noGrad(() => requireWritable(op, x)); // inside, the write itself has been checked
   if (all.filter(({ memory }) => memory === x.memory).length > 1)
     refuse(op, 'the step writes into an argument whose memory another argument shares', x, 'Give a clone().');

@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor';
 import { Apply, applying } from './apply';
 import { Module } from './module';
 import { Parameter } from './parameter';
+import { refill } from './reset';
 
 /** max(x, 0) */
 export class ReLU extends applying(unaryFunctions.relu) {}
@@ -150,10 +151,16 @@ export class PReLU extends Module {
   constructor(
     /** Number of slopes: 1 (default) for all elements, or one for each channel. */
     readonly count = 1,
-    initial = 0.25,
+    /** What the slopes start with (default 0.25). */
+    readonly initial = 0.25,
   ) {
     super();
     this.weight = new Parameter(full([count], initial));
+  }
+
+  /** Sets the slopes to what they started with, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    refill(this.weight, this.initial);
   }
 
   override forward(x: Tensor): Tensor {

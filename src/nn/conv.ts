@@ -13,6 +13,7 @@ import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
 import { Parameter } from './parameter';
+import { redraw } from './reset';
 
 interface Common {
   groups?: number;
@@ -100,6 +101,11 @@ abstract class Convolution<O extends { groups?: number }> extends Module {
     const bound = 1 / Math.sqrt(init.fans(shape).fanIn);
     this.weight = new Parameter(init.uniform(shape, -bound, bound));
     this.bias = bias ? new Parameter(init.uniform([outChannels], -bound, bound)) : null;
+  }
+
+  /** Draws weights and biases again as they were at the start, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    redraw(this.parameters(), 1 / Math.sqrt(init.fans(this.weight.shape).fanIn));
   }
 
   /** The input with what `paddingMode` puts around it, and the options of the convolution that is left to do. */

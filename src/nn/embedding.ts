@@ -1,8 +1,6 @@
 // Embedding: rows of a table by their number, alone or combined in bags.
 import { tuple } from '../../shaders/checked';
-import { noGrad } from '../autograd/tape';
 import { checked, is, type OptionTable, word } from '../gpu/options';
-import { assign_ } from '../ops/assign';
 import {
   EMBEDDING,
   type EmbeddingBagOptions,
@@ -17,15 +15,26 @@ import { requireFloats, type Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
 import { Parameter } from './parameter';
+import { refill } from './reset';
 
 /** A table that starts N(0, 1), with zeros in the row of the padding. */
 function table(name: string, count: number, width: number, options: EmbeddingOptions): Parameter {
   for (const [what, n] of Object.entries({ count, width }))
     if (!(Number.isInteger(n) && n >= 0)) throw inputError(name, `${what} is ${n}`, {}, 'Use a whole number.');
   const weight = new Parameter(init.normal([count, width]));
-  const padding = paddingRow(name, weight, options.paddingIdx);
-  if (padding !== null) noGrad(() => assign_(select(weight, 0, padding), 0));
+  clearPadding(name, weight, options);
   return weight;
+}
+
+function clearPadding(name: string, weight: Parameter, options: EmbeddingOptions): void {
+  const padding = paddingRow(name, weight, options.paddingIdx);
+  if (padding !== null) refill(select(weight, 0, padding), 0);
+}
+
+/** Draws the table again. */
+function restart(layer: Embedding | EmbeddingBag): void {
+  refill(layer.weight, init.normal(layer.weight.shape));
+  clearPadding(layer.constructor.name, layer.weight, layer.options);
 }
 
 /** Has a module take over a table that is trained already, or as a constant where `freeze`. */
@@ -38,7 +47,7 @@ function pretrained<M extends { weight: Parameter }>(
   requireFloats(name, { weight });
   if (weight.ndim !== 2) throw inputError(name, 'the weight is no table', { weight }, 'It is [count, width].');
   const module = make(...tuple(weight.shape, 2));
-  noGrad(() => assign_(module.weight, weight));
+  refill(module.weight, weight);
   module.weight.requiresGrad = !freeze;
   return module;
 }
@@ -74,6 +83,11 @@ export class Embedding extends Module {
   static fromPretrained(weight: Tensor, options: EmbeddingOptions & { freeze?: boolean } = {}): Embedding {
     const { freeze = true, ...own } = checked('fromPretrained', options, { ...EMBEDDING, freeze: is.flag });
     return pretrained('fromPretrained', weight, freeze, (count, width) => new this(count, width, own));
+  }
+
+  /** Draws the table again from N(0, 1), in place, with zeros in the row of the padding: PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    restart(this);
   }
 
   override forward(index: Tensor): Tensor {
@@ -122,6 +136,11 @@ export class EmbeddingBag extends Module<
   static fromPretrained(weight: Tensor, options: EmbeddingBagLayerOptions & { freeze?: boolean } = {}): EmbeddingBag {
     const { freeze = true, ...own } = checked('fromPretrained', options, { ...BAG, freeze: is.flag });
     return pretrained('fromPretrained', weight, freeze, (count, width) => new this(count, width, own));
+  }
+
+  /** Draws the table again from N(0, 1), in place, with zeros in the row of the padding: PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    restart(this);
   }
 
   override forward(index: Tensor, offsets: Tensor | null = null, perSampleWeights: Tensor | null = null): Tensor {

@@ -10,6 +10,7 @@ import { Apply } from './apply';
 import { Module } from './module';
 import { Affine } from './norm';
 import { Parameter } from './parameter';
+import { refill } from './reset';
 
 interface NormOptions {
   /** Added to the variance (default 1e-5). */
@@ -101,6 +102,11 @@ export class RMSNorm extends Module {
     checked(new.target.name, options, { eps: either(is.number, word(null)), elementwiseAffine: is.flag });
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
     this.weight = (options.elementwiseAffine ?? true) ? new Parameter(ones(this.normalizedShape)) : null;
+  }
+
+  /** Sets the scale to 1, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    refill(this.weight, 1);
   }
 
   override forward(x: Tensor): Tensor {

@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
 import { Parameter } from './parameter';
+import { redraw } from './reset';
 
 /** Options of `Linear` and `Bilinear`. */
 export interface LinearOptions {
@@ -33,6 +34,11 @@ export class Linear extends Module {
     const bound = 1 / Math.sqrt(inFeatures);
     this.weight = new Parameter(init.uniform([outFeatures, inFeatures], -bound, bound));
     this.bias = bias ? new Parameter(init.uniform([outFeatures], -bound, bound)) : null;
+  }
+
+  /** Draws weights and biases again as they were at the start, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    redraw(this.parameters(), 1 / Math.sqrt(this.inFeatures));
   }
 
   override forward(x: Tensor): Tensor {
@@ -65,6 +71,11 @@ export class Bilinear extends Module<[Tensor, Tensor]> {
     const bound = 1 / Math.sqrt(in1Features);
     this.weight = new Parameter(init.uniform([outFeatures, in1Features, in2Features], -bound, bound));
     this.bias = bias ? new Parameter(init.uniform([outFeatures], -bound, bound)) : null;
+  }
+
+  /** Draws weights and biases again as they were at the start, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    redraw(this.parameters(), 1 / Math.sqrt(this.in1Features));
   }
 
   override forward(a: Tensor, b: Tensor): Tensor {

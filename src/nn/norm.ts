@@ -12,6 +12,7 @@ import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
 import { Module } from './module';
 import { Parameter, State } from './parameter';
+import { refill } from './reset';
 
 /** Options of the batch norms. */
 export interface BatchNormLayerOptions {
@@ -47,6 +48,23 @@ export abstract class Affine extends Module {
     this.weight = affine ? new Parameter(ones(shape)) : null;
     this.bias = affine && bias ? new Parameter(zeros(shape)) : null;
   }
+
+  /** Sets the scale to 1 and the shift to 0, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    refill(this.weight, 1);
+    refill(this.bias, 0);
+  }
+}
+
+/** Sets running statistics to those of no batch: mean 0, variance 1, no batches. */
+function restart(norm: {
+  runningMean?: State | null;
+  runningVar?: State | null;
+  numBatchesTracked?: State | null;
+}): void {
+  refill(norm.runningMean, 0);
+  refill(norm.runningVar, 1);
+  refill(norm.numBatchesTracked, 0);
 }
 
 /**
@@ -78,6 +96,17 @@ export class BatchNorm2d extends Affine {
     this.runningMean = new State(zeros([channels]));
     this.runningVar = new State(ones([channels]));
     this.numBatchesTracked = new State(zeros([], { dtype: 'int32' }));
+  }
+
+  /** Sets the running statistics to those of no batch, in place, as PyTorch's `reset_running_stats`. */
+  resetRunningStats(): void {
+    restart(this);
+  }
+
+  /** The same, and the scale to 1, the shift to 0. */
+  override resetParameters(): void {
+    super.resetParameters();
+    this.resetRunningStats();
   }
 
   override forward(x: Tensor): Tensor {
@@ -154,6 +183,17 @@ abstract class InstanceNorm extends Affine {
     this.runningMean = options.trackRunningStats ? new State(zeros([channels])) : null;
     this.runningVar = options.trackRunningStats ? new State(ones([channels])) : null;
     this.numBatchesTracked = options.trackRunningStats ? new State(zeros([], { dtype: 'int32' })) : null;
+  }
+
+  /** Sets the running statistics to those of no batch, in place, as PyTorch's `reset_running_stats`. */
+  resetRunningStats(): void {
+    restart(this);
+  }
+
+  /** The same, and the scale to 1, the shift to 0. */
+  override resetParameters(): void {
+    super.resetParameters();
+    this.resetRunningStats();
   }
 
   override forward(x: Tensor): Tensor {

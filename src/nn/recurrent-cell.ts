@@ -9,6 +9,7 @@ import { requireTensors, type Tensor } from '../tensor/tensor';
 import { Module } from './module';
 import type { Parameter } from './parameter';
 import { type LSTMState, requireSizes, requireState, uniform } from './recurrent';
+import { redraw } from './reset';
 
 /** Options of cells. */
 export interface CellOptions {
@@ -55,6 +56,11 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     this.weightHh = uniform([rows, hiddenSize], hiddenSize);
     this.biasIh = bias ? uniform([rows], hiddenSize) : null;
     this.biasHh = bias ? uniform([rows], hiddenSize) : null;
+  }
+
+  /** Draws weights and biases again as they were at the start, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    redraw(this.parameters(), 1 / Math.sqrt(this.hiddenSize));
   }
 
   /** The states after the step: h, and c of an LSTM. */

@@ -11,6 +11,7 @@ import { requireTensors, type Tensor } from '../tensor/tensor';
 import * as init from './init';
 import { Module } from './module';
 import { Parameter } from './parameter';
+import { redraw } from './reset';
 
 /** Options of all recurrent layers. */
 export interface RecurrentOptions {
@@ -99,6 +100,11 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
       }
       if (projSize) this[`weight_hr${suffix}`] = made([projSize, hiddenSize]);
     }
+  }
+
+  /** Draws weights and biases again as they were at the start, in place, as PyTorch's `reset_parameters`. */
+  resetParameters(): void {
+    redraw(this.parameters(), 1 / Math.sqrt(this.hiddenSize));
   }
 
   /** Numbers of the state h. */

@@ -91,6 +91,19 @@ test('what would lose a gradient is refused before anything is written', async (
   close(await x.data(), [0, 0]);
 });
 
+test('in noGrad a computed tensor is written, as in PyTorch; what an operation saved is not used then', async () => {
+  const x = leaf([1, 2]);
+  const y = x.mul(2);
+  noGrad(() => y.assign_(3));
+  noGrad(() => y.select(0, 1).mul_(2));
+  close(await y.data(), [3, 6]);
+  y.sum().backward();
+  close(await x.grad!.data(), [2, 2]);
+  const saved = x.exp();
+  noGrad(() => saved.mul_(2));
+  assert.throws(() => saved.sum().backward(), /'exp'.*overwritten in place/s);
+});
+
 test('a running mean in a compiled step', async () => {
   const mean = zeros([2]).keep();
   const step = compile((x: Tensor) => {
