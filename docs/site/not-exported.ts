@@ -46,7 +46,6 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
   'src/ops/pool-nd.ts': ['Sizes', 'Volume'],
   'src/ops/quantile.ts': ['Shares'],
   'src/ops/statistics.ts': ['CovOptions', 'TrapezoidOptions'],
-  'src/ops/table.ts': ['binaryOps', 'unaryOps'],
   'src/ops/unpool.ts': ['Sizes'],
   'src/ops/where.ts': ['Bound'],
   'src/optim/averaged-model.ts': ['AnyAveragedModel'],

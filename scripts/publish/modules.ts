@@ -70,23 +70,36 @@ export function prepare(path: string, text: string, options: { pure: boolean; wg
   const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
   const out = new MagicString(text);
   if (options.pure)
-    for (const statement of file.statements)
+    for (const statement of file.statements) {
       if (ts.isVariableStatement(statement))
         for (const { initializer } of statement.declarationList.declarations)
           if (initializer) notePure(initializer, out);
+      // A base class that is made by a call, such as `extends applying(relu)`.
+      if (ts.isClassDeclaration(statement))
+        for (const { types } of statement.heritageClauses ?? [])
+          for (const { expression } of types) notePure(expression, out);
+    }
   if (options.wgsl) shorten(file, out);
   return out;
 }
 
+/** Bundlers know of a call that is noted, but not of sums and of texts with values in them: such values are made in a call. */
 function notePure(node: ts.Node, out: MagicString): void {
   if (ts.isFunctionLike(node) || ts.isTypeNode(node)) return;
-  if (ts.isCallExpression(node) || ts.isNewExpression(node)) out.appendRight(node.getStart(), '/* @__PURE__ */ ');
-  if (ts.isTaggedTemplateExpression(node)) {
+  if (ts.isTaggedTemplateExpression(node) || ts.isTemplateExpression(node) || isSum(node)) {
     out.appendRight(node.getStart(), '/* @__PURE__ */ (() => ');
     out.appendLeft(node.getEnd(), ')()');
     return;
   }
+  if (ts.isCallExpression(node) || ts.isNewExpression(node)) out.appendRight(node.getStart(), '/* @__PURE__ */ ');
   ts.forEachChild(node, (child) => notePure(child, out));
+}
+
+/** Whether it computes with more than numbers that are written out. */
+function isSum(node: ts.Node): boolean {
+  const written = (part: ts.Node): boolean =>
+    ts.isBinaryExpression(part) ? written(part.left) && written(part.right) : ts.isLiteralExpression(part);
+  return ts.isBinaryExpression(node) && !written(node);
 }
 
 /** Templates of several lines are WGSL: everything else in shaders/ fits one. */

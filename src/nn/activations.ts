@@ -1,7 +1,9 @@
 // Activations as layers; `F` has them as functions.
 import { glu, rrelu, softmin } from '../ops/activations';
-import { binaryFunctions, gelu, unaryFunctions } from '../ops/elementwise';
+import * as binary from '../ops/binary';
+import { gelu } from '../ops/elementwise';
 import { logSoftmax, softmax } from '../ops/softmax';
+import * as unary from '../ops/unary';
 import { reshape } from '../ops/views';
 import { full } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
@@ -11,12 +13,12 @@ import { Parameter } from './parameter';
 import { refill } from './reset';
 
 /** max(x, 0) */
-export class ReLU extends applying(unaryFunctions.relu) {}
+export class ReLU extends applying(unary.relu) {}
 
 /** x where positive, slope·x elsewhere (default slope 0.01). */
 export class LeakyReLU extends Apply {
   constructor(slope = 0.01) {
-    super((x) => unaryFunctions.leakyRelu(x, slope), `slope=${slope}`);
+    super((x) => unary.leakyRelu(x, slope), `slope=${slope}`);
   }
 }
 
@@ -28,86 +30,86 @@ export class GELU extends Apply {
 }
 
 /** x·sigmoid(x) */
-export class SiLU extends applying(unaryFunctions.silu) {}
+export class SiLU extends applying(unary.silu) {}
 
 /** (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ) */
-export class Tanh extends applying(unaryFunctions.tanh) {}
+export class Tanh extends applying(unary.tanh) {}
 
 /** 1 / (1 + e⁻ˣ) */
-export class Sigmoid extends applying(unaryFunctions.sigmoid) {}
+export class Sigmoid extends applying(unary.sigmoid) {}
 
 /** x between 0 and 6. */
-export class ReLU6 extends applying(unaryFunctions.relu6) {}
+export class ReLU6 extends applying(unary.relu6) {}
 
 /** λx where positive, λα(eˣ − 1) elsewhere, with the constants of self-normalising networks. */
-export class SELU extends applying(unaryFunctions.selu) {}
+export class SELU extends applying(unary.selu) {}
 
 /** x·tanh(softplus(x)) */
-export class Mish extends applying(unaryFunctions.mish) {}
+export class Mish extends applying(unary.mish) {}
 
 /** x / (1 + |x|) */
-export class Softsign extends applying(unaryFunctions.softsign) {}
+export class Softsign extends applying(unary.softsign) {}
 
 /** log(sigmoid(x)), stable for large |x|. */
-export class LogSigmoid extends applying(unaryFunctions.logSigmoid) {}
+export class LogSigmoid extends applying(unary.logSigmoid) {}
 
 /** x · clamp(x + 3, 0, 6) / 6 */
-export class Hardswish extends applying(unaryFunctions.hardSwish) {}
+export class Hardswish extends applying(unary.hardSwish) {}
 
 /** x/6 + 1/2 between 0 and 1. */
-export class Hardsigmoid extends applying(unaryFunctions.hardSigmoid) {}
+export class Hardsigmoid extends applying(unary.hardSigmoid) {}
 
 /** x where positive, α(eˣ − 1) elsewhere (default α 1). */
 export class ELU extends Apply {
   constructor(alpha = 1) {
-    super((x) => unaryFunctions.elu(x, alpha), `alpha=${alpha}`);
+    super((x) => unary.elu(x, alpha), `alpha=${alpha}`);
   }
 }
 
 /** x where positive, α(e^(x/α) − 1) elsewhere (default α 1). */
 export class CELU extends Apply {
   constructor(alpha = 1) {
-    super((x) => unaryFunctions.celu(x, alpha), `alpha=${alpha}`);
+    super((x) => unary.celu(x, alpha), `alpha=${alpha}`);
   }
 }
 
 /** log(1 + e^βx) / β, and x itself where βx is above the threshold (default β 1, threshold 20). */
 export class Softplus extends Apply {
   constructor(beta = 1, threshold = 20) {
-    super((x) => unaryFunctions.softplus(x, beta, threshold), `beta=${beta}, threshold=${threshold}`);
+    super((x) => unary.softplus(x, beta, threshold), `beta=${beta}, threshold=${threshold}`);
   }
 }
 
 /** x between two numbers (default −1 and 1). */
 export class Hardtanh extends Apply {
   constructor(min = -1, max = 1) {
-    super((x) => unaryFunctions.hardTanh(x, min, max), `min=${min}, max=${max}`);
+    super((x) => unary.hardTanh(x, min, max), `min=${min}, max=${max}`);
   }
 }
 
 /** x where it is above the threshold, else the value. */
 export class Threshold extends Apply {
   constructor(threshold: number, value: number) {
-    super((x) => unaryFunctions.threshold(x, threshold, value), `threshold=${threshold}, value=${value}`);
+    super((x) => unary.threshold(x, threshold, value), `threshold=${threshold}, value=${value}`);
   }
 }
 
 /** x where |x| is above λ (default ½), else 0. */
 export class Hardshrink extends Apply {
   constructor(lambd = 0.5) {
-    super((x) => unaryFunctions.hardshrink(x, lambd), `lambd=${lambd}`);
+    super((x) => unary.hardshrink(x, lambd), `lambd=${lambd}`);
   }
 }
 
 /** x moved towards 0 by λ (default ½), 0 on the way. */
 export class Softshrink extends Apply {
   constructor(lambd = 0.5) {
-    super((x) => unaryFunctions.softshrink(x, lambd), `lambd=${lambd}`);
+    super((x) => unary.softshrink(x, lambd), `lambd=${lambd}`);
   }
 }
 
 /** x − tanh x */
-export class Tanhshrink extends applying(unaryFunctions.tanhshrink) {}
+export class Tanhshrink extends applying(unary.tanhshrink) {}
 
 /** The first half along a dimension times the sigmoid of the second. */
 export class GLU extends Apply {
@@ -165,7 +167,7 @@ export class PReLU extends Module {
 
   override forward(x: Tensor): Tensor {
     const perChannel = [this.count, ...x.shape.slice(2).map(() => 1)];
-    return binaryFunctions.prelu(x, this.count === 1 ? this.weight : reshape(this.weight, perChannel));
+    return binary.prelu(x, this.count === 1 ? this.weight : reshape(this.weight, perChannel));
   }
 
   protected override describe(): string {

@@ -1,6 +1,7 @@
 // The layers of transformers: attention and a small network with a residual connection and a norm around each.
 import { checked, is, type OptionTable } from '../gpu/options';
-import { add, gelu, unaryFunctions } from '../ops/elementwise';
+import { add, gelu } from '../ops/elementwise';
+import * as unary from '../ops/unary';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { type AttentionCall, MultiheadAttention } from './attention';
@@ -27,7 +28,7 @@ export interface TransformerLayerOptions {
   bias?: boolean;
 }
 
-const activations = { relu: unaryFunctions.relu, gelu: (x: Tensor) => gelu(x) };
+const activations = { relu: unary.relu, gelu: (x: Tensor) => gelu(x) };
 
 export const LAYER: OptionTable<TransformerLayerOptions> = {
   dimFeedforward: is.number,

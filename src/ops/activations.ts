@@ -6,7 +6,8 @@ import { inputError, requireNumbers } from '../tensor/context';
 import { rand } from '../tensor/random';
 import { existingAxis } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
-import { add, binaryFunctions, leakyRelu, mul, neg, sigmoid } from './elementwise';
+import * as binary from './binary';
+import { add, leakyRelu, mul, neg, sigmoid } from './elementwise';
 import { mixed } from './mixed';
 import type { Operand } from './operands';
 import { requireTensor } from './operands';
@@ -33,7 +34,7 @@ export const softmin = (x: Tensor, dim = -1): Tensor => softmax(neg(x), dim);
 export const prelu = mixed('prelu', function prelu(x: Operand, weight: Operand): Tensor {
   const perChannel =
     x instanceof Tensor && weight instanceof Tensor && weight.ndim === 1 && weight.size > 1 && x.ndim > 2;
-  if (!perChannel) return binaryFunctions.prelu(x, weight);
+  if (!perChannel) return binary.prelu(x, weight);
   if (weight.size !== x.shape[1])
     throw inputError(
       'prelu',
@@ -41,7 +42,7 @@ export const prelu = mixed('prelu', function prelu(x: Operand, weight: Operand):
       { input: x, weight },
       'One or one each.',
     );
-  return binaryFunctions.prelu(x, reshape(weight, [weight.size, ...x.shape.slice(2).map(() => 1)]));
+  return binary.prelu(x, reshape(weight, [weight.size, ...x.shape.slice(2).map(() => 1)]));
 });
 
 /** Options of `rrelu`. */
@@ -65,5 +66,5 @@ export function rrelu(x: Tensor, options: RReluOptions = {}): Tensor {
   requireNumbers('rrelu', { lower, upper });
   if (!(lower <= upper)) throw inputError('rrelu', `lower ${lower} is above upper ${upper}`, { input: x });
   if (!training) return leakyRelu(x, (lower + upper) / 2);
-  return binaryFunctions.prelu(x, add(mul(rand(x.shape), upper - lower), lower));
+  return binary.prelu(x, add(mul(rand(x.shape), upper - lower), lower));
 }

@@ -7,7 +7,7 @@ import { safePoint } from '../tensor/memory';
 import { Tensor } from '../tensor/tensor';
 import * as activations from './activations';
 import * as assign from './assign';
-import type { BinaryFunctions, UnaryFunctions as OfTable } from './elementwise';
+import * as binary from './binary';
 import * as elementwise from './elementwise';
 import { IN_PLACE, type InPlace, inPlace } from './in-place';
 import { indexingMethods, type OverloadedMethods, pick } from './indexing-methods';
@@ -24,6 +24,7 @@ import * as quantile from './quantile';
 import * as reduce from './reduce';
 import * as softmax from './softmax';
 import * as statistics from './statistics';
+import * as unary from './unary';
 import * as vectorNorm from './vector-norm';
 import * as views from './views';
 import * as whereFunctions from './where';
@@ -35,7 +36,7 @@ type Methods<T> = { [K in keyof T]: Method<T[K]> };
 const { variance, ...reductions } = reduce;
 
 const functions = {
-  ...elementwise.unaryFunctions,
+  ...unary,
   ...pick(elementwise, 'add', 'sub', 'div', 'gelu', 'cast'),
   ...pick(activations, 'prelu'),
   ...pointwise,
@@ -81,10 +82,10 @@ const functions = {
   ...pick(hooks, 'registerHook', 'retainGrad'),
 };
 
-type UnaryFunctions = Omit<OfTable, 'clamp' | keyof typeof pointwise>;
+type UnaryFunctions = Omit<typeof unary, 'clamp' | keyof typeof pointwise>;
 type UnaryMethods = Methods<UnaryFunctions>;
 type BinaryMethods = {
-  [K in keyof Omit<BinaryFunctions, keyof typeof functions>]: (other: elementwise.Operand) => Tensor;
+  [K in keyof Omit<typeof binary, keyof typeof functions>]: (other: elementwise.Operand) => Tensor;
 };
 type OtherMethods = Methods<Omit<typeof functions, keyof UnaryFunctions | keyof OverloadedMethods>>;
 
@@ -97,7 +98,7 @@ declare module '../tensor/tensor' {
   interface Tensor extends UnaryMethods, BinaryMethods, OtherMethods, OverloadedMethods, InPlaceMethods {}
 }
 
-const named: Record<string, unknown> = { ...elementwise.binaryFunctions, ...functions };
+const named: Record<string, unknown> = { ...binary, ...functions };
 type OfTensor = (x: Tensor, ...rest: never[]) => Tensor;
 
 for (const [name, f] of Object.entries({

@@ -6,15 +6,16 @@ import { isFloat as isFloatType } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
-import { add, div, eq, logicalNot, logicalOr, mul, sign, sub, unaryFunctions } from './elementwise';
+import { add, div, eq, logicalNot, logicalOr, mul, sign, sub } from './elementwise';
 import { mixed } from './mixed';
 import { expression, type Operand, requireTensor } from './operands';
 import { all } from './reduce';
+import * as unary from './unary';
 
 /** log(x / (1 − x)), as `torch.logit`: NaN outside of 0 … 1, or with `eps` of x brought to eps … 1 − eps. */
 export function logit(x: Tensor, options: { eps?: number | null } = {}): Tensor {
   const { eps } = checked('logit', options, { eps: { ...is.number, fits: (e) => e === null || is.number.fits(e) } });
-  return unaryFunctions.logit(x, eps ?? null);
+  return unary.logit(x, eps ?? null);
 }
 
 /** What `nanToNum` puts in place of what is not finite. */
@@ -35,25 +36,25 @@ export function nanToNum(x: Tensor, options: NanToNumOptions = {}): Tensor {
   const { nan, posinf, neginf } = checked('nanToNum', options, NAN_TO_NUM);
   requireTensor('nanToNum', x);
   const most = x.dtype === 'float16' ? 65504 : null;
-  return isFloat(x) ? unaryFunctions.nanToNum(x, nan ?? null, posinf ?? most, neginf ?? (most && -most)) : x;
+  return isFloat(x) ? unary.nanToNum(x, nan ?? null, posinf ?? most, neginf ?? (most && -most)) : x;
 }
 
 /** The n-th derivative of `digamma`, as `torch.polygamma(n, x)`. For n > 1 NaN below −1000. Throws InputError for a negative or broken n. */
 export function polygamma(x: Tensor, n: number): Tensor {
   requireIntegers('polygamma', { n });
   if (n < 0) throw inputError('polygamma', `n is ${n}`, { input: x }, 'Use a whole number of at least 0.');
-  if (n === 0) return unaryFunctions.digamma(x);
+  if (n === 0) return unary.digamma(x);
   let c = n % 2 ? 1 : -1;
   for (let k = 2; k <= n; k++) c *= k;
-  return unaryFunctions.polygamma(x, n, c);
+  return unary.polygamma(x, n, c);
 }
 
 /** The opposite of every bit of an integer, of a bool the other value, as `torch.bitwise_not`. */
-export const bitwiseNot = (x: Tensor): Tensor => (x.dtype === 'bool' ? logicalNot(x) : unaryFunctions.bitwiseNot(x));
+export const bitwiseNot = (x: Tensor): Tensor => (x.dtype === 'bool' ? logicalNot(x) : unary.bitwiseNot(x));
 
 /** −1, 0 or 1, as `torch.sgn`; bool and uint32 stay as they are but for the size. */
 export const sgn = (x: Tensor): Tensor =>
-  x.dtype === 'bool' ? x : x.dtype === 'uint32' ? unaryFunctions.clamp(x, 0, 1) : sign(x);
+  x.dtype === 'bool' ? x : x.dtype === 'uint32' ? unary.clamp(x, 0, 1) : sign(x);
 
 /** The tensor itself, as `torch.positive`; refuses bool. */
 export function positive(x: Tensor): Tensor {

@@ -8,7 +8,6 @@ import { evaluate } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
-import { unaryFunctions } from './elementwise';
 import { nonzeroTuple } from './nonzero';
 import {
   type Numeric,
@@ -19,6 +18,7 @@ import {
   requireTensor,
   resultType,
 } from './operands';
+import * as unary from './unary';
 
 /** The type that elements of a type are chosen in. */
 const computed = (dtype: DType): DType => (dtype === 'bool' ? 'uint32' : isFloat(dtype) ? 'float32' : dtype);
@@ -71,7 +71,7 @@ type Bound = Operand | null | undefined;
 export function clamp(x: Tensor, min?: Bound, max?: Bound): Tensor {
   requireTensor('clamp', x);
   for (const bound of [min, max]) if (bound !== null && bound !== undefined) requireOperand('clamp', bound, x);
-  if (!(min instanceof Tensor || max instanceof Tensor)) return unaryFunctions.clamp(x, min ?? null, max ?? null);
+  if (!(min instanceof Tensor || max instanceof Tensor)) return unary.clamp(x, min ?? null, max ?? null);
   const all: Record<string, Tensor> = { a: x };
   if (min !== null && min !== undefined) all.low = min instanceof Tensor ? min : numberTensor(min, x.dtype);
   if (max !== null && max !== undefined) all.high = max instanceof Tensor ? max : numberTensor(max, x.dtype);

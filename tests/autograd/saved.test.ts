@@ -2,8 +2,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { F, type Tensor, tensor } from '../../src/index.node.js';
-import { binaryFunctions, unaryFunctions } from '../../src/ops/elementwise';
-import { type BinaryRow, binaryOps, type UnaryRow, unaryOps } from '../../src/ops/table';
+import * as binaryFunctions from '../../src/ops/binary';
+import { rowOf } from '../../src/ops/row';
+import * as unaryFunctions from '../../src/ops/unary';
 import { close, numbers, useGpu } from '../util';
 
 useGpu();
@@ -27,10 +28,8 @@ const single = (run: Operation): Case => ({ shapes: [[2, 3]], run });
 
 const table: Record<string, Case> = {};
 // Those with a derivative: others, such as the bitwise ones, take no floats.
-for (const [name, row] of Object.entries<UnaryRow>(unaryOps))
-  if (row.da) table[name] = single(unaryFunctions[name as keyof typeof unaryFunctions] as Operation);
-for (const [name, row] of Object.entries<BinaryRow>(binaryOps))
-  if (row.da) table[name] = { shapes: pair, run: binaryFunctions[name as keyof typeof binaryFunctions] };
+for (const [name, run] of Object.entries(unaryFunctions)) if (rowOf(run)?.da) table[name] = single(run as Operation);
+for (const [name, run] of Object.entries(binaryFunctions)) if (rowOf(run)?.da) table[name] = { shapes: pair, run };
 
 const others: Record<string, Case> = {
   where: { shapes: pair, run: (a, b) => F.where(tensor([true, false, true]), a, b) },

@@ -1,5 +1,6 @@
 // The canonical operations of the conformance schema in terms of the framework's functions.
 
+import * as binaryRows from '../../src/ops/binary';
 import * as conv from '../../src/ops/conv';
 import * as elementwise from '../../src/ops/elementwise';
 import * as index from '../../src/ops/gather';
@@ -15,6 +16,7 @@ import { cumprod, cumsum } from '../../src/ops/scan';
 import { scatterAdd } from '../../src/ops/scatter';
 import { logSoftmax, softmax } from '../../src/ops/softmax';
 import { argsort, sort, topk } from '../../src/ops/sort';
+import * as unaryRows from '../../src/ops/unary';
 import * as views from '../../src/ops/views';
 import { clamp, where } from '../../src/ops/where';
 import { arange, ones, zeros } from '../../src/tensor/create';
@@ -137,7 +139,7 @@ const operations: Record<string, Operation> = {
   clamp: ([x], { min, max }) => clamp(x, optional(min), optional(max)),
   step: ([x], { alpha }) => where(isnan(x), x, where(gt(x, 0), 1, numberOf(alpha))),
   prelu: ([x, slope], { channel_axis }) =>
-    elementwise.binaryFunctions.prelu(
+    binaryRows.prelu(
       x,
       typeof channel_axis === 'number' && slope.size > 1 ? perChannel(slope, x, channel_axis) : slope,
     ),
@@ -245,11 +247,8 @@ const otherNames: Record<string, string> = {
 };
 const camel = (name: string) => otherNames[name] ?? name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
-const unaryFunctions = elementwise.unaryFunctions as Record<string, (x: Tensor) => Tensor>;
-const binaryFunctions = elementwise.binaryFunctions as Record<
-  string,
-  (a: Tensor | number, b: Tensor | number) => Tensor
->;
+const unaryFunctions = unaryRows as Record<string, (x: Tensor) => Tensor>;
+const binaryFunctions = binaryRows as Record<string, (a: Tensor | number, b: Tensor | number) => Tensor>;
 
 /** Runs one operation; absent optional inputs are undefined. Throws NotApplicable for names that the table lacks. */
 export function evaluate(op: string, inputs: Tensor[], attrs: Attributes): (Tensor | undefined)[] {

@@ -10,7 +10,7 @@ import { customFunction } from '../../src/autograd/custom-function';
 import { noGrad } from '../../src/autograd/tape';
 import { device, init } from '../../src/gpu';
 import * as F from '../../src/nn/functional';
-import { binaryFunctions } from '../../src/ops/elementwise';
+import * as binaryFunctions from '../../src/ops/binary';
 import '../../src/ops/methods';
 import { full, tensor, zeros } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';

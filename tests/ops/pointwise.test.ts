@@ -3,9 +3,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { backward, grad } from '../../src/autograd/backward';
 import { glu, prelu, rrelu, softmin } from '../../src/ops/activations';
+import * as binaryFunctions from '../../src/ops/binary';
 import {
   add,
-  binaryFunctions,
   bitwiseAnd,
   bitwiseLeftShift,
   bitwiseOr,
@@ -22,7 +22,6 @@ import {
   logaddexp2,
   signbit,
   sub,
-  unaryFunctions,
   xlog1py,
   xlogy,
 } from '../../src/ops/elementwise';
@@ -41,6 +40,7 @@ import {
   sgn,
 } from '../../src/ops/pointwise';
 import { sum } from '../../src/ops/reduce';
+import * as unaryFunctions from '../../src/ops/unary';
 import { transpose } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import type { DType } from '../../src/tensor/dtype';

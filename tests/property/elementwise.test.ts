@@ -2,8 +2,9 @@
 import '../../src/ops/methods';
 import fc from 'fast-check';
 import { test } from 'uvu';
-import { binaryFunctions, type Operand, unaryFunctions } from '../../src/ops/elementwise';
-import type { BinaryName } from '../../src/ops/table';
+import * as binaryFunctions from '../../src/ops/binary';
+import type { Operand } from '../../src/ops/elementwise';
+import * as unaryFunctions from '../../src/ops/unary';
 import { where } from '../../src/ops/where';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
@@ -35,7 +36,7 @@ const pairs = {
   maximum: [Math.max],
   minimum: [Math.min],
   prelu: [(a, b) => (a > 0 ? a : a * b)],
-} satisfies Partial<Record<BinaryName, [f: Pair, low?: number]>>;
+} satisfies Partial<Record<keyof typeof binaryFunctions, [f: Pair, low?: number]>>;
 
 const pairDraws = {
   name: namesOf(pairs),
@@ -87,7 +88,7 @@ const whole = {
   ge: (a, b) => Number(a >= b),
   logicalAnd: (a, b) => Number(a !== 0 && b !== 0),
   logicalXor: (a, b) => Number((a !== 0) !== (b !== 0)),
-} satisfies Partial<Record<BinaryName, Pair>>;
+} satisfies Partial<Record<keyof typeof binaryFunctions, Pair>>;
 
 const wholeDraws = {
   name: namesOf(whole),

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as F from '../../src/nn/functional';
-import { unaryFunctions } from '../../src/ops/elementwise';
+import * as unaryFunctions from '../../src/ops/unary';
 import { type Shape, size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { useGpu } from '../util';

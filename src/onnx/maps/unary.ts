@@ -1,5 +1,6 @@
 // Elementwise functions of one tensor: rows of ops/table.ts.
-import { unaryOps } from '../../ops/table';
+import { rowOf, type UnaryRow } from '../../ops/row';
+import * as rows from '../../ops/unary';
 import type { Tensor } from '../../tensor/tensor';
 import { type Draft, typeOf } from '../draft';
 import { as, type Mapping, type Mappings, unmapped } from './mapping';
@@ -119,11 +120,11 @@ const OF_INTEGERS: Readonly<Record<string, Formula>> = {
 };
 
 const formula =
-  (name: keyof typeof unaryOps): Mapping =>
+  (name: keyof typeof rows): Mapping =>
   (e, result, input, ...given) => {
     const [y, x] = [result as Tensor, input as Tensor];
-    const row: { readonly value: string; readonly scalars?: Readonly<Record<string, number>> } = unaryOps[name];
-    const scalars = Object.values(row.scalars ?? {}).map((standard, i) => given[i] ?? standard);
+    const standards = (rowOf(rows[name]) as UnaryRow).scalars ?? {};
+    const scalars = Object.values(standards).map((standard, i) => given[i] ?? standard);
     if (!scalars.every((s) => typeof s === 'number')) throw unmapped(e, 'has a number that changes between calls');
     const found = y.dtype === 'float32' ? FORMULAS[name] : OF_INTEGERS[name];
     if (!found) throw unmapped(e, `computes in ${y.dtype}`);
@@ -136,7 +137,7 @@ const asFloat =
   (e, _, input) =>
     f(e, as(e, input as Tensor, 'float32'));
 
-const names = [...Object.keys(FORMULAS), 'bitwiseNot'] as (keyof typeof unaryOps)[];
+const names = [...Object.keys(FORMULAS), 'bitwiseNot'] as (keyof typeof rows)[];
 
 export const unary: Mappings = {
   ...Object.fromEntries(names.map((name) => [name, formula(name)])),

@@ -1,4 +1,6 @@
 // What stood before ../shared/torch-breadth was written, under PyTorch's names.
+
+import * as binaryFunctions from '../../../src/ops/binary';
 import * as conv from '../../../src/ops/conv';
 import { conv1d } from '../../../src/ops/conv-nd';
 import * as elementwise from '../../../src/ops/elementwise';
@@ -6,13 +8,14 @@ import { concat, stack } from '../../../src/ops/join';
 import { linear, matmul } from '../../../src/ops/matmul';
 import * as reduce from '../../../src/ops/reduce';
 import { logSoftmax, softmax } from '../../../src/ops/softmax';
+import * as unaryFunctions from '../../../src/ops/unary';
 import * as views from '../../../src/ops/views';
 import type { Operation } from './operations';
 
 const unary = ['tanh', 'exp', 'log', 'sqrt', 'rsqrt', 'reciprocal', 'sin', 'cos', 'erf', 'erfc', 'log1p', 'square', 'atan', 'abs', 'expm1', 'sigmoid',
   'log2', 'log10', 'exp2', 'asinh', 'acosh', 'atanh', 'relu'] as const; // biome-ignore format: one list
 const activations = ['silu', 'mish', 'relu', 'relu6', 'softsign', 'selu', 'hardswish', 'logsigmoid'] as const;
-const ours: Record<string, keyof elementwise.UnaryFunctions> = { hardswish: 'hardSwish', logsigmoid: 'logSigmoid' };
+const ours: Record<string, keyof typeof unaryFunctions> = { hardswish: 'hardSwish', logsigmoid: 'logSigmoid' };
 const binary = [
   'add',
   'sub',
@@ -26,8 +29,8 @@ const binary = [
   'fmod',
   'remainder',
 ] as const;
-const f = elementwise.unaryFunctions as Record<string, (x: never) => unknown>;
-const b = elementwise.binaryFunctions;
+const f = unaryFunctions as Record<string, (x: never) => unknown>;
+const b = binaryFunctions;
 
 export const common: Record<string, Operation> = {
   ...Object.fromEntries(unary.map((name) => [`torch.${name}`, ([x]) => f[name](x as never)])),

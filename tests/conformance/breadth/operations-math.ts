@@ -1,5 +1,6 @@
 // Elementwise functions, reductions, products and linear algebra under PyTorch's names.
 import { glu, prelu, rrelu, softmin } from '../../../src/ops/activations';
+import * as b from '../../../src/ops/binary';
 import { einsum } from '../../../src/ops/einsum';
 import * as elementwise from '../../../src/ops/elementwise';
 import * as linalg from '../../../src/ops/linalg';
@@ -8,12 +9,10 @@ import * as pointwise from '../../../src/ops/pointwise';
 import * as products from '../../../src/ops/products';
 import { nanquantile, quantile } from '../../../src/ops/quantile';
 import * as statistics from '../../../src/ops/statistics';
+import * as u from '../../../src/ops/unary';
 import { dist, matrixNorm, renorm, vectorNorm } from '../../../src/ops/vector-norm';
 import { clamp } from '../../../src/ops/where';
 import type { Operation } from './operations';
-
-const u = elementwise.unaryFunctions;
-const b = elementwise.binaryFunctions;
 
 /** Functions of one tensor, by their names here where those differ in more than the case. */
 const unary: Record<string, keyof typeof u> = {
