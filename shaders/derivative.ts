@@ -13,44 +13,25 @@ interface Term {
 
 const constant = (code: string): Term => ({ code, derivative: () => null });
 
-/** Partial derivatives of functions by their arguments, in WGSL; null where it is zero. What is not here has no derivative. */
-const functions: Record<string, (...x: string[]) => (string | null)[]> = {
+/** Partial derivatives of functions by their arguments, in WGSL; null where it is zero. */
+export type Derivatives = Readonly<Record<string, (...x: string[]) => (string | null)[]>>;
+
+/** Those of the functions that every expression may call. What is not here has no derivative. */
+const common: Derivatives = {
   abs: (x) => [`signOf(${x})`],
-  arccos: (x) => [`-inverseSqrt((1.0 - ${x}) * (1.0 + ${x}))`],
-  arcsin: (x) => [`inverseSqrt((1.0 - ${x}) * (1.0 + ${x}))`],
-  arctan: (x) => [`over(1.0, 1.0 + ${x} * ${x})`],
-  arctan2: (a, b) => [
-    `(${b} / hypotenuse(${a}, ${b}) / hypotenuse(${a}, ${b}))`,
-    `(-${a} / hypotenuse(${a}, ${b}) / hypotenuse(${a}, ${b}))`,
-  ],
-  asinh: (x) => [`over(1.0, hypotenuse(1.0, ${x}))`],
-  acosh: (x) => [`inverseSqrt((${x} - 1.0) * (${x} + 1.0))`],
-  atanh: (x) => [`over(1.0, (1.0 - ${x}) * (1.0 + ${x}))`],
   clampTo: (x, low, high) => [`select(0.0, 1.0, ${x} >= ${low} && ${x} <= ${high})`, null, null],
-  cosh: (x) => [`sinh(${x})`],
-  digamma: (x) => [`trigamma(${x})`],
   erf: (x) => [`(${2 / Math.sqrt(Math.PI)} * gaussian(${x}, 1.0))`],
   erfc: (x) => [`(${-2 / Math.sqrt(Math.PI)} * gaussian(${x}, 1.0))`],
-  // Of the results alone; the first argument is there for accuracy.
-  erfinvSlope: (x, y) => [null, `(2.0 * ${y} * erfinvSlope(${x}, ${y}))`],
   exp: (x) => [`exp(${x})`],
   exp2: (x) => [`(${Math.LN2} * exp2(${x}))`],
   expm1: (x) => [`exp(${x})`],
   fmod: (a, b) => ['1.0', `(-trunc(over(${a}, ${b})))`],
   gaussian: (x, s) => [`(-2.0 * ${s} * ${x} * gaussian(${x}, ${s}))`, null],
-  hypotenuse: (a, b) => [`over(${a}, hypotenuse(${a}, ${b}))`, `over(${b}, hypotenuse(${a}, ${b}))`],
-  i0: (x) => [`i1(${x})`],
-  i0e: (x) => [`(i1e(${x}) - signOf(${x}) * i0e(${x}))`],
-  i1: (x) => [`i1Slope(${x})`],
-  i1Slope: (x) => [`(i1(${x}) - i2OverX(${x}))`],
-  i1e: (x) => [`(i0e(${x}) - signOf(${x}) * i1e(${x}) - i1eOverX(${x}))`],
-  i1eOverX: (x) => [`(exp(-abs(${x})) * i2OverX(${x}) - signOf(${x}) * i1eOverX(${x}))`],
   inverseSqrt: (x) => [`over(-0.5 * inverseSqrt(${x}), ${x})`],
   log: (x) => [`over(1.0, ${x})`],
   log10: (x) => [`over(${Math.LOG10E}, ${x})`],
   log1p: (x) => [`over(1.0, 1.0 + ${x})`],
   log2: (x) => [`over(${Math.LOG2E}, ${x})`],
-  logNdtrSlope: (x) => [`(-logNdtrSlope(${x}) * (${x} + logNdtrSlope(${x})))`],
   maxOf: (a, b) => [
     `(1.0 - f32(${a} < ${b}) - 0.5 * f32(${a} == ${b}))`,
     `(1.0 - f32(${b} < ${a}) - 0.5 * f32(${a} == ${b}))`,
@@ -59,10 +40,8 @@ const functions: Record<string, (...x: string[]) => (string | null)[]> = {
     `(1.0 - f32(${a} > ${b}) - 0.5 * f32(${a} == ${b}))`,
     `(1.0 - f32(${b} > ${a}) - 0.5 * f32(${a} == ${b}))`,
   ],
-  ndtriSlope: (x, y) => [null, `(${y} * ndtriSlope(${x}, ${y}))`],
   normal: (x) => [`(${1 / Math.sqrt(2 * Math.PI)} * gaussian(${x}, 0.5))`],
   over: (a, b) => [`over(1.0, ${b})`, `over(-over(${a}, ${b}), ${b})`],
-  polygamma: (n, c, x) => [null, null, `polygamma(${n} + 1.0, -(${n} + 1.0) * ${c}, ${x})`],
   power: (a, b) => [
     `select(${b} * power(${a}, ${b} - 1.0), 0.0, ${b} == 0.0)`,
     `select(power(${a}, ${b}) * log(${a}), 0.0, ${a} == 0.0 && ${b} >= 0.0)`,
@@ -71,12 +50,8 @@ const functions: Record<string, (...x: string[]) => (string | null)[]> = {
   remainder: (a, b) => ['1.0', `(-floorDivide(${a}, ${b}))`],
   sech2: (x) => [`(-2.0 * tanh(${x}) * sech2(${x}))`],
   sigmoid: (x) => [`(sigmoid(${x}) * sigmoid(-${x}))`],
-  sincSlope: (x, y) => [`sincCurve(${x}, ${y})`, null],
-  sine: (x, quadrant) => [`sine(${x}, ${quadrant} + 1)`, null],
-  sinh: (x) => [`cosh(${x})`],
   softplus: (x) => [`sigmoid(${x})`],
   sqrt: (x) => [`(0.5 * inverseSqrt(${x}))`],
-  trigamma: (x) => [`polygamma(2.0, -2.0, ${x})`],
   tanh: (x) => [`sech2(${x})`],
 };
 
@@ -88,7 +63,7 @@ const times = (a: string, b: string): string => (a === '1.0' ? b : b === '1.0' ?
 const plus = (a: string | null, b: string | null): string | null => (a && b ? `(${a} + ${b})` : (a ?? b));
 const minus = (a: string | null): string | null => a && `(-${a})`;
 
-function call(name: string, args: readonly Term[]): Term {
+function call(name: string, args: readonly Term[], derivatives: Derivatives): Term {
   const code = `${name}(${args.map((x) => x.code).join(', ')})`;
   if (name === 'f32') return { code, derivative: (v) => at(args, 0).derivative(v) };
   if (name === 'select') {
@@ -104,7 +79,7 @@ function call(name: string, args: readonly Term[]): Term {
     derivative: (v) => {
       const inner = args.map((x) => x.derivative(v));
       if (STEPS.test(name) || inner.every((d) => d === null)) return null;
-      const partials = functions[name];
+      const partials = derivatives[name];
       if (!partials) throw new Error(`no derivative of ${name}() is known`);
       const outer = partials(...args.map((x) => x.code));
       return inner.reduce((sum, d, i) => {
@@ -135,7 +110,10 @@ class Parser {
   readonly #tokens: string[];
   #at = 0;
 
-  constructor(readonly text: string) {
+  constructor(
+    readonly text: string,
+    readonly derivatives: Derivatives,
+  ) {
     this.#tokens = text.match(/[0-9.]+(?:e[-+]?\d+)?[fiu]?|\w+|\|\||&&|[=!<>]=|[^\s\w]/g) ?? [];
   }
 
@@ -191,15 +169,18 @@ class Parser {
       args.push(this.#level(0));
       if (!this.#take(',') && this.#tokens[this.#at] !== ')') throw this.#problem();
     }
-    return call(token, args);
+    return call(token, args, this.derivatives);
   }
 }
 
 const parsed = new Map<string, Term>();
 
-/** WGSL of the derivative of an expression by one of its names; null where it is zero. Throws where a function has none that is known. */
-export function derivative(expression: string, name: string): string | null {
+/**
+ * WGSL of the derivative of an expression by one of its names; null where it is zero. `more`: those of the library that the expression calls. Throws
+ * where a function has none that is known.
+ */
+export function derivative(expression: string, name: string, more: Derivatives = {}): string | null {
   let term = parsed.get(expression);
-  if (!term) parsed.set(expression, (term = new Parser(expression).parse()));
+  if (!term) parsed.set(expression, (term = new Parser(expression, { ...common, ...more }).parse()));
   return term.derivative(name);
 }

@@ -8,7 +8,7 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { declare } from './build';
 import { at } from './checked';
 import { decode, offsetAt, offsetsType } from './decode';
-import { functionsFor } from './functions';
+import { functionsFor, type Library } from './functions';
 import type { Kernel } from './kernel';
 
 /** How an element is held. Halves are read as f32, and results rounded to them once. */
@@ -39,12 +39,15 @@ export const STRIDES_AT = 16;
 /** Its numbers are uniforms. */
 type Elementwise = Kernel & Required<Pick<Kernel, 'uniforms'>>;
 
-/** Every eager launch asks: a key of joined strings takes a tenth of the time that JSON takes. */
-export function elementwise(o: ElementwiseOptions): Elementwise {
+/**
+ * `library`: what the expression calls beyond the functions for every one. Every eager launch asks: a key of joined strings takes a tenth of the time
+ * that JSON takes.
+ */
+export function elementwise(o: ElementwiseOptions, library?: Library): Elementwise {
   let key = `${o.name}|${o.expression}|${o.compute}|${o.result}|${o.mode}|${o.few}`;
   for (const { name, type } of o.operands) key += `|${name}:${type}`;
   let kernel = made.get(key);
-  if (!kernel) made.set(key, (kernel = build(o)));
+  if (!kernel) made.set(key, (kernel = build(o, library)));
   return kernel;
 }
 
@@ -60,7 +63,7 @@ export const wide = <T extends ElementType>(type: T) => (type === 'f16' ? 'f32' 
 export const scalarType = ({ compute, result }: Pick<ElementwiseOptions, 'compute' | 'result'>) =>
   wide(stored(compute === 'own' ? result : compute));
 
-function build(o: ElementwiseOptions): Elementwise {
+function build(o: ElementwiseOptions, library: Library | undefined): Elementwise {
   const { operands, result } = o;
   const flat = o.mode === 'flat';
   const quads = o.mode === 'quads';
@@ -86,7 +89,7 @@ function build(o: ElementwiseOptions): Elementwise {
   const neighbours = [0, 1, 2, 3].map((j) => call(operands.map((_, k) => load(k, `at${k} + ${j} * step${k}`))));
   const code = wgsl`
 ${head}
-${functionsFor(half ? `${o.expression} toHalf(x) toHalf4(x)` : o.expression)}
+${functionsFor(half ? `${o.expression} toHalf(x) toHalf4(x)` : o.expression, library)}
 fn f(${parameters}) -> ${wide(result)} {
   let s = p.scalars.x; let t = p.scalars.y; let u = p.scalars.z; let v = p.scalars.w;
   return ${wide(result)}(${o.expression});

@@ -8,7 +8,7 @@ import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { cached, declare } from './build';
 import { decodeLoop, offsetAt, offsetsType } from './decode';
 import { type ElementType, stored, wide } from './elementwise';
-import { functionsFor } from './functions';
+import { functionsFor, type Library } from './functions';
 import type { Kernel } from './kernel';
 
 export type Reduction = 'sum' | 'prod' | 'max' | 'min' | 'argmax' | 'argmin';
@@ -46,11 +46,11 @@ const combine = (reduction: Reduction, type: ElementType): string => {
 
 /**
  * Constants: results, kept rank, reduced rank, elements reduced, chunk, first value (bits), 2 unused, 4 scalars, 8 dimensions (kept, then
- * reduced), 8 strides and then an offset of every operand.
+ * reduced), 8 strides and then an offset of every operand. `library`: what `map` calls beyond the functions for every expression.
  */
-export const reduce = (o: ReduceOptions): Kernel => cached(['reduce', o], () => build(o));
+export const reduce = (o: ReduceOptions, library?: Library): Kernel => cached(['reduce', o], () => build(o, library));
 
-function build(o: ReduceOptions): Kernel {
+function build(o: ReduceOptions, library: Library | undefined): Kernel {
   const { operands, compute, result } = o;
   const n = operands.length;
   const arg = o.reduction.startsWith('arg');
@@ -73,7 +73,7 @@ function build(o: ReduceOptions): Kernel {
   };
   const code = wgsl`
 ${head}
-${functionsFor(`${o.map} ${o.final} ${plus} ${better}${result === 'f16' ? ' toHalf(x)' : ''}`)}
+${functionsFor(`${o.map} ${o.final} ${plus} ${better}${result === 'f16' ? ' toHalf(x)' : ''}`, library)}
 fn combine(a: ${compute}, b: ${compute}) -> ${compute} { ${plus} }
 fn better(a: ${compute}, b: ${compute}) -> bool { return ${better}; }
 fn map(${operands.map((q) => `${q.name}: ${o.convert ? compute : wide(q.type)}`).join(', ')}) -> ${compute} {

@@ -1,5 +1,7 @@
 // The elementwise functions of two operands, which broadcast and promote as in PyTorch: a row each, as in unary.ts, with `b` for the second and `db`
 // for its gradient.
+import { special } from '../../shaders/special';
+import { trigonometric } from '../../shaders/trigonometric';
 import { binary } from './row';
 
 const compare = (name: string, value: string, int?: string) => binary(name, { value, int, result: 'compare' });
@@ -74,6 +76,7 @@ export const hypot = binary('hypot', {
   da: 'g * (a / y)',
   db: 'g * (b / y)',
   result: 'float',
+  library: trigonometric,
 });
 /** The angle of the point (b, a), between −π and π. */
 export const atan2 = binary('atan2', {
@@ -81,6 +84,7 @@ export const atan2 = binary('atan2', {
   da: 'g * (b / hypotenuse(a, b) / hypotenuse(a, b))',
   db: '-g * (a / hypotenuse(a, b) / hypotenuse(a, b))',
   result: 'float',
+  library: trigonometric,
 });
 /** a where it is positive, else b·a. */
 export const prelu = binary('prelu', {
@@ -95,6 +99,7 @@ export const xlogy = binary('xlogy', {
   da: 'select(g * log(b), 0.0, a == 0.0 && b <= 0.0)',
   db: 'over(g * a, b)',
   result: 'float',
+  library: special,
 });
 /** a · ln(1 + b), 0 where a is 0. */
 export const xlog1py = binary('xlog1py', {
@@ -102,6 +107,7 @@ export const xlog1py = binary('xlog1py', {
   da: 'select(g * log1p(b), 0.0, a == 0.0 && b <= -1.0)',
   db: 'over(g * a, 1.0 + b)',
   result: 'float',
+  library: special,
 });
 /** log(eᵃ + eᵇ), and the same to base 2. */
 export const logaddexp = binary('logaddexp', {
@@ -109,6 +115,7 @@ export const logaddexp = binary('logaddexp', {
   da: 'g * sigmoid(a - b)',
   db: 'g * sigmoid(b - a)',
   result: 'float',
+  library: special,
 });
 /** log₂(2ᵃ + 2ᵇ). */
 export const logaddexp2 = binary('logaddexp2', {
@@ -116,6 +123,7 @@ export const logaddexp2 = binary('logaddexp2', {
   da: `g * sigmoid(${Math.LN2} * (a - b))`,
   db: `g * sigmoid(${Math.LN2} * (b - a))`,
   result: 'float',
+  library: special,
 });
 /** a/b rounded towards 0. */
 export const truncDiv = binary('truncDiv', {
@@ -172,9 +180,9 @@ export const bitwiseRightShift = binary('bitwiseRightShift', {
   result: 'integer',
 });
 /** Greatest common divisor and least common multiple. */
-export const gcd = binary('gcd', { value: '', int: 'T(gcd(i32(a), i32(b)))', result: 'integer' });
+export const gcd = binary('gcd', { value: '', int: 'T(gcd(i32(a), i32(b)))', result: 'integer', library: special });
 /** Least common multiple of integers. */
-export const lcm = binary('lcm', { value: '', int: 'T(lcm(i32(a), i32(b)))', result: 'integer' });
+export const lcm = binary('lcm', { value: '', int: 'T(lcm(i32(a), i32(b)))', result: 'integer', library: special });
 /** a = b (bool). */
 export const eq = compare('eq', 'a == b');
 /** Drivers may assume that there is no NaN. */

@@ -1,6 +1,7 @@
 // What elementwise functions share: what numbers next to tensors stand for, checks of operands, and the record with its derivatives.
 import { at } from '../../shaders/checked';
 import { derivative } from '../../shaders/derivative';
+import type { Library } from '../../shaders/functions';
 import type { PushForward, Rule } from '../autograd/tape';
 import { needsGradient, record, recordLinear, sumOfAll } from '../autograd/tape';
 import { Scalar } from '../gpu';
@@ -58,7 +59,8 @@ function named<T>(expression: string, all: Readonly<Record<string, T>>): Record<
 
 /**
  * Records the elementwise result `y` of `inputs`, given a WGSL expression a derivative: over its gradient g and the names of `all`, of which those
- * mentioned are saved. Gradients are summed down to their input's shape; a tangent may have to be repeated to the result's.
+ * mentioned are saved. Gradients are summed down to their input's shape; a tangent may have to be repeated to the result's. `library`: what the
+ * derivatives call beyond the functions for every expression.
  */
 export function recordElementwise(
   name: string,
@@ -68,13 +70,15 @@ export function recordElementwise(
   all: Record<string, Tensor>,
   scalars: readonly Numeric[] = [],
   compute: DType | undefined = 'float32',
+  library?: Library,
 ): Tensor {
   if (!needsGradient(...inputs)) return y;
   const saved = named(rules.filter((_, i) => at(inputs, i).requiresGrad).join(' '), all);
   const times = (expression: string, g: Tensor, to: Shape, result: DType): Tensor => {
     if (expression === 'g' && sameShape(g.shape, to)) return g;
     const operands = named(expression, { ...saved, g });
-    return evaluateTo(to, { name: `${name} gradient`, expression, operands, scalars, shape: y.shape, compute, result });
+    const e = { name: `${name} gradient`, expression, operands, scalars, shape: y.shape, compute, result, library };
+    return evaluateTo(to, e);
   };
   const rule: Rule = (g, needs) =>
     rules.map((e, i) => {
@@ -94,7 +98,7 @@ export function recordElementwise(
   const differentiable: Rule = (g, needs) =>
     rules.map((e, i) => {
       if (!needs[i] || !e) return null;
-      const product = expression(`${name} gradient`, e, named(e, { ...saved, g }), scalars, y.shape);
+      const product = expression(`${name} gradient`, e, named(e, { ...saved, g }), scalars, y.shape, library);
       return summedTo(product, at(inputs, i).shape);
     });
   return record(name, inputs, y, Object.values(saved), rule, { push, differentiable });
@@ -113,7 +117,7 @@ export const summedTo = (x: Tensor, shape: Shape): Tensor =>
 
 /**
  * A WGSL expression of tensors that broadcast to `shape`, in float32, recorded: its derivatives are made of its text (shaders/derivative.ts), and
- * theirs of theirs. s, t, u, v are the scalars.
+ * theirs of theirs. s, t, u, v are the scalars. `library`: what it calls beyond the functions for every expression.
  */
 export function expression(
   name: string,
@@ -121,6 +125,7 @@ export function expression(
   operands: Record<string, Tensor>,
   scalars: readonly Numeric[] = [],
   shape: Shape = Object.values(operands).reduce<Shape>((all, x) => broadcastShapes(name, all, x.shape), []),
+  library?: Library,
 ): Tensor {
   // In rules g is the gradient of the result: an operand of that name takes another.
   const free = at(
@@ -129,14 +134,14 @@ export function expression(
   );
   const own = operands.g ? text.replace(/\bg\b/g, free) : text;
   const renamed = Object.fromEntries(Object.entries(operands).map(([key, x]) => [key === 'g' ? free : key, x]));
-  const y = evaluate({ name, expression: own, operands: renamed, scalars, shape, compute: 'float32' });
+  const y = evaluate({ name, expression: own, operands: renamed, scalars, shape, compute: 'float32', library });
   const inputs = Object.values(renamed);
   if (!needsGradient(...inputs)) return y;
   const rules = Object.entries(renamed).map(([key, x]) => {
-    const slope = x.requiresGrad ? derivative(own, key) : null;
+    const slope = x.requiresGrad ? derivative(own, key, library?.derivatives) : null;
     return slope && (slope === '1.0' ? 'g' : `g * ${slope}`);
   });
-  return recordElementwise(name, inputs, y, rules, renamed, scalars);
+  return recordElementwise(name, inputs, y, rules, renamed, scalars, 'float32', library);
 }
 
 /** Refuses what is no tensor where one has to be. */

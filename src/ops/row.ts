@@ -1,5 +1,6 @@
 // What a row of elementwise functions says (unary.ts, binary.ts), and the function made of it: types promoted, numbers entered as scalars,
 // derivatives recorded.
+import type { Library } from '../../shaders/functions';
 import { inputError } from '../tensor/context';
 import type { DType } from '../tensor/dtype';
 import { isFloat, promote, wgslType } from '../tensor/dtype';
@@ -23,6 +24,8 @@ interface Row {
   result: ResultType;
   /** The value for integers, where it is another expression. */
   int?: string;
+  /** What the expressions call beyond the functions for every one. */
+  library?: Library;
 }
 
 export interface UnaryRow extends Row {
@@ -123,8 +126,9 @@ export function unary(name: string, row: UnaryRow) {
     );
     const { expression, compute, result, da } = formOf(dtype);
     const scalars = own.map(({ s, standard }) => s ?? bounded(standard, compute));
-    const y = evaluate({ name, expression, operands: { a: x }, scalars, shape: x.shape, result, compute });
-    return da ? recordElementwise(name, [x], y, [da], { a: x, y }, scalars) : y;
+    const { library } = row;
+    const y = evaluate({ name, expression, operands: { a: x }, scalars, shape: x.shape, result, compute, library });
+    return da ? recordElementwise(name, [x], y, [da], { a: x, y }, scalars, 'float32', library) : y;
   });
 }
 
@@ -145,10 +149,12 @@ export function binary(name: string, row: BinaryRow) {
     const operands: Record<string, Tensor> = a && b ? { a, b } : { [a ? 'a' : 'b']: like };
     const scalars = number ? [(a ? second : first) as Numeric] : [];
     const shape = a && b ? broadcastShapes(name, a.shape, b.shape) : like.shape;
-    const y = evaluate({ name, expression, operands, scalars, shape, result, compute });
+    const { library } = row;
+    const y = evaluate({ name, expression, operands, scalars, shape, result, compute, library });
     if (!da || !db) return y;
     const rules = a && b ? [da, db] : [a ? da : db];
-    return recordElementwise(name, a && b ? [a, b] : [like], y, rules, { ...operands, y }, scalars);
+    const inputs = a && b ? [a, b] : [like];
+    return recordElementwise(name, inputs, y, rules, { ...operands, y }, scalars, 'float32', library);
   });
 }
 

@@ -3,10 +3,14 @@
 // In `value` and its gradient, `a` is the input, s, t, u, v are scalar arguments, `y` is the result and `g` its gradient; what is not named is
 // not kept for backward. `T(…)` converts to the type computed in. Functions that WGSL lacks are in shaders/functions.ts.
 // At kinks the derivatives are PyTorch's.
+import type { Library } from '../../shaders/functions';
+import { special } from '../../shaders/special';
+import { trigonometric } from '../../shaders/trigonometric';
 import type { ResultType } from './row';
 import { unary } from './row';
 
-const float = (name: string, value: string, da?: string) => unary(name, { value, da, result: 'float' });
+const float = (name: string, value: string, da: string, library?: Library) =>
+  unary(name, { value, da, result: 'float', library });
 const same = (name: string, value: string, da?: string, int?: string) =>
   unary(name, { value, da, result: 'same', int });
 const signed = (name: string, value: string, da: string, int?: string) =>
@@ -56,29 +60,29 @@ export const rsqrt = float('rsqrt', 'inverseSqrt(a)', 'over(-0.5 * g * y, a)');
 /** 1/x. */
 export const reciprocal = float('reciprocal', '1.0 / a', '-g * y * y');
 /** sin x, of radians. */
-export const sin = float('sin', 'sine(a, 0)', 'g * sine(a, 1)');
+export const sin = float('sin', 'sine(a, 0)', 'g * sine(a, 1)', trigonometric);
 /** cos x, of radians. */
-export const cos = float('cos', 'sine(a, 1)', '-g * sine(a, 0)');
+export const cos = float('cos', 'sine(a, 1)', '-g * sine(a, 0)', trigonometric);
 /** tan x, of radians. */
-export const tan = float('tan', 'sine(a, 0) / sine(a, 1)', 'g * (1.0 + y * y)');
+export const tan = float('tan', 'sine(a, 0) / sine(a, 1)', 'g * (1.0 + y * y)', trigonometric);
 /** arcsin x, within ±π/2. */
-export const asin = float('asin', 'arcsin(a)', 'g * inverseSqrt((1.0 - a) * (1.0 + a))');
+export const asin = float('asin', 'arcsin(a)', 'g * inverseSqrt((1.0 - a) * (1.0 + a))', trigonometric);
 /** arccos x, from 0 to π. */
-export const acos = float('acos', 'arccos(a)', '-g * inverseSqrt((1.0 - a) * (1.0 + a))');
+export const acos = float('acos', 'arccos(a)', '-g * inverseSqrt((1.0 - a) * (1.0 + a))', trigonometric);
 /** arctan x, within ±π/2. */
-export const atan = float('atan', 'arctan(a)', 'g / (1.0 + a * a)');
+export const atan = float('atan', 'arctan(a)', 'g / (1.0 + a * a)', trigonometric);
 /** (eˣ − e⁻ˣ)/2. */
-export const sinh = float('sinh', 'sinh(a)', 'g * cosh(a)');
+export const sinh = float('sinh', 'sinh(a)', 'g * cosh(a)', trigonometric);
 /** (eˣ + e⁻ˣ)/2. */
-export const cosh = float('cosh', 'cosh(a)', 'g * sinh(a)');
+export const cosh = float('cosh', 'cosh(a)', 'g * sinh(a)', trigonometric);
 /** tanh x. */
 export const tanh = float('tanh', 'tanh(a)', 'g * (1.0 - y) * (1.0 + y)');
 /** arsinh x. */
-export const asinh = float('asinh', 'asinh(a)', 'g / hypotenuse(1.0, a)');
+export const asinh = float('asinh', 'asinh(a)', 'g / hypotenuse(1.0, a)', trigonometric);
 /** arcosh x; NaN below 1. */
-export const acosh = float('acosh', 'acosh(a)', 'g / (sqrt(a - 1.0) * sqrt(a + 1.0))');
+export const acosh = float('acosh', 'acosh(a)', 'g / (sqrt(a - 1.0) * sqrt(a + 1.0))', trigonometric);
 /** artanh x; NaN beyond ±1. */
-export const atanh = float('atanh', 'atanh(a)', 'g / ((1.0 - a) * (1.0 + a))');
+export const atanh = float('atanh', 'atanh(a)', 'g / ((1.0 - a) * (1.0 + a))', trigonometric);
 /** The error function 2/√π ∫₀ˣ e^(−t²) dt. */
 export const erf = float('erf', 'erf(a)', `g * ${2 / Math.sqrt(Math.PI)} * gaussian(a, 1.0)`);
 /** 1 − erf(x), exact for large x. */
@@ -205,7 +209,7 @@ export const softshrink = withScalars(
   'select(g, 0.0, abs(a) <= s)',
 );
 /** x − tanh x. */
-export const tanhshrink = float('tanhshrink', 'tanhshrink(a)', 'g * tanh(a) * tanh(a)');
+export const tanhshrink = float('tanhshrink', 'tanhshrink(a)', 'g * tanh(a) * tanh(a)', special);
 
 /** The part behind the point, with the sign of x. */
 export const frac = float('frac', 'a - trunc(a)', 'g');
@@ -214,43 +218,45 @@ export const deg2rad = float('deg2rad', `a * ${Math.PI / 180}`, `g * ${Math.PI /
 /** x · 180/π. */
 export const rad2deg = float('rad2deg', `a * ${180 / Math.PI}`, `g * ${180 / Math.PI}`);
 /** log(x / (1 − x)), with x first brought to ε … 1 − ε where ε is not negative. */
-export const logit = withScalars(
-  'logit',
-  { eps: -1 },
-  'logit(select(a, clampTo(a, s, 1.0 - s), s >= 0.0))',
-  'select(select(g / (a * (1.0 - a)), nan(), isNan(y)), 0.0, s >= 0.0 && (a < s || a > 1.0 - s))',
-);
+export const logit = unary('logit', {
+  scalars: { eps: -1 },
+  value: 'logit(select(a, clampTo(a, s, 1.0 - s), s >= 0.0))',
+  da: 'select(select(g / (a * (1.0 - a)), nan(), isNan(y)), 0.0, s >= 0.0 && (a < s || a > 1.0 - s))',
+  result: 'float',
+  library: special,
+});
 /** sin πx / πx, 1 at 0. */
-export const sinc = float('sinc', 'sinc(a)', 'g * sincSlope(a, y)');
+export const sinc = float('sinc', 'sinc(a)', 'g * sincSlope(a, y)', special);
 /** The inverse of erf, within −1 … 1. */
-export const erfinv = float('erfinv', 'erfinv(a)', 'g * erfinvSlope(a, y)');
+export const erfinv = float('erfinv', 'erfinv(a)', 'g * erfinvSlope(a, y)', special);
 /** The standard normal distribution function, its logarithm and its inverse. */
 export const ndtr = float('ndtr', 'normal(a)', `g * ${1 / Math.sqrt(2 * Math.PI)} * gaussian(a, 0.5)`);
 /** ln Φ(x), of the normal distribution. */
-export const logNdtr = float('logNdtr', 'logNdtr(a)', 'g * logNdtrSlope(a)');
+export const logNdtr = float('logNdtr', 'logNdtr(a)', 'g * logNdtrSlope(a)', special);
 /** The inverse of Φ, within 0 … 1. */
-export const ndtri = float('ndtri', 'ndtri(a)', 'g * ndtriSlope(a, y)');
+export const ndtri = float('ndtri', 'ndtri(a)', 'g * ndtriSlope(a, y)', special);
 /** −x·log x. */
-export const entr = float('entr', 'select(xlogy(-a, a), -infinity(), a < 0.0)', '-g * (1.0 + log(a))');
+export const entr = float('entr', 'select(xlogy(-a, a), -infinity(), a < 0.0)', '-g * (1.0 + log(a))', special);
 /** ln |Γ(x)|. */
-export const lgamma = float('lgamma', 'lgamma(a)', 'g * digamma(a)');
+export const lgamma = float('lgamma', 'lgamma(a)', 'g * digamma(a)', special);
 /** The derivative of ln Γ(x). */
-export const digamma = float('digamma', 'digamma(a)', 'g * trigamma(a)');
+export const digamma = float('digamma', 'digamma(a)', 'g * trigamma(a)', special);
 /** The n-th derivative of digamma; c = (−1)ⁿ⁺¹·n!. */
-export const polygamma = withScalars(
-  'polygamma',
-  { n: 1, c: 1 },
-  'polygamma(s, t, a)',
-  'g * polygamma(s + 1.0, -(s + 1.0) * t, a)',
-);
+export const polygamma = unary('polygamma', {
+  scalars: { n: 1, c: 1 },
+  value: 'polygamma(s, t, a)',
+  da: 'g * polygamma(s + 1.0, -(s + 1.0) * t, a)',
+  result: 'float',
+  library: special,
+});
 /** Bessel functions of an imaginary argument; i0e and i1e are multiplied by e^−|x|. */
-export const i0 = float('i0', 'i0(a)', 'g * i1(a)');
+export const i0 = float('i0', 'i0(a)', 'g * i1(a)', special);
 /** e^(−|x|) · I₀(x). */
-export const i0e = float('i0e', 'i0e(a)', 'g * (i1e(a) - signOf(a) * y)');
+export const i0e = float('i0e', 'i0e(a)', 'g * (i1e(a) - signOf(a) * y)', special);
 /** The modified Bessel function I₁(x). */
-export const i1 = float('i1', 'i1(a)', 'g * i1Slope(a)');
+export const i1 = float('i1', 'i1(a)', 'g * i1Slope(a)', special);
 /** e^(−|x|) · I₁(x). */
-export const i1e = float('i1e', 'i1e(a)', 'g * (i0e(a) - signOf(a) * y - i1eOverX(a))');
+export const i1e = float('i1e', 'i1e(a)', 'g * (i0e(a) - signOf(a) * y - i1eOverX(a))', special);
 /** Numbers in place of NaN, ∞ and −∞. */
 export const nanToNum = withScalars(
   'nanToNum',

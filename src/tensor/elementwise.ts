@@ -4,6 +4,7 @@ import { fromEnd } from '../../shaders/checked';
 import { FEW } from '../../shaders/decode';
 import type { ElementwiseOptions } from '../../shaders/elementwise';
 import { elementwise as kernelFor, STRIDES_AT, scalarType } from '../../shaders/elementwise';
+import type { Library } from '../../shaders/functions';
 import { heldLike } from '../../shaders/holding';
 import type { Kernel } from '../../shaders/kernel';
 import type { Constant, TypedBinding } from '../gpu';
@@ -27,6 +28,8 @@ export interface Expression {
   result?: DType;
   /** The type operands are converted to; absent: each keeps its own. */
   compute?: DType;
+  /** Functions that the expression calls beyond those for every one. */
+  library?: Library;
 }
 
 /** Evaluates an expression for every element of `shape`, each operand broadcast to it. Returns a contiguous tensor. */
@@ -50,7 +53,7 @@ function evaluateInto(out: Tensor, e: Expression): void {
     mode: !walk ? 'flat' : walk.quads ? 'quads' : 'strided',
     few: !walk || walk.shape.length <= FEW,
   };
-  const kernel = kernelFor(options);
+  const kernel = kernelFor(options, e.library);
   const n = size(e.shape);
   const constants: Constant[] = [n, 0, 0, 0];
   if (e.scalars?.length) {

@@ -2,7 +2,8 @@
 // a long range. `ops/reduce.ts` has the operations.
 
 import { at } from '../../shaders/checked';
-import type { Reduction } from '../../shaders/reduce';
+import type { Library } from '../../shaders/functions';
+import type { ReduceOptions, Reduction } from '../../shaders/reduce';
 import { reduce as kernelFor, ROWS_WORKGROUP } from '../../shaders/reduce';
 import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
@@ -37,6 +38,8 @@ export interface ReduceExpression {
   /** WGSL of the result in terms of `acc`, s, t. */
   final?: string;
   result?: DType;
+  /** Functions that `map` calls beyond those for every expression. */
+  library?: Library;
 }
 
 /** Most elements that one thread adds up in a row: bounds the rounding error of long sums. */
@@ -103,7 +106,7 @@ export function reduce(e: ReduceExpression): Tensor {
 
   const last = splits === 1;
   const out = empty(name, last ? outShape : [splits, n], last ? result : compute);
-  const kernel = kernelFor({
+  const options: ReduceOptions = {
     name,
     reduction,
     map: e.map,
@@ -114,7 +117,8 @@ export function reduce(e: ReduceExpression): Tensor {
     result: wgslType(last ? result : compute),
     mode: columns ? 'columns' : 'rows',
     decode: reduced.shape.length > 1,
-  });
+  };
+  const kernel = kernelFor(options, e.library);
   const head = [n, kept.shape.length, reduced.shape.length, count, chunk, identity(reduction, compute), 0, 0];
   const scalars = (e.scalars ?? []).map((s) => (typeof s === 'number' ? f32(s) : s));
   const dims = padded([...kept.shape, ...reduced.shape]);
@@ -130,10 +134,10 @@ export function reduce(e: ReduceExpression): Tensor {
 /** Evaluates an elementwise expression and sums it down to `shape`: gradients of operands that were broadcast. */
 export function evaluateTo(shape: Shape, e: Expression): Tensor {
   if (sameShape(shape, e.shape)) return evaluate(e);
-  const { name, expression, operands, scalars, compute, result } = e;
+  const { name, expression, operands, scalars, compute, result, library } = e;
   const axes = broadcastAxes(shape, e.shape);
   const from = { name, map: expression, operands, scalars, shape: e.shape, axes, convert: compute === 'float32' };
-  const summed = reduce({ ...from, reduction: 'sum', ...(result === 'float16' && { result }) });
+  const summed = reduce({ ...from, library, reduction: 'sum', ...(result === 'float16' && { result }) });
   return strided(summed, shape, contiguousStrides(shape));
 }
 

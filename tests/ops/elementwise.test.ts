@@ -1,6 +1,8 @@
 // Every row of unary.ts and binary.ts: values against float64 over its domain, derivatives against finite differences of the float64 function.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { special as specialFunctions } from '../../shaders/special';
+import { trigonometric } from '../../shaders/trigonometric';
 import { backward, grad } from '../../src/autograd/backward';
 import { scalar } from '../../src/gpu';
 import * as binaryFunctions from '../../src/ops/binary';
@@ -20,6 +22,7 @@ import {
   threshold,
 } from '../../src/ops/elementwise';
 import { sum } from '../../src/ops/reduce';
+import { rowOf, type UnaryRow } from '../../src/ops/row';
 import * as unaryFunctions from '../../src/ops/unary';
 import { expand, reshape, slice, transpose } from '../../src/ops/views';
 import { clamp, where } from '../../src/ops/where';
@@ -338,6 +341,17 @@ test('refuses what does not fit', () => {
   assert.throws(() => unaryFunctions.neg(zeros([1], { dtype: 'uint32' })), /neg: not defined for uint32/);
   assert.throws(() => unaryFunctions.exp([1] as unknown as Tensor), /exp: expected a tensor, got Array/);
   assert.throws(() => add(1, 2), /add: expected a tensor, got number/);
+});
+
+test('a row names the library of the functions that it calls', () => {
+  for (const [name, run] of Object.entries({ ...unaryFunctions, ...binaryFunctions })) {
+    const { value, int = '', da = '', library } = rowOf(run) as UnaryRow;
+    const calls = [...`${value} ${int} ${da}`.matchAll(/\b(\w+)\(/g)].map(([, called = '']) => called);
+    const beyond = calls.filter((called) => called in specialFunctions.functions);
+    const special = beyond.some((called) => !(called in trigonometric.functions));
+    const needed = special ? specialFunctions : beyond.length ? trigonometric : undefined;
+    assert.is(library, needed, name);
+  }
 });
 
 test('every row is tested', () => {
