@@ -1,23 +1,19 @@
-// What editors show of the published types. TypeScript writes no comment for a function that is destructured from others (`export const { exp } = …`), nor
-// for a method of Tensor that a mapped type makes of a function; both are written here, from the comment of the row or of the function.
+// What editors show of the published types. TypeScript writes no comment for a method of Tensor that a mapped type makes of a function: it is written
+// here, from the comment of the function.
 import ts from 'typescript';
 
 /**
- * What the source says of a name; of a name from a pattern or a shorthand, what is said of the property. '' where it says nothing.
+ * What the source says of a name; of a shorthand, what is said of the value. '' where it says nothing.
  * @param {ts.TypeChecker} checker @param {ts.Symbol} symbol @returns {string}
  */
 export function docOf(checker, symbol) {
   const own = ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim();
   const node = symbol.valueDeclaration;
   if (own || !node) return own;
-  if (ts.isShorthandPropertyAssignment(node)) {
-    const value = checker.getShorthandAssignmentValueSymbol(node);
-    if (!value) return '';
-    return docOf(checker, value.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(value) : value);
-  }
-  if (!ts.isBindingElement(node) || !ts.isIdentifier(node.name)) return '';
-  const property = checker.getTypeAtLocation(node.parent).getProperty((node.propertyName ?? node.name).getText());
-  return property ? docOf(checker, property) : '';
+  if (!ts.isShorthandPropertyAssignment(node)) return '';
+  const value = checker.getShorthandAssignmentValueSymbol(node);
+  if (!value) return '';
+  return docOf(checker, value.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(value) : value);
 }
 
 /** @template {ts.Node} T @param {T} node @param {string} doc @returns {T} */
@@ -33,16 +29,8 @@ function commented(node, doc) {
  * @param {ts.TypeChecker} checker @returns {ts.TransformerFactory<ts.SourceFile | ts.Bundle>}
  */
 export const withDocs = (checker) => (context) => (file) => {
-  const module = checker.getSymbolAtLocation(ts.getOriginalNode(file));
-  const exported = new Map(module && checker.getExportsOfModule(module).map((symbol) => [symbol.name, symbol]));
-  /** @param {string} name */
-  const docOfName = (name) => {
-    const symbol = exported.get(name);
-    return symbol && docOf(checker, symbol);
-  };
-  /** @param {ts.Node} node @returns {ts.Node | ts.Node[]} */
+  /** @param {ts.Node} node @returns {ts.Node} */
   const visit = (node) => {
-    if (ts.isVariableStatement(node)) return separated(context.factory, node, docOfName);
     if (ts.isModuleDeclaration(node) || ts.isModuleBlock(node)) return ts.visitEachChild(node, visit, context);
     if (ts.isInterfaceDeclaration(node) && node.heritageClauses && !node.members.length)
       return spelledOut(checker, context.factory, node);
@@ -50,20 +38,6 @@ export const withDocs = (checker) => (context) => (file) => {
   };
   return ts.visitEachChild(file, visit, context);
 };
-
-/**
- * `export const { a, b } = …` as a statement for each name.
- * @param {ts.NodeFactory} factory @param {ts.VariableStatement} statement @param {(name: string) => string | undefined} docOfName
- */
-function separated(factory, statement, docOfName) {
-  const { declarations, flags } = statement.declarationList;
-  if (declarations.length < 2) return statement;
-  return declarations.map((declaration) => {
-    const list = factory.createVariableDeclarationList([declaration], flags);
-    const doc = ts.isIdentifier(declaration.name) ? docOfName(declaration.name.text) : undefined;
-    return commented(factory.createVariableStatement(statement.modifiers, list), doc ?? '');
-  });
-}
 
 /**
  * An interface that extends mapped types (the methods of Tensor), with their properties by name: `exp: UnaryMethods['exp']`.
