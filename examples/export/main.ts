@@ -20,7 +20,10 @@ const program = createProgram('export', 'Takes a run of cifar-train to PyTorch o
     '--torch <folder>',
     'writes the network, the weights, the optimizer and a program that goes on with the recipe',
   )
-  .option('--data <path>', 'where CIFAR lies, for a run on a part of it, whose images are written too')
+  .option(
+    '--data <path>',
+    'where CIFAR lies, for a run on a part of it, whose images are written too; of own images their folder',
+  )
   .option('--onnx <file>', 'writes the best network for inference, with any batch size')
   .option('--external-data', 'with --onnx: the weights beside the file, in FILE.data');
 
@@ -38,7 +41,7 @@ await runProgram<Options>(program, async (options, [run = '']) => {
     if (!onnx) return;
     const weights = bestWeights(run);
     if (!weights) throw new UsageError(`${run} has no best checkpoint yet`);
-    const report = await writeOnnx(weights, onnx, externalData);
+    const report = await writeOnnx(weights, onnx, externalData, data);
     if (json) printJson({ run, ...report });
     else
       console.log(

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { zeros } from '../../src/index.node.js';
 import { exportOnnx } from '../../src/onnx';
 import { describeDataset } from '../shared/datasets';
+import { loadOwnFolder } from '../shared/own-folder';
 import { readSaved } from '../shared/runs';
 
 /** What the file's input and output mean. */
@@ -21,10 +22,14 @@ export interface OnnxReport {
   classes: readonly string[];
 }
 
-/** Writes `file` from a file of weights; with `apart` the weights lie beside it, in FILE.data. */
-export async function writeOnnx(weights: string, file: string, apart: boolean): Promise<OnnxReport> {
+/**
+ * Writes `file` from a file of weights; with `apart` the weights lie beside it, in FILE.data. `images` is the folder of the user's own images that the
+ * page has trained the network on: it names the classes.
+ */
+export async function writeOnnx(weights: string, file: string, apart: boolean, images?: string): Promise<OnnxReport> {
   const { model, dataset, size = 32, load } = readSaved(weights, {});
-  const { classes, mean, std } = describeDataset(dataset);
+  const { classes, mean, std } =
+    dataset === 'own' ? await loadOwnFolder(images, weights, { images: false }) : describeDataset(dataset);
   const externalData = `${basename(file)}.data`;
   const names = { inputNames: ['images'], outputNames: ['logits'] };
   const options = { ...names, ...(apart && { externalData }) };

@@ -25,6 +25,7 @@ export type GPUCommandEncoder = Known<'GPUCommandEncoder', Labelled>;
 export type GPUComputePipeline = Known<'GPUComputePipeline', Labelled>;
 export type GPUDevice = Known<'GPUDevice', Labelled>;
 export type GPUError = Known<'GPUError', { readonly message: string }>;
+export type GPUQueue = Known<'GPUQueue', Labelled>;
 export type GPUQuerySet = Known<'GPUQuerySet', Labelled>;
 export type GPUSupportedLimits = Known<'GPUSupportedLimits', object>;
 export type GPUPowerPreference = 'low-power' | 'high-performance';
