@@ -1,15 +1,18 @@
 // The names of operations and their arguments, for who notes them: an export writes each as one of the other format. Every operation that is not
 // made of others is a function wrapped here.
 
-// biome-ignore lint/suspicious/noExplicitAny: arguments of any operation
-export type Operation = (...args: any[]) => any;
+/** A function of any arguments. */
+export type Operation = (...args: never[]) => unknown;
 
-/** Gets each call in the place of the operation: it runs `f` itself, if with others noted inside of it. */
+/** Calls it with arguments of which no more is known. */
+export const callWith = (f: Operation, args: readonly unknown[]): unknown => f(...(args as never[]));
+
+/** Gets each call in the place of the operation: it runs `f` itself, if with others noted inside of it. @internal */
 export type Recorder = (name: string, f: Operation, args: readonly unknown[]) => unknown;
 
 let recorder: Recorder | null = null;
 
-/** Runs `body`, which is synchronous, with operations handed to `to`; with null they run as they are. */
+/** Runs `body`, which is synchronous, with operations handed to `to`; with null they run as they are. @internal */
 export function withRecorder<T>(to: Recorder | null, body: () => T): T {
   const outer = recorder;
   recorder = to;
@@ -28,6 +31,7 @@ export function unwrapped(f: Operation): Operation {
   return inner ? unwrapped(inner) : f;
 }
 
+/** @internal */
 export function wrapping<F extends object>(f: F, wrap: (f: Operation) => Operation): F {
   const inner = f as Operation;
   const wrapper = wrap(inner);

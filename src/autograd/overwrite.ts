@@ -46,7 +46,7 @@ export function requireWritable(op: string, x: Tensor): void {
 
 /** The same for an argument of a compiled step, which the step writes into: among them all no other may have its memory. */
 export function requireOwn(op: string, x: Tensor, all: readonly Tensor[]): void {
-  if (!x.isLeaf)
+  if (isRecording() && !x.isLeaf)
     refuse(op, 'the step writes into an argument that was computed from tensors with gradients', x, 'Use detach().');
   noGrad(() => requireWritable(op, x)); // inside, the write itself has been checked
   if (all.filter(({ memory }) => memory === x.memory).length > 1)

@@ -1,6 +1,6 @@
 // A forward pass as a draft of a graph: each operation that has a mapping is written as nodes, one that has none is looked into, and what is still
 // unknown where it is read is refused by name.
-import { type Operation, unwrapped, withRecorder } from '../autograd/operation';
+import { callWith, type Operation, unwrapped, withRecorder } from '../autograd/operation';
 import { memoriesIn, noGrad, tensorsIn } from '../autograd/tape';
 import { type AnyModule, inEvaluation } from '../nn/module';
 import { owned } from '../tensor/memory';
@@ -28,13 +28,13 @@ export function recorded(
     if (other) return other();
     const mapping = MAPPINGS[name];
     if (!mapping) {
-      const y: unknown = (known.get(f) ?? f)(...given);
+      const y: unknown = callWith(known.get(f) ?? f, given);
       draft.within(name, () => {
         for (const x of tensorsIn(y)) draft.made(x);
       });
       return y;
     }
-    const result: unknown = withRecorder(null, () => f(...given));
+    const result: unknown = withRecorder(null, () => callWith(f, given));
     draft.within(name, () => {
       for (const x of tensorsIn(result)) typeOf(x);
       const values = mapping(draft, result, ...given);

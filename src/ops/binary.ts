@@ -2,9 +2,13 @@
 // for its gradient.
 import { special } from '../../shaders/special';
 import { trigonometric } from '../../shaders/trigonometric';
+import type { Tensor } from '../tensor/tensor';
+import type { Operand } from './operands';
 import { binary } from './row';
 
-const compare = (name: string, value: string, int?: string) => binary(name, { value, int, result: 'compare' });
+// The type is written out for the published ones, as in unary.ts.
+const compare = (name: string, value: string, int?: string): ((a: Operand, b: Operand) => Tensor) =>
+  binary(name, { value, int, result: 'compare' });
 const logical = (name: string, value: string) => binary(name, { value, result: 'logical' });
 
 export const add = binary('add', { value: 'a + b', da: 'g', db: 'g', result: 'same' });

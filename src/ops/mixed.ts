@@ -2,7 +2,7 @@
 // operation that takes them computes in float32 between two conversions, so that sums are float32 and the result is rounded once.
 import { autocastArguments, mapTensors, withoutAutocast } from '../autograd/autocast';
 import { castTo, widened } from '../autograd/cast';
-import { type Operation, operation, wrapping } from '../autograd/operation';
+import { callWith, type Operation, operation, wrapping } from '../autograd/operation';
 import { isPlain, memoriesIn, tensorsIn } from '../autograd/tape';
 import { inputError } from '../tensor/context';
 import { owned } from '../tensor/memory';
@@ -82,7 +82,7 @@ function throughFloat(name: string, f: Operation, args: unknown[], mixture: Mixt
     });
     const narrow = (y: Tensor) =>
       original.get(y) ?? (half && y.dtype === 'float32' && !given.includes(y) ? castTo(y, 'float16') : y);
-    const result = f(...wide);
+    const result = callWith(f, wide);
     if (result instanceof Promise) return result.then((y) => mapTensors(y, narrow));
     const rounded = mapTensors(result, narrow);
     for (const { park } of copies.values()) park();

@@ -6,10 +6,12 @@
 import type { Library } from '../../shaders/functions';
 import { special } from '../../shaders/special';
 import { trigonometric } from '../../shaders/trigonometric';
+import type { Tensor } from '../tensor/tensor';
 import type { ResultType } from './row';
 import { unary } from './row';
 
-const float = (name: string, value: string, da: string, library?: Library) =>
+// The type is written out: without a Tensor of its own the published one would name it by `dawnfield` itself, and `dawnfield/lean` would have methods.
+const float = (name: string, value: string, da: string, library?: Library): ((x: Tensor) => Tensor) =>
   unary(name, { value, da, result: 'float', library });
 const same = (name: string, value: string, da?: string, int?: string) =>
   unary(name, { value, da, result: 'same', int });

@@ -8,7 +8,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { serializeSafetensors } from '../../src/formats/safetensors';
 import { BROWSERS, isThere, openPage, withBrowser } from './browsers';
-import { intercept, phase, press, served, stepOf, steps, upload, waitFor } from './page-driver';
+import { intercept, pause, phase, press, served, stepOf, steps, upload, waitFor } from './page-driver';
 
 const { site } = served();
 
@@ -109,7 +109,9 @@ for (const name of BROWSERS)
       const weights = serializeSafetensors({ a: { dtype: 'F32', shape: [1], data: new Float32Array(1) } });
       await refused('#checkpoint', file('weights.safetensors', weights), /weights\.safetensors/);
 
-      // Storage of 1 MB takes no CIFAR: nothing of it is left, and the run goes on.
+      // Storage of 1 MB takes no CIFAR: nothing of it is left, the run goes on, and what was saved before stays.
+      await pause(page);
+      await press(page, '#go');
       const client = await page.createCDPSession();
       await client.send('Storage.overrideQuotaForOrigin', { origin: new URL(site.url).origin, quotaSize: 1e6 });
       await upload(page, '#data-files', cifar10());

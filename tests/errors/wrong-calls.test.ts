@@ -111,7 +111,7 @@ function table(o: ReturnType<typeof operands>): Row[] {
       call: () => F.conv2d(image, kernel, null, { stride: 0 }),
       op: 'conv2d',
       shapes: [I],
-      hint: /at least 1/,
+      hint: /positive integer/,
     },
     { what: 'no weight', call: () => F.conv2d(image, none), op: 'conv2d', shapes: [I], hint: /tensor\(data\)/ },
     {

@@ -138,9 +138,14 @@ test('fractions and infinities make floats of integers; whole numbers out of ran
   assert.equal(await list(x.mul(Infinity)), ['float32', Infinity, Infinity]);
   assert.equal(await list(x.lt(1.5)), ['bool', 1, 0]);
   assert.equal(await list(F.where(of('bool', [1, 0]), x, 0.5)), ['float32', 1, 0.5]);
+  assert.equal(
+    await list(F.pad(x, [[1, 1]], { value: 1.5 })),
+    ['int32', 1, 1, 5, 1],
+    'what fills is cut off, as in PyTorch',
+  );
   assert.equal(await list(x.pow(0.5).mul(0)), ['float32', 0, 0]);
   assert.equal(await list(of('bool', [1, 0]).logicalAnd(0.25)), ['bool', 1, 0]);
-  for (const call of [() => x.add(3e9), () => x.eq(-3e9), () => x.clamp(3e9), () => F.pad(x, [[1, 1]], { value: 0.5 })])
+  for (const call of [() => x.add(3e9), () => x.eq(-3e9), () => x.clamp(3e9), () => F.pad(x, [[1, 1]], { value: 3e9 })])
     assert.throws(call, (e: Error) => e instanceof InputError && /(add|eq|clamp|pad): .* is no int32/.test(e.message));
 });
 

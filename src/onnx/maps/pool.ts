@@ -1,5 +1,7 @@
 // Pooling over windows, over planes, and to a given size; resizing.
+
 import { at } from '../../../shaders/checked';
+import { callWith } from '../../autograd/operation';
 import { type InterpolateOptions, type interpolate, meanOf } from '../../ops/interpolate';
 import type { globalAvgPool2d } from '../../ops/pool';
 import { Tensor } from '../../tensor/tensor';
@@ -139,5 +141,7 @@ export const pools: Mappings = {
 };
 
 export const insteadOfPools: Readonly<Record<string, Instead>> = {
-  interpolate: insteadOf<typeof interpolate>((f, x, options) => (isResize(options) ? null : () => f(x, options))),
+  interpolate: insteadOf<typeof interpolate>((f, x, options) =>
+    isResize(options) ? null : () => callWith(f, [x, options]),
+  ),
 };

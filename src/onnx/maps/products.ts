@@ -1,5 +1,7 @@
 // Matrix products, and what is made of several: einsum, attention.
+
 import { fromEnd } from '../../../shaders/checked';
+import { callWith } from '../../autograd/operation';
 import type { scaledDotProductAttention } from '../../ops/attention';
 import type { einsum } from '../../ops/einsum';
 import type { linear, matmul } from '../../ops/matmul';
@@ -83,6 +85,6 @@ export const products: Mappings = {
 
 export const insteadOfProducts: Readonly<Record<string, Instead>> = {
   einsum: insteadOf<typeof einsum>((f, equation, ...tensors) =>
-    isPlain(equation, tensors) ? null : () => f(equation, ...tensors),
+    isPlain(equation, tensors) ? null : () => callWith(f, [equation, ...tensors]),
   ),
 };

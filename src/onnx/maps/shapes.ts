@@ -1,5 +1,7 @@
 // Views, joining and splitting, padding, and what picks elements by their positions.
+
 import { at } from '../../../shaders/checked';
+import { callWith } from '../../autograd/operation';
 import type { alongAxis } from '../../ops/axis-map';
 import type { gathered } from '../../ops/gather';
 import type { selected } from '../../ops/index-select';
@@ -151,6 +153,6 @@ export const shapes: Mappings = {
 
 export const insteadOfShapes: Readonly<Record<string, Instead>> = {
   pad: insteadOf<typeof pad>((f, x, amounts, options) =>
-    isConstantPad(options) ? null : () => f(x, amounts, options),
+    isConstantPad(options) ? null : () => callWith(f, [x, amounts, options]),
   ),
 };

@@ -119,11 +119,13 @@ const OF_INTEGERS: Readonly<Record<string, Formula>> = {
   ...Object.fromEntries(['floor', 'ceil', 'round', 'trunc'].map((name) => [name, plain('Identity')])),
 };
 
+const all = { ...rows };
+
 const formula =
   (name: keyof typeof rows): Mapping =>
   (e, result, input, ...given) => {
     const [y, x] = [result as Tensor, input as Tensor];
-    const standards = (rowOf(rows[name]) as UnaryRow).scalars ?? {};
+    const standards = (rowOf(all[name]) as UnaryRow).scalars ?? {};
     const scalars = Object.values(standards).map((standard, i) => given[i] ?? standard);
     if (!scalars.every((s) => typeof s === 'number')) throw unmapped(e, 'has a number that changes between calls');
     const found = y.dtype === 'float32' ? FORMULAS[name] : OF_INTEGERS[name];
