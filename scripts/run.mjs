@@ -7,6 +7,7 @@ import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { COMMANDS, completion, help } from './setup/commands.mjs';
 import { findDriver } from './setup/driver.mjs';
+import { withoutLimits } from './setup/limits.mjs';
 import { root } from './setup/places.mjs';
 import { perform, SetupError } from './setup/say.mjs';
 
@@ -83,9 +84,8 @@ function run(node, args, env) {
   const kind = fstatSync(2);
   const filtered = !kind.isFIFO() && !kind.isCharacterDevice();
   const child = spawn(node, args, { env, stdio: ['inherit', 'inherit', filtered ? 'pipe' : 'inherit'] });
-  child.stderr
-    ?.setEncoding('utf8')
-    .on('data', (text) => process.stderr.write(text.replace(/^Warning: \w+ artificially reduced from .*\n/gm, '')));
+  const told = withoutLimits((text) => process.stderr.write(text));
+  child.stderr?.setEncoding('utf8').on('data', told.write).on('end', told.end);
   // A signal sent to npm alone ends npm and its shell, not this process: then stop the program as Ctrl-C does.
   const parent = process.ppid;
   const orphaned = () => process.ppid !== parent && child.kill('SIGINT') && clearInterval(watch);

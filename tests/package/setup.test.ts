@@ -17,6 +17,7 @@ import * as assert from 'uvu/assert';
 import { mirrors } from '../../scripts/setup/apt.mjs';
 import { choose } from '../../scripts/setup/driver.mjs';
 import { alone, appear, hashOf } from '../../scripts/setup/files.mjs';
+import { withoutLimits } from '../../scripts/setup/limits.mjs';
 import { firstDifference } from '../../scripts/setup/packages.mjs';
 import { SetupError } from '../../scripts/setup/say.mjs';
 import { readSummary } from '../summary';
@@ -221,6 +222,22 @@ test('readSummary: counts, and a crash is a failure whatever the summary says', 
   assert.is(readSummary(good, 'ended with SIGSEGV').failed, 1);
   assert.is(readSummary('  Total: 3\n  Passed: 1\n  Skipped: 0\n', 'ended with exit code 1').failed, 2);
   assert.equal(readSummary('oops', null), { passed: 0, failed: 1, skipped: 0, problem: 'ran no tests' });
+});
+
+test("Dawn's lines about limits are taken out wherever the pieces of stderr are cut, and nothing else is held back", () => {
+  const line = 'Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced from 500000 to 16 to fit.\n';
+  const text = `a\n${line}Warning: another\n${line}Warn`;
+  for (let first = 0; first <= text.length; first++)
+    for (const second of [first, first + 1, first + 40]) {
+      const said: string[] = [];
+      const told = withoutLimits((piece) => said.push(piece));
+      for (const piece of [text.slice(0, first), text.slice(first, second), text.slice(second)]) told.write(piece);
+      told.end();
+      assert.is(said.join(''), 'a\nWarning: another\nWarn', `cut at ${first} and ${second}`);
+    }
+  const said: string[] = [];
+  withoutLimits((piece) => said.push(piece)).write('epoch 1 of 3 [==   ]');
+  assert.equal(said, ['epoch 1 of 3 [==   ]']);
 });
 
 test.run();
