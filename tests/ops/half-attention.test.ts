@@ -2,28 +2,20 @@
 // float32 (which attention.test.ts compares with float64), rounded; gradients differ by the rounding of the result that they are made of.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fromHalf, halfBits } from '../../shaders/half';
 import { autocast } from '../../src/autograd/autocast';
 import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
-import { device, init } from '../../src/gpu';
+import { device } from '../../src/gpu';
 import { type AttentionOptions, scaledDotProductAttention as attention } from '../../src/ops/attention';
 import '../../src/ops/methods';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { close, numbers, onBothTargets, useGpu } from '../util';
-
-await init(); // what is skipped depends on the adapter
-const has = device().features.has('shader-f16');
-/** Skipped where the adapter has no shader-f16: float16 tensors are refused there. */
-const withHalf = (name: string, body: () => void | Promise<void>) =>
-  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body);
+import { round, rounded, withHalf } from './halves';
 
 useGpu();
 
-const round = (x: number): number => fromHalf(halfBits(x));
-const rounded = (count: number, seed: number): number[] => [...numbers(count, seed)].map(round);
 type Float = 'float16' | 'float32';
 
 /** The result and the gradients of q, k and v of [heads, L, D], [heads, S, D], [heads, S, E]. */

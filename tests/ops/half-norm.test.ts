@@ -2,10 +2,8 @@
 // for bit, those of float32 (which norm.test.ts compares with float64), rounded.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fromHalf, halfBits } from '../../shaders/half';
 import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
-import { device, init } from '../../src/gpu';
 import * as F from '../../src/nn/functional';
 import '../../src/ops/methods';
 import { tensor } from '../../src/tensor/create';
@@ -13,17 +11,10 @@ import { manualSeed } from '../../src/tensor/seed';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { numbers, onBothTargets, useGpu } from '../util';
-
-await init(); // what is skipped depends on the adapter
-const has = device().features.has('shader-f16');
-/** Skipped where the adapter has no shader-f16: float16 tensors are refused there. */
-const withHalf = (name: string, body: () => void | Promise<void>) =>
-  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body);
+import { round, rounded, withHalf } from './halves';
 
 useGpu();
 
-const round = (x: number): number => fromHalf(halfBits(x));
-const rounded = (count: number, seed: number): number[] => [...numbers(count, seed)].map(round);
 const read = (list: readonly Tensor[]) => Promise.all(list.map(async (x) => [...(await x.data())]));
 type Float = 'float16' | 'float32';
 

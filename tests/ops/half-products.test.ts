@@ -3,13 +3,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Conv2dKind, lowerConv2d } from '../../shaders/conv/lower';
-import { fromHalf, halfBits } from '../../shaders/half';
 import type { Lowering } from '../../shaders/kernel';
 import { lowerMatmul, type MatmulShape } from '../../shaders/matmul/lower';
 import { kernelTarget } from '../../shaders/target';
 import { autocast } from '../../src/autograd/autocast';
 import { backward, grad } from '../../src/autograd/backward';
-import { device, init } from '../../src/gpu';
+import { device } from '../../src/gpu';
 import * as F from '../../src/nn/functional';
 import { conv2dShape } from '../../src/ops/conv';
 import '../../src/ops/methods';
@@ -18,17 +17,10 @@ import { bind } from '../../src/tensor/elementwise';
 import { size } from '../../src/tensor/shape';
 import { empty, type Tensor } from '../../src/tensor/tensor';
 import { close, numbers, onBothTargets, targetFor, useGpu } from '../util';
-
-await init(); // what is skipped depends on the adapter
-const has = device().features.has('shader-f16');
-/** Skipped where the adapter has no shader-f16: float16 tensors are refused there. */
-const withHalf = (name: string, body: () => void | Promise<void>) =>
-  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body);
+import { round, rounded, withHalf } from './halves';
 
 useGpu();
 
-const round = (x: number): number => fromHalf(halfBits(x));
-const rounded = (count: number, seed: number): number[] => [...numbers(count, seed)].map(round);
 const half = (shape: number[], seed: number, requiresGrad = false): Tensor =>
   tensor(rounded(size(shape), seed), { shape, dtype: 'float16', requiresGrad });
 
