@@ -14,6 +14,23 @@ import type { Tensor } from '../src/tensor/tensor';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+/** Names of the launches of `body`, which is synchronous. */
+export function launched(body: () => void): string[] {
+  const seen: string[] = [];
+  const gpu = device();
+  const { launch } = gpu;
+  gpu.launch = (kernel, ...rest) => {
+    seen.push(kernel.name);
+    launch.call(gpu, kernel, ...rest);
+  };
+  try {
+    body();
+  } finally {
+    gpu.launch = launch;
+  }
+  return seen;
+}
+
 /** Bytes in use once all garbage was collected and told of, which may take some turns. */
 export async function settled(): Promise<number> {
   const collect = provider().collector!()!;

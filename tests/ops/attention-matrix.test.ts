@@ -12,7 +12,8 @@ import { type AttentionOptions, scaledDotProductAttention as attention } from '.
 import '../../src/ops/methods';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
-import { close, numbers, withTarget } from '../util';
+import type { Tensor } from '../../src/tensor/tensor';
+import { close, launched, numbers, withTarget } from '../util';
 import { matrixUnits } from './matrix-units';
 
 const onMatrices = await matrixUnits('tests/ops/attention-matrix.test.ts', 5);
@@ -25,21 +26,17 @@ const half = (shape: number[], seed: number, requiresGrad = false) =>
 
 /** The result and the gradients of q, k and v, and the names of the launches. */
 async function run(shapes: number[][], options: AttentionOptions): Promise<{ values: number[][]; names: string[] }> {
-  const names: string[] = [];
-  const { launch } = device();
-  device().launch = (kernel, ...rest) => {
-    if (kernel.name.startsWith('attention.')) names.push(kernel.name);
-    launch.call(device(), kernel, ...rest);
-  };
-  try {
-    const leaves = shapes.map((shape, i) => half(shape, i + 1, true));
-    const y = attention(leaves[0], leaves[1], leaves[2], options);
+  const leaves = shapes.map((shape, i) => half(shape, i + 1, true));
+  let y!: Tensor;
+  const names = launched(() => {
+    y = attention(leaves[0], leaves[1], leaves[2], options);
     backward(y, { gradient: half([...y.shape], 9) });
-    const all = [y, ...leaves.map((x) => x.grad!)];
-    return { values: await Promise.all(all.map(async (x) => [...(await x.data())])), names: names.sort() };
-  } finally {
-    device().launch = launch;
-  }
+  });
+  const all = [y, ...leaves.map((x) => x.grad!)];
+  return {
+    values: await Promise.all(all.map(async (x) => [...(await x.data())])),
+    names: names.filter((name) => name.startsWith('attention.')).sort(),
+  };
 }
 
 const plain = ({ matrix: _, ...rest }: KernelTarget): KernelTarget => rest;

@@ -5,13 +5,12 @@ import * as assert from 'uvu/assert';
 import { autocast } from '../../src/autograd/autocast';
 import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
-import { device } from '../../src/gpu';
 import { type AttentionOptions, scaledDotProductAttention as attention } from '../../src/ops/attention';
 import '../../src/ops/methods';
 import { tensor } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
-import { close, numbers, onBothTargets, useGpu } from '../util';
+import { close, launched, numbers, onBothTargets, useGpu } from '../util';
 import { round, rounded, withHalf } from './halves';
 
 useGpu();
@@ -32,22 +31,6 @@ async function run([H, L, S, D, E]: number[], dtype: Float, o: AttentionOptions 
   const all = [y, ...leaves.map((x) => x.grad!)];
   for (const x of all) assert.is(x.dtype, dtype);
   return Promise.all(all.map(async (x) => [...(await x.data())]));
-}
-
-/** Names of the launches of `body`. */
-function launched(body: () => void): string[] {
-  const seen: string[] = [];
-  const { launch } = device();
-  device().launch = (kernel, ...rest) => {
-    seen.push(kernel.name);
-    launch.call(device(), kernel, ...rest);
-  };
-  try {
-    body();
-  } finally {
-    device().launch = launch;
-  }
-  return seen;
 }
 
 const cases: Record<string, [number[], AttentionOptions?]> = {

@@ -1,14 +1,14 @@
 // float16: storage, conversions, operations in halves and those in float32, autocast. Skipped where the adapter has no shader-f16, but for its refusal.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fromHalf, halfBits } from '../../shaders/half';
+import { fromHalf } from '../../shaders/half';
 import { autocast, isAutocasting } from '../../src/autograd/autocast';
 import { backward, grad } from '../../src/autograd/backward';
 import { checkpoint } from '../../src/autograd/checkpoint';
 import { compile } from '../../src/autograd/compile';
 import { customFunction } from '../../src/autograd/custom-function';
 import { noGrad } from '../../src/autograd/tape';
-import { device, init } from '../../src/gpu';
+import { device } from '../../src/gpu';
 import * as F from '../../src/nn/functional';
 import * as binaryFunctions from '../../src/ops/binary';
 import '../../src/ops/methods';
@@ -17,16 +17,10 @@ import { bind } from '../../src/tensor/elementwise';
 import { endStep } from '../../src/tensor/memory';
 import type { Tensor } from '../../src/tensor/tensor';
 import { close, numbers, settled, useGpu } from '../util';
-
-await init(); // what is skipped depends on the adapter
-const has = device().features.has('shader-f16');
-const withHalf = (name: string, body: () => void | Promise<void>) =>
-  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body); // float16 is refused there
+import { round, withHalf } from './halves';
 
 useGpu();
 
-/** Rounded as the memory of a float16 tensor has it. */
-const round = (x: number): number => fromHalf(halfBits(x));
 const half = (values: readonly number[] | Float64Array, shape?: number[], requiresGrad = false): Tensor =>
   tensor([...values], { shape: shape ?? [values.length], dtype: 'float16', requiresGrad });
 

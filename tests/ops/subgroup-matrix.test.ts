@@ -24,7 +24,7 @@ import { tensor } from '../../src/tensor/create';
 import { bind } from '../../src/tensor/elementwise';
 import { size } from '../../src/tensor/shape';
 import { empty, type Tensor } from '../../src/tensor/tensor';
-import { close, numbers } from '../util';
+import { close, launched, numbers } from '../util';
 import { matrixUnits } from './matrix-units';
 
 /** Skipped without matrix units: none of these kernels compiles there. */
@@ -124,20 +124,10 @@ for (const [turn, [name, [xShape, wShape, options]]] of Object.entries(convoluti
   });
 
 onMatrices('asked for, they serve products and convolutions under autocast, and gradients', async () => {
-  const names = (body: () => void) => {
-    const seen: string[] = [];
-    const { launch } = device();
-    device().launch = (kernel, ...rest) => {
-      seen.push(kernel.name);
-      launch.call(device(), kernel, ...rest);
-    };
-    try {
-      body();
-    } finally {
-      device().launch = launch;
-    }
-    return seen.filter((name) => name.endsWith('.matrix')).sort();
-  };
+  const names = (body: () => void) =>
+    launched(body)
+      .filter((name) => name.endsWith('.matrix'))
+      .sort();
   const x = tensor([...numbers(48 * 40, 1)], { shape: [48, 40], requiresGrad: true });
   const w = tensor([...numbers(36 * 40, 2)], { shape: [36, 40], requiresGrad: true });
   const image = tensor([...numbers(2 * 8 * 64, 3)], { shape: [2, 8, 8, 8], requiresGrad: true });

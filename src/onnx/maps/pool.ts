@@ -4,24 +4,15 @@ import { at } from '../../../shaders/checked';
 import { callWith } from '../../autograd/operation';
 import { type InterpolateOptions, type interpolate, meanOf } from '../../ops/interpolate';
 import type { globalAvgPool2d } from '../../ops/pool';
+import type { AvgPool3dOptions, MaxPool3dOptions } from '../../ops/pool-nd';
+import type { Sizes } from '../../ops/sizes';
 import { Tensor } from '../../tensor/tensor';
 import type { Draft } from '../draft';
 import { batched, bothSides, each } from './conv';
 import { type Instead, insteadOf, type Mapping, type Mappings, of, unmapped, whole } from './mapping';
 import { resampled } from './shapes';
 
-type Sizes = number | readonly number[];
-
-interface PoolOptions {
-  kernel?: Sizes;
-  kernelSize?: Sizes;
-  stride?: Sizes;
-  padding?: Sizes;
-  dilation?: Sizes;
-  ceilMode?: boolean;
-  countIncludePad?: boolean;
-  divisorOverride?: number | null;
-}
+type PoolOptions = MaxPool3dOptions & AvgPool3dOptions;
 
 type Pooling = (x: Tensor, window: PoolOptions | Sizes, options?: PoolOptions) => unknown;
 
