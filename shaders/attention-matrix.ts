@@ -10,7 +10,7 @@
  * Weights of the gradients are halves here: below 6e-8 they are zero, beyond 65504 infinite. Proved right on lavapipe (8×8×8); no GPU has run it.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
-import { ATTENTION_OPERANDS, ATTENTION_PARAMS, type AttentionOptions, PASSES } from './attention';
+import { ATTENTION_PARAMS, type AttentionOptions, PASSES, PLACE_OF, places } from './attention';
 import { cached, declare } from './build';
 import { at } from './checked';
 import { functionsFor } from './functions';
@@ -61,7 +61,6 @@ function build(o: Options): Kernel {
   const widthOf = (name: string) => (name === 'q' || name === 'k' ? o.headDim : o.valueDim);
   const width = widthOf(summed);
   const chunks = Math.ceil(width / chunk);
-  const index = (name: (typeof ATTENTION_OPERANDS)[number]) => ATTENTION_OPERANDS.indexOf(name);
   const matrix = {
     left: `subgroup_matrix_left<f16, ${k}, ${m}>`,
     right: `subgroup_matrix_right<f16, ${n}, ${k}>`,
@@ -159,27 +158,14 @@ var<workgroup> slopes: array<f32, ${m * block}>;
 var<workgroup> rowLse: array<f32, ${m}>;
 #endif
 ${functionsFor('exp() log() toHalf()')}
-fn placeOf(batch: vec4u, operand: u32) -> u32 {
-  let steps = p.at[2u * operand] * batch;
-  return steps.x + steps.y + steps.z + steps.w + p.at[2u * operand + 1u].x;
-}
+${PLACE_OF}
 @compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_invocation_id) lane: u32) {
   let blocks = (p.rows + ${m - 1}u) / ${m}u;
   let index = wid.y * grid.x + wid.x;
   if (index >= p.batches * blocks) { return; }
   let batch = index / blocks;
   let start = index % blocks * ${m}u;
-  let place = vec4u(batch / (p.dims.y * p.dims.z * p.dims.w), batch / (p.dims.z * p.dims.w) % p.dims.y, batch / p.dims.w % p.dims.z, batch % p.dims.w);
-  ${[...reads, 'out' as const]
-    .map(
-      (name) =>
-        `let ${name}Base = placeOf(place, ${index(name)}u); let ${name}Stride = p.at[${2 * index(name) + 1}].y;`,
-    )
-    .join('\n  ')}
-#if ${mask !== 'none'}
-  let maskBase = placeOf(place, ${index('mask')}u);
-  let maskSteps = p.at[${2 * index('mask') + 1}];
-#endif
+  ${places([...reads, 'out'], mask)}
 #if ${forward}
   var top = -3.4028234e38;
   var total = 0.0;

@@ -73,6 +73,25 @@ export const PASSES: Readonly<Record<AttentionPass, Pass>> = {
   dv: { own: ['k'], against: ['q'], summed: 'g', reads: ['q', 'k', 'g'] },
 };
 
+/** WGSL of where an operand begins in a batch. */
+export const PLACE_OF = `fn placeOf(batch: vec4u, operand: u32) -> u32 {
+  let steps = p.at[2u * operand] * batch;
+  return steps.x + steps.y + steps.z + steps.w + p.at[2u * operand + 1u].x;
+}`;
+
+/** WGSL of the place of `batch`, of where its operands and its mask begin, and of their steps. */
+export function places(operands: readonly Operand[], mask: AttentionOptions['mask']): string {
+  const starts = operands.map(
+    (name) => `let ${name}Base = placeOf(place, ${index(name)}u); let ${name}Stride = p.at[${2 * index(name) + 1}].y;`,
+  );
+  const steps = `let maskBase = placeOf(place, ${index('mask')}u); let maskSteps = p.at[${2 * index('mask') + 1}];`;
+  return [
+    'let place = vec4u(batch / (p.dims.y * p.dims.z * p.dims.w), batch / (p.dims.z * p.dims.w) % p.dims.y, batch / p.dims.w % p.dims.z, batch % p.dims.w);',
+    ...starts,
+    ...(mask === 'none' ? [] : [steps]),
+  ].join('\n  ');
+}
+
 /** Which tensors a pass binds: those of `reads`, mask where there is one, lse and δ where it needs them, then what it writes. */
 export const attentionReads = (pass: AttentionPass): readonly Operand[] => PASSES[pass].reads;
 
@@ -191,28 +210,15 @@ ${philoxWgsl()}
 fn chanceOf(word: u32) -> f32 { return select(p.kept, 0.0, f32(word >> 8u) * ${2 ** -24} < p.dropped); }
 #endif
 fn total(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
-fn placeOf(batch: vec4u, operand: u32) -> u32 {
-  let steps = p.at[2u * operand] * batch;
-  return steps.x + steps.y + steps.z + steps.w + p.at[2u * operand + 1u].x;
-}
+${PLACE_OF}
 ${perGroup('index', size, `p.batches * ((p.rows + ${size - 1}u) / ${size}u)`)}
   let zero = ${opaqueZero(at(reads, 0), type)};
   let blocks = (p.rows + ${size - 1}u) / ${size}u;
   let batch = index / blocks;
   let keys = ${byQuery ? 'p.others' : 'p.rows'};
   let start = index % blocks * ${size}u;
-  let place = vec4u(batch / (p.dims.y * p.dims.z * p.dims.w), batch / (p.dims.z * p.dims.w) % p.dims.y, batch / p.dims.w % p.dims.z, batch % p.dims.w);
   let row = min(start + local, p.rows - 1u);
-  ${operands
-    .map(
-      (name) =>
-        `let ${name}Base = placeOf(place, ${index(name)}u); let ${name}Stride = p.at[${2 * index(name) + 1}].y;`,
-    )
-    .join('\n  ')}
-#if ${mask !== 'none'}
-  let maskBase = placeOf(place, ${index('mask')}u);
-  let maskSteps = p.at[${2 * index('mask') + 1}];
-#endif
+  ${places(operands, mask)}
   ${own
     .map(
       (name, n) => `var own${n}: array<vec4f, ${quadsOf(name)}>;

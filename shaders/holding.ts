@@ -12,6 +12,7 @@ const derived = new WeakMap<Kernel, Map<string, Kernel>>();
  * compiled steps know of it is not taken over: they count in words of four bytes.
  */
 export function heldLike(kernel: Kernel, bound: readonly { readonly element: number }[]): Kernel {
+  if (!bound.some(({ element }) => element === F16)) return kernel; // every eager launch asks
   const names = elementsOf(kernel).flatMap(({ name, element }, i) =>
     element === F32 && at(bound, i).element === F16 ? [name] : [],
   );

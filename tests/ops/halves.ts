@@ -5,12 +5,15 @@ import { device, init } from '../../src/gpu';
 import '../../src/gpu/node';
 import { numbers } from '../util';
 
-await init(); // what is skipped depends on the adapter
-const has = device().features.has('shader-f16');
-
-/** Skipped where the adapter has no shader-f16: float16 tensors are refused there. */
-export const withHalf = (name: string, body: () => void | Promise<void>) =>
-  has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body);
+/**
+ * `test`, which skips where the adapter has no shader-f16: float16 tensors are refused there. Awaited by each test file, not here: esbuild
+ * may start a shared file that awaits before the imports of the file that needs it, and then no provider of adapters is set.
+ */
+export async function halfTest(): Promise<(name: string, body: () => void | Promise<void>) => void> {
+  await init();
+  const has = device().features.has('shader-f16');
+  return (name, body) => (has ? test(name, body) : test.skip(`${name} (the adapter has no shader-f16)`, body));
+}
 
 export const round = (x: number): number => fromHalf(halfBits(x));
 export const rounded = (count: number, seed: number): number[] => [...numbers(count, seed)].map(round);
