@@ -6,7 +6,7 @@ import { operation } from '../autograd/operation';
 import { recordLinear } from '../autograd/tape';
 import { device } from '../gpu';
 import { tensor } from '../tensor/create';
-import { bind, contiguous } from '../tensor/elementwise';
+import { contiguous, launchOn } from '../tensor/elementwise';
 import { linesAlong } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty } from '../tensor/tensor';
@@ -85,13 +85,13 @@ export function mapFor(
 
 function mapped(name: string, x: Tensor, axis: number, map: AxisMap): Tensor {
   const { inner } = linesAlong(x.shape, axis);
-  const y = empty(name, x.shape.with(axis, map.rows.length));
+  const y = empty(name, x.shape.with(axis, map.rows.length), x.dtype);
   const constants = [y.size, inner, map.inputs, map.rows.length];
-  device().launch(axisMap(), [contiguous(x), map.table, y].map(bind), constants, y.size);
+  launchOn(axisMap(), [contiguous(x), map.table, y], constants, y.size);
   return y;
 }
 
-/** x (float32) with the map applied along an axis; outputs that come from no input are 0. */
+/** x (float32 or float16) with the map applied along an axis; outputs that come from no input are 0. */
 export const alongAxis = operation(
   'alongAxis',
   (name: string, x: Tensor, axis: number, map: AxisMap): Tensor =>

@@ -76,7 +76,7 @@ function batched(
   run: (x: Tensor) => Tensor,
 ): Tensor {
   const shapes = { input: x, weight, ...present({ bias }) };
-  requireFloats(op, shapes, dims === 1);
+  requireFloats(op, shapes, true);
   const axes = dims === 1 ? 'L' : 'D, H, W';
   const known = x.ndim === dims + 2 || x.ndim === dims + 1;
   if (!known || weight.ndim !== dims + 2)
@@ -149,7 +149,7 @@ export const convTranspose1d = native(
  * Convolution of volumes, as `torch.nn.functional.conv3d`: x [N, C, D, H, W] or [C, D, H, W], weight [O, C/groups, kD, kH, kW], bias [O]. The planes
  * that a tap of depth meets become channels of one convolution of images.
  */
-export const conv3d = mixed(
+export const conv3d = native(
   'conv3d',
   function conv3d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv3dOptions = {}): Tensor {
     const op = 'conv3d';

@@ -1,6 +1,7 @@
 // Losses of scores and class labels, as functions of `torch.nn.functional`: a launch for the losses, one to reduce them, and one for the gradient.
 // Losses of pairs are in pair-loss.ts.
 import { at } from '../../shaders/checked';
+import { heldLike } from '../../shaders/holding';
 import {
   crossEntropyReduce,
   crossEntropyGradient as gradientKernel,
@@ -11,14 +12,15 @@ import { type Rule, record } from '../autograd/tape';
 import { device, f32 } from '../gpu';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, modulePath } from '../tensor/context';
-import { bind, contiguous } from '../tensor/elementwise';
+import { isFloat } from '../tensor/dtype';
+import { bind, contiguous, launchOn } from '../tensor/elementwise';
 import { linesAlong, reducedShape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats, requireShape, requireTensors, strided } from '../tensor/tensor';
 import { div, mul, ne, sub } from './elementwise';
 import { gather } from './gather';
 import { indexSelect } from './index-select';
-import { mixed } from './mixed';
+import { mixed, native } from './mixed';
 import { type LossReduction, pairOptions, pointwise } from './pair-loss';
 import { sum } from './reduce';
 import { lineGrid, logSoftmax } from './softmax';
@@ -68,8 +70,8 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
   const axis = x.ndim === 1 ? 0 : 1;
   const along = linesAlong(x.shape, axis);
   const shapes = { input: x, target: labels };
-  if (x.ndim === 0 || x.dtype !== 'float32')
-    throw inputError(op, `the input must be float32 scores [N, C, …] or [C], it is ${x.dtype}`, shapes);
+  if (x.ndim === 0 || !isFloat(x.dtype))
+    throw inputError(op, `the input must be float scores [N, C, …] or [C], it is ${x.dtype}`, shapes);
   if (labels.dtype !== 'int32' && labels.dtype !== 'uint32')
     throw inputError(
       op,
@@ -84,7 +86,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
       shapes,
       'They have the shape of the input without its class dimension: [N, …] for [N, C, …].',
     );
-  if (weight) requireFloats(op, { weight });
+  if (weight) requireFloats(op, { weight }, true);
   requireShape(op, x, { weight }, [along.n], `one value for each of the ${along.n} classes`);
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
     throw inputError(op, `labelSmoothing is ${labelSmoothing}`, shapes, 'Use a number in 0 … 1.');
@@ -97,25 +99,25 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
   const { reports } = device();
   const slot = reports.slot(op, along.n, modulePath());
   const constants = [along.lines, along.n, along.inner, ignoreIndex, f32(labelSmoothing), NAN_BITS, slot];
-  const weights = () => (weight ? [bind(contiguous(weight))] : []);
-  const losses = empty(op, labels.shape);
+  const weights = () => (weight ? [contiguous(weight)] : []);
+  const losses = empty(op, labels.shape, reduction === 'none' ? x.dtype : 'float32');
   const rows = empty(op, [along.lines, 4]); // what the gradient needs of each sample
   const total = empty(op, []); // the sum of weights
-  const reads = [bind(contiguous(x)), bind(contiguous(labels)), ...weights()];
-  device().launch(lossKernel(options), [...reads, bind(losses), bind(rows), reports.binding], constants, extent);
+  const bindings = [contiguous(x), contiguous(labels), ...weights(), losses, rows].map(bind);
+  const kernel = heldLike(lossKernel(options), bindings);
+  device().launch(kernel, [...bindings, reports.binding], constants, extent);
   let loss = losses;
   if (reduction !== 'none') {
-    loss = empty(op, []);
-    const kernel = crossEntropyReduce(device().target, reduction === 'mean');
-    device().launch(kernel, [losses, rows, loss, total].map(bind), constants);
+    loss = empty(op, [], x.dtype);
+    launchOn(crossEntropyReduce(device().target, reduction === 'mean'), [losses, rows, loss, total], constants);
     losses.dispose();
   }
   const rule: Rule = (gradient) => {
-    const dx = empty(op, x.shape);
-    const reads = [contiguous(x), contiguous(labels), rows, contiguous(gradient)].map(bind);
-    if (reduction === 'mean') reads.push(bind(total));
+    const dx = empty(op, x.shape, x.dtype);
+    const reads = [contiguous(x), contiguous(labels), rows, contiguous(gradient)];
+    if (reduction === 'mean') reads.push(total);
     if (smoothing) reads.push(...weights());
-    device().launch(gradientKernel(options, reduction), [...reads, bind(dx)], constants, x.size);
+    launchOn(gradientKernel(options, reduction), [...reads, dx], constants, x.size);
     return [dx];
   };
   // What the two kernels compute, in recorded operations: ignored labels stand for class 0 and have no weight.
@@ -133,19 +135,19 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
     return reduction === 'none' ? each : reduction === 'sum' ? sum(each) : div(sum(each), total);
   };
   const saved = [x, labels, rows, total, ...(weight ? [weight] : [])];
-  return record(op, [x], loss, saved, rule, { differentiable: byDefinition([x], definition) });
+  return record(op, [x], loss, saved, rule, { differentiable: byDefinition([x], mixed(op, definition)) });
 }
 
 /**
  * Cross-entropy of logits [N, C, …] (or [C]) with class labels [N, …] (int32), or with probabilities of the shape of the logits.
  * A label outside of 0 … C − 1 that is not `ignoreIndex` makes loss and gradient NaN, since labels stay on the GPU; the next read-back throws.
  */
-export const crossEntropy = mixed(
+export const crossEntropy = native(
   'crossEntropy',
   function crossEntropy(logits: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
     checked('crossEntropy', options, lossOptions.crossEntropy);
     requireTensors('crossEntropy', { input: logits, target });
-    return target.dtype === 'float32'
+    return isFloat(target.dtype)
       ? withProbabilities(logits, target, options)
       : byLabel('crossEntropy', false, logits, target, options);
   },
@@ -153,7 +155,7 @@ export const crossEntropy = mixed(
 );
 
 /** −weight[t] · x[t] for log-probabilities x [N, C, …] and labels t [N, …]; labels out of range give NaN as in `crossEntropy`. */
-export const nllLoss = mixed(
+export const nllLoss = native(
   'nllLoss',
   function nllLoss(x: Tensor, labels: Tensor, options: Omit<ClassLossOptions, 'labelSmoothing'> = {}): Tensor {
     checked('nllLoss', options, lossOptions.nllLoss);
@@ -164,26 +166,29 @@ export const nllLoss = mixed(
 );
 
 /** −Σ_c w_c ((1 − ε) t_c + ε/C) log softmax(x)_c; 'mean' divides by the number of samples. */
-function withProbabilities(
-  x: Tensor,
-  target: Tensor,
-  { reduction, weight, labelSmoothing = 0 }: ClassLossOptions,
-): Tensor {
-  const axis = x.ndim === 1 ? 0 : 1;
-  if (!sameShape(x.shape, target.shape))
-    throw inputError(
-      'crossEntropy',
-      'probabilities must have the shape of the logits',
-      { input: x, target },
-      'Class labels must be int32.',
-    );
-  requireFloats('crossEntropy', { input: x, ...(weight && { weight }) });
-  const classes = at(x.shape, axis);
-  requireShape('crossEntropy', x, { weight }, [classes], `one value for each of the ${classes} classes`);
-  const ones = x.shape.slice(axis + 1).map(() => 1);
-  const column = weight && strided(weight, [classes, ...ones], [at(weight.strides, 0), ...ones]);
-  const mixed = `((1.0 - s) * b + s / ${classes}.0)`;
-  const row = { value: `-${mixed} * a`, da: `-${mixed}`, db: '(s - 1.0) * a' };
-  const options = { reduction, parameter: labelSmoothing, axes: [axis], weight: column };
-  return pointwise('crossEntropy', row, logSoftmax(x, axis), target, options);
-}
+const withProbabilities = mixed(
+  'crossEntropy',
+  function withProbabilities(
+    x: Tensor,
+    target: Tensor,
+    { reduction, weight, labelSmoothing = 0 }: ClassLossOptions,
+  ): Tensor {
+    const axis = x.ndim === 1 ? 0 : 1;
+    if (!sameShape(x.shape, target.shape))
+      throw inputError(
+        'crossEntropy',
+        'probabilities must have the shape of the logits',
+        { input: x, target },
+        'Class labels must be int32.',
+      );
+    requireFloats('crossEntropy', { input: x, ...(weight && { weight }) });
+    const classes = at(x.shape, axis);
+    requireShape('crossEntropy', x, { weight }, [classes], `one value for each of the ${classes} classes`);
+    const ones = x.shape.slice(axis + 1).map(() => 1);
+    const column = weight && strided(weight, [classes, ...ones], [at(weight.strides, 0), ...ones]);
+    const mixed = `((1.0 - s) * b + s / ${classes}.0)`;
+    const row = { value: `-${mixed} * a`, da: `-${mixed}`, db: '(s - 1.0) * a' };
+    const options = { reduction, parameter: labelSmoothing, axes: [axis], weight: column };
+    return pointwise('crossEntropy', row, logSoftmax(x, axis), target, options);
+  },
+);

@@ -1,4 +1,4 @@
-// How operations meet float16 and autocast. Elementwise functions, reductions, matrix products, convolutions, attention and batch norm read halves themselves; every other
+// How operations meet float16 and autocast. Elementwise functions, reductions, matrix products, convolutions, attention, norms, softmax and cross-entropy read halves themselves; every other
 // operation that takes them computes in float32 between two conversions, so that sums are float32 and the result is rounded once.
 import { autocastArguments, mapTensors, withoutAutocast } from '../autograd/autocast';
 import { castTo, widened } from '../autograd/cast';
@@ -44,11 +44,15 @@ export const mixed = <F extends object>(name: string, f: F, mixture: Mixture = '
   );
 
 /** The operation `f`, whose kernels read float32 and float16, under autocast's rule for `name`. Operands of both types are refused unless told. */
-export const native = <F extends object>(name: string, f: F, mixture: 'refuse' | 'first' = 'refuse'): F =>
+export const native = <F extends object>(name: string, f: F, mixture: Mixture = 'refuse'): F =>
   autocasting(
     name,
     wrapping(f, (inner) => (...args) => {
-      if (mixture === 'refuse' && args.some(hasHalf)) refuseBoth(name, [...tensorsIn(args)]);
+      if (mixture === 'first' || !args.some(hasHalf)) return inner(...args);
+      const given = [...tensorsIn(args)];
+      if (mixture === 'refuse') refuseBoth(name, given);
+      else if (given.some(({ dtype }) => dtype === 'float32'))
+        return withoutAutocast(() => throughFloat(name, inner, args, mixture));
       return inner(...args);
     }),
   );

@@ -13,7 +13,7 @@ import { present, requireFloats, requireShape, strided } from '../tensor/tensor'
 import { assign_ } from './assign';
 import { alongAxis, mapFor } from './axis-map';
 import { add, div, mul, pow, rsqrt, square } from './elementwise';
-import { mixed } from './mixed';
+import { mixed, native } from './mixed';
 import { type AffineOptions, batchNorm, groupNorm } from './norm';
 import { rowNorm } from './norm-rows';
 import { mean, variance } from './reduce';
@@ -44,7 +44,7 @@ const INSTANCE_NORM: OptionTable<InstanceNormOptions> = {
  * Normalises each channel of each sample of [N, C, …], as `torch.nn.functional.instance_norm`; weight and bias are per channel. Throws InputError for
  * other shapes, and for channels of one element.
  */
-export const instanceNorm = mixed(
+export const instanceNorm = native(
   'instanceNorm',
   function instanceNorm(x: Tensor, options: InstanceNormOptions = {}): Tensor {
     const op = 'instanceNorm';
@@ -56,7 +56,7 @@ export const instanceNorm = mixed(
       ...affine
     } = checked(op, options, INSTANCE_NORM);
     const given = { weight: affine.weight, bias: affine.bias, runningMean, runningVar };
-    requireFloats(op, { input: x, ...present(given) });
+    requireFloats(op, { input: x, ...present(given) }, true);
     if (x.ndim < 3) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …] with pixels.');
     const channels = at(x.shape, 1);
     requireShape(op, x, given, [channels], `one value for each of the ${channels} channels`);
@@ -93,13 +93,13 @@ const EPSILON = 2 ** -23;
  * x / √(mean(x²) + eps) · weight over the last dimensions, which must have these `sizes`, as `torch.nn.functional.rms_norm`. Throws InputError for
  * other shapes.
  */
-export const rmsNorm = mixed(
+export const rmsNorm = native(
   'rmsNorm',
   function rmsNorm(x: Tensor, sizes: number | Shape, options: RmsNormOptions = {}): Tensor {
     const op = 'rmsNorm';
     const { weight, eps: given } = checked(op, options, { weight: is.tensor, eps: either(is.number, word(null)) });
     const eps = given ?? EPSILON;
-    requireFloats(op, { input: x, ...present({ weight }) });
+    requireFloats(op, { input: x, ...present({ weight }) }, true);
     const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
     const first = x.ndim - normalizedShape.length;
     if (!normalizedShape.length || !sameShape(x.shape.slice(Math.max(0, first)), normalizedShape))
@@ -126,19 +126,24 @@ export const rmsNorm = mixed(
           final: 'inverseSqrt(acc * s + t)',
           scalars: [share, eps],
         });
-    const y = whole?.y ?? evaluate({ ...common, expression: `a * r${times}`, operands: { a: x, r, ...w } });
+    const y =
+      whole?.y ?? evaluate({ ...common, expression: `a * r${times}`, operands: { a: x, r, ...w }, result: x.dtype });
     // r = (mean x² + eps)^(−1/2), so that dr = −r³ · mean(x · dx): the Jacobian of x · r is symmetric.
     const through = (g: Tensor): Tensor => {
       if (short && stats) return there(short.backward(g, x, stats, { dx: true }).dx, 'dx');
       const m = reduce({ ...meaned, map: 'g * a', operands: { g, a: x }, final: 'acc * s', scalars: [share] });
-      return evaluate({ ...common, expression: 'r * (g - a * r * r * m)', operands: { g, a: x, r, m } });
+      const operands = { g, a: x, r, m };
+      return evaluate({ ...common, expression: 'r * (g - a * r * r * m)', operands, result: x.dtype });
     };
     const scaled = (g: Tensor) => (w ? evaluate({ ...common, expression: 'g * w', operands: { g, ...w } }) : g);
-    const forWeight = (g: Tensor) =>
-      reduce({ ...common, reduction: 'sum', map: 'g * a * r', operands: { g, a: x, r }, axes: lead });
+    const forWeight = (g: Tensor) => {
+      const sum = { ...common, reduction: 'sum', map: 'g * a * r', operands: { g, a: x, r }, axes: lead } as const;
+      return reduce({ ...sum, result: weight?.dtype });
+    };
     const rule: Rule = (g, needs) => {
       if (!short || !stats) return [needs[0] && through(scaled(g)), needs[1] && forWeight(g)];
-      const { dx, dWeight } = short.backward(g, x, stats, { dx: needs[0], dWeight: !!weight && needs[1] }, weight);
+      const wanted = { dx: needs[0], dWeight: !!weight && needs[1] && weight.dtype };
+      const { dx, dWeight } = short.backward(g, x, stats, wanted, weight);
       return [dx, dWeight];
     };
     const inputs = weight ? [x, weight] : [x];
@@ -150,9 +155,9 @@ export const rmsNorm = mixed(
       push: (t, tw) =>
         sumOfAll(
           t && scaled(through(t)),
-          tw && evaluate({ ...common, expression: 'a * r * g', operands: { a: x, r, g: tw } }),
+          tw && evaluate({ ...common, expression: 'a * r * g', operands: { a: x, r, g: tw }, result: x.dtype }),
         ),
-      differentiable: byDefinition(inputs, definition),
+      differentiable: byDefinition(inputs, mixed(op, definition, 'first')),
     });
   },
   'first',

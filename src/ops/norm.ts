@@ -86,7 +86,12 @@ const BATCH_NORM: OptionTable<BatchNormOptions> = {
  * y, from the statistics of x (training) or the running ones, and `stats` with a row a channel: mean, 1/√(variance + eps), and scale and shift of
  * y = x · scale + shift. Not recorded.
  */
-export function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): { y: Tensor; stats: Tensor } {
+export function normalize(
+  input: Tensor,
+  layout: Layout,
+  o: BatchNormOptions,
+  result = input.dtype,
+): { y: Tensor; stats: Tensor } {
   const x = contiguous(input);
   const { target } = device();
   const { channels, plane } = layout;
@@ -100,7 +105,7 @@ export function normalize(input: Tensor, layout: Layout, o: BatchNormOptions): {
   const { chunks, constants } = chunking(layout, whole, eps, momentum ?? 0);
   const relu = activation === 'relu';
   const stats = empty('batchNorm', [channels, 4]);
-  const y = empty('batchNorm', x.shape, x.dtype);
+  const y = empty('batchNorm', x.shape, result);
   const n = x.size / width(plane);
   const given = { affine: affine.length > 0, running: running.length > 0, tracking } as const;
   const finish = normFinish({ target, plane, training, ...given });
@@ -284,15 +289,17 @@ function normRows(
   const fused = affine.length === rest.length ? short : null;
   // Made again for each use: a copy of a strided weight is not saved with the node, the weight is.
   const factor = () => weight && { w: seen(weight, affine) };
+  // What weight and bias are still applied to is not rounded to halves before.
+  const whole = fused || !(weight || bias) ? x.dtype : 'float32';
   const normalized = () => {
-    if (short) return fused ? short.forward(x, weight, bias) : short.forward(x);
+    if (short) return fused ? short.forward(x, weight, bias) : short.forward(x, null, null, whole);
     return x.size
-      ? normalize(x, layout, { training: true, eps })
-      : { y: empty(op, x.shape), stats: empty(op, [layout.channels, 4]) };
+      ? normalize(x, layout, { training: true, eps }, whole)
+      : { y: empty(op, x.shape, x.dtype), stats: empty(op, [layout.channels, 4]) };
   };
   const { y: result, stats } = normalized();
   const gradientFor = (g: Tensor): Tensor => {
-    if (!x.size) return empty(op, x.shape);
+    if (!x.size) return empty(op, x.shape, x.dtype);
     const { dx } = short
       ? short.backward(g, x, stats, { dx: true })
       : normGradient(g, x, layout, stats, { training: true });
@@ -301,13 +308,14 @@ function normRows(
   const [w, b] = fused ? [null, null] : [factor(), bias && { b: seen(bias, affine) }];
   const operands = { a: seen(result, shape), ...w, ...b };
   const expression = `a${w ? ' * w' : ''}${b ? ' + b' : ''}`;
-  const y = w || b ? evaluate({ name: op, expression, operands, shape }) : result;
+  const y = w || b ? evaluate({ name: op, expression, operands, shape, result: x.dtype }) : result;
   const inputs = [x, weight, bias].filter((t) => !!t);
   const saved = weight ? [x, stats, weight] : [x, stats];
   const together =
     (norm: RowNorm): Rule =>
     (gradient, needs) => {
-      const wanted = { dx: needs[0], dWeight: !!weight && needs[1], dBias: !!bias && needs[inputs.length - 1] };
+      const typeOf = (t: Tensor | null | undefined, i: number) => !!t && needs[i] && t.dtype;
+      const wanted = { dx: needs[0], dWeight: typeOf(weight, 1), dBias: typeOf(bias, inputs.length - 1) };
       const { dx, dWeight, dBias } = norm.backward(gradient, x, stats, wanted, weight);
       const like = (t: Tensor | null | undefined, d: Tensor | undefined) => (t ? [d && seen(d, t.shape)] : []);
       return [dx, ...like(weight, dWeight), ...like(bias, dBias)];
@@ -323,7 +331,10 @@ function normRows(
         column,
       );
     const sum = (map: string, more: Record<string, Tensor>, like: Tensor) =>
-      seen(reduce({ name: op, reduction: 'sum', map, operands: { g, ...more }, shape, axes: shared }), like.shape);
+      seen(
+        reduce({ name: op, reduction: 'sum', map, operands: { g, ...more }, shape, axes: shared, result: like.dtype }),
+        like.shape,
+      );
     const grads: (Tensor | false | undefined)[] = [needs[0] && gradientFor(scaled)];
     if (weight) grads.push(needs[1] && sum('g * (a - m) * r', { a: seen(x, shape), m: row(0), r: row(1) }, weight));
     if (bias) grads.push(needs[inputs.length - 1] && sum('g', {}, bias));
@@ -333,15 +344,16 @@ function normRows(
   const push: PushForward = (t, ...affine_) => {
     if (!t || affine_.some(Boolean)) return null;
     const a = seen(gradientFor(t), shape);
-    const e = { name: `${op} tangent`, expression: 'a * w', shape };
+    const e = { name: `${op} tangent`, expression: 'a * w', shape, result: x.dtype };
     return seen(weight ? evaluate({ ...e, operands: { a, ...factor() } }) : a, x.shape);
   };
   const axes = rest.map((_, d) => lead.length + d);
-  const differentiable = byDefinition(inputs, (t, ...own) => {
+  const definition = (t: Tensor, ...own: Tensor[]): Tensor => {
     const xhat = standardized(reshape(t, shape), axes, eps);
     const scaled = weight ? mul(xhat, reshape(at(own, 0), affine)) : xhat;
     return reshape(bias ? add(scaled, reshape(fromEnd(own, 1), affine)) : scaled, x.shape);
-  });
+  };
+  const differentiable = byDefinition(inputs, mixed(op, definition, 'first'));
   return record(op, inputs, seen(y, x.shape), [...saved, ...(bias ? [bias] : [])], rule, { push, differentiable });
 }
 
@@ -349,13 +361,13 @@ function normRows(
  * Normalises over the last dimensions, which must have these `sizes`, as `torch.nn.functional.layer_norm`; weight and bias have that shape. Throws
  * InputError for other shapes.
  */
-export const layerNorm = mixed(
+export const layerNorm = native(
   'layerNorm',
   function layerNorm(x: Tensor, sizes: number | Shape, options: AffineOptions = {}): Tensor {
     const op = 'layerNorm';
     checked(op, options, AFFINE);
     const { weight, bias } = options;
-    requireFloats(op, { input: x, ...present({ weight, bias }) });
+    requireFloats(op, { input: x, ...present({ weight, bias }) }, true);
     const normalizedShape = typeof sizes === 'number' ? [sizes] : sizes;
     checkShape(op, normalizedShape);
     const first = x.ndim - normalizedShape.length;
@@ -372,13 +384,13 @@ export const layerNorm = mixed(
  * Normalises [N, C, …] over groups of C / `groups` neighbouring channels, as `torch.nn.functional.group_norm`; weight and bias are per channel
  * [C]. Throws InputError for other shapes.
  */
-export const groupNorm = mixed(
+export const groupNorm = native(
   'groupNorm',
   function groupNorm(x: Tensor, groups: number, options: AffineOptions = {}): Tensor {
     const op = 'groupNorm';
     checked(op, options, AFFINE);
     const { weight, bias } = options;
-    requireFloats(op, { input: x, ...present({ weight, bias }) });
+    requireFloats(op, { input: x, ...present({ weight, bias }) }, true);
     if (x.ndim < 2) throw inputError(op, 'too few dimensions', { input: x }, 'The input is [N, C, …].');
     const { samples: N, channels: C, plane } = layoutOf(x);
     if (!Number.isInteger(groups) || groups < 1 || C % groups !== 0)

@@ -16,14 +16,15 @@ import { recordOutputs } from '../autograd/custom-function';
 import { jvp } from '../autograd/forward-mode';
 import { needsGradient, sumOf, unrecorded } from '../autograd/tape';
 import { device } from '../gpu';
-import { bind, contiguous, copy } from '../tensor/elementwise';
+import { bytesOf, type DType } from '../tensor/dtype';
+import { contiguous, copy, launchOn } from '../tensor/elementwise';
 import { size } from '../tensor/shape';
 import { empty, requireFloats, strided, type Tensor } from '../tensor/tensor';
 import { expand, filled, place } from '../tensor/views';
 import { add, mul, relu, sigmoid, sub, tanh } from './elementwise';
 import { chunk, concat, stack } from './join';
 import { linear, matmul } from './matmul';
-import { mixed } from './mixed';
+import { mixed, native } from './mixed';
 import { sum } from './reduce';
 import { reshape, select, transpose } from './views';
 
@@ -60,24 +61,28 @@ export interface Recurred {
   c: Tensor | null;
 }
 
-const zeros = (name: string, shape: readonly number[]): Tensor => filled(name, shape, 0, 'float32');
+const zeros = (name: string, shape: readonly number[], dtype: DType = 'float32'): Tensor =>
+  filled(name, shape, 0, dtype);
 const listed = ({ y, h, c }: Recurred): Tensor[] => (c ? [y, h, c] : [y, h]);
 
-/** The recurrence over all times. Its inputs are float32 of fitting shapes, T and H at least 1: modules see to that. */
-export const recurrence = mixed('recurrence', function recurrence(given: Recurrence): Recurred {
+/**
+ * The recurrence over all times. Its inputs are floats of one type and of fitting shapes, T and H at least 1: modules see to that. Of halves, what lies
+ * there for all times is halves too; sums, an LSTM's c and the gradients that are carried from step to step are float32.
+ */
+export const recurrence = native('recurrence', function recurrence(given: Recurrence): Recurred {
   const named = TENSORS.flatMap((name) => {
     const x = given[name];
     return x ? [{ name, x }] : [];
   });
   const inputs = named.map(({ x }) => x);
-  requireFloats('recurrence', Object.fromEntries(named.map(({ name, x }) => [name, x])));
+  requireFloats('recurrence', Object.fromEntries(named.map(({ name, x }) => [name, x])), true);
   const isRecorded = needsGradient(...inputs);
   const layer = new Layer(given);
   const result = layer.forward(isRecorded);
   if (!isRecorded) return result;
   const outputs = listed(result);
   const defined = (...own: Tensor[]) =>
-    joined(listed(unrolled({ ...given, ...Object.fromEntries(named.map(({ name }, i) => [name, at(own, i)])) })));
+    joined(listed(definition({ ...given, ...Object.fromEntries(named.map(({ name }, i) => [name, at(own, i)])) })));
   recordOutputs(layer.name, inputs, outputs, [...inputs, ...layer.saved], {
     pull: (gradients, needs) => {
       const wanted = Object.fromEntries(named.map(({ name }, i) => [name, needs[i]]));
@@ -85,23 +90,26 @@ export const recurrence = mixed('recurrence', function recurrence(given: Recurre
       return named.map(({ name }) => found[name]);
     },
     push: (tangents) => {
-      const all = tangents.map((t, i) => t ?? zeros('jvp', at(inputs, i).shape));
-      const { tangent } = jvp(defined, inputs, all);
+      const all = tangents.map((t, i) => (t ? asType(t, 'float32') : zeros('jvp', at(inputs, i).shape)));
+      const wide = inputs.map((x) => asType(x, 'float32'));
+      const { tangent } = jvp(defined, wide, all);
       let first = 0;
       return outputs.map(({ shape }) => {
         const part = strided(tangent, [size(shape)], [1], first);
         first += part.size;
-        return reshape(copy(part), shape);
+        return reshape(copy(part, given.x.dtype), shape);
       });
     },
     differentiable: (gradients, needs) =>
       byDefinition(inputs, defined)(
-        joined(outputs.map(({ shape }, i) => gradients[i] ?? zeros('gradient', shape))),
+        joined(outputs.map(({ shape }, i) => gradients[i] ?? zeros('gradient', shape, given.x.dtype))),
         needs,
       ),
   });
   return result;
 });
+
+const asType = (t: Tensor, dtype: DType): Tensor => (t.dtype === dtype ? t : copy(t, dtype));
 
 /** All elements in a row. */
 const joined = (tensors: readonly Tensor[]): Tensor => concat(tensors.map((t) => reshape(t, [t.size])));
@@ -136,22 +144,20 @@ export function unrolled({ cell, x, ih, hh, biasIh, biasHh, hr, h, c, reverse = 
   return { y: stack(y), h: state, c: cell === 'lstm' ? inner : null };
 }
 
+/** Halves are computed in float32 on the way. */
+const definition = mixed('recurrence', unrolled);
+
 /** A matrix packed for the steps' sums over k. `perUnit`: quads are the gates of a unit, else four columns. */
 function packed(w: Tensor, over: 'rows' | 'columns', biases: readonly Tensor[] = [], gates = 1): Tensor {
   const [rows, columns] = tuple(w.shape, 2);
   const perUnit = gates > 1;
   const [k, count] = over === 'columns' ? [columns, rows / gates] : [rows, columns];
   const quads = perUnit ? count : Math.ceil(count / 4);
-  const out = empty('recurrent', [4 * Math.ceil(k / 4) + 1, quads, 4]);
+  const out = empty('recurrent', [4 * Math.ceil(k / 4) + 1, quads, 4], w.dtype);
   const [rowStride, step] = over === 'columns' ? [1, columns] : [columns, 1];
   const strides = perUnit ? [step, count * step, 0, gates] : [4 * step, step, 4, count];
-  const bindings = [...[w, ...biases].map(contiguous), out].map(bind);
-  device().launch(
-    packRecurrent(biases.length),
-    bindings,
-    [out.size / 4, k, quads, rowStride, ...strides],
-    out.size / 4,
-  );
+  const constants = [out.size / 4, k, quads, rowStride, ...strides];
+  launchOn(packRecurrent(biases.length), [...[w, ...biases].map(contiguous), out], constants, out.size / 4);
   return out;
 }
 
@@ -197,9 +203,9 @@ class Layer {
     [this.#times, this.#rows] = tuple(x.shape, 3);
     [this.#gates, this.#width] = tuple(hh.shape, 2);
     this.#units = this.#gates / gatesOf[cell];
-    const align = device().limits.minStorageBufferOffsetAlignment / 4;
+    const align = device().limits.minStorageBufferOffsetAlignment / bytesOf(x.dtype);
     this.#base = reverse ? 0 : align * Math.ceil(this.#slot / align);
-    this.#states = empty(this.name, [this.#base + (this.#times + (reverse ? 1 : 0)) * this.#slot]);
+    this.#states = empty(this.name, [this.#base + (this.#times + (reverse ? 1 : 0)) * this.#slot], x.dtype);
   }
 
   get #slot(): number {
@@ -227,12 +233,13 @@ class Layer {
     const { k, units, aRow, aAt, outAt, t, savedAt = 0 } = where;
     const constants = [this.#rows, k, units, quads, aRow, aAt, outAt, t, savedAt, 0, 0, 0];
     const kernel = recurrentStep(target, step, rowsPerThread(target, this.#rows, quads));
-    device().launch(kernel, [weights, ...others].map(bind), constants, stepGroups(target, this.#rows, quads));
+    launchOn(kernel, [weights, ...others], constants, stepGroups(target, this.#rows, quads));
   }
 
   forward(keep: boolean): Recurred {
     const { cell, ih, hh, biasIh = null, biasHh = null, hr, h, c } = this.#o;
     const { name } = this;
+    const { dtype } = this.#x;
     const [rows, units, width, states] = [this.#rows, this.#units, this.#width, this.#states];
     // GRU's recurrent bias stands inside of a product; elsewhere both biases are one.
     const apart = cell === 'gru';
@@ -241,11 +248,11 @@ class Layer {
     const order = this.#order;
     const times = keep ? this.#times : 1;
     const first = strided(states, [rows, width], [width, 1], this.#before(at(order, 0)));
-    place(first, h ?? expand(zeros(name, [1, 1]), first.shape));
-    const inner = cell === 'lstm' ? (c ? copy(c) : zeros(name, [rows, units])) : null;
-    if (savedOf[cell]) this.#kept = empty(name, [times, rows, savedOf[cell], units]);
+    place(first, h ?? expand(zeros(name, [1, 1], dtype), first.shape));
+    const inner = cell === 'lstm' ? (c ? copy(c, 'float32') : zeros(name, [rows, units])) : null;
+    if (savedOf[cell]) this.#kept = empty(name, [times, rows, savedOf[cell], units], dtype);
     const weights = packed(hh, 'columns', biases, gatesOf[cell]);
-    const projection = hr && { weights: packed(hr, 'columns'), inner: empty(name, [times, rows, units]) };
+    const projection = hr && { weights: packed(hr, 'columns'), inner: empty(name, [times, rows, units], dtype) };
     this.#inner = projection?.inner ?? null;
     order.forEach((t, i) => {
       const kept = keep ? t : 0;
@@ -270,7 +277,7 @@ class Layer {
     return {
       y: strided(states, [this.#times, rows, width], [rows * width, width, 1], this.#base),
       h: strided(states, [rows, width], [width, 1], this.#at(fromEnd(order, 1))),
-      c: inner,
+      c: inner && asType(inner, dtype),
     };
   }
 
@@ -281,16 +288,19 @@ class Layer {
   ): Partial<Record<(typeof TENSORS)[number], Tensor | false>> {
     const { cell, x, ih, hh, hr } = this.#o;
     const { name } = this;
+    const { dtype } = x;
     const [times, rows, units, width, count] = [this.#times, this.#rows, this.#units, this.#width, this.#gates];
     const order = this.#order;
-    const dy = gy ? contiguous(gy) : zeros(name, [times, rows, width]);
-    const carry = gh ? copy(gh) : zeros(name, [rows, width]);
+    const dy = gy ? contiguous(gy) : zeros(name, [times, rows, width], dtype);
+    const carry = gh ? copy(gh, 'float32') : zeros(name, [rows, width]);
     // Only an LSTM is projected or has a c: with those dcell and #inner are there.
-    const dcell = cell === 'lstm' ? (gc ? copy(gc) : zeros(name, [rows, units])) : null;
-    const dgates = empty(name, [times, rows, count]);
-    const dinput = cell === 'gru' ? empty(name, [times, rows, count]) : null;
+    const dcell = cell === 'lstm' ? (gc ? copy(gc, 'float32') : zeros(name, [rows, units])) : null;
+    const dgates = empty(name, [times, rows, count], dtype);
+    const dinput = cell === 'gru' ? empty(name, [times, rows, count], dtype) : null;
     const weights = packed(hh, 'rows');
-    const projection = hr ? { weights: packed(hr, 'rows'), dstates: empty(name, [times, rows, width]) } : undefined;
+    const projection = hr
+      ? { weights: packed(hr, 'rows'), dstates: empty(name, [times, rows, width], dtype) }
+      : undefined;
     const saved = this.#kept ?? this.#states;
     for (let i = times - 1; i >= 0; i--) {
       const t = at(order, i);
@@ -328,8 +338,8 @@ class Layer {
       biasIh: needs.biasIh && (dinput ? sum(dinputs, 0) : dbias),
       biasHh: needs.biasHh && dbias,
       hr: needs.hr && projection && matmul(transpose(over(projection.dstates)), over(there(this.#inner, 'inner'))),
-      h: needs.h && (cell === 'gru' ? sumOf(back(), carry) : back()),
-      c: needs.c && there(dcell, 'dcell'),
+      h: needs.h && (cell === 'gru' ? sumOf(back(), asType(carry, dtype)) : back()),
+      c: needs.c && asType(there(dcell, 'dcell'), dtype),
     };
   }
 }

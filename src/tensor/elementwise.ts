@@ -130,7 +130,7 @@ export function launchOn(
   kernel: Kernel,
   tensors: readonly Tensor[],
   constants: readonly Constant[],
-  extent: number,
+  extent?: number,
 ): void {
   const bindings = tensors.map(bind);
   device().launch(heldLike(kernel, bindings), bindings, constants, extent);
