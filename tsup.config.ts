@@ -66,8 +66,8 @@ export default defineConfig([
     format: ['esm'],
     platform: 'node',
     target: 'node20',
-    external: ['webgpu', 'sharp'], // native or optional: looked up when used
-    noExternal: [/^(?!webgpu$|sharp$)/], // development packages are taken in: dist runs without them
+    external: ['webgpu', 'sharp', 'bullmq', 'ioredis'], // native or optional: looked up when used
+    noExternal: [/^(?!(webgpu|sharp|bullmq|ioredis)$)/], // development packages are taken in: dist runs without them
     banner: { js: requireInEsm },
     splitting: true,
     esbuildOptions: (options) => {

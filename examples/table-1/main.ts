@@ -4,34 +4,30 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { at } from '../../shaders/checked';
 import { readJson, writeAtomic } from '../../src/files/files.node.js';
-import { device, NonFiniteLossError } from '../../src/index.node.js';
-import { checkResumable } from '../../src/train/checkpoint';
-import { RunFolder, readRunConfig } from '../../src/train/run-folder.node.js';
-import type { DatasetName } from '../shared/datasets';
+import { checkQueueOptions } from '../queue/options';
+import { runQueued } from '../queue/planner';
 import { adapterName, hasGpu, reopenDevice, withDevice } from '../shared/device';
+import { epochsLeft, type Planned, planRuns, Session, secondsFor, trainHere } from '../shared/grid';
 import { writePng } from '../shared/image';
+import { SharedImages } from '../shared/images';
 import { type Interrupts, watchInterrupts } from '../shared/interrupts';
 import { commandOf, runProgram } from '../shared/options';
 import { count, formatDuration } from '../shared/progress';
-import { completeRecipe } from '../shared/recipe';
-import { createReport, percent, type Report } from '../shared/report';
-import { createNetwork, createTrainer } from '../shared/training';
+import { createReport, type Report } from '../shared/report';
+import { readRun } from '../shared/run-state';
 import { type Comparison, compare } from './comparisons';
-import { SharedImages } from './images';
 import { type Cell, createOptions, type Given, gridOf, withPreset } from './options';
-import { epochsLeft, type Planned, secondsFor, timeSteps, WorkLeft } from './plan';
-import { describeTable, gather, readRun } from './table';
+import { timeSteps } from './plan';
+import { describeTable, gather } from './table';
 
 const program = createOptions();
-
-/** Bytes on the device between two runs: what the collector has not seen yet. */
-const MOST_LEFT = 2 ** 30;
 
 /** The size for those who have no GPU and ask for none. */
 const QUICK = { rows: ['resnet20'], seeds: 2, subset: 5000, epochs: 3 };
 
 await runProgram<Given>(program, async () => {
   const given = withPreset(program);
+  checkQueueOptions(given);
   const report = createReport(given.json ?? false);
   if (given.report) {
     report.say(`\n${await writeTable(gridOf(given), given, report, true)}`);
@@ -40,6 +36,15 @@ await runProgram<Given>(program, async () => {
   }
   const interrupts = watchInterrupts(report);
   interrupts.remedy = ' The same command begins again.';
+  if (given.queue) {
+    const { queue: url, out } = given;
+    const images = new SharedImages(given, report);
+    given.estimate = false; // it needs an adapter, which a machine that only plans may not have
+    await runGrid(given, report, interrupts, images, (plan, signal, onEnd) =>
+      runQueued(plan, { ...given, url, out, signal, report, onEnd }),
+    );
+    return;
+  }
   await withDevice(async () => {
     report.say(`adapter: ${adapterName()}${hasGpu() ? '' : ' (no GPU)'}`);
     const typed = ['preset', 'rows', 'arms', 'seeds', 'epochs', 'subset'].some(
@@ -52,79 +57,40 @@ await runProgram<Given>(program, async () => {
       );
       Object.assign(given, QUICK);
     }
-    await main(given, report, interrupts);
+    const images = new SharedImages(given, report);
+    const session = new Session(given, images, report);
+    await runGrid(given, report, interrupts, images, (plan, signal, onEnd) =>
+      trainHere(plan, given.out, session, signal, report, onEnd),
+    );
   }, given);
 });
 
-async function main(given: Given, report: Report, interrupts: Interrupts): Promise<void> {
-  const images = new SharedImages(given, report);
+/** Runs the grid, or has it run by the workers of a queue; false when it was stopped. */
+type Runner = (plan: readonly Planned<Cell>[], signal: AbortSignal, onEnd: () => Promise<void>) => Promise<boolean>;
+
+async function runGrid(given: Given, report: Report, interrupts: Interrupts, images: SharedImages, run: Runner) {
   const cells = gridOf(given);
-  const plan = await planned(cells, given, images);
+  const plan = await planRuns(cells, given.out, images);
   await tellPlan(plan, given, report);
   if (given.plan) return;
   mkdirSync(given.out, { recursive: true });
   interrupts.begin();
   const limit = given.timeLimit === undefined ? [] : [AbortSignal.timeout(60_000 * given.timeLimit)];
   const signal = AbortSignal.any([interrupts.signal, ...limit]);
-  const open = plan.filter((cell) => epochsLeft(cell, given.out) > 0);
-  const work = new WorkLeft(open, given.out);
-  let row = open[0]?.row;
-  for (const cell of open) {
-    // Runs of one network share its pipelines, which take longest to make, and the images. Another one finds all memory free.
-    if (cell.row !== row || device().stats().liveBytes > MOST_LEFT) {
-      images.release();
-      await reopenDevice(given);
-      row = cell.row;
-    }
-    const title = `[${plan.indexOf(cell) + 1}/${plan.length}] ${cell.name}`;
-    const finished = signal.aborted ? false : await train(cell, title, given, images, signal, report);
-    if (!finished) {
-      report.say(`\n${await writeTable(cells, given, report, true)}`);
-      report.say('stopped and saved. The same command goes on from here.');
-      process.exitCode = 130;
-      return;
-    }
-    await writeTable(cells, given, report, false);
-    const { done, secondsLeft } = work.finished(cell);
-    const ended = plan.length - open.length + done;
-    if (done < open.length)
-      report.say(`${ended} of ${plan.length} runs finished, about ${formatDuration(secondsLeft)} to go`);
-    report.emit({ type: 'progress', finished: ended, runs: plan.length, secondsLeft });
-  }
-  const table = await writeTable(cells, given, report, true);
-  report.say(`\n${table}`);
-  report.say(`table, figures and runs: ${given.out}`);
-}
-
-/** Completes the recipes by the data that there are, and refuses runs in `out` that were begun with other options. */
-async function planned(cells: readonly Cell[], given: Given, images: SharedImages): Promise<Planned[]> {
-  const found = new Map<DatasetName, { name: DatasetName; trainImages: number; testImages: number }>();
-  const plan: Planned[] = [];
-  for (const cell of cells) {
-    const { dataset } = cell.wanted;
-    let sizes = found.get(dataset);
-    if (!sizes) {
-      const data = await images.data(cell.wanted);
-      const [trainImages, testImages] = [data.train.count, data.test.count];
-      found.set(dataset, (sizes = { name: data.name as DatasetName, trainImages, testImages }));
-    }
-    const { name, ...counts } = sizes;
-    const recipe = completeRecipe({ ...cell.wanted, dataset: name });
-    const folder = join(given.out, cell.name);
-    if (readRun(folder)) {
-      try {
-        checkResumable(readRunConfig(folder).options, recipe, Object.keys(recipe));
-      } catch (error) {
-        throw new Error(`${folder}: ${(error as Error).message}: --out names another folder`, { cause: error });
-      }
-    }
-    plan.push({ ...cell, recipe, ...counts });
-  }
-  return plan;
+  const finished = await run(plan, signal, async () => void (await writeTable(cells, given, report, false)));
+  if (given.detach) return;
+  report.say(`\n${await writeTable(cells, given, report, true)}`);
+  if (finished) return report.say(`table, figures and runs: ${given.out}`);
+  report.say(
+    given.queue
+      ? 'no longer waiting: the workers go on, and the same command waits again.'
+      : 'stopped and saved. The same command goes on from here.',
+  );
+  process.exitCode = 130;
 }
 
 /** Times a step of each network that is not done, and says what will be run and for how long. */
-async function tellPlan(plan: readonly Planned[], given: Given, report: Report): Promise<void> {
+async function tellPlan(plan: readonly Planned<Cell>[], given: Given, report: Report): Promise<void> {
   const rows = [...new Set(plan.map(({ row }) => row))];
   let total = 0;
   for (const row of rows) {
@@ -158,46 +124,6 @@ async function tellPlan(plan: readonly Planned[], given: Given, report: Report):
   if (total) report.say(`${plan.length} runs, about ${formatDuration(total)} to go on ${adapterName()}`);
 }
 
-/** Begins a run or goes on with it; false when it was stopped before its end. A loss that is not finite ends it for good. */
-async function train(
-  cell: Planned,
-  title: string,
-  given: Given,
-  images: SharedImages,
-  signal: AbortSignal,
-  report: Report,
-): Promise<boolean> {
-  const { recipe, name } = cell;
-  const path = join(given.out, name);
-  const model = createNetwork(recipe); // first: a name of no network leaves no folder
-  const folder = readRun(path) ? RunFolder.open(path) : RunFolder.create(path, recipe);
-  try {
-    const events = report.events(recipe.epochs, name, title);
-    const data = await images.data(cell.wanted);
-    const { train, test } = await images.resident(cell.wanted, recipe);
-    const trainer = createTrainer(model, recipe, data, { train, test, store: folder, signal, ...events });
-    const checkpoint = folder.resume([], report.say);
-    if (checkpoint) {
-      trainer.restore(checkpoint, checkpoint.path);
-      report.say(`${title}: going on after step ${count(trainer.step)}`);
-    }
-    const summary = await trainer.run();
-    report.end();
-    if (summary.finished && summary.testError !== null)
-      report.say(`${title}: test error ${percent(summary.testError)}, ${formatDuration(summary.seconds)}`);
-    return summary.finished;
-  } catch (error) {
-    if (!(error instanceof NonFiniteLossError)) throw error;
-    report.end();
-    report.say(`${title}: ${error.message}`);
-    folder.appendMetrics({ type: 'summary', divergedAt: error.step });
-    return true;
-  } finally {
-    folder.close();
-    for (const [, tensor] of model.namedTensors()) tensor.dispose();
-  }
-}
-
 /** Writes table.md and table.json with what is there, and the figures, if they are wanted; returns the Markdown. */
 async function writeTable(cells: readonly Cell[], given: Given, report: Report, withFigures: boolean): Promise<string> {
   const { out } = given;
@@ -205,7 +131,7 @@ async function writeTable(cells: readonly Cell[], given: Given, report: Report, 
   if (!entries.length && given.report) throw new Error(`${out}: no run of this grid was begun here`);
   const comparisons = compare(entries);
   const figures = withFigures ? await writeFigures(cells, comparisons, out) : [];
-  const adapter = adaptersOf(out, !given.report && adapterName());
+  const adapter = adaptersOf(cells, out);
   const table = describeTable(entries, adapter, figures, comparisons);
   writeAtomic(join(out, 'table.md'), table);
   writeAtomic(join(out, 'table.json'), `${JSON.stringify({ adapter, entries, comparisons, figures }, null, 2)}\n`);
@@ -213,13 +139,14 @@ async function writeTable(cells: readonly Cell[], given: Given, report: Report, 
   return table;
 }
 
-/** Where the runs were made: what the table says so far, and this one. */
-function adaptersOf(out: string, here: string | false): string {
+/** Where the runs were made; those of earlier versions were noted in the table alone. */
+function adaptersOf(cells: readonly Cell[], out: string): string {
+  const begun = cells.flatMap(({ name }) => readRun(join(out, name)) ?? []);
   const file = join(out, 'table.json');
-  const { adapter = '' } = existsSync(file) ? (readJson(file) as { adapter?: string }) : {};
-  return (
-    [...new Set([...adapter.split('; '), here || ''])].filter(Boolean).join('; ') || 'an adapter that was not noted'
-  );
+  const unnoted = begun.some(({ adapters }) => !adapters.length) && existsSync(file);
+  const { adapter = '' } = unnoted ? (readJson(file) as { adapter?: string }) : {};
+  const names = [...adapter.split('; ').filter(Boolean), ...begun.flatMap(({ adapters }) => adapters)];
+  return [...new Set(names)].join('; ') || 'an adapter that was not noted';
 }
 
 /** Draws the errors of each network, the comparisons, and the runs that were not drawn yet; names relative to `out`. */

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { TABLE_1 } from '../../src/models/catalog';
+import { addQueueOptions, type QueueGiven } from '../queue/options';
 import { DATASETS, type DatasetName } from '../shared/datasets';
 import { modelName } from '../shared/model-name';
 import {
@@ -46,7 +47,7 @@ const OF_RUNS = [
   ...(['evalEvery', 'checkpointEvery', 'testBatch', 'telemetry'] as const),
 ];
 
-export interface Given extends Pick<Wanted, (typeof OF_RUNS)[number]> {
+export interface Given extends Pick<Wanted, (typeof OF_RUNS)[number]>, QueueGiven {
   preset?: keyof typeof PRESETS;
   rows?: readonly string[];
   arms?: readonly Arm[];
@@ -121,7 +122,7 @@ export function createOptions() {
   );
   program.configureHelp({ sortOptions: false });
   const names = Object.keys(ARMS) as Arm[];
-  return program
+  program
     .optionsGroup('The grid:')
     .option(
       '--preset <name>',
@@ -158,6 +159,7 @@ export function createOptions() {
     .option('--report', 'make table and figures of what has been run so far, and end')
     .option('--time-limit <minutes>', 'stop and save after so long', numberFrom(0, 1e6))
     .option('--no-estimate', 'begin without timing a step of each network');
+  return addQueueOptions(program);
 }
 
 /** A row of the table: a network's name, or the depth of a ResNet. */

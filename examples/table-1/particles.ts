@@ -2,8 +2,8 @@
 
 import { at, there } from '../../shaders/checked';
 import { kendallDistance } from '../shared/figure';
+import type { RunState } from '../shared/run-state';
 import type { FollowedLine, GradientsLine, TelemetryLine } from '../shared/telemetry';
-import type { RunState } from './table';
 
 /** Loss of the probe batch around the crossings, or the quiet steps, that were followed. */
 export interface Followed {

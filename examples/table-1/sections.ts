@@ -3,7 +3,7 @@
 import { FOLLOWED } from '../shared/telemetry';
 import { type Comparison, GAINS } from './comparisons';
 import type { Followed } from './particles';
-import type { Entry } from './table';
+import type { Entry, RunEntry } from './table';
 
 const markdown = ([head = [], ...rows]: readonly (readonly string[])[]): string =>
   [head, head.map((_, i) => (i ? '--:' : '---')), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
@@ -45,13 +45,23 @@ ${markdown([[...head, ...GAINS.map((gain) => `pairs for ${gain}`)], ...rows])}
 `;
 }
 
+/** A letter for each adapter, where there are several. */
+export type Marks = ReadonlyMap<string, string>;
+
+/** The letters of the adapters of a run. */
+export const markOf = ({ adapters }: RunEntry, marks: Marks): string =>
+  marks.size ? ` (${adapters.map((name) => marks.get(name)).join(' ')})` : '';
+
 /** The last error of each run by seed: nothing is left out. */
-export function describeRunsBySeed(entries: readonly Entry[]): string {
+export function describeRunsBySeed(entries: readonly Entry[], marks: Marks): string {
   const seeds = [...new Set(entries.flatMap(({ runs }) => runs.map(({ seed }) => seed)))].sort((a, b) => a - b);
   if (!seeds.length) return '';
   const rows = entries.map((entry) => [
     `${entry.row} ${entry.arm}`,
-    ...seeds.map((seed) => entry.runs.find((run) => run.seed === seed)?.testError.toFixed(2) ?? ''),
+    ...seeds.map((seed) => {
+      const run = entry.runs.find((run) => run.seed === seed);
+      return run ? run.testError.toFixed(2) + markOf(run, marks) : '';
+    }),
     entry.diverged ? String(entry.diverged) : '',
   ]);
   return `

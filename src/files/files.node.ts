@@ -34,11 +34,11 @@ export function writeNew(path: string, content: Uint8Array | string, { flush = f
 }
 
 /**
- * Writes a file so that `path` holds either its old content or all of the new one, whatever interrupts the write:
- * into a temporary file of the same folder, flushed to the disk, then renamed.
+ * Writes a file so that `path` holds either its old content or all of the new one, whatever interrupts the write: into a temporary file of the
+ * same folder, or of another one of the same file system, `through`, flushed to the disk, then renamed.
  */
-export function writeAtomic(path: string, content: Uint8Array | string): void {
-  const made = temporaryName(path);
+export function writeAtomic(path: string, content: Uint8Array | string, through = dirname(path)): void {
+  const made = temporaryName(join(through, basename(path)));
   try {
     writeNew(made, content, { flush: true });
     renameSync(made, path);

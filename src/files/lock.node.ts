@@ -8,12 +8,14 @@ import { linkSync, readFileSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { explain, temporaryName, writeNew } from './files.node.js';
 
-interface Owner {
+export interface Owner {
   pid: number;
   host: string;
   started: string;
   /** When the process began, in clock ticks since boot: tells it from a later process with the same pid. */
   ticks: string | null;
+  /** Of a process that writes behind a fence (fence.node.ts): the number of its claim. A later claim takes the lock from an earlier one. */
+  claim?: number;
 }
 
 const held = new Set<string>();
@@ -23,11 +25,11 @@ const NAPS = 25; // half a second: longer than anybody needs to write or to remo
 
 /**
  * Takes the lock file `path` for this process until `release` or the end of the process.
- * Throws when a living process, or one on another machine, holds it; `what` names the locked thing in the error.
+ * Throws when a living process, or one on another machine, holds it; `what` names the locked thing in the error. Behind a fence `claim` is the
+ * number of this process's claim.
  */
-export function acquireLock(path: string, what: string): { release(): void } {
-  const { pid } = process;
-  const own: Owner = { pid, host: hostname(), started: new Date().toISOString(), ticks: ticks(pid) };
+export function acquireLock(path: string, what: string, claim?: number): { release(): void } {
+  const own: Owner = { ...thisProcess(), ...(claim !== undefined && { claim }) };
   let owner: Owner | null;
   try {
     owner = take(path, own);
@@ -41,6 +43,18 @@ export function acquireLock(path: string, what: string): { release(): void } {
   if (held.size === 0) process.on('exit', releaseAll);
   held.add(path);
   return { release: () => release(path) };
+}
+
+/** Who this process is, as lock files state it. */
+export function thisProcess(): Owner {
+  const { pid } = process;
+  return { pid, host: hostname(), started: new Date().toISOString(), ticks: ticks(pid) };
+}
+
+/** Whether the process that a file names has ended for sure: only one of this machine can be known to. */
+export function hasEnded(path: string): boolean {
+  const owner = readOwner(path);
+  return typeof owner === 'object' && !isHeld(path, owner, thisProcess());
 }
 
 /** Makes the lock file; null when that was done, else the process that holds it. */
@@ -98,6 +112,7 @@ function makeUnlinked(path: string, content: string): boolean {
 }
 
 function isHeld(path: string, owner: Owner, own: Owner): boolean {
+  if (own.claim !== undefined && owner.claim !== undefined && owner.claim < own.claim) return false;
   if (owner.host !== own.host) return true;
   // Another thread, or another copy of this module, holds it for the same process.
   if (owner.pid === own.pid) return held.has(path) || (owner.ticks !== null && owner.ticks === own.ticks);
@@ -134,7 +149,8 @@ function release(path: string): void {
   if (!held.delete(path)) return;
   // A lock that someone deleted and another process took since is not ours to remove.
   const owner = readOwner(path);
-  if (typeof owner === 'object' && owner.pid === process.pid) rmSync(path, { force: true });
+  if (typeof owner === 'object' && owner.pid === process.pid && owner.host === hostname())
+    rmSync(path, { force: true });
   if (held.size === 0) process.off('exit', releaseAll);
 }
 

@@ -4,12 +4,15 @@
 //   metrics.jsonl                 one JSON object a line, see metrics.ts
 //   checkpoint-last.safetensors   what a resumed run goes on from; checkpoint-best.safetensors beside it
 //   run.lock                      held while a process writes here
+//   adapters.json                 names of the adapters that it was trained on
+//   .writer-<n>/                  of a run that several machines may want to write: see files/fence.node.ts
 //
 // It counts as a run from its first checkpoint on, which is written before the first step. Until then there is nothing to go on with: a new
 // run may take the folder over, and programs that look for runs pass it by.
 
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkClaim, type HeldClaim } from '../files/fence.node.js';
 import { explain, parseJson, readBytes, readJson, sweepTemporaries, writeAtomic } from '../files/files.node.js';
 import { acquireLock } from '../files/lock.node.js';
 import {
@@ -54,8 +57,11 @@ export class RunFolder {
     readonly path: string,
     public config: RunConfig,
     private readonly lock: { release(): void },
+    private readonly claim?: HeldClaim,
   ) {
     const metrics = this.file('metrics.jsonl');
+    // An earlier writer that wakes up appends to the file that it has open: from now on that is another one.
+    if (claim && existsSync(metrics)) this.put(metrics, readBytes(metrics));
     this.metricsFile = openSync(metrics, 'a');
     const logged = readBytes(metrics);
     this.metricsBytes = logged.length;
@@ -64,35 +70,39 @@ export class RunFolder {
     if (logged.length > 0 && logged.at(-1) !== newline) this.truncateMetrics({ metricsLines: this.metricsLines });
   }
 
-  /** Makes the folder of a new run, or takes over one whose run has not begun, and locks it. Throws when it holds a run already. */
-  static create(path: string, options: JsonObject): RunFolder {
+  /**
+   * Makes the folder of a new run, or takes over one whose run has not begun, and locks it. Throws when it holds a run already. With `claim` it
+   * writes behind the fence of that claim.
+   */
+  static create(path: string, options: JsonObject, claim?: HeldClaim): RunFolder {
     try {
       mkdirSync(path, { recursive: true });
     } catch (error) {
       throw new Error(`${path}: the run folder could not be made (${explain(error)})`, { cause: error });
     }
-    return RunFolder.locked(path, () => {
+    return RunFolder.locked(path, claim, () => {
       if (isRun(path)) {
         throw new Error(`run folder ${path} holds a run already; resume that run, or choose another folder`);
       }
       rmSync(join(path, 'metrics.jsonl'), { force: true });
       const config: RunConfig = { format, version, created: new Date().toISOString(), options };
-      writeAtomic(join(path, 'config.json'), `${stringify(config, 'config.json')}\n`);
+      put(join(path, 'config.json'), `${stringify(config, 'config.json')}\n`, claim);
       return config;
     });
   }
 
   /** Opens the folder of a run and locks it, in order to go on with the run. */
-  static open(path: string): RunFolder {
+  static open(path: string, claim?: HeldClaim): RunFolder {
     readRunConfig(path); // first, so that no lock file is left in a folder that holds no run
-    return RunFolder.locked(path, () => readRunConfig(path));
+    return RunFolder.locked(path, claim, () => readRunConfig(path));
   }
 
-  private static locked(path: string, config: () => RunConfig): RunFolder {
-    const lock = acquireLock(join(path, 'run.lock'), `run folder ${path}`);
+  private static locked(path: string, claim: HeldClaim | undefined, config: () => RunConfig): RunFolder {
+    const lock = acquireLock(join(path, 'run.lock'), `run folder ${path}`, claim?.number);
     try {
+      if (claim) checkClaim(claim);
       sweepTemporaries(path, FILES);
-      return new RunFolder(path, config(), lock);
+      return new RunFolder(path, config(), lock, claim);
     } catch (error) {
       lock.release();
       throw error;
@@ -105,12 +115,17 @@ export class RunFolder {
 
   /** Writes one of the run's other files (a figure, say) atomically and returns its path. */
   write(name: string, content: Uint8Array | string): string {
-    writeAtomic(this.file(name), content);
+    this.put(this.file(name), content);
     return this.file(name);
+  }
+
+  private put(path: string, content: Uint8Array | string): void {
+    put(path, content, this.claim);
   }
 
   /** Appends a line: all of it, or nothing. Numbers that are not finite become null. */
   appendMetrics(line: MetricsLine): void {
+    if (this.claim) checkClaim(this.claim);
     const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
     try {
       writeFileSync(this.metricsFile, bytes);
@@ -218,7 +233,7 @@ export class RunFolder {
   /** Writes changed options to config.json. */
   setOptions(options: JsonObject): void {
     this.config = { ...this.config, options };
-    writeAtomic(this.file('config.json'), `${stringify(this.config, 'config.json')}\n`);
+    this.put(this.file('config.json'), `${stringify(this.config, 'config.json')}\n`);
   }
 
   /** Gives the folder back. The end of the process does the same. */
@@ -228,12 +243,24 @@ export class RunFolder {
   }
 }
 
+/** Writes a file of a run's folder; behind a fence, so that it does not arrive once there is a later claim. */
+function put(path: string, content: Uint8Array | string, claim?: HeldClaim): void {
+  try {
+    if (claim) checkClaim(claim);
+    writeAtomic(path, content, claim?.folder);
+  } catch (error) {
+    if (claim) checkClaim(claim); // the reason, if it was lost meanwhile
+    throw error;
+  }
+}
+
 const newline = 10;
 /** What a killed process may have left half-written. A lock that is being taken meanwhile does without its temporary file (lock.node.ts). */
 const FILES = [
   'run.lock',
   'run.lock.takeover',
   'config.json',
+  'adapters.json',
   'metrics.jsonl',
   checkpointFile('last'),
   checkpointFile('best'),

@@ -90,7 +90,7 @@ test('comparisons pair the seeds that both arms have, by their last errors, and 
   close([difference.mean, sd!], [-0.25, 0.4330127018922193], 1e-12);
   assert.equal(needed, [pairsNeeded(0.25, sd!), pairsNeeded(0.6, sd!)]);
   assert.match(describeComparisons(comparisons), `| −0.25 | [−0.50, +0.25] | 0.43 | 2 / 1 of 3 | 1.0 | 26 | 7 |`);
-  const listed = describeRunsBySeed(entries);
+  const listed = describeRunsBySeed(entries, new Map());
   assert.match(listed, '| arm | 0 | 1 | 2 | 4 | 5 | 7 | diverged |');
   assert.match(listed, '| resnet56 meanfield | 51.50 | 51.25 | 52.50 | 49.00 |  |  | 1 |');
 });

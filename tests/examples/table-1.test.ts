@@ -110,7 +110,16 @@ test('means, deviations, and an interval that covers what it should', () => {
 });
 
 test('the table says what was run, beside what the paper printed', () => {
-  const common = { dataset: 'cifar10', epochs: 3, batch: 128, subset: 5000, testSubset: null, asked: 2, diverged: 0 };
+  const common = {
+    dataset: 'cifar10',
+    epochs: 3,
+    batch: 128,
+    subset: 5000,
+    testSubset: null,
+    asked: 2,
+    diverged: 0,
+    failed: 0,
+  };
   const run = (seed: number, testError: number) => ({
     seed,
     testError,
@@ -118,6 +127,7 @@ test('the table says what was run, beside what the paper printed', () => {
     bestEpoch: 2,
     seconds: 1800,
     folder: '',
+    adapters: ['some adapter'],
   });
   const entries: Entry[] = [
     {
