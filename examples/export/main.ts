@@ -4,7 +4,7 @@ import { bestWeights, isRun } from '../../src/train/run-folder.node.js';
 import { withDevice } from '../shared/device';
 import { createProgram, printJson, runProgram, UsageError } from '../shared/options';
 import { writeOnnx } from './onnx';
-import { exportTorch } from './torch/folder';
+import { exportRun } from './torch/folder';
 
 interface Options {
   torch?: string;
@@ -14,7 +14,7 @@ interface Options {
   json?: boolean;
 }
 
-const program = createProgram('export', 'Takes a run of cifar-train to PyTorch or ONNX.')
+const program = createProgram('export', 'Takes a run of cifar-train or gpt to PyTorch or ONNX.')
   .argument('<run>', 'folder of a run')
   .option(
     '--torch <folder>',
@@ -22,7 +22,7 @@ const program = createProgram('export', 'Takes a run of cifar-train to PyTorch o
   )
   .option(
     '--data <path>',
-    'where CIFAR lies, for a run on a part of it, whose images are written too; of own images their folder',
+    'where CIFAR lies, for a run on a part of it, whose images are written too; of own images their folder; of gpt the text',
   )
   .option('--onnx <file>', 'writes the best network for inference, with any batch size')
   .option('--external-data', 'with --onnx: the weights beside the file, in FILE.data');
@@ -34,7 +34,7 @@ await runProgram<Options>(program, async (options, [run = '']) => {
   const say = (text: string) => void process.stderr.write(`${text}\n`);
   await withDevice(async () => {
     if (torch) {
-      await exportTorch(run, torch, { data, say });
+      await exportRun(run, torch, { data, say });
       if (json) printJson({ run, torch });
       else console.log(`${torch}: python train.py goes on with the run, dawnfield import ${torch} RUN brings it back`);
     }

@@ -1,7 +1,9 @@
 // A small GPT that learns to write like a text, character by character: `npm run gpt -- --data book.txt`.
 import { readFileSync } from 'node:fs';
-import { compile, device, F, manualSeed, models, optim } from '../../src/index.node.js';
+import { device } from '../../src/index.node.js';
+import { RunFolder, readRunConfig } from '../../src/train/run-folder.node.js';
 import { adapterName, withDevice } from '../shared/device';
+import { checkGptRecipe, type GptRecipe, isGpt } from '../shared/gpt-recipe';
 import {
   count,
   createProgram,
@@ -14,10 +16,13 @@ import {
   UsageError,
 } from '../shared/options';
 import { createProgress } from '../shared/progress';
-import { Characters, Pieces } from './text';
+import { Characters } from './text';
+import { train } from './train';
 
 interface Options {
-  data: string;
+  data?: string;
+  run?: string;
+  resume?: string;
   steps: number;
   layers: number;
   heads: number;
@@ -35,11 +40,10 @@ interface Options {
   json?: boolean;
 }
 
-/** Steps between two looks at the loss, which wait for the GPU. */
-const LOOK_EVERY = 50;
-
 const program = createProgram('gpt', 'Trains a GPT on the characters of a text, then has it write.')
-  .requiredOption('--data <file>', 'the text, UTF-8')
+  .option('--data <file>', 'the text, UTF-8')
+  .option('--run <folder>', 'keep the run there: it can be resumed, and exported to PyTorch and ONNX')
+  .option('--resume <folder>', 'go on with the run there, up to --steps in all')
   .option('--steps <number>', 'updates of the weights', stepCount, 1000)
   .option('--layers <number>', 'blocks of attention and network', count, 4)
   .option('--heads <number>', 'of attention', count, 4)
@@ -55,18 +59,45 @@ const program = createProgram('gpt', 'Trains a GPT on the characters of a text, 
   .option('--temperature <t>', 'how much chance: 0 takes the likeliest character', numberFrom(0, 100), 0.8)
   .option('--top-k <number>', 'draw from so many of the likeliest characters', count);
 
+/** Options that a run has from its beginning. */
+const FIXED = ['run', 'layers', 'heads', 'width', 'context', 'batch', 'lr', 'dropout', 'seed'] as const;
+
 await runProgram<Options>(program, async (options) => {
-  const { data, context, width, heads } = options;
-  const text = readText(data);
-  const characters = new Characters(text);
+  const recipe = options.resume === undefined ? newRecipe(options) : resumedRecipe(options, options.resume);
+  const text = readText(options.data ?? recipe.data);
+  const characters = new Characters(text, recipe.characters.length ? recipe.characters : undefined);
   const tokens = characters.encode(text);
+  const { context, width, heads } = recipe;
   if (tokens.length < context + 2)
     throw new UsageError(
-      `${data} has ${tokens.length} characters: too few for a context of ${context}; lower --context`,
+      `${recipe.data} has ${tokens.length} characters: too few for a context of ${context}; lower --context`,
     );
   if (width % heads) throw new UsageError(`--width ${width} is no multiple of --heads ${heads}`);
-  await withDevice(() => main(options, characters, tokens));
+  if (options.resume !== undefined && tokens.length !== recipe.length)
+    throw new UsageError(
+      `${options.data ?? recipe.data} has ${tokens.length} of the run's characters, its text had ${recipe.length}: pass that text as --data`,
+    );
+  const whole = { ...recipe, characters: characters.all, length: tokens.length };
+  await withDevice(() => main(options, whole, characters, tokens));
 });
+
+/** The recipe of a new run; the text's characters follow. */
+function newRecipe(options: Options): GptRecipe {
+  const { data, steps, layers, heads, width, context, batch, lr, dropout, seed } = options;
+  if (data === undefined) throw new UsageError('say what to learn from: --data FILE');
+  const shape = { layers, heads, width, context, batch, lr, dropout, seed };
+  return { program: 'gpt', data, length: 0, characters: [], steps, ...shape };
+}
+
+function resumedRecipe({ steps }: Options, folder: string): GptRecipe {
+  const given = (name: string) => program.getOptionValueSource(name) === 'cli';
+  const changed = FIXED.find(given);
+  if (changed) throw new UsageError(`--${changed}: a run that is resumed keeps its own; leave it out`);
+  const { options } = readRunConfig(folder);
+  if (!isGpt(options)) throw new UsageError(`${folder} is no run of gpt`);
+  const recipe = checkGptRecipe(options, folder);
+  return given('steps') ? { ...recipe, steps } : recipe;
+}
 
 function readText(file: string): string {
   try {
@@ -76,48 +107,29 @@ function readText(file: string): string {
   }
 }
 
-async function main(o: Options, characters: Characters, tokens: readonly number[]): Promise<void> {
+async function main(o: Options, recipe: GptRecipe, characters: Characters, tokens: readonly number[]): Promise<void> {
   const progress = createProgress({ silent: o.json, unit: 'steps' });
-  manualSeed(o.seed);
-  const vocabSize = characters.all.length;
-  const shape = { nLayer: o.layers, nHead: o.heads, nEmbd: o.width, dropout: o.dropout };
-  const model = new models.GPT({ vocabSize, blockSize: o.context, ...shape });
-  const optimizer = new optim.AdamW(model.parameters(), { lr: o.lr });
-  const pieces = new Pieces(tokens);
-  progress.log(
-    `${tokens.length} characters, ${vocabSize} different; ${model.parameterCount} parameters; ${adapterName()}`,
-  );
-
-  const step = compile(() => {
-    const { inputs, targets } = pieces.draw(o.batch, o.context);
-    const logits = model.forward(inputs);
-    const loss = F.crossEntropy(logits.reshape([-1, vocabSize]), targets.reshape([-1]));
-    loss.backward();
-    optimizer.step();
-    optimizer.zeroGrad();
-    return loss;
+  const path = o.resume ?? o.run;
+  const folder = path === undefined ? undefined : o.resume ? RunFolder.open(path) : RunFolder.create(path, recipe);
+  const from = o.resume ? folder?.resume(['steps', 'data'], (text) => progress.log(text)) : null;
+  if (o.resume) folder?.setOptions(recipe);
+  const { model, loss, seconds, launches } = await train(recipe, tokens, {
+    ...(folder && { folder, from }),
+    begin: ({ parameterCount }) => {
+      const size = `${tokens.length} characters, ${recipe.characters.length} different; ${parameterCount} parameters`;
+      progress.log(`${size}; ${adapterName()}`);
+      progress.begin('training', recipe.steps, Number(from?.progress.step ?? 0));
+    },
+    look: (step, value) => {
+      progress.update(step, { loss: value });
+      if (o.json) printJson({ type: 'step', step, loss: value });
+    },
   });
-  const began = performance.now();
-  progress.begin('training', o.steps);
-  let loss = Number.NaN;
-  for (let i = 1; i <= o.steps; i++) {
-    const result = step();
-    if (i % LOOK_EVERY && i > 1 && i < o.steps) {
-      result.dispose();
-      continue;
-    }
-    loss = await result.item();
-    if (Number.isNaN(loss)) throw new Error(`the loss is NaN after step ${i}: lower --lr`);
-    progress.update(i, { loss });
-    if (o.json) printJson({ type: 'step', step: i, loss });
-  }
   progress.end();
-  const seconds = (performance.now() - began) / 1000;
-  const launches = step.plans[0]?.dispatches;
-  step.release();
+  folder?.close();
   if (o.out) await model.save(o.out);
 
-  const prompt = o.prompt ?? characters.decode(tokens.slice(0, Math.min(8, o.context)));
+  const prompt = o.prompt ?? characters.decode(tokens.slice(0, Math.min(8, recipe.context)));
   const known = characters.encode(prompt);
   if (o.generate && !known.length) throw new UsageError(`the text has none of the characters of --prompt '${prompt}'`);
   const writing = o.generate
@@ -134,7 +146,7 @@ async function main(o: Options, characters: Characters, tokens: readonly number[
   else
     printJson({
       type: 'summary',
-      steps: o.steps,
+      steps: recipe.steps,
       loss,
       seconds,
       launches,

@@ -6,8 +6,9 @@ export class Characters {
   readonly all: readonly string[];
   readonly #number: Map<string, number>;
 
-  constructor(text: string) {
-    this.all = [...new Set(text)].sort();
+  /** `all`: those of a run that goes on. */
+  constructor(text: string, all: readonly string[] = [...new Set(text)].sort()) {
+    this.all = all;
     this.#number = new Map(this.all.map((character, i) => [character, i]));
   }
 

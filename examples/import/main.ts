@@ -10,5 +10,8 @@ const program = createProgram('import', "Makes a run of a folder that 'export --
 await runProgram<{ json?: boolean }>(program, async ({ json }, [folder = '', run = '']) => {
   const { step, epoch } = importFolder(folder, run);
   if (json) printJson({ folder, run, step, epoch });
-  else console.log(`${run}: at step ${step}. Go on with:\n  ${commandOf('cifar-train')} --resume ${quote(run)}`);
+  else
+    console.log(
+      `${run}: at step ${step}. Go on with:\n  ${commandOf(epoch === null ? 'gpt' : 'cifar-train')} --resume ${quote(run)}`,
+    );
 });

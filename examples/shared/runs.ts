@@ -15,8 +15,9 @@ import {
 } from '../../src/index.node.js';
 import { findNonFinite } from '../../src/nn/stored';
 import { decodeCheckpoint } from '../../src/train/checkpoint';
-import { isRun } from '../../src/train/run-folder.node.js';
+import { isRun, readRunConfig } from '../../src/train/run-folder.node.js';
 import { DATASETS, type DatasetName } from './datasets';
+import { isGpt } from './gpt-recipe';
 import { modelName } from './model-name';
 import { choice, numberList, UsageError } from './options';
 import { checkRecipe } from './recipe';
@@ -27,7 +28,7 @@ export function newestRun(runs = 'runs'): string | null {
   const written = (folder: string) => statSync(join(folder, 'metrics.jsonl'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const folders = readdirSync(runs)
     .map((name) => join(runs, name))
-    .filter(isRun);
+    .filter((folder) => isRun(folder) && !isGpt(readRunConfig(folder).options));
   return folders.sort((a, b) => written(b) - written(a))[0] ?? null;
 }
 

@@ -7,11 +7,15 @@ import { parseSafetensors, type StoredTensor, serializeSafetensors } from '../..
 import { PRIVATE } from '../../src/nn/stored';
 import { type Checkpoint, checkVersion, type Json, type JsonObject } from '../../src/train/checkpoint';
 import { checkpointFile, RunFolder } from '../../src/train/run-folder.node.js';
+import { checkGptRecipe, isGpt } from './gpt-recipe';
 import { checkRecipe } from './recipe';
 
 export const FORMAT = 'dawnfield-torch';
 const VERSION = 1;
-const MOMENTUM = '.momentum';
+/** What optimizers keep for each parameter, with PyTorch's names of it. */
+const BUFFERS: Readonly<Record<string, string>> = { momentum: 'momentum', expAvg: 'exp_avg', expAvgSq: 'exp_avg_sq' };
+const PREFIXES = Object.values(BUFFERS).map((name) => `${name}/`);
+const isBuffer = (name: string) => PREFIXES.some((prefix) => name.startsWith(prefix));
 
 /** run.json: what belongs to a run beside its tensors and its progress. */
 export interface About {
@@ -45,9 +49,9 @@ export function writeTensors(path: string, checkpoint: Checkpoint, about: About,
   const options: Kept = {};
   for (const [name, x] of entries) {
     const key = name.startsWith(PRIVATE.optimizer) ? name.slice(PRIVATE.optimizer.length) : null;
+    const [, index, buffer = ''] = /^(\d+)\.(\w+)$/.exec(key ?? '') ?? [];
     if (weights.has(name)) own[name] = x;
-    else if (key?.endsWith(MOMENTUM) && /^\d/.test(key))
-      kept[`momentum/${about.parameters[Number.parseInt(key, 10)]}`] = x;
+    else if (index !== undefined && BUFFERS[buffer]) kept[`${BUFFERS[buffer]}/${about.parameters[Number(index)]}`] = x;
     else if (key !== null && (x.dtype === 'U32' || x.dtype === 'I32'))
       options[key] = { dtype: x.dtype, data: Array.from(x.data, Number) };
     else if (!name.startsWith(PRIVATE.trainer)) kept[name] = x;
@@ -92,7 +96,7 @@ function readFolder(path: string): Read {
         `${path}: '${name}' is ${found ? `[${found}]` : 'missing'}, the run that was exported has [${shape}]`,
       );
   }
-  const more = Object.keys(tensors).find((name) => !about.shapes[name] && !name.startsWith('momentum/'));
+  const more = Object.keys(tensors).find((name) => !about.shapes[name] && !isBuffer(name));
   if (more) throw new Error(`${path}: '${more}' is not in the run that was exported`);
   return { about, tensors, progress: JSON.parse(kept.metadata.progress ?? '{}') as JsonObject };
 }
@@ -102,21 +106,24 @@ const narrowed = (x: StoredTensor): StoredTensor =>
   x.dtype === 'I64' ? { ...x, dtype: 'I32', data: Int32Array.from(x.data, Number) } : x;
 
 /** Makes a run folder of one that PyTorch went on with. Returns where it stands. */
-export function importFolder(path: string, out: string): { step: number; epoch: number } {
+export function importFolder(path: string, out: string): { step: number; epoch: number | null } {
   const { about, tensors, progress } = readFolder(path);
-  const recipe = checkRecipe(about.recipe, join(path, 'run.json'));
+  const isText = isGpt(about.recipe);
+  const recipe = (isText ? checkGptRecipe : checkRecipe)(about.recipe, join(path, 'run.json'));
   const updates = Number(progress.step) - about.step;
-  const all: Record<string, StoredTensor> = {
-    [`${PRIVATE.trainer}sums`]: { dtype: 'F32', shape: [3], data: new Float32Array(3) },
-  };
+  const all: Record<string, StoredTensor> = {};
+  if (!isText) all[`${PRIVATE.trainer}sums`] = { dtype: 'F32', shape: [3], data: new Float32Array(3) };
   const buffers: string[] = [];
   const keep = (key: string, x: StoredTensor) => {
     buffers.push(key);
     all[PRIVATE.optimizer + key] = x;
   };
-  for (const [name, x] of Object.entries(tensors)) if (!name.startsWith('momentum/')) all[name] = narrowed(x);
-  const moved = about.parameters.map((name) => tensors[`momentum/${name}`]);
-  moved.forEach((x, i) => x && keep(`${i}${MOMENTUM}`, x));
+  for (const [name, x] of Object.entries(tensors)) if (!isBuffer(name)) all[name] = narrowed(x);
+  const moved = about.parameters.map((parameter, i) => {
+    const found = Object.entries(BUFFERS).filter(([, name]) => tensors[`${name}/${parameter}`]);
+    for (const [buffer, name] of found) keep(`${i}.${buffer}`, tensors[`${name}/${parameter}`] as StoredTensor);
+    return found.length > 0;
+  });
   for (const [key, { dtype, data }] of Object.entries(about.options)) {
     const numbers = key === 'steps' ? data.map((n, i) => (moved[i] ? n + updates : n)) : data;
     const array = dtype === 'U32' ? Uint32Array.from(numbers) : Int32Array.from(numbers);
@@ -124,7 +131,7 @@ export function importFolder(path: string, out: string): { step: number; epoch: 
   }
   const checkpoint = {
     tensors: all,
-    progress: { ...progress, buffers: buffers as Json },
+    progress: isText ? progress : { ...progress, buffers: buffers as Json },
     options: recipe,
     engine: about.engine,
   };
@@ -138,7 +145,7 @@ export function importFolder(path: string, out: string): { step: number; epoch: 
   } finally {
     folder.close();
   }
-  return { step: Number(progress.step), epoch: Number(progress.epoch) };
+  return { step: Number(progress.step), epoch: isText ? null : Number(progress.epoch) };
 }
 
 /** The checkpoint of a run that is exported: the last one. */

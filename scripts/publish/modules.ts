@@ -37,6 +37,7 @@ export const ENTRIES = {
   './linalg': 'src/ops/linalg/index.ts',
   './feature-flow': 'src/featureflow/index.ts',
   './onnx': 'src/onnx/index.ts',
+  './torch': 'src/torch/index.ts',
 } as const;
 const NODE = ['src/index.node.ts', 'src/lean.node.ts'];
 

@@ -20,6 +20,7 @@ const PARTS = {
   linalg: 'linalg',
   'feature-flow': 'featureFlow',
   onnx: 'onnx',
+  torch: 'torch',
 };
 /** Where the two entries were in earlier packages: scripts that import a file of dist/ by its path find them there. */
 const ADDRESSES = { index: 'index.node', browser: 'index' };
@@ -58,6 +59,7 @@ export async function build({ whole }) {
         'src/index.node.ts',
         'src/index.ts',
         'src/onnx/index.ts',
+        'src/torch/index.ts',
       ]);
       buildPage(join(made, 'page'));
     }

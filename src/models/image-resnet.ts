@@ -166,7 +166,7 @@ export class ImageResNet extends Module {
   readonly layer4: readonly Block[];
   readonly fc: Linear;
 
-  constructor(options: ImageResNetShape) {
+  constructor(/** As they were given, without defaults. */ readonly options: ImageResNetShape) {
     super();
     const { block, layers, numClasses = 1000, inChannels = 3, width = 64, groups = 1, widthPerGroup = 64 } = options;
     checked(new.target.name, options, SHAPE);

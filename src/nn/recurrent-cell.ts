@@ -46,9 +46,11 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
     readonly inputSize: number,
     /** Features of the state [N, hiddenSize]. */
     readonly hiddenSize: number,
-    { bias = true }: CellOptions,
+    /** As they were given, without defaults. */
+    readonly options: RNNCellOptions,
   ) {
     super();
+    const { bias = true } = options;
     requireSizes(this.constructor.name, { inputSize, hiddenSize });
     this.#cell = cell;
     const rows = gatesOf[cell] * hiddenSize;
@@ -90,8 +92,8 @@ abstract class RecurrentCell<In extends readonly unknown[], Out> extends Module<
 export class RNNCell extends RecurrentCell<[x: Tensor, h?: Tensor | null], Tensor> {
   constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
     const table = { bias: is.flag, nonlinearity: word('tanh', 'relu') };
-    const { nonlinearity = 'tanh', ...shared } = checked(new.target.name, options, table);
-    super(nonlinearity, inputSize, hiddenSize, shared);
+    const given = checked(new.target.name, options, table);
+    super(given.nonlinearity ?? 'tanh', inputSize, hiddenSize, given);
   }
 
   override forward(x: Tensor, h: Tensor | null = null): Tensor {

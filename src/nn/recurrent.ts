@@ -75,10 +75,11 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
     readonly inputSize: number,
     /** Features of the state of each layer and direction. */
     readonly hiddenSize: number,
-    options: RecurrentOptions,
-    projSize = 0,
+    /** As they were given, without defaults. */
+    readonly options: RNNOptions & LSTMOptions,
   ) {
     super();
+    const { projSize = 0 } = options;
     const { numLayers = 1, bias = true, batchFirst = false, dropout = 0, bidirectional = false } = options;
     const { name } = this.constructor;
     requireSizes(name, { inputSize, hiddenSize, numLayers });
@@ -210,8 +211,8 @@ abstract class RecurrentLayers<In extends readonly unknown[], Out> extends Modul
  */
 export class RNN extends RecurrentLayers<[x: Tensor, h0?: Tensor | null], [y: Tensor, hn: Tensor]> {
   constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
-    const { nonlinearity = 'tanh', ...shared } = checked(new.target.name, options, RNN_OPTIONS);
-    super(nonlinearity, inputSize, hiddenSize, shared);
+    const given = checked(new.target.name, options, RNN_OPTIONS);
+    super(given.nonlinearity ?? 'tanh', inputSize, hiddenSize, given);
   }
 
   override forward(x: Tensor, h0: Tensor | null = null): [y: Tensor, hn: Tensor] {
@@ -248,8 +249,7 @@ export class LSTM extends RecurrentLayers<
   [y: Tensor, state: [hn: Tensor, cn: Tensor]]
 > {
   constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {
-    const { projSize, ...shared } = checked(new.target.name, options, LSTM_OPTIONS);
-    super('lstm', inputSize, hiddenSize, shared, projSize);
+    super('lstm', inputSize, hiddenSize, checked(new.target.name, options, LSTM_OPTIONS));
   }
 
   override forward(x: Tensor, state: LSTMState | null = null): [y: Tensor, state: [hn: Tensor, cn: Tensor]] {

@@ -32,8 +32,9 @@ const may: Record<string, readonly string[]> = {
   'src/featureflow': trained,
   'src/models': [...trained, ...methods],
   'src/onnx': modules,
+  'src/torch': [...trained, ...methods, 'src/models'],
   'src/train': [...trained, 'src/files'],
-  src: [...trained, ...methods, 'src/files', 'src/models', 'src/onnx', 'src/train'],
+  src: [...trained, ...methods, 'src/files', 'src/models', 'src/onnx', 'src/torch', 'src/train'],
 };
 
 /** Circles that are still there: remove them from here as they go. */

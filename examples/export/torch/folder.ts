@@ -4,13 +4,17 @@ import { ScaledParameter } from '../../../src/featureflow/scaled-gradient-descen
 import { readBytes, writeAtomic } from '../../../src/files/files.node.js';
 import { serializeNpz } from '../../../src/formats';
 import { type Classifier, models, type nn } from '../../../src/index.node.js';
+import { TENSORS } from '../../../src/torch/tensors';
+import { torchModel } from '../../../src/torch/write';
+import type { SavedCheckpoint } from '../../../src/train/run-folder.node.js';
 import { readCheckpoint } from '../../../src/train/run-folder.node.js';
 import { describeDataset, loadDataset } from '../../shared/datasets';
+import { isGpt } from '../../shared/gpt-recipe';
 import { checkRecipe, type Recipe } from '../../shared/recipe';
 import { lastCheckpoint, makeFolder, writeTensors } from '../../shared/torch-folder';
 import { createNetwork, createOptimizer } from '../../shared/training';
-import { torchModel } from './model';
-import { TENSORS, TRAIN } from './python-train';
+import { exportGpt } from './gpt';
+import { TRAIN } from './python-train';
 
 /** Options of a recipe that `train.py` does not have. */
 const UNKNOWN = ['mixup', 'cutmix', 'randAugment', 'ema', 'amp', 'shuffle', 'birthDeath'] as const;
@@ -26,9 +30,26 @@ export interface ExportOptions {
 }
 
 /** Exports the run in a folder. Throws an error that names what cannot be: no such run, a module that has no form in Python. */
-export async function exportTorch(run: string, folder: string, { data, say }: ExportOptions): Promise<void> {
+export async function exportRun(run: string, folder: string, options: ExportOptions): Promise<void> {
   const file = lastCheckpoint(run);
   const checkpoint = readCheckpoint(file);
+  const write = (name: string, content: string | Uint8Array) => writeAtomic(join(folder, name), content);
+  if (isGpt(checkpoint.options)) exportGpt(checkpoint, file, folder, options, write);
+  else await exportImages(checkpoint, file, folder, options, write);
+  write('tensors.py', TENSORS);
+  write('metrics.jsonl', readBytes(join(run, 'metrics.jsonl')));
+}
+
+/** Writes a file of the folder. */
+export type Write = (name: string, content: string | Uint8Array) => void;
+
+async function exportImages(
+  checkpoint: SavedCheckpoint,
+  file: string,
+  folder: string,
+  { data, say }: ExportOptions,
+  write: Write,
+): Promise<void> {
   const recipe = checkRecipe(checkpoint.options, file);
   const model = createNetwork(recipe);
   const source = torchModel(model, recipe.model);
@@ -39,10 +60,7 @@ export async function exportTorch(run: string, folder: string, { data, say }: Ex
   const { groups, parameters } = groupsOf(model, recipe);
   const about = { recipe, dataset, groups, parameters, engine: checkpoint.engine };
   writeTensors(folder, checkpoint, about, new Set(Object.keys(model.stateDict())));
-  const write = (name: string, content: string | Uint8Array) => writeAtomic(join(folder, name), content);
   write('model.py', source);
-  write('tensors.py', TENSORS);
-  write('metrics.jsonl', readBytes(join(run, 'metrics.jsonl')));
   if (unknown) return say(`train.py is left out: it does not know the recipe's ${unknown}`);
   if (isOwn(recipe)) write('data.npz', await images(recipe, data, say));
   write('train.py', TRAIN);

@@ -1,7 +1,6 @@
-// The Python of `model.py` that does not depend on the network's sizes: the classes that a network may be made of. Names of fields are those of
-// state dicts, ours and PyTorch's alike.
+// The classes in Python that ResNets for small images may be made of. Names of fields are those of state dicts, ours and PyTorch's alike.
 
-const CONV = `
+export const CONV = `
 def conv(channels, out_channels, kernel, stride=1, groups=1):
     return nn.Conv2d(channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
 `;
@@ -165,7 +164,8 @@ class UnitConv(nn.Module):
         return F.conv2d(x, self.weight * self.multiplier, stride=self.stride, padding=1)
 `;
 
-const CLASSES = {
+/** In the order in which they need each other. */
+export const CLASSES = {
   conv: CONV,
   branch: BRANCH,
   bottleneck: BOTTLENECK,
@@ -177,26 +177,5 @@ const CLASSES = {
   unitConv: UNIT_CONV,
 };
 
-/** A part that `model.py` may need. */
+/** A class that a network may need. */
 export type Part = keyof typeof CLASSES;
-
-/** `model.py`: what it is, the parts that it needs, and the network itself with `make_model`. */
-export function modelFile(about: string, parts: ReadonlySet<Part>, network: string): string {
-  const needed = (Object.keys(CLASSES) as Part[]).filter((part) => parts.has(part));
-  const head = `"""${about}
-
-Written by Dawnfield (dawnfield export). The weights are in weights.safetensors:
-
-    from model import make_model
-    from tensors import read_tensors
-
-    model = make_model()
-    model.load_state_dict(read_tensors("weights.safetensors")[0])
-"""
-
-import torch
-import torch.nn.functional as F
-from torch import nn
-`;
-  return [head, ...needed.map((part) => CLASSES[part]), network].join('\n');
-}

@@ -1,46 +1,48 @@
-// Writes the Python of a network: plain modules of PyTorch with the very sizes of this one, and with the names of its state dict.
-import { at } from '../../../shaders/checked';
-import { InputError, type MeanField, models, type nn } from '../../../src/index.node.js';
-import { ConvShortcut, PreActBranch, PreActTransition, ZeroPadShortcut } from '../../../src/models/blocks';
-import { modelFile, type Part } from './python-blocks';
+// ResNets for small images in Python: plain modules of PyTorch with the very sizes of this network, and with the names of its state dict.
+import { at } from '../../shaders/checked';
+import { InputError } from '../gpu';
+import type { MeanField } from '../meanfield/mean-field';
+import * as models from '../models';
+import { ConvShortcut, PreActBranch, PreActTransition, ZeroPadShortcut } from '../models/blocks';
+import type * as nn from '../nn';
+import { CLASSES, type Part } from './blocks';
+import { type Definitions, moduleList, unknown } from './python';
 
 type Conv = { readonly inChannels: number; readonly outChannels: number; readonly options: object };
-type Blocks = Map<string, readonly nn.Module[]>;
+type Blocks = Map<string, readonly nn.AnyModule[]>;
 
-/** What `model.py` is written of: a network of which there is a form in Python. */
+/** A network of which there is a form in Python. */
 interface Written {
   /** What the network is, in words. */
   readonly about: string;
   readonly parts: ReadonlySet<Part>;
-  /** The class of the network, and `make_model`. */
+  /** The class of the network. */
   readonly network: string;
 }
 
-/** The text of `model.py`. Throws InputError that names the module of which there is no form in Python. */
-export function torchModel(model: nn.Module, name: string): string {
-  const { about, parts, network } = written(model, name);
-  return modelFile(about, parts, network);
+/** Adds the classes of a network; gives the call that makes it, and what it is in words. Null for a network of another kind. */
+export function residual(model: nn.AnyModule, definitions: Definitions): { call: string; about: string } | null {
+  const written = writtenOf(model);
+  if (!written) return null;
+  for (const [part, text] of Object.entries(CLASSES)) if (written.parts.has(part as Part)) definitions.add(text);
+  definitions.add(written.network);
+  return { call: 'Network()', about: written.about };
 }
 
-function written(model: nn.Module, name: string): Written {
-  if (model instanceof models.FeatureFlowResNet) return flow(model, name);
-  if (model instanceof models.PostActResNet) return post(model, name);
-  if (model instanceof models.PreActResNet || model instanceof models.MeanFieldResNet) return pre(model, name);
-  throw unknown('the network', model);
+function writtenOf(model: nn.AnyModule): Written | null {
+  if (model instanceof models.FeatureFlowResNet) return flow(model);
+  if (model instanceof models.PostActResNet) return post(model);
+  if (model instanceof models.PreActResNet || model instanceof models.MeanFieldResNet) return pre(model);
+  return null;
 }
-
-const unknown = (where: string, module: nn.Module): InputError =>
-  new InputError(
-    `${where} is a ${module.constructor.name}, which has no form in PyTorch here: ResNets, mean-field ResNets, ResNeXts and feature-flow ResNets have`,
-  );
 
 const boolean = (flag: boolean) => (flag ? 'True' : 'False');
 const strideOf = ({ options }: Conv): number => (options as { stride?: number }).stride ?? 1;
 const groupsOf = ({ options }: Conv): number => (options as { groups?: number }).groups ?? 1;
 
 /** The blocks of each layer, in order. */
-function blocksOf(model: nn.Module): Blocks {
-  const blocks = new Map<string, nn.Module[]>();
+function blocksOf(model: nn.AnyModule): Blocks {
+  const blocks = new Map<string, nn.AnyModule[]>();
   for (const [name, child] of model.children()) {
     const layer = /^(layer\d)\.\d+$/.exec(name)?.[1];
     if (layer) blocks.set(layer, [...(blocks.get(layer) ?? []), child]);
@@ -48,19 +50,7 @@ function blocksOf(model: nn.Module): Blocks {
   return blocks;
 }
 
-/** A list of modules in Python, equal neighbours as one loop. */
-function moduleList(items: readonly string[]): string {
-  const runs: { item: string; count: number }[] = [];
-  for (const item of items) {
-    const last = runs.at(-1);
-    if (last?.item === item) last.count++;
-    else runs.push({ item, count: 1 });
-  }
-  const texts = runs.map(({ item, count }) => (count > 1 ? `*(${item} for _ in range(${count}))` : item));
-  return `nn.ModuleList([${texts.join(', ')}])`;
-}
-
-function shortcutOf(module: nn.Module, where: string, parts: Set<Part>): string {
+function shortcutOf(module: nn.AnyModule, where: string, parts: Set<Part>): string {
   if (module instanceof ZeroPadShortcut) {
     parts.add('zeroPad');
     return `ZeroPadShortcut(${module.inChannels}, ${module.outChannels}, ${module.stride})`;
@@ -72,7 +62,7 @@ function shortcutOf(module: nn.Module, where: string, parts: Set<Part>): string 
 }
 
 /** A pre-activation block in Python. */
-function branchOf(module: nn.Module, where: string, parts: Set<Part>): string {
+function branchOf(module: nn.AnyModule, where: string, parts: Set<Part>): string {
   if (!(module instanceof PreActBranch)) throw unknown(where, module);
   const { conv1, conv2, conv3 } = module;
   parts.add(conv3 ? 'bottleneck' : 'branch');
@@ -87,7 +77,7 @@ function branchOf(module: nn.Module, where: string, parts: Set<Part>): string {
 }
 
 /** Pre-activation networks, and those whose blocks are particles. */
-function pre(model: models.PreActResNet | models.MeanFieldResNet, name: string): Written {
+function pre(model: models.PreActResNet | models.MeanFieldResNet): Written {
   const parts = new Set<Part>(['conv']);
   const meanField = model instanceof models.MeanFieldResNet;
   const stages = meanField ? model.stages : [];
@@ -118,7 +108,7 @@ ${sorts.map((line) => `        ${line}`).join('\n')}
 `
     : '';
   return {
-    about: `${name}: ${meanField ? 'a mean-field ResNet (Lu et al. 2020), whose blocks are particles with learned times' : 'a pre-activation ResNet'} for small images.`,
+    about: `${meanField ? 'a mean-field ResNet (Lu et al. 2020), whose blocks are particles with learned times' : 'a pre-activation ResNet'} for small images.`,
     parts,
     network: network(
       [
@@ -156,7 +146,7 @@ function particlesOf(stage: MeanField, where: string): string {
   return `Particles(${stage.particles.length}, trained=${trained}, clamp=${clamp}, sort=${sorts}, statistics_move=${move})`;
 }
 
-function post(model: models.PostActResNet, name: string): Written {
+function post(model: models.PostActResNet): Written {
   const parts = new Set<Part>(['conv', 'postBlock']);
   const fields: string[] = [];
   for (const layer of ['layer1', 'layer2', 'layer3'] as const) {
@@ -170,7 +160,7 @@ function post(model: models.PostActResNet, name: string): Written {
   }
   const { conv1, bn1, linear } = model;
   return {
-    about: `${name}: a post-activation ResNet (He et al. 2015) for small images.`,
+    about: `a post-activation ResNet (He et al. 2015) for small images.`,
     parts,
     network: network(
       [
@@ -194,7 +184,7 @@ const linearOf = ({ weight }: { weight: { shape: readonly number[] } }): string 
 
 const FUNCTIONS: Record<string, string> = { tanh: 'torch.tanh', sigmoid: 'torch.sigmoid', erf: 'torch.erf' };
 
-function flow(model: models.FeatureFlowResNet, name: string): Written {
+function flow(model: models.FeatureFlowResNet): Written {
   const functions = Object.entries(model.activations).map(([which, h]) => {
     const found = typeof h === 'string' ? FUNCTIONS[h] : undefined;
     if (!found)
@@ -208,7 +198,7 @@ function flow(model: models.FeatureFlowResNet, name: string): Written {
   );
   const [channels, classes] = [at(model.readout.shape, 0), at(model.readout.shape, 1)];
   return {
-    about: `${name}: a feature-flow ResNet (Fang et al. 2020) for small images.`,
+    about: `a feature-flow ResNet (Fang et al. 2020) for small images.`,
     parts: new Set(['unitConv']),
     network: network(
       [`self.convs = ${moduleList(convs)}`, `self.readout = nn.Parameter(torch.zeros(${channels}, ${classes}))`],
@@ -234,9 +224,5 @@ ${indented(fields)}
     def forward(self, x):
         """Images [N, channels, H, W] to logits [N, classes]."""
 ${indented(forward)}
-${more}
-
-def make_model():
-    return Network()
-`;
+${more}`;
 }
