@@ -12,7 +12,17 @@ import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import { checkResult } from './anomaly';
 import { handOn } from './backward';
 import { operation } from './operation';
-import { memoriesIn, Node, needsGradient, type Rule, record, tensorsIn, unrecorded, withoutHistory } from './tape';
+import {
+  memoriesIn,
+  Node,
+  needsGradient,
+  type Rule,
+  record,
+  type Several,
+  tensorsIn,
+  unrecorded,
+  withoutHistory,
+} from './tape';
 
 /** At least what a function saves: the first eight are taken to be there, so that they can be unpacked. */
 type Saved = readonly [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, ...Tensor[]];
@@ -292,7 +302,7 @@ export function recordOutputs(
   // Stands for all outputs together, between their nodes and that of the operation. It has no elements.
   const whole = empty(name, [0]).requiresGrad_();
   whole.dispose();
-  let tangents: Tensor[] = [];
+  const several: Several = { shapes: outputs.map(({ shape }) => shape), tangents: [] };
   const operation = new Node(
     name,
     inputs,
@@ -300,12 +310,12 @@ export function recordOutputs(
     saved,
     (_gradient, needs, _addend, gradients = []) => pull(gradients, needs),
     {
-      several: true,
+      several,
       lasting: !saved.length,
       push:
         push &&
         ((...given) => {
-          tangents = push(given);
+          several.tangents = push(given);
           return whole;
         }),
       differentiable:
@@ -320,8 +330,9 @@ export function recordOutputs(
     };
     y.requiresGrad = true;
     y.gradNode = new Node(name, [whole], y.shape, [], handBack, {
-      several: true,
-      push: push && (() => at(tangents, k)),
+      several,
+      output: k,
+      push: push && (() => at(several.tangents, k)),
       differentiable: differentiable && handBack,
     });
     checkResult(name, inputs, y);

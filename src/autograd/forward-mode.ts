@@ -82,13 +82,27 @@ const typed = (tangent: Tensor | undefined, { dtype }: Tensor): Tensor | null =>
   tangent ? castTo(tangent, dtype) : null;
 
 function push(node: Node, tangents: readonly (Tensor | null)[], createGraph: boolean): Tensor {
-  const { push: rule, differentiable, several } = node.options;
+  const { push: rule, differentiable, several, output } = node.options;
   if (rule && !createGraph) {
     const tangent = rule === SYMMETRIC ? symmetric(node, tangents) : rule(...tangents);
     if (tangent) return tangent;
   }
-  const tangent = differentiable && !several && transposed(node, differentiable, tangents, createGraph);
-  if (tangent) return tangent;
+  const needs = tangents.map((t) => t !== null);
+  if (differentiable) {
+    if (!several)
+      return at(
+        transposed([node.shape], (u) => differentiable(at(u, 0), needs, null, u), tangents, createGraph),
+        0,
+      );
+    if (output !== undefined) return at(several.tangents, output);
+    several.tangents = transposed(
+      several.shapes,
+      (u) => differentiable(at(u, 0), needs, null, u),
+      tangents,
+      createGraph,
+    );
+    return zeros(node.shape); // stands for all of them
+  }
   throw inputError(
     'jvp',
     `'${node.name}'${node.path ? ` in ${node.path}` : ''} has no forward-mode rule`,
@@ -103,25 +117,25 @@ function symmetric(node: Node, tangents: readonly (Tensor | null)[]): Tensor {
   return node.rule(tangent, needs)[0] || tangent;
 }
 
-/** J·t from the gradient rule u ↦ Jᵀ·u, which is linear in u: the gradient of ⟨Jᵀ·u, t⟩ by u. */
+/** J·t of each output from the gradient rule u ↦ Jᵀ·u, which is linear in the u of the outputs: the gradients of ⟨Jᵀ·u, t⟩ by u. */
 function transposed(
-  node: Node,
-  differentiable: Rule,
+  shapes: readonly (readonly number[])[],
+  rule: (u: readonly Tensor[]) => ReturnType<Rule>,
   tangents: readonly (Tensor | null)[],
   createGraph: boolean,
-): Tensor {
+): Tensor[] {
   return enableGrad(() => {
-    const u = zeros(node.shape).requiresGrad_();
+    const u = shapes.map((shape) => zeros(shape).requiresGrad_());
     const since = nextNode();
-    const needs = tangents.map((t) => t !== null);
-    const pulled = differentiable(u, needs, null, [u]);
-    const terms = pulled.flatMap((v, i) => {
+    const terms = rule(u).flatMap((v, i) => {
       const gradient = tangents[i];
       if (!v || !gradient || !v.requiresGrad) return [];
-      if (v === u) return [gradient];
-      const [term] = gradSince(since, v, [u], { gradient, createGraph, retainGraph: true });
-      return term ? [term] : [];
+      if (u.includes(v)) return [u.map((own) => (v === own ? gradient : null))];
+      return [gradSince(since, v, u, { gradient, createGraph, retainGraph: true })];
     });
-    return terms.length ? terms.reduce(createGraph ? recordedSum : sumOf) : zeros(node.shape);
+    return shapes.map((shape, k) => {
+      const own = terms.flatMap((list) => list[k] ?? []);
+      return own.length ? own.reduce(createGraph ? recordedSum : sumOf) : zeros(shape);
+    });
   });
 }

@@ -30,6 +30,12 @@ const recording = new Mode(true);
  */
 export type PushForward = (...tangents: (Tensor | null)[]) => Tensor | null;
 
+/** What the nodes of an operation with several outputs share: the shapes of these, and in forward mode their tangents. */
+export interface Several {
+  readonly shapes: readonly (readonly number[])[];
+  tangents: readonly Tensor[];
+}
+
 /** An operation whose Jacobian is symmetric, as that of every elementwise function: its gradient rule is its push-forward. */
 export const SYMMETRIC = 'symmetric';
 
@@ -42,8 +48,13 @@ interface NodeOptions {
   recomputes?: boolean;
   /** The gradient rule in recorded operations, for `createGraph`; its tensors are saved ones. Without it a second derivative is refused. */
   differentiable?: Rule;
-  /** One of the nodes that an operation with several outputs consists of: the gradient passes between them by `handOn`, in a backward pass alone. */
-  several?: boolean;
+  /**
+   * One of the nodes that an operation with several outputs consists of, with what they share: the gradient passes between them by `handOn`, in a
+   * backward pass alone, tangents lie in `tangents`.
+   */
+  several?: Several;
+  /** Which of the outputs the node is that of; of the operation's own node none. */
+  output?: number;
   /** It has nothing to release, and stays for the passes from its other outputs. */
   lasting?: boolean;
   /** Why no gradient can pass, and what to do: `backward` refuses a graph with such a node before it launches anything. */

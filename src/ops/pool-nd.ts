@@ -169,8 +169,9 @@ export const adaptiveMaxPool1dWithIndices = mixed(
 );
 
 /** Planes of a volume as images [planes, H, W], and the volume of pooled planes as images [channels, D, pixels]. */
-const planesOf = (x: Tensor): Tensor => reshape(x, [-1, ...x.shape.slice(-2)]);
-const depthOf = (y: Tensor, x: Tensor): Tensor => reshape(y, [-1, fromEnd(x.shape, 3), size(y.shape.slice(-2))]);
+const planesOf = (x: Tensor): Tensor => reshape(x, [size(x.shape.slice(0, -2)), ...x.shape.slice(-2)]);
+const depthOf = (y: Tensor, x: Tensor): Tensor =>
+  reshape(y, [size(x.shape.slice(0, -3)), fromEnd(x.shape, 3), size(y.shape.slice(-2))]);
 
 /** Maxima over volumes: of the planes first, then over depth; the positions of the second lead to those of the first. */
 function maximaOfVolumes(x: Tensor, inPlane: (x: Tensor) => Maxima, inDepth: (x: Tensor) => Maxima): Maxima {
@@ -179,7 +180,7 @@ function maximaOfVolumes(x: Tensor, inPlane: (x: Tensor) => Maxima, inDepth: (x:
   const deep = inDepth(depthOf(planes.values, x));
   const [channels, od, pixels] = tuple(deep.indices.shape, 3);
   const where = reshape(deep.indices, [channels, od * pixels]);
-  const inside = pick(reshape(planes.indices, [channels, -1]), 1, where, null);
+  const inside = pick(reshape(planes.indices, [channels, fromEnd(x.shape, 3) * pixels]), 1, where, null);
   const shape = [...x.shape.slice(0, -3), od, ...planes.values.shape.slice(-2)];
   const indices = add(inside, mul(floorDiv(where, pixels), plane));
   return { values: reshape(deep.values, shape), indices: reshape(indices, shape) };

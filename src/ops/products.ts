@@ -87,6 +87,15 @@ function contract(op: string, a: Tensor, b: Tensor, ofA: readonly number[], ofB:
   return reshape(matmul(left, right), [...sizes(a, keptA), ...sizes(b, keptB)]);
 }
 
+/** `contract` where a pair may be of one element and of many, which are then summed first. */
+function paired(a: Tensor, b: Tensor, ofA: readonly number[], ofB: readonly number[]): Tensor {
+  const oneOf = (x: Tensor, axes: readonly number[], other: Tensor, of: readonly number[]) =>
+    axes.filter((d, k) => other.shape[at(of, k)] === 1 && x.shape[d] !== 1);
+  const [alone, others] = ofA.length === ofB.length ? [oneOf(a, ofA, b, ofB), oneOf(b, ofB, a, ofA)] : [[], []];
+  const summed = (x: Tensor, axes: readonly number[]) => (axes.length ? sum(x, axes, true) : x);
+  return contract('tensordot', summed(a, alone), summed(b, others), ofA, ofB);
+}
+
 /**
  * Σ over dimensions of a and b, as `torch.tensordot`: `dims` is how many, of the last of a and the first of b (2 by default), or two lists that
  * name them. What is left of a comes before what is left of b.
@@ -100,8 +109,7 @@ export const tensordot = mixed(
       if (!Number.isInteger(dims) || dims < 0 || dims > Math.min(a.ndim, b.ndim))
         throw inputError(op, `dims is ${dims}`, { a, b }, 'Use a number of dimensions that both have, or two lists.');
       const count = Array.from({ length: dims }, (_, i) => i);
-      return contract(
-        op,
+      return paired(
         a,
         b,
         count.map((i) => a.ndim - dims + i),
@@ -116,7 +124,7 @@ export const tensordot = mixed(
       return list.map((axis) => normalizeAxis(op, axis, x.shape));
     };
     const [ofA, ofB] = tuple(lists, 2);
-    return contract(op, a, b, axes(a, ofA), axes(b, ofB));
+    return paired(a, b, axes(a, ofA), axes(b, ofB));
   },
 );
 

@@ -22,6 +22,8 @@ import { expand, reshape } from './views';
 export interface SearchOptions {
   /** Behind elements that equal the value instead of before them. */
   right?: boolean;
+  /** Makes no difference: results are int32. */
+  outInt32?: boolean;
 }
 
 /** Options of `searchsorted`. */
@@ -34,6 +36,7 @@ export interface SearchsortedOptions extends SearchOptions {
 
 const SEARCH: OptionTable<SearchsortedOptions> = {
   right: is.flag,
+  outInt32: is.flag,
   side: word('left', 'right'),
   sorter: is.tensor,
 };
@@ -84,7 +87,7 @@ export const searchsorted = mixed(
 export const bucketize = mixed(
   'bucketize',
   function bucketize(x: Tensor | number, boundaries: Tensor, options: SearchOptions = {}): Tensor {
-    const { right } = checked('bucketize', options, { right: is.flag });
+    const { right } = checked('bucketize', options, { right: is.flag, outInt32: is.flag });
     requireTensors('bucketize', { boundaries });
     if (boundaries.ndim !== 1) throw inputError('bucketize', 'the boundaries are no vector', { boundaries });
     return searchsorted(boundaries, x, { right });

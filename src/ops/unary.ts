@@ -31,6 +31,8 @@ const SELU_SCALE = 1.0507009873554805;
 const SELU_ALPHA = 1.6732632423543772;
 const GELU_SLOPE = 2 * Math.sqrt(2 / Math.PI);
 const geluGate = `sigmoid(${GELU_SLOPE} * a * (1.0 + 0.044715 * a * a))`;
+/** eˣ where x < 0, else 1, whose derivative at 0 is 0: the second derivatives of ELU and its like at 0 are PyTorch's. */
+const expBelow = (x: string): string => `select(1.0, exp(${x}), a < 0.0)`;
 const mishGate = 'tanh(softplus(a))';
 
 /** −x. */
@@ -116,7 +118,7 @@ export const softsign = float('softsign', 'over(a, 1.0 + abs(a))', 'g / ((1.0 + 
 export const selu = float(
   'selu',
   `${SELU_SCALE} * select(${SELU_ALPHA} * expm1(a), a, a > 0.0)`,
-  `g * ${SELU_SCALE} * select(1.0, ${SELU_ALPHA} * exp(a), a <= 0.0)`,
+  `g * ${SELU_SCALE} * select(1.0, ${SELU_ALPHA} * ${expBelow('a')}, a <= 0.0)`,
 );
 /** x · (x + 3 between 0 and 6)/6. */
 export const hardSwish = float(
@@ -148,14 +150,14 @@ export const elu = withScalars(
   'elu',
   { alpha: 1 },
   'select(s * expm1(a), a, a > 0.0)',
-  'g * select(1.0, s * exp(a), a <= 0.0)',
+  `g * select(1.0, s * ${expBelow('a')}, a <= 0.0)`,
 );
 /** x, and α(e^(x/α) − 1) below 0. */
 export const celu = withScalars(
   'celu',
   { alpha: 1 },
   'select(s * expm1(a / s), a, a > 0.0)',
-  'g * select(1.0, exp(a / s), a <= 0.0)',
+  `g * select(1.0, ${expBelow('a / s')}, a <= 0.0)`,
 );
 /** log(1 + e^βx) / β, and x itself where βx is above the threshold. */
 export const softplus = withScalars(

@@ -192,7 +192,7 @@ test('jvp pushes through the rule, or through that of the gradient; it names wha
   close(await data(own.tangent), await data(built.tangent), 1e-6);
   const constant = jvp((x) => circle(x, b)[2], [a], [ta]);
   close(await data(constant.tangent), await data(jvp((x) => x.add(b).cos(), [a], [ta]).tangent), 1e-6);
-  // Without a jvp the gradient rule is transposed, which an operation with several outputs has no place for.
+  // Without a jvp the gradient rule is transposed.
   const plain = jvp((x) => x.mul(x.gt(0)).add(x.mul(x.le(0)).mul(0.1)), [a], [ta]);
   close(await data(jvp((x) => leaky(x, 0.1), [a], [ta]).tangent), await data(plain.tangent), 1e-6);
   const pair = customFunction({
@@ -200,10 +200,18 @@ test('jvp pushes through the rule, or through that of the gradient; it names wha
     forward: (_, x: Tensor): [Tensor, Tensor] => [x.mul(2), x.mul(3)],
     backward: (_, g, h) => g.mul(2).add(h.mul(3)),
   });
-  assert.throws(
-    () => jvp((x) => pair(x)[0], [a], [ta]),
-    /jvp: 'pair' has no forward-mode rule.*give a customFunction a jvp/,
-  );
+  const both = jvp((x) => pair(x).reduce((p, q) => p.mul(q)), [a], [ta]);
+  close(await data(both.tangent), await data(jvp((x) => x.square().mul(6), [a], [ta]).tangent), 1e-6);
+  const closed = customFunction({
+    name: 'closed',
+    forward: (ctx, x: Tensor): [Tensor, Tensor] => {
+      const inner = x.exp(); // a result on the way, whose history is not recorded
+      ctx.save(inner);
+      return [inner.mul(2), inner.mul(3)];
+    },
+    backward: ({ saved: [inner] }, g, h) => inner.mul(g.mul(2).add(h.mul(3))),
+  });
+  assert.throws(() => jvp((x) => closed(x)[0], [a], [ta]), /closed/);
 });
 
 test('gradcheck: several inputs and outputs, rules of both modes, and where they are wrong', async () => {

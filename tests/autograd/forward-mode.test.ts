@@ -7,11 +7,12 @@ import { checkpoint } from '../../src/autograd/checkpoint';
 import { jvp } from '../../src/autograd/forward-mode';
 import { PreActBranch } from '../../src/models/blocks';
 import { conv2d, convTranspose2d } from '../../src/ops/conv';
-import { concat } from '../../src/ops/join';
+import { concat, split } from '../../src/ops/join';
 import { linear } from '../../src/ops/matmul';
 import { batchNorm, groupNorm, layerNorm } from '../../src/ops/norm';
 import { pad } from '../../src/ops/pad';
 import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d } from '../../src/ops/pool';
+import { recurrence } from '../../src/ops/recurrent';
 import { residualSteps } from '../../src/ops/residual-step';
 import { where } from '../../src/ops/where';
 import { tensor } from '../../src/tensor/create';
@@ -168,6 +169,35 @@ test('a gradient without its history inside of jvp is refused: its tangent would
   assert.throws(() => jvp(accumulated, [x], [one]), /backward: a gradient taken inside .* jvp/);
   // What was refused leaves nothing behind.
   assert.equal([...(await slope(tensor([2], { requiresGrad: true })).data())], [12]);
+});
+
+test('nested through operations of several outputs: split, chunks and a recurrence', async () => {
+  const [x, v] = [draw([3, 4], 1), draw([3, 4], 2)];
+  // The second directional derivative, and the same by backward of the first.
+  const both = (f: (a: Tensor) => Tensor) => {
+    const first = (a: Tensor) => jvp(f, [a], [v]).tangent;
+    const slope = jvp(first, [x], [v]).tangent;
+    const leaf = draw([3, 4], 1, true);
+    const g = grad(f(leaf).sum(), [leaf], { createGraph: true })[0]!;
+    const h = grad(g.mul(v).sum(), [leaf])[0]!;
+    return [slope.sum(), h.mul(v).sum()];
+  };
+  const cell = [draw([8, 4], 3), draw([8, 2], 4), draw([8], 5), draw([8], 6)] as const;
+  const functions: Record<string, (a: Tensor) => Tensor> = {
+    split: (a) => {
+      const [p, q] = split(a, [1, 3], 1);
+      return p.exp().mul(q.pow(3)).sum(1);
+    },
+    recurrence: (a) => {
+      const [ih, hh, biasIh, biasHh] = cell;
+      const { y, c } = recurrence({ cell: 'lstm', x: a.reshape([3, 1, 4]), ih, hh, biasIh, biasHh });
+      return y.sum().mul(c!.square().sum());
+    },
+  };
+  for (const [name, f] of Object.entries(functions)) {
+    const [got, want] = await Promise.all(both(f).map((t) => t.item()));
+    assert.ok(Math.abs(got - want) < 1e-4 * Math.max(1, Math.abs(want)), `${name}: ${got}, ${want}`);
+  }
 });
 
 test.run();

@@ -216,6 +216,17 @@ test('derivatives at kinks are PyTorch’s', async () => {
     [(x) => pow(x, 2), 0, 0],
   ] as [(x: Tensor) => Tensor, number, number][])
     close([await slope(f, at)], [want], 1e-6, `${f.name || f} at ${at}`);
+  // The second derivatives of ELU and its like are 0 at 0, the first ones those from below.
+  const { selu, elu, celu } = unaryFunctions;
+  for (const [f, want] of [
+    [selu, [1.7580993, 0]],
+    [(x) => elu(x, 0.8), [0.8, 0]],
+    [(x) => celu(x, 1.3), [1, 0]],
+  ] as [(x: Tensor) => Tensor, number[]][]) {
+    const x = tensor(0, { requiresGrad: true });
+    const first = grad(f(x), [x], { createGraph: true })[0]!;
+    close([await first.item(), await grad(first, [x])[0]!.item()], want, 1e-6, `${f.name || f} at 0`);
+  }
 });
 
 test('scalar arguments and numbers as operands', async () => {

@@ -104,6 +104,8 @@ test('adaptive maxima, with positions', async () => {
   close(await values.data(), want.map((i, k) => planes[Math.floor(k / 21)][i]), 0); // biome-ignore format: one line
   const line = nd.adaptiveMaxPool1dWithIndices(tensor([[3, 1, 2, Number.NaN, 0]]), 2);
   assert.equal([...(await line.values.data()), ...(await line.indices.data())], [3, Number.NaN, 0, 3]);
+  assert.equal(nd.adaptiveMaxPool3d(zeros([0, 2, 4, 5, 6]), 2).shape, [0, 2, 2, 2, 2]);
+  assert.equal(nd.maxPool3d(zeros([0, 2, 4, 5, 6]), 2).shape, [0, 2, 2, 2, 3]);
   const volume = nd.adaptiveMaxPool3dWithIndices(tensor([0, 5, 1, 2, 9, 3, 4, 8], { shape: [1, 2, 2, 2] }), [2, 1, 1]);
   assert.equal([...(await volume.indices.data())], [1, 4]);
   assert.equal(nd.adaptiveAvgPool3d(zeros([1, 2, 4, 5, 6]), [2, null, 3]).shape, [1, 2, 2, 5, 3]);

@@ -43,6 +43,11 @@ const cases: Record<string, [Shape[], (...x: Tensor[]) => Tensor, (...x: Float64
     (a, b) =>
       times(a, Float64Array.from({ length: 60 }, (_, i) => b[(Math.floor(i / 5) % 4) * 15 + (i % 5) * 3 + Math.floor(i / 20)]), 2, 12, 5),
   ],
+  'tensordot, one against many': [
+    [[1, 1, 4], [4, 1]],
+    (a, b) => products.tensordot(a, b),
+    (a, b) => [[...a].reduce((s, x) => s + x, 0) * [...b].reduce((s, x) => s + x, 0)].flat(),
+  ],
   'tensordot of none': [[[2, 2], [3]], (a, b) => products.tensordot(a, b, 0), (a, b) => times(a, b, 4, 1, 3)],
   kron: [
     [[2, 3], [2]],
