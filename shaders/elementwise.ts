@@ -123,5 +123,8 @@ ${decode(
     code,
     ...io,
     grid: { tile: flat || quads ? FLAT_TILE : STRIDED_TILE },
+    ...(flat &&
+      o.expression === 'a + b' &&
+      [...operands, { type: result }].every(({ type }) => type === 'f32') && { adds: 'sum' }),
   };
 }

@@ -32,10 +32,16 @@ export interface Kernel {
   readonly normalizes?: Normalizes;
   /** Present where the last binding holds sums over chunks of binding 0: whoever writes that may make them as well. */
   readonly sums?: ChunkSums;
+  /** Present where the kernel adds a residual connection: whoever writes the branch may do that itself. */
+  readonly adds?: Residual;
+  /** Present where the kernel only applies a batch norm's gradient in training: whoever reads the result may do that itself. */
+  readonly differentiates?: NormGradient;
   /** Present where the kernel could do more: what it computes, to be changed and lowered again (lower.ts). */
   readonly operation?: Operation;
   /** Present where the operation could normalise what it reads from binding 0. */
   readonly onLoad?: Images;
+  /** Present where the operation could apply a batch norm's gradient to what it reads from binding 0, and write that on the way. */
+  readonly onGradient?: Images;
   /** Present where the operation could sum up chunks of what it writes. */
   readonly onStore?: ChunkedImages;
   /**
@@ -69,12 +75,28 @@ export interface ChunkSums {
   readonly relu: boolean;
 }
 
+/**
+ * What a residual connection adds. 'sum': y = a + b, the bindings are a, b and y. 'step': y = x + Δ·f (particles.ts), the bindings are x, f, τ and y; f is kept.
+ */
+export type Residual = 'sum' | 'step';
+
+/** dx from the gradient of y = act(norm(x)), added to `onto` if there is that; the bindings are g, x, coefficients, onto, dx. */
+export interface NormGradient {
+  readonly plane: number;
+  readonly relu: boolean;
+  readonly onto: boolean;
+}
+
 /** A description of an operation: all that its lowering follows from. */
 export interface Operation {
   /** Finds the function that lowers it (lower.ts). */
   readonly name: string;
   /** A norm that is applied to what binding 0 holds; its `stats` are one more binding. */
   readonly norm?: Pick<Normalizes, 'relu'>;
+  /** A norm's gradient that is applied to what binding 0 holds; x, coefficients, onto and dx are further bindings. */
+  readonly gradient?: Omit<NormGradient, 'plane'>;
+  /** A residual connection that what is computed is added to; the other operand is one more binding, with 'step' so are τ and the branch f. */
+  readonly adds?: Residual;
   /** Sums of what is written. Last bound is what the kernel that makes only the sums binds after the first. */
   readonly sums?: ChunkSums;
 }

@@ -15,8 +15,22 @@ const STEP_TILE = WORKGROUP * 4;
 export const SUMS = 2048;
 
 const delta = `fn delta(l: u32) -> f32 { return tau[l] - select(0.0, tau[max(l, 1u) - 1u], l > 0u); }`;
+/** WGSL of x + Δ·f, where a convolution adds it as well (conv/residual.ts). */
+const stepSum = (x: string, f: string) => `fma(vec4f(delta(p.l)), ${f}, ${x})`;
+/** The same for a kernel that has τ at a binding. */
+export const stepAt = (binding: number) => ({
+  declarations: `struct Params { n: u32, l: u32 }
+@group(0) @binding(${binding}) var<storage, read> tau: array<f32>;
+@group(1) @binding(0) var<uniform> p: Params;
+${delta}
+`,
+  sum: stepSum,
+});
 
 const step = declare('n: u32, l: u32', 'r x: vec4f', 'r f: vec4f', 'r tau: f32', 'w y: vec4f');
+
+/** Bytes of its constants. */
+export const STEP_BYTES = step.io.uniforms;
 
 /** Bindings: x, f, τ, y. Constants: elements, l. */
 export const residualStep: Kernel = {
@@ -30,8 +44,9 @@ ${delta}
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = (w.y * groups.x + w.x) * ${WORKGROUP}u + t;
   if (i * 4u >= p.n) { return; }
-  y[i] = x[i] + delta(p.l) * f[i];
+  y[i] = ${stepSum('x[i]', 'f[i]')};
 }`,
+  adds: 'step',
 };
 
 const gradient = declare('n: u32, l: u32', 'r g: vec4f', 'r f: vec4f', 'r tau: f32', 'w df: vec4f', 'w sums: f32');

@@ -68,7 +68,7 @@ ${load.declarations}${acc.functions}
         let xx = x0 + j * xOffsetStep;
         if (xx < 0 || xx >= ${g.x.inSize}) { continue; }
         let tap = ${planeIndex(g, `(yTap + i * yTapStep) * ${g.kernelWidth} + xTap + j * xTapStep`)};
-        ${acc.add(load.operand('weight + tap'), load.value(load.image(`image + yy * ${g.x.inSize} + xx`), 'stats[channel]'))}
+        ${acc.add(load.operand('weight + tap'), load.image(`image + yy * ${g.x.inSize} + xx`, 'channel'))}
       }
     }
   }
@@ -116,7 +116,7 @@ ${load.declarations}${acc.functions}
     for (var ox = 0u; ox < ${s.outWidth}u; ox++) {
       let xx = x0 + i32(ox * ${s.strideW}u);
       if (xx < 0 || xx >= ${s.inWidth}) { continue; }
-      ${acc.add(load.operand('dyLine + ox'), load.value(load.image('line + xx'), 'stats[channel]'))}
+      ${acc.add(load.operand('dyLine + ox'), load.image('line + xx', 'channel'))}
     }
   }
   partials[id] = ${load.store(acc.total)};

@@ -5,10 +5,11 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { at } from '../checked';
-import { type ChunkSums, foldedIndex, foldWorkgroups, type Kernel, unroll } from '../kernel';
+import { foldedIndex, foldWorkgroups, type Kernel, unroll } from '../kernel';
 import { foldChunks, type Quad } from '../matmul/gpu-tiles';
 import { CHUNK_THREADS } from '../team';
 import { ENOUGH_WORKGROUPS } from '../variants';
+import { epilogueOf, type Fused } from './epilogue';
 import type { Gather } from './gather';
 import {
   BLOCK,
@@ -23,8 +24,7 @@ import {
   tapsOf,
   unitsOf,
 } from './gpu-staged';
-import { type ImageNorm, imageLoad } from './norm-load';
-import { storedSums } from './norm-sums';
+import { imageLoad } from './norm-load';
 
 interface GatherLayout {
   readonly rows: Rows;
@@ -60,7 +60,7 @@ function layoutOf(g: Gather): GatherLayout | null {
 const weightPitch = (blocks: number): number => (blocks * BLOCK) / 4 + 1;
 
 /** Bindings as those of `tiledGather`; null where no window slides over whole rows. */
-export function stagedGather(name: string, g: Gather, norm?: ImageNorm, sums?: ChunkSums): Kernel | null {
+export function stagedGather(name: string, g: Gather, { norm, gradient, adds, sums }: Fused = {}): Kernel | null {
   const layout = layoutOf(g);
   if (!layout) return null;
   const { rows: r, pixels, blocks, depth, workgroups } = layout;
@@ -69,11 +69,11 @@ export function stagedGather(name: string, g: Gather, norm?: ImageNorm, sums?: C
   const channels = blocks * BLOCK;
   const [mTiles, nTiles] = [Math.ceil(g.outChannels / channels), Math.ceil((g.batch * g.y.size) / r.rows)];
   const channelPitch = r.blocks * r.staged * r.pitch;
-  const load = imageLoad({ operand: 'weights', norm, quads: true, half: g.half });
-  const stored = sums && storedSums(g, sums, load.access);
+  const load = imageLoad({ operand: 'weights', norm, gradient, quads: true, half: g.half });
+  const stored = epilogueOf(g, load.access, adds, sums);
   const units = unitsOf(g);
   const quads = Array.from({ length: BLOCK }, (_, i): Quad => ({ sums: `acc${i}`, m: `(m0 + ${i}u)`, n: 'n0' }));
-  const windowSize = Math.max(depth * channelPitch, stored ? (BLOCK / 4) * threads : 0);
+  const windowSize = Math.max(depth * channelPitch, stored.epilogue ? (BLOCK / 4) * threads : 0);
   /** WGSL of one row of taps of one channel. */
   const row = (i: number) => {
     const { tap, offset } = at(tapsOf(g.y), i);
@@ -93,10 +93,10 @@ export function stagedGather(name: string, g: Gather, norm?: ImageNorm, sums?: C
   // Neighbouring threads load along the weights as they lie in memory: taps, then the channels of the smaller stride.
   const inner = g.weightStride.in < g.weightStride.out;
   const code = wgsl`
-${load.bindings}${load.declarations}${stored?.bindings ?? ''}
+${load.bindings}${load.declarations}${stored.bindings}
 var<workgroup> window: array<vec4f, ${windowSize}>;
 var<workgroup> taps: array<vec4f, ${depth * taps * weightPitch(blocks)}>;
-${stored ? foldChunks('window', BLOCK / 4, threads) : ''}
+${stored.epilogue ? foldChunks('window', BLOCK / 4, threads) : ''}
 @compute @workgroup_size(${threads}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(local_invocation_index) local: u32) {
   ${foldedIndex(workgroups)}
   let top = group / ${mTiles}u % ${nTiles}u * ${r.rows}u;
@@ -111,7 +111,7 @@ ${stored ? foldChunks('window', BLOCK / 4, threads) : ''}
   for (var e = local; e < ${windowSize}u; e += ${threads}u) { window[e] = vec4f(); }
   for (var c0 = 0u; c0 < ${g.inChannels}u; c0 += ${depth}u) {
     workgroupBarrier();
-    ${stageRows(g, r, load, { channels: depth, first: 'c0', channelPitch, threads })}
+    ${stageRows(g, r, load, { channels: depth, first: 'c0', channelPitch, threads, keeps: `group % ${mTiles}u == 0u` })}
     for (var e = local; e < ${depth * taps * channels}u; e += ${threads}u) {
       let tap = e % ${taps}u;
       let c = ${inner ? `e / ${taps}u % ${depth}u` : `e / ${taps * channels}u`};
@@ -124,10 +124,12 @@ ${stored ? foldChunks('window', BLOCK / 4, threads) : ''}
       ${unroll(g.kernelHeight, row)}
     }
   }
-  ${stored ? `workgroupBarrier();\n${stored.epilogue(quads)}` : ''}
+  ${stored.epilogue ? `workgroupBarrier();\n${stored.epilogue(quads)}` : ''}
   let image = n0 / ${g.y.size * g.x.size}u;
   let at = (image * ${g.groups * g.outChannels}u + z * ${g.outChannels}u + m0) * ${g.y.size * r.quads}u + n0 / 4u % ${g.y.size * r.quads}u;
   ${unroll(BLOCK, (b) => `if (m0 + ${b}u < ${g.outChannels}u && image < ${g.batch}u) { result[at + ${b * g.y.size * r.quads}u] = ${load.store(`acc${b}`)}; }`)}
 }`;
-  return { name, code, access: stored?.access ?? load.access, grid: foldWorkgroups(workgroups) };
+  const onGradient = !norm &&
+    !gradient && { onGradient: { channels: g.groups * g.inChannels, plane: g.y.size * g.x.size } };
+  return { name, code, access: stored.access, grid: foldWorkgroups(workgroups), ...onGradient };
 }

@@ -63,13 +63,13 @@ export function rowsOf({ x, y }: Gather, rows: number): Rows | null {
 
 /**
  * WGSL that stages `channels` channels from `first` on, of the rows from `top` on: `window[channel · channelPitch + row · pitch + left + quad]`.
- * The columns beside the rows must be zero already.
+ * The columns beside the rows must be zero already. `keeps` is true in the one workgroup of those with the same rows that writes a norm's gradient.
  */
 export function stageRows(
   g: Gather,
   r: Rows,
   load: ReturnType<typeof imageLoad>,
-  o: { channels: number; first: string; channelPitch: number; threads: number },
+  o: { channels: number; first: string; channelPitch: number; threads: number; keeps?: string },
 ): string {
   const lines = r.blocks * r.staged;
   return `for (var e = local; e < ${o.channels * lines * r.quads}u; e += ${o.threads}u) {
@@ -82,8 +82,10 @@ export function stageRows(
       let y = i32(start % ${g.y.size}u + line % ${r.staged}u) + ${reach(g.y).low};
       let inside = c < ${g.inChannels}u && image < ${g.batch}u && y >= 0 && y < ${g.y.size};
       let plane = min(image, ${g.batch - 1}u) * ${g.groups * g.inChannels}u + z * ${g.inChannels}u + min(c, ${g.inChannels - 1}u);
-      let v = ${load.image(`(plane * ${g.y.size}u + u32(clamp(y, 0, ${g.y.size - 1}))) * ${r.quads}u + quad`)};
-      window[channel * ${o.channelPitch}u + line * ${r.pitch}u + ${r.left}u + quad] = select(vec4f(), ${load.value('v', `stats[z * ${g.inChannels}u + min(c, ${g.inChannels - 1}u)]`)}, inside);
+      let i = (plane * ${g.y.size}u + u32(clamp(y, 0, ${g.y.size - 1}))) * ${r.quads}u + quad;
+      let v = ${load.image('i', `z * ${g.inChannels}u + min(c, ${g.inChannels - 1}u)`)};
+      window[channel * ${o.channelPitch}u + line * ${r.pitch}u + ${r.left}u + quad] = select(vec4f(), v, inside);
+      ${load.keep('i', 'v', `${o.keeps} && inside && line % ${r.staged}u - ${-reach(g.y).low}u < ${r.height}u`)}
     }`;
 }
 

@@ -7,16 +7,16 @@
  *   that make enough workgroups and are summed in a second phase.
  */
 
-import type { ChunkSums, Kernel } from '../kernel';
+import type { Kernel } from '../kernel';
 import type { Tile } from '../matmul/gpu-tiles';
 import type { MatrixTile } from '../matmul/subgroup-matrix';
 import { tileFor, workgroupProduct } from '../matmul/tiles';
 import { type Partials, partsOfPixels } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import { ENOUGH_WORKGROUPS, scaleSplits, type Variant } from '../variants';
+import { epilogueOf, type Fused } from './epilogue';
 import { type Gather, planeIndex, positions, tapProgression } from './gather';
 import { type ImageNorm, imageLoad } from './norm-load';
-import { storedSums } from './norm-sums';
 import type { Conv2dShape } from './shape';
 
 /** Whether tiles are filled well enough. */
@@ -27,13 +27,12 @@ export function tiledGather(
   name: string,
   g: Gather,
   tile: Tile | MatrixTile,
-  norm?: ImageNorm,
-  sums?: ChunkSums,
+  { norm, adds, sums }: Fused = {},
 ): Kernel {
   const [xs, ys] = [positions(g.x), positions(g.y)];
   const plane = g.kernelHeight * g.kernelWidth;
   const load = imageLoad({ operand: 'weights', norm, half: g.half });
-  const stored = sums && storedSums(g, sums, load.access);
+  const stored = epilogueOf(g, load.access, adds, sums);
   // z = (group, classY, classX); every function that needs the classes' taps declares them again.
   const taps = `
   let classX = z % ${g.x.classes}u;
@@ -51,9 +50,9 @@ export function tiledGather(
     z: g.groups * g.y.classes * g.x.classes,
     fastA: 'k',
     fastB: 'n',
-    bindings: `${load.bindings}${load.declarations}${stored?.bindings ?? ''}`,
-    access: stored?.access ?? load.access,
-    epilogue: stored?.epilogue,
+    bindings: `${load.bindings}${load.declarations}${stored.bindings}`,
+    access: stored.access,
+    epilogue: stored.epilogue,
     kBegin: '0u',
     kEnd: `${g.inChannels}u * ${count(g.x, `z % ${g.x.classes}u`)} * ${count(g.y, `z / ${g.x.classes}u % ${g.y.classes}u`)}`,
     functions: `
@@ -72,7 +71,7 @@ fn loadB(z: u32, k: u32, n: u32) -> f32 {${taps}
   let y = i32(n / ${xs}u % ${ys}u) * ${g.y.step} + yOffset + i * yOffsetStep;
   let image = n / ${xs * ys}u * ${g.groups * g.inChannels}u + c;
   if (x < 0 || x >= ${g.x.inSize} || y < 0 || y >= ${g.y.inSize}) { return 0.0; }
-  return ${load.value(load.image(`(image * ${g.y.inSize}u + u32(y)) * ${g.x.inSize}u + u32(x)`), 'stats[c]')};
+  return ${load.image(`(image * ${g.y.inSize}u + u32(y)) * ${g.x.inSize}u + u32(x)`, 'c')};
 }
 fn store(z: u32, m: u32, n: u32, value: f32) {
   let x = n % ${xs}u * ${g.x.classes}u + z % ${g.x.classes}u;
@@ -125,7 +124,7 @@ fn loadB(z: u32, k: u32, n: u32) -> f32 {
   let x = i32(k % ${s.outWidth}u * ${s.strideW}u + kx * ${s.dilationW}u) - ${s.padLeft};
   let y = i32(k / ${s.outWidth}u % ${s.outHeight}u * ${s.strideH}u + ky * ${s.dilationH}u) - ${s.padTop};
   if (x < 0 || x >= ${s.inWidth} || y < 0 || y >= ${s.inHeight}) { return 0.0; }
-  return ${load.value(load.image(`((k / ${plane}u * ${s.inChannels}u + c) * ${s.inHeight}u + u32(y)) * ${s.inWidth}u + u32(x)`), 'stats[c]')};
+  return ${load.image(`((k / ${plane}u * ${s.inChannels}u + c) * ${s.inHeight}u + u32(y)) * ${s.inWidth}u + u32(x)`, 'c')};
 }
 fn store(z: u32, m: u32, n: u32, value: f32) {
   partials[(z / ${s.groups}u * ${s.outChannels}u + z % ${s.groups}u * ${outChannels}u + m) * ${columns}u + n] = ${load.store('value')};

@@ -8,6 +8,7 @@
 import { cached } from '../build';
 import { describeProduct, gridOf, type Images, type Lowering, MAX_WORKGROUPS, type Operation } from '../kernel';
 import { onMatrices, tileFor } from '../matmul/tiles';
+import { STEP_BYTES } from '../particles';
 import { LONG, lowerSum } from '../sum-partials';
 import type { KernelTarget } from '../target';
 import type { Variant } from '../variants';
@@ -27,8 +28,8 @@ export type { Conv2dShape } from './shape';
 export type Conv2dKind = 'forward' | 'inputGradient' | 'weightGradient';
 
 /**
- * A convolution as data. Compiled steps ask for one with `norm` or `sums`, which do what the batch norms around it would (src/gpu/fuse-norm.ts):
- * the launch that multiplies then has more bindings.
+ * A convolution as data. Compiled steps ask for one with `norm`, `gradient`, `adds` or `sums`, which do what the batch norms and the residual
+ * connection around it would (src/gpu/fuse-norm.ts): the launch that multiplies then has more bindings.
  */
 export interface Conv2dOperation extends Operation {
   readonly name: 'conv2d';
@@ -49,10 +50,11 @@ export const lowerConv2d = (
 
 /** The same from its description. */
 export function lowerConv2dOperation(operation: Conv2dOperation): Lowering {
-  const { kind, shape, target, variant, norm, sums } = operation;
-  return cached(['conv2d', kind, shape, target, variant, norm, sums], () => {
+  const { kind, shape, target, variant, norm, gradient, adds, sums } = operation;
+  return cached(['conv2d', kind, shape, target, variant, norm, gradient, adds, sums], () => {
     const flat = flattened(shape);
-    const name = ['conv2d', kind, norm && 'normalized', sums?.kind].filter(Boolean).join('.');
+    const more = [norm && 'normalized', gradient && 'throughNorm', adds, sums?.kind];
+    const name = ['conv2d', kind, ...more].filter(Boolean).join('.');
     const gather = kind === 'weightGradient' ? null : gatherOf(kind, flat);
     const lowering = gather
       ? lowerGather(name, gather, operation)
@@ -67,6 +69,7 @@ export function lowerConv2dOperation(operation: Conv2dOperation): Lowering {
     return describeProduct(lowering, {
       flops,
       operation,
+      ...(adds === 'step' && { uniforms: STEP_BYTES }),
       ...(loads && { onLoad: { channels: inChannels, plane: shape.inHeight * shape.inWidth } }),
       ...(gather && chunks && { onStore: { ...writtenBy(gather), chunks } }),
     });
@@ -86,7 +89,8 @@ function flattened(s: Conv2dShape): Conv2dShape {
   return { ...s, inHeight: 1, inWidth: pixels, outHeight: 1, outWidth: pixels };
 }
 
-function lowerGather(name: string, gather: Gather, { target, variant, norm, sums }: Conv2dOperation): Lowering {
+function lowerGather(name: string, gather: Gather, operation: Conv2dOperation): Lowering {
+  const { target, variant, norm } = operation;
   const tiled = fillsTiles(gather) && !isLong(gather);
   const tile = tileFor(gather.half, target, gather.outChannels, variant);
   const matrices = tiled && 'unit' in tile;
@@ -102,11 +106,11 @@ function lowerGather(name: string, gather: Gather, { target, variant, norm, sums
       product: 1,
     };
   }
-  const staged = tiled && !target.isCpu && !matrices && !variant.tile && stagedGather(name, gather, norm, sums);
+  const staged = tiled && !target.isCpu && !matrices && !variant.tile && stagedGather(name, gather, operation);
   const kernel =
     staged ||
     (matrices || (tiled && !target.isCpu)
-      ? tiledGather(name, gather, tile, norm, sums)
+      ? tiledGather(name, gather, tile, operation)
       : directGather(name, gather, norm));
   return { scratch: [], stages: [{ kernel, inputs: ['a', 'b'], output: 'out' }], product: 0 };
 }

@@ -16,6 +16,12 @@ export function storedChunks(g: Gather): number {
   return g.y.classes * g.x.classes > 1 || plane % 4 ? 0 : Math.ceil((g.batch * plane) / GPU_CHUNK);
 }
 
+/** WGSL of the vec4 of what a gather writes that holds channel `m` of group z at column `n`. */
+export const quadAt = (g: Gather, m: string, n: string): string => {
+  const plane = g.y.size * g.x.size;
+  return `(${n} / ${plane}u * ${g.groups * g.outChannels}u + z * ${g.outChannels}u + ${m}) * ${plane / 4}u + ${n} % ${plane}u / 4u`;
+};
+
 /** For a `TiledProduct` with the bindings `access`: the further ones (partials; x, stats, partials) and the epilogue. */
 export function storedSums(g: Gather, { kind, relu }: ChunkSums, access: string) {
   const plane = g.y.size * g.x.size;
@@ -56,14 +62,13 @@ export function storedSums(g: Gather, { kind, relu }: ChunkSums, access: string)
   )}`,
     };
   return {
-    bindings: binding(0, 'read> normed: array<vec4f>') + binding(1, 'read> normRows: array<vec4f>') + partials(2),
+    bindings: binding(0, 'read> summed: array<vec4f>') + binding(1, 'read> normRows: array<vec4f>') + partials(2),
     access: `${access}rrw`,
     epilogue: (quads: readonly Quad[]) => `
   ${each(
     quads,
     ({ sums, m, n }, i) => `let channel${i} = z * ${g.outChannels}u + min(${m}, ${g.outChannels - 1}u);
-  let at${i} = min(${n}, ${columns - 4}u);
-  let v${i} = normed[(at${i} / ${plane}u * ${g.groups * g.outChannels}u + channel${i}) * ${plane / 4}u + at${i} % ${plane}u / 4u];
+  let v${i} = summed[${quadAt(g, `min(${m}, ${g.outChannels - 1}u)`, `min(${n}, ${columns - 4}u)`)}];
   let row${i} = normRows[channel${i}];
   let off${i} = v${i} - vec4f(row${i}.x);
   let g${i} = ${masked(relu, 'vec4f', sums, `v${i}`, `row${i}`)};`,

@@ -109,7 +109,7 @@ ${perGroup('c', team.size, 'p.channels')}
     dWeight[c] = sum.y * row.y;
   }
   let m = ${trainingCoefficients};
-  ${eachOfChannel(team.size, `${load} dx[i] = ${inputGradient(onto)};`)}
+  ${eachOfChannel(team.size, `${load} dx[i] = ${inputGradient(onto, type)};`)}
 }`;
     return { name: 'batchNorm.backward', code, ...io, grid: { tile: 1 } };
   });

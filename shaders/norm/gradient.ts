@@ -17,6 +17,7 @@ import {
   masked,
   type NormOptions,
   products,
+  rowsOfGradient,
   sumsOfVectors,
   trainingCoefficients,
   vector,
@@ -53,7 +54,7 @@ ${entry(team.size)} {
   });
 
 /**
- * dγ, dβ and the rows (a, b, c, mean) of dx = a·g + b·(x − mean) + c; with running statistics b = c = 0.
+ * dγ, dβ and for each channel two rows: (a, b, c, mean) of dx = a·g + b·(x − mean) + c, with running statistics b = c = 0; and that of `stats`.
  * Bindings: partials, stats, dWeight, dBias, coefficients.
  */
 export const normGradientFinish = (target: KernelTarget, training: boolean): Kernel =>
@@ -78,31 +79,34 @@ ${perGroup('c', team.size, 'p.channels')}
   dBias[c] = sum.x;
   dWeight[c] = sum.y * row.y;
 #if ${training}
-  coefficients[c] = ${trainingCoefficients};
+  coefficients[2u * c] = ${trainingCoefficients};
 #else
-  coefficients[c] = vec4f(row.z, 0.0, 0.0, row.x);
+  coefficients[2u * c] = vec4f(row.z, 0.0, 0.0, row.x);
 #endif
+  coefficients[2u * c + 1u] = row;
 }`;
     return { name: 'batchNorm.gradientFinish', code, ...io, grid: { tile: 1 } };
   });
 
 /**
  * dx = a·g + b·(x − mean) + c in training, else a·g, which x has nothing to do with: NaN there stays out. Bindings: gradient, x where it is read (in training,
- * or for ReLU), coefficients, stats where ReLU, what dx is added to if anything, dx. Uniform: units.
+ * or for ReLU), coefficients, what dx is added to if anything, dx. Uniform: units.
  */
 export const normGradientApply = (o: ApplyOptions, training: boolean, onto: boolean): Kernel =>
   cached(['norm.gradientApply', training, ...applyKey(o), onto], () => {
     const { type } = vector(o.plane);
     const x = (training || o.relu) && `r x: ${type}`;
     const load = x ? 'let v = x[i];' : '';
-    const reads = [`r gradient: ${type}`, x, 'r coefficients: vec4f', o.relu && 'r stats: vec4f'];
+    const reads = [`r gradient: ${type}`, x, 'r coefficients: vec4f'];
     const { head, io } = declare('n: u32', ...reads, onto && `r onto: ${type}`, `w dx: ${type}`);
     const code = wgsl`
 ${head}
 ${eachUnit(
   o,
-  `let m = coefficients[c]; ${o.relu ? 'let row = stats[c];' : ''}`,
-  `${load} let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = ${inputGradient(onto, training)};`,
+  rowsOfGradient(o.relu),
+  `${load} let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = ${inputGradient(onto, type, training)};`,
 )}`;
-    return { name: 'batchNorm.gradientApply', code, ...io, grid: { tile: applyShape(o.target, o.plane).tile } };
+    const differentiates = training && { differentiates: { plane: o.plane, relu: o.relu, onto } };
+    const { tile } = applyShape(o.target, o.plane);
+    return { name: 'batchNorm.gradientApply', code, ...io, grid: { tile }, ...differentiates };
   });

@@ -184,9 +184,16 @@ export const applyKey = ({ target, plane, relu, samples, channels }: ApplyOption
 export const trainingCoefficients =
   'vec4f(row.z, -row.z * (row.y * (row.y * sum.y)) / p.count, -row.z * sum.x / p.count, row.x)';
 
-/** WGSL of dx from the coefficients `m`, the gradient `g` and the value `v`, or of its sum with what x has from elsewhere. */
-export const inputGradient = (onto: boolean, training = true) =>
-  `${onto ? 'onto[i] + ' : ''}(m.x * g${training ? ' + m.y * (v - m.w) + m.z' : ''})`;
+/** WGSL that loads a channel's coefficients `m`, and its row of `stats` where there is a ReLU. */
+export const rowsOfGradient = (relu: boolean) =>
+  `let m = coefficients[2u * c]; ${relu ? 'let row = coefficients[2u * c + 1u];' : ''}`;
+
+/**
+ * WGSL of dx from the coefficients `m`, the gradient `g` and the value `v`, or of its sum with what x has from elsewhere. With an explicit fma, as in
+ * `normalizedFunction`.
+ */
+export const inputGradient = (onto: boolean, type: string, training = true) =>
+  `${onto ? 'onto[i] + ' : ''}(${training ? `fma(${type}(m.y), v - m.w, m.x * g) + m.z` : 'm.x * g'})`;
 
 /** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
 export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>

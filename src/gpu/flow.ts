@@ -2,7 +2,7 @@
 // that is left reads, element by element, what it read as traced, and the memory that is seen afterwards holds the same. What an element
 // holds is told by who wrote it. The same check proves that the memory which virtual blocks are given is not overwritten too early.
 import { at, fromEnd, tuple, valueAt } from '../../shaders/checked';
-import { gridOf } from '../../shaders/kernel';
+import { gridOf, type Kernel } from '../../shaders/kernel';
 import type { Binding, Block } from './blocks';
 import { bindingSize } from './commands';
 import { sameConstant } from './constants';
@@ -223,8 +223,10 @@ export class Flow {
         let got = contents.read(b);
         const link = fused ? linkOf(parts.slice(0, k), b) : null;
         if (link) {
-          // A fused launch hands on what an earlier part computes, whole and in registers, to the first operand of a later one.
-          if (i !== 0 || !sameRange(link.range, b)) return `would read a part of what it has just computed`;
+          // A fused launch hands on what an earlier part computes, whole and in registers, to the first operand of a later one, or to the one that is added.
+          const { adds } = own.kernel;
+          const handed = adds === 'step' ? i === 1 : i === 0 || (i === 1 && adds === 'sum');
+          if (!handed || !sameRange(link.range, b)) return `would read a part of what it has just computed`;
           const { index } = valueAt(this.#reads, link.launch);
           got = [{ from: 0, to: b.bytes, writer: writerOf(index, link.i), base: 0 }];
         } else if (!launch.bindings.some((range) => within(b, range)))
@@ -266,18 +268,31 @@ function linkOf(earlier: readonly Part[], b: Binding) {
   return null;
 }
 
-/** A fused launch is a convolution, perhaps behind a norm, perhaps with the sums that the next norm needs (fuse-norm.ts). */
+/**
+ * A fused launch is a convolution, perhaps behind a norm or a norm's gradient, perhaps with a residual connection and the sums that the next norm
+ * needs (fuse-norm.ts).
+ */
 function misfused({ bindings, constants, grid }: Launch, parts: readonly Part[]): string | null {
   const rest = [...parts];
-  const norm = rest[0]?.launch.kernel.normalizes ? rest.shift() : undefined;
+  const take = (is: (kernel: Kernel) => unknown) => (rest[0] && is(rest[0].launch.kernel) ? rest.shift() : undefined);
+  const norm = take((kernel) => kernel.normalizes);
+  const gradient = take((kernel) => kernel.differentiates);
   const main = rest.shift();
-  const sums = rest[0]?.launch.kernel.sums ? rest.shift() : undefined;
-  if (!main || rest.length || constants !== main.launch.constants || grid !== main.launch.grid)
+  const add = take((kernel) => kernel.adds);
+  const sums = take((kernel) => kernel.sums);
+  const whole = main && { ...main.launch, ...(add && { constants: add.launch.constants }) };
+  if (!main || !whole || rest.length || constants !== whole.constants || grid !== whole.grid)
     return 'fuses other launches';
+  const [weights, result] = tuple(main.bindings.slice(1), 2);
+  const others = add?.bindings.slice(0, -1).filter((b) => !sameRange(b, result)) ?? [];
   const want = [
-    at((norm ?? main).bindings, 0),
-    ...main.bindings.slice(1),
+    at((norm ?? gradient ?? main).bindings, 0),
+    weights,
+    add ? fromEnd(add.bindings, 1) : result,
     ...(norm ? [at(norm.bindings, 1)] : []),
+    ...(gradient ? gradient.bindings.slice(1) : []),
+    ...others,
+    ...(add?.launch.kernel.adds === 'step' ? [result] : []),
     ...(sums ? sums.bindings.slice(1) : []),
   ];
   const same = want.length === bindings.length && want.every((b, i) => sameRange(b, at(bindings, i)));

@@ -9,7 +9,7 @@ import { Scalar, writeConstants } from './constants';
 import { GpuError } from './errors';
 import { Flow } from './flow';
 import { joinFlat, joinSegments } from './fuse';
-import { normOnLoad, sumsOnStore } from './fuse-norm';
+import { addOnStore, gradientOnLoad, normOnLoad, sumsOnStore } from './fuse-norm';
 import type { Pipelines } from './pipelines';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
@@ -35,24 +35,40 @@ export function liveLaunches(launches: readonly Launch[], pinned: ReadonlySet<Bl
 }
 
 /** A pass over the launches of a step. It may drop, join and move launches; `Flow` proves that the result is the same. */
-export type Rewrite = (launches: readonly Launch[], pinned: ReadonlySet<Block>, align: number) => Launch[];
+export type Rewrite = (
+  launches: readonly Launch[],
+  pinned: ReadonlySet<Block>,
+  /** Where bindings may start, in bytes, and how many storage buffers a launch may have. */
+  align: number,
+  most: number,
+) => Launch[];
 
-const rewrites: readonly Rewrite[] = [liveLaunches, normOnLoad, sumsOnStore, joinFlat, joinSegments];
+/** In their order. For a measurement without one, leave it out here. */
+const rewrites: readonly Rewrite[] = [
+  liveLaunches,
+  normOnLoad,
+  addOnStore,
+  sumsOnStore,
+  gradientOnLoad,
+  joinFlat,
+  joinSegments,
+];
 
 /** What a graph replays of a traced step: all passes in their order, without those that do not prove right. */
 export function fused(
   launches: readonly Launch[],
   pinned: ReadonlySet<Block>,
   align: number,
+  most: number,
   passes: readonly Rewrite[] = rewrites,
 ): { launches: Launch[]; flow: Flow; skipped: string[] } {
   const flow = new Flow(launches, pinned, align);
-  const all = passes.reduce<Launch[]>((list, pass) => pass(list, pinned, align), [...launches]);
+  const all = passes.reduce<Launch[]>((list, pass) => pass(list, pinned, align, most), [...launches]);
   if (!flow.fault(all)) return { launches: all, flow, skipped: [] };
   const skipped: string[] = [];
   let out = [...launches];
   for (const pass of passes) {
-    const next = pass(out, pinned, align);
+    const next = pass(out, pinned, align, most);
     const fault = flow.fault(next);
     if (fault) skipped.push(`${pass.name}: ${fault}`);
     else out = next;
@@ -60,40 +76,50 @@ export function fused(
   return { launches: out, flow, skipped };
 }
 
-/** Index of the last launch that touches each virtual block. */
-function lastUses(launches: readonly Launch[]): Map<VirtualBlock, number> {
-  const last = new Map<VirtualBlock, number>();
-  launches.forEach(({ bindings }, i) => {
-    for (const { block } of bindings) if (block instanceof VirtualBlock && !block.place) last.set(block, i);
-  });
-  return last;
+/** The first and the last launch that touch a block. */
+interface Span {
+  readonly from: number;
+  to: number;
 }
 
-/**
- * Gives every virtual block a real one. Blocks of one size class are handed on in the order in which they fell free, the oldest first:
- * Dawn waits for the last user of a buffer, so a long time between two uses lets neighbouring launches overlap.
- */
-export function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Pool, what: string): Block[] {
-  const last = lastUses(launches);
-  const free = new Map<number, Block[]>();
-  const owned: Block[] = [];
+function spansOf(launches: readonly Launch[], pinned: ReadonlySet<Block>): [VirtualBlock, Span][] {
+  const spans = new Map<VirtualBlock, Span>();
   launches.forEach(({ bindings }, i) => {
     for (const { block } of bindings) {
       if (!(block instanceof VirtualBlock) || block.place) continue;
-      const list = free.get(block.size);
-      block.place = list?.shift() ?? null;
-      if (!block.place) owned.push((block.place = pool.take(block.size, what)));
-    }
-    for (const block of new Set(bindings.map((b) => b.block))) {
-      if (!(block instanceof VirtualBlock) || last.get(block) !== i || pinned.has(block)) continue;
-      const { place } = block;
-      if (!place) continue;
-      const list = free.get(block.size);
-      if (list) list.push(place);
-      else free.set(block.size, [place]);
+      const span = spans.get(block) ?? { from: i, to: i };
+      span.to = pinned.has(block) ? Infinity : i;
+      spans.set(block, span);
     }
   });
-  return owned;
+  return [...spans];
+}
+
+/** A block may lie in a buffer this many times its size, which is free just then: stages of a net have halves of each other's. */
+const ROOMY = 4;
+
+/**
+ * Gives every virtual block a real one, the largest first. Of those that are free while it is used, it gets the smallest, and the one that has been free
+ * for the longest time: Dawn waits for the last user of a buffer, so a long time between two uses lets neighbouring launches overlap.
+ */
+export function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Pool, what: string): Block[] {
+  const owned: { real: Block; uses: Span[] }[] = [];
+  const largestFirst = spansOf(launches, pinned).sort(([a, s], [b, t]) => b.size - a.size || s.from - t.from);
+  for (const [block, span] of largestFirst) {
+    const most = block.size * (pinned.has(block) ? 1 : ROOMY);
+    let best: { at: (typeof owned)[number]; since: number } | null = null;
+    for (const at of owned) {
+      const { size } = at.real;
+      if (size > most || at.uses.some(({ from, to }) => from <= span.to && span.from <= to)) continue;
+      const since = Math.max(-1, ...at.uses.map(({ to }) => (to < span.from ? to : -1)));
+      if (!best || size < best.at.real.size || (size === best.at.real.size && since < best.since)) best = { at, since };
+    }
+    const { real, uses } = best?.at ?? { real: pool.take(block.size, what), uses: [] };
+    if (!best) owned.push({ real, uses });
+    uses.push(span);
+    block.place = real;
+  }
+  return owned.map(({ real }) => real);
 }
 
 /** The launches of a traced step with their memory, tables and bind groups. Not to be confused with the tape's graph of gradients. */
@@ -116,8 +142,8 @@ export class CompiledGraph {
     readonly commands: Commands,
   ) {
     const { device } = pipelines;
-    const align = device.limits.minStorageBufferOffsetAlignment;
-    const { launches: live, flow, skipped } = fused(launches, pinned, align);
+    const { minStorageBufferOffsetAlignment: align, maxStorageBuffersPerShaderStage: most } = device.limits;
+    const { launches: live, flow, skipped } = fused(launches, pinned, align, most);
     for (const { kernel } of live) pipelines.get(kernel); // what does not compile throws before memory is taken
     this.skipped = skipped;
     for (const fault of skipped) warnOnce(`compile: a rewrite is left out, the step runs without it (${fault})`);

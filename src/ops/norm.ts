@@ -194,12 +194,12 @@ export function normGradient(
   const partials = empty('batchNorm', [channels, chunks, 2]);
   const sums = normGradientPartials({ target, plane, relu });
   launchOn(sums, [g, x, stats, partials], constants, channels * chunks);
-  const coefficients = empty('batchNorm', [channels, 4]);
+  const coefficients = empty('batchNorm', [channels, 2, 4]);
   const finished = [partials, stats, dWeight, dBias, coefficients];
   launchOn(normGradientFinish(target, training), finished, constants, channels);
   if (dx) {
     const n = x.size / width(plane);
-    const operands = [g, ...(training || relu ? [x] : []), coefficients, ...(relu ? [stats] : []), ...before, dx];
+    const operands = [g, ...(training || relu ? [x] : []), coefficients, ...before, dx];
     launchOn(normGradientApply({ target, ...layout, relu }, training, !!onto), operands, [n], n);
   }
   coefficients.dispose();

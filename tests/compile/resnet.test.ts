@@ -6,7 +6,8 @@ import '../../src/ops/methods';
 import { backward } from '../../src/autograd/backward';
 import { compile } from '../../src/autograd/compile';
 import { device, type Scalar } from '../../src/gpu';
-import { fused } from '../../src/gpu/graph';
+import type { Block, Pool } from '../../src/gpu/blocks';
+import { fused, place } from '../../src/gpu/graph';
 import { createModel } from '../../src/models/catalog';
 import type { MeanFieldResNet } from '../../src/models/resnet';
 import { crossEntropy } from '../../src/ops/loss';
@@ -83,38 +84,61 @@ test('resnet20 on a CPU driver without subgroups, as in Firefox and Deno: one la
   assert.ok(without.cost.dispatches <= 130, `${without.cost.dispatches} dispatches`);
 });
 
-test('resnet20 with the kernels for GPUs: batch norms in and around the convolutions leave 165 launches', async () => {
-  const model = createModel('resnet20') as MeanFieldResNet;
+/** The launches of a training step with the kernels for GPUs, as traced and as replayed, and the bytes of the latter. */
+async function onGpus(name: string, n: number) {
+  const model = createModel(name) as MeanFieldResNet;
   const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
-  const [x, y] = batch(4, 0);
-  const update = () => {
+  const update = (x: Tensor, y: Tensor) => {
     const loss = crossEntropy(model.forward(x), y);
     backward(loss);
     optimizer.step();
+    model.sortParticles?.();
     optimizer.zeroGrad();
     return loss;
   };
-  update();
+  update(...batch(1, 0));
   // The launches are listed only: to compile them takes a software driver a minute.
+  const [x, y] = batch(n, 0);
   let loss!: Tensor;
   let made!: Memory[];
   const { launches } = await withTarget(targetFor('gpu'), () =>
     device().traced(() => {
       ({ made } = tracedMemories(() => {
-        loss = update();
+        loss = update(x, y);
       }));
     }),
   );
-  const { launches: kept } = fused(launches, new Set([loss.storage.block]), 256);
+  const pinned = new Set([loss.storage.block]);
+  const { launches: kept, skipped } = fused(launches, pinned, 256, 10);
+  assert.equal(skipped, []);
+  let id = 1e9;
+  const take = (size: number) => ({ id: id++, size }) as Block;
+  const bytes = place(kept, pinned, { take } as unknown as Pool, '').reduce((sum, { size }) => sum + size, 0);
   for (const memory of made) if (memory.live && !memory.kept) memory.release();
+  return { launches, kept, bytes };
+}
+
+test('resnet20 with the kernels for GPUs: norms and residual connections in and around the convolutions leave 131 launches', async () => {
+  const { launches, kept, bytes } = await onGpus('resnet20', 128);
   const names = kept.map(({ kernel }) => kernel.name).join(' ');
-  assert.is(kept.length, 165, names);
+  assert.is(kept.length, 131, names);
+  // What the graph held when a residual connection was a launch of its own.
+  assert.ok(bytes <= 165.7 * 2 ** 20, `${bytes} bytes at batch 128`);
   // A norm behind the first convolution, two in each of nine blocks (with a projection, two more), one at the end.
   assert.is(launches.filter(({ kernel }) => kernel.normalizes).length, 21);
   assert.is(kept.filter(({ kernel }) => kernel.normalizes).length, 1, 'the last, which pooling reads');
+  assert.is(kept.filter(({ kernel }) => kernel.adds).length, 0, 'residual connections');
+  // In front of the images' convolution, and in front of those with a stride two each.
+  assert.is(kept.filter(({ kernel }) => kernel.differentiates).length, 5);
   for (const kernel of new Set([...launches, ...kept].map((launch) => launch.kernel)))
     assert.equal(structuredClone(kernel), kernel, `${kernel.name} is data`);
 });
+
+for (const [name, most] of Object.entries({ 'meanfield-resnet20': 149, resnet56: 311 }))
+  test(`${name} with the kernels for GPUs: ${most} launches`, async () => {
+    const { kept } = await onGpus(name, 2);
+    assert.is(kept.length, most, kept.map(({ kernel }) => kernel.name).join(' '));
+  });
 
 // Small members of the other families: post-activation, bottleneck, groups, feature flow.
 for (const name of ['resnet8-post-a', 'meanfield-resnet11', 'resnext11-4x8d', 'feature-flow-resnet8'])

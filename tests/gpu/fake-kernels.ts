@@ -1,5 +1,5 @@
 // Kernels with an interpreter, of which flow.test.ts makes its random lists of launches: each mixes the words that it reads.
-import type { ChunkSums, Kernel, Operation } from '../../shaders/kernel';
+import type { ChunkSums, Kernel, Operation, Residual } from '../../shaders/kernel';
 import { lowerings } from '../../shaders/lower';
 
 /** A kernel with what it does: `at` are the words of its bindings. */
@@ -84,34 +84,56 @@ const convRun = (at: Int32Array[]) => {
   const seed = mix(...at.slice(0, -1).map(digest));
   at.at(-1)!.forEach((_, i, out) => (out[i] = mix(seed, i)));
 };
-/** A convolution that can be lowered again, behind a norm or with sums. */
+/** Adds a residual connection. */
+export const addOf = (adds: Residual): Fake => ({
+  ...mixer(adds, adds === 'step' ? 'rrrw' : 'rrw', { adds }),
+  run(at) {
+    const out = at.at(-1)!;
+    const delta = adds === 'step' ? digest(at[2]) : 1;
+    for (let i = 0; i < out.length; i++) out[i] = (at[0][i] + Math.imul(delta, at[1][i])) | 0;
+  },
+});
+/** The gradient of a norm. */
+export const applyOf = (onto: boolean): Fake =>
+  mixer('apply', onto ? 'rrrrw' : 'rrrw', { differentiates: { plane: PLANE, relu: true, onto } });
+/** A convolution that can be lowered again: behind a norm or its gradient, with a residual connection, with sums. */
 interface FakeOperation extends Operation {
   readonly of: string;
   readonly chunks: number;
 }
 export const convolution = (operation: FakeOperation): Fake => {
-  const { of, chunks, norm: behind, sums } = operation;
+  const { of, chunks, norm: behind, gradient, adds, sums } = operation;
   const images = { channels: 4, plane: PLANE };
-  const base = behind ? 'rrwr' : 'rrw';
-  const run = ([x, w, out, stats]: Int32Array[]) => {
-    if (!behind) return convRun([x, w, out]);
-    const y = new Int32Array(x.length);
-    norm.run([x, stats, y], []);
-    convRun([y, w, out]);
+  const step = adds === 'step';
+  const through = gradient && (gradient.onto ? 'rrrw' : 'rrw');
+  const access = ['rrw', behind && 'r', through, adds && (step ? 'rrw' : 'r'), sums && sumsAccess[sums.kind]];
+  const free = !behind && !gradient;
+  return {
+    name: [of, adds, sums?.kind].filter(Boolean).join('.'),
+    code: '',
+    access: access.filter(Boolean).join(''),
+    operation,
+    ...(free && { onLoad: images, onGradient: images }),
+    ...(!sums && { onStore: { ...images, chunks } }),
+    run([x, w, out, ...rest]) {
+      const next = (n: number) => rest.splice(0, n);
+      let y = x;
+      if (behind) norm.run([x, ...next(1), (y = new Int32Array(x.length))], []);
+      if (through) {
+        const more = next(through.length);
+        applyOf(!!gradient?.onto).run([x, ...more], []);
+        y = more.at(-1)!;
+      }
+      if (adds) {
+        const [other, tau, branch = new Int32Array(out.length)] = next(step ? 3 : 1);
+        convRun([y, w, branch]);
+        addOf(adds).run(step ? [other, branch, tau, out] : [other, branch, out], []);
+      } else convRun([y, w, out]);
+      if (sums) partialsOf(sums.kind).run([out, ...rest], []);
+    },
   };
-  if (sums)
-    return {
-      name: `${of}.${sums.kind}`,
-      code: '',
-      access: base + (sums.kind === 'statistics' ? 'w' : 'rrw'),
-      run(at) {
-        run(at.slice(0, base.length));
-        partialsOf(sums.kind).run([at[base.indexOf('w')], ...at.slice(base.length)], []);
-      },
-    };
-  const onLoad = behind ? undefined : images;
-  return { name: of, code: '', access: base, operation, onLoad, onStore: { ...images, chunks }, run };
 };
+const sumsAccess = { statistics: 'w', gradient: 'rrw' };
 lowerings.fake = (operation: FakeOperation) => ({
   scratch: [],
   stages: [{ kernel: convolution(operation), inputs: ['a', 'b'], output: 'out' }],

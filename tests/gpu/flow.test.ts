@@ -10,13 +10,26 @@ import type { Constant } from '../../src/gpu/constants';
 import { f32, Scalar } from '../../src/gpu/constants';
 import { Flow } from '../../src/gpu/flow';
 import { joinFlat, joinSegments } from '../../src/gpu/fuse';
-import { normOnLoad, sumsOnStore } from '../../src/gpu/fuse-norm';
+import { addOnStore, gradientOnLoad, normOnLoad, sumsOnStore } from '../../src/gpu/fuse-norm';
 import { fused, liveLaunches, place, type Rewrite } from '../../src/gpu/graph';
 import type { Launch } from '../../src/gpu/trace';
 import { partsOf, VirtualBlock } from '../../src/gpu/trace';
-import { convolution, digest, type Fake, mix, mixer, norm, partialsOf, sum, update } from './fake-kernels';
+import {
+  addOf,
+  applyOf,
+  convolution,
+  digest,
+  type Fake,
+  mix,
+  mixer,
+  norm,
+  partialsOf,
+  sum,
+  update,
+} from './fake-kernels';
 
 const ALIGN = 256;
+const MOST = 10;
 const aligned = (bytes: number) => Math.ceil(bytes / ALIGN) * ALIGN;
 
 let ids = 1;
@@ -74,17 +87,34 @@ function randomProgram(seed: number): Program {
   // A norm between convolutions, and the sums that norms take.
   if (chance(0.6)) {
     const stats = make(64);
-    const [x, y, z] = [make(4 * 64), virtual(4 * 64), virtual(4 * 64)];
+    const [x, y, z, other] = [make(4 * 64), virtual(4 * 64), virtual(4 * 64), make(4 * 64)];
     launch(norm, [x, stats, y]);
     if (chance(0.3)) make(width(), [y, x]);
     if (chance(0.2)) launch(mixer('change', 'xr'), [x, input]);
     launch(convolution({ name: 'fake', of: 'conv', chunks: 2 }), [y, random(weights.flat()), z]);
     if (chance(0.3)) launch(convolution({ name: 'fake', of: 'again', chunks: 2 }), [y, input, virtual(4 * 64)]);
     if (chance(0.2)) launch(mixer('spoil', 'xr'), [z, input]);
+    let summed = z;
+    if (chance(0.5)) {
+      const step = chance(0.4);
+      const operands = step ? [other, z, random(weights.flat())] : chance(0.5) ? [other, z] : [z, other];
+      summed = virtual(4 * 64);
+      if (chance(0.2)) launch(mixer('change the other', 'xr'), [other, input]);
+      launch(addOf(step ? 'step' : 'sum'), [...operands, summed], step ? [64, 1] : [64]);
+      if (chance(0.3)) known.push(z);
+    }
     const kind = random(['statistics', 'gradient'] as const);
     const partials = virtual(32);
-    launch(partialsOf(kind), [z, ...(kind === 'gradient' ? [x, stats] : []), partials], [4, 2]);
-    known.push(z, partials);
+    launch(partialsOf(kind), [summed, ...(kind === 'gradient' ? [x, stats] : []), partials], [4, 2]);
+    known.push(summed, partials);
+    if (chance(0.6)) {
+      const [coefficients, onto, dx, dz] = [make(128), chance(0.5), virtual(4 * 64), virtual(4 * 64)];
+      launch(applyOf(onto), [summed, x, coefficients, ...(onto ? [make(4 * 64)] : []), dx]);
+      if (chance(0.2)) launch(mixer('change x', 'xr'), [x, input]);
+      launch(convolution({ name: 'fake', of: 'back', chunks: 2 }), [dx, random(weights.flat()), dz]);
+      if (chance(0.5)) launch(partialsOf('gradient'), [dz, x, stats, virtual(32)], [4, 2]);
+      known.push(dx, dz);
+    }
     if (chance(0.2)) pinned.add(y.block);
   }
 
@@ -166,7 +196,15 @@ function outcome(launches: readonly Launch[], { pinned, owned }: Program, garbag
 }
 
 const PROGRAMS = 150;
-const passes: readonly Rewrite[] = [liveLaunches, normOnLoad, sumsOnStore, joinFlat, joinSegments];
+const passes: readonly Rewrite[] = [
+  liveLaunches,
+  normOnLoad,
+  addOnStore,
+  sumsOnStore,
+  gradientOnLoad,
+  joinFlat,
+  joinSegments,
+];
 
 test(`${PROGRAMS} random programs: every pass computes the same and proves it`, () => {
   const joined: Record<string, number> = {};
@@ -179,7 +217,7 @@ test(`${PROGRAMS} random programs: every pass computes the same and proves it`, 
     assert.is(flow.fault(launches), null, `seed ${seed}: the list itself`);
     let list = launches;
     for (const pass of passes) {
-      const next = pass(list, pinned, ALIGN);
+      const next = pass(list, pinned, ALIGN, MOST);
       assert.is(flow.fault(next), null, `seed ${seed}: ${pass.name}`);
       if (next.length < list.length) {
         assert.is(outcome(next, program, 2), want, `seed ${seed}: what ${pass.name} computes`);
@@ -188,7 +226,8 @@ test(`${PROGRAMS} random programs: every pass computes the same and proves it`, 
       list = next;
     }
   }
-  for (const [name, least] of Object.entries({ normOnLoad: 20, sumsOnStore: 10, joinFlat: 50, joinSegments: 30 }))
+  const often = { normOnLoad: 20, addOnStore: 10, sumsOnStore: 10, gradientOnLoad: 10, joinFlat: 50, joinSegments: 30 };
+  for (const [name, least] of Object.entries(often))
     assert.ok(joined[name] >= least, `${name} was tried on ${joined[name]} programs`);
 });
 
@@ -207,7 +246,7 @@ test('memory is placed so that nothing is overwritten too early, and that is pro
     const program = randomProgram(seed);
     const { launches, pinned } = program;
     const want = outcome(launches, program, 1);
-    const { launches: list, flow, skipped } = fused(launches, pinned, ALIGN);
+    const { launches: list, flow, skipped } = fused(launches, pinned, ALIGN, MOST);
     assert.equal(skipped, []);
     const blocks = placed(list, pinned);
     assert.is(flow.fault(list), null, `seed ${seed}`);
@@ -276,7 +315,7 @@ test('a list with a mistake that changes what is computed never passes', () => {
     const program = randomProgram(Math.floor(seed / 3));
     const { launches, pinned } = program;
     const want = outcome(launches, program, 1);
-    const { launches: list, flow } = fused(launches, pinned, ALIGN);
+    const { launches: list, flow } = fused(launches, pinned, ALIGN, MOST);
     const next = mistaken(list, new Rng(seed, 3));
     if (outcome(next, program, 2) === want) harmless++;
     else {
@@ -301,7 +340,7 @@ test('a pass that does not prove right is left out and named, the others are use
   const flat: Fake = { ...update, access: 'xr' };
   const launches = [step(plain, w1, g1), step(plain, w2, g2), step(flat, w1, g1), step(flat, w2, g2)];
   const forgetful: Rewrite = (list) => list.filter(({ bindings }) => bindings[1].block !== g2);
-  const { launches: out, skipped } = fused(launches, new Set([w1, w2]), ALIGN, [forgetful, joinFlat]);
+  const { launches: out, skipped } = fused(launches, new Set([w1, w2]), ALIGN, MOST, [forgetful, joinFlat]);
   assert.equal(
     out.map(({ kernel }) => kernel.name),
     ['plain', 'plain', 'update', 'update'],

@@ -1,5 +1,5 @@
-// Batch norm and ReLU in the loads of convolutions, and the norms' sums where convolutions store: compiled steps give the bits of eager ones,
-// where the passes apply and where they must not.
+// Batch norm, its gradient and ReLU in the loads of convolutions, residual connections and the norms' sums where convolutions store: compiled steps
+// give the bits of eager ones, where the passes apply and where they must not.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import '../../src/ops/methods';
@@ -13,6 +13,7 @@ import { BatchNorm2d } from '../../src/nn/norm';
 import type { Conv2dOptions } from '../../src/ops/conv';
 import { conv2d } from '../../src/ops/conv';
 import { batchNorm } from '../../src/ops/norm';
+import { residualSteps } from '../../src/ops/residual-step';
 import { ones, tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';
 import { size } from '../../src/tensor/shape';
@@ -123,7 +124,7 @@ for (const [what, options] of Object.entries(sums))
     onBothTargets(async () => {
       const kernels = await sameBits(what, () => sandwich(options, true));
       assert.is(count(kernels, /^conv2d\.forward\.normalized\.statistics$/), 1, kernels.join(' '));
-      assert.is(count(kernels, /^conv2d\.inputGradient\.gradient$/), 1, kernels.join(' '));
+      assert.is(count(kernels, /^conv2d\.inputGradient(\.throughNorm)?\.gradient$/), 1, kernels.join(' '));
       // What is left: of the input, and of the gradient that does not come from a convolution.
       assert.is(count(kernels, /^batchNorm\.partials$/), 1);
       assert.is(count(kernels, /^batchNorm\.gradientPartials$/), 1);
@@ -140,6 +141,82 @@ for (const [what, options] of Object.entries(apart))
     onBothTargets(async () => {
       const kernels = await sameBits(what, () => sandwich(options, true));
       assert.is(count(kernels, /^batchNorm\.partials$/), 2, kernels.join(' '));
+    }, ['gpu']));
+
+/** Two residual blocks and a norm, with all gradients: `join` adds the branches. */
+function residual(channels: number, image: number, kernel: number, join: Join, times: Tensor[] = []) {
+  const x = leaf([2, channels, image, image], 1);
+  const norms = Array.from({ length: 5 }, (_, i) => norm(channels, 10 * i + 2));
+  const weights = Array.from({ length: 4 }, (_, i) => leaf([channels, channels, kernel, kernel], 70 + i));
+  const normed = (t: Tensor, i: number) => batchNorm(t, { ...norms[i], training: true, activation: 'relu' });
+  const convolved = (t: Tensor, i: number) => conv2d(normed(t, i), weights[i], null, { padding: kernel >> 1 });
+  const branches = [0, 2].map(
+    (i): Branch =>
+      (t) =>
+        convolved(convolved(t, i), i + 1),
+  );
+  return () => {
+    const y = normed(join(x, branches), 4);
+    const inputs = [x, ...norms.flatMap((n) => [n.weight, n.bias]), ...weights, ...times];
+    return [y.mul(1), ...(grad(y.mul(y).sum(), inputs) as Tensor[])];
+  };
+}
+type Branch = (x: Tensor) => Tensor;
+type Join = (x: Tensor, branches: Branch[]) => Tensor;
+const added: Join = (x, branches) => branches.reduce((t, f) => t.add(f(t)), x);
+
+test('residual connections where convolutions store, gradients of norms where they load', () =>
+  onBothTargets(async () => {
+    const kernels = await sameBits('3×3', () => residual(40, 8, 3, added));
+    assert.is(count(kernels, /^add$/), 0, kernels.join(' '));
+    assert.is(count(kernels, /^conv2d\.forward\.normalized\.sum\.statistics$/), 2);
+    assert.is(count(kernels, /^batchNorm\.partials$/), 1, 'of the input');
+    // The gradient of the input itself no convolution reads.
+    assert.is(count(kernels, /^conv2d\.inputGradient\.throughNorm\.gradient$/), 4);
+    assert.is(count(kernels, /^batchNorm\.gradientApply$/), 1);
+  }, ['gpu']));
+
+test('residual connections behind pointwise convolutions; no rows, so gradients of norms are written before', () =>
+  onBothTargets(async () => {
+    const kernels = await sameBits('1×1', () =>
+      residual(20, 8, 1, (x, f) => f.reduce((t, branch) => branch(t).add(t), x)),
+    );
+    assert.is(count(kernels, /^add$/), 0, kernels.join(' '));
+    assert.is(count(kernels, /\.sum\.statistics$/), 2);
+    assert.is(count(kernels, /throughNorm/), 0);
+  }, ['gpu']));
+
+test('steps of particles where convolutions store: the branch is kept for the gradient of the times', () =>
+  onBothTargets(async () => {
+    const make = () => {
+      const times = leaf([2], 5, 0.2, 0.8);
+      return residual(12, 8, 3, (x, f) => residualSteps(x, f, times), [times]);
+    };
+    const kernels = await sameBits('step', make);
+    assert.is(count(kernels, /^meanfield\.step$/), 0, kernels.join(' '));
+    assert.is(count(kernels, /\.step\.statistics$/), 2);
+    assert.is(count(kernels, /throughNorm/), 2);
+  }, ['gpu']));
+
+/** Sums that a convolution cannot make. */
+const alone: Record<string, (x: Tensor, f: Tensor) => Tensor[]> = {
+  'of a branch that the step returns': (x, f) => [x.add(f), f],
+  'of a branch and itself': (_, f) => [f.add(f)],
+  'with what is written after the branch': (x, f) => [x.mul_(3).add(f)],
+  'with the branch transposed': (x, f) => [x.add(f.transpose(2, 3))],
+};
+
+for (const [what, body] of Object.entries(alone))
+  test(`a sum stays a launch ${what}`, () =>
+    onBothTargets(async () => {
+      const [source, weight] = [leaf([2, 8, 8, 8], 1), leaf([8, 8, 3, 3], 2)];
+      const make = () => () =>
+        noGrad(() => {
+          const x = source.mul(2);
+          return body(x, conv2d(x, weight, null, { padding: 1 }));
+        });
+      const kernels = await sameBits(what, make);
+      assert.is(count(kernels, /\.sum$/), 0, kernels.join(' '));
     }, ['gpu']));
 
 test('a module made of plain operations gets it too', () =>
