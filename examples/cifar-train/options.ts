@@ -1,6 +1,6 @@
 // The options of cifar-train: what can be set, and what a resumed run may change.
 
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { MODEL_NAMES } from '../../src/models/catalog';
 import { checkResumable, type JsonObject } from '../../src/train/checkpoint';
 import { DATASETS } from '../shared/datasets';
@@ -47,7 +47,15 @@ export function createOptions() {
     'Trains a residual network on CIFAR, by default a mean-field ResNet-20 with the recipe of its paper.',
   );
   program.configureHelp({ sortOptions: false });
-  program
+  return addRecipeOptions(program)
+    .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
+    .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', count)
+    .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
+}
+
+/** What decides over the numbers of a run, and where its images come from. */
+export function addRecipeOptions(program: Command): Command {
+  return program
     .optionsGroup('What to train, on what:')
     .option(
       '--model <name>',
@@ -141,11 +149,7 @@ export function createOptions() {
     .option(
       '--autotune',
       'first try which kernels are fastest here; cached, and kept by a resumed run (other last bits)',
-    )
-    .option('--out <folder>', 'folder of the run (default: runs/<model>-<dataset>-<seed>-<time>)')
-    .option('--profile [steps]', 'first show where the GPU time of a step goes (default: of 5 steps)', count)
-    .option('--resume [folder]', 'go on with a run: the one in this folder, in --out, or the newest one');
-  return program;
+    );
 }
 
 /** What a resumed run may change; everything else decides over its bits. */

@@ -8,6 +8,7 @@ export const COMMANDS = {
     'which adapter there is, why it was chosen, what it offers, how fast it is; installs a software driver where none is',
   'cifar-train': 'trains residual networks, vanilla and mean-field, on CIFAR or synthetic images',
   'table-1': 'the experiments of the mean-field paper, with their figures',
+  sweep: 'trains networks over a grid of options, or at random points of it',
   worker: 'trains runs that table-1 or sweep has put into a queue, on any number of machines',
   evaluate: 'the test error of any weights',
   predict: 'what a trained network sees in images',
