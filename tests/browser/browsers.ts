@@ -52,6 +52,9 @@ const FIREFOX_PREFERENCES = {
   'dom.webgpu.enabled': true,
   'dom.webgpu.allow-in-parent': true,
   'gfx.webgpu.ignore-blocklist': true,
+  // A panel of downloads would take the keyboard from the page.
+  'browser.download.alwaysOpenPanel': false,
+  'browser.download.folderList': 2,
 };
 
 /** Opens a browser with WebGPU, or without, and a profile of its own, runs `body`, and closes it. */
@@ -70,7 +73,10 @@ export async function withBrowser<T>(
     name === 'firefox'
       ? await launch({
           ...{ ...common, browser: 'firefox', env: { ...env, ...vulkanOf(links) } },
-          extraPrefsFirefox: { ...FIREFOX_PREFERENCES, 'dom.webgpu.enabled': webgpu },
+          extraPrefsFirefox: {
+            ...{ ...FIREFOX_PREFERENCES, 'dom.webgpu.enabled': webgpu },
+            'browser.download.dir': userDataDir, // which goes with the profile
+          },
         })
       : await launch({
           ...{ ...common, env },

@@ -44,6 +44,8 @@ export interface Report {
   /** The values and gradients of the own cases, by name. */
   values: Record<string, number[][]>;
   errors: string[];
+  /** An error's message, and the line above the call that it is about, as the engine tells it of itself. */
+  error: { message: string; above: string };
   losses: { eager: number[]; compiled: number[] };
   /** Launches of a compiled step of ResNet-20, where steps were timed. */
   launches: number;
@@ -115,6 +117,19 @@ async function part<T>(what: string, lost: string[], body: () => Promise<T>): Pr
   return null;
 }
 
+/** What an error says of a wrong call. */
+function wrongCall(): Report['error'] {
+  const [a, b] = [tensor([1, 2]), tensor([1, 2, 3])];
+  let above = '';
+  try {
+    above = new Error().stack ?? '';
+    F.add(a, b);
+    return { message: 'none', above };
+  } catch (error) {
+    return { message: error instanceof Error ? error.message : String(error), above };
+  }
+}
+
 /** `say` hears what comes next, so that it is known should the whole page end. */
 export async function run({ cases, steps, timed, batch }: Task, say = (_: string): void => undefined): Promise<Report> {
   await init();
@@ -161,6 +176,7 @@ export async function run({ cases, steps, timed, batch }: Task, say = (_: string
       failures: failed.map(({ id, direction, note }) => `${id} (${direction}): ${note}`),
       values,
       errors,
+      error: wrongCall(),
       losses: { eager, compiled },
       ...(timing ?? { launches: 0, imagesPerSecond: 0 }),
       lost,

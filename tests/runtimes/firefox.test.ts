@@ -2,5 +2,5 @@
 import { test } from 'uvu';
 import { testRuntime } from './against-node';
 
-testRuntime('firefox', []);
+testRuntime('firefox');
 test.run();
