@@ -140,6 +140,7 @@ export function readSettings(given: Readonly<Record<string, unknown>>, base: Set
   for (const key of ['depth', 'images', 'testImages', 'epochs', 'batch', 'seed'] as const)
     read[key] = Math.round(read[key]);
   read.depth = 6 * Math.round((read.depth - 2) / 6) + 2;
+  if (read.images === 1) read.images = 2; // one image has no variance
   read.size = read.size < 20 ? 16 : read.size < 28 ? 24 : 32;
   return read;
 }

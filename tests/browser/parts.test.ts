@@ -26,6 +26,7 @@ test('what cannot be is not taken from a link', () => {
   const odd = fromHash('#depth=21&width=-1&network=other&lr=x&sort=maybe&size=17&unknown=1&seed=7&batch=');
   assert.equal(odd, { ...DEFAULTS, depth: 20, size: 16, seed: 7 });
   assert.is(readSettings({ depth: 1000 }).depth, DEFAULTS.depth);
+  assert.is(fromHash('#images=1').images, 2);
 });
 
 test('recipes are those of cifar-train, and settings come back from them', () => {

@@ -1,5 +1,5 @@
-// The page as people use it, in Chromium: with the keyboard alone, two runs in one picture, another rate on the way, a link, the panel of the feature
-// flow; how long its thread is busy, and what those who want less motion see. In Firefox too: what it says without WebGPU.
+// The page as people use it: with the keyboard alone, two runs in one picture, another rate on the way, a link, the panel of the feature flow; what it
+// says without WebGPU. In Chromium: how long its thread is busy, and what those who want less motion see.
 import type { Browser, Page } from 'puppeteer-core';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -56,6 +56,13 @@ async function use(browser: Browser, problems: string[]): Promise<void> {
   assert.match(figure, /vanilla/);
   await accessible(page, 'two runs');
 
+  // Another link, opened in this tab, does not touch the run.
+  await page.evaluate(() => {
+    location.hash = '#depth=20&seed=9';
+  });
+  await page.waitForFunction(() => location.hash.includes('seed=4'));
+  assert.is(await page.$eval('#set-depth', (input) => (input as HTMLInputElement).value), '14');
+
   // The panel of the feature flow computes its slope.
   await press(page, '#flow-run');
   await waitFor(page, '#flow-status', /slope −?\d\.\d\d.*predicted −0\.50/);
@@ -63,7 +70,8 @@ async function use(browser: Browser, problems: string[]): Promise<void> {
   assert.is(await page.$$eval('#flow-gap canvas, #flow-coordinates canvas', (all) => all.length), 2);
 
   // The address is a link to the experiment: for another visitor it is the same one.
-  await press(page, '#link');
+  await page.focus('#link');
+  await page.keyboard.press('Enter'); // not `press`: browsers give the clipboard to people
   await waitFor(page, '#link', /Copied/);
   const address = await page.evaluate(() => location.href);
   const other = await (await browser.createBrowserContext()).newPage();
@@ -78,16 +86,13 @@ async function use(browser: Browser, problems: string[]): Promise<void> {
   assert.equal(form, [14, 0.125, 16, 4, true]);
 }
 
-(isThere('chromium') ? test : test.skip)(
-  'chromium: by keyboard, two runs, another rate, a link, feature flow',
-  async () => {
-    const problems: string[] = [];
-    await withBrowser('chromium', (browser) => use(browser, problems));
-    assert.equal(problems, []);
-  },
-);
-
 for (const name of BROWSERS) {
+  (isThere(name) ? test : test.skip)(`${name}: by keyboard, two runs, another rate, a link, feature flow`, async () => {
+    const problems: string[] = [];
+    await withBrowser(name, (browser) => use(browser, problems));
+    assert.equal(problems, []);
+  });
+
   (isThere(name) ? test : test.skip)(`${name}: without WebGPU it says what to do`, async () => {
     await withBrowser(
       name,
@@ -104,6 +109,35 @@ for (const name of BROWSERS) {
     );
   });
 }
+
+(isThere('chromium') ? test : test.skip)(
+  'chromium: of two tabs the first one keeps its run in the browser',
+  async () => {
+    const problems: string[] = [];
+    await withBrowser('chromium', async (browser) => {
+      const open = async () => {
+        const page = await openPage(browser, problems);
+        await page.goto(site.url + HASH);
+        await waitFor(page, '#score', /test images/);
+        return page;
+      };
+      const first = await open();
+      await press(first, '#go');
+      await steps(first, 2);
+      const saved = await pause(first);
+      const second = await open();
+      await phase(second, 'idle');
+      await press(second, '#go');
+      await steps(second, 1);
+      await press(second, '#go');
+      await waitFor(second, '#summary', /Not saved: another tab keeps its run/);
+      await second.close();
+      await first.reload();
+      await waitFor(first, '#status', new RegExp(`back, at step ${saved}`));
+    });
+    assert.equal(problems, []);
+  },
+);
 
 interface TraceEvent {
   readonly name: string;

@@ -45,7 +45,7 @@ const GROUPS: readonly { title: string; open: boolean; fields: readonly Field[] 
   },
   {
     title: 'Images',
-    open: true,
+    open: false,
     fields: [
       {
         key: 'data',
@@ -60,7 +60,7 @@ const GROUPS: readonly { title: string; open: boolean; fields: readonly Field[] 
   },
   {
     title: 'Times τ',
-    open: true,
+    open: false,
     fields: [
       { key: 'times', label: 'First times', words: words(TIMES, ['1 … n', 'i / n', 'random']), only: ['mean-field'] },
       { key: 'timeRate', label: 'Their rate', hint: '× rate', only: ['mean-field'] },
@@ -144,6 +144,9 @@ export function choose(next: Settings): void {
   if (other) send({ type: 'preview', settings: next });
 }
 
+/** Whether there is a run whose settings these are. */
+const busy = (): boolean => store.runs.length > 0 && store.phase !== 'finished' && store.phase !== 'failed';
+
 export function makeControls(): void {
   presets = el(
     'select',
@@ -176,10 +179,10 @@ export function makeControls(): void {
   );
   byId('controls').addEventListener('submit', (event) => event.preventDefault());
   choose(settings);
-  addEventListener('hashchange', () => choose(fromHash(location.hash)));
+  // Another link while a run is on: the form and the address stay those of the run.
+  addEventListener('hashchange', () => choose(busy() ? settings : fromHash(location.hash)));
   onChange(['run'], () => {
-    const busy = store.runs.length > 0 && store.phase !== 'finished' && store.phase !== 'failed';
-    locked.hidden = !busy;
-    for (const field of [...inputs.values(), presets]) field.disabled = busy || store.phase === 'preparing';
+    locked.hidden = !busy();
+    for (const field of [...inputs.values(), presets]) field.disabled = busy() || store.phase === 'preparing';
   });
 }

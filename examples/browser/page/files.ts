@@ -46,9 +46,13 @@ export function makeFiles(): void {
     out('png', 'PNG', async () => save(`${name()}.png`, 'image/png', await toPng(drawFigure()))),
   ];
   const link = out('link', 'Copy link', async () => {
-    await navigator.clipboard?.writeText(location.href).catch(() => undefined);
-    link.textContent = 'Copied';
-    setTimeout(() => (link.textContent = 'Copy link'), 1500);
+    // A browser may refuse, as on pages without https; the address bar has the link too.
+    const copied = await navigator.clipboard?.writeText(location.href).then(
+      () => true,
+      () => false,
+    );
+    link.textContent = copied ? 'Copied' : 'Copy it from the address bar';
+    setTimeout(() => (link.textContent = 'Copy link'), copied ? 1500 : 4000);
   });
   byId('files').append(
     el(

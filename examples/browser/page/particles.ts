@@ -34,14 +34,16 @@ export function timesOf({ stages }: Point, stage: number): number[] {
 
 export function makeParticles(theme: () => string): void {
   const box = byId('particles');
-  let made = '';
+  const recorded = [...box.children]; // what the page opens with
+  let made = 'none of 0';
   onChange(['particles'], () => {
     const run = shownRun();
     const info = store.runs[run];
     const history = store.histories[run];
     if (!info?.particles || !history) {
       const wanted = `none of ${store.runs.length}`;
-      if (made !== wanted) box.replaceChildren(empty());
+      if (made !== wanted)
+        box.replaceChildren(...(store.runs.length ? [el('div', { class: 'nothing' }, el('p', {}, NONE))] : recorded));
       [made, panels] = [wanted, []];
       byId('crossings').textContent = '';
       return;
@@ -78,18 +80,8 @@ function drawPanel(stage: number, made: string): void {
   panel.plot.draw(`${made} ${n}`, () => options(panel, n), [points.map(({ step }) => step), ...columns]);
 }
 
-const empty = (): HTMLElement =>
-  el(
-    'div',
-    { class: 'nothing' },
-    el(
-      'p',
-      {},
-      store.runs.length
-        ? 'This network has no particles: its blocks stand where they are. Choose a mean-field ResNet to see them move.'
-        : 'Press Start: the first two cross within a minute.',
-    ),
-  );
+const NONE =
+  'This network has no particles: its blocks stand where they are. Choose a mean-field ResNet to see them move.';
 
 /** So many points as can be seen, the last one always. */
 function sample(points: readonly Point[]): Point[] {

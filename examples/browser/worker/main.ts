@@ -2,6 +2,7 @@
 
 import { device, init } from '../../../src/index';
 import type { ToPage, ToWorker } from '../protocol';
+import type { Settings } from '../settings';
 import { keepFiles, storedData } from './data';
 import { FlowPanel } from './flow';
 import { decodePicture } from './pictures';
@@ -17,10 +18,33 @@ const post = (message: ToPage): void =>
 const session = new Session(post);
 const flow = new FlowPanel(post, session.turns);
 
+/** Opens the GPU and what was saved. */
+async function open(): Promise<void> {
+  try {
+    const { info, target } = await init();
+    const adapter = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'a GPU';
+    post({ type: 'ready', adapter, isCpu: target.isCpu, stored: await storedData() });
+    await session.reopen();
+  } catch (error) {
+    post({ type: 'missing', message: error instanceof Error ? error.message : String(error) });
+  }
+}
+let isOpen = false;
+const opened = open().then(() => {
+  isOpen = true;
+});
+
+/** Begins an experiment. Whoever presses Start before it is known what was saved gets that, where there is some. */
+async function start(settings: Settings): Promise<void> {
+  const isEarly = !isOpen;
+  await opened;
+  if (!(isEarly && session.hasRuns)) await session.start(settings);
+}
+
 async function answer(message: ToWorker): Promise<unknown> {
   switch (message.type) {
     case 'start':
-      return session.start(message.settings);
+      return start(message.settings);
     case 'pause':
       return session.pause();
     case 'resume':
@@ -74,12 +98,3 @@ scope.onmessage = ({ data }) => {
     else post({ type: 'notice', text });
   });
 };
-
-try {
-  const { info, target } = await init();
-  const adapter = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ') || 'a GPU';
-  post({ type: 'ready', adapter, isCpu: target.isCpu, stored: await storedData() });
-  await session.reopen();
-} catch (error) {
-  post({ type: 'missing', message: error instanceof Error ? error.message : String(error) });
-}

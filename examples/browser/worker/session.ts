@@ -54,6 +54,10 @@ export class Session {
     this.#post = post;
   }
 
+  get hasRuns(): boolean {
+    return this.#runs.length > 0;
+  }
+
   get turns(): Turns {
     return this.#turns;
   }

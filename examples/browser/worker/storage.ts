@@ -1,6 +1,6 @@
 // What stays in the browser between visits (OPFS): the last checkpoints of the experiment, and data sets. Nothing leaves this machine.
 //
-// Two slots are written in turns, each ended by a word: a tab that dies while it writes leaves the other one whole.
+// Two slots are written in turns, each ended by a word: a tab that dies while it writes leaves the other one whole. They belong to one tab.
 
 import type { History } from '../protocol';
 import type { Settings } from '../settings';
@@ -74,8 +74,31 @@ async function read(dir: FileSystemDirectoryHandle, name: string): Promise<Uint8
 
 let serial = 0;
 
+let isMine = false;
+let isFirst = true;
+
+/**
+ * Whether the slots are this tab's. Of several that are open the first one has them, until it is closed. The first question waits: the page that
+ * was here before a reload may not be quite gone.
+ */
+async function owned(): Promise<boolean> {
+  if (isMine) return true;
+  const options = isFirst ? { signal: AbortSignal.timeout(1500) } : { ifAvailable: true };
+  isFirst = false;
+  return new Promise((resolve) => {
+    const hold = (lock: Lock | null) => {
+      isMine = lock !== null;
+      resolve(isMine);
+      return isMine ? new Promise(() => undefined) : undefined;
+    };
+    navigator.locks.request('dawnfield-experiment', options, hold).catch(() => resolve(false));
+  });
+}
+
 /** Saves the experiment into the older slot. */
 export async function saveExperiment({ checkpoints, ...rest }: Saved): Promise<void> {
+  if (!(await owned()))
+    throw new Error('another tab keeps its run in this browser. Close it, or download a checkpoint here');
   serial++;
   const header: Header = { ...rest, serial, sizes: checkpoints.map(({ length }) => length) };
   const json = new TextEncoder().encode(JSON.stringify(header));
@@ -85,8 +108,9 @@ export async function saveExperiment({ checkpoints, ...rest }: Saved): Promise<v
   await write(await folder(), SLOTS[serial % 2 ? 1 : 0], [length, json, ...checkpoints, end]);
 }
 
-/** The experiment that was saved last, or null. */
+/** The experiment that was saved last; null where there is none, or where it is that of another tab. */
 export async function loadExperiment(): Promise<Saved | null> {
+  if (!(await owned())) return null;
   const dir = await folder();
   const found = (await Promise.all(SLOTS.map(async (name) => parse(await read(dir, name))))).filter((x) => x !== null);
   found.sort((a, b) => b.serial - a.serial);
@@ -111,6 +135,7 @@ function parse(bytes: Uint8Array<ArrayBuffer> | null): (Saved & { serial: number
 }
 
 export async function forgetExperiment(): Promise<void> {
+  if (!(await owned())) return;
   const dir = await folder();
   for (const name of SLOTS) await dir.removeEntry(name).catch(() => undefined);
 }
