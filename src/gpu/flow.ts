@@ -100,6 +100,17 @@ const isWritten = ({ kernel }: Launch, i: number): boolean => kernel.access[i] !
 const isFlat = ({ kernel, parts }: Launch): boolean => !!kernel.flat && !!parts && parts.length > 1;
 const isRead = ({ kernel }: Launch, i: number): boolean => kernel.access[i] !== 'w';
 
+/** Whether two launches do the same to operands of the same lengths; those with these `letters` must lie at the same places. */
+export const repeats = (a: Launch, b: Launch, letters = ''): boolean =>
+  a.kernel === b.kernel &&
+  a.constants.length === b.constants.length &&
+  a.constants.every((c, i) => sameConstant(c, at(b.constants, i))) &&
+  a.grid.every((n, i) => n === b.grid[i]) &&
+  a.bindings.every((own, i) => {
+    const other = at(b.bindings, i);
+    return letters.includes(a.kernel.access.charAt(i)) ? sameRange(own, other) : own.bytes === other.bytes;
+  });
+
 /** What flows between the launches of a traced step. */
 export class Flow {
   /** Of each traced launch, what its bindings read. */
@@ -123,8 +134,19 @@ export class Flow {
     };
     for (const block of gaps.keys()) clear(block, 0, Infinity);
     const ends = new Map<Block, number>();
-    traced.forEach((launch, index) => {
+    const alike = new Map<Kernel, Launch[]>();
+    traced.forEach((launch, place) => {
       const pieces = launch.bindings.map((b, i) => (isRead(launch, i) ? contents.read(b) : []));
+      // Launches that compute the same of the same are one writer.
+      const others = alike.get(launch.kernel) ?? [];
+      alike.set(launch.kernel, [...others, launch]);
+      const read = (l: Launch) => valueAt(this.#reads, l);
+      const twin = others.find(
+        (l) =>
+          repeats(launch, l) &&
+          pieces.every((p, i) => agree(p, at(read(l).pieces, i)) && agree(at(read(l).pieces, i), p)),
+      );
+      const index = twin ? read(twin).index : place;
       this.#reads.set(launch, { index, pieces });
       launch.bindings.forEach((b, i) => {
         const block = real(b.block);

@@ -4,6 +4,7 @@ import { foldWorkgroups, gridOf, type Kernel } from '../../shaders/kernel';
 import type { Segment } from '../../shaders/segments';
 import { type Binding, type Block, overlap } from './blocks';
 import { sameConstant } from './constants';
+import { repeats } from './flow';
 import type { Launch } from './trace';
 import { partsOf, VirtualBlock } from './trace';
 
@@ -133,6 +134,33 @@ export function joinFlat(launches: readonly Launch[], pinned: ReadonlySet<Block>
     };
     out = [...(rest.slice(0, from) as Launch[]), whole, ...(rest.slice(from) as Launch[])];
     ends = extents(out);
+  }
+  return out;
+}
+
+/**
+ * Leaves out what was computed before of the same: the sums for the statistics of two norms of one tensor. Readers get the first results. Never timed on a
+ * GPU, only counted.
+ */
+export function dropRepeats(launches: readonly Launch[], pinned: ReadonlySet<Block>): Launch[] {
+  const written = ({ kernel, bindings }: Launch) => bindings.filter((_, i) => kernel.access[i] !== 'r');
+  const writers = new Map<Block, number>();
+  for (const { block } of launches.flatMap(written)) writers.set(block, (writers.get(block) ?? 0) + 1);
+  const isFinal = ({ block, offset }: Binding) => offset === 0 && writers.get(block) === 1;
+  // What an optimizer reads has to be able to lie beside the rest: one gradient of two parameters could not.
+  const flat = new Set(launches.flatMap((l) => (l.kernel.flat ? l.bindings.map((b) => b.block) : [])));
+  const moves: Moves = new Map();
+  const out: Launch[] = [];
+  for (const traced of launches) {
+    const launch = moved(traced, moves) ?? traced;
+    const first = out.findLastIndex((l) => repeats(l, launch, 'r'));
+    const twin = out[first];
+    const [mine, its] = [written(launch), twin ? written(twin) : []];
+    const stays = (b: Binding) => !out.slice(first + 1).some((l) => written(l).some((w) => overlap(w, b)));
+    const free = mine.every((b) => isFinal(b) && isMovable(b.block, pinned) && !flat.has(b.block));
+    if (free && twin?.bindings.every(stays) && its.every(isFinal))
+      mine.forEach((b, i) => moves.set(b.block, { block: at(its, i).block, offset: 0 }));
+    else out.push(launch);
   }
   return out;
 }

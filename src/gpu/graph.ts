@@ -8,7 +8,7 @@ import type { Constant } from './constants';
 import { Scalar, writeConstants } from './constants';
 import { GpuError } from './errors';
 import { Flow } from './flow';
-import { joinFlat, joinSegments } from './fuse';
+import { dropRepeats, joinFlat, joinSegments } from './fuse';
 import { addOnStore, gradientOnLoad, normOnLoad, sumsOnStore } from './fuse-norm';
 import type { Pipelines } from './pipelines';
 import type { Launch } from './trace';
@@ -46,6 +46,7 @@ export type Rewrite = (
 /** In their order. For a measurement without one, leave it out here. */
 const rewrites: readonly Rewrite[] = [
   liveLaunches,
+  dropRepeats,
   normOnLoad,
   addOnStore,
   sumsOnStore,

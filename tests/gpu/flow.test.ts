@@ -9,7 +9,7 @@ import type { Binding, Block, Pool } from '../../src/gpu/blocks';
 import type { Constant } from '../../src/gpu/constants';
 import { f32, Scalar } from '../../src/gpu/constants';
 import { Flow } from '../../src/gpu/flow';
-import { joinFlat, joinSegments } from '../../src/gpu/fuse';
+import { dropRepeats, joinFlat, joinSegments } from '../../src/gpu/fuse';
 import { addOnStore, gradientOnLoad, normOnLoad, sumsOnStore } from '../../src/gpu/fuse-norm';
 import { fused, liveLaunches, place, type Rewrite } from '../../src/gpu/graph';
 import type { Launch } from '../../src/gpu/trace';
@@ -105,8 +105,16 @@ function randomProgram(seed: number): Program {
     }
     const kind = random(['statistics', 'gradient'] as const);
     const partials = virtual(32);
-    launch(partialsOf(kind), [summed, ...(kind === 'gradient' ? [x, stats] : []), partials], [4, 2]);
+    const kernel = partialsOf(kind);
+    const reads = [summed, ...(kind === 'gradient' ? [x, stats] : [])];
+    launch(kernel, [...reads, partials], [4, 2]);
     known.push(summed, partials);
+    if (chance(0.5)) {
+      if (chance(0.2)) launch(mixer('spoil', 'xr'), [random([...reads, partials]), input]);
+      const again = virtual(32);
+      launch(kernel, [...reads, again], [4, 2]);
+      known.push(again);
+    }
     if (chance(0.6)) {
       const [coefficients, onto, dx, dz] = [make(128), chance(0.5), virtual(4 * 64), virtual(4 * 64)];
       launch(applyOf(onto), [summed, x, coefficients, ...(onto ? [make(4 * 64)] : []), dx]);
@@ -198,6 +206,7 @@ function outcome(launches: readonly Launch[], { pinned, owned }: Program, garbag
 const PROGRAMS = 150;
 const passes: readonly Rewrite[] = [
   liveLaunches,
+  dropRepeats,
   normOnLoad,
   addOnStore,
   sumsOnStore,
@@ -226,7 +235,15 @@ test(`${PROGRAMS} random programs: every pass computes the same and proves it`, 
       list = next;
     }
   }
-  const often = { normOnLoad: 20, addOnStore: 10, sumsOnStore: 10, gradientOnLoad: 10, joinFlat: 50, joinSegments: 30 };
+  const often = {
+    dropRepeats: 5,
+    normOnLoad: 20,
+    addOnStore: 10,
+    sumsOnStore: 10,
+    gradientOnLoad: 10,
+    joinFlat: 50,
+    joinSegments: 30,
+  };
   for (const [name, least] of Object.entries(often))
     assert.ok(joined[name] >= least, `${name} was tried on ${joined[name]} programs`);
 });
