@@ -32,6 +32,7 @@ const listed: readonly Section[] = [
     gradients: 'Gradients of gradients',
     half: 'Half precision',
     extending: 'Extending',
+    sweeps: 'Sweeps',
     page: 'The page',
     bundles: 'Package and bundles',
     runtimes: 'Runtimes',

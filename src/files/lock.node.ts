@@ -18,7 +18,8 @@ export interface Owner {
   claim?: number;
 }
 
-const held = new Set<string>();
+/** Locks of this process, and as whom it holds them. */
+const held = new Map<string, Owner>();
 const cell = new Int32Array(new SharedArrayBuffer(4));
 const nap = () => void Atomics.wait(cell, 0, 0, 20);
 const NAPS = 25; // half a second: longer than anybody needs to write or to remove a lock
@@ -41,8 +42,8 @@ export function acquireLock(path: string, what: string, claim?: number): { relea
     throw new Error(`${what} is in use by process ${owner.pid} on ${owner.host}, started ${owner.started}; ${remedy}`);
   }
   if (held.size === 0) process.on('exit', releaseAll);
-  held.add(path);
-  return { release: () => release(path) };
+  held.set(path, own);
+  return { release: () => release(path, own) };
 }
 
 /** Who this process is, as lock files state it. */
@@ -145,8 +146,9 @@ function ticks(pid: number): string | null {
   }
 }
 
-function release(path: string): void {
-  if (!held.delete(path)) return;
+function release(path: string, own: Owner): void {
+  if (held.get(path) !== own) return;
+  held.delete(path);
   // A lock that someone deleted and another process took since is not ours to remove.
   const owner = readOwner(path);
   if (typeof owner === 'object' && owner.pid === process.pid && owner.host === hostname())
@@ -155,5 +157,5 @@ function release(path: string): void {
 }
 
 function releaseAll(): void {
-  for (const path of held) release(path);
+  for (const [path, own] of held) release(path, own);
 }

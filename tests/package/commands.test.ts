@@ -1,5 +1,6 @@
 // The commands that README.md, CONTRIBUTING.md and docs/ tell are there: programs, their studies, options, and files. Commands take minutes to days, so
 // they are not run here; tests/examples runs the programs in small.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -23,7 +24,7 @@ const ELSEWHERE: Record<string, string> = {
   site: 'docs/site/main.ts',
 };
 
-/** The sources of a program, and those of examples/shared that they import. */
+/** The sources of a program, and those of other folders of examples/ that they import. */
 function sourcesOf(program: string): string {
   const place = ELSEWHERE[program] ?? join('examples', program);
   const files = statSync(join(root, place)).isFile()
@@ -32,10 +33,14 @@ function sourcesOf(program: string): string {
         .filter((name) => name.endsWith('.ts'))
         .map((name) => join(place, name));
   const texts = files.map(textOf).join();
-  const shared = [...texts.matchAll(/'\.\.\/shared\/([\w-]+)'/g)].map(([, name]) =>
-    textOf(`examples/shared/${name}.ts`),
+  const imported = [...texts.matchAll(/'\.\.\/([\w-]+\/[\w-]+)'/g)].map(([, name]) => `examples/${name}.ts`);
+  return (
+    texts +
+    imported
+      .filter((file) => existsSync(join(root, file)))
+      .map(textOf)
+      .join()
   );
-  return texts + shared.join();
 }
 
 /** Each command of a page: the program and what follows it. */
@@ -58,6 +63,17 @@ for (const page of pages)
     for (const [, file = ''] of textOf(page).matchAll(/(?:^ {4}|`)node (?:--import tsx )?([\w./-]+\.(?:ts|mjs))/gm))
       assert.ok(existsSync(join(root, file)), file);
   });
+
+test('the files for clusters in docs/sweeps.md: shells take them, and programs their arguments', () => {
+  const files = [...textOf('docs/sweeps.md').matchAll(/```bash\n([\s\S]*?)```/g)].map(([, code = '']) => code);
+  assert.is(files.length, 3);
+  for (const input of files) assert.is(spawnSync('bash', ['-n'], { input, encoding: 'utf8' }).stderr, '');
+  const containers = [...textOf('docs/sweeps.md').matchAll(/args: \[([\w-]+), (--queue|--rows)(.*)\]/g)];
+  assert.is(containers.length, 2);
+  for (const [, name = '', ...args] of containers)
+    for (const [option] of args.join('').matchAll(/--[a-z][\w-]*/g))
+      assert.ok(name in COMMANDS && new RegExp(`'${option}[ ']`).test(sourcesOf(name)), `${name} ${option}`);
+});
 
 test('most commands are found', () => {
   assert.ok(pages.flatMap(commandsOf).length > 80, `${pages.flatMap(commandsOf).length}`);
