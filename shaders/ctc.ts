@@ -75,7 +75,7 @@ ${walk(`
           let row = base + (k - 1) * p.states + s;
           let before = select(NEVER, alpha[max(row - 1, 0)], s > 0);
           var two = NEVER;
-          if (s > 1) { if (here != p.blank && here != label(sample, s - 2)) { two = alpha[row - 2]; } }
+          if (s > 1 && (s & 1) == 1) { if (here != label(sample, s - 2)) { two = alpha[row - 2]; } }
           sum = logSum(alpha[row], before, two);
         }
         alpha[base + k * p.states + s] = sum + logOf(k, sample, here);`)}
@@ -110,7 +110,7 @@ ${walk(`
           if (s + 1 < states) { one = beta[row + 1] + logOf(t + 1, sample, label(sample, s + 1)); }
           if (s + 2 < states) {
             let after = label(sample, s + 2);
-            if (after != p.blank && after != here) { two = beta[row + 2] + logOf(t + 1, sample, after); }
+            if ((s & 1) == 1 && after != here) { two = beta[row + 2] + logOf(t + 1, sample, after); }
           }
           sum = logSum(beta[row] + logOf(t + 1, sample, here), one, two);
         }

@@ -5,9 +5,9 @@ import { Optimizer, type Params } from './optimizer';
 import type { FormerOptions } from './option-names';
 import type { Rule } from './rule';
 
-/** Options of `optim.SGD`, by PyTorch's names; `lr` has no default. */
+/** Options of `optim.SGD`, by PyTorch's names. */
 export interface SGDOptions {
-  /** Learning rate; must be given. */
+  /** Learning rate (default 1e-3). */
   lr: number;
   /** Decay of the sum of gradients that weights move by (default 0: none). */
   momentum: number;
@@ -30,9 +30,9 @@ export interface SGDOptions {
  * w ← w − lr·b, or with Nesterov w − lr·(d + momentum·b). g is the gradient times `gradientScale`, the group's and the parameter's.
  */
 export class SGD extends Optimizer<SGDOptions> {
-  constructor(params: Params<SGDOptions>, options: { lr: number } & Partial<SGDOptions> & FormerOptions) {
+  constructor(params: Params<SGDOptions>, options: Partial<SGDOptions> & FormerOptions = {}) {
     const flags = { decoupledWeightDecay: false, nesterov: false, maximize: false };
-    const defaults = { momentum: 0, weightDecay: 0, dampening: 0, gradientScale: 1, ...flags };
+    const defaults = { lr: 1e-3, momentum: 0, weightDecay: 0, dampening: 0, gradientScale: 1, ...flags };
     super(params, defaults, options);
   }
 

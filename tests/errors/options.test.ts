@@ -267,7 +267,10 @@ test('names near a known one are told, values of the wrong kind and positional o
       /SGD: there is no option 'weight_decay': did you mean weightDecay\?/,
     ],
     [() => new optim.Adam([{ params: p, wieghtDecay: 1 } as never]), /Adam, group 0: .*did you mean weightDecay\?/],
-    [() => new optim.SGD(p, {} as never), /SGD: the learning rate is missing/],
+    [
+      () => new featureFlow.ScaledGradientDescent(p, {} as never),
+      /ScaledGradientDescent: the learning rate is missing/,
+    ],
     [
       () => new optim.SGD(p, 0.1 as never),
       /SGD: options are an object \{ lr, momentum, .*\}, such as \{ lr: 0.1 \}; given was 0.1/,

@@ -8,8 +8,9 @@ import { mul } from '../../src/ops/elementwise';
 import '../../src/ops/methods';
 import * as linalg from '../../src/ops/linalg';
 import { logdet } from '../../src/ops/linalg/determinant';
+import { singularValues } from '../../src/ops/linalg/singular';
 import { sum } from '../../src/ops/reduce';
-import { transpose } from '../../src/ops/views';
+import { slice, transpose } from '../../src/ops/views';
 import { eye, ones, tensor, zeros } from '../../src/tensor/create';
 import { type Shape, size } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
@@ -163,6 +164,10 @@ test('sizes beyond a workgroup, on both targets', async () => {
     const l = linalg.cholesky(tensor(Float32Array.from(spd), { shape: [n, n] }));
     close(await l.data(), cholesky(spd, n), 1e-4);
     close([await linalg.slogdet(x).logabsdet.item()], [Math.log(Math.abs(det(a, n)))], 1e-4);
+    // Σ s² is the sum of squares, and Π s the absolute value of the determinant.
+    const s = [...(await singularValues(x).data())];
+    close([s.reduce((t, v) => t + v * v, 0)], [a.reduce((t, v) => t + v * v, 0)], 1e-4);
+    close([s.reduce((t, v) => t + Math.log(v), 0)], [Math.log(Math.abs(det(a, n)))], 1e-3);
   });
 });
 
@@ -179,6 +184,9 @@ test('second derivatives', async () => {
     solve: (p, q) => linalg.solve(p, q),
     solveTriangular: (x, y) => linalg.solveTriangular(x, y, { upper: false }),
     cholesky: (x) => linalg.cholesky(definite(x)),
+    nuc: (x) => linalg.matrixNorm(x, 'nuc'),
+    'nuc of a wide matrix': (x) => linalg.norm(slice(x, [{ stop: 2 }]), 'nuc'),
+    spectral: (x) => linalg.matrixNorm(x, 2),
   };
   for (const [name, f] of Object.entries(functions)) {
     const inputs = host.map((v, i) => tensor(Float32Array.from(v), { shape: shapes[i], requiresGrad: true }));
@@ -303,7 +311,7 @@ test('refuses what does not fit', () => {
   assert.throws(() => linalg.solve(zeros([2, 2]), zeros([3, 1])), /linalg\.solve: the right side does not fit/);
   assert.throws(() => linalg.solveTriangular(zeros([2, 2]), zeros([2, 1]), {} as never), /upper is missing/);
   assert.throws(() => linalg.matrixPower(zeros([2, 2]), 0.5), /n is 0.5/);
-  assert.throws(() => linalg.matrixNorm(zeros([2, 2]), 2), /the norm 2 is not there/);
+  assert.throws(() => linalg.matrixNorm(zeros([2, 2]), 3), /the norm 3 is not there/);
   assert.throws(() => linalg.cholesky(zeros([2, 2]), { lower: true } as never), /no option 'lower'/);
   assert.is(size([2, 3]), 6);
 });

@@ -15,6 +15,15 @@ import { checkOperation, close, numbers, useGpu } from '../util';
 useGpu();
 
 type Flat = Float64Array | number[];
+/** The two singular values of a matrix of two rows, by those of its square. */
+function singular(x: ArrayLike<number>): number[] {
+  const n = x.length / 2;
+  const dot = (i: number, j: number) =>
+    Array.from({ length: n }, (_, c) => x[i * n + c] * x[j * n + c]).reduce((a, b) => a + b);
+  const [mean, det] = [(dot(0, 0) + dot(1, 1)) / 2, dot(0, 0) * dot(1, 1) - dot(0, 1) ** 2];
+  return [1, -1].map((sign) => Math.sqrt(mean + sign * Math.sqrt(mean ** 2 - det)));
+}
+
 const total = (x: Flat): number => Array.from(x).reduce((a, b) => a + b, 0);
 const rows = (x: Float64Array, n: number): Float64Array[] =>
   Array.from({ length: x.length / n }, (_, i) => x.subarray(i * n, (i + 1) * n));
@@ -112,6 +121,13 @@ const cases: Record<string, Case> = {
   'vectorNorm of order −1': [[3, 4], (x) => vectorNorm(x, -1), (x) => [power(x, -1)]],
   'matrixNorm, fro': [[3, 4], (x) => matrixNorm(x), (x) => [power(x, 2)]],
   'matrixNorm, columns': [[3, 4], (x) => matrixNorm(x, 1), (x) => [Math.max(...columns(x, 4).map((c) => power(c, 1)))]],
+  'matrixNorm, nuc': [[2, 4], (x) => matrixNorm(x, 'nuc'), (x) => [singular(x).reduce((a, b) => a + b)]],
+  'matrixNorm, largest singular value': [[2, 4], (x) => matrixNorm(x, 2), (x) => [singular(x)[0]]],
+  'matrixNorm, smallest singular value': [
+    [4, 2],
+    (x) => matrixNorm(x, -2),
+    (x) => [singular(columns(x, 2).flatMap((c) => [...c]))[1]],
+  ],
   'matrixNorm, rows': [
     [3, 4],
     (x) => matrixNorm(x, -Infinity),
@@ -178,7 +194,7 @@ test('refuses what does not fit', () => {
   assert.throws(() => statistics.trapezoid(zeros([3]), { x: zeros([2]) }), /there are 2 places for 3 values/);
   assert.throws(() => statistics.trapezoid(zeros([3]), { x: zeros([3]), dx: 1 }), /both x and dx/);
   assert.throws(() => statistics.trace(zeros([3])), /trace: the input is no matrix/);
-  assert.throws(() => matrixNorm(zeros([2, 2]), 'nuc' as never), /the norm 'nuc' is not there/);
+  assert.throws(() => matrixNorm(zeros([2, 2]), 'max' as never), /the norm 'max' is not there/);
   assert.throws(() => renorm(zeros([2]), 2, 0, 1), /renorm: fewer than two dimensions/);
 });
 

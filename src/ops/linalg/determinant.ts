@@ -22,7 +22,8 @@ const perMatrix = (x: Tensor): Tensor => unsqueeze(unsqueeze(x, -1), -1);
 /** The trace of a·b for each matrix. */
 const traceOf = (a: Tensor, b: Tensor): Tensor => sum(mul(a, transpose(b)), [-2, -1]);
 
-/** The determinants of matrices [..., n, n], as `torch.linalg.det`: [...]. The gradient of a singular matrix is 0, as in PyTorch. */
+/** The determinants of matrices [..., n, n], as `torch.linalg.det`: [...]. The gradient of a singular matrix is 0, as in PyTorch
+ * (whose gradients with `create_graph` are those of its cofactors there; these are 0 too). */
 export function det(a: Tensor): Tensor {
   requireSquare('linalg.det', a);
   const n = a.shape[a.ndim - 1];

@@ -5,7 +5,7 @@ import type { Tensor } from '../../tensor/tensor';
 import { mul } from '../elementwise';
 import { cross as crossOf } from '../products';
 import { sum } from '../reduce';
-import { matrixNorm, vectorNorm } from '../vector-norm';
+import { type MatrixOrd, matrixNorm, vectorNorm } from '../vector-norm';
 
 export { matmul } from '../matmul';
 export { multiDot } from '../products';
@@ -25,13 +25,13 @@ export const vecdot = (a: Tensor, b: Tensor, dim = -1): Tensor => sum(mul(a, b),
  */
 export function norm(
   x: Tensor,
-  ord: number | 'fro' | null = null,
+  ord: MatrixOrd | null = null,
   dim: number | readonly number[] | null = null,
   keepDims = false,
 ): Tensor {
   const axes = typeof dim === 'number' ? [dim] : dim;
   if (ord === null) return vectorNorm(x, 2, axes, keepDims);
   const pair = axes ? axes.length === 2 : x.ndim === 2;
-  if (pair || ord === 'fro') return matrixNorm(x, ord, axes ?? [-2, -1], keepDims);
+  if (pair || typeof ord === 'string') return matrixNorm(x, ord, axes ?? [-2, -1], keepDims);
   return vectorNorm(x, ord, axes, keepDims);
 }
