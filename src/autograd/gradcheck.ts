@@ -20,6 +20,7 @@ export interface GradcheckOptions {
   eps?: number;
   /** |analytic − numeric| may be `atol` + `rtol` · (the largest derivative of the input, at least 1). Both are 0.005 by default. */
   atol?: number;
+  /** See `atol`. */
   rtol?: number;
 }
 

@@ -53,7 +53,14 @@ export class RandomSampler extends Sampler {
   constructor(
     /** What has the length n: positions are drawn from 0 … n − 1. */
     readonly data: Counted,
-    options: { replacement?: boolean; numSamples?: number; seed?: number } = {},
+    options: {
+      /** An element may be drawn more than once (default false). */
+      replacement?: boolean;
+      /** How many are drawn (default: as many as there are). */
+      numSamples?: number;
+      /** Of the draws (default: the global one). */
+      seed?: number;
+    } = {},
   ) {
     super();
     const table = { replacement: is.flag, numSamples: is.number, seed: is.number };
@@ -80,7 +87,7 @@ export class SubsetRandomSampler extends Sampler {
   constructor(
     /** The positions, each of which comes once an epoch. */
     readonly indices: readonly number[],
-    options: { seed?: number } = {},
+    options: { /** Of the draws (default: the global one). */ seed?: number } = {},
   ) {
     super();
     this.#random = new RandomSampler(indices, checked('SubsetRandomSampler', options, { seed: is.number }));
@@ -106,7 +113,12 @@ export class WeightedRandomSampler extends Sampler {
     readonly weights: ArrayLike<number>,
     /** Positions drawn in an epoch. */
     readonly numSamples: number,
-    options: { replacement?: boolean; seed?: number } = {},
+    options: {
+      /** An element may be drawn more than once (default false). */
+      replacement?: boolean;
+      /** Of the draws (default: the global one). */
+      seed?: number;
+    } = {},
   ) {
     super();
     const op = 'WeightedRandomSampler';

@@ -14,7 +14,11 @@ import type { Tensor } from '../tensor/tensor';
 const alike = (target: Tensor, shape: Shape): Tensor => (target.ndim < shape.length ? expand(target, shape) : target);
 
 /** δ²(√(1 + r²/δ²) − 1) with r = output − target, without cancellation near 0. Outputs [N] or [replicas, N]; targets alike, or shared [N]. */
-export function pseudoHuber(output: Tensor, target: Tensor, options: { delta?: number } = {}): Tensor {
+export function pseudoHuber(
+  output: Tensor,
+  target: Tensor,
+  options: { /** Where the loss turns from a parabola to a line. */ delta?: number } = {},
+): Tensor {
   const { delta = 1 } = checked('pseudoHuber', options, { delta: is.number });
   return mean(pseudoHuberLoss(output, alike(target, output.shape), { delta, reduction: 'none' }), -1);
 }

@@ -203,7 +203,13 @@ export class GPT extends Module<[tokens: Tensor, options?: { cache?: KeyValueCac
     this.lm_head = new Head(this.transformer.wte.weight);
   }
 
-  override forward(tokens: Tensor, options: { cache?: KeyValueCache } = {}): Tensor {
+  override forward(
+    tokens: Tensor,
+    options: {
+      /** Keys and values of the tokens before, to which those of this pass are added. */
+      cache?: KeyValueCache;
+    } = {},
+  ): Tensor {
     const { cache } = checked('GPT.forward', options, { cache: is.object });
     const { wte, wpe, drop, h, ln_f } = this.transformer;
     if (tokens.ndim !== 2) throw inputError('GPT', 'the tokens are no [N, T]', { tokens });

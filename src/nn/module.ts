@@ -201,7 +201,11 @@ export abstract class Module<In = Tensor, Out = Tensor> {
    * Keeps a tensor that is not trained under a name of its own, as `register_buffer`: the same as a field `name = new State(initial)`. Throws
    * InputError for a name that is taken, or is none.
    */
-  registerBuffer(name: string, initial: Tensor, options: { persistent?: boolean } = {}): State {
+  registerBuffer(
+    name: string,
+    initial: Tensor,
+    options: { /** Whether state dicts hold it (default true). */ persistent?: boolean } = {},
+  ): State {
     const { persistent = true } = checked('registerBuffer', options, { persistent: is.flag });
     if (typeof name !== 'string' || !name || name.includes('.'))
       throw new InputError(`${this.constructor.name}.registerBuffer: '${name}' is no name: it is text without dots`);
@@ -286,7 +290,10 @@ export abstract class Module<In = Tensor, Out = Tensor> {
    * Copies values by name; `foo_bar` stands for a field `fooBar`, and one name of a tied tensor is enough. Throws one InputError that lists
    * every missing, unexpected and misshapen key; nothing is changed then. `strict: false` ignores missing and unexpected keys and returns them.
    */
-  loadStateDict(dict: Readonly<StateDict>, options: { strict?: boolean } = {}): LoadReport {
+  loadStateDict(
+    dict: Readonly<StateDict>,
+    options: { /** Refuses keys that are missing or unknown (default true). */ strict?: boolean } = {},
+  ): LoadReport {
     const { loaded, ...report } = loadByName(
       this.constructor.name,
       this.#byName(),
@@ -310,7 +317,10 @@ export abstract class Module<In = Tensor, Out = Tensor> {
   }
 
   /** Loads a safetensors file, or its bytes, as `loadStateDict` does: `model.load('weights.safetensors')`. */
-  load(file: string | Uint8Array | ArrayBuffer, options: { strict?: boolean } = {}): LoadReport {
+  load(
+    file: string | Uint8Array | ArrayBuffer,
+    options: { /** Refuses keys that are missing or unknown (default true). */ strict?: boolean } = {},
+  ): LoadReport {
     const dict = load(file);
     try {
       return this.loadStateDict(dict, options);

@@ -42,7 +42,11 @@ function parametrize(op: string, module: AnyModule, name: string, make: (weight:
  * The weight as g · v / ‖v‖, as `torch.nn.utils.parametrizations.weight_norm`: `original0` is the length g of each slice along `dim` (0; null for the whole
  * weight), `original1` the direction v. Make the optimizer afterwards. Returns the module.
  */
-export function weightNorm<M extends AnyModule>(module: M, name = 'weight', options: { dim?: number | null } = {}): M {
+export function weightNorm<M extends AnyModule>(
+  module: M,
+  name = 'weight',
+  options: { /** The dimension whose slices are treated one by one. */ dim?: number | null } = {},
+): M {
   const { dim = 0 } = checked('weightNorm', options, {
     dim: { what: 'a number or null', fits: (x) => x === null || is.number.fits(x) },
   });
@@ -69,7 +73,14 @@ export function weightNorm<M extends AnyModule>(module: M, name = 'weight', opti
 export function spectralNorm<M extends AnyModule>(
   module: M,
   name = 'weight',
-  options: { nPowerIterations?: number; eps?: number; dim?: number } = {},
+  options: {
+    /** Steps of power iteration a forward pass (default 1). */
+    nPowerIterations?: number;
+    /** Least norm that is divided by (default 1e-12). */
+    eps?: number;
+    /** The dimension whose slices are treated one by one. */
+    dim?: number;
+  } = {},
 ): M {
   const table = { nPowerIterations: is.number, eps: is.number, dim: is.number };
   const o = checked('spectralNorm', options, table);

@@ -38,6 +38,7 @@ export const remainder = binary('remainder', {
 export const fmod = binary('fmod', {
   value: 'fmod(a, b)',
   int: 'a % b',
+  refused: (b) => b === 0,
   da: 'g',
   db: '-g * trunc(over(a, b))',
   result: 'same',

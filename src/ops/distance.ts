@@ -89,7 +89,17 @@ export const pairwiseDistance = mixed(
 /** x / max(‖x‖, eps) with the p-norm along `dim`, as `torch.nn.functional.normalize`. */
 export const normalize = mixed(
   'normalize',
-  function normalize(x: Tensor, options: { p?: number; dim?: Axes; eps?: number } = {}): Tensor {
+  function normalize(
+    x: Tensor,
+    options: {
+      /** Which norm (default 2). */
+      p?: number;
+      /** Along which dimensions. */
+      dim?: Axes;
+      /** The least norm that is divided by (default 1e-12). */
+      eps?: number;
+    } = {},
+  ): Tensor {
     const table = { p: is.number, dim: is.size, eps: is.number };
     const { p = 2, dim = 1, eps = 1e-12 } = checked('normalize', options, table);
     requireFloats('normalize', { input: x });
@@ -168,7 +178,7 @@ function distances(a: Tensor, b: Tensor, p: number): Tensor {
 /** The p-norms of the differences of all rows i < j of x [N, M], as `torch.nn.functional.pdist`: [N (N − 1) / 2]. */
 export const pdist = mixed(
   'pdist',
-  function pdist(x: Tensor, options: { p?: number } = {}): Tensor {
+  function pdist(x: Tensor, options: { /** Which norm (default 2). */ p?: number } = {}): Tensor {
     const { p = 2 } = checked('pdist', options, { p: is.number });
     requireFloats('pdist', { input: x });
     if (x.ndim !== 2) throw inputError('pdist', `${x.ndim} dimensions`, { input: x }, 'Use rows [N, M].');

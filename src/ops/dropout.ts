@@ -14,7 +14,15 @@ import { native } from './mixed';
  */
 export const dropout = native(
   'dropout',
-  function dropout(x: Tensor, options: { p?: number; training?: boolean } = {}): Tensor {
+  function dropout(
+    x: Tensor,
+    options: {
+      /** Probability of an element to become 0 (default 0.5). */
+      p?: number;
+      /** False returns x as it is (default true). */
+      training?: boolean;
+    } = {},
+  ): Tensor {
     const { p = 0.5, training = true } = checked('dropout', options, { p: is.number, training: is.flag });
     if (!(p >= 0 && p <= 1)) throw inputError('dropout', `p is ${p}`, { input: x }, 'Use a probability in 0 … 1.');
     requireFloats('dropout', { input: x }, true);

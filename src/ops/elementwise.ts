@@ -149,7 +149,10 @@ export function div(a: Operand, b: Operand, ...more: OptionsOr<{ roundingMode?: 
 }
 
 /** Gaussian error linear unit x·Φ(x); with `approximate: 'tanh'` by x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))). */
-export function gelu(x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor {
+export function gelu(
+  x: Tensor,
+  options: { /** 'tanh' for the approximation by tanh (default 'none'). */ approximate?: 'none' | 'tanh' } = {},
+): Tensor {
   const { approximate = 'none' } = checked('gelu', options, { approximate: word('none', 'tanh') });
   return approximate === 'tanh' ? unary.geluTanh(x) : unary.geluErf(x);
 }

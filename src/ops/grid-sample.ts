@@ -185,7 +185,14 @@ export const gridSample = mixed(
  */
 export const affineGrid = mixed(
   'affineGrid',
-  function affineGrid(theta: Tensor, sizes: Shape, options: { alignCorners?: boolean } = {}): Tensor {
+  function affineGrid(
+    theta: Tensor,
+    sizes: Shape,
+    options: {
+      /** −1 and 1 are the middles of the outermost pixels, not their edges (default false). */
+      alignCorners?: boolean;
+    } = {},
+  ): Tensor {
     const op = 'affineGrid';
     const { alignCorners = false } = checked(op, options, { alignCorners: is.flag });
     requireFloats(op, { theta });

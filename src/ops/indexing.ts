@@ -165,7 +165,10 @@ export const indexPut = mixed(
     x: Tensor,
     indices: readonly Index[],
     value: Tensor | number,
-    options: { accumulate?: boolean } = {},
+    options: {
+      /** Adds to what stands there; values at one position then add up (default false). */
+      accumulate?: boolean;
+    } = {},
   ): Tensor {
     const op = 'indexPut';
     const { accumulate = false } = checked(op, options, { accumulate: is.flag });
@@ -214,7 +217,15 @@ export function take(x: Tensor, positions: Tensor): Tensor {
 /** x with `source` at positions in the flattened tensor, as `torch.Tensor.put`; with `accumulate` added. As many elements as positions. */
 export const put = mixed(
   'put',
-  function put(x: Tensor, positions: Tensor, source: Tensor, options: { accumulate?: boolean } = {}): Tensor {
+  function put(
+    x: Tensor,
+    positions: Tensor,
+    source: Tensor,
+    options: {
+      /** Adds to what stands there; values at one position then add up (default false). */
+      accumulate?: boolean;
+    } = {},
+  ): Tensor {
     const { accumulate = false } = checked('put', options, { accumulate: is.flag });
     requireTensors('put', { input: x, positions, source });
     if (source.size !== positions.size)
@@ -226,7 +237,11 @@ export const put = mixed(
 );
 
 /** The elements at positions along `dim`, all other dimensions broadcast, as `torch.take_along_dim`; of the flattened tensor without `dim`. */
-export function takeAlongDim(x: Tensor, positions: Tensor, options: { dim?: number } = {}): Tensor {
+export function takeAlongDim(
+  x: Tensor,
+  positions: Tensor,
+  options: { /** Along which dimension (default: the flattened tensor). */ dim?: number } = {},
+): Tensor {
   const op = 'takeAlongDim';
   const { dim } = checked(op, options, { dim: is.number });
   requireTensors(op, { input: x, positions });

@@ -36,7 +36,9 @@ export interface AffineOptions {
 
 /** Options of `batchNorm`. */
 export interface BatchNormOptions extends AffineOptions {
+  /** `[C]`: mean in evaluation, moved in training. */
   runningMean?: Tensor | null;
+  /** `[C]`: variance in evaluation, moved in training. */
   runningVar?: Tensor | null;
   /** Normalise with the statistics of the batch and update the running ones; otherwise use the running ones. */
   training?: boolean;

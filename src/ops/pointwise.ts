@@ -13,7 +13,10 @@ import { all } from './reduce';
 import * as unary from './unary';
 
 /** log(x / (1 − x)), as `torch.logit`: NaN outside of 0 … 1, or with `eps` of x brought to eps … 1 − eps. */
-export function logit(x: Tensor, options: { eps?: number | null } = {}): Tensor {
+export function logit(
+  x: Tensor,
+  options: { /** x is brought between eps and 1 − eps first (default null: it is not). */ eps?: number | null } = {},
+): Tensor {
   const { eps } = checked('logit', options, { eps: { ...is.number, fits: (e) => e === null || is.number.fits(e) } });
   return unary.logit(x, eps ?? null);
 }
@@ -86,7 +89,12 @@ const isFloat = (x: Tensor): boolean => isFloatType(x.dtype);
 /** x + value·a·b (value 1 by default), as `torch.addcmul`; all three broadcast. */
 export const addcmul = mixed(
   'addcmul',
-  function addcmul(x: Tensor, a: Tensor, b: Tensor, options: { value?: number } = {}): Tensor {
+  function addcmul(
+    x: Tensor,
+    a: Tensor,
+    b: Tensor,
+    options: { /** Factor of the product or quotient (default 1). */ value?: number } = {},
+  ): Tensor {
     const { value = 1 } = checked('addcmul', options, VALUE);
     for (const t of [x, a, b]) requireTensor('addcmul', t);
     if (![x, a, b].some(isFloat)) return add(x, mul(mul(a, b), value));
@@ -98,7 +106,12 @@ export const addcmul = mixed(
 /** x + value·a / b (value 1 by default), as `torch.addcdiv`; all three broadcast. Refuses integers, as PyTorch. */
 export const addcdiv = mixed(
   'addcdiv',
-  function addcdiv(x: Tensor, a: Tensor, b: Tensor, options: { value?: number } = {}): Tensor {
+  function addcdiv(
+    x: Tensor,
+    a: Tensor,
+    b: Tensor,
+    options: { /** Factor of the product or quotient (default 1). */ value?: number } = {},
+  ): Tensor {
     const { value = 1 } = checked('addcdiv', options, VALUE);
     for (const t of [x, a, b]) requireTensor('addcdiv', t);
     if (!isFloat(a) && !isFloat(b))

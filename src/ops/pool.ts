@@ -290,7 +290,10 @@ function gradient(g: Tensor, w: Windows, indices?: Tensor): Tensor {
 /** Mean of each plane: [N, C, H, W] → [N, C], or with `keepDims` [N, C, 1, 1]. Throws InputError for fewer than three dimensions. */
 export const globalAvgPool2d = mixed(
   'globalAvgPool2d',
-  function globalAvgPool2d(x: Tensor, options: { keepDims?: boolean } = {}): Tensor {
+  function globalAvgPool2d(
+    x: Tensor,
+    options: { /** Keeps height and width, of size 1 (default false). */ keepDims?: boolean } = {},
+  ): Tensor {
     const op = 'globalAvgPool2d';
     const { keepDims = false } = checked(op, options, { keepDims: is.flag });
     if (x.ndim < 3) throw inputError(op, 'the input needs a plane: [N, C, H, W]', { input: x });

@@ -38,7 +38,15 @@ function rolled(x: Tensor, axis: number, shift: number): Tensor {
 }
 
 /** Turned by 90° `k` times in the plane of two dimensions (from the first to the second), as `torch.rot90`. */
-export function rot90(x: Tensor, options: { k?: number; dims?: readonly number[] } = {}): Tensor {
+export function rot90(
+  x: Tensor,
+  options: {
+    /** How often by 90 degrees (default 1). */
+    k?: number;
+    /** The plane of two dimensions, from the first to the second (default [0, 1]). */
+    dims?: readonly number[];
+  } = {},
+): Tensor {
   const { k = 1, dims = [0, 1] } = checked('rot90', options, { k: is.number, dims: numbers(2) });
   requireIntegers('rot90', { k });
   const axes = dims.map((dim) => existingAxis('rot90', dim, x.shape));
@@ -203,7 +211,15 @@ export function cartesianProd(...tensors: Tensor[]): Tensor {
 }
 
 /** All choices of `r` elements of a vector, in its order, as rows [N, r]: `torch.combinations`. */
-export function combinations(x: Tensor, options: { r?: number; withReplacement?: boolean } = {}): Tensor {
+export function combinations(
+  x: Tensor,
+  options: {
+    /** How many elements each has (default 2). */
+    r?: number;
+    /** An element may stand in it more than once (default false). */
+    withReplacement?: boolean;
+  } = {},
+): Tensor {
   const table = { r: is.number, withReplacement: is.flag };
   const { r = 2, withReplacement = false } = checked('combinations', options, table);
   if (x.ndim !== 1) throw inputError('combinations', 'the input is no vector', { input: x });

@@ -96,7 +96,7 @@ export const scatter = mixed(
     dim: number,
     index: Tensor,
     source: Tensor | number,
-    options: { reduce?: 'add' | 'multiply' } = {},
+    options: { /** Adds to, or multiplies, what stands there. */ reduce?: 'add' | 'multiply' } = {},
   ): Tensor {
     const { reduce } = checked('scatter', options, { reduce: word('add', 'multiply') });
     requireTensors('scatter', { input: x, index });
@@ -203,7 +203,13 @@ function checkSlices(op: string, x: Tensor, dim: number, index: Tensor, source: 
 /** x with `alpha` · the slices of `source` added at the positions of a 1-D index along `dim`, as `torch.index_add`. */
 export const indexAdd = mixed(
   'indexAdd',
-  function indexAdd(x: Tensor, dim: number, index: Tensor, source: Tensor, options: { alpha?: number } = {}): Tensor {
+  function indexAdd(
+    x: Tensor,
+    dim: number,
+    index: Tensor,
+    source: Tensor,
+    options: { /** Factor of the source (default 1). */ alpha?: number } = {},
+  ): Tensor {
     const { alpha = 1 } = checked('indexAdd', options, { alpha: is.number });
     const [axis, at, slices] = checkSlices('indexAdd', x, dim, index, source);
     return scatterAdd(x, axis, at, alpha === 1 ? slices : mul(slices, alpha));

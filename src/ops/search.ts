@@ -128,7 +128,12 @@ export const isin = mixed(
  */
 export async function bincount(
   x: Tensor,
-  options: { weights?: Tensor | null; minlength?: number } = {},
+  options: {
+    /** What each element counts (default 1). */
+    weights?: Tensor | null;
+    /** Least number of counts (default 0). */
+    minlength?: number;
+  } = {},
 ): Promise<Tensor> {
   const { weights, minlength = 0 } = checked('bincount', options, { weights: is.tensor, minlength: is.number });
   checkIndex('bincount', x);

@@ -9,7 +9,11 @@ import { ge, le, logicalAnd } from './elementwise';
 import { unsqueeze } from './views';
 import { where } from './where';
 
-function triangle(op: 'tril' | 'triu', x: Tensor, options: { diagonal?: number }): Tensor {
+function triangle(
+  op: 'tril' | 'triu',
+  x: Tensor,
+  options: { /** 0 is the main diagonal (default), positive ones lie above it. */ diagonal?: number },
+): Tensor {
   const { diagonal = 0 } = checked(op, options, { diagonal: is.number });
   requireTensors(op, { input: x });
   requireIntegers(op, { diagonal });
@@ -21,14 +25,24 @@ function triangle(op: 'tril' | 'triu', x: Tensor, options: { diagonal?: number }
 }
 
 /** The elements on and below a diagonal of the last two dimensions, zeros elsewhere, as `torch.tril`. */
-export const tril = (x: Tensor, options: { diagonal?: number } = {}): Tensor => triangle('tril', x, options);
+export const tril = (
+  x: Tensor,
+  options: { /** 0 is the main diagonal (default), positive ones lie above it. */ diagonal?: number } = {},
+): Tensor => triangle('tril', x, options);
 
 /** The elements on and above a diagonal of the last two dimensions, zeros elsewhere, as `torch.triu`. */
-export const triu = (x: Tensor, options: { diagonal?: number } = {}): Tensor => triangle('triu', x, options);
+export const triu = (
+  x: Tensor,
+  options: { /** 0 is the main diagonal (default), positive ones lie above it. */ diagonal?: number } = {},
+): Tensor => triangle('triu', x, options);
 
 const indices =
   (op: 'trilIndices' | 'triuIndices') =>
-  (rows: number, columns: number, options: { offset?: number } = {}): Tensor => {
+  (
+    rows: number,
+    columns: number,
+    options: { /** 0 is the main diagonal (default), positive ones lie above it. */ offset?: number } = {},
+  ): Tensor => {
     const { offset = 0 } = checked(op, options, { offset: is.number });
     requireIntegers(op, { offset });
     checkShape(op, [rows, columns]);

@@ -116,7 +116,10 @@ export const diagflat = (x: Tensor, options: Pick<DiagonalOptions, 'offset'> = {
   diagEmbed(reshape(x, [-1]), checked('diagflat', options, { offset: is.number }));
 
 /** A vector as the diagonal of a matrix, or the diagonal of a matrix, as `torch.diag`. */
-export function diag(x: Tensor, options: { diagonal?: number } = {}): Tensor {
+export function diag(
+  x: Tensor,
+  options: { /** 0 is the main diagonal (default), positive ones lie above it. */ diagonal?: number } = {},
+): Tensor {
   const { diagonal: offset = 0 } = checked('diag', options, { diagonal: is.number });
   if (x.ndim !== 1 && x.ndim !== 2)
     throw inputError('diag', 'the input is no vector and no matrix', { input: x }, 'diagonal and diagEmbed take more.');

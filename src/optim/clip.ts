@@ -42,7 +42,7 @@ const withGradient = (params: Iterable<Parameter>): WithGradient[] =>
 export function clipGradNorm(
   params: Iterable<Parameter>,
   maxNorm: number,
-  options: { normType?: number } = {},
+  options: { /** Which norm; Infinity for the largest element (default 2). */ normType?: number } = {},
 ): Tensor | null {
   const { normType = 2 } = checked('clipGradNorm', options, { normType: is.number });
   if (!(maxNorm >= 0)) throw new InputError(`clipGradNorm: maxNorm ${maxNorm} must be a number ≥ 0`);

@@ -72,7 +72,10 @@ export class SequentialLR extends Combined {
 
 /** All schedulers at once: each goes on from what the one before has made of the rate. */
 export class ChainedScheduler extends Combined {
-  constructor(schedulers: readonly LRScheduler[], options: { optimizer?: AnyOptimizer } = {}) {
+  constructor(
+    schedulers: readonly LRScheduler[],
+    options: { /** Whose rates they set (default: that of the first). */ optimizer?: AnyOptimizer } = {},
+  ) {
     const { optimizer = schedulers?.[0]?.optimizer } = checked('ChainedScheduler', options, { optimizer: is.object });
     super(optimizer as AnyOptimizer, schedulers); // an empty list is refused there
   }

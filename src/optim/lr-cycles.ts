@@ -19,7 +19,16 @@ type Each = number | readonly number[];
 export class CosineAnnealingWarmRestarts extends LRScheduler {
   readonly #state: { T_0: number; T_i: number; T_mult: number; eta_min: number; T_cur: number };
 
-  constructor(optimizer: AnyOptimizer, t0: number, options: { tMult?: number; etaMin?: number } = {}) {
+  constructor(
+    optimizer: AnyOptimizer,
+    t0: number,
+    options: {
+      /** Each cycle is so many times as long as the one before (default 1). */
+      tMult?: number;
+      /** Rate at the end of a cycle (default 0). */
+      etaMin?: number;
+    } = {},
+  ) {
     const o = checked('CosineAnnealingWarmRestarts', options, { tMult: is.number, etaMin: is.number });
     const { tMult = 1, etaMin = 0 } = o;
     requireCount('CosineAnnealingWarmRestarts', { t0, tMult });

@@ -216,7 +216,11 @@ const GAMMA: OptionTable<{ gamma?: number }> = { gamma: is.number };
 
 /** Multiplies by `gamma` every `stepSize` epochs. */
 export class StepLR extends Recursive<{ step_size: number; gamma: number }> {
-  constructor(optimizer: AnyOptimizer, stepSize: number, options: { gamma?: number } = {}) {
+  constructor(
+    optimizer: AnyOptimizer,
+    stepSize: number,
+    options: { /** Factor on the rate (default 0.1). */ gamma?: number } = {},
+  ) {
     const { gamma = 0.1 } = checked('StepLR', options, GAMMA);
     requireCount('StepLR', { stepSize });
     super(
@@ -231,7 +235,11 @@ export class StepLR extends Recursive<{ step_size: number; gamma: number }> {
 
 /** Multiplies by `gamma` at each milestone; one that is listed twice counts twice. */
 export class MultiStepLR extends Recursive<{ milestones: Record<string, number>; gamma: number }> {
-  constructor(optimizer: AnyOptimizer, milestones: readonly number[], options: { gamma?: number } = {}) {
+  constructor(
+    optimizer: AnyOptimizer,
+    milestones: readonly number[],
+    options: { /** Factor on the rate (default 0.1). */ gamma?: number } = {},
+  ) {
     const { gamma = 0.1 } = checked('MultiStepLR', options, GAMMA);
     if (!Array.isArray(milestones)) throw new InputError('MultiStepLR: milestones are a list of epochs');
     const counts: Record<string, number> = {};
@@ -248,7 +256,15 @@ export class MultiStepLR extends Recursive<{ milestones: Record<string, number>;
 
 /** Multiplies by `factor` (1/3) until epoch `totalIters` (5). */
 export class ConstantLR extends Recursive<{ factor: number; total_iters: number }> {
-  constructor(optimizer: AnyOptimizer, options: { factor?: number; totalIters?: number } = {}) {
+  constructor(
+    optimizer: AnyOptimizer,
+    options: {
+      /** Factor on the rate until then (default 1/3). */
+      factor?: number;
+      /** Steps until the rate stays (default 5). */
+      totalIters?: number;
+    } = {},
+  ) {
     const o = checked('ConstantLR', options, { factor: is.number, totalIters: is.number });
     const { factor = 1 / 3, totalIters = 5 } = o;
     requireRange('ConstantLR', { factor }, 0, 1);
@@ -267,7 +283,14 @@ export class ConstantLR extends Recursive<{ factor: number; total_iters: number 
 export class LinearLR extends Recursive<{ start_factor: number; end_factor: number; total_iters: number }> {
   constructor(
     optimizer: AnyOptimizer,
-    options: { startFactor?: number; endFactor?: number; totalIters?: number } = {},
+    options: {
+      /** Factor at the first step (default 1/3). */
+      startFactor?: number;
+      /** Factor at the last step (default 1). */
+      endFactor?: number;
+      /** Steps until the rate stays (default 5). */
+      totalIters?: number;
+    } = {},
   ) {
     const table = { startFactor: is.number, endFactor: is.number, totalIters: is.number };
     const { startFactor = 1 / 3, endFactor = 1, totalIters = 5 } = checked('LinearLR', options, table);
@@ -296,7 +319,7 @@ export class ExponentialLR extends Recursive<{ gamma: number }> {
 
 /** Half a cosine from the rate to `etaMin` in `tMax` epochs, and back. */
 export class CosineAnnealingLR extends Recursive<{ T_max: number; eta_min: number }> {
-  constructor(optimizer: AnyOptimizer, tMax: number, options: { etaMin?: number } = {}) {
+  constructor(optimizer: AnyOptimizer, tMax: number, options: { /** Least rate (default 0). */ etaMin?: number } = {}) {
     const { etaMin = 0 } = checked('CosineAnnealingLR', options, { etaMin: is.number });
     requireRange('CosineAnnealingLR', { tMax }, 1e-9);
     const at = (epoch: number, T: number) => 1 + Math.cos((Math.PI * epoch) / T);
@@ -315,7 +338,15 @@ export class CosineAnnealingLR extends Recursive<{ T_max: number; eta_min: numbe
 
 /** Falls to 0 over `totalIters` (5) epochs as a power (1) of what is left of them. */
 export class PolynomialLR extends Recursive<{ total_iters: number; power: number }> {
-  constructor(optimizer: AnyOptimizer, options: { totalIters?: number; power?: number } = {}) {
+  constructor(
+    optimizer: AnyOptimizer,
+    options: {
+      /** Steps until the rate stays (default 5). */
+      totalIters?: number;
+      /** Exponent of the fall (default 1: a straight line). */
+      power?: number;
+    } = {},
+  ) {
     const o = checked('PolynomialLR', options, { totalIters: is.number, power: is.number });
     const { totalIters = 5, power = 1 } = o;
     super(

@@ -99,7 +99,12 @@ export const randn = (shape: Shape, options: FloatOptions = {}): Tensor =>
   drawn('randn', 'normal', shape, f32(0), f32(1), checked('randn', options, FLOATS));
 
 /** Uniform integers low ≤ i < high (int32, or uint32). */
-export function randint(low: number, high: number, shape: Shape, options: { dtype?: 'int32' | 'uint32' } = {}): Tensor {
+export function randint(
+  low: number,
+  high: number,
+  shape: Shape,
+  options: { /** Type of the result (default int32). */ dtype?: 'int32' | 'uint32' } = {},
+): Tensor {
   const { dtype = 'int32' } = checked('randint', options, { dtype: word('int32', 'uint32') });
   const [least, most] = dtype === 'int32' ? [-(2 ** 31), 2 ** 31] : [0, 2 ** 32];
   if (![low, high].every(Number.isInteger) || !(low < high && low >= least && high <= most && high - low < 2 ** 32))

@@ -25,6 +25,7 @@ interface Options {
 
 /** Options of `evaluate` for a classifier. */
 export interface EvaluationOptions extends Options {
+  /** Images that are evaluated at a time. */
   batchSize: number;
   /** Mean loss over a batch (default cross-entropy). */
   lossFunction?: LossFunction;

@@ -22,8 +22,10 @@ const perMatrix = (x: Tensor): Tensor => unsqueeze(unsqueeze(x, -1), -1);
 /** The trace of a·b for each matrix. */
 const traceOf = (a: Tensor, b: Tensor): Tensor => sum(mul(a, transpose(b)), [-2, -1]);
 
-/** The determinants of matrices [..., n, n], as `torch.linalg.det`: [...]. The gradient of a singular matrix is 0, as in PyTorch
- * (whose gradients with `create_graph` are those of its cofactors there; these are 0 too). */
+/**
+ * The determinants of matrices [..., n, n], as `torch.linalg.det`: [...]. The gradient of a singular matrix is 0, as in PyTorch, and also with
+ * `createGraph`, where PyTorch's is made of its cofactors.
+ */
 export function det(a: Tensor): Tensor {
   requireSquare('linalg.det', a);
   const n = a.shape[a.ndim - 1];
@@ -65,7 +67,7 @@ export function logdet(a: Tensor): Tensor {
  * L of a = L·Lᵀ for symmetric positive definite matrices [..., n, n], as `torch.linalg.cholesky`; with `upper` its transpose. Only the lower triangle is
  * read. Another matrix makes the next read throw an InputError that names it; its factor has NaN.
  */
-export function cholesky(a: Tensor, options: { upper?: boolean } = {}): Tensor {
+export function cholesky(a: Tensor, options: { /** Gives Lᵀ (default false). */ upper?: boolean } = {}): Tensor {
   const op = 'linalg.cholesky';
   const { upper = false } = checked(op, options, { upper: is.flag });
   requireSquare(op, a);
