@@ -40,20 +40,20 @@ export async function runQueued(plan: readonly Planned[], options: QueuedOptions
   if (!open.size) return true;
   checkShared(out);
   const name = queueOf(out);
-  const connection = await connect(url, report.say);
+  const view = createView(report, watch ?? false);
+  const connection = await connect(url, view.say);
   const { bullmq } = connection;
   const queue: Queue<RunJob> = new bullmq.Queue(name, { connection: connection.redis, prefix: PREFIX });
   queue.on('error', () => undefined); // the connection tells
   const all = [...open.values()];
   const work = new WorkLeft(all, out);
-  const view = createView(report, watch ?? false);
   try {
     for (const run of all) {
       // Those that have failed get another chance when they are planned again.
       rmSync(join(out, run.name, 'failure.json'), { force: true });
       await enqueue(queue, run, await queue.getJob(run.name), true);
     }
-    report.say(`${all.length} of ${plan.length} runs are in the queue`);
+    view.say(`${all.length} of ${plan.length} runs are in the queue`);
     if (detach) return false;
     const aborted = new Promise<'aborted'>((resolve) => {
       if (signal.aborted) resolve('aborted');
@@ -75,7 +75,7 @@ export async function runQueued(plan: readonly Planned[], options: QueuedOptions
       if (ended === 'aborted') return false;
       for (const run of ended) {
         open.delete(run.name);
-        report.say(`${run.name}: ${describeEnd(join(out, run.name))}`);
+        view.say(`${run.name}: ${describeEnd(join(out, run.name))}`);
         await onEnd();
         tellProgress(plan, all, work.finished(run), report);
       }

@@ -1,6 +1,6 @@
 // All workers and runs in one view of the terminal, drawn over itself; where output goes to a file, a line now and then.
 
-import { formatDuration } from '../shared/progress';
+import { formatDuration, type Say } from '../shared/progress';
 import type { Report } from '../shared/report';
 import type { RunProgress, WorkerStatus } from './jobs';
 
@@ -10,6 +10,8 @@ const EVERY = 30;
 export interface View {
   /** `open`: names of the runs that have not ended, of `runs` in all. */
   show(workers: readonly WorkerStatus[], open: readonly string[], runs: number): void;
+  /** Prints a line; the view is drawn again below it. */
+  say: Say;
   end(): void;
 }
 
@@ -35,6 +37,10 @@ export function createView(report: Report, watch: boolean): View {
         for (const line of [first, ...rest]) report.say(line);
         report.emit({ type: 'workers', workers, open });
       }
+    },
+    say(line) {
+      erase();
+      report.say(line);
     },
     end: erase,
   };

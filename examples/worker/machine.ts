@@ -129,14 +129,14 @@ export class Machine {
       const outcome = await this.#train(job, path, claim);
       if (outcome.kind === 'stopped') {
         claim.release(); // before another worker is told
-        await Promise.race([job.moveToWait(token), sleep(1000 * GIVING_BACK)]);
+        await Promise.race([job.moveToWait(token).catch(() => undefined), sleep(1000 * GIVING_BACK)]);
         report.say(`${name}: saved after step ${outcome.step} and given back`);
         throw new WaitingError();
       }
-      if (outcome.kind === 'fenced') throw new Error(outcome.message);
-      const isLast = job.attemptsMade + 1 >= (job.opts.attempts ?? ATTEMPTS);
       report.emit({ type: 'end', run: name, ...outcome });
       report.say(`${name}: ${describeOutcome(outcome)}`);
+      if (outcome.kind === 'fenced') throw new Error(outcome.message);
+      const isLast = job.attemptsMade + 1 >= (job.opts.attempts ?? ATTEMPTS);
       if (outcome.kind === 'finished' || (outcome.kind === 'diverged' && isLast)) return outcome;
       if (isLast && claim.beat()) writeFailure(path, { attempts: ATTEMPTS, message: outcome.message });
       throw new Error(outcome.message);

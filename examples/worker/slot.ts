@@ -75,7 +75,7 @@ export class Slot {
     if (this.#stopping) this.#order({ type: 'stop' });
     const timer = setInterval(() => {
       const minutes = (performance.now() - this.#heard) / 60_000;
-      if (!beat()) this.#kill({ kind: 'fenced', message: 'another worker has taken the run over' });
+      if (!lives(beat)) this.#kill({ kind: 'fenced', message: 'another worker has taken the run over' });
       else if (minutes > this.given.patience)
         this.#kill({ kind: 'failed', message: `hung: nothing moved for ${this.given.patience} minutes` });
     }, 250 * this.given.lease);
@@ -101,5 +101,14 @@ export class Slot {
   stop(): void {
     this.#stopping = true;
     this.#order({ type: 'stop' });
+  }
+}
+
+/** A full or absent file system is no sign that another worker has the run. */
+function lives(beat: () => boolean): boolean {
+  try {
+    return beat();
+  } catch {
+    return true;
   }
 }

@@ -147,6 +147,16 @@ test('the table says what was run, beside what the paper printed', () => {
     `| resnet20 | meanfield | 7.75 | 7.00 | −0.25, 1 pair | 8.19 |  | ${ran} 0 (1 of 2, 1 diverged) |`,
   );
   assert.match(text, 'Took 1:30:00 of training');
+  assert.match(text, '- Ran on some adapter.\n');
+
+  // Runs of unlike adapters are marked.
+  const [vanilla, meanfield] = entries as [Entry, Entry];
+  const moved = { ...run(0, 7.75), adapters: ['another', 'some adapter'] };
+  const mixed = describeTable([vanilla, { ...meanfield, failed: 1, runs: [moved] }], 'both', []);
+  assert.match(mixed, `${ran} 0 (a), 1 (a) |`);
+  assert.match(mixed, `${ran} 0 (b a) (1 of 2, 1 diverged, 1 failed) |`);
+  assert.match(mixed, '- Ran on (a) some adapter, (b) another: ');
+  assert.match(mixed, '| resnet20 meanfield | 7.75 (b a) |  | 1 |');
   assert.match(text, '![errors](errors.svg)');
 });
 
