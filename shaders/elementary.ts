@@ -16,6 +16,12 @@ function inverseFactorial(n: number): number {
 /** (eʳ − 1 − r) / r² for |r| ≤ ½ ln 2. */
 const exponentialTail = horner('r', [0.5, 0.1666651517, 0.0416661948, 0.008369280025, 0.001395116327]);
 
+/** e^(m²)·erfc(m) / t in t = 1 / (1 + m/2). */
+export const ERFC_TAIL = [
+  0.2820887566, 0.2822469771, 0.2452334762, 0.1852858663, 0.05598555133, 0.03278784081, -0.01781564392, -0.2939426005,
+  0.3843251467, -0.1921508014, 0.03595545515,
+];
+
 export const elementary = {
   // x · 2ᵏ for |k| ≤ 250, in two steps, so that neither overflows alone.
   scaled: `fn scaled(x: f32, k: i32) -> f32 {
@@ -122,7 +128,7 @@ export const elementary = {
   // erfc(m) · e^m² for m ≥ 0 = t · P(t) with t = 1 / (1 + m/2).
   erfcTail: `fn erfcTail(m: f32) -> f32 {
   let t = 1.0 / (1.0 + 0.5 * m);
-  return t * ${horner('t', [0.2820887566, 0.2822469771, 0.2452334762, 0.1852858663, 0.05598555133, 0.03278784081, -0.01781564392, -0.2939426005, 0.3843251467, -0.1921508014, 0.03595545515])};
+  return t * ${horner('t', ERFC_TAIL)};
 }`,
   erfc: `fn erfc(x: f32) -> f32 {
   let m = min(abs(x), 12.0);

@@ -5,6 +5,38 @@ import { horner } from './elementary';
 import type { Library } from './functions';
 import { trigonometric } from './trigonometric';
 
+/** Coefficients of the polynomials; exported graphs of ONNX compute by them too. */
+export const SERIES = {
+  erfinvNear: [
+    0.8862269254, 0.232013688, 0.1275544137, 0.08660682345, 0.06413347721, 0.0583947451, 0.01405844266, 0.09572717269,
+  ],
+  erfinvTail1: [
+    1.127046317, 0.9302613185, 0.03041760727, 0.00240023493, -0.003754494864, -0.000383369967, 0.0004666405679,
+    0.000120348685, -6.874457319e-5,
+  ],
+  erfinvTail2: [
+    2.83280204, 1.002662931, 0.006841727536, -0.003451801027, 0.001154767432, -0.0002012348218, -6.500264231e-5,
+    4.004885803e-5,
+  ],
+  erfinvTail3: [
+    6.869019792, 1.008596341, -0.0005131205481, 5.321743501e-6, 6.329466585e-6, -1.282000373e-6, 2.509477607e-7,
+    -9.534055274e-8, 1.505258526e-8,
+  ],
+  stirling: [0.08333333327, -0.002777698888, 0.0007800568544],
+  besselNear0: [
+    0.9999999991, 0.250000007, 0.01562499247, 0.000434030666, 6.781159534e-6, 6.786858473e-8, 4.679826149e-10,
+    2.503902531e-12, 7.392224555e-15, 4.94009021e-17,
+  ],
+  besselNear1: [
+    0.4999999999, 0.06250000061, 0.002604166104, 5.425366374e-5, 6.781367617e-7, 5.654295392e-9, 3.348348043e-11,
+    1.552175027e-13, 4.261287261e-16, 2.393002265e-18,
+  ],
+  besselFar0: [0.3989422812, 0.04986726644, 0.02811013712, 0.02668606012, 0.09449416321, -0.3767828827, 2.029013733],
+  besselFar1: [0.3989422795, -0.1496027324, -0.04682162042, -0.03793581692, -0.1153082476, 0.4273881338, -2.328417452],
+  digamma: [1 / 12, -1 / 120, 1 / 252, -1 / 240],
+  trigamma: [1 / 6, -1 / 30, 1 / 42, -1 / 30],
+} as const;
+
 /** Terms of Euler's and Maclaurin's formula: B₂ₖ / (2k)! for k = 1 … 5. */
 const EULER_MACLAURIN = [1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160];
 
@@ -16,13 +48,13 @@ export const special: Library = {
     // The y with erfc(y)·(1 + x) = e^(−w), w = −log(1 − x²), from s = √w: nearly linear, up to erfc(y) = 2⁻¹⁴⁹.
     erfinvTail: `fn erfinvTail(w: f32) -> f32 {
   let s = sqrt(w);
-  if (s < 2.2) { let t = s - 1.25; return ${horner('t', [1.127046317, 0.9302613185, 0.03041760727, 0.00240023493, -0.003754494864, -0.000383369967, 0.0004666405679, 0.000120348685, -6.874457319e-5])}; }
-  if (s < 4.1) { let t = s - 3.0; return ${horner('t', [2.83280204, 1.002662931, 0.006841727536, -0.003451801027, 0.001154767432, -0.0002012348218, -6.500264231e-5, 4.004885803e-5])}; }
+  if (s < 2.2) { let t = s - 1.25; return ${horner('t', SERIES.erfinvTail1)}; }
+  if (s < 4.1) { let t = s - 3.0; return ${horner('t', SERIES.erfinvTail2)}; }
   let t = s - 7.0;
-  return ${horner('t', [6.869019792, 1.008596341, -0.0005131205481, 5.321743501e-6, 6.329466585e-6, -1.282000373e-6, 2.509477607e-7, -9.534055274e-8, 1.505258526e-8])};
+  return ${horner('t', SERIES.erfinvTail3)};
 }`,
     erfinvNear: `fn erfinvNear(x: f32) -> f32 {
-  return x * ${horner('x * x', [0.8862269254, 0.232013688, 0.1275544137, 0.08660682345, 0.06413347721, 0.0583947451, 0.01405844266, 0.09572717269])};
+  return x * ${horner('x * x', SERIES.erfinvNear)};
 }`,
     erfinv: `fn erfinv(x: f32) -> f32 {
   let m = abs(x);
@@ -83,7 +115,7 @@ export const special: Library = {
     return lgammaNearTwo(y - 2.0) + log(product);
   }
   let u = 1.0 / x;
-  return fma(x - 0.5, log(x) - 1.0, ${0.5 * Math.log(2 * Math.PI) - 0.5}) + u * ${horner('u * u', [0.08333333327, -0.002777698888, 0.0007800568544])};
+  return fma(x - 0.5, log(x) - 1.0, ${0.5 * Math.log(2 * Math.PI) - 0.5}) + u * ${horner('u * u', SERIES.stirling)};
 }`,
     // Γ(x)·Γ(1 − x) = π / sin πx.
     lgamma: `fn lgamma(x: f32) -> f32 {
@@ -99,7 +131,7 @@ export const special: Library = {
   var sum = 0.0;
   while (y < 6.0) { sum += 1.0 / y; y += 1.0; }
   let z = 1.0 / (y * y);
-  return log(y) - 0.5 / y - z * ${horner('z', [1 / 12, -1 / 120, 1 / 252, -1 / 240])} - sum;
+  return log(y) - 0.5 / y - z * ${horner('z', SERIES.digamma)} - sum;
 }`,
     // ψ(x) = ψ(1 − x) − π / tan πx.
     digamma: `fn digamma(x: f32) -> f32 {
@@ -116,7 +148,7 @@ export const special: Library = {
   while (y < 6.0) { sum += 1.0 / y / y; y += 1.0; }
   let u = 1.0 / y;
   let z = u * u;
-  return sum + (u + 0.5 * z + u * z * ${horner('z', [1 / 6, -1 / 30, 1 / 42, -1 / 30])});
+  return sum + (u + 0.5 * z + u * z * ${horner('z', SERIES.trigamma)});
 }`,
     // ψ′(x) = (π / sin πx)² − ψ′(1 − x).
     trigamma: `fn trigamma(x: f32) -> f32 {
@@ -177,18 +209,18 @@ ${EULER_MACLAURIN.map((b, k) => `  rest += ${b} * factor; factor *= (s + ${2 * k
 
     // I₀(x) and I₁(x) / x for x² = z ≤ 49, and √x·e⁻ˣ of I₀ and I₁ for u = 1/x ≤ 1/7.
     besselNear0: `fn besselNear0(z: f32) -> f32 {
-  return ${horner('z', [0.9999999991, 0.250000007, 0.01562499247, 0.000434030666, 6.781159534e-6, 6.786858473e-8, 4.679826149e-10, 2.503902531e-12, 7.392224555e-15, 4.94009021e-17])};
+  return ${horner('z', SERIES.besselNear0)};
 }`,
     besselNear1: `fn besselNear1(z: f32) -> f32 {
-  return ${horner('z', [0.4999999999, 0.06250000061, 0.002604166104, 5.425366374e-5, 6.781367617e-7, 5.654295392e-9, 3.348348043e-11, 1.552175027e-13, 4.261287261e-16, 2.393002265e-18])};
+  return ${horner('z', SERIES.besselNear1)};
 }`,
     besselFar0: `fn besselFar0(m: f32) -> f32 {
   let u = 1.0 / m;
-  return ${horner('u', [0.3989422812, 0.04986726644, 0.02811013712, 0.02668606012, 0.09449416321, -0.3767828827, 2.029013733])} / sqrt(m);
+  return ${horner('u', SERIES.besselFar0)} / sqrt(m);
 }`,
     besselFar1: `fn besselFar1(m: f32) -> f32 {
   let u = 1.0 / m;
-  return ${horner('u', [0.3989422795, -0.1496027324, -0.04682162042, -0.03793581692, -0.1153082476, 0.4273881338, -2.328417452])} / sqrt(m);
+  return ${horner('u', SERIES.besselFar1)} / sqrt(m);
 }`,
     // The exponential is taken as 2⁻⁸ of it, which is finite up to where the product overflows.
     i0: `fn i0(x: f32) -> f32 {

@@ -49,12 +49,12 @@ export const placeOf = ({ op, path }: Origin): string => `'${op}'${path ? ` in m
 export const refusal = (problem: string, hint = ''): InputError =>
   new InputError(`exportOnnx: ${problem}.${hint && ` ${hint}`}`);
 
-/** The type of a tensor's values in the graph. */
-export function typeOf(x: { readonly dtype: DType }): ElementType {
-  if (x.dtype === 'float16')
-    throw refusal('a tensor is float16', 'Export in float32; runtimes convert a file to halves themselves.');
-  return x.dtype;
-}
+/** The type that a tensor is computed in: halves, which runtimes on CPUs have few operators for, in float32. */
+export const typeOf = ({ dtype }: { readonly dtype: DType }): Exclude<ElementType, 'float16' | 'int64'> =>
+  dtype === 'float16' ? 'float32' : dtype;
+
+/** The type that inputs, outputs and weights have in the file. */
+export const storedType = ({ dtype }: { readonly dtype: DType }): Exclude<ElementType, 'int64'> => dtype;
 
 const sameView = (a: Tensor, b: Tensor): boolean =>
   a.offset === b.offset && a.dtype === b.dtype && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides);
@@ -77,12 +77,14 @@ export class Draft {
   readonly #makers = new Map<Memory, Origin>();
   readonly #numbers = new Map<string, string>();
   readonly #counts = new Map<string, number>();
+  /** Inputs and constants that are float16, in float32 once they are read. */
+  readonly #wide = new Map<string, string>();
 
   /** `names`: of tensors that the model has, as its state dict calls them. */
   constructor(readonly names: ReadonlyMap<Tensor, string>) {}
 
   input(name: string, x: Tensor): void {
-    this.inputs.push({ name, type: typeOf(x), shape: x.shape });
+    this.inputs.push({ name, type: storedType(x), shape: x.shape });
     this.know(x, name);
   }
 
@@ -109,7 +111,7 @@ export class Draft {
     const views = this.#known.get(memory);
     const found = seen(views, x) ?? seen(this.#given.get(memory), x);
     if (found) {
-      if (found.version === memory.version) return found.value;
+      if (found.version === memory.version) return this.#inFloat32(x, found.value);
       throw refusal(
         `${placeOf(this.origin)} reads a tensor of '${memory.what}' that was written into in the meantime`,
         'Compute a new tensor instead of assigning in place, and export in evaluation mode.',
@@ -119,11 +121,19 @@ export class Draft {
       throw refusal(
         `${placeOf(this.origin)} reads a part of what ${this.#maker(memory)} made, by an operation that has no mapping`,
       );
-    typeOf(x);
     const name = this.names.get(x) ?? this.#fresh('constant');
     this.constants.set(name, { kind: 'tensor', tensor: x, origin: this.origin });
     this.know(x, name);
-    return name;
+    return this.#inFloat32(x, name);
+  }
+
+  /** The value of a tensor in the type that is computed in. */
+  #inFloat32(x: Tensor, value: string): string {
+    const isStored = this.constants.has(value) || this.inputs.some(({ name }) => name === value);
+    if (x.dtype !== 'float16' || !isStored) return value;
+    const wide = this.#wide.get(value) ?? this.cast(value, 'float32');
+    this.#wide.set(value, wide);
+    return wide;
   }
 
   /** Refuses what was computed without a mapping, and what has changed since. `made`: what the pass has computed. */

@@ -2,7 +2,7 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
 /** Element types, with the numbers of `TensorProto.DataType`. */
-export const TYPES = { float32: 1, int32: 6, int64: 7, bool: 9, uint32: 12 } as const;
+export const TYPES = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, uint32: 12 } as const;
 export type ElementType = keyof typeof TYPES;
 
 /** A whole number, a float, a text, whole numbers, texts. */

@@ -6,7 +6,8 @@ import { type AnyModule, inEvaluation } from '../nn/module';
 import { owned } from '../tensor/memory';
 import { loggedDraws } from '../tensor/random';
 import type { Tensor } from '../tensor/tensor';
-import { Draft, refusal, typeOf } from './draft';
+import { Draft, refusal, storedType } from './draft';
+import { TYPES } from './format';
 import { INSTEAD, MAPPINGS } from './maps';
 
 /** Functions of the user with kernels of their own, and what computes the same of operations. */
@@ -36,7 +37,6 @@ export function recorded(
     }
     const result: unknown = withRecorder(null, () => callWith(f, given));
     draft.within(name, () => {
-      for (const x of tensorsIn(result)) typeOf(x);
       const values = mapping(draft, result, ...given);
       const list = typeof values === 'string' ? [values] : values;
       for (const [i, x] of [...tensorsIn(result)].entries()) {
@@ -48,18 +48,23 @@ export function recorded(
   };
   const pass = () => {
     const result: unknown = model.forward(...args);
-    if (result instanceof Promise)
+    if (result instanceof Promise) {
+      result.catch(() => {}); // it may have failed as well, and nobody waits for it
       throw refusal(
         `${model.constructor.name}.forward is async`,
         'A graph is recorded without waiting for the GPU: what reads values and decides by them cannot be exported.',
       );
+    }
     const outputs: Tensor[] = [...tensorsIn(result)];
     if (!outputs.length) throw refusal(`${model.constructor.name}.forward returns no tensor`);
     for (const [i, x] of outputs.entries()) {
       const name = outputName(i, outputs.length);
-      draft.outputs.push({ name, type: typeOf(x), shape: x.shape });
-      const value = draft.of(x);
-      draft.nodes.push({ op: 'Identity', inputs: [value], outputs: [name], attributes: {}, origin: draft.origin });
+      const type = storedType(x);
+      draft.outputs.push({ name, type, shape: x.shape });
+      const inputs = [draft.of(x)];
+      const node = { inputs, outputs: [name], origin: draft.origin };
+      if (type === 'float16') draft.nodes.push({ ...node, op: 'Cast', attributes: { to: TYPES.float16 } });
+      else draft.nodes.push({ ...node, op: 'Identity', attributes: {} });
     }
     return result;
   };

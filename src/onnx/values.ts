@@ -1,6 +1,8 @@
 // Numbers of constants, and their bytes.
+
+import { fromFloat32 } from '../formats/safetensors';
 import type { Shape } from '../tensor/shape';
-import { type Constant, typeOf } from './draft';
+import { type Constant, storedType } from './draft';
 import type { ElementType } from './format';
 
 export interface Values {
@@ -14,7 +16,7 @@ export async function readConstant(constant: Constant): Promise<Values> {
   if (constant.kind === 'sizes') return { type: 'int64', dims: [constant.values.length], values: constant.values };
   if (constant.kind === 'data') return constant;
   const { tensor } = constant;
-  return { type: typeOf(tensor), dims: tensor.shape, values: await tensor.data() };
+  return { type: storedType(tensor), dims: tensor.shape, values: await tensor.data() };
 }
 
 export function sameNumbers({ values: a }: Values, { values: b }: Values): boolean {
@@ -27,6 +29,7 @@ export function sameNumbers({ values: a }: Values, { values: b }: Values): boole
 export function bytesOf(type: ElementType, values: ArrayLike<number>): Uint8Array {
   if (type === 'int64') return bytesIn(BigInt64Array.from(Array.from(values, BigInt)));
   if (type === 'bool') return Uint8Array.from(values, Number);
+  if (type === 'float16') return bytesIn(fromFloat32(Float32Array.from(values), 'F16') as Uint16Array);
   const Numbers = { float32: Float32Array, int32: Int32Array, uint32: Uint32Array }[type];
   return bytesIn(values instanceof Numbers ? values : Numbers.from(values));
 }

@@ -15,11 +15,11 @@ import { empty, requireTensors, Tensor } from '../tensor/tensor';
 import * as raw from '../tensor/views';
 import { add, cast } from './elementwise';
 import { gathered } from './gather';
-import { alongAxis, checkIndex, reportsOf } from './index-checks';
+import { checkIndex, reportsOf } from './index-checks';
 import { selected } from './index-select';
 import { mixed } from './mixed';
 import type { Range } from './ranges';
-import { addedAt, setAt } from './scatter';
+import { addedAt, placesAlong, setAt } from './scatter';
 import { scatterView, type View } from './view-scatter';
 import { expand, permute, reshape, slice, unsqueeze } from './views';
 
@@ -187,7 +187,7 @@ export const indexPut = mixed(
       const { at, merged, back, positions } = arrange(op, part, tensors);
       const shape = merged.shape.toSpliced(at, 1, ...positions.shape);
       const lined = reshape(fitted(op, source, shape), merged.shape.with(at, positions.size));
-      const where = alongAxis(reshape(positions, [-1]), merged.shape, at);
+      const where = placesAlong(reshape(positions, [-1]), merged.shape, at);
       return back(combined(op, merged, at, where, lined, accumulate));
     };
     return whole && tensors.length ? put() : scatterView(op, x, put(), view);

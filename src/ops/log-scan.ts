@@ -36,7 +36,7 @@ function logScan(x: Tensor, axis: number, reverse: boolean): Tensor {
 }
 
 /** Running log Σ eˣ in recorded operations, by doubling. −∞ gives and takes no gradient. */
-function logSumsOf(x: Tensor, axis: number, reverse: boolean): Tensor {
+export function logSumsOf(x: Tensor, axis: number, reverse: boolean): Tensor {
   const n = x.shape[axis] ?? 1;
   const low = Number.NEGATIVE_INFINITY;
   let y = reverse ? flip(x, axis) : x;

@@ -2,10 +2,9 @@
 
 import { inputError } from '../tensor/context';
 import { fillNumber } from '../tensor/dtype';
-import { evaluate } from '../tensor/elementwise';
 import { broadcastShapes, normalizeAxes, sameShape } from '../tensor/shape';
 import { requireTensors, Tensor } from '../tensor/tensor';
-import { cast, ne } from './elementwise';
+import { cast, ne, sub } from './elementwise';
 import { selected } from './index-select';
 import { type Index, index, indexPut } from './indexing';
 import { mixed } from './mixed';
@@ -69,13 +68,7 @@ export const maskedScatter = mixed(
     if (!source.size) throw inputError(op, 'the source is empty', { input: x, mask, source });
     const flat = reshape(expand(mask, shape), [-1]);
     const number = cumsum(cast(flat, 'int32'), 0);
-    const at = evaluate({
-      name: op,
-      expression: 'select(0, n - 1, m)',
-      operands: { n: number, m: flat },
-      shape: flat.shape,
-      result: 'int32',
-    });
+    const at = where(flat, sub(number, 1), 0);
     const taken = reshape(selected(op, reshape(source, [-1]), 0, at), shape);
     return where(mask, taken, x);
   },

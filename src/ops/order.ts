@@ -1,6 +1,7 @@
 // The order that sorts lines: positions, not recorded.
 import type { Kernel } from '../../shaders/kernel';
 import { sortByRank, sortOrder, sortPairs, sortPass } from '../../shaders/sort';
+import { operation } from '../autograd/operation';
 import { device } from '../gpu';
 import { kernelType } from '../tensor/dtype';
 import { bind, contiguous, throughFloat32 } from '../tensor/elementwise';
@@ -12,7 +13,7 @@ import { empty } from '../tensor/tensor';
 const RANK_LIMIT = 1024;
 
 /** Positions (int32) of the elements along `dim` in sorted order; NaN counts as the largest, equal values keep their order. */
-export function order(x: Tensor, dim: number, descending: boolean): Tensor {
+export const order = operation('order', function order(x: Tensor, dim: number, descending: boolean): Tensor {
   if (x.dtype === 'float16') return throughFloat32(x, (wide) => order(wide, dim, descending));
   const { lines, n, inner } = linesAlong(x.shape, normalizeAxis('sort', dim, x.shape));
   const source = contiguous(x);
@@ -33,4 +34,4 @@ export function order(x: Tensor, dim: number, descending: boolean): Tensor {
   run(sortOrder(), [pairs, y], x.size, padded);
   pairs.dispose();
   return y;
-}
+});

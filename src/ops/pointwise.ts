@@ -1,5 +1,6 @@
 // Elementwise functions beyond the table: with options, of three operands, and comparisons up to a tolerance.
 
+import { operation } from '../autograd/operation';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError, requireIntegers } from '../tensor/context';
 import { isFloat as isFloatType } from '../tensor/dtype';
@@ -134,7 +135,7 @@ export interface CloseOptions {
 const CLOSE: OptionTable<CloseOptions> = { rtol: is.number, atol: is.number, equalNan: is.flag };
 
 /** Where |x − y| ≤ atol + rtol·|y|, or both are the same infinity, as `torch.isclose`: bool. */
-export function isclose(x: Tensor, y: Tensor, options: CloseOptions = {}): Tensor {
+export const isclose = operation('isclose', function isclose(x: Tensor, y: Tensor, options: CloseOptions = {}): Tensor {
   const { rtol = 1e-5, atol = 1e-8, equalNan = false } = checked('isclose', options, CLOSE);
   requireTensor('isclose', x);
   requireTensor('isclose', y);
@@ -148,7 +149,7 @@ export function isclose(x: Tensor, y: Tensor, options: CloseOptions = {}): Tenso
     result: 'bool',
   });
   return isFloat(x) || isFloat(y) ? near : logicalOr(near, eq(x, y));
-}
+});
 
 /** Whether all elements are close, as `torch.allclose`. Reads the answer back: a promise. */
 export const allclose = async (x: Tensor, y: Tensor, options: CloseOptions = {}): Promise<boolean> =>

@@ -4,10 +4,10 @@ import { at } from '../../shaders/checked';
 import { inputError } from '../tensor/context';
 import { arange, full } from '../tensor/create';
 import { isFloat } from '../tensor/dtype';
-import { evaluate } from '../tensor/elementwise';
 import { normalizeAxis } from '../tensor/shape';
 import { requireTensors, strided, type Tensor } from '../tensor/tensor';
-import { eq, isnan, logicalOr, ne, sub } from './elementwise';
+import { truncDiv } from './binary';
+import { eq, isnan, logicalOr, maximum, ne, sub } from './elementwise';
 import { gathered } from './gather';
 import { concat } from './join';
 import { mixed } from './mixed';
@@ -77,15 +77,7 @@ function medianPositions(x: Tensor, axis: number, skip: boolean): Tensor {
   if (!isFloat(x.dtype)) return ranked(sorted, axis, (n - 1) >> 1);
   // NaN comes last.
   const numbers = sub(n, sum(isnan(x), axis, true));
-  const expression = skip ? 'max((a - 1) / 2, 0)' : 'select(a, i32(s), a == i32(t))';
-  const k = evaluate({
-    name: 'median',
-    expression,
-    operands: { a: numbers },
-    scalars: skip ? [] : [(n - 1) >> 1, n],
-    shape: numbers.shape,
-    result: 'int32',
-  });
+  const k = skip ? maximum(truncDiv(sub(numbers, 1), 2), 0) : where(eq(numbers, n), (n - 1) >> 1, numbers);
   return gathered(null, sorted, axis, k);
 }
 

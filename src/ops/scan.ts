@@ -87,7 +87,7 @@ export const cumprod = mixed('cumprod', function cumprod(x: Tensor, axis: number
 });
 
 /** Running products in recorded operations, by doubling: exact for zeros, and their derivatives too. */
-function productsOf(x: Tensor, axis: number, { exclusive = false, reverse = false }: ScanOptions): Tensor {
+export function productsOf(x: Tensor, axis: number, { exclusive = false, reverse = false }: ScanOptions): Tensor {
   const n = x.shape[axis] ?? 1;
   const shifted = (t: Tensor, by: number) => concat([ones(t.shape.with(axis, by)), narrow(t, axis, 0, n - by)], axis);
   if (!x.ndim) return exclusive ? add(mul(x, 0), 1) : x;

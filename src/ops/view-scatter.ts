@@ -1,5 +1,6 @@
 // A copy of a tensor with one of its views replaced, and views that PyTorch has beside the usual ones: diagonals and windows.
 import { at, fromEnd, mapTuple } from '../../shaders/checked';
+import { operation } from '../autograd/operation';
 import type { PushForward } from '../autograd/tape';
 import { record, recordLinear, sumOfAll } from '../autograd/tape';
 import { checked, is, type OptionTable } from '../gpu/options';
@@ -83,15 +84,21 @@ function diagonalView(op: string, x: Tensor, options: DiagonalOptions, first: nu
 }
 
 /** A diagonal of two dimensions (the first two), as the last dimension: `torch.diagonal`. A view. */
-export const diagonal = (x: Tensor, options: DiagonalOptions = {}): Tensor =>
-  viewed('diagonal', x, diagonalView('diagonal', x, options, 0, 1));
+export const diagonal = operation(
+  'diagonal',
+  (x: Tensor, options: DiagonalOptions = {}): Tensor =>
+    viewed('diagonal', x, diagonalView('diagonal', x, options, 0, 1)),
+);
 
 /** x with a diagonal replaced by `source`, as `torch.diagonal_scatter`. */
-export const diagonalScatter = (x: Tensor, source: Tensor, options: DiagonalOptions = {}): Tensor =>
-  scatterView('diagonalScatter', x, source, diagonalView('diagonalScatter', x, options, 0, 1));
+export const diagonalScatter = operation(
+  'diagonalScatter',
+  (x: Tensor, source: Tensor, options: DiagonalOptions = {}): Tensor =>
+    scatterView('diagonalScatter', x, source, diagonalView('diagonalScatter', x, options, 0, 1)),
+);
 
 /** The last dimension as a diagonal of two new ones (the last), zeros beside it: `torch.diag_embed`. */
-export function diagEmbed(x: Tensor, options: DiagonalOptions = {}): Tensor {
+export const diagEmbed = operation('diagEmbed', function diagEmbed(x: Tensor, options: DiagonalOptions = {}): Tensor {
   const { offset = 0, dim1 = -2, dim2 = -1 } = checked('diagEmbed', options, DIAGONAL);
   requireTensors('diagEmbed', { input: x });
   existingAxis('diagEmbed', -1, x.shape);
@@ -109,7 +116,7 @@ export function diagEmbed(x: Tensor, options: DiagonalOptions = {}): Tensor {
     push: (t) => sumOfAll(t && embedded('diagEmbed', out, view, t)),
     differentiable: rule,
   });
-}
+});
 
 /** The flattened tensor as the diagonal of a matrix, as `torch.diagflat`. */
 export const diagflat = (x: Tensor, options: Pick<DiagonalOptions, 'offset'> = {}): Tensor =>
@@ -127,14 +134,17 @@ export function diag(
 }
 
 /** x with the position `index` along `dim` replaced by `source`, as `torch.select_scatter`. */
-export function selectScatter(x: Tensor, source: Tensor, dim: number, index: number): Tensor {
-  const axis = existingAxis('selectScatter', dim, x.shape);
-  const { start } = resolveRange('selectScatter', x, axis, index);
-  const others = <T>(list: readonly T[]) => list.filter((_, d) => d !== axis);
-  return scatterView('selectScatter', x, source, (t) =>
-    strided(t, others(t.shape), others(t.strides), t.offset + start * at(t.strides, axis)),
-  );
-}
+export const selectScatter = operation(
+  'selectScatter',
+  function selectScatter(x: Tensor, source: Tensor, dim: number, index: number): Tensor {
+    const axis = existingAxis('selectScatter', dim, x.shape);
+    const { start } = resolveRange('selectScatter', x, axis, index);
+    const others = <T>(list: readonly T[]) => list.filter((_, d) => d !== axis);
+    return scatterView('selectScatter', x, source, (t) =>
+      strided(t, others(t.shape), others(t.strides), t.offset + start * at(t.strides, axis)),
+    );
+  },
+);
 
 /** Options of `sliceScatter`: the range as in Python's `start:end:step`. */
 export interface SliceScatterOptions {
@@ -151,13 +161,16 @@ export interface SliceScatterOptions {
 const SLICE: OptionTable<SliceScatterOptions> = { dim: is.number, start: is.number, end: is.number, step: is.number };
 
 /** x with a slice along `dim` (0) replaced by `source`, as `torch.slice_scatter`. */
-export function sliceScatter(x: Tensor, source: Tensor, options: SliceScatterOptions = {}): Tensor {
-  const { dim = 0, start, end, step } = checked('sliceScatter', options, SLICE);
-  const axis = existingAxis('sliceScatter', dim, x.shape);
-  const range = resolveRange('sliceScatter', x, axis, { start, stop: end, step });
-  const steps = x.shape.map((count, d) => (d === axis ? range : { start: 0, count, step: 1 }));
-  return scatterView('sliceScatter', x, source, (t) => raw.slice(t, steps));
-}
+export const sliceScatter = operation(
+  'sliceScatter',
+  function sliceScatter(x: Tensor, source: Tensor, options: SliceScatterOptions = {}): Tensor {
+    const { dim = 0, start, end, step } = checked('sliceScatter', options, SLICE);
+    const axis = existingAxis('sliceScatter', dim, x.shape);
+    const range = resolveRange('sliceScatter', x, axis, { start, stop: end, step });
+    const steps = x.shape.map((count, d) => (d === axis ? range : { start: 0, count, step: 1 }));
+    return scatterView('sliceScatter', x, source, (t) => raw.slice(t, steps));
+  },
+);
 
 /**
  * Windows of `size` elements along a dimension, `step` apart, as the last dimension: `x.unfold(dim, size, step)` of PyTorch's tensors. A view; windows

@@ -185,6 +185,72 @@ const functions: Readonly<Record<string, Row>> = {
   unfold: of((a) => F.unfold(a!, 3, { padding: 1 }), image),
   area: of((a) => F.interpolate(a!, { size: [4, 4], mode: 'area' }), image),
   'bilinear, antialiased': of((a) => F.interpolate(a!, { size: [4, 4], mode: 'bilinear', antialias: true }), image),
+  'scatter: additions, and smaller indices': of(
+    (a) => [
+      a!.scatterAdd(1, F.cast(a!.abs(), 'int32'), a!.mul(2)),
+      a!.indexAdd(1, tensor(Int32Array.of(2, 0, 2)), a!.narrow(1, 0, 3), { alpha: 3 }),
+      a!.scatter(1, a!.argmax(1, true), 9),
+      a!.scatterReduce(1, F.cast(a!.abs(), 'int32'), a!, 'mean', { includeSelf: false }),
+      a!.scatterReduce(1, F.cast(a!.abs(), 'int32'), a!, 'amin', { includeSelf: false }),
+      a!.scatterReduce(1, F.cast(a!.abs(), 'int32'), a!, 'mean'),
+      a!.indexFill(1, a!.narrow(0, 0, 1).argmax(1), 3),
+    ],
+    rows,
+  ),
+  'distances of all rows': of(
+    (a, b) => [F.cdist(a!, b!), F.cdist(a!, b!, { p: 1 }), F.cdist(a!, b!, { p: 3 }), F.cdist(a!, b!, { p: 0 })],
+    [4, 3, 5],
+    [4, 2, 5],
+  ),
+  'special functions on both sides of zero': of((a) => {
+    const x = a!.mul(6).add(0.01);
+    return [F.lgamma(x), F.digamma(x).clamp(-20, 20), F.i0e(x), F.i1e(x), F.logNdtr(x), F.sinc(x), F.i1(x)];
+  }, rows),
+  'angles and signs': of(
+    (a, b) => [
+      F.atan2(a!.round(), b!.round()),
+      F.copysign(a!, b!.round()),
+      F.heaviside(a!.round(), b!),
+      F.polygamma(a!.mul(3).add(0.1), 1).clamp(0, 50),
+      F.ndtri(a!.mul(5).sigmoid()),
+    ],
+    rows,
+    rows,
+  ),
+  'running extremes, products': of((a) => {
+    const { values, indices } = F.cummax(a!, 1);
+    return [
+      values,
+      indices,
+      a!.cumprod(1, { exclusive: true, reverse: true }),
+      F.logcumsumexp(a!, 1),
+      a!.median(1).values,
+    ];
+  }, rows),
+  diagonals: of(
+    (a) => [
+      F.diagonal(a!, { offset: 1, dim1: 1, dim2: 2 }),
+      F.diagEmbed(a!.select(2, 0), { offset: -1 }),
+      F.diagonalScatter(a!, a!.select(1, 0).narrow(1, 0, 3), { dim1: 1, dim2: 2 }),
+      F.sliceScatter(a!, a!.narrow(2, 0, 2), { dim: 2, start: 1, end: 4, step: 2 }),
+    ],
+    [4, 3, 5],
+  ),
+  'a grid to sample at': of(
+    (a, b) =>
+      (['bilinear', 'nearest', 'bicubic'] as const).map((mode) =>
+        F.gridSample(a!, b!.reshape([-1, 3, 4, 2]), { mode, paddingMode: 'reflection', alignCorners: true }),
+      ),
+    image,
+    [4, 24],
+  ),
+  'pooling and back': of(
+    (a) => {
+      const { values, indices } = F.maxPool2dWithIndices(a!, { kernel: 2, stride: 2 });
+      return [indices, F.maxUnpool2d(values, indices, 2)];
+    },
+    [4, 3, 6, 6],
+  ),
   'lerp, addcmul': of((a, b) => a!.lerp(b!, 0.3).addcmul(a!, b!, { value: 2 }), rows, rows),
   'whole numbers': of((a, b) => a!.mul(9).to('int32').remainder(4).add(b!.mul(9).to('int32').floorDiv(3)), rows, rows),
   bits: of((a, b) => a!.gt(0).bitwiseAnd(b!.gt(0)).logicalOr(a!.eq(b!)).logicalNot(), rows, rows),

@@ -30,6 +30,8 @@ const ort: Ort | null = hasPackages(folder)
   ? createRequire(join(root, folder, 'package.json'))('onnxruntime-node')
   : null;
 
+export const hasRuntime = ort !== null;
+
 /** A test that needs ONNX Runtime. */
 export const withRuntime: (name: string, body: () => Promise<void>) => void = ort ? test : test.skip;
 

@@ -5,6 +5,7 @@ import { Tensor } from '../../tensor/tensor';
 import { type Draft, typeOf } from '../draft';
 import type { ElementType } from '../format';
 import { as, type Mapping, type Mappings, of, unmapped } from './mapping';
+import { negative } from './unary';
 
 /** An operand in a type. */
 function operand(e: Draft, x: Operand, type: ElementType): string {
@@ -26,6 +27,24 @@ const remainder: Formula = (e, a, b, type) =>
   type === 'float32'
     ? e.node('Sub', [a, e.node('Mul', [b, floored(e, a, b, type)])])
     : e.node('Mod', [a, b], { fmod: 0 });
+
+/** max(a, b) + log(1 + e^(−|a − b|)), in units of a logarithm. */
+const logarithmOfSum =
+  (unit: number): Formula =>
+  (e, a, b) => {
+    const distance = e.node('Mul', [e.node('Abs', [e.node('Sub', [a, b])]), e.number(-unit)]);
+    const more = e.node('Log', [e.node('Add', [e.node('Exp', [distance]), e.number(1)])]);
+    return e.node('Add', [e.node('Max', [a, b]), unit === 1 ? more : e.node('Div', [more, e.number(unit)])]);
+  };
+
+/** a · f(b), 0 where a is. */
+const timesLog =
+  (log: (e: Draft, b: string) => string): Formula =>
+  (e, a, b) => {
+    const zero = e.number(0);
+    const product = e.node('Where', [e.node('Equal', [a, zero]), zero, e.node('Mul', [a, log(e, b)])]);
+    return e.node('Where', [e.node('IsNaN', [b]), b, product]);
+  };
 
 /** Computed in the type of the result. */
 const FORMULAS: Readonly<Record<string, Formula>> = {
@@ -51,12 +70,35 @@ const FORMULAS: Readonly<Record<string, Formula>> = {
     return e.node('Mul', [difference, difference]);
   },
   hypot: (e, a, b) => e.node('Sqrt', [e.node('Add', [e.node('Mul', [a, a]), e.node('Mul', [b, b])])]),
-  logaddexp: (e, a, b) => {
-    const distance = e.node('Neg', [e.node('Abs', [e.node('Sub', [a, b])])]);
-    return e.node('Add', [
-      e.node('Max', [a, b]),
-      e.node('Log', [e.node('Add', [e.node('Exp', [distance]), e.number(1)])]),
-    ]);
+  logaddexp: logarithmOfSum(1),
+  logaddexp2: logarithmOfSum(Math.LN2),
+  atan2: (e, y, x) => {
+    const zero = e.number(0);
+    const half = e.node('Where', [negative(e, y), e.number(-Math.PI), e.number(Math.PI)]);
+    const angle = e.node('Atan', [e.node('Div', [y, x])]);
+    const other = e.node('Where', [negative(e, x), e.node('Add', [angle, half]), angle]);
+    const upright = e.node('Where', [e.node('Equal', [y, zero]), other, e.node('Mul', [half, e.number(0.5)])]);
+    // Where both are zero the quotient is NaN: the angle is 0 or π, with the sign of y.
+    const none = e.node('Where', [negative(e, x), half, y]);
+    const isNone = e.node('And', [e.node('Equal', [x, zero]), e.node('Equal', [y, zero])]);
+    return e.node('Where', [isNone, none, e.node('Where', [e.node('Equal', [x, zero]), upright, other])]);
+  },
+  copysign: (e, a, b) => {
+    const size = e.node('Abs', [a]);
+    return e.node('Where', [negative(e, b), e.node('Neg', [size]), size]);
+  },
+  heaviside: (e, a, b, type) => {
+    const zero = e.number(0, type);
+    const step = e.cast(e.node('Greater', [a, zero]), type);
+    return e.node('Where', [e.node('Equal', [a, zero]), b, step]);
+  },
+  ldexp: (e, a, b) => e.node('Mul', [a, e.node('Pow', [e.number(2), b])]),
+  xlogy: timesLog((e, b) => e.node('Log', [b])),
+  xlog1py: timesLog((e, b) => e.node('Log', [e.node('Add', [b, e.number(1)])])),
+  bitwiseLeftShift: (e, a, b, type) => e.node('Mul', [a, e.node('Pow', [e.number(2, type), b])]),
+  bitwiseRightShift: (e, a, b, type) => {
+    const unit = e.node('Pow', [e.number(2, type), b]);
+    return e.node('Div', [e.node('Sub', [a, e.node('Mod', [a, unit], { fmod: 0 })]), unit]);
   },
 };
 

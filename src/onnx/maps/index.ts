@@ -1,5 +1,6 @@
 // All mappings, by the names of the operations.
 import { binary } from './binary';
+import { composed } from './composed';
 import { convolutions } from './conv';
 import { lookup } from './lookup';
 import type { Instead, Mappings } from './mapping';
@@ -8,6 +9,7 @@ import { insteadOfPools, pools } from './pool';
 import { insteadOfProducts, products } from './products';
 import { insteadOfRecurrent, recurrent } from './recurrent';
 import { reductions } from './reduce';
+import { scatters } from './scatter';
 import { insteadOfShapes, shapes } from './shapes';
 import { unary } from './unary';
 
@@ -22,6 +24,7 @@ export const MAPPINGS: Mappings = {
   ...reductions,
   ...recurrent,
   ...lookup,
+  ...scatters,
 };
 
 /** Operations that are made of others for some arguments. */
@@ -30,4 +33,5 @@ export const INSTEAD: Readonly<Record<string, Instead>> = {
   ...insteadOfProducts,
   ...insteadOfPools,
   ...insteadOfRecurrent,
+  ...composed,
 };

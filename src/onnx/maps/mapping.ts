@@ -2,7 +2,7 @@
 import type { Operation } from '../../autograd/operation';
 import { normalizeAxes, normalizeAxis } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
-import { type Draft, placeOf, refusal } from '../draft';
+import { type Draft, placeOf, refusal, typeOf } from '../draft';
 import type { ElementType } from '../format';
 
 /** Gives the values of the tensors in the operation's result, in their order; later ones may be left out. */
@@ -27,7 +27,7 @@ export const unmapped = (e: Draft, why: string): Error =>
 
 /** A tensor's value in another type. */
 export const as = (e: Draft, x: Tensor, type: ElementType): string =>
-  x.dtype === type ? e.of(x) : e.cast(e.of(x), type);
+  typeOf(x) === type ? e.of(x) : e.cast(e.of(x), type);
 
 export const axis = (x: Tensor, of: number): number => normalizeAxis('exportOnnx', of, x.shape);
 export const axesOf = (x: Tensor, of: number | readonly number[] | null | undefined): number[] => [

@@ -2,10 +2,12 @@
 
 import { at } from '../../../shaders/checked';
 import { callWith } from '../../autograd/operation';
+import type { gridSample } from '../../ops/grid-sample';
 import { type InterpolateOptions, type interpolate, meanOf } from '../../ops/interpolate';
 import type { globalAvgPool2d } from '../../ops/pool';
 import type { AvgPool3dOptions, MaxPool3dOptions } from '../../ops/pool-nd';
 import type { Sizes } from '../../ops/sizes';
+import { size } from '../../tensor/shape';
 import { Tensor } from '../../tensor/tensor';
 import type { Draft } from '../draft';
 import { batched, bothSides, each } from './conv';
@@ -35,6 +37,17 @@ const maximum = (dims: number): Mapping =>
     const { o, attributes } = windowOf(dims, window, more);
     const dilations = each(o.dilation ?? 1, dims);
     return batched(e, x, dims, (images) => e.node('MaxPool', [images], { ...attributes, dilations }));
+  });
+
+/** The same with the positions, which ONNX counts over the whole tensor: here they are those in the plane. */
+const maximumWithPositions = (dims: number): Mapping =>
+  of<Pooling>((e, _, x, window, more) => {
+    const { o, attributes } = windowOf(dims, window, more);
+    if (x.ndim !== dims + 2) throw unmapped(e, 'gives positions in one image without a batch');
+    const all = { ...attributes, dilations: each(o.dilation ?? 1, dims) };
+    const [values = '', positions = ''] = e.several('MaxPool', [e.of(x)], all, 2);
+    const plane = size(x.shape.slice(2));
+    return [values, e.cast(e.node('Mod', [positions, e.data('int64', [], [plane])]), 'int32')];
   });
 
 const average = (dims: number): Mapping =>
@@ -116,7 +129,7 @@ export const pools: Mappings = {
   ...Object.fromEntries(
     [1, 2, 3].flatMap((dims) => [
       [`maxPool${dims}d`, maximum(dims)],
-      [`maxPool${dims}dWithIndices`, maximum(dims)],
+      [`maxPool${dims}dWithIndices`, maximumWithPositions(dims)],
       [`avgPool${dims}d`, average(dims)],
       [`adaptiveAvgPool${dims}d`, adaptive(dims, adaptiveMean)],
       [`adaptiveMaxPool${dims}d`, adaptive(dims, adaptiveMaximum)],
@@ -129,6 +142,12 @@ export const pools: Mappings = {
     }),
   ),
   interpolate: resize,
+  gridSample: of<typeof gridSample>((e, _, x, grid, options) => {
+    const { mode = 'bilinear', paddingMode = 'zeros', alignCorners = false } = options ?? {};
+    const name = { nearest: 'nearest', bilinear: 'linear', bicubic: 'cubic' }[mode];
+    const attributes = { mode: name, padding_mode: paddingMode, align_corners: Number(alignCorners) };
+    return e.node('GridSample', [e.of(x), e.of(grid)], attributes);
+  }),
 };
 
 export const insteadOfPools: Readonly<Record<string, Instead>> = {

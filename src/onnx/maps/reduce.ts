@@ -1,5 +1,6 @@
 // Reductions over dimensions, running sums, order.
 import { at } from '../../../shaders/checked';
+import type { order } from '../../ops/order';
 import type { Axes, all, argmax, logsumexp, norm, sum, variance } from '../../ops/reduce';
 import type { cumsum } from '../../ops/scan';
 import type { sort, topk } from '../../ops/sort';
@@ -7,7 +8,7 @@ import { size } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
 import { type Draft, typeOf } from '../draft';
 import type { ElementType } from '../format';
-import { as, axesOf, axis, type Mapping, type Mappings, of, unmapped, whole } from './mapping';
+import { as, axesOf, axis, type Mapping, type Mappings, of, whole } from './mapping';
 
 /** The axes are an input; none of them is all of them, unless the attribute says otherwise. */
 function over(e: Draft, op: string, x: Tensor, value: string, axes: Axes | undefined, keep: boolean): string {
@@ -21,7 +22,7 @@ const reduced = (op: string, compute: (y: Tensor) => ElementType = typeOf): Mapp
   of<typeof sum>((e, y, x, axes, keepDims = false) => {
     const type = compute(y);
     const value = over(e, op, x, as(e, x, type), axes, keepDims);
-    return type === y.dtype ? value : e.cast(value, typeOf(y));
+    return type === typeOf(y) ? value : e.cast(value, typeOf(y));
   });
 
 const position = (op: string): Mapping =>
@@ -83,8 +84,14 @@ export const reductions: Mappings = {
   norm: of<typeof norm>((e, _, x, p = 2, axes = null, keepDims = false) => {
     const value = as(e, x, 'float32');
     if (p === 1 || p === 2) return over(e, `ReduceL${p}`, x, value, axes, keepDims);
-    if (Math.abs(p) !== Infinity) throw unmapped(e, `takes the ${p}-norm`);
-    return over(e, p > 0 ? 'ReduceMax' : 'ReduceMin', x, e.node('Abs', [value]), axes, keepDims);
+    if (Math.abs(p) === Infinity)
+      return over(e, p > 0 ? 'ReduceMax' : 'ReduceMin', x, e.node('Abs', [value]), axes, keepDims);
+    if (p === 0) {
+      const zero = e.node('Equal', [value, e.number(0)]);
+      return over(e, 'ReduceSum', x, e.cast(e.node('Not', [zero]), 'float32'), axes, keepDims);
+    }
+    const powers = e.node('Pow', [e.node('Abs', [value]), e.number(p)]);
+    return e.node('Pow', [over(e, 'ReduceSum', x, powers, axes, keepDims), e.number(1 / p)]);
   }),
   cumsum: of<typeof cumsum>((e, y, x, along, { exclusive = false, reverse = false } = {}) =>
     e.node('CumSum', [as(e, x, typeOf(y)), e.number(axis(x, along), 'int32')], {
@@ -92,6 +99,14 @@ export const reductions: Mappings = {
       reverse: Number(reverse),
     }),
   ),
+  /** The positions that sort. */
+  order: of<typeof order>((e, _, x, dim, descending) => {
+    const d = axis(x, dim);
+    const value = x.dtype === 'bool' ? as(e, x, 'int32') : e.of(x);
+    const attributes = { axis: d, largest: Number(descending), sorted: 1 };
+    const [, positions = ''] = e.several('TopK', [value, e.sizes([at(x.shape, d)])], attributes, 2);
+    return e.cast(positions, 'int32');
+  }),
   topk: of<typeof topk>((e, _, x, k, { dim = -1, largest = true } = {}) => ordered(e, x, k, dim, largest)),
   sort: of<typeof sort>((e, _, x, { dim = -1, descending = false } = {}) =>
     ordered(e, x, at(x.shape, axis(x, dim)), dim, descending),

@@ -4,6 +4,7 @@ import * as rows from '../../ops/unary';
 import type { Tensor } from '../../tensor/tensor';
 import { type Draft, typeOf } from '../draft';
 import { as, type Mapping, type Mappings, unmapped } from './mapping';
+import { special } from './special';
 
 /** From the input's value and the numbers of the row. */
 type Formula = (e: Draft, a: string, ...scalars: number[]) => string;
@@ -36,7 +37,14 @@ const clip =
 const normal: Formula = (e, a) =>
   by('Mul', 0.5)(e, by('Add', 1)(e, e.node('Erf', [e.node('Mul', [a, e.number(Math.SQRT1_2)])])));
 
+const { trigamma, ...specials } = special;
+
 const FORMULAS: Readonly<Record<string, Formula>> = {
+  ...specials,
+  polygamma: (e, a, n = 0) => {
+    if (n > 1) throw unmapped(e, 'is a higher derivative');
+    return n ? trigamma(e, a) : special.digamma(e, a);
+  },
   neg: plain('Neg'),
   abs: plain('Abs'),
   sign: plain('Sign'),
@@ -128,10 +136,14 @@ const formula =
     const standards = (rowOf(all[name]) as UnaryRow).scalars ?? {};
     const scalars = Object.values(standards).map((standard, i) => given[i] ?? standard);
     if (!scalars.every((s) => typeof s === 'number')) throw unmapped(e, 'has a number that changes between calls');
-    const found = y.dtype === 'float32' ? FORMULAS[name] : OF_INTEGERS[name];
+    const found = typeOf(y) === 'float32' ? FORMULAS[name] : OF_INTEGERS[name];
     if (!found) throw unmapped(e, `computes in ${y.dtype}`);
     return found(e, as(e, x, typeOf(y)), ...scalars);
   };
+
+/** Whether the sign is set, also of −0. */
+export const negative = (e: Draft, x: string): string =>
+  e.node('Or', [e.node('Less', [x, e.number(0)]), e.node('Equal', [e.node('Reciprocal', [x]), e.number(-Infinity)])]);
 
 /** Comparisons with a number, and truth values. */
 const asFloat =
@@ -155,6 +167,7 @@ export const unary: Mappings = {
     return e.node('Where', [e.node('LessOrEqual', [x, number(threshold)]), number(value), x]);
   },
   logicalNot: (e, _, input) => e.node('Not', [as(e, input as Tensor, 'bool')]),
+  signbit: (e, _, input) => negative(e, as(e, input as Tensor, 'float32')),
   isnan: asFloat(plain('IsNaN')),
   isinf: asFloat(plain('IsInf')),
   isfinite: asFloat((e, a) => e.node('Not', [e.node('Or', [e.node('IsNaN', [a]), e.node('IsInf', [a])])])),
