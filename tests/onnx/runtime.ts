@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { fromFloat32, toFloat32 } from '../../src/formats/safetensors';
 import { type nn, noGrad, Tensor, tensor } from '../../src/index.node.js';
 import { exportOnnx, type OnnxModel, type OnnxOptions } from '../../src/onnx';
 import { root } from '../bundle';
@@ -47,10 +48,14 @@ export const waves = (shape: readonly number[], seed = 1): Tensor => {
 export const tensorsOf = (x: unknown): Tensor[] =>
   x instanceof Tensor ? [x] : Array.isArray(x) ? x.flatMap(tensorsOf) : [];
 
+/** Bits of halves, as the runtime takes and gives them. */
+const halves = (data: ArrayLike<number>) => fromFloat32(Float32Array.from(data), 'F16') as Uint16Array;
+
 async function fed(x: Tensor): Promise<OrtTensor> {
   const data = await x.data();
   const { Tensor: Given } = ort!;
-  return new Given(x.dtype, x.dtype === 'bool' ? Uint8Array.from(data) : data, x.shape);
+  const given = x.dtype === 'bool' ? Uint8Array.from(data) : x.dtype === 'float16' ? halves(data) : data;
+  return new Given(x.dtype, given, x.shape);
 }
 
 /** How far ONNX Runtime is from the model for some inputs, in parts of the largest result. */
@@ -71,7 +76,9 @@ export async function distance(
     const wanted = tensorsOf(noGrad(() => model.forward(...args)));
     assert.is(session.outputNames.length, wanted.length);
     for (const [i, y] of wanted.entries()) {
-      const { data, dims } = found[session.outputNames[i]!]!;
+      const { data: given, dims } = found[session.outputNames[i]!]!;
+      const stored = { dtype: 'F16', shape: y.shape, data: given as Uint16Array<ArrayBuffer> } as const;
+      const data = y.dtype === 'float16' ? toFloat32(stored) : given;
       assert.equal([...dims], [...y.shape], 'the shape of a result');
       const want = await y.data();
       const largest = [...want].reduce((most, x) => Math.max(most, Math.abs(x)), 1);

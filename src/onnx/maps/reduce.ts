@@ -47,14 +47,17 @@ const truth = (op: string): Mapping =>
     return e.cast(over(e, op, x, value, axes, keepDims), 'bool');
   });
 
+/** A number of elements, which may depend on free sizes. */
+const count = (e: Draft, n: number): string => e.node('Squeeze', [e.cast(e.sizes([n]), 'float32'), whole(e, [0])]);
+
 /** Σ(x − mean)² / (n − correction). */
 const spread = (isRoot: boolean): Mapping =>
   of<typeof variance>((e, _, x, axes, keepDims = false, correction = 1) => {
     const value = as(e, x, 'float32');
     const centered = e.node('Sub', [value, over(e, 'ReduceMean', x, value, axes, true)]);
     const squares = over(e, 'ReduceSumSquare', x, centered, axes, keepDims);
-    const n = size(axesOf(x, axes).map((d) => at(x.shape, d)));
-    const y = e.node('Div', [squares, e.number(Math.max(0, n - correction))]);
+    const n = Math.max(0, size(axesOf(x, axes).map((d) => at(x.shape, d))) - correction);
+    const y = e.node('Div', [squares, Number.isInteger(n) ? count(e, n) : e.number(n)]);
     return isRoot ? e.node('Sqrt', [y]) : y;
   });
 

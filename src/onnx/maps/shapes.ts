@@ -7,7 +7,7 @@ import type { gathered } from '../../ops/gather';
 import type { selected } from '../../ops/index-select';
 import type { positionsOf } from '../../ops/indexing';
 import type { concat, split } from '../../ops/join';
-import type { pad } from '../../ops/pad';
+import type { PadMode, pad } from '../../ops/pad';
 import type { clone, expand, flip, permute, reshape, sliceSteps } from '../../ops/views';
 import type { Tensor } from '../../tensor/tensor';
 import { type Draft, typeOf } from '../draft';
@@ -59,7 +59,22 @@ export function resampled(
   return withLast(e, value, rank, along, (x) => e.node('MatMul', [x, weights]));
 }
 
-const isConstantPad = (options: { mode?: string } | undefined): boolean => (options?.mode ?? 'constant') === 'constant';
+/** ONNX's modes; 'symmetric' is made of others. */
+const PAD_MODES: Readonly<Record<Exclude<PadMode, 'symmetric'>, string>> = {
+  ...{ constant: 'constant', reflect: 'reflect' },
+  ...{ replicate: 'edge', edge: 'edge', circular: 'wrap', wrap: 'wrap' },
+};
+
+/** What is added before and after each dimension. */
+function sidesOf(x: Tensor, amounts: Parameters<typeof pad>[1]): (readonly [number, number])[] {
+  const flat = amounts.every((n) => typeof n === 'number');
+  return x.shape.map((_, d): readonly [number, number] => {
+    const given = amounts[flat ? 2 * (x.ndim - 1 - d) : d];
+    if (typeof given !== 'number') return given ?? [0, 0];
+    const after = amounts[2 * (x.ndim - 1 - d) + 1];
+    return [given, typeof after === 'number' ? after : 0];
+  });
+}
 
 export const shapes: Mappings = {
   reshape: of<typeof reshape>((e, y, x) => e.reshape(e.of(x), x.shape, y.shape)),
@@ -91,20 +106,15 @@ export const shapes: Mappings = {
     if (parts.length === 1) return e.of(x);
     return e.several('Split', [e.of(x), e.sizes(parts.map((part) => at(part.shape, d)))], { axis: d }, parts.length);
   }),
-  pad: of<typeof pad>((e, y, x, amounts, options) => {
-    const flat = amounts.every((n) => typeof n === 'number');
-    const sides = x.shape.map((_, d): readonly [number, number] => {
-      const given = amounts[flat ? 2 * (x.ndim - 1 - d) : d];
-      if (typeof given !== 'number') return given ?? [0, 0];
-      const after = amounts[2 * (x.ndim - 1 - d) + 1];
-      return [given, typeof after === 'number' ? after : 0];
-    });
+  pad: of<typeof pad>((e, y, x, amounts, { mode = 'constant', value = 0 } = {}) => {
+    const sides = sidesOf(x, amounts);
     const touched = sides.flatMap((pair, d) => (pair[0] || pair[1] ? [d] : []));
     if (!touched.length) return e.of(x);
     const type = typeOf(y);
     const pads = [...touched.map((d) => at(sides, d)[0]), ...touched.map((d) => at(sides, d)[1])];
-    return e.node('Pad', [as(e, x, type), whole(e, pads), e.number(options?.value ?? 0, type), whole(e, touched)], {
-      mode: 'constant',
+    const filling = mode === 'constant' ? e.number(value, type) : null;
+    return e.node('Pad', [as(e, x, type), whole(e, pads), filling, whole(e, touched)], {
+      mode: mode === 'symmetric' ? '' : PAD_MODES[mode],
     });
   }),
   alongAxis: of<typeof alongAxis>((e, _y, _name, x, along, map) =>
@@ -152,7 +162,11 @@ export const shapes: Mappings = {
 };
 
 export const insteadOfShapes: Readonly<Record<string, Instead>> = {
-  pad: insteadOf<typeof pad>((f, x, amounts, options) =>
-    isConstantPad(options) ? null : () => callWith(f, [x, amounts, options]),
-  ),
+  // ONNX repeats at one side only where it cuts at none.
+  pad: insteadOf<typeof pad>((f, x, amounts, options) => {
+    const mode = options?.mode ?? 'constant';
+    const cuts = sidesOf(x, amounts).some(([a, b]) => a < 0 || b < 0);
+    const isOne = mode === 'constant' || (mode !== 'symmetric' && !cuts);
+    return isOne ? null : () => callWith(f, [x, amounts, options]);
+  }),
 };
