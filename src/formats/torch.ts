@@ -106,6 +106,8 @@ const PLAIN: Readonly<Record<string, (args: Arguments) => PickleValue>> = {
   'collections.Counter': dictionary,
   '__builtin__.set': set,
   'builtins.set': set,
+  '__builtin__.frozenset': set,
+  'builtins.frozenset': set,
   'torch.Size': ([sizes]) => sizes,
   'torch.device': (parts) => parts.join(':'),
   '_codecs.encode': ([text]) => Uint8Array.from(String(text), (letter) => letter.charCodeAt(0)),
