@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { bestWeights, isRun } from '../../src/train/run-folder.node.js';
 import { withDevice } from '../shared/device';
 import { createProgram, printJson, runProgram, UsageError } from '../shared/options';
-import { writeOnnx } from './onnx';
+import { isText, writeGptOnnx, writeOnnx } from './onnx';
 import { exportRun } from './torch/folder';
 
 interface Options {
@@ -41,6 +41,15 @@ await runProgram<Options>(program, async (options, [run = '']) => {
     if (!onnx) return;
     const weights = bestWeights(run);
     if (!weights) throw new UsageError(`${run} has no best checkpoint yet`);
+    if (isText(weights)) {
+      const gpt = await writeGptOnnx(weights, onnx, externalData);
+      if (json) printJson({ run, ...gpt });
+      else
+        console.log(
+          `${onnx}: tokens [batch, time] to logits, at most ${gpt.context} at once: ${gpt.characters.join('')}`,
+        );
+      return;
+    }
     const report = await writeOnnx(weights, onnx, externalData, data);
     if (json) printJson({ run, ...report });
     else

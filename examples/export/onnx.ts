@@ -1,9 +1,11 @@
 // A trained network as an ONNX file, for inference elsewhere.
 import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { zeros } from '../../src/index.node.js';
+import { loadWeights, zeros } from '../../src/index.node.js';
 import { exportOnnx } from '../../src/onnx';
+import { readCheckpoint } from '../../src/train/run-folder.node.js';
 import { describeDataset } from '../shared/datasets';
+import { checkGptRecipe, createGpt, isGpt } from '../shared/gpt-recipe';
 import { loadOwnFolder } from '../shared/own-folder';
 import { readSaved } from '../shared/runs';
 
@@ -37,4 +39,24 @@ export async function writeOnnx(weights: string, file: string, apart: boolean, i
   writeFileSync(file, bytes);
   if (data) writeFileSync(`${file}.data`, data);
   return { model, onnx: file, bytes: bytes.length, shape: ['batch', 3, size, size], mean, std, classes };
+}
+
+/** Whether the weights are of a run of `gpt`. */
+export const isText = (weights: string): boolean => isGpt(readCheckpoint(weights).options);
+
+/** Writes `file` from a checkpoint of `gpt`: tokens [batch, time] to logits, with any number of both. Gives the characters that tokens stand for. */
+export async function writeGptOnnx(weights: string, file: string, apart: boolean) {
+  const { options, tensors } = readCheckpoint(weights);
+  const recipe = checkGptRecipe(options, weights);
+  const model = createGpt(recipe);
+  loadWeights(model, tensors);
+  const names = { inputNames: ['tokens'], outputNames: ['logits'] };
+  // Sizes are told apart by examples of up to four tokens.
+  const free: Record<number, string> = { 0: 'batch', ...(recipe.context >= 4 && { 1: 'time' }) };
+  const example = zeros([4, Math.min(4, recipe.context)], { dtype: 'int32' });
+  const more = apart && { externalData: `${basename(file)}.data` };
+  const { bytes, data } = await exportOnnx(model, example, { ...names, dynamicAxes: { tokens: free }, ...more });
+  writeFileSync(file, bytes);
+  if (data) writeFileSync(`${file}.data`, data);
+  return { onnx: file, bytes: bytes.length, context: recipe.context, characters: recipe.characters };
 }

@@ -207,6 +207,26 @@ test('gpt: trains on a text, saves, writes; mistakes are named', async () => {
   assert.ok(summary.loss < first.loss && summary.loss < 2, `${first.loss} → ${summary.loss}`);
   assert.match(summary.text, /^[acmnost .]{20}$/);
   assert.ok(existsSync(out));
+  const folder = join(base, 'gpt-run');
+  const kept = await run('gpt', [
+    '--data',
+    data,
+    ...small,
+    '--steps',
+    '4',
+    '--generate',
+    '0',
+    '--run',
+    folder,
+    '--json',
+  ]);
+  assert.is(kept.code, 0, kept.stderr);
+  const more = await run('gpt', ['--resume', folder, '--steps', '6', '--generate', '0', '--json']);
+  assert.equal((more.lines().at(-1) as { steps: number }).steps, 6, more.stderr);
+  const fixed = await run('gpt', ['--resume', folder, '--width', '16']);
+  assert.match(fixed.stderr, /error: --width: a run that is resumed keeps its own; leave it out/);
+  const taken = await run('export', [folder, '--onnx', join(base, 'gpt.onnx'), '--torch', join(base, 'gpt-torch')]);
+  assert.match(taken.stdout, /tokens \[batch, time\] to logits, at most 16 at once/, taken.stderr);
   const shape = await run('gpt', ['--data', data, '--width', '9', '--heads', '2']);
   assert.match(shape.stderr, /error: --width 9 is no multiple of --heads 2/);
   const short = await run('gpt', ['--data', data, '--context', '1000']);
