@@ -147,21 +147,22 @@ ${main({
 
 export interface RowsBackward extends RowsOptions {
   readonly weight: boolean;
-  /** The gradient of x. */
+  /** The gradient of x, and whether it is added to what x has from elsewhere. */
   readonly dx: boolean;
+  readonly onto: boolean;
   /** Partial sums of the gradients of weight and bias. */
   readonly dWeight: boolean;
   readonly dBias: boolean;
 }
 
 /**
- * Bindings: gradient, x, stats, weight where given and dx, then dx, and partial sums [workgroups, n] of dWeight and of dBias, each where wanted.
+ * Bindings: gradient, x, stats, weight where given and dx, what dx is added to, then dx, and partial sums [workgroups, n] of dWeight and of dBias, each where wanted.
  * Constants as `rowsForward`.
  */
 export const rowsBackward = (o: RowsBackward): Kernel =>
   cached(['norm.rowsGradient', o], () => {
     const { type, team, units, each, load, kept, store, total, sum, main } = frame(o);
-    const { centered, n, dx, dWeight, dBias } = o;
+    const { centered, n, dx, onto, dWeight, dBias } = o;
     const weight = o.weight && dx;
     const { head, io } = declare(
       PARAMS,
@@ -169,6 +170,7 @@ export const rowsBackward = (o: RowsBackward): Kernel =>
       `r x: ${type}`,
       'r stats: vec4f',
       weight && `r weight: ${type}`,
+      onto && `r onto: ${type}`,
       dx && `w dx: ${type}`,
       dWeight && `w dWeight: ${type}`,
       dBias && `w dBias: ${type}`,
@@ -181,7 +183,7 @@ export const rowsBackward = (o: RowsBackward): Kernel =>
     const t = (u: number) => (weight ? `t${u}` : `g${u}`);
     const gradient = `${weight ? each((u) => `let t${u} = g${u} * w${u};`) : ''}
     let sums = teamSum(vec2f(${centered ? sum(total(t)) : '0.0'}, ${total((u) => products(n, t(u), `h${u}`))}), local) / ${n}.0;
-    ${each((u) => store('dx', u, `stat.y * (${t(u)} - ${centered ? 'sums.x - ' : ''}h${u} * sums.y)`))}`;
+    ${each((u) => store('dx', u, `${onto ? `${load('onto', u)} + ` : ''}stat.y * (${t(u)} - ${centered ? 'sums.x - ' : ''}h${u} * sums.y)`))}`;
     const code = wgsl`${team.code}
 ${head}
 ${sumsOfVectors}

@@ -140,10 +140,10 @@ export const rmsNorm = native(
       const sum = { ...common, reduction: 'sum', map: 'g * a * r', operands: { g, a: x, r }, axes: lead } as const;
       return reduce({ ...sum, result: weight?.dtype });
     };
-    const rule: Rule = (g, needs) => {
+    const rule: Rule = (g, needs, onto) => {
       if (!short || !stats) return [needs[0] && through(scaled(g)), needs[1] && forWeight(g)];
       const wanted = { dx: needs[0], dWeight: !!weight && needs[1] && weight.dtype };
-      const { dx, dWeight } = short.backward(g, x, stats, wanted, weight);
+      const { dx, dWeight } = short.backward(g, x, stats, wanted, weight, onto);
       return [dx, dWeight];
     };
     const inputs = weight ? [x, weight] : [x];
@@ -152,6 +152,7 @@ export const rmsNorm = native(
       return scale ? mul(mul(a, root), scale) : mul(a, root);
     };
     return record(op, inputs, y, [r, ...inputs], rule, {
+      onto: !!(short && stats),
       push: (t, tw) =>
         sumOfAll(
           t && scaled(through(t)),

@@ -21,6 +21,7 @@ export interface RowNorm {
     stats: Tensor,
     wanted: { dx?: boolean; dWeight?: DType | false; dBias?: DType | false },
     weight?: Tensor | null,
+    onto?: Tensor | null,
   ): { dx?: Tensor; dWeight?: Tensor; dBias?: Tensor };
 }
 
@@ -43,14 +44,22 @@ export function rowNorm(name: string, rows: number, of: Shape, centered: boolean
       launchOn(kernel, [...reads, y, stats], constants, groups);
       return { y, stats };
     },
-    backward(gradient, x, stats, { dx = false, dWeight = false, dBias = false }, weight) {
+    backward(gradient, x, stats, { dx = false, dWeight = false, dBias = false }, weight, onto = null) {
       if (!dx && !dWeight && !dBias) return {};
       const { groups, constants } = split(!!dWeight || !!dBias);
-      const kernel = rowsBackward({ ...shape, weight: !!weight, dx, dWeight: !!dWeight, dBias: !!dBias });
+      const kernel = rowsBackward({
+        ...shape,
+        weight: !!weight,
+        dx,
+        onto: dx && !!onto,
+        dWeight: !!dWeight,
+        dBias: !!dBias,
+      });
       const partial = (wanted: DType | false) => (wanted ? empty(name, [groups, n]) : undefined);
       const out = dx ? empty(name, x.shape, x.dtype) : undefined;
       const sums = [partial(dWeight), partial(dBias)];
-      const reads = [contiguous(gradient), contiguous(x), stats, ...(weight && dx ? [contiguous(weight)] : [])];
+      const more = [weight && dx ? weight : null, dx ? onto : null].filter((t) => !!t).map(contiguous);
+      const reads = [contiguous(gradient), contiguous(x), stats, ...more];
       const writes = [out, ...sums].filter((t) => !!t);
       launchOn(kernel, [...reads, ...writes], constants, groups);
       const added = (partials: Tensor | undefined, result: DType | false) => {

@@ -315,10 +315,10 @@ function normRows(
   const saved = weight ? [x, stats, weight] : [x, stats];
   const together =
     (norm: RowNorm): Rule =>
-    (gradient, needs) => {
+    (gradient, needs, onto) => {
       const typeOf = (t: Tensor | null | undefined, i: number) => !!t && needs[i] && t.dtype;
       const wanted = { dx: needs[0], dWeight: typeOf(weight, 1), dBias: typeOf(bias, inputs.length - 1) };
-      const { dx, dWeight, dBias } = norm.backward(gradient, x, stats, wanted, weight);
+      const { dx, dWeight, dBias } = norm.backward(gradient, x, stats, wanted, weight, onto);
       const like = (t: Tensor | null | undefined, d: Tensor | undefined) => (t ? [d && seen(d, t.shape)] : []);
       return [dx, ...like(weight, dWeight), ...like(bias, dBias)];
     };
@@ -356,7 +356,11 @@ function normRows(
     return reshape(bias ? add(scaled, reshape(fromEnd(own, 1), affine)) : scaled, x.shape);
   };
   const differentiable = byDefinition(inputs, mixed(op, definition, 'first'));
-  return record(op, inputs, seen(y, x.shape), [...saved, ...(bias ? [bias] : [])], rule, { push, differentiable });
+  return record(op, inputs, seen(y, x.shape), [...saved, ...(bias ? [bias] : [])], rule, {
+    onto: !!fused,
+    push,
+    differentiable,
+  });
 }
 
 /**

@@ -1,10 +1,12 @@
 // The reduction of an elementwise expression, not recorded: chooses how the work is divided, and launches one kernel, or one more for every split of
 // a long range. `ops/reduce.ts` has the operations.
 
+import { cached } from '../../shaders/build';
 import { at } from '../../shaders/checked';
 import type { Library } from '../../shaders/functions';
 import type { ReduceOptions, Reduction } from '../../shaders/reduce';
 import { reduce as kernelFor, ROWS_WORKGROUP } from '../../shaders/reduce';
+import { sumPartials } from '../../shaders/sum-partials';
 import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import type { DType } from './dtype';
@@ -49,6 +51,9 @@ const COLUMNS_CHUNK = 512;
 const MANY = 16384;
 /** Threads that fill a device: fewer results than this get more splits. */
 const ENOUGH_THREADS = 16384;
+
+/** Partial sums that one thread adds up. */
+const FEW_PARTS = 32;
 
 /** What a reduction starts from. */
 function identity(reduction: Reduction, compute: Exclude<Computed, 'float16'>): Constant {
@@ -126,7 +131,16 @@ export function reduce(e: ReduceExpression): Tensor {
   const constants = [...head, ...padded(scalars, 4), ...dims, ...steps, ...tensors.map((t) => t.offset)];
   device().launch(kernel, [...tensors.map(bindAll), bind(out)], constants, n * splits);
   if (last) return out;
-  const whole = reduce({ ...e, map: 'a', operands: { a: out }, shape: [splits, n], axes: [0], keepDims: false });
+  const plain = reduction === 'sum' && compute === 'float32' && result === 'float32' && !e.final && splits <= FEW_PARTS;
+  const whole = plain
+    ? empty(name, [n])
+    : reduce({ ...e, map: 'a', operands: { a: out }, shape: [splits, n], axes: [0], keepDims: false });
+  // In compiled steps this launch is joined with its like, among them the sums of weight gradients.
+  if (plain)
+    device().launch(
+      cached(['reduce', name, splits, n], () => sumPartials(name, splits, n)),
+      [out, whole].map(bind),
+    );
   out.dispose();
   return strided(whole, outShape, contiguousStrides(outShape));
 }

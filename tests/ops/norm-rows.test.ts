@@ -5,6 +5,7 @@ import { fitsRows } from '../../shaders/norm/rows';
 import { backward } from '../../src/autograd/backward';
 import { noGrad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
+import { add, mul } from '../../src/ops/elementwise';
 import { layerNorm } from '../../src/ops/norm';
 import { rmsNorm } from '../../src/ops/norm-nd';
 import { transpose } from '../../src/ops/views';
@@ -74,6 +75,12 @@ for (const centered of [true, false])
         close(await input.grad!.data(), want.dx, 1e-5, `${what}: dx`);
         close(await weight.grad!.data(), want.dw, 1e-5, `${what}: dWeight`);
         if (centered) close(await bias.grad!.data(), want.db, 1e-5, `${what}: dBias`);
+        const twice = leaf(x, [rows, n]);
+        const residual = mul(twice, 1);
+        const normed = centered ? layerNorm(residual, n, { weight }) : rmsNorm(residual, n, { weight, eps: 1e-5 });
+        backward(add(normed, residual), { gradient: tensor(Float32Array.from(g), { shape: [rows, n] }) });
+        const both = want.dx.map((v, i) => v + g[i]!);
+        close(await twice.grad!.data(), both, 1e-5, `${what}: dx of a residual connection`);
       }
     }));
 
