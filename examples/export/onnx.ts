@@ -52,7 +52,7 @@ export async function writeGptOnnx(weights: string, file: string, apart: boolean
   loadWeights(model, tensors);
   const names = { inputNames: ['tokens'], outputNames: ['logits'] };
   // Sizes are told apart by examples of up to four tokens.
-  const free: Record<number, string> = { 0: 'batch', ...(recipe.context >= 4 && { 1: 'time' }) };
+  const free: Record<number, string> = recipe.context < 4 ? { 0: 'batch' } : { 0: 'batch', 1: 'time' };
   const example = zeros([4, Math.min(4, recipe.context)], { dtype: 'int32' });
   const more = apart && { externalData: `${basename(file)}.data` };
   const { bytes, data } = await exportOnnx(model, example, { ...names, dynamicAxes: { tokens: free }, ...more });
