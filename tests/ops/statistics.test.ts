@@ -2,9 +2,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { norm } from '../../src/ops/linalg';
+import { matrixNorm } from '../../src/ops/matrix-norm';
 import { type Interpolation, nanquantile, quantile } from '../../src/ops/quantile';
 import * as statistics from '../../src/ops/statistics';
-import { dist, matrixNorm, renorm, vectorNorm } from '../../src/ops/vector-norm';
+import { dist, renorm, vectorNorm } from '../../src/ops/vector-norm';
 import { transpose } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
 import type { Shape } from '../../src/tensor/shape';

@@ -3,13 +3,15 @@
 import { normalizeAxis } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
 import { mul } from '../elementwise';
+import { type MatrixOrd, matrixNorm } from '../matrix-norm';
 import { cross as crossOf } from '../products';
 import { sum } from '../reduce';
-import { type MatrixOrd, matrixNorm, vectorNorm } from '../vector-norm';
+import { vectorNorm } from '../vector-norm';
 
 export { matmul } from '../matmul';
+export { type MatrixOrd, matrixNorm } from '../matrix-norm';
 export { multiDot } from '../products';
-export { type MatrixOrd, matrixNorm, vectorNorm } from '../vector-norm';
+export { vectorNorm } from '../vector-norm';
 export { cholesky, det, matrixPower, slogdet } from './determinant';
 export { inv, type SolveOptions, type SolveTriangularOptions, solve, solveTriangular } from './solve';
 

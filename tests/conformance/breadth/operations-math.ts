@@ -5,12 +5,13 @@ import { einsum } from '../../../src/ops/einsum';
 import * as elementwise from '../../../src/ops/elementwise';
 import * as linalg from '../../../src/ops/linalg';
 import { logdet } from '../../../src/ops/linalg/determinant';
+import { matrixNorm } from '../../../src/ops/matrix-norm';
 import * as pointwise from '../../../src/ops/pointwise';
 import * as products from '../../../src/ops/products';
 import { nanquantile, quantile } from '../../../src/ops/quantile';
 import * as statistics from '../../../src/ops/statistics';
 import * as u from '../../../src/ops/unary';
-import { dist, matrixNorm, renorm, vectorNorm } from '../../../src/ops/vector-norm';
+import { dist, renorm, vectorNorm } from '../../../src/ops/vector-norm';
 import { clamp } from '../../../src/ops/where';
 import type { Operation } from './operations';
 
