@@ -4,6 +4,7 @@ import { detach, isRecording } from '../autograd/tape';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { zero_ } from '../ops/assign';
 import { causalMask, scaledDotProductAttention } from '../ops/attention';
+import { choose } from '../ops/choose';
 import { dropout } from '../ops/dropout';
 import { add, logicalNot, logicalOr, mul } from '../ops/elementwise';
 import { concat, split } from '../ops/join';
@@ -11,7 +12,6 @@ import { linear, matmul } from '../ops/matmul';
 import { mean } from '../ops/reduce';
 import { softmax } from '../ops/softmax';
 import { expand, narrow, permute, reshape, squeeze, transpose, unsqueeze } from '../ops/views';
-import { where } from '../ops/where';
 import { inputError } from '../tensor/context';
 import { zeros } from '../tensor/create';
 import type { Tensor } from '../tensor/tensor';
@@ -234,4 +234,4 @@ export class MultiheadAttention extends Spelled<Inputs, [y: Tensor, weights: Ten
 }
 
 /** A mask to be added: −∞ where a bool is true. */
-const hidden = (mask: Tensor): Tensor => (mask.dtype === 'bool' ? where(mask, Number.NEGATIVE_INFINITY, 0) : mask);
+const hidden = (mask: Tensor): Tensor => (mask.dtype === 'bool' ? choose(mask, Number.NEGATIVE_INFINITY, 0) : mask);

@@ -4,7 +4,7 @@ import { detach } from '../autograd/tape';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { assign_ } from '../ops/assign';
 import { causalMask } from '../ops/attention';
-import { where } from '../ops/where';
+import { choose } from '../ops/choose';
 import { inputError } from '../tensor/context';
 import type { Tensor } from '../tensor/tensor';
 import { ModuleList } from './containers';
@@ -34,8 +34,11 @@ function stack<L extends AnyModule>(name: string, layer: Copied<L>, count: numbe
 
 /** What `TransformerEncoder.forward` takes besides the sequence. */
 export interface EncoderCall {
+  /** Where positions may not attend, [S, S]. */
   mask?: Tensor | null;
+  /** Positions that are padding, [N, S]. */
   srcKeyPaddingMask?: Tensor | null;
+  /** Whether `mask` is causal; it may be left out then. */
   isCausal?: boolean;
 }
 
@@ -106,8 +109,11 @@ type Decoder = Module<[tgt: Tensor, memory: Tensor, call?: DecoderCall], Tensor>
 
 /** What `Transformer.forward` takes besides the sequences. */
 export interface TransformerCall extends DecoderCall {
+  /** Where positions of the source may not attend, [S, S]. */
   srcMask?: Tensor | null;
+  /** Positions of the source that are padding, [N, S]. */
   srcKeyPaddingMask?: Tensor | null;
+  /** Whether `srcMask` is causal; it may be left out then. */
   srcIsCausal?: boolean;
 }
 
@@ -174,6 +180,6 @@ export class Transformer extends Module<[src: Tensor, tgt: Tensor, call?: Transf
 
   /** [n, n] with −∞ above the diagonal and 0 elsewhere: a causal mask that is added. */
   static generateSquareSubsequentMask(n: number): Tensor {
-    return where(causalMask(n, n), 0, Number.NEGATIVE_INFINITY);
+    return choose(causalMask(n, n), 0, Number.NEGATIVE_INFINITY);
   }
 }

@@ -17,6 +17,7 @@ import { reduce } from '../tensor/reduce';
 import { broadcastShapes, collapse, leadWithOnes, type Shape, size } from '../tensor/shape';
 import { empty, requireFloats, type Tensor } from '../tensor/tensor';
 import * as raw from '../tensor/views';
+import { choose } from './choose';
 import { dropout } from './dropout';
 import { add, eq, ge, mul, sub } from './elementwise';
 import { matmul } from './matmul';
@@ -24,7 +25,6 @@ import { mixed, native } from './mixed';
 import { max, sum } from './reduce';
 import { softmax } from './softmax';
 import { expand, reshape, transpose, unsqueeze } from './views';
-import { where } from './where';
 
 /** Options of `scaledDotProductAttention`, PyTorch's. */
 export interface AttentionOptions {
@@ -190,11 +190,11 @@ function weights({ q, k, mask, causal, scale }: Omit<Attention, 'v'>): Tensor {
   let scores = mul(matmul(q, transpose(k)), scale);
   const [queries, keys] = tuple(scores.shape.slice(-2), 2);
   const hidden = Number.NEGATIVE_INFINITY;
-  if (mask) scores = mask.dtype === 'bool' ? where(mask, scores, hidden) : add(scores, mask);
-  if (causal) scores = where(causalMask(queries, keys), scores, hidden);
+  if (mask) scores = mask.dtype === 'bool' ? choose(mask, scores, hidden) : add(scores, mask);
+  if (causal) scores = choose(causalMask(queries, keys), scores, hidden);
   if (!mask || !scores.size) return softmax(scores, -1);
   const blind = eq(max(scores, -1, true), hidden);
-  return where(blind, 0, softmax(where(blind, 0, scores), -1));
+  return choose(blind, 0, softmax(choose(blind, 0, scores), -1));
 }
 
 /** True where the key is not after the query: [L, S]. */

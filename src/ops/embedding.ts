@@ -8,6 +8,7 @@ import { sameShape } from '../tensor/shape';
 import { requireFloats, Tensor } from '../tensor/tensor';
 import { filled } from '../tensor/views';
 import { assign_ } from './assign';
+import { choose } from './choose';
 import { add, cast, div, eq, gt, logicalAnd, maximum, mul, reciprocal, sub } from './elementwise';
 import { checkIndex } from './index-checks';
 import { selected } from './index-select';
@@ -17,7 +18,6 @@ import { indexReduce, sumsAt } from './scatter';
 import { addAt } from './scatter-at';
 import { searched } from './search';
 import { expand, narrow, reshape, unsqueeze } from './views';
-import { where } from './where';
 
 /** Options of `embedding`. */
 export interface EmbeddingOptions {
@@ -64,7 +64,7 @@ function scaledGradient(weight: Tensor, positions: Tensor, padding: number | nul
       ? reciprocal(maximum(frequencies(positions, n), 1))
       : filled('embedding', [n], 1, 'float32');
     if (padding === null) return unsqueeze(factor, 1);
-    return unsqueeze(where(eq(tensor(Int32Array.from({ length: n }, (_, i) => i)), padding), 0, factor), 1);
+    return unsqueeze(choose(eq(tensor(Int32Array.from({ length: n }, (_, i) => i)), padding), 0, factor), 1);
   };
   const rule = (g: Tensor) => [mul(g, scale())];
   return record('embedding', [weight], withoutHistory(weight), [positions], rule, {
@@ -78,7 +78,7 @@ function renormalize(weight: Tensor, positions: Tensor, maxNorm: number, p: numb
   noGrad(() => {
     const length = norm(weight, p, 1);
     const long = logicalAnd(gt(length, maxNorm), gt(frequencies(positions, at(weight.shape, 0)), 0));
-    const factor = where(long, div(maxNorm, add(length, 1e-7)), 1);
+    const factor = choose(long, div(maxNorm, add(length, 1e-7)), 1);
     assign_(weight, mul(weight, unsqueeze(factor, 1)));
   });
 }
@@ -189,7 +189,7 @@ export const embeddingBag = mixed(
     const rows = rowsOf(op, weight, positions, o);
     const padding = paddingRow(op, weight, o.paddingIdx);
     // What takes no part goes to one bag more.
-    const bag = padding === null ? place : where(eq(positions, padding), bags, place);
+    const bag = padding === null ? place : choose(eq(positions, padding), bags, place);
     const zeros = filled(op, [bags + 1, at(weight.shape, 1)], 0, 'float32');
     if (mode === 'max') return narrow(indexReduce(zeros, 0, bag, rows, 'amax', { includeSelf: false }), 0, 0, bags);
     const factors = perSampleWeights && reshape(perSampleWeights, [index.size, 1]);

@@ -17,6 +17,7 @@ import { bind, contiguous, launchOn } from '../tensor/elementwise';
 import { linesAlong, reducedShape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { empty, requireFloats, requireShape, requireTensors, strided } from '../tensor/tensor';
+import { choose } from './choose';
 import { div, mul, ne, sub } from './elementwise';
 import { gather } from './gather';
 import { indexSelect } from './index-select';
@@ -25,7 +26,6 @@ import { type LossReduction, pairOptions, pointwise } from './pair-loss';
 import { sum } from './reduce';
 import { lineGrid, logSoftmax } from './softmax';
 import { reshape } from './views';
-import { where } from './where';
 
 export {
   type BceOptions,
@@ -123,7 +123,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
   // What the two kernels compute, in recorded operations: ignored labels stand for class 0 and have no weight.
   const definition = (t: Tensor): Tensor => {
     const counted = ne(labels, ignoreIndex);
-    const classes = where(counted, labels, 0);
+    const classes = choose(counted, labels, 0);
     const scores = nll ? t : logSoftmax(t, axis);
     const picked = reshape(gather(scores, axis, reshape(classes, reducedShape(x.shape, [axis], true))), labels.shape);
     const ofLabel = weight ? reshape(indexSelect(weight, 0, reshape(classes, [labels.size])), labels.shape) : 1;
@@ -131,7 +131,7 @@ function byLabel(op: string, nll: boolean, x: Tensor, labels: Tensor, o: ClassLo
     const all = smoothing && sum(weight ? mul(scores, reshape(weight, column)) : scores, axis);
     const sharp = mul(mul(picked, ofLabel), labelSmoothing - 1);
     const smooth = all ? sub(sharp, mul(all, labelSmoothing / along.n)) : sharp;
-    const each = where(counted, smooth, 0);
+    const each = choose(counted, smooth, 0);
     return reduction === 'none' ? each : reduction === 'sum' ? sum(each) : div(sum(each), total);
   };
   const saved = [x, labels, rows, total, ...(weight ? [weight] : [])];

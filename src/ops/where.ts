@@ -1,13 +1,12 @@
 // Choices between elements: `where`, and `clamp` with numbers or tensors as bounds.
 
-import { mapTuple } from '../../shaders/checked';
-import { operation } from '../autograd/operation';
 import type { DType } from '../tensor/dtype';
-import { isFloat, wgslType } from '../tensor/dtype';
+import { isFloat } from '../tensor/dtype';
 import { evaluate } from '../tensor/elementwise';
 import type { Shape } from '../tensor/shape';
 import { broadcastShapes } from '../tensor/shape';
 import { Tensor } from '../tensor/tensor';
+import { choose, computed } from './choose';
 import { nonzeroTuple } from './nonzero';
 import {
   type Numeric,
@@ -20,36 +19,14 @@ import {
 } from './operands';
 import * as unary from './unary';
 
-/** The type that elements of a type are chosen in. */
-const computed = (dtype: DType): DType => (dtype === 'bool' ? 'uint32' : isFloat(dtype) ? 'float32' : dtype);
-
 /** As `torch.where`: the elements of `a` where `condition` is true (non-zero), of `b` elsewhere; all three broadcast. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor;
 /** The positions where `condition` is true, a tensor (int32 [N]) for each dimension. Waits for the GPU. */
 export function where(condition: Tensor): Promise<Tensor[]>;
 export function where(condition: Tensor, a?: Operand, b?: Operand): Tensor | Promise<Tensor[]> {
   if (a === undefined && b === undefined) return nonzeroTuple(condition);
-  return chosen(condition, a as Operand, b as Operand);
+  return choose(condition, a as Operand, b as Operand);
 }
-
-const chosen = operation('where', function chosen(condition: Tensor, a: Operand, b: Operand): Tensor {
-  requireTensor('where', condition);
-  const like = [a, b].find((x) => x instanceof Tensor);
-  const operands: Record<string, Tensor> = { c: condition };
-  for (const [name, value] of Object.entries({ a, b })) {
-    requireOperand('where', value, condition);
-    if (value instanceof Tensor) operands[name] = value;
-  }
-  const scalars = mapTuple([a, b], (value) => (value instanceof Tensor ? 0 : value));
-  const shape = Object.values(operands).reduce<Shape>((all, t) => broadcastShapes('where', all, t.shape), []);
-  const dtype = resultType([a, b], like?.dtype ?? 'float32');
-  const type = wgslType(computed(dtype));
-  const expression = `select(${operands.b ? `${type}(b)` : `${type}(t)`}, ${operands.a ? `${type}(a)` : `${type}(s)`}, bool(c))`;
-  const y = evaluate({ name: 'where', expression, operands, scalars, shape, result: dtype });
-  const inputs = [operands.a, operands.b].filter((x) => !!x);
-  const rules = [operands.a && 'select(0.0, g, bool(c))', operands.b && 'select(g, 0.0, bool(c))'];
-  return recordElementwise('where', inputs, y, rules.filter((rule) => !!rule) as string[], operands, [], undefined);
-});
 
 /** A number as a tensor without dimensions, of the type that it stands for beside one of `dtype`. */
 const numberTensor = (value: Numeric, dtype: DType): Tensor =>
