@@ -2,11 +2,15 @@
 
 /** The matrices that a subgroup multiplies at once: C [m, n] += A [m, k] · B [k, n], halves in and float32 out. */
 export interface MatrixUnit {
+  /** Rows of A and C. */
   readonly m: number;
+  /** Columns of B and C. */
   readonly n: number;
+  /** Columns of A, rows of B. */
   readonly k: number;
 }
 
+/** What kernels are made for: the kind of an adapter, not its model. */
 export interface KernelTarget {
   /** The driver runs shaders on a CPU: loads and barriers cost far more than FMAs, and a workgroup is the work of one core. */
   readonly isCpu: boolean;

@@ -5,15 +5,19 @@ import { notePlace } from './tensor/call-site';
 
 notePlace(); // after all that is imported
 
+export type { KernelTarget, MatrixUnit } from '../shaders/target';
 export { AnomalyError, detectAnomaly } from './autograd/anomaly';
 export { autocast, isAutocasting } from './autograd/autocast';
+export type { BackwardOptions } from './autograd/backward';
 export { backward, grad } from './autograd/backward';
 export { checkpoint, checkpointSequential } from './autograd/checkpoint';
-export type { CompiledStep, CompileOptions } from './autograd/compile';
+export type { CompiledStep, CompileOptions, PlanReport } from './autograd/compile';
 export { compile } from './autograd/compile';
 export type { CustomFunctionOptions, FunctionContext } from './autograd/custom-function';
 export { customFunction } from './autograd/custom-function';
+export type { JvpOptions } from './autograd/forward-mode';
 export { jvp } from './autograd/forward-mode';
+export type { GradcheckOptions, GradcheckReport } from './autograd/gradcheck';
 export { gradcheck, gradgradcheck } from './autograd/gradcheck';
 export type { GradientHook } from './autograd/hooks';
 export { isRecomputing } from './autograd/modes';
@@ -22,7 +26,7 @@ export * from './data';
 export * as featureFlow from './featureflow';
 export type { TorchFile } from './formats';
 export { parseNpy, parseNpz, parseTorch, serializeNpy, serializeNpz } from './formats';
-export type { AdapterOptions, Device, DeviceStats, TuneOptions, TuningTable } from './gpu';
+export type { AdapterOptions, Device, DeviceStats, ProfiledLaunch, TuneOptions, TuningTable } from './gpu';
 export {
   AdapterError,
   DawnfieldError,
@@ -58,9 +62,10 @@ export * as linalg from './ops/linalg';
 export * as optim from './optim';
 export type { TensorOptions } from './tensor/create';
 export { arange, eye, full, fullLike, linspace, ones, onesLike, tensor, zeros, zerosLike } from './tensor/create';
-export type { DType } from './tensor/dtype';
+export type { DType, TypedArray } from './tensor/dtype';
 export { endStep } from './tensor/memory';
 export { bernoulli, rand, randint, randLike, randn, randnLike, randperm } from './tensor/random';
+export type { RngState } from './tensor/seed';
 export { getRngState, manualSeed, setRngState } from './tensor/seed';
 export type { Shape } from './tensor/shape';
 export type { NestedArray } from './tensor/tensor';

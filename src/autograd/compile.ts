@@ -25,9 +25,13 @@ import { detach, isPlain, isRecording, Node, sumOf, tensorsIn, withoutHistory } 
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
 type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] };
 
+/** What `CompiledStep.report` tells of a plan: its launches a call, the bytes that it holds, and the kernels in their order. */
 export interface PlanReport {
+  /** Launches of a call. */
   readonly dispatches: number;
+  /** Bytes of memory that the plan holds. */
   readonly bytes: number;
+  /** The names of the kernels, in the order of their launches. */
   readonly kernels: readonly string[];
   /** Rewrites of the launches that did not prove right and were left out. */
   readonly skipped: readonly string[];

@@ -10,6 +10,7 @@ import { backward, grad } from './backward';
 import { jvp } from './forward-mode';
 import { enableGrad, nextNode, recordedSince, scopedNoGrad } from './tape';
 
+/** Options of `gradcheck` and `gradgradcheck`. */
 export interface GradcheckOptions {
   /**
    * How the function bends, which decides the step: 'smooth' (0.02, extrapolated), 'linear' in each input (0.5: no truncation error, little
@@ -24,11 +25,15 @@ export interface GradcheckOptions {
   rtol?: number;
 }
 
+/** What `gradcheck` has found. */
 export interface GradcheckReport {
   /** The worst element: which input, its position there, and both derivatives. */
   input: number;
+  /** Its position in the input, counted in row-major order. */
   index: number;
+  /** The derivative that the backward pass gives. */
   analytic: number;
+  /** The derivative from differences. */
   numeric: number;
   /** |analytic − numeric| relative to the largest derivative of the input (at least 1). */
   error: number;

@@ -5,11 +5,15 @@ import type { Binding } from './blocks';
 
 /** One launch as it ran. Times in microseconds from the start of the profile. */
 export interface ProfiledLaunch {
+  /** The name of the kernel. */
   readonly kernel: string;
   /** The module that launched it, '' outside of modules. */
   readonly path: string;
+  /** When it began. */
   readonly start: number;
+  /** How long it took. */
   readonly duration: number;
+  /** Floating-point operations, by the shapes. */
   readonly flops: number;
   /** Bytes of the bound ranges, those written in place counted twice. */
   readonly bytes: number;

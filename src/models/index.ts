@@ -4,7 +4,7 @@ export type { BlockShape, Shortcut } from './blocks';
 export { ConvShortcut, PostActBlock, PreActBranch, PreActTransition, ZeroPadShortcut } from './blocks';
 export type { ModelOptions } from './catalog';
 export { createModel, MODEL_NAMES } from './catalog';
-export type { FeatureFlowResNetOptions, Parametrisation } from './feature-flow';
+export type { FeatureFlowResNetOptions, InitialiseOptions, Parametrisation } from './feature-flow';
 export { FeatureFlowResNet } from './feature-flow';
 export { type GenerateOptions, GPT, type GPTOptions } from './gpt';
 export {

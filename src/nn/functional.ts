@@ -76,7 +76,7 @@ export {
   tripletMarginWithDistanceLoss,
 } from '../ops/margin-loss';
 export { linear, matmul } from '../ops/matmul';
-export { batchNorm, groupNorm, layerNorm } from '../ops/norm';
+export { type AffineOptions, type BatchNormOptions, batchNorm, groupNorm, layerNorm } from '../ops/norm';
 export {
   type InstanceNormOptions,
   instanceNorm,
@@ -127,12 +127,14 @@ export * from '../ops/reduce';
 export * from '../ops/residual-step';
 export { logSoftmax, softmax } from '../ops/softmax';
 export {
+  type CovOptions,
   corrcoef,
   cov,
   cumulativeTrapezoid,
   nanmean,
   nansum,
   stdMean,
+  type TrapezoidOptions,
   trace,
   trapezoid,
   varMean,

@@ -68,29 +68,33 @@ export function gain(nonlinearity: Nonlinearity, slope = 0.01): number {
 /** Activations whose gain is known, as of `torch.nn.init.calculate_gain`. */
 export type Nonlinearity = 'linear' | 'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'selu';
 
-interface Kaiming {
+/** Options of `kaimingUniform` and `kaimingNormal`. */
+export interface KaimingOptions {
+  /** Which count of connections divides the variance: 'fanIn' (the default) keeps that of the forward pass. */
   mode?: 'fanIn' | 'fanOut';
+  /** What follows the layer, which decides the gain; 'relu' by default. */
   nonlinearity?: Nonlinearity;
+  /** Of 'leakyRelu', on its negative side. */
   slope?: number;
 }
 
-const KAIMING: OptionTable<Kaiming> = {
+const KAIMING: OptionTable<KaimingOptions> = {
   mode: word('fanIn', 'fanOut'),
   nonlinearity: word('linear', 'sigmoid', 'tanh', 'relu', 'leakyRelu', 'selu'),
   slope: is.number,
 };
 
-function kaimingStd(shape: Shape, options: Kaiming): number {
+function kaimingStd(shape: Shape, options: KaimingOptions): number {
   const { mode = 'fanIn', nonlinearity = 'relu', slope } = checked('kaiming', options, KAIMING);
   return gain(nonlinearity, slope) / Math.sqrt(fans(shape)[mode]);
 }
 
 /** He et al. 2015: normal with standard deviation gain / √fan. */
-export const kaimingNormal = (shape: Shape, options: Kaiming = {}): Tensor =>
+export const kaimingNormal = (shape: Shape, options: KaimingOptions = {}): Tensor =>
   normal(shape, 0, kaimingStd(shape, options));
 
 /** He et al. 2015: uniform in ±√3 · gain / √fan. */
-export function kaimingUniform(shape: Shape, options: Kaiming = {}): Tensor {
+export function kaimingUniform(shape: Shape, options: KaimingOptions = {}): Tensor {
   const bound = Math.sqrt(3) * kaimingStd(shape, options);
   return uniform(shape, -bound, bound);
 }

@@ -12,14 +12,16 @@ import { Affine } from './norm';
 import { Parameter } from './parameter';
 import { refill } from './reset';
 
-interface NormOptions {
+/** Options of `GroupNorm`, and in part of `LayerNorm`. */
+export interface NormOptions {
   /** Added to the variance (default 1e-5). */
   eps?: number;
   /** Whether scale and shift are trained (default true). */
   affine?: boolean;
 }
 
-interface LayerNormOptions extends NormOptions {
+/** Options of `LayerNorm`. */
+export interface LayerNormOptions extends NormOptions {
   /** PyTorch's name of `affine`. */
   elementwiseAffine?: boolean;
   /** Whether there is a shift next to the scale (default true). */
@@ -79,7 +81,8 @@ export class GroupNorm extends Affine {
   }
 }
 
-interface RMSNormOptions {
+/** Options of `RMSNorm`. */
+export interface RMSNormOptions {
   /** Added to the mean square (default: the distance from 1 to the next float32). */
   eps?: number | null;
   /** Whether the scale is trained (default true). */

@@ -17,6 +17,7 @@ export interface CellOptions {
   bias?: boolean;
 }
 
+/** Options of `RNNCell`. */
 export interface RNNCellOptions extends CellOptions {
   /** 'tanh' by default. */
   nonlinearity?: 'tanh' | 'relu';

@@ -106,7 +106,9 @@ export abstract class TransformerLayer<In extends readonly unknown[]> extends Sp
 
 /** What `TransformerEncoderLayer.forward` takes besides the sequence; masks as in `nn.MultiheadAttention`. */
 export interface EncoderLayerCall {
+  /** Where positions may not attend, [S, S]. */
   srcMask?: Tensor | null;
+  /** Positions that are padding, [N, S]. */
   srcKeyPaddingMask?: Tensor | null;
   /** Whether `srcMask` is causal; it may be left out then. */
   isCausal?: boolean;
@@ -149,12 +151,17 @@ export class TransformerEncoderLayer extends TransformerLayer<[src: Tensor, call
 
 /** What `TransformerDecoderLayer.forward` takes besides the sequences; masks as in `nn.MultiheadAttention`. */
 export interface DecoderCall {
+  /** Where positions of the target may not attend to each other, [T, T]. */
   tgtMask?: Tensor | null;
+  /** Where they may not attend to the memory, [T, S]. */
   memoryMask?: Tensor | null;
+  /** Positions of the target that are padding, [N, T]. */
   tgtKeyPaddingMask?: Tensor | null;
+  /** Positions of the memory that are padding, [N, S]. */
   memoryKeyPaddingMask?: Tensor | null;
   /** Whether the masks are causal; they may be left out then. */
   tgtIsCausal?: boolean;
+  /** As `tgtIsCausal`, of the mask of the memory. */
   memoryIsCausal?: boolean;
 }
 

@@ -12,6 +12,7 @@ import { type Equivalents, recorded } from './record';
 import { textOf } from './text';
 
 export type { DynamicAxes } from './free';
+export type { Equivalents } from './record';
 
 /** Options of `exportOnnx`. */
 export interface OnnxOptions {

@@ -6,6 +6,7 @@ import { requireHalf } from './half';
 
 /** Element types. A bool takes 4 bytes on the GPU, a float16 two; float16 needs the feature 'shader-f16'. */
 export type DType = 'float32' | 'float16' | 'int32' | 'uint32' | 'bool';
+/** What `data()` reads a tensor into: by its dtype floats, or integers of 32 bits. */
 export type TypedArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 /** Elements as the memory holds them: of float16 the bits. */
 type StoredArray = TypedArray | Uint16Array<ArrayBuffer>;

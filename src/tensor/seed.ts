@@ -6,7 +6,9 @@ let draws = 0;
 
 /** The state of the global generator; `setRngState` goes on from it exactly. */
 export interface RngState {
+  /** What `manualSeed` was given. */
   seed: number;
+  /** Draws made from it so far. */
   draws: number;
 }
 

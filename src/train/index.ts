@@ -9,7 +9,7 @@ export type { Evaluation, EvaluationOptions, OwnEvaluationOptions } from './eval
 export { evaluate } from './evaluate';
 export type { HookState, TrainerHook, TrainerRun } from './hooks';
 export type { Loader } from './loader';
-export type { EpochLine, MetricsLine, StageLine, StepLine, SummaryLine } from './metrics';
+export type { EpochLine, MetricsLine, ProbeLine, StageLine, StepLine, SummaryLine } from './metrics';
 export type { OwnTrainerOptions, RunStore, StepReport, TrainerOptions } from './options';
 export type { RunSummary } from './progress';
 export { averageWeights, scheduleSteps } from './recipe-hooks';

@@ -73,8 +73,11 @@ export interface SummaryLine {
 
 /** What a program has measured besides, after this step. */
 export interface ProbeLine {
+  /** Tells these lines from others. */
   type: 'probe';
+  /** The step after which it was measured. */
   step: number;
+  /** Its epoch, from 1. */
   epoch: number;
   [key: string]: unknown;
 }
