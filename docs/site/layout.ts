@@ -2,21 +2,26 @@
 import type { Document } from './markdown';
 import { addressOf, ENTRIES, SECTIONS } from './pages';
 import { REPOSITORY } from './places';
-import { escaped } from './text';
+import { escaped, plain } from './text';
 
 const MARK =
   '<svg viewBox="0 0 32 32" aria-hidden="true"><path class="a" d="M3 22C12 22 20 10 29 10"/><path class="b" d="M3 10c9 0 17 12 26 12"/></svg>';
-const ICON =
-  "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Cpath d='M3 22C12 22 20 10 29 10' fill='none' " +
-  "stroke='%23e2674a' stroke-width='4' stroke-linecap='round'/%3E%3Cpath d='M3 10c9 0 17 12 26 12' fill='none' stroke='%232f7f86' " +
-  "stroke-width='4' stroke-linecap='round'/%3E%3C/svg%3E";
-
 /** What was chosen holds on every page; set before anything is drawn. */
 const THEME = `const t = localStorage.getItem('theme'); if (t) document.documentElement.dataset.theme = t;`;
 const SWITCH = `document.querySelector('#theme').addEventListener('click', () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
   localStorage.setItem('theme', (root.dataset.theme = dark ? 'light' : 'dark'));
+});`;
+
+/** The search is loaded when it is first asked for: by its button, by / or by Ctrl-K. */
+const SEARCH = `const find = async () => (await import('./search.js')).open();
+document.querySelector('#find').addEventListener('click', find);
+addEventListener('keydown', (event) => {
+  const typing = event.target.closest('input, textarea, select, dialog');
+  if (!(event.key === '/' && !typing) && !(event.key === 'k' && (event.ctrlKey || event.metaKey))) return;
+  event.preventDefault();
+  find();
 });`;
 
 export interface Frame {
@@ -36,7 +41,7 @@ export const frame = ({ title, description, body, kind }: Frame): string => `<!d
 <meta name="color-scheme" content="light dark">
 <meta name="description" content="${escaped(description)}">
 <title>${escaped(title)}</title>
-<link rel="icon" href="${ICON}">
+<link rel="icon" href="icon.svg">
 <link rel="stylesheet" href="style.css">
 <script>${THEME}</script>
 </head>
@@ -45,10 +50,12 @@ export const frame = ({ title, description, body, kind }: Frame): string => `<!d
 <header class="bar">
 <a class="brand" href="index.html">${MARK}<span>Dawnfield</span></a>
 <nav aria-label="Site"><a href="training.html">Guides</a><a href="api/index.html">API</a><a href="page/index.html">Try it</a><a href="${REPOSITORY}">GitHub</a></nav>
+<button type="button" id="find" aria-keyshortcuts="/">Search</button>
 <button type="button" id="theme" aria-label="Switch between light and dark">◐</button>
 </header>
 ${body}
-<script>${SWITCH}</script>
+<script>${SWITCH}
+${SEARCH}</script>
 </body>
 </html>
 `;
@@ -94,10 +101,6 @@ ${list.length > 1 ? `<nav class="contents" aria-label="On this page"><p class="g
 
 function firstSentence(html: string): string {
   const paragraph = /<p>([\s\S]*?)<\/p>/.exec(html)?.[1] ?? '';
-  const words = paragraph.replace(/<[^>]*>/g, '').replace(/\s+/g, ' ');
-  return (/^.*?[.?:](?= |$)/.exec(words)?.[0] ?? words)
-    .replaceAll('&lt;', '<')
-    .replaceAll('&gt;', '>')
-    .replaceAll('&amp;', '&')
-    .replaceAll('&quot;', '"');
+  const words = plain(paragraph);
+  return /^.*?[.?:](?= |$)/.exec(words)?.[0] ?? words;
 }

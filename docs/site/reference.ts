@@ -13,6 +13,7 @@ import {
   type ProjectReflection,
   ReflectionKind,
   ReflectionType,
+  RendererEvent,
 } from 'typedoc';
 import { docOf } from '../../scripts/publish/docs.mjs';
 import { ENTRIES } from '../../scripts/publish/modules';
@@ -20,6 +21,7 @@ import { FAMILY_ORDER, familyOf } from './families';
 import { filesOf } from './links';
 import { NOT_EXPORTED } from './not-exported';
 import { REPOSITORY, root } from './places';
+import { type Found, namesOf } from './search';
 
 /** `lean` and `methods` are parts of `dawnfield`, which is documented as Node has it. */
 const entries = Object.entries(ENTRIES).flatMap(([path, source]): [string, string][] => {
@@ -32,8 +34,9 @@ const SITE = 'https://site.invalid/';
 
 const text = (words: string) => [{ kind: 'text' as const, text: words }];
 
-/** Writes the reference into a folder; throws where typedoc warns. */
-export async function writeReference(folder: string): Promise<void> {
+/** Writes the reference into the folder `name` of the site, and returns its names; throws where typedoc warns. */
+export async function writeReference(site: string, name: string): Promise<Found[]> {
+  const folder = join(site, name);
   const app = await Application.bootstrapWithPlugins({
     // Those of the library's parts first: a name is documented where it is met first, and referred to elsewhere.
     entryPoints: [...entries].reverse().map(([, source]) => join(root, source)),
@@ -50,7 +53,11 @@ export async function writeReference(folder: string): Promise<void> {
       navigationLinks: { Guides: `${SITE}training.html`, 'Try it': `${SITE}page/index.html` },
       titleLink: `${SITE}index.html`,
     },
-    ...{ visibilityFilters: {}, customCss: join(root, 'docs/site/reference.css') },
+    ...{
+      visibilityFilters: {},
+      customCss: join(root, 'docs/site/reference.css'),
+      favicon: join(root, 'docs/site/icon.svg'),
+    },
     skipErrorChecking: true, // `npm run check` does it
     ...{ treatWarningsAsErrors: true, logLevel: LogLevel.Warn },
     validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true },
@@ -60,12 +67,17 @@ export async function writeReference(folder: string): Promise<void> {
   const project = await app.convert();
   if (!project) throw new Error('typedoc could not read the sources.');
   app.validate(project);
+  const found: Found[] = [];
+  app.renderer.on(RendererEvent.END, () => {
+    if (app.renderer.router) found.push(...namesOf(app.renderer.router, name));
+  });
   await app.generateOutputs(project);
   if (app.logger.hasErrors() || app.logger.hasWarnings()) throw new Error('typedoc warns (above).');
   for (const path of filesOf(folder).filter((name) => name.endsWith('.html'))) {
     const up = '../'.repeat(relative(folder, path).split(sep).length);
     writeFileSync(path, readFileSync(path, 'utf8').replaceAll(SITE, up));
   }
+  return found;
 }
 
 /** What the source says of a name that has no comment of its own. */

@@ -1,5 +1,5 @@
-// The site that `npm run site` makes: no warning of typedoc, no dead link, a title on each page, nothing that axe-core would change, nothing wider than a
-// telephone. Skipped where its packages cannot be had.
+// The site that `npm run site` makes: no warning of typedoc, no dead link, a title on each page, a search, nothing that axe-core would change, nothing
+// wider than a telephone. Skipped where its packages cannot be had.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -62,26 +62,56 @@ test('a guide has a picture, a program, and links onwards', () => {
   }
 });
 
-seen('axe-core finds nothing on the front page and a guide, and nothing is wider than 390 px', async () => {
+type Page = Awaited<ReturnType<typeof openPage>>;
+
+/** The site, served while `body` has a page of Chromium. */
+async function visit(body: (page: Page, url: string) => Promise<void>): Promise<void> {
   const server = await serve(folder);
   const problems: string[] = [];
   try {
-    await withBrowser('chromium', async (browser) => {
-      const page = await openPage(browser, problems);
-      for (const path of ['index.html', 'mean-field.html'])
-        for (const theme of ['light', 'dark']) {
-          await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
-          await page.setViewport({ width: theme === 'dark' ? 390 : 1280, height: 900 });
-          await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/${path}`);
-          await accessible(page, `${path}, ${theme}`);
-          const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-          assert.ok(wide <= room, `${path} is ${wide} px wide where ${room} are there`);
-        }
-    });
+    await withBrowser('chromium', async (browser) =>
+      body(await openPage(browser, problems), `http://localhost:${(server.address() as AddressInfo).port}/`),
+    );
   } finally {
     server.close();
   }
   assert.equal(problems, []);
-});
+}
+
+seen('guides and reference are searched by the keyboard alone', () =>
+  visit(async (page, url) => {
+    await page.goto(`${url}training.html`);
+    await page.keyboard.press('/');
+    await page.waitForSelector('#search-field');
+    const first = async (text: string) => {
+      await page.$eval('#search-field', (field) => {
+        (field as HTMLInputElement).value = '';
+      });
+      await page.type('#search-field', text);
+      await page.waitForFunction(() => /found/.test(document.querySelector('#search p')?.textContent ?? ''));
+      return page.$eval('.found a', (link) => link.getAttribute('href') ?? '');
+    };
+    assert.match(await first('lesion'), /^[a-z-]+\.html/);
+    assert.is(await first('gradcheck'), 'api/functions/dawnfield.gradcheck.html');
+    assert.match(await first('cross_entropy'), 'crossEntropy');
+    await accessible(page, 'search');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => location.pathname.includes('crossEntropy'));
+  }),
+);
+
+seen('axe-core finds nothing on the front page and a guide, and nothing is wider than 390 px', () =>
+  visit(async (page, url) => {
+    for (const path of ['index.html', 'mean-field.html'])
+      for (const theme of ['light', 'dark']) {
+        await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
+        await page.setViewport({ width: theme === 'dark' ? 390 : 1280, height: 900 });
+        await page.goto(url + path);
+        await accessible(page, `${path}, ${theme}`);
+        const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.ok(wide <= room, `${path} is ${wide} px wide where ${room} are there`);
+      }
+  }),
+);
 
 test.run();
