@@ -264,8 +264,14 @@ export class Session {
     this.#turns.give();
     if (run.id === 0 && now - this.#savedAt > SAVE_EVERY && this.#gate.isOpen) void this.save();
     await new Promise((resolve) => setTimeout(resolve)); // messages are heard
-    await this.#gate.pass();
+    let isStep = await this.#gate.pass();
     await this.#turns.take();
+    // The gate may have been closed while the turn was waited for: what was saved then is where the run stands.
+    while (!isStep && !this.#gate.isOpen) {
+      this.#turns.give();
+      isStep = await this.#gate.pass();
+      await this.#turns.take();
+    }
   }
 
   /** What the networks take the pictures for. The GPU must be free, or the caller's. */

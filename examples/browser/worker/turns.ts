@@ -35,7 +35,7 @@ export class Turns {
 /** Where runs wait while the experiment is paused. */
 export class Gate {
   #open = true;
-  #waiting: (() => void)[] = [];
+  #waiting: ((isStep: boolean) => void)[] = [];
 
   get isOpen(): boolean {
     return this.#open;
@@ -43,19 +43,24 @@ export class Gate {
 
   open(): void {
     this.#open = true;
-    this.step();
+    this.#let(false);
   }
 
   close(): void {
     this.#open = false;
   }
 
-  /** Lets those through that wait now. */
+  /** Lets those through that wait now, for one step. */
   step(): void {
-    for (const go of this.#waiting.splice(0)) go();
+    this.#let(true);
   }
 
-  async pass(): Promise<void> {
-    if (!this.#open) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  #let(isStep: boolean): void {
+    for (const go of this.#waiting.splice(0)) go(isStep);
+  }
+
+  /** Returns whether it is for one step that whoever asks is let through. */
+  async pass(): Promise<boolean> {
+    return !this.#open && new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
