@@ -57,7 +57,7 @@ export const unfold = mixed('unfold', function unfold(x: Tensor, kernelSize: Pai
   const [oh, ow] = counts;
   const channels = fromEnd(x.shape, 3);
   const taps = maps.reduce((y, map, i) => alongAxis(op, y, x.ndim - 2 + i, map), x);
-  const apart = permute(reshape(taps, [-1, channels, kh, oh, kw, ow]), [0, 1, 2, 4, 3, 5]);
+  const apart = permute(reshape(taps, [size(x.shape.slice(0, -3)), channels, kh, oh, kw, ow]), [0, 1, 2, 4, 3, 5]);
   return reshape(apart, [...x.shape.slice(0, -3), channels * kh * kw, oh * ow]);
 });
 
@@ -113,7 +113,7 @@ export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
   checkParts('pixelShuffle', x, 'upscaleFactor', r, 3, () => fromEnd(x.shape, 3) % (r * r) === 0);
   const [C, H, W] = tuple(x.shape.slice(-3), 3);
   const c = C / (r * r);
-  const y = permute(reshape(x, [-1, c, r, r, H, W]), [0, 1, 4, 2, 5, 3]);
+  const y = permute(reshape(x, [size(x.shape.slice(0, -3)), c, r, r, H, W]), [0, 1, 4, 2, 5, 3]);
   return reshape(y, [...x.shape.slice(0, -3), c, H * r, W * r]);
 }
 
@@ -122,7 +122,7 @@ export function pixelUnshuffle(x: Tensor, downscaleFactor: number): Tensor {
   const r = downscaleFactor;
   checkParts('pixelUnshuffle', x, 'downscaleFactor', r, 3, () => x.shape.slice(-2).every((n) => n % r === 0));
   const [C, H, W] = tuple(x.shape.slice(-3), 3);
-  const y = permute(reshape(x, [-1, C, H / r, r, W / r, r]), [0, 1, 3, 5, 2, 4]);
+  const y = permute(reshape(x, [size(x.shape.slice(0, -3)), C, H / r, r, W / r, r]), [0, 1, 3, 5, 2, 4]);
   return reshape(y, [...x.shape.slice(0, -3), C * r * r, H / r, W / r]);
 }
 

@@ -107,4 +107,10 @@ test('refused', () => {
     assert.throws(call, message);
 });
 
+test('images of nothing keep their shapes', () => {
+  assert.equal(pixelShuffle(zeros([2, 0, 2, 3]), 2).shape, [2, 0, 4, 6]);
+  assert.equal(pixelUnshuffle(zeros([0, 1, 4, 6]), 2).shape, [0, 4, 2, 3]);
+  assert.equal(unfold(zeros([0, 1, 4, 6]), 2).shape, [0, 4, 15]);
+});
+
 test.run();
