@@ -102,7 +102,9 @@ export function normalize(
   const tracked = training && runningMean ? o.numBatchesTracked : null;
   const tracking = !tracked ? 'none' : momentum === null ? 'mean' : 'count';
   const affine = weight && bias ? [contiguous(weight), contiguous(bias)] : [];
-  const running = runningMean && runningVar ? [runningMean, runningVar, ...(tracked ? [tracked] : [])] : [];
+  // Those that are only read may be views that kernels cannot bind.
+  const own = (t: Tensor) => (training ? t : contiguous(t));
+  const running = runningMean && runningVar ? [own(runningMean), own(runningVar), ...(tracked ? [tracked] : [])] : [];
   const whole = training && walksChannels(target, plane, channels) && affine.length > 0 && running.length > 0;
   const { chunks, constants } = chunking(layout, whole, eps, momentum ?? 0);
   const relu = activation === 'relu';

@@ -6,6 +6,7 @@ import { backward, grad } from '../../src/autograd/backward';
 import { noGrad } from '../../src/autograd/tape';
 import { device } from '../../src/gpu';
 import { batchNorm, groupNorm, layerNorm } from '../../src/ops/norm';
+import { slice } from '../../src/ops/views';
 import { ones, tensor, zeros } from '../../src/tensor/create';
 import { size } from '../../src/tensor/shape';
 import { strided, type Tensor } from '../../src/tensor/tensor';
@@ -318,6 +319,13 @@ test('group norm', async () => {
     });
   }
   assert.throws(() => groupNorm(zeros([2, 6, 3]), 4), /6 channels cannot be divided into 4 groups/);
+});
+
+test('running statistics that are views, in evaluation', async () => {
+  const statistics = tensor([9, 1, 2, 3]);
+  const of = (runningMean: ReturnType<typeof tensor>) =>
+    batchNorm(tensor([1, 2, 3], { shape: [1, 3] }), { runningMean, runningVar: tensor([1, 1, 1]), eps: 0 });
+  assert.equal([...(await of(slice(statistics, [{ start: 1 }])).data())], [0, 0, 0]);
 });
 
 test.run();
