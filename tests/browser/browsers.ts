@@ -79,7 +79,7 @@ export async function withBrowser<T>(
           },
         })
       : await launch({
-          ...{ ...common, env },
+          ...{ ...common, env, downloadBehavior: { policy: 'allow', downloadPath: userDataDir } },
           args: [
             ...['--no-sandbox', '--disable-quic', '--no-first-run'],
             webgpu ? '--enable-unsafe-webgpu' : '--disable-features=WebGPU,WebGPUService',
