@@ -76,6 +76,7 @@ function prepare(given: Case, wait: Wait): Workload[] {
       return [repeated('', () => gradients([x, gamma, beta], dy)[0])];
     }
     case 'eager-op': {
+      tf.env().set('WEBGPU_CPU_FORWARD', false); // tensors this small it would compute on the host, without a launch
       const x = tf.randomNormal([CHAIN.elements]);
       const chain = (y: tf.Tensor) => {
         for (let i = 0; i < CHAIN.operations; i++) y = y.mul(1.5);
