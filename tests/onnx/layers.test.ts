@@ -1,7 +1,7 @@
 // Layers and functions in ONNX Runtime: each at the batch of its example and another one.
 import { test } from 'uvu';
 import { F, init, nn, type Tensor, tensor } from '../../src/index.node.js';
-import { sameInRuntime, waves, withRuntime } from './runtime';
+import { checkerTest, sameInRuntime, waves, withRuntime } from './runtime';
 
 class Fn extends nn.Module<Tensor[], Tensor | Tensor[]> {
   readonly #f: (...x: Tensor[]) => Tensor | Tensor[];
@@ -354,4 +354,5 @@ for (const [name, [make, ...shapes]] of Object.entries({ ...layers, ...functions
     await sameInRuntime(make(), [inputs(4), inputs(2), inputs(5)]);
   });
 
+checkerTest();
 test.run();

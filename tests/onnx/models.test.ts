@@ -14,7 +14,7 @@ import { VAE } from '../../examples/ported/vae';
 import { ViT } from '../../examples/ported/vit';
 import * as wgan from '../../examples/ported/wgan-gp';
 import { F, init, MeanField, meanFieldsIn, models, nn, noGrad, type Tensor, tensor } from '../../src/index.node.js';
-import { sameInRuntime, waves, withRuntime } from './runtime';
+import { checkerTest, sameInRuntime, waves, withRuntime } from './runtime';
 
 await init();
 
@@ -154,4 +154,5 @@ withRuntime('a custom function, by the operations that compute the same', async 
   });
 });
 
+checkerTest();
 test.run();

@@ -5,7 +5,7 @@ import { F, nn, ones, type Tensor, tensor } from '../../src/index.node.js';
 import { exportOnnx, type OnnxOptions } from '../../src/onnx';
 import { halfTest } from '../ops/halves';
 import { useGpu } from '../util';
-import { distance, hasRuntime, sameInRuntime, waves, withRuntime } from './runtime';
+import { checkerTest, distance, hasRuntime, sameInRuntime, waves, withRuntime } from './runtime';
 
 const withHalf = await halfTest();
 useGpu();
@@ -219,4 +219,5 @@ withHalf('halves stay halves outside, and are computed in float32', async () => 
   if (hasRuntime) assert.ok((await distance(file.bytes, model, [input(4), input(2)])) < 3e-3);
 });
 
+checkerTest();
 test.run();

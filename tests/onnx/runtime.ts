@@ -1,5 +1,8 @@
 // Runs exported models in ONNX Runtime. It is large, so that it is installed with the first run only; where it cannot be had, tests are skipped and counted.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,6 +11,7 @@ import { type nn, noGrad, Tensor, tensor } from '../../src/index.node.js';
 import { exportOnnx, type OnnxModel, type OnnxOptions } from '../../src/onnx';
 import { root } from '../bundle';
 import { hasPackages } from '../packages';
+import { pythonWith } from '../python';
 
 type Numbers = ArrayLike<number | bigint>;
 interface OrtTensor {
@@ -99,7 +103,28 @@ export async function sameInRuntime(
 ): Promise<OnnxModel> {
   model.eval();
   const file = await exportOnnx(model, inputs[0] as Tensor | unknown[], options);
+  exported.push(file.bytes);
   const apart = await distance(file.bytes, model, inputs);
   assert.ok(apart <= 1e-5, `${apart} apart:\n${file}`);
   return file;
+}
+
+const exported: Uint8Array[] = [];
+
+/** The last test of a file: what `sameInRuntime` has exported passes ONNX's own checker, shapes included. Skipped where no Python has the package onnx. */
+export function checkerTest(): void {
+  const python = pythonWith('onnx');
+  const tested = python && hasRuntime ? test : test.skip;
+  tested('the checker of ONNX takes all of them (PYTHON with onnx)', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dawnfield-onnx-'));
+    try {
+      const paths = exported.map((bytes, i) => join(folder, `${i}.onnx`));
+      for (const [i, path] of paths.entries()) writeFileSync(path, exported[i]!);
+      const check = 'import onnx, sys\nfor path in sys.argv[1:]: onnx.checker.check_model(path, full_check=True)';
+      const { status, stderr } = spawnSync(python!, ['-c', check, ...paths], { encoding: 'utf8' });
+      assert.ok(paths.length > 0 && status === 0, stderr);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 }
