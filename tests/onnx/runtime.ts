@@ -118,8 +118,11 @@ export function checkerTest(): void {
   tested('the checker of ONNX takes all of them (PYTHON with onnx)', () => {
     const folder = mkdtempSync(join(tmpdir(), 'dawnfield-onnx-'));
     try {
-      const paths = exported.map((bytes, i) => join(folder, `${i}.onnx`));
-      for (const [i, path] of paths.entries()) writeFileSync(path, exported[i]!);
+      const paths = exported.map((bytes, i) => {
+        const path = join(folder, `${i}.onnx`);
+        writeFileSync(path, bytes);
+        return path;
+      });
       const check = 'import onnx, sys\nfor path in sys.argv[1:]: onnx.checker.check_model(path, full_check=True)';
       const { status, stderr } = spawnSync(python!, ['-c', check, ...paths], { encoding: 'utf8' });
       assert.ok(paths.length > 0 && status === 0, stderr);
