@@ -302,6 +302,8 @@ test('norms and vecdot of linalg', async () => {
     close([await y.item()], [want], 1e-6);
   close(await linalg.norm(x, 1, 0).data(), [3, 16]);
   close(await linalg.vecdot(x, tensor([1, 2])).data(), [-5, 24]);
+  close(await linalg.vecdot(tensor([1, 2]), x).data(), [-5, 24]); // the dimension is that of the products
+  close(await linalg.vecdot(tensor([1, 2]), x, 1).data(), [-5, 24]);
   assert.equal(linalg.matrixNorm(zeros([2, 3, 4]), 1, [0, 2], true).shape, [1, 3, 1]);
 });
 

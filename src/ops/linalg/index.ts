@@ -19,7 +19,10 @@ export { inv, type SolveOptions, type SolveTriangularOptions, solve, solveTriang
 export const cross = (a: Tensor, b: Tensor, dim = -1): Tensor => crossOf(a, b, dim);
 
 /** Scalar products of vectors along `dim` (the last by default), which broadcast, as `torch.linalg.vecdot`. */
-export const vecdot = (a: Tensor, b: Tensor, dim = -1): Tensor => sum(mul(a, b), normalizeAxis('vecdot', dim, a.shape));
+export function vecdot(a: Tensor, b: Tensor, dim = -1): Tensor {
+  const products = mul(a, b);
+  return sum(products, normalizeAxis('vecdot', dim, products.shape)); // of what was broadcast: `a` may have fewer dimensions
+}
 
 /**
  * As `torch.linalg.norm`: without `ord` the 2-norm of all elements or along `dim`; with it the norm of the vectors along one dimension, or of the
