@@ -1,12 +1,15 @@
 // Products of vectors, matrices and batches of them, made of matmul: PyTorch's names, with its demands on shapes.
 
 import { at, fromEnd, tuple } from '../../shaders/checked';
+import { needsGradient } from '../autograd/tape';
 import { checked, is, type OptionTable } from '../gpu/options';
 import { inputError } from '../tensor/context';
+import { full } from '../tensor/create';
 import { isFloat } from '../tensor/dtype';
 import { normalizeAxes, normalizeAxis, size } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { requireTensors } from '../tensor/tensor';
+import { choose } from './choose';
 import { add, mul, sub } from './elementwise';
 import { requireFactors } from './integer-product';
 import { stack } from './join';
@@ -169,7 +172,9 @@ function plus(op: string, x: Tensor, multiply: () => Tensor, options: SumOptions
   const product = multiply();
   const scaled = alpha === 1 ? product : mul(product, alpha);
   const wide = expand(x, product.shape);
-  return beta === 0 ? scaled : add(scaled, beta === 1 ? wide : mul(wide, beta));
+  if (beta !== 0) return add(scaled, beta === 1 ? wide : mul(wide, beta));
+  if (!needsGradient(x)) return scaled;
+  return choose(full([], 0, { dtype: 'bool' }), wide, scaled); // x is not read, and has a gradient of zeros
 }
 
 /** beta·x + alpha·(a·b), as `torch.addmm`: a [m, k], b [k, n], x broadcasts to [m, n]. With beta 0 NaN in x does not matter. */

@@ -6,7 +6,6 @@ import { byDefinition } from '../autograd/backward';
 import { operation } from '../autograd/operation';
 import { needsGradient, type Rule, record, recordLinear, sumOfAll } from '../autograd/tape';
 import { inputError, requireNumbers } from '../tensor/context';
-import { ones } from '../tensor/create';
 import { type DType, floatOf } from '../tensor/dtype';
 import type { Expression } from '../tensor/elementwise';
 import { contiguous, evaluate } from '../tensor/elementwise';
@@ -15,7 +14,7 @@ import { contiguousStrides, normalizeAxes, reducedShape, size } from '../tensor/
 import type { Tensor } from '../tensor/tensor';
 import { strided } from '../tensor/tensor';
 import { expand, permute } from '../tensor/views';
-import { mul } from './elementwise';
+import { add, mul } from './elementwise';
 import { concat } from './join';
 import { autocasting, mixed } from './mixed';
 import { expression } from './operands';
@@ -165,7 +164,7 @@ export const prod = mixed('prod', function prod(x: Tensor, axes?: Axes, keepDims
 /** The product along a dimension, which stays with size 1, by halves: exact for zeros, and its derivatives too. */
 function productTree(x: Tensor, axis: number): Tensor {
   const n = at(x.shape, axis);
-  if (n < 2) return n ? x : ones(x.shape.with(axis, 1));
+  if (n < 2) return n ? x : add(sum(x, axis, true), 1); // of no factors: 1, which depends on x
   const half = n >> 1;
   const product = mul(narrow(x, axis, 0, half), narrow(x, axis, half, half));
   return productTree(n % 2 ? concat([product, narrow(x, axis, n - 1, 1)], axis) : product, axis);

@@ -353,6 +353,12 @@ test('a hundred gradient penalties leave no memory behind', async () => {
   );
 });
 
+test('a product of no factors depends on them, as PyTorch has it', async () => {
+  const x = zeros([3, 0]).requiresGrad_();
+  const [g] = grad(x.prod(1).square().sum(), [x], { createGraph: true });
+  assert.equal([g!.shape, grad(g!.sum(), [x])[0]!.shape], [[3, 0], [3, 0]]); // biome-ignore format: shapes
+});
+
 test('Hessian–vector products by both modes agree', async () => {
   const f = (x: Tensor) =>
     x

@@ -1,6 +1,7 @@
 // Products of vectors, matrices and batches against loops in float64.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { backward } from '../../src/autograd/backward';
 import * as products from '../../src/ops/products';
 import { permute, transpose } from '../../src/ops/views';
 import { tensor, zeros } from '../../src/tensor/create';
@@ -113,7 +114,10 @@ for (const [name, [shapes, run, reference]] of Object.entries(cases))
 
 test('with beta 0 the input is not read', async () => {
   const x = tensor([[NaN]], { requiresGrad: true });
-  assert.equal(await products.addmm(x, tensor([[2]]), tensor([[3]]), { beta: 0 }).toArray(), [[6]]);
+  const y = products.addmm(x, tensor([[2]]), tensor([[3]]), { beta: 0 });
+  assert.equal(await y.toArray(), [[6]]);
+  backward(y, { gradient: tensor([[5]]) });
+  assert.equal(await x.grad?.toArray(), [[0]]); // as PyTorch's: zeros, not none
 });
 
 test('integers, views, empty operands', async () => {
