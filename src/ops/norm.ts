@@ -11,6 +11,7 @@ import type { Constant, Scalar } from '../gpu';
 import { device, f32 } from '../gpu';
 import { checked } from '../gpu/options';
 import { inputError } from '../tensor/context';
+import type { DType } from '../tensor/dtype';
 import { bind, contiguous, evaluate, launchOn } from '../tensor/elementwise';
 import { reduce } from '../tensor/reduce';
 import type { Shape } from '../tensor/shape';
@@ -58,7 +59,7 @@ export function normalize(
   input: Tensor,
   layout: Layout,
   o: BatchNormOptions,
-  result = input.dtype,
+  result: DType = input.dtype,
 ): { y: Tensor; stats: Tensor } {
   const x = contiguous(input);
   const { target } = device();

@@ -10,8 +10,7 @@ import { call, Definitions, moduleList, refused, Text, unknown } from './python'
 import { residual } from './residual';
 
 /** A class of modules. */
-// biome-ignore lint/suspicious/noExplicitAny: classes with any constructors
-export type ModuleClass = abstract new (...args: any[]) => nn.AnyModule;
+export type ModuleClass = abstract new (...args: never[]) => nn.AnyModule;
 /** Classes of the user's own, each with its methods in Python: `def forward(self, x): …`. */
 export type OwnClasses = readonly (readonly [type: ModuleClass, methods: string])[];
 
