@@ -71,13 +71,13 @@ export class Machine {
       for (const { progress } of slots) if (progress) report.say(`${progress.run}: ${describeProgress(progress)}`);
     }
     for (const slot of slots) slot.stop();
-    // Without Redis nothing can be given back: the silence of this worker says it as well.
+    // Without Redis no run can be released: the silence of this worker says it as well.
     await this.#closed();
     clearInterval(timer);
     await forgetStatus(this.connection, this.queue, this.name).catch(() => undefined);
     if (this.#problem) throw this.#problem;
     if (signal.aborted) {
-      report.say('stopped: what was in training is saved and given back.');
+      report.say('stopped: what was in training is saved, and back in the queue.');
       process.exitCode = 130;
     }
   }
@@ -130,7 +130,7 @@ export class Machine {
       if (outcome.kind === 'stopped') {
         claim.release(); // before another worker is told
         await Promise.race([job.moveToWait(token).catch(() => undefined), sleep(1000 * GIVING_BACK)]);
-        report.say(`${name}: saved after step ${outcome.step} and given back`);
+        report.say(`${name}: saved after step ${outcome.step} and back in the queue`);
         throw new WaitingError();
       }
       report.emit({ type: 'end', run: name, ...outcome });

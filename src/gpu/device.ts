@@ -8,6 +8,7 @@ import { checkHome, checkLaunch } from './check';
 import { Commands } from './commands';
 import type { Constant } from './constants';
 import { AdapterError, DeviceLostError, GpuError, InputError } from './errors';
+import { limitsOf } from './limits';
 import { Losses } from './losses';
 import { Outbox } from './outbox';
 import { Pipelines } from './pipelines';
@@ -22,13 +23,6 @@ import { Watch } from './watch';
 
 /** Workgroups along x, y and z. */
 export type Grid = Workgroups;
-
-/** The limits as plain numbers: every launch asks for some, and Dawn answers each from native code (0.16 µs, six times an eager operation). */
-function numbersOf(limits: GPUSupportedLimits): GPUSupportedLimits {
-  const plain: Record<string, number> = {};
-  for (const name in limits) plain[name] = limits[name as keyof GPUSupportedLimits] as number;
-  return Object.freeze(plain) as unknown as GPUSupportedLimits;
-}
 
 /** The open GPU, as `device()` and `init()` give it: what it can do and what it was asked to do so far. */
 export class Device {
@@ -85,7 +79,7 @@ export class Device {
   ) {
     this.profile = options.profile;
     this.info = adapter.info;
-    this.limits = numbersOf(gpu.limits);
+    this.limits = limitsOf(gpu);
     this.features = gpu.features as ReadonlySet<string>;
     this.target = targetOf(adapter.info, this.features, options.subgroupMatrix);
     this.#whenLost.catch(() => {});

@@ -44,7 +44,7 @@ export type Rewrite = (
 ) => Launch[];
 
 /** In their order. For a measurement without one, leave it out here. */
-const rewrites: readonly Rewrite[] = [
+export const rewrites: readonly Rewrite[] = [
   liveLaunches,
   dropRepeats,
   normOnLoad,

@@ -184,7 +184,7 @@ withRedis(
       await says(/^long: epoch 2/);
       child.kill('SIGINT');
       assert.is(await ended, 130, stderr());
-      assert.match(lines.join('\n'), /long: saved after step \d+ and given back/);
+      assert.match(lines.join('\n'), /long: saved after step \d+ and back in the queue/);
       const connection = new Redis(redis.url, { maxRetriesPerRequest: null });
       const queue = new Queue(queueOf(out), { connection, prefix: PREFIX });
       assert.is(await (await queue.getJob('long'))?.getState(), 'waiting');

@@ -1,6 +1,6 @@
 // The self-check of rewrites, on random lists of launches: parameters in one to four groups, of odd widths, with shared and missing gradients,
 // packed or not, norms around convolutions, views, results. An interpreter of the lists tells whether a list computes the same. What the
-// passes make must pass the check and compute the same; lists with a random mistake that compute something else must not pass.
+// rewrites make must pass the check and compute the same; lists with a random mistake that compute something else must not pass.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Rng } from '../../datasets/random';
@@ -9,9 +9,8 @@ import type { Binding, Block, Pool } from '../../src/gpu/blocks';
 import type { Constant } from '../../src/gpu/constants';
 import { f32, Scalar } from '../../src/gpu/constants';
 import { Flow } from '../../src/gpu/flow';
-import { dropRepeats, joinFlat, joinSegments } from '../../src/gpu/fuse';
-import { addOnStore, gradientOnLoad, normOnLoad, sumsOnStore } from '../../src/gpu/fuse-norm';
-import { fused, liveLaunches, place, type Rewrite } from '../../src/gpu/graph';
+import { joinFlat } from '../../src/gpu/fuse';
+import { fused, place, type Rewrite, rewrites } from '../../src/gpu/graph';
 import type { Launch } from '../../src/gpu/trace';
 import { partsOf, VirtualBlock } from '../../src/gpu/trace';
 import {
@@ -204,16 +203,6 @@ function outcome(launches: readonly Launch[], { pinned, owned }: Program, garbag
 }
 
 const PROGRAMS = 150;
-const passes: readonly Rewrite[] = [
-  liveLaunches,
-  dropRepeats,
-  normOnLoad,
-  addOnStore,
-  sumsOnStore,
-  gradientOnLoad,
-  joinFlat,
-  joinSegments,
-];
 
 test(`${PROGRAMS} random programs: every pass computes the same and proves it`, () => {
   const joined: Record<string, number> = {};
@@ -225,7 +214,7 @@ test(`${PROGRAMS} random programs: every pass computes the same and proves it`, 
     const flow = new Flow(launches, pinned, ALIGN);
     assert.is(flow.fault(launches), null, `seed ${seed}: the list itself`);
     let list = launches;
-    for (const pass of passes) {
+    for (const pass of rewrites) {
       const next = pass(list, pinned, ALIGN, MOST);
       assert.is(flow.fault(next), null, `seed ${seed}: ${pass.name}`);
       if (next.length < list.length) {

@@ -108,8 +108,8 @@ seen('axe-core finds nothing on the front page and a guide, and nothing is wider
         await page.setViewport({ width: theme === 'dark' ? 390 : 1280, height: 900 });
         await page.goto(url + path);
         await accessible(page, `${path}, ${theme}`);
-        const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-        assert.ok(wide <= room, `${path} is ${wide} px wide where ${room} are there`);
+        const [wide, allowed] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.ok(wide <= allowed, `${path} is ${wide} px wide where ${allowed} are there`);
       }
   }),
 );
