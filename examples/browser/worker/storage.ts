@@ -38,13 +38,25 @@ async function folder(name?: string): Promise<FileSystemDirectoryHandle> {
   return name ? own.getDirectoryHandle(name, { create: true }) : own;
 }
 
+/** Files that are being opened. Chromium 156 drops the request of one that is collected meanwhile: its promise would never settle. */
+const opening = new Set<SyncFile>();
+
+async function open(file: SyncFile): Promise<SyncHandle> {
+  opening.add(file);
+  try {
+    return await file.createSyncAccessHandle();
+  } finally {
+    opening.delete(file);
+  }
+}
+
 /** Replaces a file. Where the storage is full, there is none of this name afterwards, and it says so. */
 async function write(dir: FileSystemDirectoryHandle, name: string, parts: readonly Uint8Array[]): Promise<void> {
   const wanted = parts.reduce((sum, part) => sum + part.length, 0);
   let at = 0;
   let cause: unknown;
   const file = (await dir.getFileHandle(name, { create: true })) as SyncFile;
-  const handle = await file.createSyncAccessHandle();
+  const handle = await open(file);
   try {
     handle.truncate(0);
     for (const part of parts) at += handle.write(part, { at });
