@@ -10,7 +10,7 @@ export type Case =
   | { kind: 'matmul'; n: number }
   | { kind: 'conv' | 'batchnorm'; channels: number; size: number }
   | { kind: 'layernorm'; rows: number; width: number }
-  | { kind: 'train' | 'memory' | 'first-step'; net: Net }
+  | { kind: 'train' | 'infer' | 'memory' | 'first-step'; net: Net }
   | { kind: 'attention'; length: number; width: number }
   | { kind: 'lstm'; model: LanguageModel }
   | { kind: 'gpt'; model: Decoder }
@@ -59,6 +59,7 @@ export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   image('batchnorm', 16, 32),
   ['layernorm-4096x256', { kind: 'layernorm', rows: 4096, width: 256 }],
   ...Object.entries(NETS).map(([name, net]): [string, Case] => [`train-${name}`, { kind: 'train', net }]),
+  ['infer-resnet20', { kind: 'infer', net: NETS.resnet20 }],
   ['attention-512x64', { kind: 'attention', length: 512, width: 64 }],
   ['lstm-128x2', languageModel(128, 2)],
   ['gpt-small', { kind: 'gpt', model: { layers: 4, heads: 4, width: 128, times: 128, tokens: 65 } }],
@@ -91,6 +92,10 @@ export function findCase(name: string): Case | undefined {
 export const hasPeers = (name: string): boolean =>
   ['matmul', 'conv', 'batchnorm', 'layernorm', 'train', 'lstm', 'eager-op'].includes(findCase(name)!.kind);
 
+/** Whether PyTorch is measured as well, where it is asked for. */
+export const hasPytorch = (name: string): boolean =>
+  hasPeers(name) || ['infer', 'attention', 'gpt'].includes(findCase(name)!.kind);
+
 /** Work of one run, in the unit of its rate; of what is timed on the host the seconds of its unit. */
 export function workOf(given: Case): { amount: number; unit: string } {
   switch (given.kind) {
@@ -105,6 +110,8 @@ export function workOf(given: Case): { amount: number; unit: string } {
       return { amount: (8 * 4 * given.rows * given.width) / 1e9, unit: 'GB/s' };
     case 'train':
       return { amount: BATCH, unit: 'images/s' };
+    case 'infer':
+      return { amount: 1, unit: 'images/s' };
     case 'attention':
       // Two products of the half that a causal mask leaves.
       return { amount: (2 * ATTENTION_HEADS * given.length ** 2 * given.width) / 1e9, unit: 'GFLOP/s' };

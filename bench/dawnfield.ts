@@ -114,6 +114,8 @@ export async function create(): Promise<Contestant> {
       }
       case 'train':
         return [training(gpu, makeStep(given.net, BATCH))];
+      case 'infer':
+        return inference(gpu, given.net);
       case 'eager-op':
         return eagerOperations(gpu);
       case 'eager-step': {
@@ -163,6 +165,25 @@ function eagerOperations(gpu: Device): Workload[] {
     ...{ part, issue: { times: 1000, ask }, run: settled(gpu, ask) },
   });
   return [workload('unrecorded', unrecorded), workload('recorded, with its gradient', differentiated)];
+}
+
+/** One image through a network, compiled and not: the next one is asked for when the result is there. */
+function inference(gpu: Device, net: Net): Workload[] {
+  const model = new models.PreActResNet(net).eval();
+  const image = randn([1, 3, IMAGE, IMAGE]).keep();
+  const forward = (x: Tensor) => noGrad(() => model.forward(x));
+  const compiled = compile(forward);
+  const workload = (part: string, f: (x: Tensor) => Tensor): Workload => ({
+    part,
+    async run(times) {
+      for (let i = 0; i < times; i++) {
+        f(image);
+        endStep();
+        await gpu.sync();
+      }
+    },
+  });
+  return [workload('', compiled), workload('uncompiled', forward)];
 }
 
 /** A compiled step as users write it. */

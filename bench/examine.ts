@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CHAIN, findCase } from './cases';
+import { ATTENTION_HEADS, CHAIN, findCase } from './cases';
 
 export const PEERS = ['tfjs', 'jax-js'] as const;
 export type Who = 'dawnfield' | (typeof PEERS)[number] | 'pytorch';
@@ -55,10 +55,10 @@ export interface How {
 /** What a contestant achieves in a case; its failure is a finding too. */
 export async function examine(who: Who, name: string, { repeat, batch, python }: How): Promise<Findings> {
   const given = findCase(name)!;
-  const net =
-    given.kind === 'eager-op' ? CHAIN : given.kind === 'train' ? given.net : 'model' in given ? given.model : null;
-  if (who === 'pytorch' && net)
-    return start(python!, [join(here, 'peers/pytorch.py'), JSON.stringify(net), String(batch), String(repeat)]);
+  if (who === 'pytorch') {
+    const told = JSON.stringify({ ...given, ...(given.kind === 'eager-op' && CHAIN), heads: ATTENTION_HEADS });
+    return start(python!, [join(here, 'peers/pytorch.py'), told, String(batch), String(repeat)]);
+  }
   if (given.kind !== 'first-step') return run(who, name, repeat);
   const cache = mkdtempSync(join(tmpdir(), 'dawnfield-bench-'));
   try {

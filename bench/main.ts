@@ -12,7 +12,7 @@ import {
 } from '../examples/shared/options';
 import { ensurePackages } from '../scripts/setup/packages.mjs';
 import { checkout, compare } from './against';
-import { CASES, findCase, hasPeers, limitOf } from './cases';
+import { CASES, findCase, hasPeers, hasPytorch, limitOf } from './cases';
 import { examine, isPackaged, PEERS, versionOf, type Who } from './examine';
 import { type Row, showComparison, showComparisonHead, showHead, showRows } from './table';
 
@@ -35,7 +35,7 @@ program
   .argument('[names...]', `what to measure (default: everything): ${[...CASES.keys()].join(', ')}`)
   .option('--repeat <samples>', 'samples whose median counts; where they last long, three are enough', count, 5)
   .option('--batch <images>', 'images of a batch', imageCount, 32)
-  .option('--pytorch <python>', 'training steps also with PyTorch, eager and compiled, by this Python')
+  .option('--pytorch <python>', 'also PyTorch, by this Python, on CUDA or the CPU')
   .option('--no-peers', 'dawnfield alone, and nothing to install')
   .option('--against <commit>', 'instead of peers, this tree beside another commit, in turns')
   .option('--rounds <pairs>', 'with --against: processes of each', count, 5)
@@ -61,7 +61,7 @@ await runProgram<Options>(program, async (options, typed) => {
     const rows: Row[] = [];
     const contestants: Who[] = ['dawnfield'];
     if (peers && hasPeers(name)) contestants.push(...PEERS);
-    if (pytorch && ['train', 'lstm', 'gpt', 'eager-op'].includes(findCase(name)!.kind)) contestants.push('pytorch');
+    if (pytorch && hasPytorch(name)) contestants.push('pytorch');
     for (const peer of contestants) {
       const load = loadavg()[0];
       const { findings, ...where } = await examine(peer, name, { repeat, batch, python: pytorch });

@@ -1,11 +1,11 @@
-"""PyTorch on a training step of a net of the comparison: what `npm run bench -- --pytorch PYTHON` starts.
+"""PyTorch on a case of the comparison: what `npm run bench -- --pytorch PYTHON` starts.
 
-    python pytorch.py NET BATCH REPEAT
-    python pytorch.py '{"operations": 50, "elements": 16}' BATCH REPEAT    the host's time for tiny operations
+    python pytorch.py CASE BATCH REPEAT
 
-NET is the JSON of an entry of NETS in bench/net.ts, and the walk is that of `forward` there; or of a LanguageModel or Decoder of bench/cases.ts. Prints one line of JSON. On CUDA where there is
-one, else on the CPU. Eager and compiled, in float32 without TF32, as WebGPU has it; then what PyTorch's users may do besides: channels-last,
-CUDA graphs (`reduce-overhead`) and autocast (float16 on CUDA, bfloat16 on a CPU), so that the peer is not held back.
+CASE is the JSON of a Case in bench/cases.ts; a net's walk is that of `forward` in bench/net.ts. Prints one line of JSON. On CUDA where there is
+one, else on the CPU. Kernels are called eagerly, as bench/dawnfield.ts does. Training steps run eager and compiled, in float32 without TF32, as
+WebGPU has it; then with what PyTorch's users may do besides: channels-last, CUDA graphs (`reduce-overhead`) and autocast (float16 on CUDA,
+bfloat16 on a CPU), so that the peer is not held back.
 """
 
 import json
@@ -150,6 +150,91 @@ def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=F
     return sorted(labels.numel() * steps / seconds(steps) for _ in range(repeat))
 
 
+def kernels(case, batch, device):
+    """What a case of single operations repeats: the part, the work of one, its unit, and the function."""
+
+    def tensor(*shape):
+        return torch.randn(*shape, device=device)
+
+    def differentiated(f, leaves, gradient):
+        leaves = [x.requires_grad_() for x in leaves]
+
+        def run():
+            f(*leaves).backward(gradient)
+            for x in leaves:
+                x.grad = None
+
+        return run
+
+    kind = case["kind"]
+    if kind == "matmul":
+        n = case["n"]
+        a, b = tensor(n, n), tensor(n, n)
+        return [("", 2 * n**3 / 1e9, "GFLOP/s", lambda: a @ b)]
+    if kind == "conv":
+        c, size = case["channels"], case["size"]
+        x, dy, weight = tensor(batch, c, size, size), tensor(batch, c, size, size), tensor(c, c, 3, 3)
+        work = 2 * batch * c**2 * 9 * size**2 / 1e9
+
+        def gradient(of):
+            mask = [of == "inputGradient", of == "weightGradient", False]
+            return lambda: torch.ops.aten.convolution_backward(dy, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask)
+
+        forward = [("forward", work, "GFLOP/s", lambda: F.conv2d(x, weight, padding=1))]
+        return forward + [(of, work, "GFLOP/s", gradient(of)) for of in ("inputGradient", "weightGradient")]
+    if kind == "batchnorm":
+        shape = (batch, case["channels"], case["size"], case["size"])
+        leaves = [tensor(*shape), tensor(shape[1]), tensor(shape[1])]
+        run = differentiated(lambda x, w, b: F.batch_norm(x, None, None, w, b, True), leaves, tensor(*shape))
+        return [("", 8 * 4 * leaves[0].numel() / 1e9, "GB/s", run)]
+    if kind == "layernorm":
+        width = case["width"]
+        leaves = [tensor(case["rows"], width), tensor(width), tensor(width)]
+        run = differentiated(lambda x, w, b: F.layer_norm(x, [width], w, b), leaves, tensor(case["rows"], width))
+        return [("", 8 * 4 * leaves[0].numel() / 1e9, "GB/s", run)]
+    if kind == "attention":
+        heads, length, width = case["heads"], case["length"], case["width"]
+        q, k, v, g = (tensor(1, heads, length, width) for _ in range(4))
+        attend = lambda *qkv: F.scaled_dot_product_attention(*qkv, is_causal=True)
+        work = 2 * heads * length**2 * width / 1e9
+        plain, leaves = [x.clone() for x in (q, k, v)], [q, k, v]
+        return [
+            ("forward", work, "GFLOP/s", lambda: attend(*plain)),
+            ("forward and gradient", work, "GFLOP/s", differentiated(attend, leaves, g)),
+        ]
+    parts = []
+    for part, mode in (("eager", None), ("torch.compile", "default")):
+        model = Net(case["net"]).to(device).eval()
+        images = tensor(1, 3, 32, 32)
+        parts.append((part, 1, "images/s", torch.no_grad()(lambda f=torch.compile(model, mode=mode) if mode else model: f(images))))
+    return parts
+
+
+def kernel_rates(case, batch, repeat, device):
+    findings = []
+    for part, work, unit, run in kernels(case, batch, device):
+        wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+
+        def seconds(times):
+            begin = time.perf_counter()
+            for _ in range(times):
+                run()
+                if unit == "images/s":
+                    wait()  # one image is asked for when the one before is there
+            wait()
+            return time.perf_counter() - begin
+
+        try:
+            seconds(3)
+            times = max(1, int(0.2 / seconds(1)))
+            found = sorted(work * times / seconds(times) for _ in range(repeat))
+            numbers = {"value": found[len(found) // 2], "least": found[0], "most": found[-1], "samples": repeat}
+        except Exception as error:  # torch.compile needs a C++ compiler, which may be absent
+            numbers = {"value": None, "error": str(error).strip().splitlines()[0]}
+        findings.append({"part": part, "unit": unit, **numbers})
+    return findings
+
+
 def host_times(chain, repeat, device):
     """Microseconds of one tiny operation, without and with its gradient: the first thousand, then the median of samples of a thousand."""
     x = torch.randn(chain["elements"], device=device)
@@ -189,7 +274,7 @@ def host_times(chain, repeat, device):
 
 
 def main():
-    net, batch, repeat = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    case, batch, repeat = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cudnn.benchmark = True
     parts = {
@@ -202,9 +287,14 @@ def main():
     if device == "cuda":
         parts["torch.compile, CUDA graphs"] = {"mode": "reduce-overhead"}
         parts["torch.compile, CUDA graphs, TF32, channels-last"] = {"mode": "reduce-overhead", "channels_last": True, "tf32": True}
-    if "tokens" in net:
+    net = case["net"] if case["kind"] == "train" else case.get("model")
+    if net and "tokens" in net:
         parts = {part: how for part, how in parts.items() if "channels_last" not in how}
-    findings = host_times(net, repeat, device) if "operations" in net else []
+    findings = []
+    if case["kind"] == "eager-op":
+        findings = host_times(case, repeat, device)
+    elif not net:
+        findings = kernel_rates(case, batch, repeat, device)
     for part, how in () if findings else parts.items():
         torch.compiler.reset()
         try:

@@ -136,5 +136,6 @@ setProvider({
   explain: () =>
     'Dawn found no Vulkan, Metal or D3D12 adapter that it accepts. Run `npx dawnfield doctor`: it looks for a driver and, on Debian, ' +
     'installs a software one in a private folder, on which `npx dawnfield run FILE` runs your program. Elsewhere install the GPU driver, or Mesa 24 or newer (mesa-vulkan-drivers).',
-  nap: () => void Atomics.wait(cell, 0, 0, 0.5),
+  // With 0.5 ms one image through ResNet-20 took 8.5 ms (median of three), with 0.2 it takes 6.6, with less no less in every round.
+  nap: () => void Atomics.wait(cell, 0, 0, 0.2),
 });

@@ -58,7 +58,7 @@ export interface Provider {
   /** A function that collects garbage at once, after which the WeakRefs of what was unreachable are empty; null where there is none. */
   collector?(): (() => void) | null;
   asyncContext?<T>(): AsyncContext<T>;
-  /** Blocks the thread for about half a millisecond. Only where awaiting spins and steals a core from a software driver. */
+  /** Blocks the thread for a fifth of a millisecond. Only where awaiting spins and steals a core from a software driver. */
   nap?(): void;
 }
 
