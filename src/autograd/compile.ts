@@ -29,6 +29,8 @@ type Outside<A> = { [K in keyof A]: Scalar extends A[K] ? A[K] | number : A[K] }
 export interface PlanReport {
   /** Launches of a call. */
   readonly dispatches: number;
+  /** How many of these are left out while nothing has written the memory that they read, such as packings of weights in evaluation. */
+  readonly steady: number;
   /** Bytes of memory that the plan holds. */
   readonly bytes: number;
   /** The names of the kernels, in the order of their launches. */
@@ -129,7 +131,9 @@ export function compile<A extends unknown[], R>(
     return result;
   };
   const plans = () =>
-    entries.map(({ graph: { dispatches, bytes, kernels, skipped } }) => ({ dispatches, bytes, kernels, skipped }));
+    entries.map(({ graph: { dispatches, steady, bytes, kernels, skipped } }) => ({
+      ...{ dispatches, steady, bytes, kernels, skipped },
+    }));
   const release = () => {
     for (const entry of entries.splice(0)) entry.release();
   };
@@ -257,7 +261,14 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       lasting.push(memory);
     }
   }
-  const graph = new CompiledGraph(recorded.launches, pinned, gpu.pool, gpu.pipelines, gpu.commands);
+  const graph = new CompiledGraph(
+    recorded.launches,
+    pinned,
+    new Set(inputs.map((t) => t.storage.block)),
+    gpu.pool,
+    gpu.pipelines,
+    gpu.commands,
+  );
   graph.own([...new Set(recorded.constants)]);
   const once = debug || lasting.length > 0;
   const used = once ? [] : [...captured.used.values()].filter((storage) => !storage.released);

@@ -153,7 +153,18 @@ export class Pool {
     this.buffersCreated++;
     this.reservedBytes += size;
     const pending = !this.watch.atOnce;
-    block = { id: this.#nextId++, gpu, size, pool: this, batch: -1, losses: null, pending, free: -1, taken: -1 };
+    block = {
+      id: this.#nextId++,
+      gpu,
+      size,
+      pool: this,
+      batch: -1,
+      losses: null,
+      writes: 0,
+      pending,
+      free: -1,
+      taken: -1,
+    };
     this.#owned.set(gpu, block);
     return block;
   }

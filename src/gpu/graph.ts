@@ -1,6 +1,6 @@
 // The graph of a traced step, ready to run again and again. Dead launches are dropped, virtual buffers placed in reused memory by their last
 // use, bind groups made once. A call writes the numbers that change, encodes the list into one pass and submits once.
-import { fromEnd } from '../../shaders/checked';
+import { at, fromEnd } from '../../shaders/checked';
 import type { Block, Pool, Storage } from './blocks';
 
 import { type Commands, type Launched, MOST_UNIFORMS } from './commands';
@@ -11,6 +11,7 @@ import { Flow } from './flow';
 import { dropRepeats, joinFlat, joinSegments } from './fuse';
 import { addOnStore, gradientOnLoad, normOnLoad, sumsOnStore } from './fuse-norm';
 import type { Pipelines } from './pipelines';
+import { Sources, steadyFirst } from './steady';
 import type { Launch } from './trace';
 import { VirtualBlock } from './trace';
 import { warnOnce } from './warn';
@@ -83,13 +84,14 @@ interface Span {
   to: number;
 }
 
-function spansOf(launches: readonly Launch[], pinned: ReadonlySet<Block>): [VirtualBlock, Span][] {
+/** The first `steady` launches do not run in every call: nobody else may write where their results lie. */
+function spansOf(launches: readonly Launch[], pinned: ReadonlySet<Block>, steady: number): [VirtualBlock, Span][] {
   const spans = new Map<VirtualBlock, Span>();
   launches.forEach(({ bindings }, i) => {
     for (const { block } of bindings) {
       if (!(block instanceof VirtualBlock) || block.place) continue;
-      const span = spans.get(block) ?? { from: i, to: i };
-      span.to = pinned.has(block) ? Infinity : i;
+      const span = spans.get(block) ?? { from: i < steady ? -Infinity : i, to: i };
+      span.to = pinned.has(block) || span.from < 0 ? Infinity : i;
       spans.set(block, span);
     }
   });
@@ -103,9 +105,15 @@ const ROOMY = 4;
  * Gives every virtual block a real one, the largest first. Of those that are free while it is used, it gets the smallest, and the one that has been free
  * for the longest time: Dawn waits for the last user of a buffer, so a long time between two uses lets neighbouring launches overlap.
  */
-export function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, pool: Pool, what: string): Block[] {
+export function place(
+  launches: readonly Launch[],
+  pinned: ReadonlySet<Block>,
+  pool: Pool,
+  what: string,
+  steady = 0,
+): Block[] {
   const owned: { real: Block; uses: Span[] }[] = [];
-  const largestFirst = spansOf(launches, pinned).sort(([a, s], [b, t]) => b.size - a.size || s.from - t.from);
+  const largestFirst = spansOf(launches, pinned, steady).sort(([a, s], [b, t]) => b.size - a.size || s.from - t.from);
   for (const [block, span] of largestFirst) {
     const most = block.size * (pinned.has(block) ? 1 : ROOMY);
     let best: { at: (typeof owned)[number]; since: number } | null = null;
@@ -126,6 +134,9 @@ export function place(launches: readonly Launch[], pinned: ReadonlySet<Block>, p
 /** The launches of a traced step with their memory, tables and bind groups. Not to be confused with the tape's graph of gradients. */
 export class CompiledGraph {
   readonly #replays: Launched[];
+  /** How many of them, the first ones, run only when their sources have changed. */
+  readonly steady: number;
+  readonly #sources: Sources;
   #owned: Block[] = [];
   readonly #uniforms: GPUBuffer | null;
   readonly #uniformGroup: GPUBindGroup | null;
@@ -138,13 +149,18 @@ export class CompiledGraph {
   constructor(
     launches: readonly Launch[],
     pinned: ReadonlySet<Block>,
+    /** What each call writes before it runs. */
+    inputs: ReadonlySet<Block>,
     readonly pool: Pool,
     pipelines: Pipelines,
     readonly commands: Commands,
   ) {
     const { device } = pipelines;
     const { minStorageBufferOffsetAlignment: align, maxStorageBuffersPerShaderStage: most } = device.limits;
-    const { launches: live, flow, skipped } = fused(launches, pinned, align, most);
+    const { launches: all, flow, skipped } = fused(launches, pinned, align, most);
+    const { launches: live, count } = steadyFirst(all, pinned, inputs);
+    this.steady = count;
+    this.#sources = new Sources(live.slice(0, count));
     for (const { kernel } of live) pipelines.get(kernel); // what does not compile throws before memory is taken
     this.skipped = skipped;
     for (const fault of skipped) warnOnce(`compile: a rewrite is left out, the step runs without it (${fault})`);
@@ -155,7 +171,7 @@ export class CompiledGraph {
       this.#owned.push(block.place);
       commands.outbox.write(device.queue, block.place.gpu, 0, table);
     }
-    this.#owned.push(...place(live, pinned, pool, 'a compiled step'));
+    this.#owned.push(...place(live, pinned, pool, 'a compiled step', count));
     const fault = flow.fault(live);
     if (fault) throw new GpuError(`compile: the step's memory was laid out wrongly: ${fault}`);
     const step = device.limits.minUniformBufferOffsetAlignment;
@@ -196,7 +212,7 @@ export class CompiledGraph {
     });
   }
 
-  /** Dispatches of one call. */
+  /** Dispatches of a call, the steady ones included. */
   get dispatches(): number {
     return this.#replays.length;
   }
@@ -240,8 +256,11 @@ export class CompiledGraph {
       if (this.#fresh || this.#changing.length) this.commands.outbox.write(device.queue, this.#uniforms, 0, view);
       this.#fresh = false;
     }
-    for (const launched of this.#replays) this.commands.encode(launched);
+    // What was lost may be among their results.
+    const first = this.#sources.changed || this.commands.losses.any ? 0 : this.steady;
+    for (let i = first; i < this.#replays.length; i++) this.commands.encode(at(this.#replays, i));
     this.commands.flush();
+    if (first === 0) this.#sources.ran();
   }
 
   /** Throws when something that the step reads, and does not compute itself, was lost. */

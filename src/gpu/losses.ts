@@ -15,6 +15,8 @@ export interface Lossy {
   readonly size: number;
   /** Ranges whose content was lost. */
   losses: Loss[] | null;
+  /** How often a command or the host was asked to write it. */
+  writes: number;
 }
 
 interface Loss {
@@ -61,11 +63,14 @@ export class Losses {
   /** Takes down a command at the end of the open batch. */
   note(work: Work): void {
     this.#open.push(work);
+    const { access, bindings } = work;
+    for (let i = 0; i < bindings.length; i++) if (access[i] !== 'r') real(bindings[i] as Range).writes++;
     if (this.any) this.#written(work);
   }
 
   /** The content of this range is nobody's any more. */
   renew(range: Range): void {
+    real(range).writes++;
     if (this.any) restore(range);
     if (this.#open.length || this.#batches.length > 1) this.#open.push({ renewed: range });
   }

@@ -37,6 +37,7 @@ export class VirtualBlock implements Block {
   readonly free = -1;
   taken = -1;
   losses = null;
+  writes = 0;
   place: Block | null = null;
   readonly size: number;
 
