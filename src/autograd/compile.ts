@@ -17,7 +17,7 @@ import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
 import type { Fields } from './fields';
 import { watchFields } from './fields';
-import { Handed } from './handed';
+import { copyOf, Handed } from './handed';
 import { consultedModes } from './modes';
 import { overwrite, requireOwn } from './overwrite';
 import { detach, isPlain, isRecording, Node, sumOf, tensorsIn, withoutHistory } from './tape';
@@ -279,12 +279,14 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
 
   // How each tensor that the program gets is made from the memory of the graph.
   const out = new Handed();
+  const constants = new Set(once ? [] : recorded.constants);
   const placed = (t: Tensor): (() => Tensor) => {
     const { dtype, shape, strides, offset } = t;
     const { bytes } = t.storage;
     const block = graph.placeOf(t.storage.block);
     const tensor = () =>
       out.tensor({ block, bytes, dtype, shape, strides, offset }, once ? graph.handOver(block) : undefined);
+    if (constants.has(block)) return () => copyOf(tensor());
     return isOpen(t) ? () => closed(tensor()) : tensor;
   };
   const giverOf = (t: Tensor): ((now: readonly Tensor[]) => Tensor) => {

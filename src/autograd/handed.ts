@@ -1,11 +1,13 @@
 // What a compiled step hands to the program, results and gradients, lies in its graph's memory. Before the graph runs again, what is still in
 // use moves out.
+import { device } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
 import type { DType } from '../tensor/dtype';
+import { bind, contiguous } from '../tensor/elementwise';
 import { Memory } from '../tensor/memory';
 import type { Shape } from '../tensor/shape';
-import { Tensor } from '../tensor/tensor';
+import { empty, Tensor } from '../tensor/tensor';
 
 /** Where a graph writes a tensor. */
 export interface Place {
@@ -43,4 +45,12 @@ export class Handed {
     for (const memory of this.#before) memory.deref()?.moveOut();
     this.#before = [];
   }
+}
+
+/** Host data that the step has brought is written once: the program gets a copy, in which it may write. */
+export function copyOf(constant: Tensor): Tensor {
+  const own = empty('a compiled step', constant.shape, constant.dtype);
+  own.memory.escape();
+  if (own.size) device().copy(bind(contiguous(constant)), bind(own));
+  return own;
 }

@@ -81,18 +81,18 @@ export function fused(
 /** The first and the last launch that touch a block. */
 interface Span {
   readonly from: number;
-  to: number;
+  readonly to: number;
 }
 
-/** The first `steady` launches do not run in every call: nobody else may write where their results lie. */
+/** The first `steady` launches do not run in every call: where the others read their results, nobody else may write. */
 function spansOf(launches: readonly Launch[], pinned: ReadonlySet<Block>, steady: number): [VirtualBlock, Span][] {
   const spans = new Map<VirtualBlock, Span>();
   launches.forEach(({ bindings }, i) => {
     for (const { block } of bindings) {
       if (!(block instanceof VirtualBlock) || block.place) continue;
-      const span = spans.get(block) ?? { from: i < steady ? -Infinity : i, to: i };
-      span.to = pinned.has(block) || span.from < 0 ? Infinity : i;
-      spans.set(block, span);
+      const { from } = spans.get(block) ?? { from: i };
+      const stays = from < steady && i >= steady;
+      spans.set(block, { from: stays ? -Infinity : from, to: stays || pinned.has(block) ? Infinity : i });
     }
   });
   return [...spans];

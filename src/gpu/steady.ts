@@ -5,6 +5,9 @@ import type { Block } from './blocks';
 import { Scalar } from './constants';
 import { type Launch, VirtualBlock } from './trace';
 
+/** Bytes that steady launches of a plan may write: what they keep is memory that others could use. */
+const MOST_KEPT = 2 ** 26;
+
 /**
  * `launches` with the steady ones in front, and how many these are. What a call brings (`inputs`) is new each time. Results that others see
  * (`pinned`) are computed each time, as the program may write into them.
@@ -20,6 +23,7 @@ export function steadyFirst(
       if (launch.kernel.access[i] !== 'r') writers.set(block, [...(writers.get(block) ?? []), launch]);
     });
   const steady = new Set<Launch>();
+  let kept = 0;
   for (const launch of launches) {
     const stays = launch.bindings.every(({ block }, i) => {
       const access = launch.kernel.access[i];
@@ -27,7 +31,10 @@ export function steadyFirst(
       if (access === 'r' || access === undefined) return !inputs.has(block) && by.every((other) => steady.has(other));
       return access === 'w' && by.length === 1 && block instanceof VirtualBlock && !block.place && !pinned.has(block);
     });
-    if (stays && !launch.constants.some((c) => c instanceof Scalar)) steady.add(launch);
+    const bytes = launch.bindings.reduce((sum, b, i) => (launch.kernel.access[i] === 'w' ? sum + b.bytes : sum), 0);
+    if (!stays || kept + bytes > MOST_KEPT || launch.constants.some((c) => c instanceof Scalar)) continue;
+    kept += bytes;
+    steady.add(launch);
   }
   return { launches: [...steady, ...launches.filter((l) => !steady.has(l))], count: steady.size };
 }

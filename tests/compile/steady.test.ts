@@ -144,6 +144,40 @@ test('a result is computed in every call: what the program writes into it is not
   same(await step().data(), await w.mul(2).data());
 });
 
+test('host data that a step makes and returns are as it makes them, whatever the program did to the last ones', async () => {
+  const step = compile((x: Tensor) => {
+    const c = tensor([1, 2, 3]);
+    return [c, c.mul(2).add(x), c.reshape([3, 1]).select(0, 1)];
+  });
+  const x = ones([3]).keep();
+  for (let i = 0; i < 5; i++) {
+    const [c, y, part] = step(x);
+    same([...(await c.data())], [1, 2, 3]);
+    same([...(await y.data())], [3, 5, 7]);
+    same([...(await part.data())], [2]);
+    c.assign_(7);
+    part.assign_(8);
+  }
+});
+
+test('a plan keeps what its calls read, and no more than 64 MiB of it', () => {
+  const w = randn([256, 256]).keep();
+  const step = compile((x: Tensor) => {
+    let y = w; // of w alone: eight temporaries, and one that stays
+    for (let i = 0; i < 8; i++) y = y.matmul(w).mul(0.01);
+    return y.matmul(x);
+  });
+  const x = randn([256, 256]).keep();
+  for (let i = 0; i < 3; i++) step(x);
+  const [{ steady, bytes }] = step.plans;
+  assert.ok(steady >= 16 && bytes <= 5 * w.size * 4, `${steady} launches, ${bytes} bytes`);
+  const large = randn([2048, 2049]).keep();
+  const sums = compile((x: Tensor) => [1, 2, 3, 4, 5, 6].map((n) => large.mul(n)).reduce((a, b) => a.add(b), x));
+  const zero = randn([2048, 2049]).keep();
+  for (let i = 0; i < 3; i++) sums(zero);
+  assert.ok(sums.plans[0].steady < 6 && sums.plans[0].steady > 0, `${sums.plans[0].steady} launches`);
+});
+
 test('two results of one call chain: the memory of what stays is nobody else’s', async () => {
   const [a, b] = [randn([64, 64]).keep(), randn([64, 64]).keep()];
   const step = compile((x: Tensor) => {
