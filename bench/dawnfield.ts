@@ -1,6 +1,7 @@
 // This framework as a contestant.
 import { type Conv2dKind, lowerConv2d } from '../shaders/conv/lower';
 import {
+  autocast,
   backward,
   compile,
   type Device,
@@ -113,7 +114,7 @@ export async function create(): Promise<Contestant> {
         return [repeated('forward', () => attend(q, k, v).dispose()), both];
       }
       case 'train':
-        return [training(gpu, makeStep(given.net, BATCH))];
+        return [training(gpu, makeStep(given.net, BATCH, given.half))];
       case 'infer':
         return inference(gpu, given.net);
       case 'eager-op':
@@ -187,8 +188,8 @@ function inference(gpu: Device, net: Net): Workload[] {
 }
 
 /** A compiled step as users write it. */
-function makeStep(net: Net, batch: number) {
-  const { step, images, labels } = makeTraining(net, batch);
+function makeStep(net: Net, batch: number, half = false) {
+  const { step, images, labels } = makeTraining(net, batch, half);
   const compiled = compile(step);
   return () => compiled(images, labels);
 }
@@ -202,17 +203,20 @@ function makeEagerStep(net: Net, batch: number) {
   };
 }
 
-/** A training step: SGD with momentum on one batch that stays on the GPU. */
-function makeTraining(net: Net, batch: number) {
+/** A training step: SGD with momentum on one batch that stays on the GPU; with `half` in mixed precision, as `cifar-train --amp` does it. */
+function makeTraining(net: Net, batch: number, half = false) {
   const { particles, ...options } = net;
   const model = particles ? new models.MeanFieldResNet(options) : new models.PreActResNet(options);
   const optimizer = new optim.SGD(model.parameters(), { lr: 0.02, momentum: 0.9 });
   const images = randn([batch, 3, IMAGE, IMAGE]).keep();
   const labels = randint(0, CLASSES, [batch]).keep();
+  const scaler = half ? new optim.GradScaler() : null;
   const step = (x: Tensor, y: Tensor) => {
-    const loss = F.crossEntropy(model.forward(x), y);
-    backward(loss);
-    optimizer.step();
+    const loss = half ? autocast(() => F.crossEntropy(model.forward(x), y)) : F.crossEntropy(model.forward(x), y);
+    backward(scaler ? scaler.scale(loss) : loss);
+    if (scaler) scaler.step(optimizer);
+    else optimizer.step();
+    scaler?.update();
     if (model instanceof models.MeanFieldResNet) model.sortParticles();
     optimizer.zeroGrad();
     return loss;
