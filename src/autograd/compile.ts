@@ -1,14 +1,13 @@
 // compile(step): the first call of a step runs as usual and makes what is made lazily; the second is traced into a graph; from then on a call
 // replays the graph: one submit, nothing created. It is this framework's CUDA graph.
 import { at } from '../../shaders/checked';
-import { device, GpuError, InputError, Scalar } from '../gpu';
+import { device, GpuError, Scalar } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
-import type { Constant } from '../gpu/constants';
 import { CompiledGraph } from '../gpu/graph';
 import { checked, is } from '../gpu/options';
-import type { Effect, Trace } from '../gpu/trace';
-import { undo, VirtualBlock } from '../gpu/trace';
+import type { Effect } from '../gpu/trace';
+import { undo } from '../gpu/trace';
 import { inputError } from '../tensor/context';
 import { bind, contiguous } from '../tensor/elementwise';
 import type { Memory } from '../tensor/memory';
@@ -17,9 +16,10 @@ import { empty, Tensor } from '../tensor/tensor';
 import { isDetecting } from './anomaly';
 import type { Fields } from './fields';
 import { watchFields } from './fields';
-import { copyOf, Handed } from './handed';
+import { Handed, rewritten } from './handed';
 import { consultedModes } from './modes';
 import { overwrite, requireOwn } from './overwrite';
+import { requireSame, signatureOf } from './signature';
 import { detach, isPlain, isRecording, Node, sumOf, tensorsIn, withoutHistory } from './tape';
 
 /** What a call takes: a number where the step takes a Scalar, since it may change from call to call. */
@@ -179,34 +179,6 @@ function requireLeaves(args: readonly unknown[]): void {
       );
 }
 
-/** Refuses a trace that differs from the one before it. */
-function requireSame(before: readonly string[], now: readonly string[]): void {
-  const at = Array.from({ length: Math.max(before.length, now.length) }, (_, i) => i).find((i) => before[i] !== now[i]);
-  if (at === undefined) return;
-  throw new InputError(
-    `compile: the step does something else than when it was traced, with arguments alike, and a graph would repeat the old: launch ${at} was ` +
-      `${before[at] ?? 'not there'} and is now ${now[at] ?? 'not there'}. Numbers and tensors that change must be arguments of the step.`,
-  );
-}
-
-/** What is to be equal in two traces of one step: kernels, what they bind, and numbers that do not change by themselves. */
-function signatureOf({ launches, digests }: Trace, inputs: readonly Tensor[]): string[] {
-  const numbers = new Map<Block, number>();
-  const given = inputs.map((t) => t.storage.block);
-  const nameOf = (block: Block) => {
-    if (given.includes(block)) return `argument ${given.indexOf(block)}`;
-    if (!(block instanceof VirtualBlock)) return `buffer ${block.id}`;
-    if (!numbers.has(block)) numbers.set(block, numbers.size);
-    return `temporary ${numbers.get(block)}`;
-  };
-  const number = (c: Constant) => (typeof c === 'number' ? c : c instanceof Scalar ? 'a scalar' : c.value);
-  const lines = launches.map(({ kernel, bindings, constants, grid }) => {
-    const bound = bindings.map((b) => `${nameOf(b.block)} ${b.offset}+${b.bytes}`);
-    return `${kernel.name}(${bound.join(', ')}; ${constants.map(number).join(' ')}; ${grid.join('×')})`;
-  });
-  return [...lines, `host data ${digests.join()}`];
-}
-
 /** Lists what a step does and makes a graph of it. It does not run yet. */
 function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>, debug: boolean): Entry<R> {
   const given = [...tensorsIn(args)];
@@ -251,7 +223,10 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       void t.storage; // throws where the step returns what it has disposed of
       handed.add(t.memory);
     }
-  const pinned = new Set<Block>([...[...handed].map((m) => m.storage.block), ...recorded.constants]);
+  const pinned = new Set<Block>([
+    ...[...handed].map((m) => m.storage.block),
+    ...recorded.constants.map(({ block }) => block),
+  ]);
   const lasting: Memory[] = [];
   for (const memory of made) {
     if (!memory.live || handed.has(memory)) continue;
@@ -269,7 +244,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     gpu.pipelines,
     gpu.commands,
   );
-  graph.own([...new Set(recorded.constants)]);
+  graph.own([...new Set(recorded.constants.map(({ block }) => block))]);
   const once = debug || lasting.length > 0;
   const used = once ? [] : [...captured.used.values()].filter((storage) => !storage.released);
   for (const storage of used) storage.retain();
@@ -279,14 +254,12 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
 
   // How each tensor that the program gets is made from the memory of the graph.
   const out = new Handed();
-  const constants = new Set(once ? [] : recorded.constants);
   const placed = (t: Tensor): (() => Tensor) => {
     const { dtype, shape, strides, offset } = t;
     const { bytes } = t.storage;
     const block = graph.placeOf(t.storage.block);
     const tensor = () =>
       out.tensor({ block, bytes, dtype, shape, strides, offset }, once ? graph.handOver(block) : undefined);
-    if (constants.has(block)) return () => copyOf(tensor());
     return isOpen(t) ? () => closed(tensor()) : tensor;
   };
   const giverOf = (t: Tensor): ((now: readonly Tensor[]) => Tensor) => {
@@ -302,7 +275,8 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
   const trained = [...fields.requiresGrad].filter(([, { written }]) => written);
   const training = trained.map(([tensor]) => ({ tensor, value: tensor.requiresGrad }));
   // A call is a step: one that does not end it itself, as an optimizer does, ends with the call.
-  const effects = stepsEnded() === stepsBefore ? [...recorded.effects, endStep] : recorded.effects;
+  const ends = stepsEnded() === stepsBefore ? [endStep] : [];
+  const effects = [...recorded.effects, ...rewritten(recorded, handed), ...ends];
   return {
     graph,
     once,

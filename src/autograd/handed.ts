@@ -1,13 +1,12 @@
 // What a compiled step hands to the program, results and gradients, lies in its graph's memory. Before the graph runs again, what is still in
 // use moves out.
-import { device } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
+import { type Effect, type Trace, VirtualBlock } from '../gpu/trace';
 import type { DType } from '../tensor/dtype';
-import { bind, contiguous } from '../tensor/elementwise';
 import { Memory } from '../tensor/memory';
 import type { Shape } from '../tensor/shape';
-import { empty, Tensor } from '../tensor/tensor';
+import { Tensor } from '../tensor/tensor';
 
 /** Where a graph writes a tensor. */
 export interface Place {
@@ -47,10 +46,11 @@ export class Handed {
   }
 }
 
-/** Host data that the step has brought is written once: the program gets a copy, in which it may write. */
-export function copyOf(constant: Tensor): Tensor {
-  const own = empty('a compiled step', constant.shape, constant.dtype);
-  own.memory.escape();
-  if (own.size) device().copy(bind(contiguous(constant)), bind(own));
-  return own;
+/** Writes of the step's host data before each call, of what the step writes into and of what it hands to the program, which may. */
+export function rewritten({ constants, launches }: Trace, handed: ReadonlySet<Memory>): Effect[] {
+  const real = (block: Block) => (block instanceof VirtualBlock ? (block.place ?? block) : block);
+  const changed = new Set([...handed].map((memory) => real(memory.storage.block)));
+  for (const { kernel, bindings } of launches)
+    bindings.forEach(({ block }, i) => kernel.access[i] !== 'r' && changed.add(real(block)));
+  return constants.filter(({ block }) => changed.has(block)).map(({ write }) => write);
 }

@@ -193,12 +193,15 @@ export class Device {
   write(storage: Binding, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     this.check();
     if (this.#trace) {
-      // A constant of the step: its content is written once, now, to memory that the graph does not reuse.
+      // A constant of the step: its content is written now, to memory that the graph does not reuse. Where the step writes into it or returns it, calls
+      // write it again.
       const { block } = storage;
       if (!(block instanceof VirtualBlock))
         throw new GpuError('compile: a step cannot write host data into existing memory; pass it as an argument');
       block.place ??= this.pool.take(block.size, block.what);
-      this.#trace.constants.push(block.place);
+      const real = { ...storage, block: block.place };
+      const host = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+      this.#trace.constants.push({ block: real.block, write: () => this.write(real, host, offset) });
       this.#trace.digests.push(digest(data));
     }
     checkHome(this.pool, 'writing', 0, storage);

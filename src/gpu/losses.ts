@@ -1,6 +1,6 @@
 // Lost content: a range of memory that a failed command did not write, or that was computed from one. Whoever reads it gets the error of
 // that command; all else stays right. Where the GPU reports late, launches are remembered until it has answered for them, so that what was
-// computed from a loss meanwhile is found.
+// computed from a loss meanwhile is found. As all that writes memory is told here, each block's writes are counted here too (steady.ts).
 import { fromEnd } from '../../shaders/checked';
 import { GpuError, OutOfMemoryError } from './errors';
 

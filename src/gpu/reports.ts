@@ -20,8 +20,19 @@ export class Reports {
   ) {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     this.gpu = device.createBuffer({ size: REPORT_BYTES, usage, label: 'reports' }); // starts as zeros
-    const block = { id: 0, gpu: this.gpu, size: REPORT_BYTES, pool, batch: -1, pending: false, free: -1, taken: 0 };
-    this.binding = { block: block as unknown as Block, offset: 0, bytes: REPORT_BYTES, element: U32 };
+    const block: Block = {
+      id: 0,
+      gpu: this.gpu,
+      size: REPORT_BYTES,
+      pool,
+      batch: -1,
+      losses: null,
+      writes: 0,
+      pending: false,
+      free: -1,
+      taken: 0,
+    };
+    this.binding = { block, offset: 0, bytes: REPORT_BYTES, element: U32 };
   }
 
   /** The number of an operation whose values must lie in 0 … extent − 1. `where` is a module's path or ''. */

@@ -64,14 +64,21 @@ export const undo = (undos: readonly ReturnType<Effect>[]): void => {
   for (const back of undos.toReversed()) back?.();
 };
 
+/** Host data of a traced step. */
+export interface HostData {
+  readonly block: Block;
+  /** Writes it again. */
+  readonly write: () => void;
+}
+
 export class Trace {
   readonly launches: Launch[] = [];
   /** What the host does at every call of the step: counters, random keys. */
   readonly effects: Effect[] = [];
   /** How to take back what they have changed while the step was traced. */
   readonly undos: ReturnType<Effect>[] = [];
-  /** Blocks with host data that the step made: they stay as they are. */
-  readonly constants: Block[] = [];
+  /** Host data that the step made, where it was written once. */
+  readonly constants: HostData[] = [];
   /** What tells the data apart, for the comparison of two traces. */
   readonly digests: number[] = [];
 

@@ -14,6 +14,7 @@ import {
   randn,
   type Tensor,
   tensor,
+  zeros,
 } from '../../src/index.node.js';
 import { useGpu } from '../util';
 
@@ -60,8 +61,10 @@ test('what evaluation computes of weights and statistics alone runs once, whatev
 const writes: Record<string, (net: Net, images: readonly Tensor[]) => unknown> = {
   'an operation in place': ({ conv }) => noGrad(() => conv.weight.mul_(1.5)),
   'a write into a part': ({ conv }) => noGrad(() => conv.weight.select(0, 1).assign_(0.25)),
-  'numbers from the host': ({ conv }) =>
+  'a tensor of numbers from the host': ({ conv }) =>
     noGrad(() => conv.weight.assign_(tensor(new Float32Array(72).fill(0.1), { shape: [4, 2, 3, 3] }))),
+  'a write from the host into the memory itself': ({ conv }) =>
+    device().write(conv.weight.storage, new Float32Array(72).fill(0.2)),
   'a state dict': (net) =>
     net.loadStateDict(
       Object.fromEntries(
@@ -159,6 +162,18 @@ test('host data that a step makes and returns are as it makes them, whatever the
     part.assign_(8);
   }
 });
+
+for (const [what, make] of Object.entries({
+  'a tensor': () => tensor([1, 2, 3]),
+  zeros: () => zeros([3]),
+}))
+  test(`${what} that a step makes on the host, adds to in place and returns starts from its numbers in each call`, async () => {
+    const body = (x: Tensor) => make().add_(x);
+    const step = compile(body);
+    const x = ones([3]).keep();
+    for (let i = 0; i < 5; i++) same(await step(x).data(), await body(x).data());
+    assert.is(step.plans.length, 1);
+  });
 
 test('a plan keeps what its calls read, and no more than 64 MiB of it', () => {
   const w = randn([256, 256]).keep();
