@@ -225,7 +225,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     }
   const pinned = new Set<Block>([
     ...[...handed].map((m) => m.storage.block),
-    ...recorded.constants.map(({ block }) => block),
+    ...recorded.constants.map(({ storage }) => storage.block),
   ]);
   const lasting: Memory[] = [];
   for (const memory of made) {
@@ -244,7 +244,7 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     gpu.pipelines,
     gpu.commands,
   );
-  graph.own([...new Set(recorded.constants.map(({ block }) => block))]);
+  graph.own([...new Set(recorded.constants.map(({ storage }) => storage.block))]);
   const once = debug || lasting.length > 0;
   const used = once ? [] : [...captured.used.values()].filter((storage) => !storage.released);
   for (const storage of used) storage.retain();

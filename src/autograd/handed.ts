@@ -1,5 +1,6 @@
 // What a compiled step hands to the program, results and gradients, lies in its graph's memory. Before the graph runs again, what is still in
 // use moves out.
+import { device } from '../gpu';
 import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
 import { type Effect, type Trace, VirtualBlock } from '../gpu/trace';
@@ -52,5 +53,10 @@ export function rewritten({ constants, launches }: Trace, handed: ReadonlySet<Me
   const changed = new Set([...handed].map((memory) => real(memory.storage.block)));
   for (const { kernel, bindings } of launches)
     bindings.forEach(({ block }, i) => kernel.access[i] !== 'r' && changed.add(real(block)));
-  return constants.filter(({ block }) => changed.has(block)).map(({ write }) => write);
+  const written = constants.filter(({ storage }) => changed.has(storage.block));
+  return written.map(
+    ({ storage, data, offset }) =>
+      () =>
+        device().write(storage, data, offset),
+  );
 }

@@ -5,7 +5,7 @@ import { type Binding, type Block, type Pool, sizeClass } from './blocks';
 import { type Constant, writeConstants } from './constants';
 import { GpuError, OutOfMemoryError } from './errors';
 import type { Batch, Losses, Work } from './losses';
-import type { Outbox } from './outbox';
+import { bytesOf, type Outbox } from './outbox';
 import type { Compiled, Pipelines } from './pipelines';
 import type { Profiler } from './profiler';
 import { isOutOfMemory, type Watch } from './watch';
@@ -188,10 +188,11 @@ export class Commands {
   write({ block, offset, bytes }: Binding, at: number, data: ArrayBufferView<ArrayBuffer>): void {
     this.losses.renew({ block, offset: offset + at, bytes: data.byteLength });
     const { held } = this.outbox;
-    const now = held ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice() : data;
+    const all = bytesOf(data);
+    const now = held ? all.slice() : all;
     this.outbox.put(() =>
       this.watch.run(
-        () => this.device.queue.writeBuffer(block.gpu, offset + at, now.buffer, now.byteOffset, now.byteLength),
+        () => this.device.queue.writeBuffer(block.gpu, offset + at, now),
         (error) => {
           if (!error) return;
           const fault = new GpuError(`writing ${now.byteLength} bytes to memory of ${bytes}: ${error.message}`);

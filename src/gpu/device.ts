@@ -10,7 +10,7 @@ import type { Constant } from './constants';
 import { AdapterError, DeviceLostError, GpuError, InputError } from './errors';
 import { limitsOf } from './limits';
 import { Losses } from './losses';
-import { Outbox } from './outbox';
+import { bytesOf, Outbox } from './outbox';
 import { Pipelines } from './pipelines';
 import { type ProfiledLaunch, Profiler } from './profiler';
 import { type AdapterOptions, provider } from './provider';
@@ -199,9 +199,7 @@ export class Device {
       if (!(block instanceof VirtualBlock))
         throw new GpuError('compile: a step cannot write host data into existing memory; pass it as an argument');
       block.place ??= this.pool.take(block.size, block.what);
-      const real = { ...storage, block: block.place };
-      const host = new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
-      this.#trace.constants.push({ block: real.block, write: () => this.write(real, host, offset) });
+      this.#trace.constants.push({ storage: { ...storage, block: block.place }, data: bytesOf(data).slice(), offset });
       this.#trace.digests.push(digest(data));
     }
     checkHome(this.pool, 'writing', 0, storage);

@@ -25,7 +25,7 @@ export class Outbox {
 
   /** Writes host data into a buffer; where it has to wait, the data as they are now. */
   write(queue: GPUQueue, buffer: GPUBuffer, offset: number, data: ArrayBufferView<ArrayBuffer>): void {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const bytes = bytesOf(data);
     const now = this.#held ? bytes.slice() : bytes;
     this.put(() => queue.writeBuffer(buffer, offset, now));
   }
@@ -56,3 +56,7 @@ export class Outbox {
     }
   }
 }
+
+/** Host data as bytes; a copy of them stays as it is. */
+export const bytesOf = (data: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

@@ -66,9 +66,9 @@ export const undo = (undos: readonly ReturnType<Effect>[]): void => {
 
 /** Host data of a traced step. */
 export interface HostData {
-  readonly block: Block;
-  /** Writes it again. */
-  readonly write: () => void;
+  readonly storage: Binding;
+  readonly offset: number;
+  readonly data: Uint8Array<ArrayBuffer>;
 }
 
 export class Trace {
