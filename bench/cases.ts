@@ -1,5 +1,5 @@
 // What `npm run bench` measures: names, shapes, and the work that rates are counted in.
-import { NETS, type Net, survey } from './net';
+import { NETS, type Net, RESNEXT29, survey } from './net';
 
 /** Images of a batch, but for the memory of a step: 32, or what `--batch` says, which reaches the measuring processes by their environment. */
 export const BATCH = Number(process.env.BENCH_BATCH ?? 32);
@@ -7,11 +7,11 @@ export const MEMORY_BATCH = 128;
 
 export type Case =
   | { kind: 'ceiling' }
-  | { kind: 'matmul'; n: number }
-  | { kind: 'conv' | 'batchnorm'; channels: number; size: number }
+  | { kind: 'matmul'; n: number; half?: boolean }
+  | { kind: 'conv' | 'batchnorm'; channels: number; size: number; half?: boolean }
   | { kind: 'layernorm'; rows: number; width: number }
   | { kind: 'train' | 'infer' | 'memory' | 'first-step'; net: Net; half?: boolean }
-  | { kind: 'attention'; length: number; width: number }
+  | { kind: 'attention'; length: number; width: number; half?: boolean }
   | { kind: 'lstm'; model: LanguageModel }
   | { kind: 'gpt'; model: Decoder }
   | { kind: 'eager-op' }
@@ -70,8 +70,16 @@ export const CASES: ReadonlyMap<string, Case> = new Map<string, Case>([
   ['first-step-resnet20', { kind: 'first-step', net: NETS.resnet20 }],
 ]);
 
-/** Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8`, `layernorm-64x768`, `attention-1024x32`, `lstm-512x1` or `train-resnet8`; undefined where the name says nothing. */
+/** What also runs in float16: operands of kernels, and training steps under autocast. */
+const HALVES: readonly string[] = ['matmul', 'conv', 'attention', 'train'];
+
+/**
+ * Cases with other sizes than those of the list, such as `matmul-64`, `conv-16x8x8`, `layernorm-64x768`, `attention-1024x32`, `lstm-512x1`,
+ * `train-resnet8` or `train-resnext29-8x64d`, and `-half` behind some for float16; undefined where the name says nothing.
+ */
 export function findCase(name: string): Case | undefined {
+  const full = name.endsWith('-half') ? findCase(name.slice(0, -'-half'.length)) : undefined;
+  if (full) return HALVES.includes(full.kind) ? ({ ...full, half: true } as Case) : undefined;
   const matmul = /^matmul-(\d+)$/.exec(name);
   if (matmul) return { kind: 'matmul', n: Number(matmul[1]) };
   const images = /^(conv|batchnorm)-(\d+)x(\d+)x\3$/.exec(name);
@@ -86,19 +94,23 @@ export function findCase(name: string): Case | undefined {
   const blocks = (Number(train?.[2]) - 2) / 6;
   if (train && blocks >= 1 && Number.isInteger(blocks))
     return { kind: 'train', net: { blocks, particles: train[1] !== undefined } };
+  if (name === 'train-resnext29-8x64d') return { kind: 'train', net: RESNEXT29 };
   return CASES.get(name);
 }
 
 /** Whether other frameworks are measured as well. */
 export const hasPeers = (name: string): boolean => {
   const given = findCase(name)!;
-  if (given.kind === 'train' && given.half) return false; // PyTorch's rows of `train-resnet20` have autocast
+  if ('half' in given && given.half) return false;
   return ['matmul', 'conv', 'batchnorm', 'layernorm', 'train', 'lstm', 'eager-op'].includes(given.kind);
 };
 
 /** Whether PyTorch is measured as well, where it is asked for. */
-export const hasPytorch = (name: string): boolean =>
-  hasPeers(name) || ['infer', 'attention', 'gpt'].includes(findCase(name)!.kind);
+export function hasPytorch(name: string): boolean {
+  const given = findCase(name)!;
+  if ('half' in given && given.half) return given.kind !== 'train'; // its rows of a training step have autocast
+  return hasPeers(name) || ['infer', 'attention', 'gpt'].includes(given.kind);
+}
 
 /** Work of one run, in the unit of its rate; of what is timed on the host the seconds of its unit. */
 export function workOf(given: Case): { amount: number; unit: string } {

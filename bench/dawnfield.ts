@@ -57,19 +57,19 @@ export async function create(): Promise<Contestant> {
   async function prepare(given: Case): Promise<Workload[]> {
     switch (given.kind) {
       case 'matmul': {
-        const [a, b] = [randn([given.n, given.n]).keep(), randn([given.n, given.n]).keep()];
+        const [a, b] = [0, 1].map(() => random([given.n, given.n], given.half));
         return [repeated('', () => F.matmul(a, b).dispose())];
       }
       case 'conv': {
-        const { channels, size } = given;
-        const x = randn([BATCH, channels, size, size]).keep();
-        const dy = randn([BATCH, channels, size, size]).keep();
-        const weight = randn([channels, channels, 3, 3]).keep();
+        const { channels, size, half } = given;
+        const x = random([BATCH, channels, size, size], half);
+        const dy = random([BATCH, channels, size, size], half);
+        const weight = random([channels, channels, 3, 3], half);
         const shape = conv2dShape('conv2d', x, weight, null, { padding: 1 });
         const part = (kind: Conv2dKind, a: Tensor, b: Tensor) =>
           repeated(kind, () => convolve(kind, a, b, shape).dispose());
         const parts = [part('forward', x, weight), part('inputGradient', dy, weight), part('weightGradient', x, dy)];
-        if (!gpu.target.isCpu) return parts;
+        if (!gpu.target.isCpu || half) return parts;
         /** The kernels of one result a lane, to which convolutions fall back that cannot be specialised for a CPU driver. */
         const direct = (kind: Conv2dKind, a: Tensor, b: Tensor, like: Tensor) => {
           const lowering = lowerConv2d(kind, shape, gpu.target, { block: 1 });
@@ -107,7 +107,7 @@ export async function create(): Promise<Contestant> {
       }
       case 'attention': {
         const shape = [ATTENTION_HEADS, given.length, given.width];
-        const [q, k, v, g] = [0, 1, 2, 3].map(() => randn(shape).keep());
+        const [q, k, v, g] = [0, 1, 2, 3].map(() => random(shape, given.half));
         const leaves = [q, k, v].map((x) => x.detach().requiresGrad_());
         const attend = (...[a, b, c]: Tensor[]) => F.scaledDotProductAttention(a, b, c, { isCausal: true });
         const both = differentiated('forward and gradient', leaves, () => attend(...leaves), g);
@@ -136,6 +136,11 @@ export async function create(): Promise<Contestant> {
   }
   return { adapter: gpu.info, prepare };
 }
+
+const random = (shape: number[], half = false): Tensor =>
+  randn(shape)
+    .to(half ? 'float16' : 'float32')
+    .keep();
 
 /** Asks, then waits for the GPU. */
 const settled = (gpu: Device, ask: (times: number) => void) => async (times: number) => {

@@ -72,16 +72,27 @@ export const arithmetic = {
   return (a * scale) / (b * scale);
 }`,
 
-  // The exact remainder of truncated division, with the sign of a: by long division of the mantissas, eight bits at a time.
+  // Long division of the mantissas of x ≥ y > 0, given by their bits, eight bits at a time: the rest, in units of the last place of y, and the whole
+  // quotient modulo 2³².
+  longDivision: `fn longDivision(x: u32, y: u32) -> vec2u {
+  let divisor = (y & 0x7fffffu) | select(0u, 0x800000u, y >= 0x800000u);
+  let mantissa = (x & 0x7fffffu) | select(0u, 0x800000u, x >= 0x800000u);
+  var parts = vec2u(mantissa % divisor, mantissa / divisor);
+  for (var left = i32(max(x >> 23u, 1u)) - i32(max(y >> 23u, 1u)); left > 0; left -= 8) {
+    let digit = u32(min(left, 8));
+    let dividend = parts.x << digit;
+    parts = vec2u(dividend % divisor, (parts.y << digit) + dividend / divisor);
+  }
+  return parts;
+}`,
+  // The exact remainder of truncated division, with the sign of a.
   fmod: `fn fmod(a: f32, b: f32) -> f32 {
   let x = bitcast<u32>(a) & 0x7fffffffu;
   let y = bitcast<u32>(b) & 0x7fffffffu;
   if (x >= 0x7f800000u || y > 0x7f800000u || y == 0u) { return nan(); }
   if (x < y) { return a; }
   let exponent = i32(max(y >> 23u, 1u));
-  let divisor = (y & 0x7fffffu) | select(0u, 0x800000u, y >= 0x800000u);
-  var rest = ((x & 0x7fffffu) | select(0u, 0x800000u, x >= 0x800000u)) % divisor;
-  for (var left = i32(max(x >> 23u, 1u)) - exponent; left > 0; left -= 8) { rest = (rest << u32(min(left, 8))) % divisor; }
+  let rest = longDivision(x, y).x;
   let up = 23 - i32(firstLeadingBit(rest));
   let bits = select(rest << u32(exponent - 1), (u32(exponent - up) << 23u) | ((rest << u32(up)) & 0x7fffffu), exponent > up);
   return withSign(bitcast<f32>(select(bits, 0u, rest == 0u)), a);
@@ -91,12 +102,18 @@ export const arithmetic = {
   let r = fmod(a, b);
   return select(r, r + b, r != 0.0 && isNegative(r) != isNegative(b));
 }`,
-  // ⌊a/b⌋ of the exact quotient.
+  // ⌊a/b⌋ of the exact quotient. Below 2²⁴ it is counted: a driver's quotient may be off by 2.5 units in the last place, which is 1 from 2²² on.
   floorDivide: `fn floorDivide(a: f32, b: f32) -> f32 {
-  let r = fmod(a, b);
-  let below = r != 0.0 && isNegative(r) != isNegative(b);
-  let quotient = round(over(a - r, b)) - select(0.0, 1.0, below);
-  return select(select(quotient, withSign(0.0, over(a, b)), quotient == 0.0), a / b, b == 0.0);
+  let x = bitcast<u32>(a) & 0x7fffffffu;
+  let y = bitcast<u32>(b) & 0x7fffffffu;
+  if (y == 0u) { return a / b; }
+  if (x >= 0x7f800000u || y > 0x7f800000u) { return nan(); }
+  let plain = over(a, b);
+  var parts = vec2u(x, 0u);
+  if (x >= y) { parts = longDivision(x, y); }
+  let whole = select(round(abs(plain)), f32(parts.y), abs(plain) < 16777216.0);
+  let quotient = withSign(whole, plain) - select(0.0, 1.0, parts.x != 0u && isNegative(a) != isNegative(b));
+  return select(quotient, withSign(0.0, plain), quotient == 0.0);
 }`,
 
   // The upper 12 bits of a mantissa: the product of two such numbers is exact. Drivers need not have a fused multiply-add.

@@ -169,8 +169,9 @@ export const spread = (lanes: number, name: string, index: number, part = ''): s
   lanes ? `subgroupBroadcast(${name}${Math.floor(index / lanes)}${part}, ${index % lanes}u)` : `${name}${index}${part}`;
 
 /**
- * WGSL for a 0 that a driver can't prove to be one (it would take a binding of 2 GiB to make it 1). Added to a constant
- * loop bound it keeps Mesa from unrolling the loop, which would take seconds to compile where the body has memory accesses.
+ * WGSL for a 0 that Mesa can't prove to be one (it would take a binding of 2 GiB to make it 1). Added to a constant loop bound it keeps Mesa from
+ * unrolling the loop, which would take seconds to compile where the body has memory accesses. NVIDIA's compiler sees through it: what must stay
+ * right takes a uniform.
  */
 export function opaqueZero(buffer: string, type: 'f32' | 'vec4f' | 'f16' | 'vec4<f16>'): string {
   return `(arrayLength(&${buffer}) >> ${{ f32: 29, vec4f: 27, f16: 30, 'vec4<f16>': 28 }[type]}u)`;

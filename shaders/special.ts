@@ -81,10 +81,11 @@ export const special: Library = {
   let q = min(p, 1.0 - p);
   return select(${Math.sqrt(Math.PI / 2)} * erfcTail(${Math.SQRT1_2} * abs(y)) / q, infinity(), q == 0.0);
 }`,
-    // log Φ(x).
+    // log Φ(x). x is halved by its exponent: NVIDIA's compiler takes 0.5 · x · x for 0.5 · x², which overflows.
     logNdtr: `fn logNdtr(x: f32) -> f32 {
   if (x > 0.0) { return log1p(-normal(-x)); }
-  return select(-0.5 * x * x + log(0.5 * erfcTail(${Math.SQRT1_2} * abs(x))), x, isNan(x));
+  let halved = select(0.5 * x, bitcast<f32>(bitcast<u32>(x) - 0x800000u), x < -1.0);
+  return select(-halved * x + log(0.5 * erfcTail(${Math.SQRT1_2} * abs(x))), x, isNan(x));
 }`,
     logNdtrSlope: `fn logNdtrSlope(x: f32) -> f32 {
   if (x > 0.0) { return ${1 / Math.sqrt(2 * Math.PI)} * gaussian(x, 0.5) / normal(x); }
@@ -142,10 +143,11 @@ export const special: Library = {
   if (r == 0.0 || isInf(x)) { return nan(); }
   return digammaPositive(1.0 - x) - ${Math.PI} * sine(${Math.PI} * r, 1) / sine(${Math.PI} * r, 0);
 }`,
+    // Not 1 / y / y: NVIDIA's compiler takes it for 1 / y², whose square underflows.
     trigammaPositive: `fn trigammaPositive(x: f32) -> f32 {
   var y = x;
   var sum = 0.0;
-  while (y < 6.0) { sum += 1.0 / y / y; y += 1.0; }
+  while (y < 6.0) { let w = 1.0 / y; sum += w * w; y += 1.0; }
   let u = 1.0 / y;
   let z = u * u;
   return sum + (u + 0.5 * z + u * z * ${horner('z', SERIES.trigamma)});

@@ -153,8 +153,10 @@ def rates(net, batch, repeat, device, mode=None, channels_last=False, autocast=F
 def kernels(case, batch, device):
     """What a case of single operations repeats: the part, the work of one, its unit, and the function."""
 
+    dtype = torch.float16 if case.get("half") else torch.float32
+
     def tensor(*shape):
-        return torch.randn(*shape, device=device)
+        return torch.randn(*shape, device=device).to(dtype)
 
     def differentiated(f, leaves, gradient):
         leaves = [x.requires_grad_() for x in leaves]

@@ -4,8 +4,7 @@
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { functionsFor } from '../functions';
-import { foldedIndex, foldWorkgroups, type Kernel, opaqueZero } from '../kernel';
-import { type Held, operandsHeld } from '../precision';
+import { foldedIndex, foldWorkgroups, type Kernel, uniformShape } from '../kernel';
 import { LONG, type Partials, partsOfPixels } from '../sum-partials';
 import { type Gather, planeIndex, tapProgression } from './gather';
 import { type ImageNorm, imageLoad } from './norm-load';
@@ -13,19 +12,25 @@ import type { Conv2dShape } from './shape';
 
 const SIZE = 64;
 
-/** How a sum of `terms` products is kept, in WGSL: a long one with what its additions have lost. `operand` is a buffer that the kernel reads. */
-function accumulator(terms: number, operand: string, type: Held['type']) {
+/**
+ * How a sum of `terms` products is kept, in WGSL: a long one with what its additions have lost. Its zero is a uniform: NVIDIA's compiler knows that
+ * there is no binding of 2 GiB, so that `opaqueZero` would be none.
+ */
+function accumulator(terms: number) {
   if (terms <= LONG)
     return {
       functions: '',
+      kernel: {},
       begin: 'var sum = 0.0;',
       add: (a: string, b: string) => `sum = fma(${a}, ${b}, sum);`,
       total: 'sum',
     };
+  const { struct, kernel } = uniformShape({ zero: 0 });
   return {
-    functions: functionsFor('addTo() totalOf()'),
-    begin: `let zero = ${opaqueZero(operand, type)}; var sum = vec3f();`,
-    add: (a: string, b: string) => `sum = addTo(sum, ${a} * ${b}, zero);`,
+    functions: `${struct}\n${functionsFor('addTo() totalOf()')}`,
+    kernel,
+    begin: 'var sum = vec3f();',
+    add: (a: string, b: string) => `sum = addTo(sum, ${a} * ${b}, p.zero);`,
     total: 'totalOf(sum)',
   };
 }
@@ -36,7 +41,7 @@ export function directGather(name: string, g: Gather, norm?: ImageNorm): Kernel 
   const total = g.batch * channels * plane;
   const groups = Math.ceil(total / SIZE);
   const load = imageLoad({ operand: 'weights', norm, half: g.half });
-  const acc = accumulator(g.inChannels * g.kernelHeight * g.kernelWidth, 'weights', operandsHeld(g.half).type);
+  const acc = accumulator(g.inChannels * g.kernelHeight * g.kernelWidth);
   const code = wgsl`
 ${load.bindings}
 ${load.declarations}${acc.functions}
@@ -74,7 +79,7 @@ ${load.declarations}${acc.functions}
   }
   result[id] = ${load.store(acc.total)};
 }`;
-  return { name, code, access: load.access, grid: foldWorkgroups(groups) };
+  return { name, code, access: load.access, grid: foldWorkgroups(groups), ...acc.kernel };
 }
 
 /** Partial weight gradients, [split][outChannel][inChannel][ky][kx], of `splits` equal ranges of output rows. Bindings: x, dy, partials, as above. */
@@ -88,7 +93,7 @@ export function directWeightGradient(name: string, s: Conv2dShape, norm?: ImageN
   const splits = Math.ceil(rows / rowsPerSplit);
   const groups = Math.ceil((count * splits) / SIZE);
   const load = imageLoad({ operand: 'dy', norm, half: s.half, splits });
-  const acc = accumulator(rows * s.outWidth, 'dy', operandsHeld(s.half).type);
+  const acc = accumulator(rows * s.outWidth);
   const code = wgsl`
 ${load.bindings}
 ${load.declarations}${acc.functions}
@@ -121,5 +126,5 @@ ${load.declarations}${acc.functions}
   }
   partials[id] = ${load.store(acc.total)};
 }`;
-  return { kernel: { name, code, access: load.access, grid: foldWorkgroups(groups) }, splits };
+  return { kernel: { name, code, access: load.access, grid: foldWorkgroups(groups), ...acc.kernel }, splits };
 }

@@ -18,6 +18,7 @@ import {
   type NormOptions,
   products,
   rowsOfGradient,
+  scaledGradient,
   sumsOfVectors,
   trainingCoefficients,
   vector,
@@ -104,7 +105,7 @@ ${head}
 ${eachUnit(
   o,
   rowsOfGradient(o.relu),
-  `${load} let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = ${inputGradient(onto, type, training)};`,
+  `${load} let g = ${masked(o.relu, type, 'gradient[i]')}; dx[i] = ${(training ? inputGradient : scaledGradient)(onto, type)};`,
 )}`;
     const differentiates = training && { differentiates: { plane: o.plane, relu: o.relu, onto } };
     const { tile } = applyShape(o.target, o.plane);

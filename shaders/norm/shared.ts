@@ -189,11 +189,20 @@ export const rowsOfGradient = (relu: boolean) =>
   `let m = coefficients[2u * c]; ${relu ? 'let row = coefficients[2u * c + 1u];' : ''}`;
 
 /**
- * WGSL of dx from the coefficients `m`, the gradient `g` and the value `v`, or of its sum with what x has from elsewhere. With an explicit fma, as in
- * `normalizedFunction`.
+ * WGSL of dx in training, from the coefficients `m`, the gradient `g` and the value `v`, or of its sum with what x has from elsewhere. With an
+ * explicit fma, as in `normalizedFunction`.
  */
-export const inputGradient = (onto: boolean, type: string, training = true) =>
-  `${onto ? 'onto[i] + ' : ''}(${training ? `fma(${type}(m.y), v - m.w, m.x * g) + m.z` : 'm.x * g'})`;
+export const inputGradient = (onto: boolean, type: string) =>
+  `${onto ? 'onto[i] + ' : ''}(fma(${type}(m.y), v - m.w, m.x * g) + m.z)`;
+
+/**
+ * The same in evaluation. The product is rounded before the sum, as where another launch adds it: a 0 that compilers cannot know keeps NVIDIA's
+ * from contracting the two.
+ */
+export const scaledGradient = (onto: boolean, type: string) => {
+  const bits = type === 'f32' ? 'u32' : 'vec4u';
+  return onto ? `onto[i] + bitcast<${type}>(bitcast<${bits}>(m.x * g) ^ ${bits}(p.n >> 31u))` : 'm.x * g';
+};
 
 /** WGSL of the gradient `g` behind the ReLU: zero where the normalised value of `v` was not positive. */
 export const masked = (relu: boolean, type: string, g: string, v = 'v', row = 'row') =>

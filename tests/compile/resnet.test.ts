@@ -169,7 +169,8 @@ for (const name of ['resnet8-post-a', 'meanfield-resnet11', 'resnext11-4x8d', 'f
   });
 
 test('mean-field training costs eleven launches more: the gradients of seven steps, those of the times of three stages, one sort', () => {
-  assert.is(costs['meanfield-resnet20'] - costs.resnet20, 11);
+  // On GPUs the norms behind such a step are not made with it, seven more.
+  assert.is(costs['meanfield-resnet20'] - costs.resnet20, device().target.isCpu ? 11 : 18);
 });
 
 test('numbers may change from call to call, shapes and modes make plans of their own', async () => {
