@@ -6,8 +6,9 @@ import '../../src/ops/methods';
 import { noGrad } from '../../src/autograd/tape';
 import { FeatureFlow } from '../../src/featureflow/flow';
 import type { FlowStart } from '../../src/featureflow/flow-start';
-import { flowStart, withPassengers } from '../../src/featureflow/flow-start';
+import { cholesky, flowStart, withPassengers } from '../../src/featureflow/flow-start';
 import { FlowWeights } from '../../src/featureflow/flow-weights';
+import { Matrix } from '../../src/featureflow/matrix';
 import { full, ones, tensor } from '../../src/tensor/create';
 import { randn } from '../../src/tensor/random';
 import { manualSeed } from '../../src/tensor/seed';
@@ -200,13 +201,17 @@ test('refusals say what to do', async () => {
     } catch (caught) {
       error = caught as Error;
     }
-    assert.match(error?.message ?? 'nothing was thrown', message);
+    const said = error?.message ?? 'nothing was thrown';
+    assert.match(said, message, said);
   };
   await refused(() => flowStart(x(), { layers: 3, particles: 7 }), /pairs, got 7; take an even number/);
   await refused(
     () => flowStart(ones([4, 3]), { layers: 2, particles: 64 }),
     /K_1 is singular: take samples that are not/,
   );
+  // The sums of another adapter leave a unit in the last place of what is zero.
+  await refused(() => cholesky(new Matrix(2, 2, [1, 1, 1, 1 + 2 ** -23]), 1), /K_1 is singular/);
+  assert.ok(cholesky(new Matrix(2, 2, [1, 1, 1, 1 + 2 ** -18]), 1), 'nearly parallel');
   const given = await start();
   await refused(() => new FeatureFlow(x(), randn([5]), given), /the shapes do not fit.*y \[5\]/s);
   const flow = new FeatureFlow(x(), y(), given);

@@ -184,7 +184,8 @@ test('a module, a weight and a loss function are named', async () => {
       return super.forward(x.log());
     }
   }
-  assert.match((await failure({ model: new Logarithm() })).where, /^the output of stem \(Conv2d\) \[16, ?8, ?8, ?8\]/);
+  const { where } = await failure({ model: new Logarithm() });
+  assert.match(where, /^the output of stem \(Conv2d\) \[16, ?8, ?8, ?8\]/, where);
   const poisoned = new TinyNet();
   copyInto(poisoned.head.bias!, tensor([0, 0, NaN, 0, 0, 0, 0, 0, 0, 0]));
   assert.match((await failure({ model: poisoned })).where, /^before it head\.bias \[10\] has 1 of 10 elements/);
