@@ -322,8 +322,11 @@ export class Trainer<B = Batch> implements TrainerRun {
       return await tested(model, test, this.#task, this.#hooks.tests, options);
     } catch (error) {
       if (!(error instanceof NonFiniteEvaluationError)) throw error;
-      // The end of the run like any other loss that is not finite: resumed, it would end here again.
+      // The end of the run like any other loss that is not finite: resumed, it would end here again. It may have begun in a step that is not read yet.
       const { step, epoch } = this.#progress;
+      const { steps } = this.#tally;
+      const { badStep } = await this.#tally.read();
+      if (badStep) throw await this.#explain(step - steps + badStep);
       throw new NonFiniteLossError(step, epoch + 1, this.#lr, error.where, 'the test loss');
     }
   }

@@ -184,8 +184,12 @@ test('a module, a weight and a loss function are named', async () => {
       return super.forward(x.log());
     }
   }
-  const { where } = await failure({ model: new Logarithm() });
-  assert.match(where, /^the output of stem \(Conv2d\) \[16, ?8, ?8, ?8\]/, where);
+  // With 25 the steps are read behind the epoch's test, as on a GPU: the search still begins with the first of them.
+  for (const readEvery of [1, 25]) {
+    const { step, where } = await failure({ model: new Logarithm(), readEvery });
+    assert.match(where, /^the output of stem \(Conv2d\) \[16, ?8, ?8, ?8\]/, where);
+    assert.is(step, 1);
+  }
   const poisoned = new TinyNet();
   copyInto(poisoned.head.bias!, tensor([0, 0, NaN, 0, 0, 0, 0, 0, 0, 0]));
   assert.match((await failure({ model: poisoned })).where, /^before it head\.bias \[10\] has 1 of 10 elements/);
