@@ -7,7 +7,7 @@
  * multiplied with what is summed up, into sums that stay in matrices. Rescaling those is not possible, so the forward pass computes the scores
  * twice: first for the row's log-sum-exp, then for weights that need no further factor.
  *
- * Weights of the gradients are halves here: below 6e-8 they are zero, beyond 65504 infinite. Proved right on lavapipe (8×8×8); no GPU has run it.
+ * Weights of the gradients are halves here: below 6e-8 they are zero, beyond 65504 infinite. Right on lavapipe (8×8×8) and on an H100 (16×16×16).
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { ATTENTION_PARAMS, type AttentionOptions, PASSES, PLACE_OF, places } from './attention';

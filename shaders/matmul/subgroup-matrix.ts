@@ -6,8 +6,8 @@
  * block of matrices of the size that the adapter has (8×8×8 or 16×16×16, M×N×K). Elements of a matrix cannot be reached, so sums are stored
  * through workgroup memory, a matrix at a time.
  *
- * Proved right on lavapipe (8×8×8, 256-bit vectors), where it is slow. No GPU has run it: the built-in choice of no adapter has it; the
- * autotune tries it, and `init({ subgroupMatrix: true })` asks for it.
+ * Right on lavapipe (8×8×8, 256-bit vectors) and on an H100 (16×16×16), and slower than the ordinary kernels on both (docs/performance.md): the
+ * built-in choice of no adapter has it; the autotune tries it, and `init({ subgroupMatrix: true })` asks for it.
  */
 import { wgsl } from 'wgsl-preprocessor/wgsl-preprocessor.js';
 import { foldedIndex, foldWorkgroups, type Kernel, unroll } from '../kernel';
