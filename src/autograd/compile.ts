@@ -6,8 +6,7 @@ import type { Block } from '../gpu/blocks';
 import { Storage } from '../gpu/blocks';
 import { CompiledGraph } from '../gpu/graph';
 import { checked, is } from '../gpu/options';
-import type { Effect } from '../gpu/trace';
-import { undo } from '../gpu/trace';
+import { type Effect, undo, writtenBy } from '../gpu/trace';
 import { inputError } from '../tensor/context';
 import { bind, contiguous } from '../tensor/elementwise';
 import type { Memory } from '../tensor/memory';
@@ -18,7 +17,7 @@ import type { Fields } from './fields';
 import { watchFields } from './fields';
 import { Handed, rewritten } from './handed';
 import { consultedModes } from './modes';
-import { overwrite, requireOwn } from './overwrite';
+import { overwrite, refuseShared, requireOwn } from './overwrite';
 import { requireSame, signatureOf } from './signature';
 import { detach, isPlain, isRecording, Node, sumOf, tensorsIn, withoutHistory } from './tape';
 
@@ -124,8 +123,7 @@ export function compile<A extends unknown[], R>(
       console.warn(
         'compile: every call of the step keeps memory that it has made, so it is traced again each time. Return such tensors instead of keep().',
       );
-    entry.check(args);
-    started(entry, entry.undos);
+    started(entry, entry.undos, args);
     const result = entry.finish(args);
     if (entry.once) entry.graph.destroy();
     return result;
@@ -155,9 +153,10 @@ function closed(result: Tensor): Tensor {
   return result;
 }
 
-/** Runs the graph of an entry. Where it throws, nothing was done, and so the counters of the host go back. */
-function started<R>({ graph }: Entry<R>, undos: ReturnType<Effect>[]): void {
+/** Runs the graph of an entry, for arguments that are not checked yet if given. Where it throws, nothing was done, and so the counters of the host go back. */
+function started<R>({ graph, check }: Entry<R>, undos: ReturnType<Effect>[], args?: readonly unknown[]): void {
   try {
+    if (args) check(args);
     graph.run();
   } catch (error) {
     undo(undos);
@@ -214,6 +213,8 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
     });
   });
   const overwritten = [...inputs.entries()].filter(([i, { memory }]) => memory.version !== versions[i]);
+  const isOverwritten = new Set(overwritten.map(([i]) => i));
+  const writes = writtenBy(recorded.launches);
   const returned = [...tensorsIn(result)];
   const made = new Set(captured.made);
   const left = [...fields.grad].flatMap(([tensor, { written }]) => (written ? [{ tensor, grad: tensor.grad }] : []));
@@ -288,9 +289,12 @@ function trace<A extends unknown[], R>(step: (...args: A) => R, args: Outside<A>
       return same && shapesOf(next) === shapes && modes.unchanged() && captured.inPlace() && unchanged();
     },
     check(next) {
-      if (!overwritten.length) return;
       const now = [...tensorsIn(next)];
       for (const [i] of overwritten) requireOwn('compile', at(now, i), now);
+      for (const [i, t] of now.entries()) {
+        const outside = captured.used.get(t.memory);
+        if (outside && (isOverwritten.has(i) || writes.has(outside.block))) refuseShared('compile', t);
+      }
     },
     prepare(next) {
       const now = [...tensorsIn(next)];

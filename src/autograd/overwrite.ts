@@ -53,6 +53,15 @@ export function requireOwn(op: string, x: Tensor, all: readonly Tensor[]): void 
     refuse(op, 'the step writes into an argument whose memory another argument shares', x, 'Give a clone().');
 }
 
+/** For an argument whose memory a compiled step also takes from outside, and which it writes into by either way. */
+export const refuseShared = (op: string, x: Tensor): never =>
+  refuse(
+    op,
+    'the step takes an argument also from outside, and writes into one of the two: inside of it the argument is a copy',
+    x,
+    'Use the argument alone, or the tensor from outside alone.',
+  );
+
 /** x ← y, broadcast and converted. What is said of `requireWritable` and of the shapes has been checked. */
 export function overwrite(x: Tensor, y: Tensor): void {
   if (isBindable(x) && bytesIn(x) === x.memory.storage.bytes) {

@@ -27,6 +27,14 @@ export interface Part {
 
 export const partsOf = (launch: Launch): readonly Part[] => launch.parts ?? [{ launch, bindings: launch.bindings }];
 
+/** The blocks that launches write. */
+export const writtenBy = (launches: readonly Launch[]): ReadonlySet<Block> =>
+  new Set(
+    launches.flatMap(({ kernel, bindings }) =>
+      bindings.filter((_, i) => !'rc'.includes(kernel.access.charAt(i))).map(({ block }) => block),
+    ),
+  );
+
 /** A block without memory yet. Placement gives it the buffer of a real one. */
 export class VirtualBlock implements Block {
   static #next = -1;

@@ -281,6 +281,39 @@ test('a written argument keeps the rules of in-place methods', async () => {
   assert.equal([...(await x.data())], [3, 3]);
 });
 
+test('an argument that the step also takes from outside is refused where either is written', async () => {
+  const w = tensor([1, 2]);
+  let calls = 0;
+  const count = () =>
+    device().effect(() => {
+      calls++;
+      return () => void calls--;
+    });
+  const steps: ((x: Tensor) => Tensor)[] = [
+    (x) => (count(), w.add_(1), x.mul(2)),
+    (x) => (count(), x.add_(1), w.mul(2)),
+  ];
+  for (const body of steps) {
+    const step = compile(body);
+    w.assign_(tensor([1, 2]));
+    assert.equal([...(await step(w).data())], [4, 6], 'not compiled yet');
+    const before = calls;
+    for (const x of [w, w, w.narrow(0, 0, 2)]) {
+      assert.throws(
+        () => step(x),
+        /compile: the step takes an argument also from outside, and writes into one of the two/,
+      );
+      assert.equal([...(await w.data())], [2, 3], 'nothing has run');
+    }
+    assert.is(calls, before, 'what the host had counted while it was traced');
+    for (const x of [10, 20]) assert.is((await step(tensor([x, x])).data()).length, 2, 'other arguments');
+    assert.throws(() => step(w), /also from outside/);
+  }
+  const reading = compile((x: Tensor) => x.add(w));
+  w.assign_(tensor([1, 2]));
+  for (let i = 0; i < 3; i++) assert.equal([...(await reading(w).data())], [2, 4], 'both are read alone');
+});
+
 test('empty tensors: arguments, results, constants, gradients', async () => {
   const weight = new nn.Parameter(zeros([0, 3]));
   const step = compile((x: Tensor) => {
