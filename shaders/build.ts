@@ -60,16 +60,16 @@ export function declare(
   return { head, io: { access, uniforms } };
 }
 
-/** The head of `main` over a grid folded into two dimensions: `wid`, `grid` and `local`. */
-export const entry = (size: number): string =>
-  `@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32)`;
+/** The head of `main` over a grid folded into two dimensions: `wid`, `grid` and `local`, and `lane` where lanes of a subgroup share what they load. */
+export const entry = (size: number, lanes = 0): string =>
+  `@compute @workgroup_size(${size}) fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) grid: vec3u, @builtin(local_invocation_index) local: u32${lanes ? ', @builtin(subgroup_invocation_id) lane: u32' : ''})`;
 
 /** Opens such a `main` with a thread, or a workgroup, for each `name` below `count`. */
 export const perThread = (name: string, size: number, count: string): string =>
   `${entry(size)} {
   let ${name} = (wid.y * grid.x + wid.x) * ${size}u + local;
   if (${name} >= ${count}) { return; }`;
-export const perGroup = (name: string, size: number, count: string): string =>
-  `${entry(size)} {
+export const perGroup = (name: string, size: number, count: string, lanes = 0): string =>
+  `${entry(size, lanes)} {
   let ${name} = wid.y * grid.x + wid.x;
   if (${name} >= ${count}) { return; }`;

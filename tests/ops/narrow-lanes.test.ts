@@ -11,20 +11,21 @@ import { readSummary } from '../summary';
 
 const wide = process.env.LP_NATIVE_VECTOR_WIDTH === '512';
 
-(wide ? test : test.skip)('convolutions and matrix products with 8 lanes (tests/ops/backs)', () => {
-  const cache = mkdtempSync(join(tmpdir(), 'dawnfield-narrow-')); // the driver's cache does not tell widths apart
-  try {
-    const env = { ...process.env, LP_NATIVE_VECTOR_WIDTH: '256', MESA_SHADER_CACHE_DIR: cache };
-    const { stdout, stderr, status } = spawnSync(process.execPath, programOf('tests/ops/backs.test.ts'), {
-      env,
-      encoding: 'utf8',
-    });
-    const { passed, failed } = readSummary(stdout, status === 0 ? null : `exit code ${status}`);
-    assert.is(failed, 0, stdout + stderr);
-    assert.ok(passed > 30, `${passed} passed`);
-  } finally {
-    rmSync(cache, { recursive: true, force: true });
-  }
-});
+for (const [what, file, least] of [
+  ['convolutions and matrix products', 'tests/ops/backs.test.ts', 30],
+  ['attention', 'tests/ops/attention.test.ts', 10],
+] as const)
+  (wide ? test : test.skip)(`${what} with 8 lanes (${file})`, () => {
+    const cache = mkdtempSync(join(tmpdir(), 'dawnfield-narrow-')); // the driver's cache does not tell widths apart
+    try {
+      const env = { ...process.env, LP_NATIVE_VECTOR_WIDTH: '256', MESA_SHADER_CACHE_DIR: cache };
+      const { stdout, stderr, status } = spawnSync(process.execPath, programOf(file), { env, encoding: 'utf8' });
+      const { passed, failed } = readSummary(stdout, status === 0 ? null : `exit code ${status}`);
+      assert.is(failed, 0, stdout + stderr);
+      assert.ok(passed > least, `${passed} passed`);
+    } finally {
+      rmSync(cache, { recursive: true, force: true });
+    }
+  });
 
 test.run();
