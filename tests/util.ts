@@ -46,10 +46,14 @@ export async function settled(): Promise<number> {
   return before;
 }
 
+/** `gpu` gives the tests of a process the kernels for GPUs and all that goes with them, such as how often the Trainer reads, on any adapter. */
+export const KERNELS = 'DAWNFIELD_TEST_KERNELS';
+
 /** Opens the device before the first test of the file and closes it after the last. */
 export function useGpu(): void {
   test.before(async () => {
     await init();
+    if (process.env[KERNELS] === 'gpu') Object.assign(device(), { target: targetFor('gpu') });
   });
   test.after(() => shutdown());
 }
